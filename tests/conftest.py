@@ -1,0 +1,42 @@
+"""Real servers for the tests: a shared Redis, and Redis servers of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from local.embedded_redis import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """One server for the whole run; use it through ``redis_client``, and never stop it."""
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_client(redis_server: EmbeddedRedis) -> Iterator[redis.Redis]:
+    """A client (bytes in, bytes out) of the shared server, which is empty at the test's start."""
+    with redis_server.client() as client:
+        client.flushall()
+        client.script_flush()
+        yield client
+
+
+@pytest.fixture
+def own_redis_server() -> Iterator[Callable[..., EmbeddedRedis]]:
+    """Starts servers that the test may stop, kill, pause and start again: ``own_redis_server(append_only=True)``."""
+    servers: list[EmbeddedRedis] = []
+
+    def start(port: int | None = None, *, append_only: bool = False) -> EmbeddedRedis:
+        server = EmbeddedRedis(port, append_only=append_only)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.close()
