@@ -1,0 +1,1 @@
+"""Market numbers of one symbol: order book, trade window, calculators, report. Knows no Redis and no Celery."""
