@@ -1,0 +1,181 @@
+"""What the market-data keys hold, as typed values, and their encoding.
+
+Prices and quantities of levels travel as JSON numbers: the shortest text that gives the same
+float back, so equal decimals of the exchange stay equal floats. A trade's price and quantity
+travel as the exchange's own decimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+Level = tuple[float, float]
+"""(price, quantity); quantity 0 in a diff removes the level."""
+
+NO_ENTRY = "0-0"
+"""The stream id below every entry."""
+
+
+class BadEntry(ValueError):
+    """A stored value that this package did not write; the text names the field and the value."""
+
+
+class TradeEntry(NamedTuple):
+    """One trade. ``is_buy`` is the aggressor's side: True when the buyer took liquidity."""
+
+    time_ms: int
+    trade_id: int
+    price: float
+    quantity: float
+    is_buy: bool
+    received_ms: int
+
+
+class DiffEntry(NamedTuple):
+    """One order-book diff: what changed from ``first_update_id`` to ``last_update_id``."""
+
+    time_ms: int
+    first_update_id: int
+    last_update_id: int
+    bids: list[Level]
+    asks: list[Level]
+    received_ms: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
+    """A full order book.
+
+    ``stream_id`` is the id of the newest ``md:{SYM}:book`` entry it includes, "0-0" if there is
+    none yet. ``bids`` and ``asks`` are best first. ``time`` is the ms it was taken, on the Redis
+    server's clock.
+    """
+
+    last_update_id: int
+    stream_id: str
+    bids: list[Level]
+    asks: list[Level]
+    time: int
+
+
+class Ticker(NamedTuple):
+    """Statistics of the last 24 hours; ``received_ms`` on the Redis server's clock."""
+
+    last: float
+    change_pct: float
+    high: float
+    low: float
+    volume: float
+    received_ms: int
+
+
+class SymbolInfo(NamedTuple):
+    """The exchange's rules for a symbol; ``status`` is the exchange's word, like TRADING."""
+
+    tick_size: float
+    step_size: float
+    status: str
+
+
+TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
+INFO_FIELDS = ("tick_size", "step_size", "status")
+
+_encode = msgspec.json.Encoder().encode
+_decode_levels = msgspec.json.Decoder(list[Level]).decode
+_decode_snapshot = msgspec.json.Decoder(Snapshot).decode
+
+
+def split_id(stream_id: str | bytes) -> tuple[int, int]:
+    """``"5-7"`` as ``(5, 7)``, which compares as Redis compares stream ids."""
+    milliseconds, _, sequence = (stream_id.decode() if isinstance(stream_id, bytes) else stream_id).partition("-")
+    return int(milliseconds), int(sequence)
+
+
+def encode_levels(levels: Sequence[Level]) -> bytes:
+    """``[[price, quantity], ...]`` as JSON."""
+    return _encode(levels)
+
+
+def decode_trade(stream_id: bytes, fields: Mapping[bytes, bytes]) -> TradeEntry:
+    """One entry of ``md:{SYM}:trades``.
+
+    :raises BadEntry: a field is missing or does not parse.
+    """
+    try:
+        milliseconds, _, trade_id = stream_id.partition(b"-")
+        return TradeEntry(
+            int(milliseconds),
+            int(trade_id),
+            float(fields[b"p"]),
+            float(fields[b"q"]),
+            fields[b"s"] == b"b",
+            int(fields[b"r"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise BadEntry(f"trade {stream_id!r} has fields {fields!r}; needed are p, q, s and r: {error}") from None
+
+
+def decode_diff(stream_id: bytes, fields: Mapping[bytes, bytes]) -> DiffEntry:
+    """One entry of ``md:{SYM}:book``.
+
+    :raises BadEntry: a field is missing or does not parse.
+    """
+    try:
+        milliseconds, _, last_update_id = stream_id.partition(b"-")
+        return DiffEntry(
+            int(milliseconds),
+            int(fields[b"U"]),
+            int(last_update_id),
+            _decode_levels(fields[b"b"]),
+            _decode_levels(fields[b"a"]),
+            int(fields[b"r"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise BadEntry(f"diff {stream_id!r} has fields {fields!r}; needed are U, b, a and r: {error}") from None
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """The text of ``md:{SYM}:snapshot``."""
+    return _encode(snapshot)
+
+
+def decode_snapshot(text: bytes) -> Snapshot:
+    """The value of ``md:{SYM}:snapshot``.
+
+    :raises BadEntry: not JSON, or not of a snapshot's shape.
+    """
+    try:
+        return _decode_snapshot(text)
+    except ValueError as error:
+        raise BadEntry(f"snapshot {text[:80]!r}: {error}") from None
+
+
+def decode_ticker(values: Sequence[bytes | None]) -> Ticker | None:
+    """The reply of ``HMGET md:{SYM}:ticker`` for `TICKER_FIELDS`; None while there is no ticker.
+
+    :raises BadEntry: a value is not a number.
+    """
+    if any(value is None for value in values):
+        return None
+    known: Any = values
+    try:
+        last, change_pct, high, low, volume, received_ms = known
+        return Ticker(float(last), float(change_pct), float(high), float(low), float(volume), int(received_ms))
+    except ValueError as error:
+        raise BadEntry(f"ticker {values!r}: {error}") from None
+
+
+def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
+    """The reply of ``HMGET md:{SYM}:info`` for `INFO_FIELDS`; None while there is no info.
+
+    :raises BadEntry: a size is not a number.
+    """
+    tick_size, step_size, status = values
+    if tick_size is None or step_size is None or status is None:
+        return None
+    try:
+        return SymbolInfo(float(tick_size), float(step_size), status.decode())
+    except ValueError as error:
+        raise BadEntry(f"info {values!r}: {error}") from None

@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams import codec
+from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+
+finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
+levels = st.lists(st.tuples(finite, finite), max_size=30)
+
+
+def test_keys_of_one_symbol_carry_the_same_hash_tag() -> None:
+    keys = [make("BTCUSDT") for make in (trades_key, book_key, snapshot_key, ticker_key, info_key)]
+    assert keys == [f"md:{{BTCUSDT}}:{part}" for part in ("trades", "book", "snapshot", "ticker", "info")]
+
+
+@given(levels, levels, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**53))
+def test_a_diff_keeps_every_float(bids: list[codec.Level], asks: list[codec.Level], u: int, t: int, r: int) -> None:
+    fields = {
+        b"U": str(u).encode(),
+        b"b": codec.encode_levels(bids),
+        b"a": codec.encode_levels(asks),
+        b"r": str(r).encode(),
+    }
+    assert codec.decode_diff(f"{t}-{u + 3}".encode(), fields) == codec.DiffEntry(t, u, u + 3, bids, asks, r)
+
+
+@given(levels, levels)
+def test_a_snapshot_survives_the_round_trip(bids: list[codec.Level], asks: list[codec.Level]) -> None:
+    snapshot = codec.Snapshot(7, "5-7", bids, asks, 1_700_000_000_000)
+    assert codec.decode_snapshot(codec.encode_snapshot(snapshot)) == snapshot
+
+
+def test_a_snapshot_is_written_with_the_agreed_names() -> None:
+    text = codec.encode_snapshot(codec.Snapshot(7, "5-7", [(1.5, 2.0)], [(1.6, 0.25)], 9))
+    assert text == b'{"lastUpdateId":7,"streamId":"5-7","bids":[[1.5,2.0]],"asks":[[1.6,0.25]],"time":9}'
+
+
+def test_equal_decimals_become_equal_floats() -> None:
+    as_text = float("0.35130000")
+    [(price, _)] = codec.decode_diff(
+        b"1-2", {b"U": b"1", b"b": codec.encode_levels([(as_text, 1.0)]), b"a": b"[]", b"r": b"1"}
+    ).bids
+    assert price == as_text == 0.3513
+
+
+def test_a_trade_is_read_with_its_aggressor() -> None:
+    fields = {b"p": b"0.35280000", b"q": b"58.00000000", b"s": b"s", b"r": b"12"}
+    assert codec.decode_trade(b"10-3", fields) == codec.TradeEntry(10, 3, 0.3528, 58.0, False, 12)
+    assert codec.decode_trade(b"10-3", {**fields, b"s": b"b"}).is_buy
+
+
+@pytest.mark.parametrize(
+    ("decode", "argument"),
+    [
+        (lambda fields: codec.decode_trade(b"1-1", fields), {b"p": b"1", b"q": b"1", b"s": b"b"}),
+        (lambda fields: codec.decode_trade(b"1-1", fields), {b"p": b"x", b"q": b"1", b"s": b"b", b"r": b"1"}),
+        (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b"[", b"a": b"[]", b"r": b"1"}),
+        (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b'[["1","2"]]', b"a": b"[]", b"r": b"1"}),
+        (codec.decode_snapshot, b"{}"),
+        (codec.decode_ticker, [b"1", b"1", b"1", b"1", b"one", b"1"]),
+        (codec.decode_info, [b"tick", b"1", b"TRADING"]),
+    ],
+)
+def test_what_this_package_did_not_write_is_a_clear_error(decode, argument) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(codec.BadEntry):
+        decode(argument)
+
+
+def test_a_hash_that_is_not_there_yet_is_none() -> None:
+    assert codec.decode_ticker([None] * 6) is None
+    assert codec.decode_info([None] * 3) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)), min_size=2, max_size=2))
+def test_split_ids_compare_as_redis_compares(pair: list[tuple[int, int]]) -> None:
+    low, high = sorted(pair)
+    assert codec.split_id(f"{low[0]}-{low[1]}") <= codec.split_id(f"{high[0]}-{high[1]}".encode())
+    assert codec.split_id(codec.NO_ENTRY) == (0, 0)

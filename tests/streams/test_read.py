@@ -1,0 +1,246 @@
+import pytest
+import redis
+
+from local.embedded_redis import EmbeddedRedis
+from streams import append, codec, read
+from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+
+SYMBOL = "BTCUSDT"
+
+
+def put_diff(client: redis.Redis, u: int, *, first: int | None = None, price: float = 100.0) -> None:
+    command = append.diff_command(
+        SYMBOL,
+        time_ms=1_000 + u,
+        first_update_id=u if first is None else first,
+        last_update_id=u,
+        bids=codec.encode_levels([(price, 1.0)]),
+        asks=b"[]",
+        received_ms=2_000 + u,
+    )
+    client.execute_command(*command)
+
+
+def put_trade(client: redis.Redis, trade_id: int) -> None:
+    command = append.trade_command(
+        SYMBOL,
+        time_ms=1_000 + trade_id,
+        trade_id=trade_id,
+        price="100.5",
+        quantity="2",
+        is_buy=trade_id % 2 == 0,
+        received_ms=2_000 + trade_id,
+    )
+    client.execute_command(*command)
+
+
+def put_snapshot(client: redis.Redis, u: int, stream_id: str = "0-0") -> None:
+    client.set(
+        snapshot_key(SYMBOL), codec.encode_snapshot(codec.Snapshot(u, stream_id, [(99.0, 1.0)], [(101.0, 1.0)], 5))
+    )
+
+
+def warm(client: redis.Redis, cursor: read.Cursor, limit: int = read.READ_LIMIT) -> read.Entries:
+    pipe = client.pipeline(transaction=False)
+    assert read.queue_read(pipe, SYMBOL, cursor, limit=limit) == len(pipe)
+    entries = read.parse_read(pipe.execute(raise_on_error=False), limit=limit)
+    cursor.advance(entries)
+    return entries
+
+
+def cold(client: redis.Redis, since: int = 0, **limits: int) -> read.ColdStart:
+    pipe = client.pipeline(transaction=False)
+    assert read.queue_cold_read(pipe, SYMBOL, trades_since_ms=since, **limits) == len(pipe)
+    return read.parse_cold_read(pipe.execute(raise_on_error=False), trades_since_ms=since)
+
+
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+def client(request: pytest.FixtureRequest, redis_client: redis.Redis, redis_server: EmbeddedRedis) -> redis.Redis:
+    address = redis_client.connection_pool.connection_kwargs
+    return redis.Redis(
+        host=address.get("host", "127.0.0.1"), port=redis_server.port, protocol=request.param, legacy_responses=False
+    )
+
+
+def test_nothing_is_read_from_keys_that_are_not_there(client: redis.Redis) -> None:
+    cursor = read.Cursor()
+    assert warm(client, cursor) == read.Entries()
+    assert cursor == read.Cursor("0-0", "0-0")
+
+
+def test_only_what_is_new_is_read(client: redis.Redis) -> None:
+    cursor = read.Cursor()
+    put_diff(client, 1)
+    put_trade(client, 1)
+    first = warm(client, cursor)
+    assert [d.last_update_id for d in first.diffs] == [1]
+    assert [t.trade_id for t in first.trades] == [1]
+    put_diff(client, 2)
+    second = warm(client, cursor)
+    assert second.diffs == [codec.DiffEntry(1_002, 2, 2, [(100.0, 1.0)], [], 2_002)]
+    assert second.trades == []
+    assert warm(client, cursor).diffs == []
+    assert cursor == read.Cursor("1001-1", "1002-2")
+
+
+def test_legacy_reply_shape_reads_the_same(redis_client: redis.Redis) -> None:
+    put_diff(redis_client, 1)
+    put_trade(redis_client, 1)
+    entries = warm(redis_client, read.Cursor())
+    assert ([d.last_update_id for d in entries.diffs], [t.trade_id for t in entries.trades]) == ([1], [1])
+
+
+def test_a_limit_says_that_there_is_more(client: redis.Redis) -> None:
+    for u in range(1, 6):
+        put_diff(client, u)
+    cursor = read.Cursor()
+    entries = warm(client, cursor, limit=3)
+    assert ([d.last_update_id for d in entries.diffs], entries.more) == ([1, 2, 3], True)
+    entries = warm(client, cursor, limit=3)
+    assert ([d.last_update_id for d in entries.diffs], entries.more) == ([4, 5], False)
+
+
+def test_the_ticker_comes_along(client: redis.Redis) -> None:
+    values = {"last": "100.5", "change_pct": "-1.25", "high": "110", "low": "90", "volume": "12345.6", "r": 77}
+    client.hset(ticker_key(SYMBOL), mapping=values)
+    assert warm(client, read.Cursor()).ticker == codec.Ticker(100.5, -1.25, 110.0, 90.0, 12345.6, 77)
+
+
+def test_a_lost_stream_shows_as_a_gap(client: redis.Redis) -> None:
+    cursor = read.Cursor()
+    for u in range(1, 4):
+        put_diff(client, u)
+    assert warm(client, cursor).diffs[-1].last_update_id == 3
+    client.flushall()
+    assert warm(client, cursor).diffs == []
+    put_diff(client, 6)
+    [diff] = warm(client, cursor).diffs
+    assert diff.first_update_id > 3 + 1
+
+
+def test_an_error_of_one_symbol_is_raised(client: redis.Redis) -> None:
+    client.set(book_key(SYMBOL), "not a stream")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        warm(client, read.Cursor())
+
+
+def test_cold_read_takes_the_diffs_above_the_snapshot(client: redis.Redis) -> None:
+    for u in range(1, 8):
+        put_diff(client, u)
+    put_snapshot(client, 4, "1004-4")
+    start = cold(client)
+    assert start.snapshot is not None
+    assert start.snapshot.last_update_id == 4
+    assert [d.last_update_id for d in start.diffs] == [5, 6, 7]
+    assert start.cursor.book_id == "1007-7"
+
+
+def test_a_diff_that_spans_the_snapshot_is_kept(client: redis.Redis) -> None:
+    put_diff(client, 6, first=3)
+    put_snapshot(client, 4)
+    assert [(d.first_update_id, d.last_update_id) for d in cold(client).diffs] == [(3, 6)]
+
+
+def test_cold_read_with_a_snapshot_newer_than_the_stream(client: redis.Redis) -> None:
+    put_diff(client, 3)
+    put_snapshot(client, 9, "1009-9")
+    start = cold(client)
+    assert start.diffs == []
+    put_diff(client, 10)
+    assert [d.last_update_id for d in warm(client, start.cursor).diffs] == [10]
+
+
+def test_cold_read_after_the_stream_was_lost(client: redis.Redis) -> None:
+    put_snapshot(client, 9, "1009-9")
+    start = cold(client)
+    assert (start.diffs, start.cursor.book_id) == ([], "0-0")
+    put_diff(client, 10)
+    assert [d.last_update_id for d in warm(client, start.cursor).diffs] == [10]
+
+
+def test_a_stream_trimmed_past_the_snapshot_shows_as_a_gap(client: redis.Redis) -> None:
+    for u in range(1, 10):
+        put_diff(client, u)
+    put_snapshot(client, 2, "1002-2")
+    client.xtrim(book_key(SYMBOL), minid=f"{1_006}-0", approximate=False)
+    start = cold(client)
+    assert start.snapshot is not None
+    assert start.diffs[0].first_update_id > start.snapshot.last_update_id + 1
+
+
+def test_without_a_snapshot_there_is_no_book(client: redis.Redis) -> None:
+    put_diff(client, 1)
+    put_trade(client, 1)
+    start = cold(client)
+    assert (start.snapshot, start.diffs) == (None, [])
+    assert [t.trade_id for t in start.trades] == [1]
+
+
+def test_cold_read_takes_the_newest_trades_oldest_first(client: redis.Redis) -> None:
+    for trade_id in range(1, 10):
+        put_trade(client, trade_id)
+    start = cold(client, since=1_004)
+    assert [t.trade_id for t in start.trades] == [4, 5, 6, 7, 8, 9]
+    start = cold(client, since=1_004, trades_limit=2)
+    assert [t.trade_id for t in start.trades] == [8, 9]
+    put_trade(client, 10)
+    assert [t.trade_id for t in warm(client, start.cursor).trades] == [10]
+
+
+def test_cold_read_without_trades_goes_on_from_the_time_asked_for(client: redis.Redis) -> None:
+    put_trade(client, 1)
+    start = cold(client, since=5_000)
+    assert start.trades == []
+    assert warm(client, start.cursor).trades == []
+
+
+def test_cold_read_takes_symbol_info(client: redis.Redis) -> None:
+    assert cold(client).info is None
+    client.hset(info_key(SYMBOL), mapping={"tick_size": "0.01", "step_size": "0.00001", "status": "TRADING"})
+    assert cold(client).info == codec.SymbolInfo(0.01, 0.00001, "TRADING")
+
+
+def test_a_second_copy_of_an_entry_is_refused_and_told_apart(client: redis.Redis) -> None:
+    put_trade(client, 5)
+    with pytest.raises(redis.ResponseError) as same:
+        put_trade(client, 5)
+    with pytest.raises(redis.ResponseError) as older:
+        put_trade(client, 4)
+    assert append.refused(same.value)
+    assert append.refused(older.value)
+    client.set(trades_key("OTHER"), "a string")
+    with pytest.raises(redis.ResponseError) as wrong:
+        client.xadd(trades_key("OTHER"), {"a": 1})
+    assert not append.refused(wrong.value)
+
+
+def test_old_entries_are_trimmed_by_their_own_time(client: redis.Redis) -> None:
+    client.config_set("stream-node-max-entries", 1)
+    try:
+        for trade_id in range(1, 6):
+            put_trade(client, trade_id)
+        command = append.trade_command(
+            SYMBOL,
+            time_ms=1_006,
+            trade_id=6,
+            price="1",
+            quantity="1",
+            is_buy=True,
+            received_ms=1,
+            keep_from_ms=1_004,
+        )
+        client.execute_command(*command)
+        assert [i for i, _ in client.xrange(trades_key(SYMBOL))] == [b"1004-4", b"1005-5", b"1006-6"]
+    finally:
+        client.config_set("stream-node-max-entries", 100)
+
+
+def test_packed_commands_are_what_redis_reads(client: redis.Redis) -> None:
+    commands: list[append.Command] = [("SET", "a", b"\x00\xff"), ("SET", "b", 12)]
+    connection = client.connection_pool.get_connection()
+    try:
+        connection.send_packed_command([append.pack(commands)])
+        assert [connection.read_response() for _ in commands] == [b"OK", b"OK"]
+    finally:
+        client.connection_pool.release(connection)
+    assert client.mget("a", "b") == [b"\x00\xff", b"12"]
