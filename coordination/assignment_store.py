@@ -1,0 +1,43 @@
+"""The assignment in Redis: written by the leader, read by a new leader and by whoever wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from coordination.keys import ASSIGNMENT
+from coordination.owner import Owner
+from coordination.scripts import PUBLISH_ASSIGNMENT
+
+
+class Deposed(RuntimeError):
+    """A dispatcher of a newer term has written the assignment."""
+
+
+class StoredAssignment(NamedTuple):
+    """What ``nt:assignment`` holds; generation 0 and no owner when there is none."""
+
+    term: int
+    generation: int
+    owners: dict[str, Owner]
+
+
+def read_assignment(client: Any) -> StoredAssignment:
+    fields = {k.decode(): v.decode() for k, v in client.hgetall(ASSIGNMENT).items()}
+    term, generation = int(fields.pop("term", 0)), int(fields.pop("generation", 0))
+    return StoredAssignment(term, generation, {symbol: Owner.parse(text) for symbol, text in fields.items()})
+
+
+def publish_assignment(client: Any, term: int, generation: int, owners: Mapping[str, Owner]) -> int:
+    """Replace the assignment; return its generation, above ``generation`` and above the recorded one.
+
+    Raises:
+        Deposed: a newer leader has written meanwhile; nothing changed.
+    """
+    arguments: list[str | int] = [term, generation]
+    for symbol, owner in owners.items():
+        arguments += [symbol, str(owner)]
+    accepted, number = PUBLISH_ASSIGNMENT.run(client, [ASSIGNMENT], arguments)  # type: ignore[arg-type]
+    if not accepted:
+        raise Deposed(f"term {term} is over: the assignment is written by term {int(number)}")
+    return int(number)

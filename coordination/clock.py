@@ -1,0 +1,43 @@
+"""The Redis server's time, estimated between round trips."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+
+class ServerClock:
+    """What the Redis server's clock shows now, by the method of Cristian (1989).
+
+    Every reply that carries the server's time is a sample: the server read its clock somewhere between our
+    send and our receive, so the shortest round trip among the last few bounds the error best. The local part is
+    the monotonic clock: a wrong or stepped wall clock on this host does not matter.
+
+    Until the first sample it shows this host's wall clock.
+
+    Example:
+        >>> clock = ServerClock()
+        >>> clock.observe(sent=10.000, received=10.002, server_ms=1_700_000_000_000)
+        >>> clock.at(10.001)
+        1700000000000
+    """
+
+    def __init__(self, samples: int = 8) -> None:
+        self._samples: deque[tuple[float, float]] = deque(maxlen=samples)  # (round trip s, offset ms)
+        self._offset = time.time() * 1000 - time.monotonic() * 1000
+
+    def observe(self, sent: float, received: float, server_ms: float) -> None:
+        """Learn from one reply: monotonic seconds of send and receive, the server's ms in between."""
+        offset = server_ms - (sent + received) / 2 * 1000
+        if self._samples and abs(offset - self._offset) > 1000:
+            self._samples.clear()  # another server, or a stepped one: what was known no longer holds
+        self._samples.append((received - sent, offset))
+        self._offset = min(self._samples)[1]
+
+    def at(self, monotonic: float) -> int:
+        """Server ms at a moment of this host's monotonic clock (seconds)."""
+        return round(monotonic * 1000 + self._offset)
+
+    def now_ms(self) -> int:
+        """Server ms now."""
+        return self.at(time.monotonic())

@@ -1,0 +1,26 @@
+"""Redis keys of leases, reports, membership and leadership.
+
+The braces in a lease's key are Redis Cluster's hash tag: they make ``lease:{report:X}`` share a slot with
+``report:X``, so that one script may touch both.
+"""
+
+NODES = "nt:nodes"
+DISPATCHER = "nt:dispatcher"
+ASSIGNMENT = "nt:assignment"
+
+
+def report_key(symbol: str) -> str:
+    return f"report:{symbol}"
+
+
+def slow_key(symbol: str) -> str:
+    """Key of the last slow-cycle sections, which a new owner starts with."""
+    return f"slow:{{report:{symbol}}}"
+
+
+def lease_key(symbol: str) -> str:
+    return f"lease:{{report:{symbol}}}"
+
+
+def node_key(node_id: str) -> str:
+    return f"nt:node:{node_id}"

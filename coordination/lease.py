@@ -1,0 +1,96 @@
+"""The fenced lease: no report is accepted without the newest token.
+
+A lease alone does not keep a paused writer out: it may be stopped between its check and its write, for longer than
+any lease lasts. So every lease carries a fencing token, which grows whenever the symbol changes hands, and the
+write itself is refused unless it brings the newest one (C. Gray, D. Cheriton, "Leases" (1989); M. Kleppmann, "How
+to do distributed locking" (2016)).
+
+Both calls are queued on a pipeline that the caller owns: any number of symbols costs one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from coordination.keys import lease_key, report_key, slow_key
+from coordination.owner import Owner
+from coordination.scripts import ACQUIRE, FENCED_WRITE, RELEASE, Argument
+
+
+class Acquired(StrEnum):
+    """Outcome of asking for a lease; see ``lua/acquire.lua``."""
+
+    HELD = "held"
+    TAKEN = "taken"
+    STALE = "stale"
+    CONFLICT = "conflict"
+
+
+class Written(StrEnum):
+    """Outcome of a fenced write; see ``lua/fenced_write.lua``."""
+
+    WRITTEN = "written"
+    REPEATED = "repeated"
+    FENCED = "fenced"
+    OLD = "old"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether Redis holds this write (or held it, if newer ones came since)."""
+        return self in (Written.WRITTEN, Written.REPEATED)
+
+
+class Grant(NamedTuple):
+    """Reply to an acquire: its outcome, the recorded fencing token, and the number of the last accepted write."""
+
+    outcome: Acquired
+    token: int
+    seq: int
+
+    @property
+    def granted(self) -> bool:
+        return self.outcome in (Acquired.HELD, Acquired.TAKEN)
+
+
+def queue_acquire(pipe: Any, symbol: str, owner: Owner, generation: int, ttl_ms: int) -> None:
+    """Ask for ``symbol``'s lease for ``ttl_ms``, as told by an assignment of ``generation``. One command."""
+    ACQUIRE.queue(pipe, [lease_key(symbol)], [str(owner), owner.node, generation, ttl_ms])
+
+
+def parse_acquire(reply: Sequence[Any]) -> Grant:
+    outcome, token, seq = reply
+    return Grant(Acquired(_text(outcome)), int(token), int(seq))
+
+
+def queue_write(
+    pipe: Any, symbol: str, owner: Owner, token: int, seq: int, report: bytes, ttl_ms: int, slow: bytes | None = None
+) -> None:
+    """Write ``symbol``'s report, and its slow sections if given, under a fencing token. One command.
+
+    ``seq`` numbers this write; it must be above that of the last accepted one. The same call may be sent again
+    when its reply was lost: the second answer is then ``repeated``.
+    """
+    keys, arguments = [lease_key(symbol), report_key(symbol)], _arguments(owner, token, seq, report, ttl_ms)
+    if slow is not None:
+        keys.append(slow_key(symbol))
+        arguments += [slow, ttl_ms]
+    FENCED_WRITE.queue(pipe, keys, arguments)
+
+
+def parse_write(reply: Any) -> Written:
+    return Written(_text(reply))
+
+
+def queue_release(pipe: Any, symbol: str, owner: Owner) -> None:
+    """Give ``symbol``'s lease back, if it is still ``owner``'s. One command; its reply is 1 or 0."""
+    RELEASE.queue(pipe, [lease_key(symbol)], [str(owner)])
+
+
+def _arguments(owner: Owner, token: int, seq: int, report: bytes, ttl_ms: int) -> list[Argument]:
+    return [str(owner), token, seq, report, ttl_ms]
+
+
+def _text(reply: Any) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

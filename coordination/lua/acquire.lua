@@ -1,0 +1,51 @@
+-- Acquire or extend the lease on one symbol's report.
+--
+-- KEYS[1]  lease:{report:<SYMBOL>}, a hash:
+--            owner       node/incarnation that may write, "" when released
+--            node        its node id
+--            token       fencing token; only grows, also after Redis lost its data
+--            generation  newest assignment generation seen
+--            seq         number of the last accepted write; only grows
+--            until       server ms when the lease ends
+-- ARGV[1]  owner: node/incarnation
+-- ARGV[2]  node id
+-- ARGV[3]  generation of the assignment that sent the caller here
+-- ARGV[4]  lease duration, ms
+--
+-- Returns {status, token, seq}; status is one of
+--   held      the caller has it already: extended, same token
+--   taken     it was free or expired, or this generation is newer: the caller has it, with a new token
+--   stale     the caller's generation is older than the recorded one; nothing changed
+--   conflict  another owner holds it in the same generation; nothing changed
+
+local lease = redis.call('HMGET', KEYS[1], 'owner', 'token', 'generation', 'seq', 'until')
+local owner = lease[1] or ''
+local token = tonumber(lease[2]) or 0
+local recorded = tonumber(lease[3]) or 0
+local seq = tonumber(lease[4])
+local ends = tonumber(lease[5]) or 0
+local generation = tonumber(ARGV[3])
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function whole(number) return string.format('%.0f', number) end
+
+if generation < recorded then
+  return {'stale', token, seq or 0}
+end
+
+if owner == ARGV[1] then
+  -- Also when the time is up: nobody else took it, so nobody else wrote.
+  redis.call('HSET', KEYS[1], 'generation', whole(generation), 'until', whole(now + ARGV[4]))
+  return {'held', token, seq}
+end
+
+if owner ~= '' and ends > now and generation == recorded then
+  return {'conflict', token, seq}
+end
+
+token = math.max(token + 1, now)
+seq = seq or token
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'token', whole(token),
+  'generation', whole(generation), 'seq', whole(seq), 'until', whole(now + ARGV[4]))
+return {'taken', token, seq}

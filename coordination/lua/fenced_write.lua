@@ -1,0 +1,35 @@
+-- Write a symbol's report if, and only if, the writer still holds the newest token.
+-- One atomic step: a check in one call and a write in the next is a race.
+--
+-- KEYS[1]  lease:{report:<SYMBOL>}, the hash that acquire.lua keeps
+-- KEYS[2]  report:<SYMBOL>; KEYS[3] … further strings in the same slot, written with it
+-- ARGV[1]  owner: node/incarnation
+-- ARGV[2]  fencing token
+-- ARGV[3]  seq: number of this write, above that of every write before it
+-- ARGV[4]  value of KEYS[2]
+-- ARGV[5]  its time to live, ms
+-- ARGV[6], ARGV[7] …  value and time to live of each further key
+--
+-- Returns one of
+--   written   accepted
+--   repeated  this very write was accepted before (a second try after a lost reply)
+--   fenced    owner or token are not the recorded ones; nothing changed
+--   old       seq is below the recorded one; nothing changed
+
+local lease = redis.call('HMGET', KEYS[1], 'owner', 'token', 'seq')
+if lease[1] ~= ARGV[1] or lease[2] ~= ARGV[2] then
+  return 'fenced'
+end
+
+local seq, recorded = tonumber(ARGV[3]), tonumber(lease[3])
+if seq == recorded then
+  return 'repeated'
+elseif seq < recorded then
+  return 'old'
+end
+
+redis.call('HSET', KEYS[1], 'seq', ARGV[3])
+for i = 2, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', ARGV[2 * i + 1])
+end
+return 'written'

@@ -1,0 +1,32 @@
+-- Take, keep or look at the lead among the dispatchers.
+--
+-- KEYS[1]  nt:dispatcher, a hash:
+--            leader     dispatcher that leads, "" when it resigned
+--            client_id  its connection, as CLIENT LIST shows it
+--            term       number of this lead; only grows, also after Redis lost its data
+--            until      server ms when it ends unless kept
+-- ARGV[1]  the caller's name, one per process start
+-- ARGV[2]  the caller's client id
+-- ARGV[3]  how long a lead lasts, ms
+-- ARGV[4]  client id of a leader whose connection was seen to be gone, or "": that leader is deposed
+-- ARGV[5]  highest term the caller has seen
+--
+-- Returns {1 if the caller leads, else 0; term; server ms; the leader's client id}.
+
+local held = redis.call('HMGET', KEYS[1], 'leader', 'client_id', 'term', 'until')
+local leader, client_id, term = held[1] or '', held[2] or '', tonumber(held[3]) or 0
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local live = leader ~= '' and (tonumber(held[4]) or 0) > now
+
+if live and leader ~= ARGV[1] and not (ARGV[4] ~= '' and client_id == ARGV[4]) then
+  return {0, term, now, client_id}
+end
+
+if not (live and leader == ARGV[1]) then
+  -- A leader that comes back after its time gets a new term: it cannot know what happened in between.
+  term = math.max(term + 1, tonumber(ARGV[5]) + 1, now)
+end
+redis.call('HSET', KEYS[1], 'leader', ARGV[1], 'client_id', ARGV[2], 'term', string.format('%.0f', term),
+  'until', string.format('%.0f', now + ARGV[3]))
+return {1, term, now, ARGV[2]}

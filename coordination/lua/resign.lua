@@ -1,0 +1,12 @@
+-- Give the lead back, so that another dispatcher takes it at once. The term stays, so that it goes on growing.
+--
+-- KEYS[1]  nt:dispatcher, the hash that lead.lua keeps
+-- ARGV[1]  the caller's name
+--
+-- Returns 1, or 0 when the caller does not lead.
+
+if redis.call('HGET', KEYS[1], 'leader') ~= ARGV[1] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'leader', '', 'client_id', '', 'until', '0')
+return 1
