@@ -1,0 +1,244 @@
+"""One symbol's market: a limit order book and the random order flow that moves it. No I/O, no clock.
+
+Each :meth:`Market.step` is one small slice of trading (50 ms at the default rates): a fair price makes a random walk
+whose volatility reverts to a mean, stale quotes are pulled, quotes follow the fair price, market orders take what
+they find at the best prices, and limit orders are placed, resized and cancelled around the top. Everything is drawn
+from one generator seeded by (seed, symbol): step *n* of a symbol is the same in every run, whatever else is listed.
+
+Prices are whole ticks, quantities whole steps (see :mod:`simulator.symbols`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from simulator.symbols import Instrument
+
+_FEWEST_LEVELS = 10
+_MOST_LEVELS_PER_TRADE = 6
+
+# Multipliers of a level's typical quantity: log-normal, and a wall now and then.
+_SIZES = [math.exp(0.7 * x) for x in (random.Random("sizes").gauss(0, 1) for _ in range(4093))] + [12.0, 18.0, 25.0]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How busy a symbol is. Rates are means per second of market time, the walk's size is in ticks per √second."""
+
+    orders_per_second: float = 16.0
+    trades_per_second: float = 5.0
+    levels: int = 400
+    ticks_per_root_second: float = 1.5
+    steps_per_second: int = 20
+
+
+class Trade(NamedTuple):
+    """One fill of a market order. ``buyer_is_maker`` is true when the aggressor sold."""
+
+    trade_id: int
+    price: int
+    quantity: int
+    buyer_is_maker: bool
+
+
+class Diff(NamedTuple):
+    """What changed in a book: update ids ``first`` to ``last``, new quantity by price, 0 for a level that is gone."""
+
+    first: int
+    last: int
+    bids: dict[int, int]
+    asks: dict[int, int]
+
+
+class Side:
+    """The bids or the asks. ``inward`` is +1 for bids, -1 for asks: the direction of better prices."""
+
+    __slots__ = ("best", "changed", "inward", "levels", "worst")
+
+    def __init__(self, inward: int, levels: dict[int, int]) -> None:
+        self.inward = inward
+        self.levels = levels
+        self.best = max(levels) if inward > 0 else min(levels)
+        self.worst = min(levels) if inward > 0 else max(levels)
+        self.changed: dict[int, int] = {}
+
+    def set(self, price: int, quantity: int) -> None:
+        """Make ``quantity`` the one at ``price``; 0 removes the level, which must exist and not be the last."""
+        levels, inward = self.levels, self.inward
+        self.changed[price] = quantity
+        if quantity:
+            levels[price] = quantity
+            if (price - self.best) * inward > 0:
+                self.best = price
+            elif (self.worst - price) * inward > 0:
+                self.worst = price
+            return
+        del levels[price]
+        if price == self.best:
+            while price not in levels:
+                price -= inward
+            self.best = price
+        elif price == self.worst:
+            while price not in levels:
+                price += inward
+            self.worst = price
+
+    def sorted_levels(self, limit: int) -> list[tuple[int, int]]:
+        """The best ``limit`` levels as (price, quantity), best first."""
+        return sorted(self.levels.items(), reverse=self.inward > 0)[:limit]
+
+
+class Market:
+    """The book and order flow of one instrument."""
+
+    def __init__(self, instrument: Instrument, seed: int, activity: Activity | None = None) -> None:
+        self.instrument = instrument
+        self.activity = activity = activity or Activity()
+        self._random = random.Random(f"{seed} {instrument.symbol}")
+        chance = self._random.random
+        start = instrument.start_ticks
+        self._fair = float(start)
+        self._floor = min(start, 100) / 2
+        self._log_volatility = 0.0
+        self._ticks_per_step = activity.ticks_per_root_second / math.sqrt(activity.steps_per_second)
+        self._no_orders = math.exp(-activity.orders_per_second / activity.steps_per_second)
+        self._no_trades = math.exp(-activity.trades_per_second / activity.steps_per_second)
+        self._reach = max(4.0, activity.levels / 10)
+        self._shape = [
+            instrument.level_steps * (0.35 + min(i, 12) / 12) * math.exp(-1.5 * i / activity.levels)
+            for i in range(activity.levels + 1)
+        ]
+        self.bids = Side(+1, self._opening(start - 1, -1))
+        self.asks = Side(-1, self._opening(start + 1, +1))
+        self.update_id = 1_000_000 + int(chance() * 1e9)
+        self._first_pending = self.update_id + 1
+
+        # The day so far, as if the market had been open before: the ticker's 24 hours.
+        self.first_trade_id = 1_000 + int(chance() * 1e6)
+        trades_a_day = round(activity.trades_per_second * 86_400)
+        self.trade_id = self.first_trade_id + trades_a_day
+        self.open = max(1, round(start * (1 + 0.03 * (chance() - 0.5))))
+        self.high = max(start, self.open) + round(0.01 * start * chance())
+        self.low = max(1, min(start, self.open) - round(0.01 * start * chance()))
+        self.volume = max(1, trades_a_day) * instrument.level_steps // 2
+        self.turnover = self.volume * (self.high + self.low) // 2
+        self.last_price, self.last_quantity = start, instrument.level_steps
+
+    def step(self) -> list[Trade]:
+        """Trade for one step; the fills it brought. Book changes add up until :meth:`take_diff`."""
+        chance = self._random.random
+        gauss = self._random.gauss
+        self._log_volatility += 0.1 * gauss(0.0, 1.0) - 0.02 * self._log_volatility
+        fair = self._fair + self._ticks_per_step * math.exp(self._log_volatility) * gauss(0.0, 1.0)
+        if fair < self._floor:
+            fair = 2 * self._floor - fair
+        self._fair = fair
+        self._follow(fair)
+
+        trades: list[Trade] = []
+        left = chance()
+        while left > self._no_trades:
+            left *= chance()
+            lean = max(-0.35, min(0.35, 0.1 * (fair - (self.bids.best + self.asks.best) / 2)))
+            self._market_order(chance() < 0.5 + lean, trades)
+        left = chance()
+        while left > self._no_orders:
+            left *= chance()
+            self._limit_order(self.bids if chance() < 0.5 else self.asks)
+        self._keep_depth(self.bids)
+        self._keep_depth(self.asks)
+        return trades
+
+    def take_diff(self) -> Diff | None:
+        """The book changes since the last call, ids connecting to it; None if there were none."""
+        first, last = self._first_pending, self.update_id
+        if first > last:
+            return None
+        diff = Diff(first, last, self.bids.changed, self.asks.changed)
+        self.bids.changed, self.asks.changed = {}, {}
+        self._first_pending = last + 1
+        return diff
+
+    def reserve_update_id(self) -> int:
+        """Spend the update id right after the last taken diff on nothing, and return it: for a false diff that connects."""
+        self.update_id += 1
+        self._first_pending += 1
+        return self._first_pending - 1
+
+    def _set(self, side: Side, price: int, quantity: int) -> None:
+        self.update_id += 1
+        side.set(price, quantity)
+
+    def _opening(self, best: int, outward: int) -> dict[int, int]:
+        levels, price = {}, best
+        for i in range(self.activity.levels):
+            if price < 1:
+                break
+            levels[price] = self._quantity(i)
+            price += outward * (2 if self._random.random() < 0.25 else 1)
+        return levels
+
+    def _quantity(self, distance: int) -> int:
+        size = _SIZES[int(self._random.random() * len(_SIZES))]
+        return int(self._shape[min(distance, len(self._shape) - 1)] * size) + 1
+
+    def _follow(self, fair: float) -> None:
+        """Pull up to three quotes a side that the fair price has overrun, and quote closer to it where there is room."""
+        bids, asks = self.bids, self.asks
+        for _ in range(3):
+            if asks.best <= fair and len(asks.levels) > _FEWEST_LEVELS:
+                self._set(asks, asks.best, 0)
+            if bids.best >= fair and len(bids.levels) > _FEWEST_LEVELS:
+                self._set(bids, bids.best, 0)
+        bid = math.ceil(fair) - 1
+        if bids.best < bid < asks.best and self._random.random() < 0.5:
+            self._set(bids, bid, self._quantity(0))
+        ask = math.floor(fair) + 1
+        if bids.best < ask < asks.best and self._random.random() < 0.5:
+            self._set(asks, ask, self._quantity(0))
+
+    def _market_order(self, is_buy: bool, trades: list[Trade]) -> None:
+        side = self.asks if is_buy else self.bids
+        wanted = self._quantity(0) * 0.6
+        for _ in range(_MOST_LEVELS_PER_TRADE):
+            if wanted < 1 or len(side.levels) <= _FEWEST_LEVELS:
+                return
+            price = side.best
+            there = side.levels[price]
+            filled = min(there, int(wanted))
+            wanted -= filled
+            self._set(side, price, there - filled)
+            self.trade_id += 1
+            trades.append(Trade(self.trade_id, price, filled, not is_buy))
+            self.last_price, self.last_quantity = price, filled
+            self.volume += filled
+            self.turnover += price * filled
+            if price > self.high:
+                self.high = price
+            elif price < self.low:
+                self.low = price
+
+    def _limit_order(self, side: Side) -> None:
+        """Place an order at a random distance from the best price, or resize or cancel what is there."""
+        chance = self._random.random
+        distance = int(-math.log(1.0 - chance()) * self._reach)
+        price = side.best - side.inward * distance
+        if price < 1 or (side.worst - price) * side.inward > 0:
+            return
+        if price in side.levels and len(side.levels) > _FEWEST_LEVELS and chance() < 0.35:
+            self._set(side, price, 0)
+        else:
+            self._set(side, price, self._quantity(distance))
+
+    def _keep_depth(self, side: Side) -> None:
+        """Cancel the farthest level of a side that has too many, extend one that has too few."""
+        count, wanted = len(side.levels), self.activity.levels
+        if count > wanted and count > _FEWEST_LEVELS:
+            self._set(side, side.worst, 0)
+        elif count < wanted:
+            price = side.worst - side.inward * (2 if self._random.random() < 0.25 else 1)
+            if price >= 1:
+                self._set(side, price, self._quantity(wanted))
