@@ -1,0 +1,154 @@
+"""The recent trades of one symbol, in time order, as numpy arrays."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEEP_MS = 31 * 60_000
+"""How long trades are kept: the longest window (30 minutes) and a minute more, for clocks that differ."""
+
+MAX_TRADES = 2**17
+"""More trades than this are never kept; the oldest go first."""
+
+_INITIAL_CAPACITY = 64
+
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+class TradeWindow:
+    """Rolling window over the trades of one symbol.
+
+    New trades are appended to arrays that grow by powers of two; trades that are too old are left behind by moving the
+    start, and the live part is moved to the front only when the end of the arrays is reached. So views are always
+    contiguous, and adding a trade costs O(1) on average. 24 bytes a trade.
+
+    A time window is always half open: (now - window, now]. A trade exactly `window` ago is out, one exactly now is in.
+
+    Attributes:
+        discarded: number of trades that have left the window. The trades kept have the numbers `discarded` to
+            `discarded + len(window) - 1`, which stay theirs as long as `reordered` is the same.
+        reordered: raised whenever a late trade was sorted in among those already there.
+    """
+
+    __slots__ = ("_end", "_keep_ms", "_max_trades", "_prices", "_signed", "_start", "_times", "discarded", "reordered")
+
+    def __init__(self, keep_ms: int = KEEP_MS, max_trades: int = MAX_TRADES) -> None:
+        self._keep_ms = keep_ms
+        self._max_trades = max_trades
+        self._times: NDArray[np.int64] = np.empty(_INITIAL_CAPACITY, dtype=np.int64)
+        self._prices: NDArray[np.float64] = np.empty(_INITIAL_CAPACITY, dtype=np.float64)
+        self._signed: NDArray[np.float64] = np.empty(_INITIAL_CAPACITY, dtype=np.float64)
+        self._start = 0
+        self._end = 0
+        self.discarded = 0
+        self.reordered = 0
+
+    def extend(
+        self, times_ms: Sequence[int], prices: Sequence[float], quantities: Sequence[float], is_buy: Sequence[bool]
+    ) -> None:
+        """Adds trades, the four columns being of one length, and drops those that are now too old or too many.
+
+        Args:
+            times_ms: exchange time of each trade, ms. Any order is accepted; time order is the fast case. Trades of
+                one ms stay in the order they came.
+            prices, quantities: positive finite numbers.
+            is_buy: True where the aggressor bought.
+
+        Raises:
+            ValueError: the columns differ in length.
+        """
+        count = len(times_ms)
+        if not count == len(prices) == len(quantities) == len(is_buy):
+            raise ValueError(
+                "trade columns must be of one length, not "
+                f"{count} times, {len(prices)} prices, {len(quantities)} quantities, {len(is_buy)} sides"
+            )
+        if not count:
+            return
+        self._make_room(count)
+        old_end = self._end
+        end = self._end = old_end + count
+        self._times[old_end:end] = times_ms
+        self._prices[old_end:end] = prices
+        self._signed[old_end:end] = [q if buy else -q for q, buy in zip(quantities, is_buy, strict=True)]
+        self._sort(old_end)
+        self._trim()
+
+    def between(self, after_ms: int, until_ms: int) -> tuple[int, int]:
+        """Numbers [first, last) of the trades with after_ms < time <= until_ms."""
+        times = self._times[self._start : self._end]
+        first = int(times.searchsorted(after_ms, "right"))
+        last = int(times.searchsorted(until_ms, "right"))
+        return self.discarded + first, self.discarded + max(first, last)
+
+    def times(self, first: int, last: int) -> NDArray[np.int64]:
+        """Times (ms) of the trades numbered [first, last): a view, valid until the next extend()."""
+        return self._times[self._position(first) : self._position(last)]
+
+    def prices(self, first: int, last: int) -> NDArray[np.float64]:
+        """Prices of the trades numbered [first, last): a view, valid until the next extend()."""
+        return self._prices[self._position(first) : self._position(last)]
+
+    def signed_quantities(self, first: int, last: int) -> NDArray[np.float64]:
+        """Quantities of the trades numbered [first, last), negative where the aggressor sold: a view, as prices()."""
+        return self._signed[self._position(first) : self._position(last)]
+
+    @property
+    def last_price(self) -> float | None:
+        """Price of the newest trade by time, None when there is none."""
+        return float(self._prices[self._end - 1]) if self._end > self._start else None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the arrays, bytes."""
+        return self._times.nbytes + self._prices.nbytes + self._signed.nbytes
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def _position(self, number: int) -> int:
+        return min(max(self._start, self._start + number - self.discarded), self._end)
+
+    def _make_room(self, count: int) -> None:
+        capacity = len(self._times)
+        if self._end + count <= capacity:
+            return
+        live = len(self)
+        needed = live + count
+        if needed > capacity * 3 // 4:
+            # A quarter of slack, so that the live part is moved at most once in capacity / 4 trades.
+            capacity = 1 << (needed * 4 // 3).bit_length()
+        self._times = _moved(self._times, self._start, self._end, capacity)
+        self._prices = _moved(self._prices, self._start, self._end, capacity)
+        self._signed = _moved(self._signed, self._start, self._end, capacity)
+        self._start, self._end = 0, live
+
+    def _sort(self, old_end: int) -> None:
+        times = self._times
+        new = times[old_end : self._end]
+        lowest = int(new.min()) if len(new) > 1 else int(new[0])
+        late = old_end > self._start and lowest < times[old_end - 1]
+        if not late and (len(new) == 1 or bool((new[1:] >= new[:-1]).all())):
+            return
+        begin = self._start + int(times[self._start : old_end].searchsorted(lowest, "right"))
+        order = begin + np.argsort(times[begin : self._end], kind="stable")
+        for column in (self._times, self._prices, self._signed):
+            column[begin : self._end] = column[order]
+        if late:
+            self.reordered += 1
+
+    def _trim(self) -> None:
+        times = self._times[self._start : self._end]
+        oldest = int(times[-1]) - self._keep_ms
+        drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
+        drop = max(drop, len(times) - self._max_trades)
+        self._start += drop
+        self.discarded += drop
+
+
+def _moved(array: NDArray[Number], start: int, end: int, capacity: int) -> NDArray[Number]:
+    target = array if len(array) == capacity else np.empty(capacity, dtype=array.dtype)
+    target[: end - start] = array[start:end]
+    return target
