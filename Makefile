@@ -1,0 +1,45 @@
+# Plain rules, for GNU make 3.81 (macOS) and later, and for BSD make.
+
+VENV_PYTHON = .venv/bin/python
+ROLE =
+
+help:
+	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
+	@echo 'make test     every test'
+	@echo 'make lint     ruff and mypy'
+	@echo 'make bench    the benchmarks'
+	@echo 'make lock     requirements*.txt anew from requirements*.in'
+	@echo 'While "make run" runs, in another terminal:'
+	@echo 'make status   all roles; make stop|start|kill ROLE=node-002   one of them'
+
+run: .venv/installed
+	@exec $(VENV_PYTHON) -m local
+
+status: .venv/installed
+	@exec $(VENV_PYTHON) -m local status
+
+start stop kill: .venv/installed
+	@test -n '$(ROLE)' || { echo 'which role? For example: make $@ ROLE=node-002 (make status lists them)' >&2; exit 2; }
+	@exec $(VENV_PYTHON) -m local $@ '$(ROLE)'
+
+test: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m pytest
+
+lint: .venv/installed-dev
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy .
+
+bench: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m benchmarks
+
+lock: .venv/installed-dev
+	@sh local/lock.sh
+
+.venv/installed: requirements.txt
+	@sh local/install.sh requirements.txt
+
+.venv/installed-dev: requirements.txt requirements-dev.txt
+	@sh local/install.sh requirements-dev.txt
+
+.PHONY: help run status start stop kill test lint bench lock

