@@ -61,11 +61,12 @@ class Registration:
         self._client: Any = None
         self._client_id = 0
         self._ended = threading.Event()
+        self._announced = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name="registration", daemon=True)
 
     def register(self) -> None:
-        """Take the node id, then keep it from a thread.
+        """Take the node id, then keep it from a thread. The node gets no symbols before :meth:`announce`.
 
         A process killed a moment ago still looks alive. It is replaced as soon as its connection is seen to be gone,
         or else when its heartbeats stay away for ``ttl_ms``.
@@ -88,6 +89,17 @@ class Registration:
                 again = self._beat(gone=int(again[2]))
             reply = again
         self._thread.start()
+
+    def announce(self) -> None:
+        """Join the live nodes: from now on symbols are assigned to this one."""
+        self._announced = True
+        client = connect(self._url, name=f"join:{self.owner.node}")
+        try:
+            client.zadd(NODES, {self.owner.node: self.clock.now_ms()})
+        except RedisError as error:
+            logger.warning("joining with the next heartbeat: %s", error)
+        finally:
+            client.close()
 
     def leave(self) -> None:
         """Give the node id up and stop beating; the symbols move at once. Safe to call twice, never raises."""
@@ -157,7 +169,7 @@ class Registration:
             [self.owner.incarnation, self._ttl_ms, "" if gone is None else gone, *record],
         )
         self.clock.observe(sent, time.monotonic(), int(reply[1]))
-        if reply[0] == b"registered":
+        if reply[0] == b"registered" and self._announced:
             self._client.zadd(NODES, {self.owner.node: int(reply[1])})
         return reply
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 
-from prometheus_client import start_http_server
+from prometheus_client import disable_created_metrics, start_http_server
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ def serve(port: int, host: str) -> int | None:
     """
     if port == 0:
         return None
+    disable_created_metrics()
     try:
         start_http_server(port, host)
     except OSError as error:

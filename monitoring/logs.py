@@ -10,25 +10,28 @@ from pythonjsonlogger.json import JsonFormatter
 # Celery logs two lines a task at INFO; at 4 Hz a symbol that buries everything else.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu")
 
+_fields: dict[str, str] = {}
+
 
 def configure(level: str, **fields: str) -> None:
     """Send all logs of this process to standard error as JSON.
 
     Parameters:
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        fields: stand in every line, like ``role="node", node="node-001"``.
+        fields: stand in every line from now on, like ``role="node", node="node-001"``; also after a later call.
 
     What a log call passes as ``extra`` becomes fields of its line:
 
         >>> logger.info("symbol acquired", extra={"symbol": "BTCUSDT", "token": 1})
     """
+    _fields.update(fields)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter(
             "{levelname}{name}{message}",
             style="{",
             rename_fields={"levelname": "level", "name": "logger"},
-            static_fields=fields,
+            static_fields=dict(_fields),
             timestamp="time",
         )
     )

@@ -1,4 +1,4 @@
-"""Prometheus metrics of nodes and dispatchers.
+"""Prometheus metrics of a node.
 
 No metric here is labelled by symbol: with 1,000 symbols that would be thousands of series a process. Which symbol
 is where stands in its report and in ``nt:assignment``; what happened to it, in the logs.
@@ -10,7 +10,6 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY_MS = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000)
 
-# A node's.
 node_heartbeat = Gauge("nt_node_heartbeat", "Unix time of this node's last accepted heartbeat", ["node"])
 symbols_assigned = Gauge("nt_symbols_assigned", "Symbols this node is writing reports for", ["node"])
 lease_conflicts = Counter("nt_lease_conflicts", "Leases refused because another owner of the same generation held them")
@@ -25,18 +24,10 @@ data_age = Histogram(
     "Age of the newest market data in a report as it is written",
     buckets=(10, 25, 50, 100, 150, 200, 250, 300, 500, 1000, 2000, 5000),
 )
-calc_latency = Histogram("nt_calc_latency_ms", "Time to compute one report", ["cycle"], buckets=(0.05, 0.1, *_LATENCY_MS))
+calc_latency = Histogram(
+    "nt_calc_latency_ms", "Time to compute one report", ["cycle"], buckets=(0.05, 0.1, *_LATENCY_MS)
+)
 dispatch_to_written = Histogram(
     "nt_dispatch_to_written_ms", "From the moment a task was due to its reports being accepted", buckets=_LATENCY_MS
 )
 cold_starts = Counter("nt_cold_starts", "Symbols whose state was built from the snapshot, by reason", ["reason"])
-
-# A dispatcher's.
-leading = Gauge("nt_dispatcher_leading", "1 while this dispatcher leads")
-term = Gauge("nt_dispatcher_term", "Term of the lead in force")
-nodes_alive = Gauge("nt_nodes_alive", "Nodes the dispatcher takes for alive")
-hrw_rebalances = Counter("nt_hrw_rebalances", "Changes of the assignment")
-symbol_moves = Counter("nt_symbol_moves", "Symbols that changed hands, by reason", ["reason"])
-cycles = Counter("nt_cycles", "Cycles dispatched", ["entry"])
-cycles_skipped = Counter("nt_cycles_skipped", "Cycles not dispatched, by reason", ["entry", "reason"])
-messages_sent = Counter("nt_messages_sent", "Task messages sent")

@@ -1,0 +1,233 @@
+"""The dispatcher's view of the system: does it lead, who is alive, who owns what."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from redis.exceptions import ConnectionError, NoPermissionError, RedisError, TimeoutError
+
+from coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from coordination.clock import ServerClock
+from coordination.connect import connect, pauses
+from coordination.controller import AssignmentController, Move, MovePolicy
+from coordination.keys import NODES, node_key
+from coordination.leadership import Lead, Leadership
+from coordination.owner import Owner
+from coordination.roster import NodeRecord, Roster
+from coordination.scripts import execute
+from monitoring import dispatcher_metrics as metrics
+from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
+
+_PURGE_AFTER_MS = 600_000  # names of nodes that have been silent for this long are forgotten
+
+
+class Dispatcher:
+    """Looks at Redis again and again, and keeps the assignment in step while it leads.
+
+    A dispatcher that stands by looks just as often: it knows the nodes already when it takes over.
+
+    Example:
+        >>> dispatcher = Dispatcher(settings, name="beat@host/5f0c9a1be2d43786")
+        >>> moves = dispatcher.look()
+        >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self.clock = ServerClock()
+        self.generation = 0
+        self._leadership = Leadership(name, settings.nt_leader_ttl_ms)
+        self._roster = Roster(settings.nt_heartbeat_ttl_ms)
+        self._controller = AssignmentController(settings.symbols, _policy(settings))
+        self._live: dict[Owner, NodeRecord] = {}
+        self._acting_term = 0
+        self._client: Any = None
+        self._client_id = 0
+        self._resuming = False
+        self._watch_connections = True
+        self._waits = pauses()
+        self._next_try = 0.0
+        self._purged = 0.0
+
+    @property
+    def leading(self) -> bool:
+        return self._leadership.leading and self._acting_term == self._leadership.term
+
+    @property
+    def term(self) -> int:
+        return self._leadership.term
+
+    @property
+    def owners(self) -> Mapping[str, Owner]:
+        """symbol -> owner, of symbols whose owner is alive."""
+        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._live}
+
+    def look(self) -> list[Move]:
+        """Look once; return the symbols that moved. Never raises for a Redis that cannot be reached: it waits
+        a little and tries again on a later call."""
+        return self._reach(self._look) or []
+
+    def read_clock(self) -> None:
+        """Learn the server's time and nothing else: all there is to look at where coordination is off."""
+        self._reach(self._read_clock)
+
+    def _reach(self, look: Callable[[], _Found]) -> _Found | None:
+        if time.monotonic() < self._next_try:
+            return None
+        try:
+            if self._client is None:
+                self._connect()
+            found = look()
+            self._waits = pauses()
+            return found
+        except (ConnectionError, TimeoutError) as error:
+            logger.warning("lost sight of the data plane: %s", error)
+            self._disconnect()
+        except RedisError as error:
+            logger.error("the data plane refused: %s", error)
+        metrics.redis_errors.labels("look").inc()
+        self._next_try = time.monotonic() + next(self._waits)
+        return None
+
+    def _read_clock(self) -> None:
+        asked_at = time.monotonic()
+        seconds, microseconds = self._client.time()
+        self.clock.observe(asked_at, time.monotonic(), seconds * 1000 + microseconds / 1000)
+        self._next_try = time.monotonic() + 1
+
+    def close(self) -> None:
+        """Resign, so that a stand-by leads at once."""
+        if self._client is None:
+            return
+        try:
+            self._leadership.resign(self._client)
+        except RedisError as error:
+            logger.warning("could not resign, the lead runs out by itself: %s", error)
+        self._disconnect()
+
+    def _look(self) -> list[Move]:
+        lead, heartbeats, connected = self._read()
+        if self._resuming:
+            self._roster.resume(lead.server_ms)
+            self._resuming = False
+        news = self._roster.news(heartbeats)
+        before = self._live
+        self._live = self._roster.observe(lead.server_ms, heartbeats, self._records(news), connected)
+        self._tell(before)
+        if not lead.leading:
+            if self._acting_term:
+                logger.warning("another dispatcher leads", extra={"term": lead.term})
+            self._acting_term = 0
+            return []
+        try:
+            return self._act(lead)
+        except Deposed as deposed:
+            logger.warning("%s", deposed)
+            self._leadership.step_down()
+            self._acting_term = 0
+            return []
+
+    def _act(self, lead: Lead) -> list[Move]:
+        took_over = lead.term != self._acting_term
+        if took_over:
+            stored = read_assignment(self._client)
+            self.generation = max(self.generation, stored.generation)
+            self._controller.adopt(stored.owners or dict(self._controller.owners), lead.server_ms)
+        moves = self._controller.step(lead.server_ms, {o: r.weight for o, r in self._live.items()})
+        if moves or took_over:
+            self.generation = publish_assignment(self._client, lead.term, self.generation, self._controller.owners)
+            self._acting_term = lead.term
+            self._count(moves, took_over)
+        if time.monotonic() - self._purged > 60:
+            self._client.zremrangebyscore(NODES, 0, lead.server_ms - _PURGE_AFTER_MS)
+            self._purged = time.monotonic()
+        return moves
+
+    def _read(self) -> tuple[Lead, dict[str, int], set[int] | None]:
+        """One round trip: the lead, all heartbeats, and which registration connections still stand."""
+        watched = {*self._roster.client_ids, self._leadership.leader_client_id} - {0}
+        pipe = self._client.pipeline(transaction=False)
+        self._leadership.queue_poll(pipe, self._client_id)
+        pipe.zrange(NODES, 0, -1, withscores=True)
+        if watched and self._watch_connections:
+            pipe.client_list(client_id=sorted(watched))
+        asked_at = time.monotonic()
+        try:
+            replies = execute(pipe)
+        except NoPermissionError as error:
+            if not self._watch_connections:
+                raise
+            logger.warning("CLIENT LIST is not allowed, so a killed node is noticed by its silence only: %s", error)
+            self._watch_connections = False
+            return self._read()
+        lead = self._leadership.took(replies[0], asked_at)
+        self.clock.observe(asked_at, time.monotonic(), lead.server_ms)
+        heartbeats = {node.decode(): int(score) for node, score in replies[1]}
+        connected = {int(client["id"]) for client in replies[2]} if len(replies) > 2 else None
+        if connected is not None and lead.client_id in watched:
+            self._leadership.saw_leader_connected(lead.client_id in connected)
+        return lead, heartbeats, connected
+
+    def _records(self, nodes: list[str]) -> dict[str, NodeRecord | None]:
+        if not nodes:
+            return {}
+        pipe = self._client.pipeline(transaction=False)
+        for node in nodes:
+            pipe.hgetall(node_key(node))
+        found = execute(pipe)
+        text = [{k.decode(): v.decode() for k, v in fields.items()} for fields in found]
+        return {node: NodeRecord.from_hash(node, fields) for node, fields in zip(nodes, text, strict=True)}
+
+    def _tell(self, before: Mapping[Owner, NodeRecord]) -> None:
+        for owner in self._live.keys() - before.keys():
+            logger.info("node is alive", extra={"node": owner.node, "incarnation": owner.incarnation})
+        for owner in before.keys() - self._live.keys():
+            logger.warning("node is gone", extra={"node": owner.node, "incarnation": owner.incarnation})
+        metrics.nodes_alive.set(len(self._live))
+        metrics.leading.set(self._leadership.leading)
+        metrics.term.set(self._leadership.term)
+
+    def _count(self, moves: list[Move], took_over: bool) -> None:
+        if took_over:
+            logger.info("leading", extra={"term": self.term, "generation": self.generation})
+        if not moves:
+            return
+        metrics.hrw_rebalances.inc()
+        for move in moves:
+            metrics.symbol_moves.labels(move.reason).inc()
+            logger.info(
+                "symbol moved",
+                extra={
+                    "symbol": move.symbol,
+                    "source": move.source and move.source.node,
+                    "node": move.target.node,
+                    "reason": move.reason,
+                    "generation": self.generation,
+                },
+            )
+
+    def _connect(self) -> None:
+        self._client = connect(self.settings.redis_url, name="nt:dispatcher", dedicated=True)
+        self._client_id = self._client.client_id()
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._resuming = True
+
+
+def _policy(settings: Settings) -> MovePolicy:
+    return MovePolicy(
+        sticky=settings.nt_hrw_sticky_pct,
+        load_factor=settings.nt_hrw_load_factor,
+        min_hold_ms=settings.nt_min_hold_ms,
+        rebalance_interval_ms=settings.nt_rebalance_interval_ms,
+    )

@@ -1,0 +1,19 @@
+"""The schedule: a plain Celery dict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beat_schedule.fixed_rate import fixed_rate
+from settings import Settings
+
+FAST_CYCLE = "fast-cycle"
+
+
+def entries(settings: Settings) -> dict[str, dict[str, Any]]:
+    """``beat_schedule`` for Celery. Empty where reports are off: then there is nothing to dispatch."""
+    if not settings.nt_enable_kv_reports:
+        return {}
+    return {
+        FAST_CYCLE: {"task": "tasks.fast_cycle", "schedule": fixed_rate(settings.nt_report_period_ms)},
+    }

@@ -1,0 +1,46 @@
+"""Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
+
+from beat_schedule.entries import entries
+from settings import load
+
+_settings = load()
+
+# Content.
+accept_content = ["json"]
+task_serializer = "json"
+result_serializer = "json"
+
+# Broker. Reports must be back within 2 s of Redis, so every wait is short.
+broker_url = _settings.celery_broker_url
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_transport_options = {
+    "priority_steps": [0],  # one key a queue: with more, each BRPOP asks for all of them
+    "socket_connect_timeout": 1,
+    "socket_timeout": 3,  # above the 1 s that a BRPOP waits
+    "socket_keepalive": True,
+    "health_check_interval": 2,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.25,
+}
+task_publish_retry = False  # a tick that cannot be sent now is worthless later
+
+# Worker. A node keeps warm state per symbol; prefork children would not share it.
+worker_pool = "solo"
+worker_consumer = "tasks.consumer:Consumer"
+worker_prefetch_multiplier = 1
+worker_send_task_events = True  # of tasks that ask for them; the fast cycle does not
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_enable_remote_control = True
+task_ignore_result = True
+task_store_errors_even_if_ignored = False
+
+# Beat.
+beat_scheduler = "beat_schedule.scheduler:HRWScheduler"
+beat_schedule = entries(_settings)
+beat_max_loop_interval = 1
+enable_utc = True
+timezone = "UTC"

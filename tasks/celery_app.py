@@ -1,0 +1,20 @@
+"""The Celery application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from monitoring import logs
+from settings import load
+
+app = Celery("tickfence", include=["tasks.cycles", "tasks.lifecycle"])
+app.config_from_object("celeryconfig")
+
+
+@setup_logging.connect
+def configure_logs(**_: Any) -> None:
+    """Every Celery command logs as the rest of the system does."""
+    logs.configure(load().nt_log_level)

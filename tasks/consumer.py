@@ -1,0 +1,40 @@
+"""The worker's connection to the broker, made for a node that must be back within two seconds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.state import maybe_shutdown
+
+logger = logging.getLogger(__name__)
+
+
+class Consumer(CeleryConsumer):
+    """Celery's consumer, with two changes.
+
+    - Reconnecting waits 0.25 s at most. Celery's own waits 2 s, 4 s … 30 s whatever the transport options say.
+    - No mingle and no gossip: at every (re)start, mingle waits a second for the other workers' answers, and both
+      serve features (revoked tasks, worker-to-worker events) that a node does not use.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect to the broker; until it answers, try again, and give up only when the worker is told to stop."""
+
+        def failed(error: Exception, interval: float) -> None:
+            logger.warning("no broker at %s: %s; trying again in %.2f s", conn.as_uri(), error, interval)
+
+        conn = conn.ensure_connection(
+            failed,
+            self.app.conf.broker_connection_max_retries,
+            interval_start=0.05,
+            interval_step=0.05,
+            interval_max=0.25,
+            callback=maybe_shutdown,
+        )
+        self.first_connection_attempt = False
+        return conn

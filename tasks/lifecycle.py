@@ -1,0 +1,150 @@
+"""From ``celery -A tasks worker -Q node-001`` to a registered node, and back, by Celery's own signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.worker import state
+from kombu import Queue
+from redis.exceptions import RedisError
+
+from coordination.connect import pauses
+from coordination.registration import NodeIdInUse
+from coordination.tick import ALONE
+from monitoring import exporter, logs
+from settings import Settings, load
+from tasks.celery_app import app
+from tasks.node import Node
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_METRICS_PORT = 9101
+START_WITHIN_S = 60.0
+
+_nodes: list[Node] = []  # this process's node: none, or one
+
+
+def this_node() -> Node:
+    """The node this process is. Raises :exc:`RuntimeError` outside a worker."""
+    if not _nodes:
+        raise RuntimeError(
+            "no node here: analysis tasks run in a worker, started by `celery -A tasks worker -Q node-001`"
+        )
+    return _nodes[0]
+
+
+def choose_node_id(queues: list[str], settings: Settings) -> str:
+    """The node id: ``NT_NODE_ID``, or else the one queue given with ``-Q``.
+
+    Raises:
+        ValueError: neither says, or they do not go together.
+    """
+    node_id = settings.nt_node_id
+    if not node_id and len(queues) == 1:
+        # Checked as the variable would be: the queue's name is the node's id.
+        node_id = Settings.model_validate({"nt_node_id": queues[0]}).nt_node_id
+    if not node_id:
+        raise ValueError(
+            f"which node is this? -Q {','.join(queues)!r} must name one queue, like -Q node-001, or set NT_NODE_ID"
+        )
+    if queues and node_id not in queues:
+        raise ValueError(
+            f"NT_NODE_ID={node_id}: -Q {','.join(queues)} must name that queue: a node's queue is its node id"
+        )
+    return node_id
+
+
+def perishable_queue(name: str) -> Queue:
+    """A queue whose messages are gone once delivered: a tick that was lost is made good by the next one."""
+    queue = app.amqp.queues.new_missing(name)
+    queue.no_ack = True
+    return queue
+
+
+@celeryd_init.connect
+def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
+    """Settle who this worker is, before Celery sets up its queues."""
+    settings = load()
+    given = options.get("queues") or []
+    queues = [q for q in (given.split(",") if isinstance(given, str) else given) if q]
+    try:
+        node = Node(settings, choose_node_id(queues, settings))
+    except ValueError as error:
+        _refuse(str(error).splitlines()[0])
+    _nodes[:] = [node]
+    node_id = node.owner.node
+    if instance.hostname.startswith("celery@"):
+        instance.hostname = f"{node_id}@{socket.gethostname()}"
+    app.amqp.queues.add(perishable_queue(node_id))
+    if not queues:
+        app.amqp.queues.select([node_id])
+
+
+@worker_init.connect
+def take_node_id(**_: Any) -> None:
+    """Register, so that no second worker of this name starts to consume."""
+    node = this_node()
+    settings = node.settings
+    logs.configure(settings.nt_log_level, role="node", node=node.owner.node)
+    logger.info(
+        "starting",
+        extra={
+            "incarnation": node.owner.incarnation,
+            "multi_instance": settings.nt_enable_multi_instance,
+            "kv_reports": settings.nt_enable_kv_reports,
+        },
+    )
+    wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
+    port = exporter.serve(wanted, settings.nt_metrics_host)
+    if not node.fenced:
+        app.amqp.queues.select_add(perishable_queue(ALONE))
+        return
+    metrics_url = f"http://{settings.nt_metrics_host}:{port}/metrics" if port else ""
+    deadline, waits = time.monotonic() + START_WITHIN_S, pauses()
+    while True:
+        try:
+            node.register(metrics_url, on_replaced=stop_worker)
+            return
+        except NodeIdInUse as error:
+            _refuse(str(error))
+        except RedisError as error:
+            if time.monotonic() > deadline:
+                _refuse(f"REDIS_URL={settings.redis_url}: not reached within {START_WITHIN_S:.0f} s: {error}")
+            logger.warning("waiting for the data plane: %s", error)
+            time.sleep(next(waits))
+
+
+@worker_ready.connect
+def take_symbols(**_: Any) -> None:
+    this_node().announce()
+
+
+@worker_shutting_down.connect
+def hand_over(**_: Any) -> None:
+    """On SIGTERM, first of all: the symbols move while this node finishes what it has."""
+    if _nodes:
+        this_node().leave()
+
+
+@worker_shutdown.connect
+def give_back_leases(**_: Any) -> None:
+    if _nodes:
+        this_node().leave()
+        this_node().release()
+
+
+def stop_worker(reason: NodeIdInUse) -> None:
+    """Another process has this node id now: stop, with a clear line and a status that says so."""
+    logger.error("stopping: %s", reason)
+    state.should_stop = os.EX_UNAVAILABLE
+
+
+def _refuse(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)

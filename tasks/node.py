@@ -1,0 +1,138 @@
+"""This process as a node: who it is, what it holds, and its connection to the data plane."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from coordination.clock import ServerClock
+from coordination.connect import connect
+from coordination.lease import queue_release
+from coordination.owner import Owner
+from coordination.registration import Registration
+from coordination.scripts import execute
+from coordination.tick import ALONE, Tick
+from monitoring import node_metrics as metrics
+from settings import Settings
+from tasks.warm_symbol import WarmSymbol
+
+logger = logging.getLogger(__name__)
+
+FORGET_AFTER_S = 30.0
+
+
+class Node:
+    """One start of a worker process.
+
+    Attributes:
+        owner: node id and incarnation; what leases, assignments and messages name.
+        clock: the Redis server's time.
+        symbols: warm state of every symbol this node has written lately.
+        lock: held while a task works on the symbols; pools other than solo run several tasks at once.
+    """
+
+    def __init__(self, settings: Settings, node_id: str) -> None:
+        self.settings = settings
+        self.owner = Owner.start(node_id)
+        self.clock = ServerClock()
+        self.symbols: dict[str, WarmSymbol] = {}
+        self.lock = threading.RLock()
+        self._term = 0
+        self._forgot = time.monotonic()
+        self._client: Any = None
+        self._client_pid = 0
+        self._registration: Registration | None = None
+        metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
+
+    @property
+    def fenced(self) -> bool:
+        """Whether writes need a lease."""
+        return self.settings.nt_enable_multi_instance
+
+    @property
+    def client(self) -> Any:
+        """The data plane. A forked pool process gets a connection of its own."""
+        if self._client is None or self._client_pid != os.getpid():
+            self._client = connect(self.settings.redis_url, name=f"work:{self.owner.node}")
+            self._client_pid = os.getpid()
+        return self._client
+
+    def register(self, metrics_url: str, on_replaced: Any) -> None:
+        """Take the node id; raises :exc:`coordination.registration.NodeIdInUse` if another live worker has it."""
+        registration = Registration(
+            self.settings.redis_url,
+            self.owner,
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": int(time.time() * 1000),
+                "metrics_url": metrics_url,
+                "weight": self.settings.nt_node_weight,
+            },
+            interval_ms=self.settings.nt_heartbeat_interval_ms,
+            ttl_ms=self.settings.nt_heartbeat_ttl_ms,
+            clock=self.clock,
+            on_replaced=on_replaced,
+            on_beat=metrics.node_heartbeat.labels(self.owner.node).set_to_current_time,
+        )
+        registration.register()
+        self._registration = registration
+
+    def announce(self) -> None:
+        """Tell the dispatcher that this node takes symbols from now on."""
+        if self._registration is not None:
+            self._registration.announce()
+
+    def leave(self) -> None:
+        """Tell the dispatcher that it does not any more. Safe to call from a signal handler, and twice."""
+        if self._registration is not None:
+            self._registration.leave()
+
+    def release(self) -> None:
+        """Give back every lease this node still holds."""
+        if not self.fenced or not self.symbols:
+            return
+        pipe = self.client.pipeline(transaction=False)
+        for symbol in self.symbols:
+            queue_release(pipe, symbol, self.owner)
+        try:
+            released = sum(execute(pipe))
+        except RedisError as error:
+            logger.warning("could not release the leases, they run out by themselves: %s", error)
+        else:
+            logger.info("leases released", extra={"node": self.owner.node, "count": released})
+
+    def forget_old(self) -> None:
+        """Drop the state of symbols that have been elsewhere for a while."""
+        now = time.monotonic()
+        if now - self._forgot < FORGET_AFTER_S:
+            return
+        self._forgot = now
+        for symbol, warm in list(self.symbols.items()):
+            if now - warm.granted_at > FORGET_AFTER_S:
+                del self.symbols[symbol]
+
+    def assigned(self) -> int:
+        """Number of symbols this node has held a lease on within the last two periods."""
+        recent = time.monotonic() - 2 * self.settings.nt_report_period_ms / 1000
+        return sum(warm.granted_at >= recent for warm in list(self.symbols.values()))
+
+    def refusal(self, tick: Tick, period_ms: int) -> str | None:
+        """Why a message must not be acted on, or ``None``: a tick that is not for us, or not for now, is dropped."""
+        if self.fenced:
+            if tick.owner != str(self.owner):
+                return "other owner"
+            if tick.term < self._term:
+                return "old term"
+            self._term = tick.term
+        elif tick.owner != str(Owner(ALONE, ALONE)):
+            return "other owner"
+        if self.clock.now_ms() > tick.due_ms + period_ms:
+            return "late"
+        return None
