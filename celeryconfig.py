@@ -35,6 +35,7 @@ worker_send_task_events = True  # of tasks that ask for them; the fast cycle doe
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_enable_remote_control = True
+worker_cancel_long_running_tasks_on_connection_loss = True
 task_ignore_result = True
 task_store_errors_even_if_ignored = False
 

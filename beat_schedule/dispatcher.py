@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from redis.exceptions import ConnectionError, NoPermissionError, RedisError, TimeoutError
+from redis.exceptions import NoPermissionError, RedisError
 
 from coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from coordination.clock import ServerClock
-from coordination.connect import connect, pauses
+from coordination.connect import connect
 from coordination.controller import AssignmentController, Move, MovePolicy
 from coordination.keys import NODES, node_key
 from coordination.leadership import Lead, Leadership
+from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.roster import NodeRecord, Roster
 from coordination.scripts import execute
@@ -52,7 +53,7 @@ class Dispatcher:
         self._client_id = 0
         self._resuming = False
         self._watch_connections = True
-        self._waits = pauses()
+        self._outage = Outage("the data plane", logger)
         self._next_try = 0.0
         self._purged = 0.0
 
@@ -85,16 +86,14 @@ class Dispatcher:
             if self._client is None:
                 self._connect()
             found = look()
-            self._waits = pauses()
-            return found
-        except (ConnectionError, TimeoutError) as error:
-            logger.warning("lost sight of the data plane: %s", error)
-            self._disconnect()
         except RedisError as error:
-            logger.error("the data plane refused: %s", error)
-        metrics.redis_errors.labels("look").inc()
-        self._next_try = time.monotonic() + next(self._waits)
-        return None
+            # Also after an answer that makes no sense: a new connection starts from known ground.
+            self._disconnect()
+            metrics.redis_errors.labels("look").inc()
+            self._next_try = time.monotonic() + self._outage.failed(error)
+            return None
+        self._outage.over()
+        return found
 
     def _read_clock(self) -> None:
         asked_at = time.monotonic()

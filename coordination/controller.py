@@ -17,7 +17,7 @@ class MovePolicy:
     Parameters:
         sticky: score bonus of the present owner (0.02 is 2 %).
         load_factor: how many fair shares a node may hold.
-        min_hold_ms: how long a symbol stays before a voluntary move.
+        min_hold_ms: how long a symbol stays before a voluntary move; not counted for its very first owner.
         rebalance_interval_ms: how often voluntary moves are looked for when no node came or went.
     """
 
@@ -97,5 +97,6 @@ class AssignmentController:
             reason = "orphan" if source not in live else "join" if came else "rebalance"
             moves.append(Move(symbol, source, target, reason))
             self.owners[symbol] = target
-            self._since[symbol] = now_ms
+            # A first owner is held to nothing: at start the first node up would keep all symbols for a while.
+            self._since[symbol] = now_ms if source else now_ms - self.policy.min_hold_ms
         return moves

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError, NoPermissionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, NoPermissionError, RedisError
 
 from coordination.clock import ServerClock
-from coordination.connect import connect, pauses
+from coordination.connect import connect
 from coordination.keys import NODES, node_key
+from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.scripts import LEAVE, REGISTER
 
@@ -117,7 +118,7 @@ class Registration:
                 logger.warning("could not leave in order: %s", error)
 
     def _keep(self) -> None:
-        waits = pauses()
+        outage = Outage("the data plane", logger)
         while not self._ended.is_set():
             try:
                 if self._client is None:
@@ -131,15 +132,11 @@ class Registration:
                     self._on_replaced(NodeIdInUse(self._in_use(reply)))
                     return
                 self._on_beat()
-                waits = pauses()
+                outage.over()
                 self._wait()
-            except (ConnectionError, TimeoutError) as error:
-                logger.warning("registration connection lost: %s", error)
-                self._disconnect()
-                self._ended.wait(next(waits))
             except RedisError as error:
-                logger.error("heartbeat refused: %s", error)
-                self._ended.wait(next(waits))
+                self._disconnect()
+                self._ended.wait(outage.failed(error))
         self._disconnect()
 
     def _wait(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
+from coordination.outage import Outage
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,8 +27,10 @@ class Consumer(CeleryConsumer):
     def ensure_connected(self, conn: Any) -> Any:
         """Connect to the broker; until it answers, try again, and give up only when the worker is told to stop."""
 
-        def failed(error: Exception, interval: float) -> None:
-            logger.warning("no broker at %s: %s; trying again in %.2f s", conn.as_uri(), error, interval)
+        outage = Outage(f"the broker at {conn.as_uri()}", logger)
+
+        def failed(error: Exception, _interval: float) -> None:
+            outage.failed(error)
 
         conn = conn.ensure_connection(
             failed,
@@ -36,5 +40,6 @@ class Consumer(CeleryConsumer):
             interval_max=0.25,
             callback=maybe_shutdown,
         )
+        outage.over()
         self.first_connection_attempt = False
         return conn

@@ -14,7 +14,7 @@ from celery.worker import state
 from kombu import Queue
 from redis.exceptions import RedisError
 
-from coordination.connect import pauses
+from coordination.outage import Outage
 from coordination.registration import NodeIdInUse
 from coordination.tick import ALONE
 from monitoring import exporter, logs
@@ -106,7 +106,7 @@ def take_node_id(**_: Any) -> None:
         app.amqp.queues.select_add(perishable_queue(ALONE))
         return
     metrics_url = f"http://{settings.nt_metrics_host}:{port}/metrics" if port else ""
-    deadline, waits = time.monotonic() + START_WITHIN_S, pauses()
+    deadline, outage = time.monotonic() + START_WITHIN_S, Outage("the data plane", logger)
     while True:
         try:
             node.register(metrics_url, on_replaced=stop_worker)
@@ -116,8 +116,7 @@ def take_node_id(**_: Any) -> None:
         except RedisError as error:
             if time.monotonic() > deadline:
                 _refuse(f"REDIS_URL={settings.redis_url}: not reached within {START_WITHIN_S:.0f} s: {error}")
-            logger.warning("waiting for the data plane: %s", error)
-            time.sleep(next(waits))
+            time.sleep(outage.failed(error))
 
 
 @worker_ready.connect
