@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from simulator import symbols
+from simulator import capture, symbols
 from simulator.connection import Limits
 from simulator.feed import Feed
 from simulator.hub import Hub
 from simulator.live import LiveFeed
 from simulator.market import Activity
+from simulator.replay import ReplayFeed
 from simulator.server import CannotListen, Server, ServerOptions
 
 DEFAULT_SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,ADAUSDT,DOTUSDT"
@@ -31,6 +33,10 @@ def _number(kind: type[int] | type[float], least: float, most: float) -> Callabl
         return value
 
     return parse
+
+
+def _speed(text: str) -> float:
+    return math.inf if text == "max" else _number(float, 0.001, 1e6)(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
         default=activity.ticks_per_root_second,
         help="size of the price's random walk in ticks per square root of a second (%(default)s)",
     )
+    add("--replay", metavar="STEM", help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json instead of a market")
+    add("--speed", type=_speed, default=1.0, help="of the replay: a factor, or max (%(default)s)")
+    add("--exit-at-end", action="store_true", help="end when the replay has ended and clients have read it")
     add(
         "--weight-per-minute",
         type=_number(int, 1, 10**9),
@@ -123,6 +132,10 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
+    if arguments.replay:
+        recorded = capture.load(arguments.replay)
+        replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
+        return replay, f"replay of {arguments.replay}, {len(recorded.messages)} messages"
     listed = symbols.parse(arguments.symbols)
     activity = Activity(
         orders_per_second=arguments.orders_per_second,
@@ -140,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="simulator: %(message)s", stream=sys.stderr)
     try:
         asyncio.run(run(arguments))
-    except (symbols.BadSymbols, CannotListen) as error:
+    except (symbols.BadSymbols, capture.BadCapture, CannotListen) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -27,10 +27,10 @@ class Feed(Protocol):
         """Stand still for so long: no events, and none missed afterwards."""
 
     def quote(self, symbol: str) -> tuple[int, str, str, str]:
-        """(update id that connects to the last sent diff, best bid, best ask, a usual quantity), for made-up diffs.
+        """(update id that connects to the last sent diff, best bid, best ask, a usual quantity), for made-up diffs."""
 
-        The update id counts as used: the next true diff connects to it.
-        """
+    def spend_update_id(self, symbol: str) -> None:
+        """Count that update id as used, so that the next true diff connects to a made-up one."""
 
     def state(self) -> dict[str, Any]:
         """How far the feed is, for `GET /simulator/state`."""

@@ -14,6 +14,10 @@ class Subscriber(Protocol):
     combined: bool
     pending: list[bytes]
 
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes sent that the peer has not taken yet."""
+
     def flush(self) -> None:
         """Send what is pending."""
 
@@ -39,20 +43,18 @@ class Channel:
             if filtered is None:
                 return
             payload = filtered
+        self.send(payload, self.subscribers)
+
+    def send(self, payload: bytes, subscribers: Iterable[Subscriber], *, wrapped: bool = True) -> None:
+        """Queue a message for some subscribers; ``wrapped``: as an event, with a combined stream's wrapper."""
         combined = raw = b""
-        for subscriber in self.subscribers:
-            if subscriber.combined:
+        for subscriber in subscribers:
+            if wrapped and subscriber.combined:
                 combined = combined or frame(b"%b%b}" % (self._prefix, payload))
                 subscriber.pending.append(combined)
             else:
                 raw = raw or frame(payload)
                 subscriber.pending.append(raw)
-
-    def publish_verbatim(self, text: bytes) -> None:
-        """Queue a message that is not an event, without the combined streams' wrapper."""
-        whole = frame(text)
-        for subscriber in self.subscribers:
-            subscriber.pending.append(whole)
 
 
 class Hub:

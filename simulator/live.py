@@ -49,7 +49,7 @@ class _Listed:
                 self.aggregate_trades.publish(self.encode.aggregate_trade(now_ms, trade))
         if self.book_ticker.subscribers:
             bids, asks = market.bids, market.asks
-            quoted = (bids.best, bids.levels[bids.best], asks.best, asks.levels[asks.best])
+            quoted = (bids.best, bids.quantity(bids.best), asks.best, asks.quantity(asks.best))
             if quoted != self._quoted:
                 self._quoted = quoted
                 self.book_ticker.publish(self.encode.book_ticker(market))
@@ -118,11 +118,14 @@ class LiveFeed:
         listed = self._listed[symbol]
         market, encode = listed.market, listed.encode
         return (
-            market.reserve_update_id(),
+            market.next_first_id,
             encode.price(market.bids.best),
             encode.price(market.asks.best),
             encode.quantity(market.instrument.level_steps),
         )
+
+    def spend_update_id(self, symbol: str) -> None:
+        self._listed[symbol].market.spend_update_id()
 
     def state(self) -> dict[str, Any]:
         return {"source": "live", "slots": self._slots_done, "slotsSkipped": self._slots_skipped}

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from simulator.symbols import Instrument
@@ -20,8 +22,19 @@ from simulator.symbols import Instrument
 _FEWEST_LEVELS = 10
 _MOST_LEVELS_PER_TRADE = 6
 
-# Multipliers of a level's typical quantity: log-normal, and a wall now and then.
-_SIZES = [math.exp(0.7 * x) for x in (random.Random("sizes").gauss(0, 1) for _ in range(4093))] + [12.0, 18.0, 25.0]
+# Measured: a market order empties a level or two about one time in four.
+_FILLS_PER_MARKET_ORDER = 1.3
+_LONGEST_JUMP = 20
+
+
+def _normals(name: str, count: int) -> list[float]:
+    draw = random.Random(name)
+    return [draw.gauss(0.0, 1.0) for _ in range(count)]
+
+
+# Drawn from a table, not afresh: half the cost. Sizes are log-normal, with a wall now and then.
+_NORMALS = _normals("normals", 4096)
+_SIZES = [math.exp(0.7 * x) for x in _normals("sizes", 4093)] + [12.0, 18.0, 25.0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +67,59 @@ class Diff(NamedTuple):
 
 
 class Side:
-    """The bids or the asks. ``inward`` is +1 for bids, -1 for asks: the direction of better prices."""
+    """The bids or the asks. ``inward`` is +1 for bids, -1 for asks: the direction of better prices.
 
-    __slots__ = ("best", "changed", "inward", "levels", "worst")
+    Quantities lie in a ring indexed by price modulo its size: a thousand books in dicts would be mostly cache misses.
+    The caller keeps ``best`` and ``worst`` less than ``span`` ticks apart, and at least one level.
+    """
 
-    def __init__(self, inward: int, levels: dict[int, int]) -> None:
+    __slots__ = ("_mask", "_ring", "best", "changed", "count", "inward", "span", "worst")
+
+    def __init__(self, inward: int, levels: dict[int, int], span: int) -> None:
         self.inward = inward
-        self.levels = levels
         self.best = max(levels) if inward > 0 else min(levels)
         self.worst = min(levels) if inward > 0 else max(levels)
+        self.count = len(levels)
         self.changed: dict[int, int] = {}
+        self.span = 1 << span.bit_length()
+        self._mask = self.span - 1
+        self._ring = array("q", bytes(8 * self.span))
+        for price, quantity in levels.items():
+            self._ring[price & self._mask] = quantity
 
     def set(self, price: int, quantity: int) -> None:
         """Make ``quantity`` the one at ``price``; 0 removes the level, which must exist and not be the last."""
-        levels, inward = self.levels, self.inward
+        ring, mask, inward = self._ring, self._mask, self.inward
         self.changed[price] = quantity
         if quantity:
-            levels[price] = quantity
+            if not ring[price & mask]:
+                self.count += 1
+            ring[price & mask] = quantity
             if (price - self.best) * inward > 0:
                 self.best = price
             elif (self.worst - price) * inward > 0:
                 self.worst = price
             return
-        del levels[price]
+        ring[price & mask] = 0
+        self.count -= 1
         if price == self.best:
-            while price not in levels:
+            while not ring[price & mask]:
                 price -= inward
             self.best = price
         elif price == self.worst:
-            while price not in levels:
+            while not ring[price & mask]:
                 price += inward
             self.worst = price
 
-    def sorted_levels(self, limit: int) -> list[tuple[int, int]]:
-        """The best ``limit`` levels as (price, quantity), best first."""
-        return sorted(self.levels.items(), reverse=self.inward > 0)[:limit]
+    def quantity(self, price: int) -> int:
+        """The quantity at a price between the worst and the best; 0 if there is none."""
+        return self._ring[price & self._mask]
+
+    def levels(self, limit: int | None = None) -> list[tuple[int, int]]:
+        """The best ``limit`` levels, or all, as (price, quantity), best first."""
+        prices = range(self.best, self.worst - self.inward, -self.inward)
+        present = ((price, quantity) for price in prices if (quantity := self.quantity(price)))
+        return list(islice(present, limit))
 
 
 class Market:
@@ -105,16 +136,16 @@ class Market:
         self._log_volatility = 0.0
         self._ticks_per_step = activity.ticks_per_root_second / math.sqrt(activity.steps_per_second)
         self._no_orders = math.exp(-activity.orders_per_second / activity.steps_per_second)
-        self._no_trades = math.exp(-activity.trades_per_second / activity.steps_per_second)
+        self._no_trades = math.exp(-activity.trades_per_second / _FILLS_PER_MARKET_ORDER / activity.steps_per_second)
         self._reach = max(4.0, activity.levels / 10)
         self._shape = [
             instrument.level_steps * (0.35 + min(i, 12) / 12) * math.exp(-1.5 * i / activity.levels)
             for i in range(activity.levels + 1)
         ]
-        self.bids = Side(+1, self._opening(start - 1, -1))
-        self.asks = Side(-1, self._opening(start + 1, +1))
+        self.bids = Side(+1, self._opening(start - 1, -1), 4 * activity.levels)
+        self.asks = Side(-1, self._opening(start + 1, +1), 4 * activity.levels)
         self.update_id = 1_000_000 + int(chance() * 1e9)
-        self._first_pending = self.update_id + 1
+        self.next_first_id = self.update_id + 1
 
         # The day so far, as if the market had been open before: the ticker's 24 hours.
         self.first_trade_id = 1_000 + int(chance() * 1e6)
@@ -130,9 +161,9 @@ class Market:
     def step(self) -> list[Trade]:
         """Trade for one step; the fills it brought. Book changes add up until :meth:`take_diff`."""
         chance = self._random.random
-        gauss = self._random.gauss
-        self._log_volatility += 0.1 * gauss(0.0, 1.0) - 0.02 * self._log_volatility
-        fair = self._fair + self._ticks_per_step * math.exp(self._log_volatility) * gauss(0.0, 1.0)
+        self._log_volatility += 0.1 * _NORMALS[int(4096 * chance())] - 0.02 * self._log_volatility
+        size = self._ticks_per_step * math.exp(self._log_volatility)
+        fair = self._fair + size * _NORMALS[int(4096 * chance())]
         if fair < self._floor:
             fair = 2 * self._floor - fair
         self._fair = fair
@@ -154,19 +185,18 @@ class Market:
 
     def take_diff(self) -> Diff | None:
         """The book changes since the last call, ids connecting to it; None if there were none."""
-        first, last = self._first_pending, self.update_id
+        first, last = self.next_first_id, self.update_id
         if first > last:
             return None
         diff = Diff(first, last, self.bids.changed, self.asks.changed)
         self.bids.changed, self.asks.changed = {}, {}
-        self._first_pending = last + 1
+        self.next_first_id = last + 1
         return diff
 
-    def reserve_update_id(self) -> int:
-        """Spend the update id right after the last taken diff on nothing, and return it: for a false diff that connects."""
+    def spend_update_id(self) -> None:
+        """Use up ``next_first_id`` on nothing: the next diff will start one later."""
         self.update_id += 1
-        self._first_pending += 1
-        return self._first_pending - 1
+        self.next_first_id += 1
 
     def _set(self, side: Side, price: int, quantity: int) -> None:
         self.update_id += 1
@@ -189,25 +219,29 @@ class Market:
         """Pull up to three quotes a side that the fair price has overrun, and quote closer to it where there is room."""
         bids, asks = self.bids, self.asks
         for _ in range(3):
-            if asks.best <= fair and len(asks.levels) > _FEWEST_LEVELS:
+            if asks.best <= fair and asks.count > _FEWEST_LEVELS:
                 self._set(asks, asks.best, 0)
-            if bids.best >= fair and len(bids.levels) > _FEWEST_LEVELS:
+            if bids.best >= fair and bids.count > _FEWEST_LEVELS:
                 self._set(bids, bids.best, 0)
-        bid = math.ceil(fair) - 1
-        if bids.best < bid < asks.best and self._random.random() < 0.5:
-            self._set(bids, bid, self._quantity(0))
-        ask = math.floor(fair) + 1
-        if bids.best < ask < asks.best and self._random.random() < 0.5:
-            self._set(asks, ask, self._quantity(0))
+        self._quote_inside(bids, min(math.ceil(fair) - 1, bids.best + _LONGEST_JUMP))
+        self._quote_inside(asks, max(math.floor(fair) + 1, asks.best - _LONGEST_JUMP))
+
+    def _quote_inside(self, side: Side, price: int) -> None:
+        """Half of the time, make ``price`` the side's new best if it lies inside the spread."""
+        if not self.bids.best < price < self.asks.best or self._random.random() < 0.5:
+            return
+        while (price - side.worst) * side.inward >= side.span:
+            self._set(side, side.worst, 0)
+        self._set(side, price, self._quantity(0))
 
     def _market_order(self, is_buy: bool, trades: list[Trade]) -> None:
         side = self.asks if is_buy else self.bids
         wanted = self._quantity(0) * 0.6
         for _ in range(_MOST_LEVELS_PER_TRADE):
-            if wanted < 1 or len(side.levels) <= _FEWEST_LEVELS:
+            if wanted < 1 or side.count <= _FEWEST_LEVELS:
                 return
             price = side.best
-            there = side.levels[price]
+            there = side.quantity(price)
             filled = min(there, int(wanted))
             wanted -= filled
             self._set(side, price, there - filled)
@@ -228,17 +262,17 @@ class Market:
         price = side.best - side.inward * distance
         if price < 1 or (side.worst - price) * side.inward > 0:
             return
-        if price in side.levels and len(side.levels) > _FEWEST_LEVELS and chance() < 0.35:
+        if side.quantity(price) and side.count > _FEWEST_LEVELS and chance() < 0.35:
             self._set(side, price, 0)
         else:
             self._set(side, price, self._quantity(distance))
 
     def _keep_depth(self, side: Side) -> None:
         """Cancel the farthest level of a side that has too many, extend one that has too few."""
-        count, wanted = len(side.levels), self.activity.levels
+        count, wanted = side.count, self.activity.levels
         if count > wanted and count > _FEWEST_LEVELS:
             self._set(side, side.worst, 0)
         elif count < wanted:
             price = side.worst - side.inward * (2 if self._random.random() < 0.25 else 1)
-            if price >= 1:
+            if price >= 1 and (side.best - price) * side.inward < side.span:
                 self._set(side, price, self._quantity(wanted))

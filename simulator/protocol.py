@@ -151,8 +151,7 @@ class Encoder:
 
     def depth(self, market: Market, limit: int) -> bytes:
         """`GET /api/v3/depth`: the best ``limit`` levels a side of the book as it is now."""
-        bids, asks = (self._levels(side.sorted_levels(limit)) for side in (market.bids, market.asks))
-        return f'{{"lastUpdateId":{market.update_id},"bids":[{bids}],"asks":[{asks}]}}'.encode()
+        return depth(market.update_id, self._texts(market.bids, limit), self._texts(market.asks, limit))
 
     def exchange_info(self) -> dict[str, Any]:
         """One symbol of `GET /api/v3/exchangeInfo`."""
@@ -182,9 +181,12 @@ class Encoder:
         text, ticks, steps = self._level, self._ticks, self._steps
         return ",".join([text % (*divmod(price, ticks), *divmod(quantity, steps)) for price, quantity in levels])
 
+    def _texts(self, side: Side, limit: int) -> list[tuple[str, str]]:
+        return [(self.price(price), self.quantity(quantity)) for price, quantity in side.levels(limit)]
+
     def _best(self, market: Market) -> dict[str, str]:
         def quote(side: Side) -> tuple[str, str]:
-            return self.price(side.best), self.quantity(side.levels[side.best])
+            return self.price(side.best), self.quantity(side.quantity(side.best))
 
         bid, ask = quote(market.bids), quote(market.asks)
         return {"b": bid[0], "B": bid[1], "a": ask[0], "A": ask[1]}
@@ -197,6 +199,11 @@ class Encoder:
 
     def _turnover(self, market: Market) -> str:
         return f"{market.turnover / (self._ticks * self._steps):.8f}"
+
+
+def depth(last_update_id: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> bytes:
+    """`GET /api/v3/depth`: levels as decimal text, best first."""
+    return _compact({"lastUpdateId": last_update_id, "bids": bids, "asks": asks})
 
 
 def exchange_info(now_ms: int, weight_limit: int, symbols: list[dict[str, Any]]) -> bytes:

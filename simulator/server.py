@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from simulator.connection import Connection, Limits
+from simulator.faults import Faults
 from simulator.feed import Feed
 from simulator.hub import Hub
 from simulator.rate_limit import WeightLimit
@@ -44,7 +45,9 @@ class Server:
 
     def application(self) -> web.Application:
         """The routes of the exchange."""
-        app = web.Application()
+        faults = Faults(self._feed, self._hub)
+        app = web.Application(middlewares=[faults.middleware])
+        app.add_routes(faults.routes())
         app.add_routes(RestApi(self._feed, WeightLimit(self._options.weight_per_minute)).routes())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
