@@ -17,7 +17,7 @@ from beat_schedule.fixed_rate import fixed_rate
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from monitoring import dispatcher_metrics as metrics
-from monitoring import exporter
+from monitoring import exporter, logs
 from settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,14 @@ class HRWScheduler(Scheduler):
         self._next_look = 0.0
         self._messages: tuple[Any, list[Message]] = (None, [])
         if not lazy:
+            logs.configure(self.settings.nt_log_level, role="beat")
+            logger.info(
+                "starting",
+                extra={
+                    "multi_instance": self.settings.nt_enable_multi_instance,
+                    "kv_reports": self.settings.nt_enable_kv_reports,
+                },
+            )
             port = self.settings.nt_metrics_port
             exporter.serve(DEFAULT_METRICS_PORT if port is None else port, self.settings.nt_metrics_host)
         super().__init__(*args, lazy=lazy, **kwargs)
