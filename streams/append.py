@@ -1,4 +1,4 @@
-"""Appending to the streams: commands packed once, sent in batches, refused copies told apart.
+"""Appending to the streams: commands built and packed once, sent in batches, refused copies told apart.
 
 Ids come from the exchange, so the same entry has the same id whoever appends it. Redis refuses
 an id that is not above the stream's top; that is how the second of two ingest processes loses
@@ -7,86 +7,80 @@ the race for an entry, and no error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
-from streams.keys import book_key, trades_key
+from streams.codec import Level, Snapshot, encode_levels, encode_snapshot
+from streams.keys import info_key, snapshot_key, ticker_key
 
 Argument = str | int | bytes
 Command = tuple[Argument, ...]
 
 _REFUSED = "equal or smaller than the target stream top item"
+_PUT_SNAPSHOT = (Path(__file__).parent / "lua" / "put_snapshot.lua").read_text()
+_PUT_SNAPSHOT_SHA = hashlib.sha1(_PUT_SNAPSHOT.encode(), usedforsecurity=False).hexdigest()
 
 
-def trade_command(
-    symbol: str,
-    *,
-    time_ms: int,
-    trade_id: int,
-    price: str,
-    quantity: str,
-    is_buy: bool,
-    received_ms: int,
-    keep_from_ms: int | None = None,
+def trade_fields(price: str, quantity: str, is_buy: bool, received_ms: int) -> Command:
+    """Fields of a trade; ``price`` and ``quantity`` are the exchange's decimal text."""
+    return ("p", price, "q", quantity, "s", "b" if is_buy else "s", "r", received_ms)
+
+
+def diff_fields(first_update_id: int, bids: Sequence[Level], asks: Sequence[Level], received_ms: int) -> Command:
+    """Fields of an order-book diff."""
+    return ("U", first_update_id, "b", encode_levels(bids), "a", encode_levels(asks), "r", received_ms)
+
+
+def xadd(
+    key: str, time_ms: int, sequence: int, fields: Command, *, keep_from_ms: int | None = None, create: bool = True
 ) -> Command:
-    """XADD of one trade; ``price`` and ``quantity`` are the exchange's decimal text.
+    """XADD of one entry under the id ``<time_ms>-<sequence>``.
 
     With ``keep_from_ms``, entries whose own time is older go, a whole radix-tree node at a time
-    (``MINID ~``), so some older ones stay.
+    (``MINID ~``), so some older ones stay. With ``create=False`` the reply is None, and nothing
+    is added, where the stream does not exist: that is how a lost stream is noticed.
     """
-    return (
-        "XADD",
-        trades_key(symbol),
-        *_trim(keep_from_ms),
-        f"{time_ms}-{trade_id}",
-        "p",
-        price,
-        "q",
-        quantity,
-        "s",
-        "b" if is_buy else "s",
-        "r",
-        received_ms,
-    )
+    options: Command = () if create else ("NOMKSTREAM",)
+    if keep_from_ms is not None:
+        options += ("MINID", "~", max(keep_from_ms, 0))
+    return ("XADD", key, *options, f"{time_ms}-{sequence}", *fields)
 
 
-def diff_command(
-    symbol: str,
-    *,
-    time_ms: int,
-    first_update_id: int,
-    last_update_id: int,
-    bids: bytes,
-    asks: bytes,
-    received_ms: int,
-    keep_from_ms: int | None = None,
-) -> Command:
-    """XADD of one order-book diff; ``bids`` and ``asks`` as `streams.codec.encode_levels` makes them.
+def top_command(key: str) -> Command:
+    """The newest entry of a stream: a list of one or no entry."""
+    return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
-    ``keep_from_ms`` as in `trade_command`.
+
+def put_snapshot(symbol: str, snapshot: Snapshot, *, protect_ms: int, load: bool = False) -> Command:
+    """Put a snapshot unless one with a higher update id is there; replies 1 or 0. See lua/put_snapshot.lua.
+
+    A stored one that is older by more than ``protect_ms`` does not count. Where the reply is
+    `unknown_script`, send it again with ``load=True``.
     """
-    return (
-        "XADD",
-        book_key(symbol),
-        *_trim(keep_from_ms),
-        f"{time_ms}-{last_update_id}",
-        "U",
-        first_update_id,
-        "b",
-        bids,
-        "a",
-        asks,
-        "r",
-        received_ms,
-    )
+    script = ("EVAL", _PUT_SNAPSHOT) if load else ("EVALSHA", _PUT_SNAPSHOT_SHA)
+    text = encode_snapshot(snapshot)
+    return (*script, 1, snapshot_key(symbol), text, snapshot.last_update_id, snapshot.time, protect_ms)
+
+
+def set_ticker(symbol: str, fields: Iterable[Argument]) -> Command:
+    """Set the ticker hash; ``fields`` are names and values in turn, all of `codec.TICKER_FIELDS`."""
+    return ("HSET", ticker_key(symbol), *fields)
+
+
+def set_info(symbol: str, fields: Iterable[Argument]) -> Command:
+    """Set the info hash; ``fields`` are names and values in turn, all of `codec.INFO_FIELDS`."""
+    return ("HSET", info_key(symbol), *fields)
 
 
 def pack(commands: Sequence[Command]) -> bytes:
     """The commands as Redis reads them off the wire, ready to be sent at once."""
-    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub knows 1-tuples only
+    # hiredis's type stub knows tuples of one item only
+    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
 
 
 def refused(reply: Any) -> bool:
@@ -94,5 +88,6 @@ def refused(reply: Any) -> bool:
     return isinstance(reply, ResponseError) and _REFUSED in str(reply)
 
 
-def _trim(keep_from_ms: int | None) -> Command:
-    return () if keep_from_ms is None else ("MINID", "~", keep_from_ms)
+def unknown_script(reply: Any) -> bool:
+    """True when the server does not know the script, as after a restart."""
+    return isinstance(reply, NoScriptError)

@@ -9,28 +9,14 @@ SYMBOL = "BTCUSDT"
 
 
 def put_diff(client: redis.Redis, u: int, *, first: int | None = None, price: float = 100.0) -> None:
-    command = append.diff_command(
-        SYMBOL,
-        time_ms=1_000 + u,
-        first_update_id=u if first is None else first,
-        last_update_id=u,
-        bids=codec.encode_levels([(price, 1.0)]),
-        asks=b"[]",
-        received_ms=2_000 + u,
-    )
+    fields = append.diff_fields(u if first is None else first, [(price, 1.0)], [], 2_000 + u)
+    command = append.xadd(book_key(SYMBOL), 1_000 + u, u, fields)
     client.execute_command(*command)
 
 
 def put_trade(client: redis.Redis, trade_id: int) -> None:
-    command = append.trade_command(
-        SYMBOL,
-        time_ms=1_000 + trade_id,
-        trade_id=trade_id,
-        price="100.5",
-        quantity="2",
-        is_buy=trade_id % 2 == 0,
-        received_ms=2_000 + trade_id,
-    )
+    fields = append.trade_fields("100.5", "2", trade_id % 2 == 0, 2_000 + trade_id)
+    command = append.xadd(trades_key(SYMBOL), 1_000 + trade_id, trade_id, fields)
     client.execute_command(*command)
 
 
@@ -198,49 +184,3 @@ def test_cold_read_takes_symbol_info(client: redis.Redis) -> None:
     assert cold(client).info is None
     client.hset(info_key(SYMBOL), mapping={"tick_size": "0.01", "step_size": "0.00001", "status": "TRADING"})
     assert cold(client).info == codec.SymbolInfo(0.01, 0.00001, "TRADING")
-
-
-def test_a_second_copy_of_an_entry_is_refused_and_told_apart(client: redis.Redis) -> None:
-    put_trade(client, 5)
-    with pytest.raises(redis.ResponseError) as same:
-        put_trade(client, 5)
-    with pytest.raises(redis.ResponseError) as older:
-        put_trade(client, 4)
-    assert append.refused(same.value)
-    assert append.refused(older.value)
-    client.set(trades_key("OTHER"), "a string")
-    with pytest.raises(redis.ResponseError) as wrong:
-        client.xadd(trades_key("OTHER"), {"a": 1})
-    assert not append.refused(wrong.value)
-
-
-def test_old_entries_are_trimmed_by_their_own_time(client: redis.Redis) -> None:
-    client.config_set("stream-node-max-entries", 1)
-    try:
-        for trade_id in range(1, 6):
-            put_trade(client, trade_id)
-        command = append.trade_command(
-            SYMBOL,
-            time_ms=1_006,
-            trade_id=6,
-            price="1",
-            quantity="1",
-            is_buy=True,
-            received_ms=1,
-            keep_from_ms=1_004,
-        )
-        client.execute_command(*command)
-        assert [i for i, _ in client.xrange(trades_key(SYMBOL))] == [b"1004-4", b"1005-5", b"1006-6"]
-    finally:
-        client.config_set("stream-node-max-entries", 100)
-
-
-def test_packed_commands_are_what_redis_reads(client: redis.Redis) -> None:
-    commands: list[append.Command] = [("SET", "a", b"\x00\xff"), ("SET", "b", 12)]
-    connection = client.connection_pool.get_connection()
-    try:
-        connection.send_packed_command([append.pack(commands)])
-        assert [connection.read_response() for _ in commands] == [b"OK", b"OK"]
-    finally:
-        client.connection_pool.release(connection)
-    assert client.mget("a", "b") == [b"\x00\xff", b"12"]

@@ -1,0 +1,110 @@
+import pytest
+import redis
+
+from streams import append, codec
+from streams.keys import info_key, snapshot_key, ticker_key, trades_key
+
+KEY = trades_key("BTCUSDT")
+FIELDS = append.trade_fields("100.5", "2", True, 7)
+
+
+def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
+    snapshot = codec.Snapshot(update_id, "1-1", [(1.5, 2.0)], [], time)
+    try:
+        return client.execute_command(*append.put_snapshot("BTCUSDT", snapshot, protect_ms=protect_ms))
+    except redis.ResponseError as error:
+        assert append.unknown_script(error)
+        return client.execute_command(*append.put_snapshot("BTCUSDT", snapshot, protect_ms=protect_ms, load=True))
+
+
+def stored(client: redis.Redis) -> int:
+    return codec.decode_snapshot(client.get(snapshot_key("BTCUSDT"))).last_update_id
+
+
+def test_a_second_copy_of_an_entry_is_refused_and_told_apart(redis_client: redis.Redis) -> None:
+    redis_client.execute_command(*append.xadd(KEY, 1_005, 5, FIELDS))
+    for copy in (5, 4):
+        with pytest.raises(redis.ResponseError) as caught:
+            redis_client.execute_command(*append.xadd(KEY, 1_005, copy, FIELDS))
+        assert append.refused(caught.value)
+    redis_client.set("string", "a string")
+    with pytest.raises(redis.ResponseError) as wrong:
+        redis_client.execute_command(*append.xadd("string", 1, 1, FIELDS))
+    assert not append.refused(wrong.value)
+
+
+def test_an_entry_is_not_added_to_a_stream_that_was_lost(redis_client: redis.Redis) -> None:
+    assert redis_client.execute_command(*append.xadd(KEY, 1, 1, FIELDS, create=False)) is None
+    assert not redis_client.exists(KEY)
+    assert redis_client.execute_command(*append.xadd(KEY, 1, 1, FIELDS)) == b"1-1"
+    assert redis_client.execute_command(*append.xadd(KEY, 1, 2, FIELDS, create=False, keep_from_ms=0)) == b"1-2"
+
+
+def test_old_entries_are_trimmed_by_their_own_time(redis_client: redis.Redis) -> None:
+    before = redis_client.config_get("stream-node-max-entries")["stream-node-max-entries"]
+    redis_client.config_set("stream-node-max-entries", 1)
+    try:
+        for trade_id in range(1, 6):
+            redis_client.execute_command(*append.xadd(KEY, 1_000 + trade_id, trade_id, FIELDS))
+        redis_client.execute_command(*append.xadd(KEY, 1_006, 6, FIELDS, keep_from_ms=1_004))
+        assert [entry_id for entry_id, _ in redis_client.xrange(KEY)] == [b"1004-4", b"1005-5", b"1006-6"]
+    finally:
+        redis_client.config_set("stream-node-max-entries", before)
+
+
+def test_packed_commands_are_what_redis_reads(redis_client: redis.Redis) -> None:
+    commands: list[append.Command] = [("SET", "a", b"\x00\xff"), ("SET", "b", 12)]
+    connection = redis_client.connection_pool.get_connection()
+    try:
+        connection.send_packed_command([append.pack(commands)])
+        assert [connection.read_response() for _ in commands] == [b"OK", b"OK"]
+    finally:
+        redis_client.connection_pool.release(connection)
+    assert redis_client.mget("a", "b") == [b"\x00\xff", b"12"]
+
+
+def test_a_snapshot_never_replaces_one_with_a_higher_update_id(redis_client: redis.Redis) -> None:
+    assert put(redis_client, 100, 5_000) == 1
+    assert put(redis_client, 99, 5_000) == 0
+    assert stored(redis_client) == 100
+    assert put(redis_client, 101, 5_000) == 1
+    assert stored(redis_client) == 101
+
+
+@pytest.mark.parametrize(("low", "high"), [(99, 100), (2**53, 2**53 + 1), (10**18 - 1, 10**18)])
+def test_update_ids_compare_as_numbers(redis_client: redis.Redis, low: int, high: int) -> None:
+    assert put(redis_client, high, 5_000) == 1
+    assert put(redis_client, low, 5_000) == 0
+    redis_client.delete(snapshot_key("BTCUSDT"))
+    assert put(redis_client, low, 5_000) == 1
+    assert put(redis_client, high, 5_000) == 1
+
+
+def test_a_snapshot_nobody_writes_any_more_gives_way(redis_client: redis.Redis) -> None:
+    assert put(redis_client, 100, 5_000) == 1
+    assert put(redis_client, 7, 5_999) == 0
+    assert put(redis_client, 7, 6_000) == 1
+    assert stored(redis_client) == 7
+
+
+def test_a_snapshot_is_put_over_what_is_no_snapshot(redis_client: redis.Redis) -> None:
+    redis_client.set(snapshot_key("BTCUSDT"), "")
+    assert put(redis_client, 1, 1) == 1
+
+
+def test_the_script_is_sent_again_after_the_server_forgot_it(redis_client: redis.Redis) -> None:
+    assert put(redis_client, 1, 1) == 1
+    redis_client.script_flush()
+    assert put(redis_client, 2, 2) == 1
+    assert stored(redis_client) == 2
+
+
+def test_hashes_are_written_as_they_are_read(redis_client: redis.Redis) -> None:
+    values = ("last", "1.5", "change_pct", "-2", "high", "2", "low", "1", "volume", "10", "r", 5)
+    redis_client.execute_command(*append.set_ticker("BTCUSDT", values))
+    redis_client.execute_command(
+        *append.set_info("BTCUSDT", ("tick_size", "0.01", "step_size", "1", "status", "BREAK"))
+    )
+    ticker = codec.decode_ticker(redis_client.hmget(ticker_key("BTCUSDT"), codec.TICKER_FIELDS))
+    info = codec.decode_info(redis_client.hmget(info_key("BTCUSDT"), codec.INFO_FIELDS))
+    assert (ticker, info) == (codec.Ticker(1.5, -2.0, 2.0, 1.0, 10.0, 5), codec.SymbolInfo(0.01, 1.0, "BREAK"))
