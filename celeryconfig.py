@@ -36,6 +36,7 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 worker_enable_remote_control = True
 worker_cancel_long_running_tasks_on_connection_loss = True
+result_expires = None  # no results, so no daily clean-up task either
 task_ignore_result = True
 task_store_errors_even_if_ignored = False
 
