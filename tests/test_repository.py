@@ -1,0 +1,134 @@
+"""What holds for the repository as a whole: imports run downwards, nothing names a machine or a package host."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A module may import from levels below its own, and from its own package.
+LEVELS = [
+    {"settings"},
+    {"analytics", "coordination", "streams", "monitoring"},
+    {"tasks", "beat_schedule", "ingest", "web", "simulator", "local"},
+    {"celeryconfig"},
+]
+LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+
+
+def tracked(suffix: str = "") -> list[Path]:
+    """The repository's files, by git's word; where there is no git, all outside hidden folders."""
+    try:
+        git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+        found = [ROOT / name for name in git.stdout.split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        hidden = re.compile(r"(^|/)(\.(?!ci/)[^/]*|__pycache__)/")
+        found = [path for path in ROOT.rglob("*") if not hidden.search(str(path.relative_to(ROOT)))]
+    return [path for path in found if path.is_file() and path.name.endswith(suffix)]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Top-level names that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: a relative import"
+            yield node.module.partition(".")[0]
+
+
+def upward(package: str, imported: str) -> bool:
+    if imported == package or imported not in LEVEL:
+        return False
+    return LEVEL[imported] >= LEVEL[package]
+
+
+def test_imports_run_downwards_only() -> None:
+    wrong = []
+    for path in tracked(".py"):
+        package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        if package in LEVEL:
+            wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in imports(path) if upward(package, name)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("package", "imported", "wrong"),
+    [
+        ("analytics", "streams", True),
+        ("coordination", "tasks", True),
+        ("settings", "monitoring", True),
+        ("tasks", "ingest", True),
+        ("tasks", "analytics", False),
+        ("ingest", "msgspec", False),
+    ],
+)
+def test_the_rule_of_imports(package: str, imported: str, wrong: bool) -> None:
+    assert upward(package, imported) is wrong
+
+
+def test_every_package_has_its_level() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "docs", "benchmarks"}
+    assert packages <= LEVEL.keys()
+
+
+FORBIDDEN = {
+    "a package host": re.compile(
+        r"https?://[^\s\"']*(?:pypi|pythonhosted|/simple\b)|--(?:extra-)?index-url|--find-links", re.I
+    ),
+    "a folder of one machine": re.compile(r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+|opt/\w+)/"),
+    "a secret": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}"),
+}
+
+
+def test_no_tracked_file_names_a_package_host_a_machine_or_a_secret() -> None:
+    wrong = []
+    for path in tracked():
+        if path == Path(__file__):
+            continue
+        text = path.read_text(errors="replace")
+        for what, pattern in FORBIDDEN.items():
+            if found := pattern.search(text):
+                line = text.count("\n", 0, found.start()) + 1
+                wrong.append(f"{path.relative_to(ROOT)}:{line} names {what}: {found.group()}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("a package host", "--index-url x"),
+        ("a package host", "https://pypi.example/simple"),
+        ("a folder of one machine", "cd /home/ann/app"),
+        ("a secret", "AKIA" + "A" * 16),
+    ],
+)
+def test_the_forbidden_is_found(what: str, text: str) -> None:
+    assert FORBIDDEN[what].search(text)
+
+
+def direct_dependencies(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if name := re.match(r"[A-Za-z0-9._-]+", line):
+            yield name.group().lower()
+
+
+@pytest.mark.parametrize("page", ["requirements.in", "requirements-dev.in"])
+def test_each_direct_dependency_has_its_reason(page: str) -> None:
+    reasons = dict(re.findall(r"^\| ([\w.-]+) \| (.{10,}) \|$", (ROOT / "docs" / "dependencies.md").read_text(), re.M))
+    wanted = [n for n in direct_dependencies((ROOT / page).read_text().splitlines()) if not n.startswith("-")]
+    assert wanted
+    assert [name for name in wanted if name not in reasons] == []
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+def test_every_pinned_package_has_a_hash(lock: str) -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
+    assert len(entries) > 20
+    assert [e.splitlines()[0] for e in entries if "==" not in e or "--hash=sha256:" not in e] == []

@@ -1,0 +1,118 @@
+"""Settings: what is accepted, and the one line that says what is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import settings
+from docs import configuration
+from settings import BadSetting, Settings
+
+ROOT = Path(settings.__file__).parent
+
+
+def test_every_variable_is_optional() -> None:
+    defaults = Settings.from_environment({})
+    assert defaults.symbols == ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT")
+    assert (defaults.nt_report_period_ms, defaults.nt_heartbeat_ttl_ms, defaults.nt_metrics_port) == (250, 1000, None)
+
+
+def test_an_empty_value_is_no_value() -> None:
+    assert Settings.from_environment({"NT_REPORT_PERIOD_MS": "", "SYMBOLS": ""}) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("YES", True), ("off", False), ("0", False)])
+def test_flags(text: str, value: bool) -> None:
+    assert Settings.from_environment({"NT_ENABLE_MULTI_INSTANCE": text}).nt_enable_multi_instance is value
+
+
+@given(st.lists(st.from_regex(r"[A-Z0-9]{2,20}", fullmatch=True), min_size=1, max_size=5, unique=True))
+def test_symbols_are_a_comma_separated_list(names: list[str]) -> None:
+    assert Settings.from_environment({"SYMBOLS": " , ".join(names) + ","}).symbols == tuple(names)
+
+
+BAD = [
+    ("SYMBOLS", "btcusdt", "[A-Z0-9]{2,20}"),
+    ("SYMBOLS", "BTCUSDT,X", "[A-Z0-9]{2,20}"),
+    ("SYMBOLS", "BTCUSDT,ETH/USDT", "[A-Z0-9]{2,20}"),
+    ("SYMBOLS", "A" * 21, "[A-Z0-9]{2,20}"),
+    ("SYMBOLS", " , ", "comma-separated list of at least one symbol"),
+    ("SYMBOLS", "BTCUSDT,ETHUSDT,BTCUSDT", "list each symbol once"),
+    ("REDIS_URL", "localhost:6379", "starts with redis://, rediss://, unix://"),
+    ("REDIS_URL", "redis://", "starts with redis://"),
+    ("CELERY_BROKER_URL", "amqp://localhost", "starts with redis://"),
+    ("NT_EXCHANGE_WS_URL", "http://localhost", "starts with ws://, wss://"),
+    ("NT_EXCHANGE_REST_URL", "ftp://localhost", "starts with http://, https://"),
+    ("NT_NODE_ID", "node 1", "[A-Za-z0-9._-]{1,64}"),
+    ("NT_NODE_ID", "n" * 65, "[A-Za-z0-9._-]{1,64}"),
+    ("NT_ENABLE_MULTI_INSTANCE", "maybe", "one of true, false, 1, 0, yes, no, on, off"),
+    ("NT_ENABLE_KV_REPORTS", "2", "one of true, false"),
+    ("NT_REPORT_PERIOD_MS", "fast", "whole number"),
+    ("NT_REPORT_PERIOD_MS", "250.5", "whole number"),
+    ("NT_REPORT_PERIOD_MS", "19", "greater than or equal to 20"),
+    ("NT_REPORT_TTL_S", "0", "greater than or equal to 1"),
+    ("NT_NODE_WEIGHT", "0", "greater than 0"),
+    ("NT_NODE_WEIGHT", "nan", "finite number"),
+    ("NT_HRW_LOAD_FACTOR", "0.9", "greater than or equal to 1"),
+    ("NT_HRW_STICKY_PCT", "two", "number"),
+    ("NT_HEARTBEAT_TTL_MS", "499", "two heartbeats (NT_HEARTBEAT_INTERVAL_MS=250), that is 500 or more"),
+    ("NT_LEASE_TTL_MS", "400", "two report periods (NT_REPORT_PERIOD_MS=250), that is 500 or more"),
+    ("NT_SLOW_PERIOD_MS", "200", "one report period (NT_REPORT_PERIOD_MS=250), that is 250 or more"),
+    ("NT_METRICS_PORT", "65536", "less than or equal to 65535"),
+    ("NT_METRICS_PORT", "-1", "greater than or equal to 0"),
+    ("NT_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "accepted"), BAD)
+def test_a_bad_value_is_one_line_with_variable_value_and_what_is_accepted(
+    variable: str, value: str, accepted: str
+) -> None:
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({variable: value})
+    line = str(raised.value)
+    assert line.startswith(f"{variable}={value}: ")
+    assert accepted in line
+    assert "\n" not in line
+
+
+def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:
+    environment = {"NT_HEARTBEAT_INTERVAL_MS": "300", "NT_HEARTBEAT_TTL_MS": "600"}
+    assert Settings.from_environment(environment).nt_heartbeat_ttl_ms == 600
+
+
+def load_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import settings; print(settings.load().nt_report_period_ms)"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("NT_")} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_process_with_a_bad_value_ends_with_status_2_and_one_line() -> None:
+    ended = load_in_a_process(NT_REPORT_PERIOD_MS="soon")
+    assert ended.returncode == 2
+    assert ended.stderr == "error: NT_REPORT_PERIOD_MS=soon: must be a whole number\n"
+    assert ended.stdout == ""
+
+
+def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
+    ended = load_in_a_process(NT_REPORT_PERIOD="100", NT_REPORT_PERIOD_MS="300")
+    assert (ended.returncode, ended.stdout) == (0, "300\n")
+    assert (
+        ended.stderr == "warning: NT_REPORT_PERIOD is not a setting and is ignored; did you mean NT_REPORT_PERIOD_MS?\n"
+    )
+
+
+def test_the_page_of_settings_is_in_step() -> None:
+    assert configuration.PAGE.read_text() == configuration.page(), "run: python -m docs.configuration"
