@@ -1,6 +1,6 @@
 """The random market on the clock: steps every symbol's market and publishes what changed.
 
-The symbols' 100 ms are spread over 20 slots of 5 ms. In each slot one group of symbols publishes its diffs, and two
+The symbols' 100 ms are spread over 10 slots of 10 ms. In each slot one group of symbols publishes its diffs, and two
 groups step: a market moves twice between diffs, so that a REST snapshot can lie in the middle of one, as it does at
 the exchange.
 """
@@ -17,8 +17,11 @@ from simulator.hub import Hub
 from simulator.market import Activity, Diff, Market
 from simulator.symbols import Instrument
 
-SLOTS = 20
-SLOT_SECONDS = 0.005
+SLOTS = 10
+SLOT_SECONDS = 0.01
+# Ids of a market that starts a second later are higher, even at 10,000 changes a second: a restarted exchange does
+# not number its updates from the beginning again.
+_IDS_PER_SECOND = 10_000
 _DIFFS_PER_SLOW_DIFF = 10
 _FALL_BEHIND_SECONDS = 0.5
 
@@ -26,8 +29,8 @@ _FALL_BEHIND_SECONDS = 0.5
 class _Listed:
     """One symbol: its market, its encoder and its channels."""
 
-    def __init__(self, instrument: Instrument, seed: int, activity: Activity, hub: Hub) -> None:
-        self.market = Market(instrument, seed, activity)
+    def __init__(self, instrument: Instrument, seed: int, activity: Activity, first_id: int, hub: Hub) -> None:
+        self.market = Market(instrument, seed, activity, first_id)
         self.encode = protocol.Encoder(instrument)
         name = instrument.symbol.lower()
         self.trades = hub.channel(f"{name}@trade")
@@ -77,7 +80,8 @@ class LiveFeed:
 
     def __init__(self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub) -> None:
         self._hub = hub
-        self._listed = {one.symbol: _Listed(one, seed, activity, hub) for one in instruments}
+        first_id = int(time.time()) * _IDS_PER_SECOND
+        self._listed = {one.symbol: _Listed(one, seed, activity, first_id, hub) for one in instruments}
         self.symbols: Collection[str] = self._listed.keys()
         listed = list(self._listed.values())
         self._groups = [listed[slot::SLOTS] for slot in range(SLOTS)]

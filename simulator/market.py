@@ -123,9 +123,11 @@ class Side:
 
 
 class Market:
-    """The book and order flow of one instrument."""
+    """The book and order flow of one instrument. Update and trade ids start somewhat above ``first_id``."""
 
-    def __init__(self, instrument: Instrument, seed: int, activity: Activity | None = None) -> None:
+    def __init__(
+        self, instrument: Instrument, seed: int, activity: Activity | None = None, first_id: int = 1_000_000
+    ) -> None:
         self.instrument = instrument
         self.activity = activity = activity or Activity()
         self._random = random.Random(f"{seed} {instrument.symbol}")
@@ -137,6 +139,7 @@ class Market:
         self._ticks_per_step = activity.ticks_per_root_second / math.sqrt(activity.steps_per_second)
         self._no_orders = math.exp(-activity.orders_per_second / activity.steps_per_second)
         self._no_trades = math.exp(-activity.trades_per_second / _FILLS_PER_MARKET_ORDER / activity.steps_per_second)
+        self._levels = activity.levels
         self._reach = max(4.0, activity.levels / 10)
         self._shape = [
             instrument.level_steps * (0.35 + min(i, 12) / 12) * math.exp(-1.5 * i / activity.levels)
@@ -144,11 +147,11 @@ class Market:
         ]
         self.bids = Side(+1, self._opening(start - 1, -1), 4 * activity.levels)
         self.asks = Side(-1, self._opening(start + 1, +1), 4 * activity.levels)
-        self.update_id = 1_000_000 + int(chance() * 1e9)
+        self.update_id = first_id + int(chance() * 1e6)
         self.next_first_id = self.update_id + 1
 
         # The day so far, as if the market had been open before: the ticker's 24 hours.
-        self.first_trade_id = 1_000 + int(chance() * 1e6)
+        self.first_trade_id = first_id + int(chance() * 1e6)
         trades_a_day = round(activity.trades_per_second * 86_400)
         self.trade_id = self.first_trade_id + trades_a_day
         self.open = max(1, round(start * (1 + 0.03 * (chance() - 0.5))))
@@ -167,20 +170,26 @@ class Market:
         if fair < self._floor:
             fair = 2 * self._floor - fair
         self._fair = fair
-        self._follow(fair)
+        bids, asks = self.bids, self.asks
+        if asks.best <= fair or bids.best >= fair:
+            self._pull_overrun(fair)
+        if asks.best - bids.best > 1:
+            self._quote_inside(bids, min(math.ceil(fair) - 1, bids.best + _LONGEST_JUMP))
+            self._quote_inside(asks, max(math.floor(fair) + 1, asks.best - _LONGEST_JUMP))
 
         trades: list[Trade] = []
         left = chance()
         while left > self._no_trades:
             left *= chance()
-            lean = max(-0.35, min(0.35, 0.1 * (fair - (self.bids.best + self.asks.best) / 2)))
+            lean = max(-0.35, min(0.35, 0.1 * (fair - (bids.best + asks.best) / 2)))
             self._market_order(chance() < 0.5 + lean, trades)
         left = chance()
         while left > self._no_orders:
             left *= chance()
-            self._limit_order(self.bids if chance() < 0.5 else self.asks)
-        self._keep_depth(self.bids)
-        self._keep_depth(self.asks)
+            self._limit_order(bids if chance() < 0.5 else asks)
+        for side in (bids, asks):
+            if side.count != self._levels:
+                self._keep_depth(side)
         return trades
 
     def take_diff(self) -> Diff | None:
@@ -215,16 +224,14 @@ class Market:
         size = _SIZES[int(self._random.random() * len(_SIZES))]
         return int(self._shape[min(distance, len(self._shape) - 1)] * size) + 1
 
-    def _follow(self, fair: float) -> None:
-        """Pull up to three quotes a side that the fair price has overrun, and quote closer to it where there is room."""
+    def _pull_overrun(self, fair: float) -> None:
+        """Pull up to three quotes a side that the fair price has overrun."""
         bids, asks = self.bids, self.asks
         for _ in range(3):
             if asks.best <= fair and asks.count > _FEWEST_LEVELS:
                 self._set(asks, asks.best, 0)
             if bids.best >= fair and bids.count > _FEWEST_LEVELS:
                 self._set(bids, bids.best, 0)
-        self._quote_inside(bids, min(math.ceil(fair) - 1, bids.best + _LONGEST_JUMP))
-        self._quote_inside(asks, max(math.floor(fair) + 1, asks.best - _LONGEST_JUMP))
 
     def _quote_inside(self, side: Side, price: int) -> None:
         """Half of the time, make ``price`` the side's new best if it lies inside the spread."""
@@ -269,7 +276,7 @@ class Market:
 
     def _keep_depth(self, side: Side) -> None:
         """Cancel the farthest level of a side that has too many, extend one that has too few."""
-        count, wanted = side.count, self.activity.levels
+        count, wanted = side.count, self._levels
         if count > wanted and count > _FEWEST_LEVELS:
             self._set(side, side.worst, 0)
         elif count < wanted:
