@@ -6,14 +6,14 @@ even digit where the number is exactly halfway.
 """
 
 from datetime import UTC, datetime
-from math import isfinite
-from typing import Annotated, Literal
+from math import inf, isfinite
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from analytics import depth, flow, health, spread
-from analytics.sections import Anomaly, Liquidity, Milliseconds, Price, Quantity
+from analytics.sections import Anomaly, Liquidity, Milliseconds, Price, Quantity, encode_json
 from analytics.symbol_state import SymbolState
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
@@ -21,6 +21,9 @@ OK_MS = 1000
 """Data younger than this is `ok`."""
 DEGRADED_MS = 2000
 """Data younger than this, but not ok, is `degraded`; older is `down`."""
+
+SLOW_MAX_AGE_MS = 30_000
+"""Slow sections older than this are left out."""
 
 PRICE_DECIMALS = 8
 QUANTITY_DECIMALS = 8
@@ -107,17 +110,6 @@ class Report(Struct, frozen=True, kw_only=True):
     health: Health
 
 
-class NotPublishable(Exception):
-    """A report was asked for while the book has a gap, no snapshot, or sides that cross."""
-
-    def __init__(self, state: SymbolState) -> None:
-        reason = "its sides cross" if state.book.in_sync else "it is not in sync"
-        super().__init__(f"no report of {state.symbol} can be made from its order book: {reason}; load a snapshot")
-
-
-_encode = msgspec.json.Encoder().encode
-
-
 def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> bytes:
     """The report as JSON, from the warm state alone.
 
@@ -131,8 +123,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     Raises:
         NotPublishable: the book has a gap, no snapshot, or sides that cross.
     """
-    if not state.publishable:
-        raise NotPublishable(state)
+    state.require_publishable()
     bids, asks = state.book.top(depth.DEPTH_LEVELS)
     both_sides = bool(bids and asks)
     mid = micro = spread_bps = None
@@ -144,6 +135,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     total_bid, total_ask = depth.total_quantity(bids), depth.total_quantity(asks)
     imbalance = depth.imbalance(total_bid, total_ask)
     age_ms = None if state.last_update_ms is None else max(0, now_ms - state.last_update_ms)
+    slow = state.slow if state.slow and abs(now_ms - state.slow.computed_at) <= SLOW_MAX_AGE_MS else None
     ticker = state.ticker
     last_price = state.trades.last_price
     if last_price is None and ticker is not None:
@@ -161,7 +153,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         change_24h_pct=_number(ticker and ticker.change_pct),
         high_24h=_price(ticker and ticker.high),
         low_24h=_price(ticker and ticker.low),
-        volume_24h=_number(ticker and ticker.volume),
+        volume_24h=_number(ticker and ticker.volume, lowest=0.0),
         best_bid=Level(*bids[0]) if bids else UNSET,
         best_ask=Level(*asks[0]) if asks else UNSET,
         spread_bps=_number(spread_bps, RATIO_DECIMALS),
@@ -175,11 +167,12 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
             _number(imbalance, RATIO_DECIMALS),
         ),
         flow=_flow(state, now_ms),
-        liquidity=UNSET,
-        anomalies=UNSET,
-        health=_health(age_ms, spread_bps, imbalance, None),
+        # Raw bytes that were encoded from the very types that the model names.
+        liquidity=cast(Liquidity, slow.liquidity) if slow else UNSET,
+        anomalies=cast(list[Anomaly], slow.anomalies) if slow else UNSET,
+        health=_health(age_ms, spread_bps, imbalance, slow.severities if slow else None),
     )
-    return _encode(report)
+    return encode_json(report)
 
 
 def _status(age_ms: int | None, both_sides: bool) -> Literal["ok", "degraded", "down"]:
@@ -211,8 +204,8 @@ def _health(
     return Health(round(sum([component.score for component in components]), 1), components)
 
 
-def _number(value: float | None, decimals: int | None = None) -> float | UnsetType:
-    if value is None or not isfinite(value):
+def _number(value: float | None, decimals: int | None = None, lowest: float = -inf) -> float | UnsetType:
+    if value is None or not isfinite(value) or value < lowest:
         return UNSET
     # Adding 0.0 turns a negative zero, which rounding can make, into zero.
     return (value if decimals is None else round(value, decimals)) + 0.0

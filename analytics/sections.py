@@ -3,10 +3,10 @@
 Prices are in quote currency, quantities in base currency, times in ms since the epoch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from analytics.health import Severity
 
@@ -29,7 +29,6 @@ class Wall(Struct, frozen=True, gc=False):
 class Vacuum(Struct, frozen=True, rename={"from_": "from"}, gc=False):
     """A run of neighbouring levels that hold next to nothing; `from` is its lowest price, `to` its highest."""
 
-    side: Side
     from_: Price
     to: Price
     levels: Count
@@ -93,5 +92,36 @@ class SlowSections(Struct, frozen=True):
     anomalies: list[Anomaly]
 
 
-encode = msgspec.json.Encoder().encode
-decode_slow_sections = msgspec.json.Decoder(SlowSections).decode
+class SplicedSections(NamedTuple):
+    """Slow sections kept encoded, so that each fast report only copies their bytes."""
+
+    computed_at: int
+    liquidity: Raw
+    anomalies: Raw
+    severities: list[Severity]
+
+
+encode_json = msgspec.json.Encoder().encode
+_decode_slow_sections = msgspec.json.Decoder(SlowSections).decode
+
+
+def splice(sections: SlowSections) -> SplicedSections:
+    """The sections ready for the fast reports that follow."""
+    return SplicedSections(
+        sections.computed_at,
+        Raw(encode_json(sections.liquidity)),
+        Raw(encode_json(sections.anomalies)),
+        [anomaly.severity for anomaly in sections.anomalies],
+    )
+
+
+def decode_slow_sections(data: bytes) -> SlowSections:
+    """Slow sections from the JSON that slow_cycle.run() returned.
+
+    Raises:
+        ValueError: the data is not such JSON.
+    """
+    try:
+        return _decode_slow_sections(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not the slow sections of a report: {error}; got {data[:80]!r}") from error

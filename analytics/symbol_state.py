@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analytics.book import Levels, OrderBook
+from analytics.book import OrderBook
+from analytics.level_changes import LevelChanges
+from analytics.quantities_window import QuantitiesWindow
+from analytics.sections import SplicedSections, decode_slow_sections, splice
 from analytics.trade_window import TradeWindow
+from analytics.volume_profile import RollingVolumeProfile
+
+Levels = Sequence[Sequence[float]]
+
+_FOLD_AT_LEVELS = 4096
 
 
 class Ticker24h(NamedTuple):
@@ -17,11 +25,21 @@ class Ticker24h(NamedTuple):
     volume: float | None = None
 
 
+class NotPublishable(Exception):
+    """A report was asked for while the book has a gap, no snapshot, or sides that cross."""
+
+    def __init__(self, symbol: str, reason: str) -> None:
+        super().__init__(f"no report of {symbol} can be made from its order book: {reason}; load a snapshot")
+
+
 class SymbolState:
-    """Book, trades and ticker of one symbol, fed with what is new and read by `report.build`.
+    """Everything about one symbol, fed with what is new and read by `report.build` and `slow_cycle.run`.
 
     Times are ms since the epoch. `received_ms` is when ingest received a message; trades and diffs also carry the
-    exchange's own time. Not safe for use by several threads.
+    exchange's own time, which the time windows go by. Not safe for use by several threads.
+
+    Life on a node: `carry.restore` and `restore_slow` where there is something to restore, then `load_snapshot`, then
+    `apply_diff` and `add_trades` with what is new, before every `report.build`; now and then a `slow_cycle.run`.
 
     Attributes:
         book: the order book.
@@ -29,33 +47,111 @@ class SymbolState:
         ticker: the newest 24 h statistics, None until there are some.
         last_update_ms: receive time of the newest trade, diff or snapshot, None before the first. The ticker does not
             count: it says nothing about how fresh the book is.
+        quantities: the last 10,000 level quantities: those above 0 that diffs have set, and before them those of the
+            first snapshot. Up to date after fold().
+        changes: the level changes of the last 30 s. Up to date after fold().
+        observed_update_id: the last update id that `quantities` and `changes` include.
+        slow: the slow sections found last, None until there are some.
+        profile: the rolling volume profile, None without a tick size.
     """
 
-    __slots__ = ("book", "last_update_ms", "symbol", "ticker", "trades")
+    __slots__ = (
+        "_pending",
+        "_pending_levels",
+        "_tick_size",
+        "book",
+        "changes",
+        "last_update_ms",
+        "observed_update_id",
+        "profile",
+        "quantities",
+        "slow",
+        "symbol",
+        "ticker",
+        "trades",
+    )
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, tick_size: float | None = None) -> None:
         self.symbol = symbol
         self.book = OrderBook()
         self.trades = TradeWindow()
         self.ticker: Ticker24h | None = None
         self.last_update_ms: int | None = None
+        self.quantities = QuantitiesWindow()
+        self.changes = LevelChanges()
+        self.observed_update_id = 0
+        self.slow: SplicedSections | None = None
+        self.profile: RollingVolumeProfile | None = None
+        self._tick_size: float | None = None
+        self.tick_size = tick_size
+        self._pending: list[tuple[int, Levels, Levels, list[float] | None]] = []
+        self._pending_levels = 0
+
+    @property
+    def tick_size(self) -> float | None:
+        """The smallest price step, from the exchange's symbol information; None where it is not known."""
+        return self._tick_size
+
+    @tick_size.setter
+    def tick_size(self, tick_size: float | None) -> None:
+        if tick_size != self._tick_size:
+            self.profile = None if tick_size is None else RollingVolumeProfile(tick_size)
+            self._tick_size = tick_size
+
+    @property
+    def publishable(self) -> bool:
+        """True when a report may be built: the book has no gap and its sides do not cross."""
+        return self.book.in_sync and not self.book.crossed
+
+    def require_publishable(self) -> None:
+        """Raises NotPublishable unless `publishable`."""
+        if not self.book.in_sync:
+            raise NotPublishable(self.symbol, "it is not in sync")
+        if self.book.crossed:
+            raise NotPublishable(self.symbol, "its sides cross")
 
     def load_snapshot(self, last_update_id: int, bids: Levels, asks: Levels, taken_ms: int) -> None:
         """Replaces the book by a snapshot that was taken at taken_ms."""
+        self.fold()
+        if self.book.last_update_id:
+            self.changes.clear()
         self.book.load(last_update_id, bids, asks)
+        if not len(self.quantities):
+            self.quantities.extend([quantity for _, quantity in (*bids, *asks) if quantity > 0])
+            self.observed_update_id = last_update_id
         self._touch(taken_ms)
 
     def apply_diff(
-        self, first_update_id: int, last_update_id: int, bids: Levels, asks: Levels, received_ms: int
+        self,
+        first_update_id: int,
+        last_update_id: int,
+        bids: Levels,
+        asks: Levels,
+        received_ms: int,
+        event_ms: int | None = None,
     ) -> bool:
         """Applies one book diff; returns False for one the book already includes.
+
+        A diff that is older than the snapshot may still be new to `quantities`, after carry.restore(): give all that
+        are at hand. The levels are kept until the next fold() and must not be changed.
+
+        Args:
+            event_ms: the exchange's time of the diff; the receive time where it is not given.
 
         Raises:
             BookGap, BookNotInSync: as OrderBook.apply; load_snapshot() is needed then.
         """
-        applied = self.book.apply(first_update_id, last_update_id, bids, asks)
+        replaced: list[float] = []
+        applied = self.book.apply(first_update_id, last_update_id, bids, asks, replaced)
         if applied:
             self._touch(received_ms)
+        if last_update_id > self.observed_update_id:
+            self.observed_update_id = last_update_id
+            time = received_ms if event_ms is None else event_ms
+            self._pending.append((time, bids, asks, replaced if applied else None))
+            self._pending_levels += len(bids) + len(asks)
+            if self._pending_levels >= _FOLD_AT_LEVELS:
+                self.fold()
         return applied
 
     def add_trades(
@@ -71,10 +167,35 @@ class SymbolState:
         if times_ms:
             self._touch(received_ms)
 
-    @property
-    def publishable(self) -> bool:
-        """True when a report may be built: the book has no gap and its sides do not cross."""
-        return self.book.in_sync and not self.book.crossed
+    def restore_slow(self, data: bytes) -> None:
+        """Takes over slow sections that slow_cycle.run() returned elsewhere, unless those at hand are newer.
+
+        Raises:
+            ValueError: the data is not the JSON of slow sections.
+        """
+        sections = decode_slow_sections(data)
+        if self.slow is None or sections.computed_at > self.slow.computed_at:
+            self.slow = splice(sections)
+
+    def fold(self) -> None:
+        """Brings `quantities` and `changes` up to date with the diffs that were applied."""
+        quantities: list[float] = []
+        changes: list[float] = []
+        for time, bids, asks, replaced in self._pending:
+            quantities += [quantity for _, quantity in bids if quantity > 0]
+            quantities += [quantity for _, quantity in asks if quantity > 0]
+            if replaced is None:
+                continue
+            for (price, quantity), before in zip(bids, replaced, strict=False):
+                if quantity != before:
+                    changes += (time, price, before, quantity)
+            for (price, quantity), before in zip(asks, replaced[len(bids) :], strict=True):
+                if quantity != before:
+                    changes += (time, -price, before, quantity)
+        self._pending.clear()
+        self._pending_levels = 0
+        self.quantities.extend(quantities)
+        self.changes.extend(changes)
 
     def _touch(self, received_ms: int) -> None:
         if self.last_update_ms is None or received_ms > self.last_update_ms:

@@ -30,9 +30,21 @@ class TradeWindow:
         discarded: number of trades that have left the window. The trades kept have the numbers `discarded` to
             `discarded + len(window) - 1`, which stay theirs as long as `reordered` is the same.
         reordered: raised whenever a late trade was sorted in among those already there.
+        complete_after_ms: trades up to this time are missing because there were too many; 0 when none are.
     """
 
-    __slots__ = ("_end", "_keep_ms", "_max_trades", "_prices", "_signed", "_start", "_times", "discarded", "reordered")
+    __slots__ = (
+        "_end",
+        "_keep_ms",
+        "_max_trades",
+        "_prices",
+        "_signed",
+        "_start",
+        "_times",
+        "complete_after_ms",
+        "discarded",
+        "reordered",
+    )
 
     def __init__(self, keep_ms: int = KEEP_MS, max_trades: int = MAX_TRADES) -> None:
         self._keep_ms = keep_ms
@@ -44,6 +56,7 @@ class TradeWindow:
         self._end = 0
         self.discarded = 0
         self.reordered = 0
+        self.complete_after_ms = 0
 
     def extend(
         self, times_ms: Sequence[int], prices: Sequence[float], quantities: Sequence[float], is_buy: Sequence[bool]
@@ -143,7 +156,9 @@ class TradeWindow:
         times = self._times[self._start : self._end]
         oldest = int(times[-1]) - self._keep_ms
         drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
-        drop = max(drop, len(times) - self._max_trades)
+        if len(times) - drop > self._max_trades:
+            drop = len(times) - self._max_trades
+            self.complete_after_ms = int(times[drop - 1])
         self._start += drop
         self.discarded += drop
 

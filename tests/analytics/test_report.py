@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analytics import report
 from analytics.book import BookGap
-from analytics.symbol_state import SymbolState, Ticker24h
+from analytics.symbol_state import NotPublishable, SymbolState, Ticker24h
 from tests.oracles.fast_report import fast_report
 
 NOW = 1_700_000_000_123
@@ -180,15 +180,15 @@ def test_quantities_too_large_to_add_leave_their_sums_out():
 
 
 def test_no_report_of_a_book_with_a_gap_or_crossed_or_never_loaded():
-    with pytest.raises(report.NotPublishable, match="not in sync"):
+    with pytest.raises(NotPublishable, match="not in sync"):
         built(SymbolState("BTCUSDT"))
     crossed = state([(101.0, 1.0)], [(101.0, 1.0)])
-    with pytest.raises(report.NotPublishable, match="cross"):
+    with pytest.raises(NotPublishable, match="cross"):
         built(crossed)
     gapped = state()
     with pytest.raises(BookGap):
         gapped.apply_diff(102, 103, [], [], NOW)
-    with pytest.raises(report.NotPublishable, match="not in sync"):
+    with pytest.raises(NotPublishable, match="not in sync"):
         built(gapped)
 
 

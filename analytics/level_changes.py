@@ -1,0 +1,43 @@
+"""What happened to the levels of a book over the last 30 seconds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEEP_MS = 30_000
+MAX_CHANGES = 2**14
+"""More changes than this (512 kB) are never kept; the oldest go first."""
+
+TIME, KEY, BEFORE, AFTER = range(4)
+"""Rows of the array: event time ms, signed price, quantity before, quantity after."""
+
+
+class LevelChanges:
+    """A log of level changes in time order: a float64 array of shape (4, n), rows as named above, one column a change.
+
+    The signed price is the price of a bid and minus the price of an ask, so it names level and side at once. Times in
+    ms are exact in a float64. The window is (newest - 30 s, newest].
+    """
+
+    __slots__ = ("columns",)
+
+    def __init__(self) -> None:
+        self.columns: NDArray[np.float64] = np.empty((4, 0))
+
+    def extend(self, flat: Sequence[float]) -> None:
+        """Adds changes, given one after the other as time, signed price, before, after; in time order."""
+        if not flat:
+            return
+        new = np.array(flat, dtype=np.float64).reshape(-1, 4).T
+        first = self.columns[TIME].searchsorted(new[TIME, -1] - KEEP_MS, "right")
+        self.columns = np.concatenate((self.columns[:, first:], new), axis=1)[:, -MAX_CHANGES:]
+
+    def between(self, after_ms: int, until_ms: int) -> NDArray[np.float64]:
+        """The changes with after_ms < time <= until_ms: a view of shape (4, n)."""
+        times = self.columns[TIME]
+        return self.columns[:, times.searchsorted(after_ms, "right") : times.searchsorted(until_ms, "right")]
+
+    def clear(self) -> None:
+        """Forgets everything: after a gap nobody knows what happened in between."""
+        self.columns = np.empty((4, 0))

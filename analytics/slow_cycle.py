@@ -1,0 +1,62 @@
+"""The slow cycle: everything that need not be computed with every report."""
+
+from msgspec import UNSET
+
+from analytics import depth, spread
+from analytics.flash_crash import flash_crash_risk
+from analytics.iceberg import find_icebergs
+from analytics.level_changes import KEEP_MS as CHANGES_MS
+from analytics.sections import Anomaly, Liquidity, SlowSections, encode_json, splice
+from analytics.spoofing import find_spoofing
+from analytics.symbol_state import SymbolState
+from analytics.vacuums import find_vacuums
+from analytics.walls import find_walls
+
+
+def run(state: SymbolState, now_ms: int) -> bytes:
+    """Computes the slow sections, puts them into the state for the reports that follow, and returns them as JSON.
+
+    Another node that gives the JSON to SymbolState.restore_slow() has them in its first report. A new calculator is
+    one more line here.
+
+    Raises:
+        NotPublishable: the book has a gap, no snapshot, or sides that cross.
+    """
+    state.require_publishable()
+    state.fold()
+    sections = SlowSections(now_ms, _liquidity(state, now_ms), _anomalies(state, now_ms))
+    state.slow = splice(sections)
+    return encode_json(sections)
+
+
+def _liquidity(state: SymbolState, now_ms: int) -> Liquidity:
+    bids, asks = state.book.levels()
+    p10, p95 = state.quantities.percentile(10), state.quantities.percentile(95)
+    profile = None
+    if state.profile is not None:
+        state.profile.update(state.trades, now_ms)
+        profile = state.profile.profile(state.trades, now_ms)
+    return Liquidity(
+        walls=UNSET if p95 is None else find_walls("bid", bids, p95) + find_walls("ask", asks, p95),
+        vacuums=UNSET if p10 is None else find_vacuums(bids, asks, p10),
+        volume_profile=UNSET if profile is None else profile,
+    )
+
+
+def _anomalies(state: SymbolState, now_ms: int) -> list[Anomaly]:
+    changes = state.changes.between(now_ms - CHANGES_MS, now_ms)
+    bids, asks = state.book.top(depth.DEPTH_LEVELS)
+    p95 = state.quantities.percentile(95)
+    found: list[Anomaly] = []
+    spread_bps = None
+    if bids and asks:
+        bid, ask = bids[0][0], asks[0][0]
+        spread_bps = spread.spread_bps(bid, ask)
+        if p95 is not None:
+            found += find_spoofing(changes, state.trades, now_ms, p95, bid, ask)
+    found += find_icebergs(changes, state.trades, now_ms, state.book)
+    imbalance = depth.imbalance(depth.total_quantity(bids), depth.total_quantity(asks))
+    crash = flash_crash_risk(spread_bps, imbalance, state.trades, now_ms)
+    if crash is not None:
+        found.append(crash)
+    return found

@@ -1,0 +1,84 @@
+"""Spoofing: a large level far from the market that keeps being pulled before it can trade.
+
+What counts, over the 30 seconds up to now, at one level more than 3 spreads from the mid price:
+
+- A *pull* is a fall by more than 10 % from a quantity of at least P95, less than half of which was traded at that
+  price since the level's change before it (since the window's start, if that was earlier).
+- The level's *changes* are all changes of its quantity but those that rise to P95 or more: a large order being placed
+  is neither pulled nor traded.
+- At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analytics.health import Severity
+from analytics.level_changes import AFTER, BEFORE, KEY
+from analytics.sections import Spoofing
+from analytics.trade_window import TradeWindow
+
+WINDOW_MS = 30_000
+MIN_PULLS = 3
+FALL = 0.1
+SPREADS_FROM_MID = 3
+
+
+def find_spoofing(
+    changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float, bid: float, ask: float
+) -> list[Spoofing]:
+    """Spoofed levels by rising price.
+
+    Args:
+        changes: the level changes of (now - 30 s, now], as LevelChanges.between() gives them.
+        trades: the trades of the same time at least.
+        p95: 95th percentile of level quantities, in base currency.
+        bid, ask: best prices now.
+    """
+    keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
+    far = np.abs(np.abs(keys) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)
+    falls = far & (before >= p95) & (after < (1 - FALL) * before)
+    counted = (after <= before) | (after < p95)
+    found = []
+    for key, most_pulls, count in _candidates(keys[falls], keys[counted]):
+        if most_pulls >= MIN_PULLS and most_pulls * 10 >= count * 7:
+            at_level = keys == key
+            pulls = _pulls(changes[:, at_level], falls[at_level], trades, now_ms)
+            if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
+                found.append(Spoofing(_severity(pulls, count), "bid" if key > 0 else "ask", abs(key), pulls, count))
+    return sorted(found, key=lambda spoofing: spoofing.price)
+
+
+def _candidates(fallen: NDArray[np.float64], counted: NDArray[np.float64]) -> Iterable[tuple[float, int, int]]:
+    """(key, number of falls, number of changes that count) of each level that fell."""
+    keys, falls = np.unique(fallen, return_counts=True)
+    if not len(keys):
+        return ()
+    places = np.minimum(keys.searchsorted(counted), len(keys) - 1)
+    counts = np.bincount(places[keys[places] == counted], minlength=len(keys))
+    return zip(keys.tolist(), falls.tolist(), counts.tolist(), strict=True)
+
+
+def _pulls(level: NDArray[np.float64], falls: NDArray[np.bool_], trades: TradeWindow, now_ms: int) -> int:
+    since = now_ms - WINDOW_MS
+    pulls = 0
+    for (time, key, before, after), is_fall in zip(level.T.tolist(), falls.tolist(), strict=True):
+        if is_fall and _traded(trades, since, int(time), key) < (before - after) / 2:
+            pulls += 1
+        since = int(time)
+    return pulls
+
+
+def _traded(trades: TradeWindow, after_ms: int, until_ms: int, key: float) -> float:
+    """Volume traded against the level in (after, until]: bids are hit by sells, asks by buys."""
+    first, last = trades.between(after_ms, until_ms)
+    signed = trades.signed_quantities(first, last)
+    hits = signed[(trades.prices(first, last) == abs(key)) & ((signed < 0) == (key > 0))]
+    return abs(float(hits.sum()))
+
+
+def _severity(pulls: int, changes: int) -> Severity:
+    if pulls * 10 >= changes * 9:
+        return "high"
+    return "medium" if pulls * 10 >= changes * 8 else "low"

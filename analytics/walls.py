@@ -1,0 +1,31 @@
+"""Walls: levels that hold far more than levels usually do."""
+
+from collections.abc import Sequence
+
+from analytics.health import Severity
+from analytics.sections import Side, Wall
+
+FACTOR = 1.5
+"""A wall holds at least this many times the 95th percentile of level quantities."""
+
+SCANNED_LEVELS = 1000
+"""Levels of each side, from the best on, that are looked at."""
+
+MAX_LISTED = 50
+"""Walls of each side that are listed, from the best price on."""
+
+
+def find_walls(side: Side, levels: Sequence[tuple[float, float]], p95: float) -> list[Wall]:
+    """The walls among the (price, quantity) levels of one side, best first; p95 in base currency.
+
+    Severity by quantity / (1.5 x P95): high from 3, medium from 2, low from 1 on.
+    """
+    threshold = FACTOR * p95
+    found = [level for level in levels[:SCANNED_LEVELS] if level[1] >= threshold]
+    return [Wall(side, price, quantity, _severity(quantity, threshold)) for price, quantity in found[:MAX_LISTED]]
+
+
+def _severity(quantity: float, threshold: float) -> Severity:
+    if quantity >= 3 * threshold:
+        return "high"
+    return "medium" if quantity >= 2 * threshold else "low"
