@@ -1,0 +1,131 @@
+"""One WebSocket connection to the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import aiohttp
+
+from ingest.exchange import Exchange
+from monitoring import ingest_metrics as metrics
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+SILENCE_S = 20.0
+URL_STREAMS = 150
+"""Streams named in the URL, which keeps it under 8 KiB; the others are subscribed to by message."""
+MESSAGE_STREAMS = 200
+MAX_MESSAGE = 32 * 1024 * 1024
+"""What is read at all. Much smaller messages are refused one by one; a larger one costs the connection."""
+
+OnMessage = Callable[["Connection", bytes], None]
+OnOpen = Callable[["Connection"], None]
+
+
+class ConnectionEnded(Exception):
+    """The connection is over; the text says why."""
+
+
+class Connection:
+    """Carries ``streams`` until it ends.
+
+    `run` opens the connection and hands each message to ``on_message``. Pings are answered by
+    aiohttp with a copy of their payload. A connection that says nothing for ``silence_s`` is
+    taken for dead: the ticker streams alone speak every second.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        exchange: Exchange,
+        base_url: str,
+        streams: Sequence[str],
+        *,
+        on_message: OnMessage,
+        on_open: OnOpen,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._session = session
+        self._exchange = exchange
+        self._base_url = base_url
+        self._streams = streams
+        self._on_message = on_message
+        self._on_open = on_open
+        self._silence_s = silence_s
+        self._heard_at = 0.0
+        self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
+        self.opened_at: float | None = None
+        self.subscribed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Open, subscribe and read until the connection ends.
+
+        :raises ConnectionEnded: always, unless cancelled.
+        """
+        url = self._exchange.url(self._base_url, self._streams[:URL_STREAMS])
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                socket = await self._session.ws_connect(
+                    url,
+                    max_msg_size=MAX_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                    decode_text=False,
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ConnectionEnded(f"cannot connect: {type(error).__name__} {error}") from error
+        self._socket = socket
+        self.opened_at = self._heard_at = time.monotonic()
+        metrics.ws_connections.inc()
+        self._on_open(self)
+        subscriber = asyncio.create_task(self._subscribe(socket))
+        watchdog = asyncio.create_task(self._watch(socket))
+        try:
+            await self._read(socket)
+        finally:
+            metrics.ws_connections.dec()
+            subscriber.cancel()
+            watchdog.cancel()
+            await asyncio.gather(subscriber, watchdog, return_exceptions=True)
+            await socket.close()
+
+    async def close(self) -> None:
+        """End the connection, which ends `run`."""
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        receive, on_message = socket.receive, self._on_message
+        text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        count, clock = metrics.ws_messages.inc, time.monotonic
+        while True:
+            message = await receive()
+            kind = message.type
+            if kind is not text and kind is not binary:
+                break
+            self._heard_at = clock()
+            count()
+            on_message(self, message.data)
+        if kind is aiohttp.WSMsgType.ERROR:
+            raise ConnectionEnded(f"protocol error: {socket.exception()}")
+        raise ConnectionEnded(f"closed, code {socket.close_code}")
+
+    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        rest = self._streams[URL_STREAMS:]
+        for number, start in enumerate(range(0, len(rest), MESSAGE_STREAMS)):
+            await asyncio.sleep(1 / self._exchange.control_messages_per_s)
+            await socket.send_str(self._exchange.subscribe(rest[start : start + MESSAGE_STREAMS], number + 1))
+        self.subscribed.set()
+
+    async def _watch(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
+        while True:
+            left_s = self._heard_at + self._silence_s - time.monotonic()
+            if left_s <= 0:
+                break
+            await asyncio.sleep(left_s)
+        logger.warning("the exchange went silent, closing the connection", extra={"silence_s": self._silence_s})
+        await socket.close()

@@ -1,0 +1,190 @@
+"""A share of the exchange's streams, without a break.
+
+A connection that will end (the exchange announced it, or its lifetime is nearly over) is
+replaced before it does: the next one is opened, and what it delivers is kept aside until the
+old one has been overlapped long enough; then the old one is closed and what was kept aside is
+handed on. So both deliver every update around the change, and neither's order is disturbed by
+the other's; the copies are told by their ids further on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import aiohttp
+
+from ingest.backoff import Backoff
+from ingest.connection import SILENCE_S, Connection, ConnectionEnded
+from ingest.exchange import Exchange
+from ingest.rate import Allowance
+from monitoring import ingest_metrics as metrics
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 30.0
+STABLE_S = 10.0
+"""A connection that lived this long starts the backoff anew."""
+OVERLAP_S = 1.5
+"""How long both connections run; the slowest stream, the ticker, speaks every second."""
+REPLACE_BEFORE_S = 600.0
+KEEP_ASIDE = 200_000
+
+
+class Feed:
+    """Keeps one connection open for all streams of ``symbols`` and hands on what it says.
+
+    ``on_message(feed, message)`` gets every message, once or (around a change of connections)
+    twice; ``on_open(feed)`` is called whenever a connection is open.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        exchange: Exchange,
+        base_url: str,
+        symbols: Sequence[str],
+        *,
+        on_message: Callable[[Feed, bytes], None],
+        on_open: Callable[[Feed], None],
+        openings: Allowance,
+        silence_s: float = SILENCE_S,
+        lifetime_s: float | None = None,
+    ) -> None:
+        self.symbols = tuple(symbols)
+        self._streams = [name for symbol in symbols for name in exchange.streams(symbol)]
+        self._connect = partial(
+            Connection,
+            session,
+            exchange,
+            base_url,
+            self._streams,
+            on_message=self._receive,
+            on_open=lambda _: on_open(self),
+            silence_s=silence_s,
+        )
+        self._on_message = on_message
+        self._openings = openings
+        lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
+        self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
+        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        self._active: Connection | None = None
+        self._aside: deque[bytes] = deque(maxlen=KEEP_ASIDE)
+        self._heard_aside = asyncio.Event()
+        self._replace = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def replace(self, reason: str) -> None:
+        """The connection will end soon: open its successor now."""
+        if not self._replace.is_set():
+            logger.info("replacing the connection", extra={"reason": reason, "streams": len(self._streams)})
+            metrics.ws_resubscribe.labels(reason).inc()
+            self._replace.set()
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        connection, task = self._open()
+        try:
+            while True:
+                self._active = connection
+                await self._until_replaced(task)
+                if task.done():
+                    await self._pause(connection, task)
+                    self._replace.clear()
+                    connection, task = self._open()
+                else:
+                    connection, task = await self._hand_over(connection, task)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open(self) -> tuple[Connection, asyncio.Task[None]]:
+        connection = self._connect()
+        task = asyncio.create_task(self._run(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return connection, task
+
+    async def _run(self, connection: Connection) -> None:
+        await asyncio.sleep(self._openings.wait_s(1))
+        self._openings.spend(1)
+        await connection.run()
+
+    async def _until_replaced(self, task: asyncio.Task[None]) -> None:
+        """Return when the connection ended, will end by announcement, or is near its lifetime."""
+        announced = asyncio.create_task(self._replace.wait())
+        timeout = self._replace_after_s * random.uniform(0.95, 1.0)
+        try:
+            await asyncio.wait({task, announced}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            announced.cancel()
+        if not task.done():
+            self.replace("lifetime")
+
+    async def _pause(self, connection: Connection, task: asyncio.Task[None]) -> None:
+        """``connection`` ended by itself: wait before the next."""
+        lived = time.monotonic() - connection.opened_at if connection.opened_at is not None else 0.0
+        if lived >= STABLE_S:
+            self._backoff.reset()
+        wait = self._backoff.next_s()
+        logger.warning(
+            "connection to the exchange ended",
+            extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},
+        )
+        metrics.ws_resubscribe.labels("ended").inc()
+        await asyncio.sleep(wait)
+
+    async def _hand_over(self, old: Connection, old_task: asyncio.Task[None]) -> tuple[Connection, asyncio.Task[None]]:
+        """Open the next connection beside ``old``, and change over once both have delivered for a while."""
+        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        while True:
+            self._aside.clear()
+            self._heard_aside.clear()
+            new, new_task = self._open()
+            overlapped = asyncio.create_task(self._overlapped(new))
+            await asyncio.wait({old_task, new_task, overlapped}, return_when=asyncio.FIRST_COMPLETED)
+            overlapped.cancel()
+            if not new_task.done():
+                break  # overlapped as planned, or the old one ended early: the new one has what came since it opened
+            logger.warning("the next connection failed", extra={"reason": _why(new_task)})
+            await asyncio.wait({old_task}, timeout=backoff.next_s())
+            if old_task.done():
+                self._replace.clear()
+                return old, old_task
+        old_task.cancel()
+        await asyncio.gather(old_task, return_exceptions=True)
+        self._active = new
+        self._replace.clear()
+        for message in self._aside:
+            self._on_message(self, message)
+        self._aside.clear()
+        return new, new_task
+
+    async def _overlapped(self, new: Connection) -> None:
+        await new.subscribed.wait()
+        await asyncio.sleep(OVERLAP_S)
+        await self._heard_aside.wait()
+
+    def _receive(self, connection: Connection, message: bytes) -> None:
+        if connection is self._active:
+            self._on_message(self, message)
+        else:
+            self._aside.append(message)
+            self._heard_aside.set()
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    """What ended a connection; anything but its end or a cancellation is a defect and is raised."""
+    if task.cancelled():
+        return "cancelled"
+    error = task.exception()
+    if error is not None and not isinstance(error, ConnectionEnded):
+        raise error
+    return str(error)

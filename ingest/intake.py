@@ -1,0 +1,149 @@
+"""From raw messages to what is known to be true: decoding, the books, and who needs a snapshot."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from ingest.book_sync import BookSync
+from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
+from ingest.exchange import Exchange
+from ingest.feed import Feed
+from ingest.log_limit import LogLimit
+from ingest.rest import Priority
+from ingest.writer import Writer
+from monitoring import ingest_metrics as metrics
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 1024 * 1024
+"""Bytes of one event; a diff of 5,000 levels a side is a third of it."""
+
+MAX_AHEAD_MS = 10 * 60 * 1000
+"""How far the exchange's clock may be ahead: a time far in the future would stop the stream, for ids must rise."""
+
+
+class Intake:
+    """Takes the exchange's messages one by one and hands what is true to the writer.
+
+    ``want_depth(symbol, priority)`` is called as long as a book is out of sync. Whatever a
+    message holds, it is at worst refused: counted by reason, logged at most every few seconds,
+    and its symbol's book loaded anew where it may be affected.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        books: Mapping[str, BookSync],
+        writer: Writer,
+        *,
+        now_ms: Callable[[], int],
+        want_depth: Callable[[str, Priority], None],
+    ) -> None:
+        self._decode = exchange.decode
+        self._now_ms = now_ms
+        self._want_depth = want_depth
+        self._books = books
+        self._writer = writer
+        self._lost_at: dict[str, float] = {}
+        self._logs = LogLimit()
+        self._count_diff = metrics.events.labels("diff").inc
+        self._count_trade = metrics.events.labels("trade").inc
+        self._count_ticker = metrics.events.labels("ticker").inc
+
+    def on_open(self, feed: Feed) -> None:
+        """A connection was opened: its books can be loaded now."""
+        for symbol in feed.symbols:
+            self._ask(self._books[symbol])
+
+    def on_message(self, feed: Feed, message: bytes) -> None:
+        """Take one message."""
+        try:
+            if len(message) > MAX_MESSAGE:
+                raise Rejected(Reason.OVERSIZED, f"{len(message)} bytes")
+            event = self._decode(message)
+            if type(event) is Diff:
+                self._on_diff(event)
+            elif type(event) is Trade:
+                self._on_trade(event)
+            elif type(event) is Ticker:
+                self._count_ticker()
+                self._writer.set_ticker(event)
+            elif type(event) is Shutdown:
+                feed.replace("shutdown")
+            elif type(event) is ControlReply and event.error is not None:
+                logger.error("the exchange refused a subscription", extra={"error": event.error})
+        except Rejected as error:
+            self._reject(error)
+
+    def on_depth(self, symbol: str, depth: Depth) -> bool:
+        """Take a snapshot; False when it was of no use and another is needed."""
+        book = self._books[symbol]
+        try:
+            diffs = book.on_depth(depth, self._now_ms())
+        except Rejected as error:
+            self._reject(error)
+            return False
+        if diffs is None:
+            return book.why is None
+        lost_at = self._lost_at.pop(symbol, None)
+        if lost_at is not None:
+            metrics.resync_latency.observe(time.monotonic() - lost_at)
+        self._writer.want_snapshot(symbol, "sync")
+        for diff, received_ms in diffs:
+            self._writer.add_diff(diff, received_ms)
+        return True
+
+    def check_depth(self, symbol: str) -> None:
+        """Load a book anew whose known levels the market has left behind."""
+        book = self._books[symbol]
+        if book.why is None and book.shallow():
+            book.lose("shallow")
+            self._ask(book)
+
+    def _on_trade(self, trade: Trade) -> None:
+        received_ms = self._now_ms()
+        if trade.time_ms > received_ms + MAX_AHEAD_MS:
+            raise Rejected(Reason.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
+        self._count_trade()
+        self._writer.add_trade(trade, received_ms)
+
+    def _on_diff(self, diff: Diff) -> None:
+        received_ms = self._now_ms()
+        if diff.time_ms > received_ms + MAX_AHEAD_MS:
+            raise Rejected(Reason.BAD_TIME, f"{diff.symbol} E={diff.time_ms}", diff.symbol)
+        self._count_diff()
+        book = self._books[diff.symbol]
+        try:
+            publish = book.on_diff(diff, received_ms)
+        finally:
+            if book.why is not None:
+                self._ask(book)
+        if publish:
+            self._writer.add_diff(diff, received_ms)
+        elif book.why is None:
+            metrics.duplicates.labels("feed").inc()
+
+    def _reject(self, error: Rejected) -> None:
+        metrics.rejected.labels(error.reason).inc()
+        if (held := self._logs.allows(error.reason)) is not None:
+            logger.warning("message refused", extra={"reason": error.reason, "error": str(error), "held_back": held})
+        if error.book_symbol is not None:
+            book = self._books[error.book_symbol]
+            book.lose(error.reason)
+            self._ask(book)
+
+    def _ask(self, book: BookSync) -> None:
+        """Ask for a snapshot if the book needs one."""
+        if book.why is None:
+            return
+        symbol, starting = book.symbol, book.why == "start"
+        if symbol not in self._lost_at:
+            self._lost_at[symbol] = time.monotonic()
+            if not starting:
+                metrics.resyncs.labels(book.why).inc()
+                if (held := self._logs.allows(f"lost {book.why}")) is not None:
+                    lost = {"symbol": symbol, "reason": book.why, "held_back": held}
+                    logger.warning("order book out of sync", extra=lost)
+        self._want_depth(symbol, Priority.START if starting else Priority.GAP)

@@ -1,0 +1,186 @@
+"""The exchange's REST endpoint: one queue for all requests, within the weight it allows."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from enum import IntEnum
+
+import aiohttp
+
+from ingest.backoff import Backoff
+from ingest.events import Depth, ExchangeInfo, Rejected
+from ingest.exchange import Exchange, Request
+from ingest.log_limit import LogLimit
+from ingest.rate import Allowance
+from monitoring import ingest_metrics as metrics
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 5.0
+CONCURRENCY = 4
+MAX_BODY = 64 * 1024 * 1024
+DEFAULT_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 3 * 24 * 3600.0
+
+START_SHARE = 0.8
+"""Share of the weight that first loads may use, so that gaps do not wait behind them."""
+GAP_SHARE = 0.95
+
+
+class Priority(IntEnum):
+    """Who goes first."""
+
+    GAP = 0
+    START = 1
+
+
+class RestError(Exception):
+    """A request that failed; ``final`` when trying again soon will not help."""
+
+    def __init__(self, text: str, *, final: bool = False) -> None:
+        super().__init__(text)
+        self.final = final
+
+
+class RestClient:
+    """Sends requests within the weight limit, and stays silent as long as the exchange says (429, 418)."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, exchange: Exchange) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._exchange = exchange
+        self._weight = Allowance(exchange.weight_per_minute, 60.0)
+        self._silent_until = 0.0
+
+    async def depth(self, symbol: str, priority: Priority) -> Depth:
+        """The order book of ``symbol``.
+
+        :raises RestError: no usable answer.
+        """
+        body = await self._get(
+            self._exchange.depth_request(symbol), GAP_SHARE if priority is Priority.GAP else START_SHARE
+        )
+        try:
+            return self._exchange.decode_depth(body)
+        except Rejected as error:
+            metrics.rejected.labels(error.reason).inc()
+            raise RestError(f"{symbol}: {error}") from None
+
+    async def info(self) -> ExchangeInfo:
+        """What the exchange lists; from here on its own weight limit is kept to.
+
+        :raises RestError: no usable answer.
+        """
+        body = await self._get(self._exchange.info_request(), GAP_SHARE)
+        try:
+            info = await asyncio.to_thread(self._exchange.decode_info, body)
+        except Rejected as error:
+            metrics.rejected.labels(error.reason).inc()
+            raise RestError(str(error)) from None
+        if info.weight_per_minute:
+            self._weight.limit = info.weight_per_minute
+        return info
+
+    async def _get(self, request: Request, share: float) -> bytes:
+        await self._allowed(request.weight, share)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        try:
+            async with self._session.get(
+                self._base_url + request.path, params=request.query, timeout=timeout
+            ) as response:
+                body = await response.content.read(MAX_BODY)
+                metrics.rest_requests.labels(str(response.status)).inc()
+                self._note_weight(response.headers.get(self._exchange.used_weight_header))
+                if response.status == 200:
+                    return body
+                if response.status in (418, 429):
+                    self._be_silent(response.status, response.headers.get("Retry-After"))
+                # The exchange answers 400 to a symbol it does not list; 5xx say nothing about the request.
+                final = 400 <= response.status < 500 and response.status not in (408, 418, 429)
+                raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            metrics.rest_requests.labels(type(error).__name__).inc()
+            raise RestError(f"{request.path} {request.query}: {type(error).__name__} {error}") from error
+
+    async def _allowed(self, weight: int, share: float) -> None:
+        while True:
+            silent_s = self._silent_until - time.monotonic()
+            wait_s = max(silent_s, self._weight.wait_s(weight, share=share))
+            if wait_s <= 0:
+                break
+            await asyncio.sleep(wait_s)
+        self._weight.spend(weight)
+
+    def _note_weight(self, header: str | None) -> None:
+        if header is not None and header.isdecimal():
+            self._weight.observe(float(header))
+
+    def _be_silent(self, status: int, retry_after: str | None) -> None:
+        pause = float(retry_after) if retry_after is not None and retry_after.isdecimal() else DEFAULT_PAUSE_S
+        pause = min(pause, LONGEST_PAUSE_S)
+        self._silent_until = max(self._silent_until, time.monotonic() + pause)
+        logger.warning("the exchange limits our requests", extra={"status": status, "silent_s": pause})
+
+
+Deliver = Callable[[str, Depth], bool]
+"""Takes a symbol's book; False when it is of no use and another is needed."""
+
+
+class DepthQueue:
+    """Order books asked for, most urgent first, a few at a time; a failed request is tried again."""
+
+    FIRST_RETRY_S, LONGEST_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
+
+    def __init__(self, client: RestClient) -> None:
+        self._client = client
+        self._queue: list[tuple[Priority, int, str]] = []
+        self._order = itertools.count()
+        self._wanted: set[str] = set()
+        self._backoffs: dict[str, Backoff] = {}
+        self._changed = asyncio.Event()
+        self._logs = LogLimit()
+
+    def want(self, symbol: str, priority: Priority) -> None:
+        """Ask for a symbol's book, unless it is asked for already."""
+        if symbol not in self._wanted:
+            self._wanted.add(symbol)
+            self._push(symbol, priority)
+
+    async def run(self, deliver: Deliver) -> None:
+        """Work off the queue until cancelled; what ``deliver`` has no use for is asked for again."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONCURRENCY):
+                group.create_task(self._work(deliver))
+
+    async def _work(self, deliver: Deliver) -> None:
+        while True:
+            while not self._queue:
+                self._changed.clear()
+                await self._changed.wait()
+            priority, _, symbol = heapq.heappop(self._queue)
+            retry_s = await self._fetch(symbol, priority, deliver)
+            if retry_s is None:
+                self._wanted.discard(symbol)
+                self._backoffs.pop(symbol, None)
+            else:
+                asyncio.get_running_loop().call_later(retry_s, self._push, symbol, priority)
+
+    async def _fetch(self, symbol: str, priority: Priority, deliver: Deliver) -> float | None:
+        """None when the book was delivered, else the seconds to wait before asking again."""
+        backoff = self._backoffs.setdefault(symbol, Backoff(self.FIRST_RETRY_S, self.LONGEST_RETRY_S))
+        try:
+            depth = await self._client.depth(symbol, priority)
+        except RestError as error:
+            if (held := self._logs.allows("depth")) is not None:
+                logger.warning("no order book", extra={"symbol": symbol, "error": str(error), "held_back": held})
+            return self.FINAL_RETRY_S if error.final else backoff.next_s()
+        return None if deliver(symbol, depth) else backoff.next_s()
+
+    def _push(self, symbol: str, priority: Priority) -> None:
+        heapq.heappush(self._queue, (priority, next(self._order), symbol))
+        self._changed.set()

@@ -1,0 +1,127 @@
+"""The parts of ingest, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+from coordination.clock import ServerClock
+from ingest.backoff import Backoff
+from ingest.binance import Binance
+from ingest.book_sync import BookSync
+from ingest.exchange import Exchange
+from ingest.feed import Feed
+from ingest.intake import Intake
+from ingest.rate import Allowance
+from ingest.rest import DepthQueue, RestClient, RestError
+from ingest.schedule import SnapshotSchedule
+from ingest.writer import Writer
+from monitoring import ingest_metrics as metrics
+from settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+INFO_EVERY_S = 3600.0
+SYMBOLS_PER_CONNECTION = 300
+DRAIN_S = 2.0
+OPENINGS_SHARE = 0.8
+"""Of the connections the exchange allows in five minutes; other programs may share the address."""
+
+
+class Ingest:
+    """Reads one exchange and writes its market data to Redis, until `stop`."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        symbols = settings.symbols
+        exchange: Exchange = Binance(symbols)
+        clock = ServerClock()
+        self._symbols = symbols
+        self._rest = RestClient(session, settings.nt_exchange_rest_url, exchange)
+        self._depths = DepthQueue(self._rest)
+        self._books = {symbol: BookSync(symbol) for symbol in symbols}
+        self._writer = Writer(
+            settings.redis_url,
+            self._books,
+            clock=clock,
+            buffer_entries=settings.nt_ingest_buffer_entries,
+            snapshot_interval_ms=settings.nt_snapshot_interval_ms,
+        )
+        self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
+        openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
+        self._feeds = [
+            Feed(
+                session,
+                exchange,
+                settings.nt_exchange_ws_url,
+                shard,
+                on_message=self._intake.on_message,
+                on_open=self._intake.on_open,
+                openings=openings,
+            )
+            for shard in shards(symbols, exchange)
+        ]
+        self._schedule = SnapshotSchedule(symbols, settings.nt_snapshot_interval_ms / 1000, time.monotonic())
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Make `run` write what is buffered and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until `stop`; a defect in any part ends it with that part's error."""
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(self._writer.run())
+            reading = [group.create_task(feed.run()) for feed in self._feeds]
+            reading += [
+                group.create_task(self._depths.run(self._intake.on_depth)),
+                group.create_task(self._keep_info()),
+            ]
+            ticking = group.create_task(self._tick())
+            await self._stopping.wait()
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
+            await self._writer.drain(DRAIN_S)
+            ticking.cancel()
+            writing.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for symbol in self._schedule.due(time.monotonic()):
+                self._intake.check_depth(symbol)
+                self._writer.want_snapshot(symbol, "interval")
+            self._writer.wake()
+            metrics.books_in_sync.set(sum(book.in_sync for book in self._books.values()))
+
+    async def _keep_info(self) -> None:
+        """Write what the exchange says of each symbol; it changes rarely."""
+        backoff = Backoff(0.5, 60.0)
+        while True:
+            try:
+                info = await self._rest.info()
+            except RestError as error:
+                logger.warning("no symbol information yet", extra={"error": str(error)})
+                await asyncio.sleep(backoff.next_s())
+                continue
+            backoff.reset()
+            for symbol in self._symbols:
+                if symbol in info.symbols:
+                    self._writer.set_info(symbol, info.symbols[symbol])
+            unlisted = [symbol for symbol in self._symbols if symbol not in info.symbols]
+            if unlisted:
+                logger.error("the exchange does not list these SYMBOLS, no data will come", extra={"symbols": unlisted})
+            await asyncio.sleep(INFO_EVERY_S)
+
+
+def shards(symbols: Sequence[str], exchange: Exchange) -> list[Sequence[str]]:
+    """The symbols of each connection: as few connections as the exchange allows, about equally loaded."""
+    most = min(SYMBOLS_PER_CONNECTION, exchange.streams_per_connection // len(exchange.streams(symbols[0])))
+    count = math.ceil(len(symbols) / most)
+    return [symbols[number::count] for number in range(count)]
