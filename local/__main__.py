@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from local.console import Console, watch, welcome
@@ -46,12 +47,13 @@ def run(state_dir: Path) -> int:
     status = 0
     with Stack(state_dir, os.environ) as stack:
         try:
+            started = time.monotonic()
             names = ", ".join(role.name for role in stack.roles)
             console.say(f"Starting {names}.")
             console.say("A role that ends stays so until it is started by hand, to let you see the others take over.\n")
             stack.start()
             console.say(welcome(stack))
-            watch(stack, console)
+            watch(stack, console, started)
         except KeyboardInterrupt:
             console.say("\nStopping: nodes and beats first, Redis last.")
         except (RedisUnavailable, SupervisionError) as error:

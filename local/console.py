@@ -93,9 +93,9 @@ def changes(before: dict[str, RoleState], after: dict[str, RoleState], stack: St
     return lines
 
 
-def watch(stack: Stack, console: Console) -> None:
-    """Show what happens until an exception (Ctrl-C) ends it."""
-    started, waiting = time.monotonic(), stack.settings.nt_enable_kv_reports
+def watch(stack: Stack, console: Console, started: float) -> None:
+    """Show what happens until an exception (Ctrl-C) ends it; ``started`` is on the monotonic clock."""
+    waiting = stack.settings.nt_enable_kv_reports
     before = stack.states()
     with stack.redis_client() as client:
         while True:
@@ -122,7 +122,7 @@ def _show_first_reports(stack: Stack, client: redis.Redis, console: Console, wai
                 writers[json.loads(report)["writer"]["nodeId"]].append(symbol)
         absent = [symbol for symbol, report in zip(symbols, found, strict=True) if report is None]
         if not absent:
-            console.say(f"\n{_count(len(symbols))} live, {waited_s:.1f} s after the last role's start:")
+            console.say(f"\n{_count(len(symbols))} live, {waited_s:.1f} s after the start:")
             for node, written in sorted(writers.items()):
                 console.say(f"  {node} writes {' '.join(written)}")
             console.say("\nCtrl-C stops everything.\n")

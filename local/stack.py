@@ -54,7 +54,7 @@ class Stack:
 
     def __init__(self, state_dir: Path, environment: Mapping[str, str], where: Ports | None = None) -> None:
         self.settings = Settings.from_environment(environment)
-        self.state_dir = state_dir
+        self.state_dir = state_dir = state_dir.resolve()
         state_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(state_dir)
         try:

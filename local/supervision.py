@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -47,42 +48,60 @@ class RoleState:
         return self.state in ("STARTING", "RUNNING", "STOPPING")
 
 
-def write_config(state_dir: Path, socket: Path, roles: Iterable[Role]) -> Path:
-    """Write ``state_dir/supervisord.conf`` for ``roles`` and return its path."""
-    lines = [
-        "; Written by local/supervision.py at each start.",
-        *("[unix_http_server]", f"file={_literal(socket)}", "chmod=0600"),
-        *(
-            "[supervisord]",
-            "nodaemon=true",
-            "silent=true",
-            "minfds=256",
-            f"pidfile={_literal(state_dir / 'supervisord.pid')}",
-        ),
-        *(f"logfile={_literal(state_dir / 'logs' / 'supervisord.log')}", "logfile_backups=1"),
-        *(
-            "[rpcinterface:supervisor]",
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-        ),
-        *("[supervisorctl]", f"serverurl=unix://{_literal(socket)}"),
-    ]
+# Paths in state_dir are relative, and supervisord runs there: it expands a log's path twice, so an
+# absolute one with "%" in it could not be given.
+_SUPERVISORD = """\
+; Written by local/supervision.py at each start.
+[unix_http_server]
+file={socket}
+chmod=0600
+[supervisord]
+nodaemon=true
+silent=true
+minfds=256
+pidfile=supervisord.pid
+logfile=logs/supervisord.log
+logfile_backups=1
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://{socket}
+"""
+
+# Nothing is restarted by itself: this is a place to watch what the others do when one dies.
+_PROGRAM = """\
+[program:{name}]
+command={command}
+directory={directory}
+environment={environment}
+priority={phase}
+autostart=false
+autorestart=false
+startsecs=0
+startretries=0
+stopsignal=TERM
+stopwaitsecs={stop_wait_s}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile=logs/{name}.log
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=1
+"""
+
+
+def config(socket: Path, roles: Iterable[Role]) -> str:
+    """supervisord's configuration for ``roles``, to be read in the folder that holds ``logs/``."""
+    text = _SUPERVISORD.format(socket=_literal(socket))
     for role in roles:
-        environment = ",".join(f'{name}="{_literal(value)}"' for name, value in role.environment.items())
-        lines += [
-            f"[program:{role.name}]",
-            f"command={_literal(shlex.join(_tied('KILL', role.command)))}",
-            f"directory={_literal(ROOT)}",
-            f"environment={environment}",
-            f"priority={role.phase}",
-            # Nothing is restarted by itself: this is a place to watch what the others do when one dies.
-            *("autostart=false", "autorestart=false", "startsecs=0", "startretries=0"),
-            *("stopsignal=TERM", f"stopwaitsecs={ROLE_STOP_S}", "killasgroup=true"),
-            f"stdout_logfile={_literal(state_dir / 'logs' / (role.name + '.log'))}",
-            *("stdout_logfile_maxbytes=20MB", "stdout_logfile_backups=1", "redirect_stderr=true"),
-        ]
-    path = state_dir / "supervisord.conf"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+        text += _PROGRAM.format(
+            name=role.name,
+            command=_literal(shlex.join(_tied("KILL", role.command))),
+            directory=_literal(ROOT),
+            environment=",".join(f'{name}="{_literal(value)}"' for name, value in role.environment.items()),
+            phase=role.phase,
+            stop_wait_s=ROLE_STOP_S,
+        )
+    return text
 
 
 class Supervisor:
@@ -97,17 +116,19 @@ class Supervisor:
     def launch(cls, state_dir: Path, roles: Iterable[Role], environment: Mapping[str, str]) -> Self:
         """Start supervisord with ``roles`` defined, none of them started."""
         (state_dir / "logs").mkdir(parents=True, exist_ok=True)
+        for log in (state_dir / "logs").iterdir():
+            log.unlink()  # each run's own
         if (stale := state_dir / "socket").exists():
             _remove_socket(Path(stale.read_text()))
         # A socket's path is limited to some 100 bytes, so it cannot live in a folder of any name.
         socket = Path(tempfile.mkdtemp(prefix="tickfence-", dir="/tmp")) / "supervisor.sock"
-        config = write_config(state_dir, socket, roles)
+        (state_dir / "supervisord.conf").write_text(config(socket, roles))
         (state_dir / "socket").write_text(str(socket))
-        command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config))
+        command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf")
         with (state_dir / "logs" / "supervisord.out").open("wb") as output:
             process = subprocess.Popen(
                 _tied("TERM", command),
-                cwd=ROOT,
+                cwd=state_dir,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -233,4 +254,8 @@ def _tied(last_word: str, command: Iterable[str]) -> list[str]:
 
 
 def _literal(value: object) -> str:
-    return str(value).replace("%", "%%")
+    text = str(value)
+    if re.search(r"\s[;#]|\n", text):
+        # They begin a comment, and cannot be quoted.
+        raise SupervisionError(f"{text!r} has ' ;' or ' #' in it, which supervisord's configuration cannot hold")
+    return text.replace("%", "%%")

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0, every_s: float = 0.01) -> T:
+def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = 10.0, every_s: float = 0.01) -> T:
     """The first truthy value of ``condition``; AssertionError naming ``what`` after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

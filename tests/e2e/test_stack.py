@@ -1,0 +1,117 @@
+"""The whole path with real processes over real sockets, as a new user meets it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from local.roles import BEATS, NODES, ROOT, celery
+from local.stack import Stack
+from tests.e2e.observer import Watch, over_nodes, reports, tokens, writers
+from tests.processes import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def data(stack: Stack) -> Iterator[redis.Redis]:
+    with stack.redis_client() as client:
+        yield client
+
+
+def all_live(stack: Stack, data: redis.Redis, since_ms: int = 0) -> bool:
+    """All six reports are there, from three nodes, on fresh market data, written after ``since_ms``."""
+    found = reports(data, stack.settings.symbols)
+    return (
+        len(found) == 6
+        and set(writers(found).values()) == set(NODES)
+        and all(report["updatedAt"] > since_ms and report["data_age_ms"] < 300 for report in found.values())
+    )
+
+
+def each_node_writes_its_share(stack: Stack) -> None:
+    wait_until(lambda: over_nodes(stack, "nt_symbols_assigned") == 6, "six symbols on three nodes")
+    assert over_nodes(stack, "nt_lease_conflicts_total") == 0
+
+
+def test_within_15_seconds_three_nodes_write_six_fresh_reports(stack: Stack, data: redis.Redis) -> None:
+    wait_until(lambda: all_live(stack, data), "six fresh reports from three nodes", timeout_s=15)
+    each_node_writes_its_share(stack)
+
+
+def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack: Stack, data: redis.Redis) -> None:
+    wait_until(lambda: all_live(stack, data), "six fresh reports from three nodes", timeout_s=15)
+    before = reports(data, stack.settings.symbols)
+    victim = writers(before)["BTCUSDT"]
+    orphans = [symbol for symbol, node in writers(before).items() if node == victim]
+    survivors = [node for node in NODES if node != victim]
+
+    def others_write() -> bool:
+        now = reports(data, orphans)
+        return all(writers(now)[s] != victim and tokens(now)[s] > tokens(before)[s] for s in orphans)
+
+    stack.kill(victim)
+    wait_until(others_write, f"others write {orphans} with higher tokens", timeout_s=2)
+    wait_until(lambda: over_nodes(stack, "nt_symbols_assigned", survivors) == 6, "six symbols on two nodes")
+    assert over_nodes(stack, "nt_lease_conflicts_total", survivors) == 0
+
+    with Watch(stack) as watch:
+        stack.start_role(victim)
+        wait_until(lambda: all_live(stack, data), f"{victim} writes again", timeout_s=20)
+        returned = int(time.time() * 1000)
+        wait_until(
+            lambda: all(r["updatedAt"] > returned + 1000 for r in reports(data, stack.settings.symbols).values()),
+            "another second of reports",
+        )
+    period = stack.settings.nt_report_period_ms
+    for symbol, seen in watch.sequences.items():
+        assert len(seen.times_ms) > 4, f"{symbol}: {seen}"
+        assert seen.tokens == sorted(seen.tokens), f"{symbol}: a token fell: {seen}"
+        # One period between two reports is the rule; a gap of one more is what must not be exceeded.
+        assert seen.longest_gap_ms() <= 2 * period + 50 + watch.stall_ms, f"{symbol}: {seen}"
+    each_node_writes_its_share(stack)
+
+
+def test_the_commands_typed_by_hand_do_the_same(stack: Stack, data: redis.Redis) -> None:
+    supervised = [role.name for role in stack.roles if role.name not in ("redis", "simulator")]
+    stack.stop_roles(*supervised)
+    stopped = int(time.time() * 1000)
+    commands = {
+        "ingest": ("python", "-m", "ingest"),
+        BEATS[0]: ("celery", "-A", "tasks", "beat"),
+        **{node: ("celery", "-A", "tasks", "worker", "-Q", node) for node in NODES},
+    }
+    shells = [
+        by_hand(stack, " ".join(command), stack.ports.metrics[role], stack.state_dir / f"{role}.out")
+        for role, command in commands.items()
+    ]
+    try:
+        wait_until(lambda: all_live(stack, data, stopped), "six fresh reports from three nodes", timeout_s=15)
+        each_node_writes_its_share(stack)
+    finally:
+        for shell in shells:
+            shell.terminate()
+        for shell in shells:
+            shell.wait(10)
+    stack.start(supervised)
+    wait_until(lambda: all_live(stack, data, stopped), "the supervised roles write again", timeout_s=15)
+
+
+def by_hand(stack: Stack, command: str, metrics_port: int, output: Path) -> subprocess.Popen[bytes]:
+    """A terminal in which the addresses are sourced and the command is typed."""
+    programs = Path(celery()[0]).parent
+    with output.open("wb") as out:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", f". {stack.state_dir}/env && exec {command}"],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "NT_METRICS_PORT": str(metrics_port)},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )

@@ -1,0 +1,52 @@
+"""Ports: the usual one where it is free, another where it is not."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from local import ports
+from local.roles import Ports
+
+
+def listener() -> socket.socket:
+    server = socket.socket()
+    server.bind((ports.LOOPBACK, 0))
+    server.listen()
+    return server
+
+
+def test_a_listening_port_is_not_free_and_is_not_picked() -> None:
+    with listener() as server:
+        port = server.getsockname()[1]
+        assert not ports.is_free(port)
+        assert ports.pick(port) != port
+    assert ports.is_free(port)
+    assert ports.pick(port) == port
+
+
+def test_a_bound_port_that_does_not_listen_yet_is_not_free() -> None:
+    with socket.socket() as server:
+        server.bind((ports.LOOPBACK, 0))
+        assert not ports.is_free(server.getsockname()[1])
+
+
+def test_a_taken_port_is_not_picked_again() -> None:
+    port = ports.pick()
+    assert ports.pick(port, taken=[port]) != port
+
+
+def test_no_free_port_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_TRIES", 0)
+    with pytest.raises(RuntimeError, match=r"no free port between 20000 and 32000 on 127\.0\.0\.1"):
+        ports.pick()
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_a_stacks_ports_are_all_different(usual: bool) -> None:
+    chosen = Ports.choose(usual=usual)
+    numbers = [chosen.redis, chosen.simulator, chosen.flower, *chosen.metrics.values()]
+    assert len(set(numbers)) == len(numbers) == 9
+    if not usual:
+        assert not {6379, 9443, 5555, 9101, 9102, 9103, 9111, 9112, 9121} & set(numbers)
