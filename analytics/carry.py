@@ -1,7 +1,7 @@
 """What a new owner of a symbol cannot read from the streams, as bytes that the old owner left.
 
 The book, the trades and the last diffs are in the streams. The last 10,000 level quantities and the level changes of
-30 seconds reach further back than the stream of diffs does: without them P10 and P95, and so walls and vacuums, would
+half a minute reach further back than the stream of diffs does: without them P10 and P95, and so walls and vacuums, would
 jump with every change of owner.
 """
 

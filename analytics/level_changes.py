@@ -1,11 +1,13 @@
-"""What happened to the levels of a book over the last 30 seconds."""
+"""What happened to the levels of a book over the last half minute."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-KEEP_MS = 30_000
+KEEP_MS = 35_000
+"""How long changes are kept: the window of 30 s and 5 s more, for an exchange clock that is ahead of ours."""
+
 MAX_CHANGES = 2**14
 """More changes than this (512 kB) are never kept; the oldest go first."""
 
@@ -17,7 +19,7 @@ class LevelChanges:
     """A log of level changes in time order: a float64 array of shape (4, n), rows as named above, one column a change.
 
     The signed price is the price of a bid and minus the price of an ask, so it names level and side at once. Times in
-    ms are exact in a float64. The window is (newest - 30 s, newest].
+    ms are exact in a float64.
     """
 
     __slots__ = ("columns",)

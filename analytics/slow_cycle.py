@@ -5,8 +5,8 @@ from msgspec import UNSET
 from analytics import depth, spread
 from analytics.flash_crash import flash_crash_risk
 from analytics.iceberg import find_icebergs
-from analytics.level_changes import KEEP_MS as CHANGES_MS
 from analytics.sections import Anomaly, Liquidity, SlowSections, encode_json, splice
+from analytics.spoofing import WINDOW_MS as CHANGES_MS
 from analytics.spoofing import find_spoofing
 from analytics.symbol_state import SymbolState
 from analytics.vacuums import find_vacuums

@@ -1,0 +1,68 @@
+"""Walls and vacuums: by hand, at their thresholds, and against the oracle."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.vacuums import find_vacuums
+from analytics.walls import find_walls
+from tests.oracles import liquidity
+
+QUANTITY = st.sampled_from([1e-8, 1.0, 1.5, 2.0, 3.0, 4.5, 9.0, 1e12])
+LEVELS = st.dictionaries(st.integers(1, 200).map(float), QUANTITY, max_size=60)
+PERCENTILE = st.sampled_from([1e-8, 1.0, 1.5, 2.0, 3.0, 1e12])
+
+
+def best_first(bids, asks):
+    asks = {1000.0 + price: quantity for price, quantity in asks.items()}
+    return sorted(bids.items(), reverse=True), sorted(asks.items())
+
+
+@pytest.mark.parametrize(
+    ("quantity", "severity"),
+    [(14.9, None), (15.0, "low"), (29.9, "low"), (30.0, "medium"), (44.9, "medium"), (45.0, "high"), (1e12, "high")],
+)
+def test_wall_thresholds(quantity, severity):
+    found = find_walls("ask", [(100.0, 1.0), (101.0, quantity)], p95=10.0)
+    assert [(wall.side, wall.price, wall.qty, wall.severity) for wall in found] == (
+        [("ask", 101.0, quantity, severity)] if severity else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("thin", "severity"), [(2, None), (3, "low"), (5, "low"), (6, "medium"), (9, "medium"), (10, "high"), (40, "high")]
+)
+def test_vacuum_thresholds(thin, severity):
+    asks = [(99.0, 1.0), *((100.0 + i, 0.9) for i in range(thin)), (200.0, 1.0)]
+    found = find_vacuums([(98.0, 5.0)], asks, p10=1.0)
+    assert [(vacuum.from_, vacuum.to, vacuum.levels, vacuum.severity) for vacuum in found] == (
+        [(100.0, 99.0 + thin, thin, severity)] if severity else []
+    )
+
+
+def test_a_vacuum_may_span_the_spread():
+    found = find_vacuums([(99.0, 0.1), (98.0, 0.1), (97.0, 5.0)], [(101.0, 0.1), (102.0, 5.0)], p10=1.0)
+    assert [(vacuum.from_, vacuum.to, vacuum.levels) for vacuum in found] == [(98.0, 101.0, 3)]
+
+
+@given(LEVELS, LEVELS, PERCENTILE)
+def test_walls_equal_the_oracle(bids, asks, p95):
+    for side, levels in zip(("bid", "ask"), best_first(bids, asks), strict=True):
+        assert msgspec.to_builtins(find_walls(side, levels, p95)) == liquidity.walls(side, levels, p95)
+
+
+@given(LEVELS, LEVELS, PERCENTILE)
+def test_vacuums_equal_the_oracle(bids, asks, p10):
+    bids, asks = best_first(bids, asks)
+    assert msgspec.to_builtins(find_vacuums(bids, asks, p10)) == liquidity.vacuums(bids, asks, p10)
+
+
+def test_lists_and_levels_are_bounded():
+    levels = [(float(place), 0.5 if place % 5 else 20.0) for place in range(1, 3001)]
+    assert msgspec.to_builtins(find_walls("ask", levels, 10.0)) == liquidity.walls("ask", levels, 10.0)
+    assert len(find_walls("ask", levels, 10.0)) == 50
+    assert not find_walls("ask", [(float(i), 1.0) for i in range(1000)] + [(1000.0, 99.0)], 10.0)
+    found = find_vacuums([], levels, 1.0)
+    assert len(found) == 100
+    assert msgspec.to_builtins(found) == liquidity.vacuums([], levels, 1.0)

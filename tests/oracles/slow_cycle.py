@@ -1,0 +1,52 @@
+"""A market written down in plain lists, and the slow sections of a report recomputed from all of it."""
+
+from tests.oracles import anomalies, liquidity
+from tests.oracles.percentile import percentile
+from tests.oracles.volume_profile import volume_profile
+
+
+class PlainMarket:
+    """Everything that ever happened to one symbol; nothing is ever forgotten but with the book itself."""
+
+    def __init__(self, tick_size):
+        self.tick_size = tick_size
+        self.bids, self.asks = {}, {}
+        self.quantities = []
+        self.changes = []
+        self.trades = []
+
+    def load(self, bids, asks):
+        self.bids, self.asks = dict(bids), dict(asks)
+        self.quantities += [quantity for _, quantity in bids] + [quantity for _, quantity in asks]
+
+    def diff(self, time, bids, asks):
+        for side, book, levels in (("bid", self.bids, bids), ("ask", self.asks, asks)):
+            for price, quantity in levels:
+                before = book.pop(price, 0.0)
+                if quantity > 0:
+                    book[price] = quantity
+                    self.quantities.append(quantity)
+                if before != quantity:
+                    self.changes.append((time, side, price, before, quantity))
+
+    def slow_sections(self, now):
+        bids, asks = sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
+        p10, p95 = percentile(self.quantities, 10), percentile(self.quantities, 95)
+        sections = {"computed_at": now, "liquidity": {}, "anomalies": []}
+        if p95 is not None:
+            sections["liquidity"]["walls"] = liquidity.walls("bid", bids, p95) + liquidity.walls("ask", asks, p95)
+            sections["liquidity"]["vacuums"] = liquidity.vacuums(bids, asks, p10)
+        profile = volume_profile(self.trades, now, self.tick_size) if self.tick_size else None
+        if profile:
+            sections["liquidity"]["volume_profile"] = profile
+        spread_bps = imbalance = None
+        if bids and asks:
+            bid, ask = bids[0][0], asks[0][0]
+            spread_bps = (ask - bid) / ((bid + ask) / 2) * 10_000
+            total_bid, total_ask = sum(q for _, q in bids[:20]), sum(q for _, q in asks[:20])
+            imbalance = (total_bid - total_ask) / (total_bid + total_ask)
+            if p95 is not None:
+                sections["anomalies"] += anomalies.spoofing(self.changes, self.trades, now, p95, bid, ask)
+        sections["anomalies"] += anomalies.icebergs(self.changes, self.trades, now, self.bids, self.asks)
+        sections["anomalies"] += anomalies.flash_crash_risk(spread_bps, imbalance, self.trades, now)
+        return sections
