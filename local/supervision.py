@@ -129,7 +129,7 @@ class Supervisor:
             process = subprocess.Popen(
                 _tied("TERM", command),
                 cwd=state_dir,
-                env=dict(environment),
+                env={**environment, "TIED_TO": str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
