@@ -31,7 +31,7 @@ def scores(symbols: Sequence[str], nodes: Sequence[str], weights: Sequence[float
 
     Example:
         >>> scores(["BTCUSDT"], ["node-001", "node-002"]).argmax(axis=1)
-        array([0])
+        array([1])
     """
     heavy = np.ones(len(nodes)) if weights is None else np.asarray(weights, dtype=np.float64)
     if heavy.shape != (len(nodes),) or not (heavy > 0).all():

@@ -89,6 +89,7 @@ class Registration:
             if vanished and again[:1] == [b"in use"] and again[2:4] == reply[2:4] and self._is_gone(again[2]):
                 again = self._beat(gone=int(again[2]))
             reply = again
+        self._client.zrem(NODES, self.owner.node)  # an entry that is still there is our predecessor's
         self._thread.start()
 
     def announce(self) -> None:

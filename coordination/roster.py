@@ -44,10 +44,12 @@ class Roster:
     - A heartbeat older than ``ttl_ms`` is death: the only sign of a frozen node or one cut off from Redis.
     - A registration connection that is gone is a hint: a killed process is noticed by it at once. It counts only
       if the node has not come back with a new connection within ``blink_ms``.
-    - A node that left in order is gone at once. One whose entry vanished without a word (Redis lost its data) is
-      judged by what was last seen of it, so that it has time to register again.
+    - A node that left in order, or whose id another process has taken, is gone at once. One whose entry vanished
+      without a word (Redis lost its data) is judged by what was last seen of it, so that it has time to register
+      again.
     - While we could not look (:meth:`resume`), silence proves nothing: nodes that were alive before have ``ttl_ms``
-      to be heard again.
+      to be heard again. Time in which nobody looked, because Redis or we stood still or its clock was set, does not
+      count at all.
 
     All times are the Redis server's, in ms.
     """
@@ -55,11 +57,13 @@ class Roster:
     def __init__(self, ttl_ms: int, blink_ms: int = 100) -> None:
         self.ttl_ms = ttl_ms
         self.blink_ms = blink_ms
-        self._heartbeats: dict[str, int] = {}
+        self._heartbeats: dict[str, int] = {}  # as shown
+        self._heard: dict[str, int] = {}  # the same, as far as a clock that may be set can be believed
         self._records: dict[str, NodeRecord] = {}
         self._missing: dict[str, tuple[int, int]] = {}  # node id -> (client id, since when it is not connected)
         self._unproven: set[int] = set()  # client ids from before resume(), not seen connected since
         self._resumed = 0
+        self._looked = 0
 
     @property
     def client_ids(self) -> list[int]:
@@ -68,9 +72,10 @@ class Roster:
 
     def resume(self, now_ms: int) -> None:
         """Tell that Redis can be reached again after a time in which it could not."""
+        self._missing = {n: missing for n, missing in self._missing.items() if self._disconnected(n, self._looked)}
+        self._leap(now_ms)
         self._resumed = now_ms
         self._unproven = set(self.client_ids)
-        self._missing.clear()
 
     def news(self, heartbeats: Mapping[str, int]) -> list[str]:
         """Nodes whose record must be read: their heartbeat is not the one last seen, or their entry vanished."""
@@ -91,19 +96,39 @@ class Roster:
             records: those of :meth:`news`.
             connected: which of :attr:`client_ids` are connected; ``None`` where Redis does not tell.
         """
+        if self._looked and not 0 <= now_ms - self._looked < self.ttl_ms / 2:
+            self._leap(now_ms)
         asked = set(self.client_ids)
         for node, record in records.items():
-            fresh = now_ms - heartbeats.get(node, 0) < self.ttl_ms
-            if record is not None and (fresh or node in self._records):
-                self._records[node] = record
+            if node in heartbeats:
+                # It beat since we last looked, whatever its entry says.
+                self._heard[node] = min(max(heartbeats[node], self._looked), now_ms)
+            self._take(node, record, now_ms - heartbeats.get(node, 0) < self.ttl_ms, node in heartbeats)
         self._heartbeats |= heartbeats
+        self._looked = now_ms
         for node in list(self._records):
-            silent = now_ms - max(self._heartbeats[node], self._resumed)
+            silent = now_ms - max(self._heard[node], self._resumed)
             if silent >= self.ttl_ms or self._records[node].left:
                 self._forget(node, heartbeats)
             elif connected is not None:
                 self._look(node, now_ms, asked, connected)
         return {r.owner: r for node, r in self._records.items() if not self._disconnected(node, now_ms)}
+
+    def _take(self, node: str, record: NodeRecord | None, fresh: bool, listed: bool) -> None:
+        known = self._records.get(node)
+        if record is None or not (known or fresh):
+            return
+        if known and not listed and record.owner != known.owner:
+            record = known._replace(left=True)  # the id was taken over by a process that has not joined yet
+        self._records[node] = record
+
+    def _leap(self, now_ms: int) -> None:
+        """Let the time since the last look not have passed."""
+        leap = now_ms - self._looked
+        self._heard = {node: heard + leap for node, heard in self._heard.items()}
+        self._missing = {node: (client_id, since + leap) for node, (client_id, since) in self._missing.items()}
+        self._resumed += leap
+        self._looked = now_ms
 
     def _look(self, node: str, now_ms: int, asked: Collection[int], connected: Collection[int]) -> None:
         client_id = self._records[node].client_id
@@ -126,3 +151,4 @@ class Roster:
         self._missing.pop(node, None)
         if node not in heartbeats:
             self._heartbeats.pop(node, None)
+            self._heard.pop(node, None)

@@ -1,0 +1,209 @@
+"""The assignment over time, while nodes come, go and restart."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from coordination.assignment import capacities
+from coordination.controller import AssignmentController, Move, MovePolicy
+from coordination.owner import Owner
+
+POLICY = MovePolicy(min_hold_ms=2000, rebalance_interval_ms=2500)
+SIX = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
+NODES = [f"node-{i:03d}" for i in range(1, 6)]
+LONG_MS = POLICY.min_hold_ms + POLICY.rebalance_interval_ms
+
+
+def owner(node: int, incarnation: str = "a") -> Owner:
+    return Owner(NODES[node - 1], incarnation)
+
+
+def live(*owners: Owner) -> dict[Owner, float]:
+    return dict.fromkeys(owners, 1.0)
+
+
+def settled(*owners: Owner, symbols: list[str] = SIX) -> tuple[AssignmentController, int]:
+    """A controller whose symbols have been where they belong for a long time, and the time."""
+    controller, now = AssignmentController(symbols, POLICY), 0
+    for _ in range(3):
+        controller.step(now, live(*owners))
+        now += LONG_MS
+    controller.step(now, live(*owners))
+    return controller, now
+
+
+class ControllerMachine(RuleBasedStateMachine):
+    """Nodes change, time goes by, and now and then the controller looks."""
+
+    @initialize(count=st.integers(1, 30), start_ms=st.integers(0, 10**13), hold_ms=st.sampled_from([0, 2000, 7000]))
+    def start(self, count: int, start_ms: int, hold_ms: int) -> None:
+        self.policy = MovePolicy(min_hold_ms=hold_ms)
+        self.symbols = [f"S{i}USDT" for i in range(count)]
+        self.controller = AssignmentController(self.symbols, self.policy)
+        self.now = start_ms
+        self.live: dict[Owner, float] = {}
+        self.seen: set[Owner] = set()
+        self.moved_at: dict[str, int] = {}
+        self.rebalanced = 0
+        self.starts = 0
+
+    @rule(node=st.sampled_from(NODES), weight=st.sampled_from([1.0, 1.0, 1.0, 2.0]))
+    def node_starts(self, node: str, weight: float) -> None:
+        """Also over a live one: a restart nobody saw."""
+        self.node_ends(node)
+        self.starts += 1
+        self.live[Owner(node, f"start{self.starts}")] = weight
+
+    @rule(node=st.sampled_from(NODES))
+    def node_ends(self, node: str) -> None:
+        self.live = {o: w for o, w in self.live.items() if o.node != node}
+
+    @rule(ms=st.sampled_from([0, 25, 25, 500, 1999, 2000, 2500, 9000]))
+    def time_goes_by(self, ms: int) -> None:
+        self.look(ms)
+
+    def look(self, ms: int) -> list[Move]:
+        self.now += ms
+        before = dict(self.controller.owners)
+        moves = self.controller.step(self.now, dict(self.live))
+        came = bool(self.live.keys() - self.seen)
+        may_rebalance = came or self.now - self.rebalanced >= self.policy.rebalance_interval_ms
+        self.seen = set(self.live)
+        if not self.live:
+            assert moves == []
+            assert self.controller.owners == before
+            return moves
+
+        after = before | {move.symbol: move.target for move in moves}
+        assert self.controller.owners == after
+        assert after.keys() == set(self.symbols)
+        assert set(after.values()) <= self.live.keys()
+        for move in moves:
+            assert move.source == before.get(move.symbol) != move.target
+            if move.source not in self.live:
+                assert move.reason == "orphan"
+            else:
+                assert may_rebalance
+                assert self.now - self.moved_at[move.symbol] >= self.policy.min_hold_ms
+                assert move.reason == ("join" if came else "rebalance")
+            # A first owner is held to nothing.
+            self.moved_at[move.symbol] = self.now if move.source else self.now - self.policy.min_hold_ms
+
+        weights = {o.node: w for o, w in self.live.items()}
+        room, held = capacities(len(self.symbols), weights, self.policy.load_factor), Counter(after.values())
+        assert all(held[o] <= room[o.node] for o in {move.target for move in moves})
+        if may_rebalance:
+            self.rebalanced = self.now
+        return moves
+
+    @rule()
+    def nothing_moves_once_settled(self) -> None:
+        for _ in range(2):
+            self.look(self.policy.min_hold_ms + self.policy.rebalance_interval_ms)
+        for _ in range(3):
+            assert self.look(self.policy.min_hold_ms + self.policy.rebalance_interval_ms) == []
+            assert self.look(25) == []
+
+    @rule()
+    def a_new_leader_takes_over(self) -> None:
+        heir = AssignmentController(self.symbols, self.policy)
+        heir.adopt(self.controller.owners, self.now)
+        self.controller = heir
+        self.moved_at = dict.fromkeys(heir.owners, self.now)
+        self.seen, self.rebalanced = set(heir.owners.values()), self.now
+
+    @invariant()
+    def owners_are_never_invented(self) -> None:
+        if hasattr(self, "controller"):
+            assert self.controller.owners.keys() <= set(self.symbols)
+
+
+ControllerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestControllerMachine = ControllerMachine.TestCase
+
+
+def test_a_leave_moves_only_orphans_and_at_once() -> None:
+    controller, now = settled(owner(1), owner(2), owner(3))
+    before = dict(controller.owners)
+    lost = {s for s, o in before.items() if o == owner(2)}
+    moves = controller.step(now + 1, live(owner(1), owner(3)))
+    assert {move.symbol for move in moves} == lost
+    assert {move.reason for move in moves} == {"orphan"}
+
+
+def test_an_orphan_moves_though_it_moved_a_moment_ago() -> None:
+    controller = AssignmentController(["BTCUSDT"], POLICY)
+    controller.step(0, live(owner(1)))
+    [move] = controller.step(1, live(owner(2)))
+    assert move == Move("BTCUSDT", owner(1), owner(2), "orphan")
+
+
+def test_a_node_that_joins_gets_symbols_at_once_but_none_that_just_moved() -> None:
+    controller, now = settled(owner(1), owner(2))
+    moves = controller.step(now + 1, live(owner(1), owner(2), owner(3)))
+    assert len(moves) == 2
+    assert {(move.target, move.reason) for move in moves} == {(owner(3), "join")}
+
+    controller, now = settled(owner(1))
+    assert len(controller.step(now, live(owner(2)))) == len(SIX)
+    both = live(owner(1), owner(2))
+    assert controller.step(now + 1999, both) == []
+    assert controller.step(now + 1999 + 2499, both) == []
+    moves = controller.step(now + 1999 + 2500, both)
+    assert len(moves) == 3
+    assert {move.reason for move in moves} == {"rebalance"}
+
+
+def test_first_owners_are_not_held() -> None:
+    controller = AssignmentController(SIX, POLICY)
+    controller.step(0, live(owner(1)))
+    moves = controller.step(1, live(owner(1), owner(2)))
+    assert len(moves) == 3
+    assert {move.reason for move in moves} == {"join"}
+
+
+def test_a_restarted_node_gets_its_symbols_back_as_another_owner() -> None:
+    controller, now = settled(owner(1), owner(2), owner(3))
+    before = dict(controller.owners)
+    moves = controller.step(now + 1, live(owner(1), owner(2, "b"), owner(3)))
+    assert {move.symbol for move in moves} == {s for s, o in before.items() if o == owner(2)}
+    assert {(move.source, move.target, move.reason) for move in moves} == {(owner(2), owner(2, "b"), "orphan")}
+
+
+def test_symbols_stay_put_while_nobody_is_live_and_move_when_somebody_is() -> None:
+    controller, now = settled(owner(1))
+    before = dict(controller.owners)
+    assert controller.step(now + 1, {}) == []
+    assert controller.owners == before
+    assert len(controller.step(now + 2, live(owner(2)))) == len(SIX)
+
+
+def test_a_new_leader_moves_nothing_that_is_well_placed_and_knows_who_left_meanwhile() -> None:
+    old, now = settled(owner(1), owner(2), owner(3))
+    heir = AssignmentController(SIX, POLICY)
+    heir.adopt(old.owners | {"DELISTED": owner(1)}, now)
+    assert heir.owners == old.owners
+    assert heir.step(now, live(owner(1), owner(2), owner(3))) == []
+    assert heir.step(now + LONG_MS, live(owner(1), owner(2), owner(3))) == []
+
+    heir.adopt(old.owners, now)
+    moves = heir.step(now, live(owner(1), owner(3)))
+    assert {move.symbol for move in moves} == {s for s, o in old.owners.items() if o == owner(2)}
+
+
+def test_a_new_leader_places_symbols_that_the_stored_assignment_does_not_have() -> None:
+    old, now = settled(owner(1), owner(2), symbols=SIX[:4])
+    heir = AssignmentController(SIX, POLICY)
+    heir.adopt(old.owners, now)
+    moves = heir.step(now, live(owner(1), owner(2)))
+    assert {(move.symbol, move.source, move.reason) for move in moves} == {(s, None, "orphan") for s in SIX[4:]}
+
+
+def test_a_clock_that_was_set_back_delays_no_orphan() -> None:
+    controller, now = settled(owner(1), owner(2))
+    moves = controller.step(now - 3_600_000, live(owner(1)))
+    assert {move.source for move in moves} == {owner(2)}

@@ -1,0 +1,15 @@
+"""The examples in the docstrings of what needs no server are true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["hrw", "assignment", "controller", "clock"])
+def test_examples_hold(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"coordination.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,430 @@
+"""Who is alive, judged by heartbeats and connections."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from coordination.owner import Owner
+from coordination.roster import NodeRecord, Roster
+
+TTL, BLINK = 1000, 100
+HASH = {"incarnation": "5f0c", "client_id": "17", "weight": "2.5"}
+
+
+class FakeRedis:
+    """What Redis would show, as plain data: the roster itself does no I/O."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+        self.heartbeats: dict[str, int] = {}
+        self.records: dict[str, NodeRecord] = {}
+        self.connected: set[int] = set()
+        self.last_client_id = 0
+
+    def connect(self, node: str, incarnation: str = "a") -> None:
+        """The node registers with a new connection, and beats."""
+        self.last_client_id += 1
+        self.connected.add(self.last_client_id)
+        self.records[node] = NodeRecord(Owner(node, incarnation), self.last_client_id)
+        self.heartbeats[node] = self.now
+
+    def disconnect(self, node: str) -> None:
+        self.connected.discard(self.records[node].client_id)
+
+    def beat(self, *nodes: str) -> None:
+        for node in nodes:
+            self.heartbeats[node] = self.now
+
+    def leave(self, node: str) -> None:
+        self.disconnect(node)
+        self.records[node] = self.records[node]._replace(left=True)
+        del self.heartbeats[node]
+
+    def flush(self) -> None:
+        self.heartbeats.clear()
+        self.records.clear()
+
+
+class Watcher:
+    """A roster that looks at it as the dispatcher does."""
+
+    def __init__(self, shown: FakeRedis) -> None:
+        self.shown = shown
+        self.roster = Roster(TTL, BLINK)
+
+    def look(self, after_ms: int = 0, *, connections_shown: bool = True) -> set[str]:
+        """The live nodes, as ``name/incarnation``, after looking every 25 ms for so long."""
+        while after_ms > 25:
+            after_ms -= 25
+            self.look(25, connections_shown=connections_shown)
+        self.shown.now += after_ms
+        asked = self.roster.client_ids
+        connected: Collection[int] | None = self.shown.connected & set(asked) if connections_shown else None
+        records = {node: self.shown.records.get(node) for node in self.roster.news(self.shown.heartbeats)}
+        live = self.roster.observe(self.shown.now, dict(self.shown.heartbeats), records, connected)
+        return {str(owner) for owner in live}
+
+
+@pytest.fixture
+def shown() -> FakeRedis:
+    return FakeRedis()
+
+
+@pytest.fixture
+def watcher(shown: FakeRedis) -> Watcher:
+    return Watcher(shown)
+
+
+def test_a_node_lives_from_its_first_heartbeat_until_the_ttl_is_over(shown: FakeRedis, watcher: Watcher) -> None:
+    assert watcher.look() == set()
+    shown.connect("n1")
+    assert watcher.look() == {"n1/a"}
+    assert watcher.look(TTL - 1) == {"n1/a"}
+    assert watcher.look(1) == set()
+    shown.beat("n1")
+    assert watcher.look() == {"n1/a"}
+
+
+def test_each_heartbeat_counts_from_its_own_time(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    shown.connect("n2")
+    for _ in range(5):
+        assert watcher.look(TTL // 2) == {"n1/a", "n2/a"}
+        shown.beat("n1", "n2")
+    watcher.look(TTL // 2)
+    shown.beat("n2")
+    assert watcher.look(TTL // 2) == {"n2/a"}
+
+
+def test_a_vanished_connection_is_death_after_the_blink(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    shown.connect("n2")
+    assert watcher.look() == {"n1/a", "n2/a"}
+    shown.disconnect("n1")
+    assert watcher.look(1) == {"n1/a", "n2/a"}
+    assert watcher.look(BLINK - 1) == {"n1/a", "n2/a"}
+    assert watcher.look(1) == {"n2/a"}
+
+
+def test_a_blink_moves_nothing(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look()
+    shown.disconnect("n1")
+    assert watcher.look(1) == {"n1/a"}
+    assert watcher.look(BLINK - 1) == {"n1/a"}
+    shown.connect("n1")
+    for _ in range(3):
+        assert watcher.look(BLINK // 2) == {"n1/a"}
+    shown.disconnect("n1")  # and the next one has its own grace
+    assert watcher.look(1) == {"n1/a"}
+    assert watcher.look(BLINK) == set()
+
+
+def test_a_node_that_comes_back_after_the_blink_is_the_same_owner(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look()
+    shown.disconnect("n1")
+    watcher.look(1)
+    assert watcher.look(BLINK) == set()
+    shown.connect("n1")
+    assert watcher.look(1) == {"n1/a"}
+
+
+def test_a_registration_made_since_the_question_was_put_is_not_missing(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look()
+    shown.disconnect("n1")
+    shown.now += 1
+    shown.connect("n1")  # its connection was not among those asked for
+    assert watcher.look() == {"n1/a"}
+    assert watcher.look(BLINK) == {"n1/a"}
+
+
+def test_a_restart_is_another_owner(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1", "a")
+    assert watcher.look() == {"n1/a"}
+    shown.now += 1
+    shown.connect("n1", "b")
+    assert watcher.look() == {"n1/b"}
+
+
+def test_an_orderly_leave_counts_at_once(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    shown.connect("n2")
+    watcher.look()
+    shown.leave("n1")
+    assert watcher.look(1) == {"n2/a"}
+    shown.connect("n1", "b")
+    assert watcher.look(1) == {"n1/b", "n2/a"}
+
+
+@pytest.mark.parametrize("connections_shown", [True, False])
+def test_after_redis_lost_its_data_nodes_have_the_ttl_to_register_again(
+    shown: FakeRedis, watcher: Watcher, connections_shown: bool
+) -> None:
+    shown.connect("n1")
+    shown.connect("n2")
+    watcher.look(connections_shown=connections_shown)
+    shown.flush()
+    assert watcher.look(TTL - 1, connections_shown=connections_shown) == {"n1/a", "n2/a"}
+    shown.records["n1"] = NodeRecord(Owner("n1", "a"), 1)
+    shown.beat("n1")
+    assert watcher.look(1, connections_shown=connections_shown) == {"n1/a"}
+    assert watcher.look(TTL - 2, connections_shown=connections_shown) == {"n1/a"}
+
+
+def test_entries_that_were_stale_before_the_first_look_are_not_alive(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    assert watcher.look(TTL) == set()
+    assert watcher.look(25) == set()
+
+
+def test_an_entry_without_a_whole_record_is_nobody(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.beat("n1")
+    assert watcher.look() == set()
+    shown.now += 10
+    shown.connect("n1")
+    assert watcher.look() == {"n1/a"}
+
+
+def test_where_connections_are_not_shown_the_ttl_alone_decides(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look(connections_shown=False)
+    shown.disconnect("n1")
+    assert watcher.look(1, connections_shown=False) == {"n1/a"}
+    assert watcher.look(TTL - 2, connections_shown=False) == {"n1/a"}
+    assert watcher.look(1, connections_shown=False) == set()
+
+
+class TestAfterAnOutage:
+    """While Redis could not be reached, silence proved nothing."""
+
+    @pytest.mark.parametrize("away_ms", [100, 1_000, 30_000])
+    def test_nobody_dies_of_our_own_blindness(self, shown: FakeRedis, watcher: Watcher, away_ms: int) -> None:
+        shown.connect("n1")
+        shown.connect("n2")
+        watcher.look()
+        shown.connected.clear()  # it restarted
+        shown.now += away_ms
+        watcher.roster.resume(shown.now)
+        assert watcher.look() == {"n1/a", "n2/a"}
+        assert watcher.look(BLINK + 1) == {"n1/a", "n2/a"}
+        shown.connect("n1")
+        assert watcher.look(BLINK + 1) == {"n1/a", "n2/a"}
+        assert watcher.look(TTL - 2 * BLINK - 3) == {"n1/a", "n2/a"}
+        assert watcher.look(1) == {"n1/a"}
+
+    def test_who_was_dead_before_stays_dead(self, shown: FakeRedis, watcher: Watcher) -> None:
+        shown.connect("n1")
+        shown.connect("n2")
+        watcher.look()
+        shown.disconnect("n1")
+        watcher.look(1)
+        assert watcher.look(BLINK) == {"n2/a"}
+        shown.now += 200
+        watcher.roster.resume(shown.now)
+        assert watcher.look() == {"n2/a"}
+        assert watcher.look(BLINK) == {"n2/a"}
+        shown.connect("n1")
+        assert watcher.look(1) == {"n1/a", "n2/a"}
+
+    def test_a_connection_seen_again_is_watched_again(self, shown: FakeRedis, watcher: Watcher) -> None:
+        shown.connect("n1")
+        watcher.look()
+        shown.now += 500
+        watcher.roster.resume(shown.now)
+        assert watcher.look() == {"n1/a"}
+        shown.disconnect("n1")
+        assert watcher.look(1) == {"n1/a"}
+        assert watcher.look(BLINK) == set()
+
+
+class TestWhenTheServersTimeJumps:
+    """A stepped clock, or a replica of another time that was promoted."""
+
+    @pytest.mark.parametrize("jump_ms", [5_000, 3_600_000])
+    def test_forward_nobody_dies_who_goes_on_beating(self, shown: FakeRedis, watcher: Watcher, jump_ms: int) -> None:
+        shown.connect("n1")
+        shown.connect("n2")
+        watcher.look()
+        shown.now += jump_ms
+        assert watcher.look() == {"n1/a", "n2/a"}
+        shown.now += 10
+        shown.beat("n1")
+        assert watcher.look(TTL - 11) == {"n1/a", "n2/a"}
+        assert watcher.look(1) == {"n1/a"}
+
+    @pytest.mark.parametrize("jump_ms", [5_000, 3_600_000])
+    def test_back_a_silent_node_dies_all_the_same(self, shown: FakeRedis, watcher: Watcher, jump_ms: int) -> None:
+        shown.connect("n1")
+        shown.connect("n2")
+        shown.connect("n3")
+        watcher.look()
+        shown.disconnect("n3")
+        watcher.look(1)
+        assert watcher.look(BLINK) == {"n1/a", "n2/a"}
+        shown.beat("n2")
+        watcher.look(25)
+        shown.now -= jump_ms
+        shown.beat("n1")
+        assert watcher.look() == {"n1/a", "n2/a"}
+        for _ in range(3):
+            assert watcher.look(TTL // 4) == {"n1/a", "n2/a"}
+            shown.beat("n1")
+        assert watcher.look(TTL // 4) == {"n1/a"}
+
+    def test_heartbeats_from_the_future_do_not_keep_anybody_alive(self, shown: FakeRedis, watcher: Watcher) -> None:
+        shown.connect("n1")
+        shown.now -= 3_600_000
+        assert watcher.look() == {"n1/a"}
+        assert watcher.look(TTL) == set()
+
+
+@pytest.mark.parametrize("still_ms", [TTL - 10, 10 * TTL])
+def test_time_in_which_redis_or_we_stood_still_does_not_count(
+    shown: FakeRedis, watcher: Watcher, still_ms: int
+) -> None:
+    shown.connect("n1")
+    shown.connect("n2")
+    watcher.look()
+    watcher.look(300)
+    shown.disconnect("n2")
+    shown.now += still_ms
+    assert watcher.look() == {"n1/a", "n2/a"}
+    assert watcher.look(BLINK) == {"n1/a"}
+    assert watcher.look(TTL - 300 - BLINK - 1) == {"n1/a"}
+    assert watcher.look(1) == set()
+
+
+def test_a_restart_that_has_not_announced_itself_yet_gets_nothing(shown: FakeRedis, watcher: Watcher) -> None:
+    """It left and registered again between two looks: its record is there, its heartbeat is not."""
+    shown.connect("n1", "a")
+    watcher.look()
+    shown.leave("n1")
+    shown.connect("n1", "b")
+    del shown.heartbeats["n1"]
+    assert watcher.look(10) == set()
+    shown.beat("n1")
+    assert watcher.look(10) == {"n1/b"}
+
+
+@pytest.mark.parametrize(
+    ("change", "whole"),
+    [
+        ({}, True),
+        ({"left": "1700000000000"}, True),
+        ({"client_id": ""}, False),
+        ({"weight": "heavy"}, False),
+        ({"pid": "none"}, False),
+        ({"incarnation": None}, False),
+    ],
+)
+def test_records_are_read_whole_or_not_at_all(change: dict[str, str | None], whole: bool) -> None:
+    record = NodeRecord.from_hash("n1", {k: v for k, v in (HASH | change).items() if v is not None})
+    assert (record is not None) is whole
+    if record:
+        assert (record.owner, record.client_id, record.weight) == (Owner("n1", "5f0c"), 17, 2.5)
+        assert record.left is ("left" in change)
+
+
+class RosterMachine(RuleBasedStateMachine):
+    """Nodes live and die in every way; the roster must agree with what was done to them, within its delays."""
+
+    NAMES = ("n1", "n2", "n3")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = FakeRedis()
+        self.watcher = Watcher(self.shown)
+        self.incarnations = 0
+        self.beating: dict[str, str] = {}  # node -> incarnation, of those whose process runs
+        self.ended: dict[str, tuple[str, int]] = {}  # "node/incarnation" -> how it ended, and when
+        self.last: set[str] = set()
+        self.resumed = 0
+
+    @rule(node=st.sampled_from(NAMES))
+    def start(self, node: str) -> None:
+        if node in self.beating:
+            self.kill(node)
+        self.incarnations += 1
+        self.beating[node] = f"i{self.incarnations}"
+        self.shown.now += 1
+        self.shown.connect(node, self.beating[node])
+
+    @rule(node=st.sampled_from(NAMES))
+    def blink(self, node: str) -> None:
+        if node in self.beating:
+            self.shown.disconnect(node)
+            self.look(BLINK // 2)
+            self.shown.connect(node, self.beating[node])
+
+    @rule(node=st.sampled_from(NAMES))
+    def leave(self, node: str) -> None:
+        if node in self.beating:
+            self.shown.leave(node)
+            self.ended[f"{node}/{self.beating.pop(node)}"] = ("leave", self.shown.now)
+
+    @rule(node=st.sampled_from(NAMES))
+    def kill(self, node: str) -> None:
+        if node in self.beating:
+            self.shown.disconnect(node)
+            self.ended[f"{node}/{self.beating.pop(node)}"] = ("kill", self.shown.now)
+
+    @rule(node=st.sampled_from(NAMES))
+    def freeze(self, node: str) -> None:
+        if node in self.beating:
+            self.ended[f"{node}/{self.beating.pop(node)}"] = ("freeze", self.shown.now)
+
+    @rule()
+    def flush(self) -> None:
+        self.shown.flush()
+        for name, (how, when) in self.ended.items():
+            if how == "leave" and name in self.last:
+                self.ended[name] = ("kill", when)  # its word was lost before anybody looked
+        for node, incarnation in self.beating.items():
+            self.shown.connect(node, incarnation)
+
+    @rule(ms=st.sampled_from([1_500, 30_000]))
+    def outage(self, ms: int) -> None:
+        self.shown.now += ms
+        self.shown.connected.clear()
+        self.resumed = self.shown.now
+        self.watcher.roster.resume(self.shown.now)
+        live = self.watcher.look()
+        assert {f"{n}/{i}" for n, i in self.beating.items() if f"{n}/{i}" in self.last} <= live
+        for node, incarnation in self.beating.items():
+            self.shown.connect(node, incarnation)
+
+    @rule(ms=st.sampled_from([0, 25, BLINK, 250]))
+    def look(self, ms: int) -> None:
+        while ms > 0:  # the dispatcher looks every 25 ms, the nodes beat
+            step = min(ms, 25)
+            ms -= step
+            self.shown.now += step
+            for node in self.beating:
+                if self.shown.records[node].client_id in self.shown.connected:
+                    self.shown.beat(node)
+            self.check()
+        self.check()
+
+    def check(self) -> None:
+        self.last = self.watcher.look()
+        assert {f"{node}/{incarnation}" for node, incarnation in self.beating.items()} <= self.last
+        for name in self.last - {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}:
+            how, when = self.ended[name]
+            assert how != "leave"
+            seen_to_go = how == "kill" and when > self.resumed
+            assert self.shown.now - max(when, self.resumed) < (BLINK + 50 if seen_to_go else TTL)
+
+    def teardown(self) -> None:
+        self.look(2 * TTL)
+        assert self.last == {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}
+
+
+RosterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestRosterMachine = RosterMachine.TestCase
