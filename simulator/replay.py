@@ -6,8 +6,8 @@ distances in time divided by ``speed``.
 
 A client keeps its book by the documented procedure: diffs first, then a snapshot, then the diffs after it.
 
-- The first snapshot a client asks for after the start is the recorded one, so the books that follow are the recorded
-  books, update by update, however fast the replay is.
+- The first snapshot asked for while someone is subscribed to the symbol's diffs is the recorded one, so the books that
+  follow are the recorded books, update by update, however fast the replay is.
 - Where the recording client got its first snapshot of a symbol, the replay waits (five seconds at most, and never
   again after such a wait was in vain) until one was asked for: a client buffers no more than it did in reality.
 - Later snapshots show the book as of the last message sent, so that a client that comes late, or lost a message,
@@ -90,7 +90,7 @@ class ReplayFeed:
         recorded = next((one for one in self._snapshots if one.symbol == symbol), None)
         if recorded is None:
             return protocol.depth(0, [], [])
-        if self._status != "waiting for subscribers" and not self._answered[symbol].is_set():
+        if self._is_followed(symbol) and not self._answered[symbol].is_set():
             self._answered[symbol].set()
             return protocol.depth(recorded.last_update_id, recorded.bids[:limit], recorded.asks[:limit])
         return protocol.depth(*self._book(symbol, limit))
@@ -128,6 +128,11 @@ class ReplayFeed:
                 if any(self._hub.channel(stream).subscribers for stream in streams):
                     return
 
+    def _is_followed(self, symbol: str) -> bool:
+        """Whether someone is subscribed to the symbol's diffs."""
+        streams = (stream for stream in self._diff_streams if stream.startswith(f"{symbol.lower()}@"))
+        return any(self._hub.channel(stream).subscribers for stream in streams)
+
     async def _send(self, message: Message) -> None:
         self._hub.channel(message.stream).publish(message.payload)
         self._hub.flush()
@@ -145,9 +150,7 @@ class ReplayFeed:
 
     async def _snapshot_taken(self, symbol: str) -> float:
         """Wait until the symbol's snapshot was asked for, if someone is to ask for it; the seconds it took."""
-        name = symbol.lower()
-        wanted = any(self._hub.channel(s).subscribers for s in self._diff_streams if s.startswith(f"{name}@"))
-        if not wanted or not self._wait_for_snapshots or self._answered[symbol].is_set():
+        if not self._is_followed(symbol) or not self._wait_for_snapshots or self._answered[symbol].is_set():
             return 0.0
         loop = asyncio.get_running_loop()
         since = loop.time()
