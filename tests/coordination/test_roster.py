@@ -382,12 +382,14 @@ class RosterMachine(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
+        kept = {node: self.shown.records[node] for node in self.beating}
         self.shown.flush()
         for name, (how, when) in self.ended.items():
             if how == "leave" and name in self.last:
                 self.ended[name] = ("kill", when)  # its word was lost before anybody looked
-        for node, incarnation in self.beating.items():
-            self.shown.connect(node, incarnation)
+        self.shown.now += 1
+        self.shown.records.update(kept)  # over connections that stand
+        self.shown.beat(*kept)
 
     @rule(ms=st.sampled_from([1_500, 30_000]))
     def outage(self, ms: int) -> None:
@@ -395,8 +397,8 @@ class RosterMachine(RuleBasedStateMachine):
         self.shown.connected.clear()
         self.resumed = self.shown.now
         self.watcher.roster.resume(self.shown.now)
-        live = self.watcher.look()
-        assert {f"{n}/{i}" for n, i in self.beating.items() if f"{n}/{i}" in self.last} <= live
+        known, self.last = self.last, self.watcher.look()
+        assert {f"{n}/{i}" for n, i in self.beating.items() if f"{n}/{i}" in known} <= self.last
         for node, incarnation in self.beating.items():
             self.shown.connect(node, incarnation)
 
