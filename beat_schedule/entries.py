@@ -8,6 +8,7 @@ from beat_schedule.fixed_rate import fixed_rate
 from settings import Settings
 
 FAST_CYCLE = "fast-cycle"
+SLOW_CYCLE = "slow-cycle"
 
 
 def entries(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -16,4 +17,5 @@ def entries(settings: Settings) -> dict[str, dict[str, Any]]:
         return {}
     return {
         FAST_CYCLE: {"task": "tasks.fast_cycle", "schedule": fixed_rate(settings.nt_report_period_ms)},
+        SLOW_CYCLE: {"task": "tasks.slow_cycle", "schedule": fixed_rate(settings.nt_slow_period_ms)},
     }

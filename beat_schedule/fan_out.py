@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from coordination.owner import Owner
@@ -37,3 +37,14 @@ def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
             messages.append(Message(owner, tuple(symbols[start:end])))
             start = end
     return messages
+
+
+def slices(symbols: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """``symbols`` in at most ``most`` slices of even size, to be dispatched one after the other.
+
+    Example:
+        >>> slices(["ADAUSDT", "BNBUSDT", "BTCUSDT"], most=2)
+        [('ADAUSDT', 'BTCUSDT'), ('BNBUSDT',)]
+    """
+    count = min(most, len(symbols))
+    return [tuple(symbols[i::count]) for i in range(count)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
@@ -12,7 +14,7 @@ from kombu.exceptions import KombuError
 
 from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.entries import FAST_CYCLE
-from beat_schedule.fan_out import Message, fan_out
+from beat_schedule.fan_out import Message, fan_out, slices
 from beat_schedule.fixed_rate import fixed_rate
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
@@ -41,6 +43,7 @@ class HRWScheduler(Scheduler):
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._next_look = 0.0
         self._messages: tuple[Any, list[Message]] = (None, [])
+        self._slices: deque[tuple[float, ScheduleEntry, tuple[str, ...]]] = deque()
         if not lazy:
             logs.configure(self.settings.nt_log_level, role="beat")
             logger.info(
@@ -62,6 +65,7 @@ class HRWScheduler(Scheduler):
         """Look at membership if it is time, run what is due; return the seconds to sleep."""
         if time.monotonic() >= self._next_look:
             self._look()
+            self._send_slices()
             self._next_look = time.monotonic() + LOOK_EVERY_S
         try:
             wait: float = super().tick(*args, **kwargs)
@@ -76,11 +80,15 @@ class HRWScheduler(Scheduler):
         """Send one due entry, if we lead."""
         if not self.leading:
             return
-        if getattr(self.app.tasks.get(entry.task), "fan_out", False):
-            metrics.cycles.labels(entry.name).inc()
-            self._send(entry, self._fanned_out(), producer)
-        else:
+        task = self.app.tasks.get(entry.task)
+        if not getattr(task, "fan_out", False):
             super().apply_entry(entry, producer=producer)
+            return
+        metrics.cycles.labels(entry.name).inc()
+        if task.spread:
+            self._spread(entry)
+        else:
+            self._send(entry, self._fanned_out(), producer)
 
     def adjust(self, n: float, drift: float = 0.0) -> float:
         """Celery's beat wakes 10 ms early; a fixed rate wakes on time."""
@@ -104,6 +112,22 @@ class HRWScheduler(Scheduler):
     def _unreachable(self) -> tuple[type[BaseException], ...]:
         return (KombuError, *self.connection.recoverable_connection_errors)
 
+    def _spread(self, entry: ScheduleEntry) -> None:
+        """Divide a cycle's symbols over its period, in steps of a look."""
+        period = entry.schedule.run_every.total_seconds()
+        parts = slices(self.settings.symbols, max(1, int(period / LOOK_EVERY_S)))
+        now = time.monotonic()
+        self._slices = deque((now + i * period / len(parts), entry, part) for i, part in enumerate(parts))
+
+    def _send_slices(self) -> None:
+        """Send the slices whose time has come to whoever owns their symbols by now."""
+        while self._slices and self._slices[0][0] <= time.monotonic():
+            _, entry, symbols = self._slices.popleft()
+            owners = self._owners()
+            held = {symbol: owners[symbol] for symbol in symbols if symbol in owners}
+            if held and self.leading:
+                self._send(entry, fan_out(held, self.settings.nt_max_tasks_per_cycle))
+
     def _look(self) -> None:
         if not self.settings.nt_enable_multi_instance:
             self.dispatcher.read_clock()
@@ -113,13 +137,15 @@ class HRWScheduler(Scheduler):
             self._send(self.schedule[FAST_CYCLE], fan_out(moved, self.settings.nt_max_tasks_per_cycle))
 
     def _fanned_out(self) -> list[Message]:
-        most = self.settings.nt_max_tasks_per_cycle
-        if not self.settings.nt_enable_multi_instance:
-            return fan_out(dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE)), most)
-        owners = self.dispatcher.owners
+        owners = self._owners()
         if self._messages[0] != owners:
-            self._messages = owners, fan_out(owners, most)
+            self._messages = owners, fan_out(owners, self.settings.nt_max_tasks_per_cycle)
         return self._messages[1]
+
+    def _owners(self) -> Mapping[str, Owner]:
+        if not self.settings.nt_enable_multi_instance:
+            return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
+        return self.dispatcher.owners
 
     def _send(self, entry: ScheduleEntry, messages: list[Message], producer: Any = None) -> None:
         """Send one cycle in one batch. What cannot be sent now is dropped and counted: the next cycle is near."""

@@ -18,6 +18,11 @@ def slow_key(symbol: str) -> str:
     return f"slow:{{report:{symbol}}}"
 
 
+def carry_key(symbol: str) -> str:
+    """Key of what a new owner cannot read from the streams, as the old owner left it."""
+    return f"carry:{{report:{symbol}}}"
+
+
 def lease_key(symbol: str) -> str:
     return f"lease:{{report:{symbol}}}"
 

@@ -10,11 +10,11 @@ Both calls are queued on a pipeline that the caller owns: any number of symbols 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from coordination.keys import lease_key, report_key, slow_key
+from coordination.keys import lease_key
 from coordination.owner import Owner
 from coordination.scripts import ACQUIRE, FENCED_WRITE, RELEASE, Argument
 
@@ -65,18 +65,19 @@ def parse_acquire(reply: Sequence[Any]) -> Grant:
 
 
 def queue_write(
-    pipe: Any, symbol: str, owner: Owner, token: int, seq: int, report: bytes, ttl_ms: int, slow: bytes | None = None
+    pipe: Any, symbol: str, owner: Owner, token: int, seq: int, values: Mapping[str, bytes], ttl_ms: int
 ) -> None:
-    """Write ``symbol``'s report, and its slow sections if given, under a fencing token. One command.
+    """Write what belongs to ``symbol``, its report for one, under a fencing token. One command, all or nothing.
 
-    ``seq`` numbers this write; it must be above that of the last accepted one. The same call may be sent again
-    when its reply was lost: the second answer is then ``repeated``.
+    Parameters:
+        values: key -> value; every key must share the slot of ``report:<SYMBOL>`` (see :mod:`coordination.keys`).
+        seq: number of this write, above that of the last accepted one. The same call may be sent again when its
+            reply was lost: the second answer is then ``repeated``.
     """
-    keys, arguments = [lease_key(symbol), report_key(symbol)], _arguments(owner, token, seq, report, ttl_ms)
-    if slow is not None:
-        keys.append(slow_key(symbol))
-        arguments += [slow, ttl_ms]
-    FENCED_WRITE.queue(pipe, keys, arguments)
+    arguments: list[Argument] = [str(owner), token, seq]
+    for value in values.values():
+        arguments += [value, ttl_ms]
+    FENCED_WRITE.queue(pipe, [lease_key(symbol), *values], arguments)
 
 
 def parse_write(reply: Any) -> Written:
@@ -86,10 +87,6 @@ def parse_write(reply: Any) -> Written:
 def queue_release(pipe: Any, symbol: str, owner: Owner) -> None:
     """Give ``symbol``'s lease back, if it is still ``owner``'s. One command; its reply is 1 or 0."""
     RELEASE.queue(pipe, [lease_key(symbol)], [str(owner)])
-
-
-def _arguments(owner: Owner, token: int, seq: int, report: bytes, ttl_ms: int) -> list[Argument]:
-    return [str(owner), token, seq, report, ttl_ms]
 
 
 def _text(reply: Any) -> str:

@@ -15,9 +15,9 @@ symbols_assigned = Gauge("nt_symbols_assigned", "Symbols this node is writing re
 lease_conflicts = Counter("nt_lease_conflicts", "Leases refused because another owner of the same generation held them")
 lease_refused = Counter("nt_lease_refused", "Leases refused because the message was of an older assignment")
 writes_fenced = Counter("nt_writes_fenced", "Reports refused because their fencing token was not the newest")
-report_publish = Counter("nt_report_publish", "Reports accepted by Redis", ["cycle"])
+report_publish = Counter("nt_report_publish", "Writes accepted by Redis: reports, or slow sections", ["cycle"])
 reports_withheld = Counter("nt_reports_withheld", "Reports not written, by reason", ["reason"])
-ticks_dropped = Counter("nt_ticks_dropped", "Task messages dropped unprocessed, by reason", ["reason"])
+ticks_dropped = Counter("nt_ticks_dropped", "Task messages dropped unprocessed, by reason", ["cycle", "reason"])
 redis_errors = Counter("nt_redis_errors", "Calls to Redis that failed, by what was to be done", ["operation"])
 data_age = Histogram(
     "nt_data_age_ms",
@@ -28,6 +28,9 @@ calc_latency = Histogram(
     "nt_calc_latency_ms", "Time to compute one report", ["cycle"], buckets=(0.05, 0.1, *_LATENCY_MS)
 )
 dispatch_to_written = Histogram(
-    "nt_dispatch_to_written_ms", "From the moment a task was due to its reports being accepted", buckets=_LATENCY_MS
+    "nt_dispatch_to_written_ms",
+    "From when a task was due until its writes were accepted",
+    ["cycle"],
+    buckets=_LATENCY_MS,
 )
 cold_starts = Counter("nt_cold_starts", "Symbols whose state was built from the snapshot, by reason", ["reason"])

@@ -89,8 +89,9 @@ class Entries:
 class ColdStart:
     """What a reader starts with: load ``snapshot``, apply ``diffs``, take ``cursor`` for the reads that follow.
 
-    ``diffs`` are those of the stream above the snapshot's update id, oldest first; the first of
-    them leaves a gap if the stream was trimmed past the snapshot. Without a snapshot the book
+    ``diffs`` are all those of the stream, oldest first. Some are older than the snapshot: the book
+    has them already, other state may not. The first newer one leaves a gap if the stream was
+    trimmed past the snapshot. Without a snapshot the book
     cannot be known yet: ``diffs`` is empty, and a later cold read must try again.
     """
 
@@ -174,8 +175,7 @@ def parse_cold_read(replies: Sequence[Any], *, trades_since_ms: int) -> ColdStar
     snapshot = decode_snapshot(text) if text is not None else None
     diffs: list[DiffEntry] = []
     if snapshot is not None:
-        decoded = (decode_diff(stream_id, fields) for stream_id, fields in book)
-        diffs = [diff for diff in decoded if diff.last_update_id > snapshot.last_update_id]
+        diffs = [decode_diff(stream_id, fields) for stream_id, fields in book]
     trades.reverse()
     return ColdStart(
         snapshot=snapshot,

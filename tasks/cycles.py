@@ -2,20 +2,24 @@
 
 A task costs two round trips, whatever the number of symbols in its message: acquire the leases and read what is new;
 compute; write under the fence.
+
+Both cycles are the same but for what they compute and write. The fast one writes the report; the slow one writes the
+sections that every report of the next two seconds carries, for the owner after this one.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from celery import Task
 from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
-from analytics import report
-from coordination.keys import report_key
+from analytics import carry, report
+from analytics import slow_cycle as sections
+from coordination.keys import carry_key, report_key, slow_key
 from coordination.lease import Acquired, Grant, Written, parse_acquire, parse_write, queue_acquire, queue_write
 from coordination.scripts import execute
 from coordination.tick import Tick
@@ -30,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 UNFENCED_TOKEN = 1
 
+Values = dict[str, bytes]
+"""Key -> value, all in the slot of one symbol's report."""
+
 
 class PerSymbolTask(Task):  # type: ignore[misc]
     """A task that the dispatcher fans out over symbols and nodes.
@@ -38,40 +45,69 @@ class PerSymbolTask(Task):  # type: ignore[misc]
     """
 
     fan_out = True
+    spread = False
     ignore_result = True
     send_events = False
     max_retries = 0
+
+
+class SpreadTask(PerSymbolTask):
+    """One whose symbols are spread over its period instead of falling due all at once.
+
+    It is rare enough to be shown by Flower and ``celery events``.
+    """
+
+    spread = True
+    send_events = True
+
+
+class Cycle(NamedTuple):
+    """What tells one cycle from another: its name, and what it computes of a warm symbol at a time (ms)."""
+
+    name: str
+    compute: Callable[[Node, WarmSymbol, int], Values]
 
 
 @app.task(name="tasks.fast_cycle", base=PerSymbolTask)  # type: ignore[untyped-decorator]
 def fast_cycle(symbols: Sequence[str], tick: Sequence[Any]) -> None:
     """Write the reports of ``symbols``, as told by ``tick`` (:class:`coordination.tick.Tick`)."""
     node = this_node()
+    run_cycle(node, FAST, symbols, Tick(*tick), node.settings.nt_report_period_ms)
+
+
+@app.task(name="tasks.slow_cycle", base=SpreadTask)  # type: ignore[untyped-decorator]
+def slow_cycle(symbols: Sequence[str], tick: Sequence[Any]) -> None:
+    """Find the slow sections of ``symbols``' reports, as told by ``tick``."""
+    node = this_node()
+    run_cycle(node, SLOW, symbols, Tick(*tick), node.settings.nt_slow_period_ms)
+
+
+def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, period_ms: int) -> None:
+    """One cycle of ``symbols`` on ``node``; a tick that is not for it, or whose time is over, is dropped."""
     with node.lock:
-        publish(node, symbols, Tick(*tick), node.settings.nt_report_period_ms)
+        refusal = node.refusal(tick, period_ms)
+        if refusal is not None:
+            metrics.ticks_dropped.labels(cycle.name, refusal).inc()
+            return
+        _run(node, cycle, symbols, tick)
+        node.forget_old()
 
 
-def publish(node: Node, symbols: Sequence[str], tick: Tick, period_ms: int) -> None:
-    """One fast cycle of ``symbols`` on ``node``."""
-    refusal = node.refusal(tick, period_ms)
-    if refusal is not None:
-        metrics.ticks_dropped.labels(refusal).inc()
-        return
+def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
     warm = [node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
     try:
         granted = _read(node, warm, tick.generation)
         again = [symbol for symbol in granted if symbol.cold]
         if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
             _read(node, again, tick.generation)
-        reports = [(symbol, body) for symbol in granted if (body := _compute(node, symbol)) is not None]
-        if reports:
-            _write(node, reports)
-            metrics.dispatch_to_written.observe(max(0, node.clock.now_ms() - tick.due_ms))
+        found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
+        if found:
+            _write(node, cycle, found)
+            metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
     except RedisError as error:
         # The next cycle is the retry; what was read but not taken in is read again then.
         metrics.redis_errors.labels("cycle").inc()
         logger.warning("no reports this cycle: %s", error, extra={"symbols": len(symbols)})
-    node.forget_old()
 
 
 def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSymbol]:
@@ -134,45 +170,64 @@ def _granted(node: Node, warm: WarmSymbol, grant: Grant) -> bool:
     return False
 
 
-def _compute(node: Node, warm: WarmSymbol) -> bytes | None:
-    """One report as JSON, or ``None`` while the book cannot be trusted."""
+def _compute(node: Node, cycle: Cycle, warm: WarmSymbol) -> Values | None:
+    """What one cycle writes of one symbol, or ``None`` while its book cannot be trusted."""
     if warm.cold or not warm.state.publishable:
         metrics.reports_withheld.labels("no snapshot" if warm.cold else "book").inc()
         return None
     started = time.perf_counter()
-    now_ms = node.clock.now_ms()
-    body = report.build(warm.state, now_ms, node.owner.node, warm.token if node.fenced else UNFENCED_TOKEN)
-    metrics.calc_latency.labels("fast").observe((time.perf_counter() - started) * 1000)
+    values = cycle.compute(node, warm, node.clock.now_ms())
+    metrics.calc_latency.labels(cycle.name).observe((time.perf_counter() - started) * 1000)
+    return values
+
+
+def _compute_report(node: Node, warm: WarmSymbol, now_ms: int) -> Values:
     if warm.state.last_update_ms is not None:
         metrics.data_age.observe(max(0, now_ms - warm.state.last_update_ms))
-    return body
+    token = warm.token if node.fenced else UNFENCED_TOKEN
+    return {report_key(warm.symbol): report.build(warm.state, now_ms, node.owner.node, token)}
 
 
-def _write(node: Node, reports: list[tuple[WarmSymbol, bytes]]) -> None:
+def _compute_slow(node: Node, warm: WarmSymbol, now_ms: int) -> Values:
+    values = {slow_key(warm.symbol): sections.run(warm.state, now_ms)}
+    # The streams keep the diffs of two snapshot intervals, so what is left behind may be older by one.
+    if time.monotonic() - warm.carried_at >= node.settings.nt_snapshot_interval_ms / 1000:
+        values[carry_key(warm.symbol)] = carry.dump(warm.state, now_ms)
+        warm.carried_at = time.monotonic()
+    return values
+
+
+FAST = Cycle("fast", _compute_report)
+SLOW = Cycle("slow", _compute_slow)
+
+
+def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]]) -> None:
     """Round trip 2. Sent again once if its reply is lost: the number of each write makes that safe."""
     ttl_ms = node.settings.nt_report_ttl_s * 1000
 
-    def queue(pipe: Any) -> Any:
-        for warm, body in reports:
+    def queue() -> Any:
+        pipe = node.client.pipeline(transaction=False)
+        for warm, values in found:
             if node.fenced:
-                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, body, ttl_ms)
+                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms)
             else:
-                pipe.set(report_key(warm.symbol), body, px=ttl_ms)
+                for key, value in values.items():
+                    pipe.set(key, value, px=ttl_ms)
         return pipe
 
     try:
-        replies = execute(queue(node.client.pipeline(transaction=False)))
+        replies = execute(queue())
     except (ConnectionError, TimeoutError):
         node.client.connection_pool.disconnect()
-        replies = execute(queue(node.client.pipeline(transaction=False)))
-    for (warm, _), reply in zip(reports, replies, strict=True):
-        outcome = parse_write(reply) if node.fenced else Written.WRITTEN
+        replies = execute(queue())
+    outcomes = [parse_write(reply) for reply in replies] if node.fenced else [Written.WRITTEN] * len(found)
+    for (warm, _), outcome in zip(found, outcomes, strict=True):
         if outcome.accepted:
             warm.seq += 1
-            metrics.report_publish.labels("fast").inc()
+            metrics.report_publish.labels(cycle.name).inc()
         else:
             metrics.writes_fenced.inc()
             logger.info(
-                "report refused by the fence",
+                "write refused by the fence",
                 extra={"node": node.owner.node, "symbol": warm.symbol, "token": warm.token, "outcome": outcome.value},
             )

@@ -6,10 +6,13 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from analytics import carry
 from analytics.book import BookGap, BookNotInSync
 from analytics.symbol_state import SymbolState, Ticker24h
+from coordination.keys import carry_key, slow_key
 from monitoring import node_metrics as metrics
-from streams.codec import DiffEntry, Ticker, TradeEntry
+from streams.codec import INFO_FIELDS, DiffEntry, SymbolInfo, Ticker, TradeEntry, decode_info
+from streams.keys import info_key
 from streams.read import ColdStart, Cursor, parse_cold_read, parse_read, queue_cold_read, queue_read
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,7 @@ class WarmSymbol:
         cold: whether the next read must start from the snapshot.
         token: fencing token of the lease held last.
         seq: number of the last accepted write.
+        carried_at: monotonic seconds of the last write of what a new owner starts with.
         granted_at: monotonic seconds of the last grant.
     """
 
@@ -36,6 +40,7 @@ class WarmSymbol:
     token: int = 0
     seq: int = 0
     granted_at: float = 0.0
+    carried_at: float = 0.0
     _since_ms: int = 0
 
     def __post_init__(self) -> None:
@@ -45,8 +50,14 @@ class WarmSymbol:
         """Queue what must be read to be up to date; return the number of commands."""
         if self.cold:
             self._since_ms = now_ms - TRADES_MS
-            return queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
-        return queue_read(pipe, self.symbol, self.cursor)
+            pipe.get(slow_key(self.symbol))
+            pipe.get(carry_key(self.symbol))
+            return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
+        count = queue_read(pipe, self.symbol, self.cursor)
+        if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
+            pipe.hmget(info_key(self.symbol), INFO_FIELDS)
+            count += 1
+        return count
 
     def take(self, replies: list[Any]) -> None:
         """Take in the replies to :meth:`queue_read`.
@@ -55,8 +66,12 @@ class WarmSymbol:
         cold read has found a snapshot that the stream connects to.
         """
         if self.cold:
-            self._start(parse_cold_read(replies, trades_since_ms=self._since_ms))
+            sections, carried, *read = replies
+            self._start(parse_cold_read(read, trades_since_ms=self._since_ms), sections, carried)
             return
+        if self.state.tick_size is None:
+            *replies, info = replies
+            self._learn(decode_info(info))
         entries = parse_read(replies)
         self.cursor.advance(entries)
         self._apply(entries.trades, entries.diffs, entries.ticker)
@@ -64,19 +79,39 @@ class WarmSymbol:
             self.chill("behind")  # from the snapshot it is not far to the present
 
     def chill(self, reason: str) -> None:
-        """Forget what was read; the next read starts from the snapshot."""
+        """Distrust the book; the next read starts from the snapshot. Trades and windows stay."""
         self.cold, self.cold_reason = True, reason
 
-    def _start(self, start: ColdStart) -> None:
-        self.state = SymbolState(self.symbol)
-        self.cursor = start.cursor
+    def _start(self, start: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
         if start.snapshot is None:
             return
+        trades = start.trades
+        if self.state.book.last_update_id:
+            known = _position(self.cursor.trades_id)
+            trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
+        else:
+            self._take_over(sections, carried)
         metrics.cold_starts.labels(self.cold_reason).inc()
+        self._learn(start.info)
+        self.cursor = start.cursor
         snapshot = start.snapshot
         self.state.load_snapshot(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.time)
         self.cold = False
-        self._apply(start.trades, start.diffs, start.ticker)
+        self._apply(trades, start.diffs, start.ticker)
+
+    def _take_over(self, sections: bytes | None, carried: bytes | None) -> None:
+        """Start with what the last owner left, as if this node had run all along."""
+        try:
+            if carried is not None:
+                carry.restore(self.state, carried)
+            if sections is not None:
+                self.state.restore_slow(sections)
+        except ValueError as error:  # left by another version: the windows fill anew
+            logger.warning("cannot take over: %s", error, extra={"symbol": self.symbol})
+
+    def _learn(self, info: SymbolInfo | None) -> None:
+        if info is not None and self.state.tick_size is None:
+            self.state.tick_size = info.tick_size
 
     def _apply(self, trades: list[TradeEntry], diffs: list[DiffEntry], ticker: Ticker | None) -> None:
         if ticker is not None:
@@ -95,3 +130,8 @@ class WarmSymbol:
         except (BookGap, BookNotInSync) as gap:
             logger.warning("book must be loaded again: %s", gap, extra={"symbol": self.symbol})
             self.chill("gap")
+
+
+def _position(stream_id: str) -> tuple[int, int]:
+    milliseconds, number = stream_id.split("-")
+    return int(milliseconds), int(number)

@@ -1,8 +1,8 @@
--- Write a symbol's report if, and only if, the writer still holds the newest token.
+-- Write a symbol's report, or other strings that belong to it, if, and only if, the writer still holds the newest token.
 -- One atomic step: a check in one call and a write in the next is a race.
 --
 -- KEYS[1]  lease:{report:<SYMBOL>}, the hash that acquire.lua keeps
--- KEYS[2]  report:<SYMBOL>; KEYS[3] … further strings in the same slot, written with it
+-- KEYS[2]  report:<SYMBOL>, or slow:{report:<SYMBOL>}; KEYS[3] … further strings in the same slot
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  fencing token
 -- ARGV[3]  seq: number of this write, above that of every write before it
