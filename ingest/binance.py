@@ -34,6 +34,8 @@ DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
 LAST_TIME_MS = 10**14
 """Later than any time in ms, earlier than any in µs."""
 
+MAX_ID = 2**63 - 1
+
 DEPTH_WEIGHTS = ((5_000, 250), (1_000, 50), (500, 25), (100, 5))
 """Levels a side that one request may ask for, and its weight."""
 
@@ -193,7 +195,7 @@ class Binance:
 
     def _diff(self, stream: str, data: _DepthUpdate) -> Diff:
         symbol = self._known(stream, data.s, DEPTH)
-        if not 0 < data.U <= data.u:
+        if not 0 < data.U <= data.u <= MAX_ID:
             raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} U={data.U} u={data.u}", symbol)
         if not 0 < data.E < LAST_TIME_MS:
             raise Rejected(Reason.BAD_TIME, f"{symbol} E={data.E}", symbol)
@@ -205,7 +207,7 @@ class Binance:
         _check_decimal(data.q, Reason.BAD_QUANTITY, symbol)
         if not 0 < data.T < LAST_TIME_MS:
             raise Rejected(Reason.BAD_TIME, f"{symbol} T={data.T}")
-        if data.t < 0:
+        if not 0 <= data.t <= MAX_ID:
             raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} trade id {data.t}")
         # "m": the buyer is the market maker, so the seller was the aggressor.
         return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)

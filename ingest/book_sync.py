@@ -30,14 +30,18 @@ class BookSync:
     ``received_ms`` is when the newest update in the book was received.
     """
 
-    __slots__ = ("_highest_ask", "_lowest_bid", "_time_ms", "_waiting", "book", "received_ms", "symbol", "why")
+    __slots__ = (
+        *("_highest_ask", "_lowest_bid", "_seen_id", "_seen_ms", "_waiting"),
+        *("book", "received_ms", "symbol", "why"),
+    )
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.book = OrderBook()
         self.why: str | None = "start"
         self.received_ms = 0
-        self._time_ms = 0
+        self._seen_id = 0  # of the feed's newest diff, which a snapshot may be ahead of
+        self._seen_ms = 0
         self._lowest_bid = 0.0
         self._highest_ask = INFINITY
         self._waiting: deque[tuple[Diff, int]] = deque()
@@ -52,16 +56,21 @@ class BookSync:
 
         :raises Rejected: the diff cannot be true, or makes a book that cannot be; a snapshot is needed now.
         """
+        seen_id = self._seen_id
+        if diff.last_update_id <= seen_id:
+            if diff.time_ms <= self._seen_ms:
+                return False  # the second copy of a diff, as two connections deliver it
+            self._seen_id, self._seen_ms = diff.last_update_id, diff.time_ms
+            self.why = self.why or Reason.UPDATE_ID_BACK
+            self._waiting.clear()
+            self._waiting.append((diff, received_ms))
+            raise Rejected(Reason.UPDATE_ID_BACK, f"{self.symbol} u={diff.last_update_id} after {seen_id}")
+        self._seen_id, self._seen_ms = diff.last_update_id, max(self._seen_ms, diff.time_ms)
         if self.why is not None:
             self._wait(diff, received_ms)
             return False
         if diff.last_update_id <= self.book.last_update_id:
-            if diff.time_ms <= self._time_ms:
-                return False  # the second copy of a diff, as two connections deliver it
-            before = self.book.last_update_id
-            self.lose(Reason.UPDATE_ID_BACK)
-            self._wait(diff, received_ms)
-            raise Rejected(Reason.UPDATE_ID_BACK, f"{self.symbol} u={diff.last_update_id} after {before}")
+            return False  # the snapshot was ahead of the feed
         try:
             self._apply(diff, received_ms)
         except BookGap:
@@ -90,7 +99,7 @@ class BookSync:
         waiting.clear()
         self.why = None
         self.book.load(depth.last_update_id, depth.bids, depth.asks)
-        self.received_ms, self._time_ms = received_ms, 0
+        self.received_ms = received_ms
         self._lowest_bid, self._highest_ask = depth.lowest_bid, depth.highest_ask
         for diff, diff_received_ms in diffs:
             self._apply(diff, diff_received_ms)
@@ -112,19 +121,15 @@ class BookSync:
 
     def _wait(self, diff: Diff, received_ms: int) -> None:
         waiting = self._waiting
-        if waiting:
-            newest = waiting[-1][0]
-            if diff.last_update_id <= newest.last_update_id and diff.time_ms <= newest.time_ms:
-                return
-            if diff.first_update_id != newest.last_update_id + 1 or len(waiting) >= MAX_WAITING:
-                waiting.clear()
+        gap = waiting and diff.first_update_id > waiting[-1][0].last_update_id + 1
+        if gap or len(waiting) >= MAX_WAITING:
+            waiting.clear()
         waiting.append((diff, received_ms))
 
     def _apply(self, diff: Diff, received_ms: int) -> None:
         book = self.book
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
-        self._time_ms = max(self._time_ms, diff.time_ms)
         if book.crossed:
             self.lose(Reason.CROSSED_BOOK)
             raise Rejected(Reason.CROSSED_BOOK, f"{self.symbol} bid {book.best_bid} ask {book.best_ask}")

@@ -55,7 +55,9 @@ class RedisLink:
         self._client: redis.Redis = redis.Redis.from_url(
             url,
             client_name="ingest",
-            socket_timeout=IO_TIMEOUT_S,
+            # `exchange` has a time limit of its own. redis-py's is asyncio.wait_for, which before Python 3.12
+            # may lose a cancellation: https://github.com/python/cpython/issues/86296
+            socket_timeout=None,
             socket_connect_timeout=IO_TIMEOUT_S,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),

@@ -27,7 +27,7 @@ from monitoring import ingest_metrics as metrics
 from streams import append
 from streams.append import Command
 from streams.codec import split_id
-from streams.keys import book_key, trades_key
+from streams.keys import book_key, snapshot_key, trades_key
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +164,7 @@ class Writer:
 
     async def _use(self, link: RedisLink) -> None:
         await self._greet(link)
+        self._work.set()
         while True:
             await self._work.wait()
             await asyncio.sleep(FLUSH_S)
@@ -172,22 +173,24 @@ class Writer:
                 pass
 
     async def _greet(self, link: RedisLink) -> None:
-        """Learn what this server has: its time, and the newest id of each stream."""
+        """Learn what this server has: its time, the newest id of each stream, and which books."""
         streams = [(symbol, self._books[symbol], book_key(symbol)) for symbol in self._books]
         streams += [(symbol, self._trades[symbol], trades_key(symbol)) for symbol in self._trades]
         started = time.monotonic()
-        tops: list[Command] = [append.top_command(key) for _, _, key in streams]
-        replies = await link.exchange([("TIME",), *tops])
-        self._probed(started, time.monotonic(), replies[0])
-        lost = 0
-        for (symbol, state, key), reply in zip(streams, replies[1:], strict=True):
+        commands: list[Command] = [append.top_command(key) for _, _, key in streams]
+        commands += [("EXISTS", snapshot_key(symbol)) for symbol in self._books]
+        probe, *replies = await link.exchange([("TIME",), *commands])
+        self._probed(started, time.monotonic(), probe)
+        lost = {symbol for symbol, found in zip(self._books, replies[len(streams) :], strict=True) if not found}
+        for (symbol, state, key), reply in zip(streams, replies, strict=False):
             if isinstance(reply, ResponseError):
                 raise Unavailable(f"{key}: {reply}")
             if state.saw(split_id(reply[0][0]) if reply else None):
-                lost += 1
-                self.want_snapshot(symbol, "lost")
+                lost.add(symbol)
+        for symbol in lost:
+            self.want_snapshot(symbol, "lost")
         metrics.redis_connects.inc()
-        logger.info("connected to Redis", extra={"waiting": len(self._buffer), "lost_streams": lost})
+        logger.info("connected to Redis", extra={"waiting": len(self._buffer), "books_to_write": len(lost)})
 
     async def _send_batch(self, link: RedisLink) -> bool:
         """Send what is due, snapshots first; returns False when there was nothing."""

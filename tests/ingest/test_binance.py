@@ -1,0 +1,269 @@
+"""Decoding: what is accepted, and every kind of rubbish refused with its reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.binance import Binance
+from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
+
+DEPTH: dict[str, Any] = {
+    "e": "depthUpdate",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "U": 157,
+    "u": 160,
+    "b": [["0.00240000", "10.5"], ["0.0023", "0"]],
+    "a": [["0.0026", "100"]],
+}
+TRADE: dict[str, Any] = {
+    "e": "trade",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "t": 12345,
+    "p": "0.001",
+    "q": "100",
+    "T": 1672515782135,
+    "m": True,
+    "M": True,
+}
+TICKER: dict[str, Any] = {
+    "e": "24hrTicker",
+    "E": 1672515782136,
+    "s": "BTCUSDT",
+    "P": "-2.50",
+    "c": "0.0025",
+    "h": "0.0026",
+    "l": "0.0010",
+    "v": "10000",
+}
+STREAM = {"depthUpdate": "btcusdt@depth@100ms", "trade": "btcusdt@trade", "24hrTicker": "btcusdt@ticker"}
+
+exchange = Binance(["BTCUSDT", "ETHUSDT"])
+
+
+def combined(data: dict[str, Any], stream: str | None = None, **changes: Any) -> bytes:
+    data = {key: value for key, value in {**data, **changes}.items() if value is not ...}
+    return json.dumps({"stream": stream or STREAM[data.get("e", "trade")], "data": data}).encode()
+
+
+def refusal(message: bytes) -> tuple[Reason, str | None]:
+    with pytest.raises(Rejected) as caught:
+        exchange.decode(message)
+    return caught.value.reason, caught.value.book_symbol
+
+
+def test_a_diff() -> None:
+    assert exchange.decode(combined(DEPTH)) == Diff(
+        "BTCUSDT", 1672515782136, 157, 160, [(0.0024, 10.5), (0.0023, 0.0)], [(0.0026, 100.0)]
+    )
+
+
+def test_a_trade_whose_buyer_is_the_maker_was_a_sale() -> None:
+    assert exchange.decode(combined(TRADE)) == Trade("BTCUSDT", 1672515782135, 12345, "0.001", "100", False)
+    assert exchange.decode(combined(TRADE, m=False)).is_buy  # type: ignore[union-attr]
+
+
+def test_a_ticker() -> None:
+    assert exchange.decode(combined(TICKER)) == Ticker("BTCUSDT", "0.0025", "-2.50", "0.0026", "0.0010", "10000")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}',
+        b'{"e":"serverShutdown","E":1770123456789}',
+    ],
+)
+def test_the_announcement_of_a_shutdown(message: bytes) -> None:
+    assert exchange.decode(message) == Shutdown()
+
+
+def test_replies_to_control_messages() -> None:
+    assert exchange.decode(b'{"result":null,"id":1}') == ControlReply(None)
+    assert exchange.decode(b'{"code":2,"msg":"Invalid request","id":1}') == ControlReply("2 Invalid request")
+    assert exchange.decode(b'{"error":{"code":2,"msg":"too many"},"id":1}') == ControlReply("2 too many")
+
+
+@pytest.mark.parametrize("message", [b"", b"rubbish", b"{", b"\xff\xfe\x00", b'{"stream":"btcusdt@trade","data":{"e":'])
+def test_not_json(message: bytes) -> None:
+    assert refusal(message) == (Reason.NOT_JSON, None)
+
+
+@pytest.mark.parametrize("message", [b"[]", b"5", b"null", b'"text"', b'{"stream":5,"data":{"e":"trade"}}'])
+def test_json_of_another_shape(message: bytes) -> None:
+    assert refusal(message) == (Reason.WRONG_TYPE, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"U": "157"},
+        {"U": 157.5},
+        {"U": None},
+        {"u": ...},
+        {"E": "now"},
+        {"s": 5},
+        {"b": None},
+        {"b": {}},
+        {"b": "[]"},
+        {"b": [[0.0024, 10]]},
+        {"b": [["0.0024", 10]]},
+        {"b": [["0.0024"]]},
+        {"b": [["0.0024", "10", "1"]]},
+        {"b": [["0.00.24", "10"]]},
+        {"b": [["", "10"]]},
+        {"a": [["1_000", "10"]]},
+        {"a": [["1e999", "10"]]},
+        {"a": [None]},
+    ],
+)
+def test_wrong_types_in_a_diff_cost_the_book(changes: dict[str, Any]) -> None:
+    assert refusal(combined(DEPTH, **changes)) == (Reason.WRONG_TYPE, "BTCUSDT")
+
+
+@pytest.mark.parametrize("number", ["NaN", "nan", "Infinity", "-Infinity", "inf"])
+def test_numbers_that_are_none(number: str) -> None:
+    assert refusal(combined(DEPTH, b=[[number, "1"]])) == (Reason.NOT_A_NUMBER, "BTCUSDT")
+    assert refusal(combined(DEPTH, a=[["1", number]])) == (Reason.NOT_A_NUMBER, "BTCUSDT")
+    assert refusal(combined(TRADE, p=number)) == (Reason.NOT_A_NUMBER, None)
+    assert refusal(combined(TRADE, q=number)) == (Reason.NOT_A_NUMBER, None)
+    assert refusal(combined(TICKER, c=number)) == (Reason.NOT_A_NUMBER, None)
+    assert refusal(combined(TICKER, P=number)) == (Reason.NOT_A_NUMBER, None)
+
+
+def test_bare_nan_is_not_json() -> None:
+    assert refusal(combined(DEPTH).replace(b'"0.00240000"', b"NaN"))[1] in (None, "BTCUSDT")
+    assert refusal(combined(TRADE).replace(b'"0.001"', b"NaN"))[0] in (Reason.NOT_JSON, Reason.WRONG_TYPE)
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "-0.00000001", "0.00000000"])
+def test_prices_that_cannot_be(price: str) -> None:
+    assert refusal(combined(DEPTH, b=[["1", "1"], [price, "1"]])) == (Reason.BAD_PRICE, "BTCUSDT")
+    assert refusal(combined(TRADE, p=price)) == (Reason.BAD_PRICE, None)
+    assert refusal(combined(TICKER, h=price)) == (Reason.BAD_PRICE, None)
+
+
+def test_quantities_that_cannot_be() -> None:
+    assert refusal(combined(DEPTH, a=[["1", "-1"]])) == (Reason.BAD_QUANTITY, "BTCUSDT")
+    assert refusal(combined(TRADE, q="-1")) == (Reason.BAD_QUANTITY, None)
+    assert refusal(combined(TRADE, q="0")) == (Reason.BAD_QUANTITY, None)
+
+
+@pytest.mark.parametrize("text", ["1e5", " 1", "1_0", "٣", "0x10", "+1", "1,5", ".5", ""])
+def test_a_trade_needs_plain_decimals(text: str) -> None:
+    assert refusal(combined(TRADE, p=text)) == (Reason.NOT_A_NUMBER, None)
+
+
+@pytest.mark.parametrize(("first", "last"), [(161, 160), (0, 5), (-3, -2), (1, 2**63)])
+def test_update_ids_that_cannot_be(first: int, last: int) -> None:
+    assert refusal(combined(DEPTH, U=first, u=last)) == (Reason.BAD_UPDATE_IDS, "BTCUSDT")
+
+
+@pytest.mark.parametrize("time", [0, -1, 1672515782136000])
+def test_times_that_are_no_milliseconds(time: int) -> None:
+    assert refusal(combined(DEPTH, E=time)) == (Reason.BAD_TIME, "BTCUSDT")
+    assert refusal(combined(TRADE, T=time)) == (Reason.BAD_TIME, None)
+
+
+def test_symbols_we_did_not_ask_for() -> None:
+    assert refusal(combined(TRADE, stream="dogeusdt@trade", s="DOGEUSDT")) == (Reason.UNKNOWN_SYMBOL, None)
+    assert refusal(combined(DEPTH, stream="dogeusdt@depth@100ms", s="DOGEUSDT")) == (Reason.UNKNOWN_SYMBOL, None)
+    # On a stream of ours, somebody else's diff stands where one of ours should.
+    assert refusal(combined(DEPTH, s="ETHUSDT")) == (Reason.UNKNOWN_SYMBOL, "BTCUSDT")
+    assert refusal(combined(TRADE, stream="btcusdt@ticker")) == (Reason.UNKNOWN_SYMBOL, None)
+
+
+def test_events_we_did_not_ask_for() -> None:
+    assert refusal(combined(TRADE, stream="btcusdt@trade", e="kline")) == (Reason.UNKNOWN_EVENT, None)
+    assert refusal(combined(DEPTH, stream="btcusdt@depth@100ms", e="kline")) == (Reason.UNKNOWN_EVENT, "BTCUSDT")
+    assert refusal(b'{"stream":"btcusdt@trade"}') == (Reason.UNKNOWN_EVENT, None)
+    assert refusal(b"{}") == (Reason.UNKNOWN_EVENT, None)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.sampled_from([DEPTH, TRADE, TICKER]),
+    st.dictionaries(st.sampled_from(["e", "E", "s", "U", "u", "b", "a", "t", "p", "q", "T", "m", "c"]), json_values),
+)
+def test_whatever_comes_is_an_event_or_refused(event: dict[str, Any], changes: dict[str, Any]) -> None:
+    message = json.dumps({"stream": STREAM[event["e"]], "data": {**event, **changes}}).encode()
+    try:
+        decoded = exchange.decode(message)
+    except Rejected:
+        return
+    if isinstance(decoded, Diff):
+        assert all(price > 0 and quantity >= 0 for price, quantity in decoded.bids + decoded.asks)
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_come_are_refused(message: bytes) -> None:
+    with pytest.raises(Rejected):
+        exchange.decode(message)
+
+
+def test_depth() -> None:
+    body = b'{"lastUpdateId":7,"bids":[["2","1"],["1","1"]],"asks":[["3","1"]]}'
+    assert exchange.decode_depth(body) == Depth(7, [(2.0, 1.0), (1.0, 1.0)], [(3.0, 1.0)])
+
+
+def test_a_depth_cut_short_tells_how_far_it_reaches() -> None:
+    many = Binance([f"S{number}" for number in range(1_000)])
+    assert many.depth_request("S1").query["limit"] == "100"
+    levels = [[str(100 + n), "1"] for n in range(100)]
+    asks = [[str(1_000 + n), "1"] for n in range(100)]
+    depth = many.decode_depth(json.dumps({"lastUpdateId": 7, "bids": levels, "asks": asks}).encode())
+    assert (depth.lowest_bid, depth.highest_ask) == (100.0, 1_099.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html>", Reason.WRONG_TYPE),
+        (b"{}", Reason.WRONG_TYPE),
+        (b'{"lastUpdateId":7,"bids":[["3","1"]],"asks":[["3","1"]]}', Reason.CROSSED_BOOK),
+        (b'{"lastUpdateId":7,"bids":[["nan","1"]],"asks":[]}', Reason.NOT_A_NUMBER),
+        (b'{"lastUpdateId":7,"bids":[[3,1]],"asks":[]}', Reason.WRONG_TYPE),
+        (b'{"lastUpdateId":0,"bids":[],"asks":[]}', Reason.BAD_UPDATE_IDS),
+    ],
+)
+def test_a_depth_that_cannot_be(body: bytes, reason: Reason) -> None:
+    with pytest.raises(Rejected) as caught:
+        exchange.decode_depth(body)
+    assert caught.value.reason is reason
+
+
+def test_symbol_rules_and_weight_limit() -> None:
+    symbol = {
+        "symbol": "BTCUSDT",
+        "status": "TRADING",
+        "filters": [
+            {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
+            {"filterType": "LOT_SIZE", "stepSize": "0.00001"},
+        ],
+    }
+    limits = [
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
+    ]
+    info = exchange.decode_info(json.dumps({"rateLimits": limits, "symbols": [symbol]}).encode())
+    assert info.symbols == {"BTCUSDT": ("0.01", "0.00001", "TRADING")}
+    assert info.weight_per_minute == 1200
+
+
+def test_few_symbols_get_deep_books_and_all_start_within_a_minute() -> None:
+    for count, weight in ((6, 250), (90, 50), (190, 25), (1_000, 5)):
+        request = Binance([f"S{number}" for number in range(count)]).depth_request("S1")
+        assert request.weight == weight
+        assert request.weight * count <= Binance.weight_per_minute

@@ -1,0 +1,404 @@
+"""The writer against real Redis servers that restart, lose their data, freeze, and are shared with a second writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis
+
+from analytics.book import OrderBook
+from coordination.clock import ServerClock
+from ingest.book_sync import BookSync
+from ingest.events import Depth, Diff, SymbolRules, Ticker, Trade
+from ingest.writer import Writer
+from local.embedded_redis import EmbeddedRedis
+from monitoring import ingest_metrics as metrics
+from streams import codec, read
+from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+
+SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
+NOW = 1_700_000_000_000
+
+
+class Process:
+    """What one ingest process holds: the books and a writer."""
+
+    def __init__(self, url: str, buffer_entries: int = 10_000, interval_ms: int = 60_000) -> None:
+        self.books = {symbol: BookSync(symbol) for symbol in (SYMBOL, OTHER)}
+        for book in self.books.values():
+            book.on_depth(Depth(0, [(10.0, 1.0)], [(20.0, 1.0)]), NOW)
+        self.writer = Writer(
+            url,
+            self.books,
+            clock=ServerClock(),
+            buffer_entries=buffer_entries,
+            snapshot_interval_ms=interval_ms,
+        )
+        for symbol in self.books:
+            self.writer.want_snapshot(symbol, "sync")
+
+    def diff(self, update_id: int, *, symbol: str = SYMBOL, time_ms: int | None = None) -> None:
+        """Take in the market's diff of this id; each diff sets a bid that tells which one it was."""
+        time_ms = NOW + update_id if time_ms is None else time_ms
+        diff = Diff(symbol, time_ms, update_id, update_id, [(10.0, float(update_id))], [])
+        assert self.books[symbol].on_diff(diff, NOW)
+        self.writer.add_diff(diff, NOW)
+
+    def trade(self, trade_id: int, *, time_ms: int | None = None) -> None:
+        time_ms = NOW + trade_id if time_ms is None else time_ms
+        self.writer.add_trade(Trade(SYMBOL, time_ms, trade_id, "10.5", "1", True), NOW)
+
+
+@asynccontextmanager
+async def running(*processes: Process) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(process.writer.run()) for process in processes]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not condition():
+        assert loop.time() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def ids(client: redis.Redis, key: str) -> list[int]:
+    return [int(entry_id.split(b"-")[1]) for entry_id, _ in client.xrange(key)]
+
+
+def diffs(client: redis.Redis, symbol: str = SYMBOL) -> list[int]:
+    return ids(client, book_key(symbol))
+
+
+def trades(client: redis.Redis) -> list[int]:
+    return ids(client, trades_key(SYMBOL))
+
+
+def reader_book(client: redis.Redis, symbol: str = SYMBOL) -> OrderBook:
+    """The book that a reader who knows nothing makes of what is in Redis."""
+    pipe = client.pipeline(transaction=False)
+    read.queue_cold_read(pipe, symbol, trades_since_ms=0)
+    start = read.parse_cold_read(pipe.execute(), trades_since_ms=0)
+    assert start.snapshot is not None
+    book = OrderBook()
+    book.load(start.snapshot.last_update_id, start.snapshot.bids, start.snapshot.asks)
+    for diff in start.diffs:
+        book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
+    return book
+
+
+def assert_reader_agrees(client: redis.Redis, process: Process, symbol: str = SYMBOL) -> None:
+    book, true = reader_book(client, symbol), process.books[symbol].book
+    assert (book.last_update_id, book.levels()) == (true.last_update_id, true.levels())
+
+
+def test_entries_arrive_in_order_under_the_exchange_s_ids(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            for number in range(1, 1_501):
+                process.diff(number)
+                process.trade(number)
+            await process.writer.drain(10)
+        assert diffs(redis_client) == trades(redis_client) == list(range(1, 1_501))
+        [(entry_id, fields)] = redis_client.xrange(trades_key(SYMBOL), count=1)
+        assert (entry_id, fields) == (
+            f"{NOW + 1}-1".encode(),
+            {b"p": b"10.5", b"q": b"1", b"s": b"b", b"r": str(NOW).encode()},
+        )
+        assert_reader_agrees(redis_client, process)
+
+    run(test)
+
+
+def test_a_snapshot_tells_which_entry_it_includes(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        process.diff(1)
+        async with running(process):
+            await until(lambda: redis_client.exists(snapshot_key(SYMBOL)), "the snapshot")
+        snapshot = codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL)))
+        assert snapshot == codec.Snapshot(1, f"{NOW + 1}-1", [(10.0, 1.0)], [(20.0, 1.0)], NOW)
+        assert codec.decode_snapshot(redis_client.get(snapshot_key(OTHER))).stream_id == "0-0"
+
+    run(test)
+
+
+def test_a_book_that_is_out_of_sync_is_not_written(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        process.books[SYMBOL].lose("doubt")
+        async with running(process):
+            await until(lambda: redis_client.exists(snapshot_key(OTHER)), "the other's snapshot")
+        assert not redis_client.exists(snapshot_key(SYMBOL))
+
+    run(test)
+
+
+def test_ticker_and_info(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        process.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
+        process.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "TRADING"))
+        async with running(process):
+            await until(lambda: redis_client.exists(ticker_key(SYMBOL), info_key(SYMBOL)) == 2, "both hashes")
+        ticker = codec.decode_ticker(redis_client.hmget(ticker_key(SYMBOL), codec.TICKER_FIELDS))
+        assert ticker is not None
+        assert ticker[:5] == (10.5, -1.5, 11.0, 9.0, 1000.0)
+        info = codec.decode_info(redis_client.hmget(info_key(SYMBOL), codec.INFO_FIELDS))
+        assert info == codec.SymbolInfo(0.01, 0.001, "TRADING")
+
+    run(test)
+
+
+def test_two_processes_leave_one_copy_and_the_survivor_goes_on(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        first, second = Process(redis_server.url()), Process(redis_server.url())
+        async with running(second):
+            async with running(first):
+                for number in range(1, 401):
+                    for process in (first, second) if number % 3 else (second, first):
+                        process.diff(number)
+                        process.trade(number)
+                    if number % 7 == 0:
+                        await asyncio.sleep(0)
+                    if number % 50 == 0:
+                        await until(lambda: len(diffs(redis_client)) > 10, "some entries")
+            # The first is gone, with whatever it had not sent.
+            for number in range(401, 501):
+                second.diff(number)
+                second.trade(number)
+            await second.writer.drain(10)
+        assert diffs(redis_client) == trades(redis_client) == list(range(1, 501))
+        assert_reader_agrees(redis_client, second)
+
+    run(test)
+
+
+def test_a_clock_that_goes_back_leaves_no_hole(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        first, second = Process(redis_server.url()), Process(redis_server.url())
+        async with running(first):
+            for number in range(1, 6):
+                first.diff(number)
+                first.trade(number)
+            for number in range(6, 11):
+                first.diff(number, time_ms=NOW - 5_000 + number)
+                first.trade(number, time_ms=NOW - 5_000 + number)
+            await first.writer.drain(10)
+        assert diffs(redis_client) == trades(redis_client) == list(range(1, 11))
+        # A process that starts now learns the newest id from Redis, and goes on above it.
+        for book in second.books.values():
+            book.lose("start")
+            book.on_depth(Depth(10, [(10.0, 10.0)], [(20.0, 1.0)]), NOW)
+        async with running(second):
+            await until(lambda: second.writer._books[SYMBOL].sequence == 10, "the stream's newest id")
+            second.diff(11, time_ms=NOW - 4_000)
+            second.trade(11, time_ms=NOW - 4_000)
+            await second.writer.drain(10)
+        assert diffs(redis_client) == trades(redis_client) == list(range(1, 12))
+
+    run(test)
+
+
+@pytest.mark.parametrize("loses_data", [True, False], ids=["empty", "kept"])
+def test_after_a_restart_of_redis_everything_is_there_again(
+    own_redis_server: Callable[..., EmbeddedRedis], loses_data: bool
+) -> None:
+    server = own_redis_server(append_only=True)
+
+    async def test() -> None:
+        process = Process(server.url())
+        async with running(process):
+            for number in range(1, 101):
+                process.diff(number)
+                process.trade(number)
+            await process.writer.drain(10)
+            if loses_data:
+                server.stop()
+            else:
+                server.kill()
+            for number in range(101, 201):
+                process.diff(number)
+                process.trade(number)
+            await asyncio.to_thread(server.start)
+            await process.writer.drain(10)
+            with server.client() as client:
+                await until(lambda: client.exists(snapshot_key(SYMBOL), snapshot_key(OTHER)) == 2, "the snapshots")
+                assert diffs(client) == trades(client) == list(range(101 if loses_data else 1, 201))
+                assert_reader_agrees(client, process)
+                assert_reader_agrees(client, process, OTHER)
+
+    run(test)
+
+
+def test_a_stream_lost_under_an_open_connection_is_noticed_and_all_books_are_written_anew(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            process.diff(1)
+            process.diff(1, symbol=OTHER)
+            process.trade(1)
+            await process.writer.drain(10)
+            redis_client.flushall()
+            process.diff(2)
+            process.trade(2)
+            await until(lambda: redis_client.exists(snapshot_key(SYMBOL), snapshot_key(OTHER)) == 2, "the snapshots")
+            await process.writer.drain(10)
+        assert diffs(redis_client) == trades(redis_client) == [2]
+        assert_reader_agrees(redis_client, process)
+        assert_reader_agrees(redis_client, process, OTHER)
+
+    run(test)
+
+
+def test_what_does_not_fit_the_buffer_is_counted_and_the_book_is_written_anew(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server(append_only=True)
+    counter = metrics.dropped.labels("buffer_full")._value
+
+    async def test() -> None:
+        process = Process(server.url(), buffer_entries=20)
+        async with running(process):
+            for number in range(1, 11):
+                process.diff(number)
+            await process.writer.drain(10)
+            server.kill()
+            before = counter.get()
+            for number in range(11, 111):
+                process.diff(number)
+            await asyncio.to_thread(server.start)
+            await process.writer.drain(10)
+            with server.client() as client:
+                found = diffs(client)
+                assert counter.get() - before == 110 - len(found) > 0
+                assert found[-20:] == list(range(91, 111))
+                await until(
+                    lambda: codec.decode_snapshot(client.get(snapshot_key(SYMBOL))).last_update_id == 110,
+                    "the book written anew",
+                )
+                assert_reader_agrees(client, process)
+
+    run(test)
+
+
+def test_a_frozen_redis_costs_nothing(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server()
+
+    async def test() -> None:
+        process = Process(server.url())
+        async with running(process):
+            for number in range(1, 51):
+                process.diff(number)
+            await process.writer.drain(10)
+            server.pause()
+            for number in range(51, 151):
+                process.diff(number)
+            # Long enough for the batch to be given up: it may have been carried out, and is sent again.
+            await until(lambda: len(process.writer._buffer) == 100, "the batch put back")
+            server.resume()
+            await process.writer.drain(10)
+            with server.client() as client:
+                assert diffs(client) == list(range(1, 151))
+                assert_reader_agrees(client, process)
+
+    run(test)
+
+
+def test_an_exchange_that_counts_anew_replaces_stream_and_snapshot(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            process.books[SYMBOL].lose("test")
+            process.books[SYMBOL].on_depth(Depth(9_000, [(10.0, 1.0)], [(20.0, 1.0)]), NOW)
+            for number in range(9_001, 9_006):
+                process.diff(number)
+            process.writer.want_snapshot(SYMBOL, "interval")
+            await process.writer.drain(10)
+            await until(
+                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id == 9_005,
+                "a snapshot of the old count",
+            )
+            fresh = BookSync(SYMBOL)
+            fresh.on_depth(Depth(50, [(11.0, 1.0)], [(20.0, 1.0)]), NOW)
+            process.books[SYMBOL] = fresh
+            process.writer.want_snapshot(SYMBOL, "sync")
+            for number in range(51, 54):
+                process.diff(number, time_ms=NOW + 20_000 + number)
+            await process.writer.drain(10)
+            await until(
+                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id < 100,
+                "the snapshot replaced",
+            )
+        assert diffs(redis_client) == [51, 52, 53]
+        assert_reader_agrees(redis_client, process)
+
+    run(test)
+
+
+def test_a_write_that_redis_refuses_is_counted_and_the_others_go_on(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            process.diff(1)
+            await process.writer.drain(10)
+            redis_client.set(trades_key(SYMBOL), "not a stream")
+            before = metrics.dropped.labels("redis_error")._value.get()
+            process.trade(1)
+            process.diff(2)
+            await process.writer.drain(10)
+            assert metrics.dropped.labels("redis_error")._value.get() - before == 1
+        assert diffs(redis_client) == [1, 2]
+
+    run(test)
+
+
+def test_trades_older_than_31_minutes_and_diffs_older_than_three_intervals_go(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    minute = 60_000
+
+    async def test() -> None:
+        process = Process(redis_server.url(), interval_ms=1_000)
+        async with running(process):
+            for number in range(1, 501):
+                process.trade(number, time_ms=NOW + number)
+                process.diff(number, time_ms=NOW + number)
+            await process.writer.drain(10)
+            process.trade(501, time_ms=NOW + 31 * minute)
+            process.diff(501, time_ms=NOW + 2_000)
+            await process.writer.drain(10)
+            assert (len(trades(redis_client)), len(diffs(redis_client))) == (501, 501)
+            process.trade(502, time_ms=NOW + 32 * minute)
+            process.diff(502, time_ms=NOW + 4_000)
+            await process.writer.drain(10)
+        # A stream drops whole nodes of 100 entries.
+        assert len(trades(redis_client)) <= 102
+        assert len(diffs(redis_client)) <= 102
+
+    run(test)
