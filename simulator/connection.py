@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from simulator import protocol
+from simulator import control, protocol
 from simulator.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class Connection:
     async def serve(self, request: web.Request, streams: Sequence[str]) -> web.WebSocketResponse:
         """Handle the connection until it ends; ``streams`` are those named in its URL."""
         await self._socket.prepare(request)
-        assert isinstance(request.transport, asyncio.Transport)
+        if not isinstance(request.transport, asyncio.Transport):
+            return self._socket  # gone before the handshake's answer
         self._transport = request.transport
         self._hub.connections.append(self)
         background = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._end_of_life())]
@@ -132,26 +133,26 @@ class Connection:
     async def _control(self, text: str | bytes) -> bool:
         """Carry out a control message; False if it ended the connection."""
         try:
-            control = protocol.parse_control(text)
-        except protocol.ControlError as error:
+            request = control.parse(text)
+        except control.ControlError as error:
             self._send(error.reply())
             return True
         result: object = None
-        match control.method:
+        match request.method:
             case "SUBSCRIBE":
-                if not await self._subscribe(control.params):
+                if not await self._subscribe(request.params):
                     return False
             case "UNSUBSCRIBE":
-                for name in control.params:
+                for name in request.params:
                     self.streams.pop(name, None)
-                self._hub.unsubscribe(self, control.params)
+                self._hub.unsubscribe(self, request.params)
             case "LIST_SUBSCRIPTIONS":
                 result = list(self.streams)
             case "SET_PROPERTY":
-                self.combined = control.params[1]
+                self.combined = request.params[1]
             case "GET_PROPERTY":
                 result = self.combined
-        self._send(protocol.control_reply(control.request_id, result))
+        self._send(control.reply(request.request_id, result))
         return True
 
     async def _subscribe(self, names: Sequence[str]) -> bool:

@@ -12,17 +12,15 @@ rest         ``status``, ``count`` (1), ``retry_after`` (none)  the next REST re
 rest_delay   ``seconds``, ``count`` (1)                         the next REST requests wait so long
 ===========  =================================================  =====================================================
 
-The answer is `{"done": n}`: how many connections, messages or requests are concerned. Kinds of rubbish are the keys of
-:data:`RUBBISH`. Made-up diffs that are wrong in their prices or quantities carry the update id that comes next, and the
-true diffs connect to it: a client that takes one in notices nothing until it looks at prices. `GET /simulator/state` tells what is going on.
+The answer is `{"done": n}`: how many connections, messages or requests are concerned. Kinds of rubbish are in
+:mod:`simulator.rubbish`. `GET /simulator/state` tells what is going on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -31,75 +29,15 @@ from simulator.connection import Connection
 from simulator.feed import Feed
 from simulator.hub import Channel, Hub
 from simulator.rest import refusal
+from simulator.rubbish import RUBBISH, Scene
 
-HUGE_BYTES = 10 * 2**20
+# Binance's error codes.
+_UNKNOWN = -1000
+_TOO_MANY_REQUESTS = -1003
 
 
 class BadFault(ValueError):
     """A fault that does not exist or cannot be had with these parameters."""
-
-
-class Scene(NamedTuple):
-    """What a rubbish message is made from."""
-
-    symbol: str
-    update_id: int
-    bid: str
-    ask: str
-    quantity: str
-
-    def diff(self, bids: object = (), asks: object = (), **other: object) -> bytes:
-        """A `depthUpdate` event like a true one, but for what is given."""
-        event = {
-            "e": "depthUpdate",
-            "E": _now_ms(),
-            "s": self.symbol,
-            "U": self.update_id,
-            "u": self.update_id,
-            "b": bids,
-            "a": asks,
-        }
-        return msgspec.json.encode(event | other)
-
-    def trade(self, **other: object) -> bytes:
-        """A `trade` event like a true one, but for what is given."""
-        now = _now_ms()
-        event = {"e": "trade", "E": now, "s": self.symbol, "t": 2**52, "p": self.bid, "q": self.quantity}
-        return msgspec.json.encode(event | {"T": now, "m": True, "M": True} | other)
-
-
-class Kind(NamedTuple):
-    """A kind of rubbish. ``stream`` is the suffix of the stream it goes out on; "" sends it without any wrapper.
-
-    ``connects``: it is a diff that takes the next update id from the true ones.
-    """
-
-    make: Callable[[Scene], bytes]
-    stream: str = "@depth@100ms"
-    connects: bool = False
-
-
-RUBBISH: dict[str, Kind] = {
-    "not-json": Kind(lambda at: b'{"stream":"%b@depth@100ms","data":{"e":' % at.symbol.lower().encode(), ""),
-    "not-utf8": Kind(lambda _: b'{"stream":"\xff\xfe"}', ""),
-    "not-an-object": Kind(lambda _: b"[1,2,3]", ""),
-    "wrong-types": Kind(lambda at: at.diff(U="one", u=None, b=7, a={"price": []}), connects=True),
-    "missing-fields": Kind(lambda at: b'{"e":"depthUpdate","s":"%b"}' % at.symbol.encode(), connects=True),
-    "nan": Kind(lambda at: at.diff([("NaN", at.quantity)], [(at.ask, "NaN")]), connects=True),
-    "infinity": Kind(lambda at: at.diff([("Infinity", at.quantity)], [(at.ask, "1e999")]), connects=True),
-    "not-a-number": Kind(lambda at: at.diff([("12,5", at.quantity)]), connects=True),
-    "negative-price": Kind(lambda at: at.diff([("-" + at.bid, at.quantity)]), connects=True),
-    "negative-quantity": Kind(lambda at: at.diff([(at.bid, "-" + at.quantity)]), connects=True),
-    "crossed": Kind(lambda at: at.diff([(at.ask, at.quantity)], [(at.bid, at.quantity)]), connects=True),
-    "huge": Kind(lambda at: at.diff(padding="x" * HUGE_BYTES), connects=True),
-    "unknown-symbol": Kind(lambda at: at.diff([(at.bid, at.quantity)], s="NOSUCHUSDT")),
-    "ids-back": Kind(lambda at: at.diff(U=at.update_id - 100, u=at.update_id - 90)),
-    "ids-reversed": Kind(lambda at: at.diff(U=at.update_id, u=at.update_id - 10)),
-    "trade-nan": Kind(lambda at: at.trade(p="NaN"), "@trade"),
-    "trade-negative": Kind(lambda at: at.trade(p="-" + at.bid), "@trade"),
-    "trade-wrong-types": Kind(lambda at: at.trade(t="one", m="yes"), "@trade"),
-    "ticker-wrong-types": Kind(lambda at: b'{"e":"24hrTicker","E":1,"s":"%b","c":[]}' % at.symbol.encode(), "@ticker"),
-}
 
 
 class Drop(msgspec.Struct, forbid_unknown_fields=True):
@@ -184,7 +122,8 @@ class Faults:
                 await asyncio.sleep(self._rest_delay.seconds)
             if self._rest.count > 0:
                 self._rest.count -= 1
-                return refusal(self._rest.status, -1000, "A fault was asked for.", self._rest.retry_after)
+                code = _TOO_MANY_REQUESTS if self._rest.status in (418, 429) else _UNKNOWN
+                return refusal(self._rest.status, code, "A fault was asked for.", self._rest.retry_after)
         response: web.StreamResponse = await handler(request)
         return response
 
@@ -298,7 +237,3 @@ FAULTS: dict[str, tuple[type[Any], Callable[[Faults, Any], int]]] = {
     "rest": (Rest, Faults.rest),
     "rest_delay": (RestDelay, Faults.rest_delay),
 }
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

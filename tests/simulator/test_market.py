@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import symbols
-from simulator.market import Activity, Diff, Market, Side
+from simulator.book_side import Side
+from simulator.market import Activity, Diff, Market
 
 NAMES = ["BTCUSDT", "ADAUSDT", "DOTUSDT", "ZZ", "KILUUSDT"]
 

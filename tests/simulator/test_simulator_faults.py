@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 import aiohttp
 import pytest
 
-from simulator.faults import HUGE_BYTES, RUBBISH
+from simulator.rubbish import HUGE_BYTES, RUBBISH
 from tests.simulator.exchange_process import Exchange, Json, events, next_event
 
 STREAMS = "btcusdt@depth@100ms/btcusdt@trade/btcusdt@ticker"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator import protocol
+from simulator import control, protocol
 from simulator.market import Diff, Market, Trade
 from simulator.rate_limit import BAN_SECONDS, REFUSALS_BEFORE_BAN, WeightLimit
 from simulator.symbols import Instrument, instrument
@@ -118,8 +118,8 @@ def test_a_frame_is_one_unmasked_text_frame(size: int) -> None:
     ],
 )
 def test_a_bad_control_message_gets_the_exchange_error(text: str, code: int, words: str, request_id: object) -> None:
-    with pytest.raises(protocol.ControlError) as error:
-        protocol.parse_control(text)
+    with pytest.raises(control.ControlError) as error:
+        control.parse(text)
     reply = json.loads(error.value.reply())
     assert reply["error"]["code"] == code
     assert words in reply["error"]["msg"]
@@ -129,8 +129,8 @@ def test_a_bad_control_message_gets_the_exchange_error(text: str, code: int, wor
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_control_message_or_a_control_error(data: bytes) -> None:
     try:
-        protocol.parse_control(data)
-    except protocol.ControlError as error:
+        control.parse(data)
+    except control.ControlError as error:
         assert json.loads(error.reply())["error"]["msg"]
 
 
