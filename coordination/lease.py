@@ -65,7 +65,14 @@ def parse_acquire(reply: Sequence[Any]) -> Grant:
 
 
 def queue_write(
-    pipe: Any, symbol: str, owner: Owner, token: int, seq: int, values: Mapping[str, bytes], ttl_ms: int
+    pipe: Any,
+    symbol: str,
+    owner: Owner,
+    token: int,
+    seq: int,
+    values: Mapping[str, bytes],
+    ttl_ms: int,
+    basis: int = 0,
 ) -> None:
     """Write what belongs to ``symbol``, its report for one, under a fencing token. One command, all or nothing.
 
@@ -73,8 +80,9 @@ def queue_write(
         values: key -> value; every key must share the slot of ``report:<SYMBOL>`` (see :mod:`coordination.keys`).
         seq: number of this write, above that of the last accepted one. The same call may be sent again when its
             reply was lost: the second answer is then ``repeated``.
+        basis: number of the data it was made from; recorded, never judged.
     """
-    arguments: list[Argument] = [str(owner), token, seq]
+    arguments: list[Argument] = [str(owner), token, seq, basis]
     for value in values.values():
         arguments += [value, ttl_ms]
     FENCED_WRITE.queue(pipe, [lease_key(symbol), *values], arguments)

@@ -107,7 +107,9 @@ def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
     except RedisError as error:
         # The next cycle is the retry; what was read but not taken in is read again then.
         metrics.redis_errors.labels("cycle").inc()
-        logger.warning("no reports this cycle: %s", error, extra={"symbols": len(symbols)})
+        node.outage.failed(error)
+    else:
+        node.outage.over()
 
 
 def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSymbol]:
@@ -209,7 +211,8 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]]) -> 
         pipe = node.client.pipeline(transaction=False)
         for warm, values in found:
             if node.fenced:
-                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms)
+                basis = warm.state.book.last_update_id
+                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms, basis)
             else:
                 for key, value in values.items():
                     pipe.set(key, value, px=ttl_ms)

@@ -6,6 +6,7 @@
 --            token       fencing token; only grows, also after Redis lost its data
 --            generation  newest assignment generation seen
 --            seq         number of the last accepted write; only grows
+--            basis       number of the data that write was made from
 --            until       server ms when the lease ends
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  node id

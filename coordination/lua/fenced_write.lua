@@ -6,9 +6,10 @@
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  fencing token
 -- ARGV[3]  seq: number of this write, above that of every write before it
--- ARGV[4]  value of KEYS[2]
--- ARGV[5]  its time to live, ms
--- ARGV[6], ARGV[7] …  value and time to live of each further key
+-- ARGV[4]  basis: number of the data it was made from, recorded beside seq; says to a reader how new a write is
+-- ARGV[5]  value of KEYS[2]
+-- ARGV[6]  its time to live, ms
+-- ARGV[7], ARGV[8] …  value and time to live of each further key
 --
 -- Returns one of
 --   written   accepted
@@ -28,8 +29,8 @@ elseif seq < recorded then
   return 'old'
 end
 
-redis.call('HSET', KEYS[1], 'seq', ARGV[3])
+redis.call('HSET', KEYS[1], 'seq', ARGV[3], 'basis', ARGV[4])
 for i = 2, #KEYS do
-  redis.call('SET', KEYS[i], ARGV[2 * i], 'PX', ARGV[2 * i + 1])
+  redis.call('SET', KEYS[i], ARGV[2 * i + 1], 'PX', ARGV[2 * i + 2])
 end
 return 'written'
