@@ -2,7 +2,8 @@
 -- A node id belongs to one live process at a time.
 --
 -- KEYS[1]  nt:node:<id>, a hash: incarnation, host, pid, started_at, metrics_url, client_id, weight,
---            heartbeat (server ms of the last call), left (server ms of an orderly leave; absent while there)
+--            heartbeat (server ms of the last call), left (server ms of an orderly leave; absent while there).
+--            Expires ten minutes after a heartbeat that was the last.
 -- ARGV[1]  incarnation
 -- ARGV[2]  time to live, ms: a holder silent for longer is dead
 -- ARGV[3]  client id of a holder whose connection was seen to be gone, or ""
@@ -24,4 +25,5 @@ end
 
 redis.call('HDEL', KEYS[1], 'left')
 redis.call('HSET', KEYS[1], 'incarnation', ARGV[1], 'heartbeat', string.format('%.0f', now), unpack(ARGV, 4))
+redis.call('PEXPIRE', KEYS[1], 600000 + ARGV[2])
 return {'registered', now}

@@ -1,0 +1,214 @@
+"""Who leads, among two dispatchers on a real Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from coordination.keys import ASSIGNMENT, DISPATCHER
+from coordination.leadership import Lead, Leadership
+from coordination.owner import Owner
+from coordination.scripts import execute
+from local.embedded_redis import EmbeddedRedis
+from tests.processes import wait_until
+
+LONG_MS = 600_000
+OWNERS = {"BTCUSDT": Owner("node-001", "a"), "ETHUSDT": Owner("node-002", "b")}
+
+
+class Candidate:
+    """A dispatcher reduced to its candidacy, with a connection of its own."""
+
+    def __init__(self, server: EmbeddedRedis, name: str, ttl_ms: int = LONG_MS, blink_ms: int = 0) -> None:
+        self.server = server
+        self.leadership = Leadership(name, ttl_ms, blink_ms)
+        self.connect()
+
+    def connect(self) -> None:
+        self.client = redis.Redis(port=self.server.port, single_connection_client=True)
+        self.client_id = self.client.client_id()
+
+    def poll(self) -> Lead:
+        pipe = self.client.pipeline(transaction=False)
+        self.leadership.queue_poll(pipe, self.client_id)
+        asked_at = time.monotonic()
+        lead = self.leadership.took(execute(pipe)[0], asked_at)
+        assert self.leadership.leading is lead.leading
+        assert self.leadership.term == lead.term
+        return lead
+
+    def look_at_leader(self) -> bool:
+        connected = bool(self.client.client_list(client_id=[self.leadership.leader_client_id]))
+        self.leadership.saw_leader_connected(connected)
+        return connected
+
+    @property
+    def leading(self) -> bool:
+        return self.leadership.leading
+
+
+Candidates = Callable[..., Candidate]
+
+
+@pytest.fixture
+def candidate(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterator[Candidates]:
+    made: list[Candidate] = []
+    assert redis_client.dbsize() == 0
+
+    def make(name: str, **options: int) -> Candidate:
+        made.append(Candidate(redis_server, name, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.client.close()
+
+
+def end_lease(client: redis.Redis) -> None:
+    """As if the leader had been silent for its whole time to live."""
+    client.hset(DISPATCHER, "until", 1)
+
+
+def test_the_first_leads_and_keeps_its_term_while_it_polls(candidate: Candidates) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    assert first.leading
+    assert first.client_id == a.client_id
+    for _ in range(3):
+        assert not (seen := b.poll()).leading
+        assert (seen.term, seen.client_id) == (first.term, a.client_id)
+        assert a.poll().term == first.term
+
+
+def test_who_resigns_is_followed_at_once_with_a_higher_term(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    b.leadership.resign(b.client)
+    assert a.poll().leading
+    a.leadership.resign(a.client)
+    assert not a.leading
+    assert redis_client.hget(DISPATCHER, "term") == str(first.term).encode()
+    second = b.poll()
+    assert second.leading
+    assert second.term > first.term
+    assert not a.poll().leading
+
+
+def test_a_silent_leader_is_followed_and_gets_a_new_term_if_it_comes_back_first(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
+    a, b = candidate("a"), candidate("b")
+    terms = [a.poll().term]
+    end_lease(redis_client)
+    again = a.poll()
+    assert again.leading
+    terms.append(again.term)
+    end_lease(redis_client)
+    taken = b.poll()
+    assert taken.leading
+    terms.append(taken.term)
+    assert terms == sorted(set(terms))
+    late = a.poll()
+    assert not late.leading
+    assert late.term == taken.term
+
+
+def test_a_leader_that_does_not_ask_stops_by_its_own_clock(candidate: Candidates) -> None:
+    a = candidate("a", ttl_ms=100)
+    assert a.poll().leading
+    wait_until(lambda: not a.leading, "the lead to run out")
+    assert a.poll().leading
+
+
+def test_the_lead_counts_from_the_question_not_from_the_answer() -> None:
+    leadership = Leadership("a", ttl_ms=1000)
+    leadership.took([1, 5, 0, b"7"], asked_at=time.monotonic() - 2)
+    assert not leadership.leading
+
+
+def test_a_leader_whose_connection_is_gone_is_deposed(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    assert not b.poll().leading
+    assert b.look_at_leader()
+    redis_client.client_kill_filter(_id=str(a.client_id))
+    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    second = b.poll()
+    assert second.leading
+    assert second.term > first.term
+
+
+def test_a_leader_that_came_back_with_a_new_connection_is_not(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    b.poll()
+    redis_client.client_kill_filter(_id=str(a.client_id))
+    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    a.connect()
+    back = a.poll()
+    assert (back.leading, back.term, back.client_id) == (True, first.term, a.client_id)
+    assert not b.poll().leading
+    assert b.leadership.leader_client_id == a.client_id
+    assert not b.poll().leading
+
+
+def test_a_blink_shorter_than_the_grace_deposes_nobody(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b", blink_ms=LONG_MS)
+    a.poll()
+    b.poll()
+    redis_client.client_kill_filter(_id=str(a.client_id))
+    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    assert not b.poll().leading
+    b.leadership.saw_leader_connected(True)
+    b.leadership.blink_ms = 0
+    assert not b.poll().leading
+
+
+def test_terms_grow_over_lost_data(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    redis_client.flushall()
+    second = a.poll()
+    assert second.leading
+    assert second.term > first.term
+    b.poll()
+    redis_client.flushall()
+    third = b.poll()
+    assert third.leading
+    assert third.term > second.term
+
+
+def test_an_assignment_reads_back_as_published(redis_client: redis.Redis) -> None:
+    assert read_assignment(redis_client) == (0, 0, {})
+    generation = publish_assignment(redis_client, 7, 0, OWNERS)
+    assert read_assignment(redis_client) == (7, generation, OWNERS)
+    fewer = {"BTCUSDT": OWNERS["ETHUSDT"]}
+    later = publish_assignment(redis_client, 7, generation, fewer)
+    assert later > generation
+    assert read_assignment(redis_client) == (7, later, fewer)
+
+
+def test_a_thousand_symbols_are_one_assignment(redis_client: redis.Redis) -> None:
+    owners = {f"S{i}USDT": Owner(f"node-{i % 7}", "a") for i in range(1000)}
+    publish_assignment(redis_client, 1, 0, owners)
+    assert read_assignment(redis_client).owners == owners
+
+
+def test_a_deposed_leader_publishes_nothing(redis_client: redis.Redis) -> None:
+    generation = publish_assignment(redis_client, 8, 0, OWNERS)
+    before = redis_client.hgetall(ASSIGNMENT)
+    with pytest.raises(Deposed, match="term 7 is over: the assignment is written by term 8"):
+        publish_assignment(redis_client, 7, generation + 100, {})
+    assert redis_client.hgetall(ASSIGNMENT) == before
+    assert publish_assignment(redis_client, 8, 0, OWNERS) > generation
+
+
+def test_generations_grow_over_lost_data_and_a_clock_set_back(redis_client: redis.Redis) -> None:
+    ahead = 10 * publish_assignment(redis_client, 1, 0, OWNERS)
+    redis_client.flushall()
+    assert publish_assignment(redis_client, 2, ahead, OWNERS) == ahead + 1
+    assert publish_assignment(redis_client, 3, 0, OWNERS) == ahead + 2

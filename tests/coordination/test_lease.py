@@ -1,0 +1,254 @@
+"""The lease scripts, case by case, on a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from coordination.keys import carry_key, lease_key, report_key, slow_key
+from coordination.lease import (
+    Acquired,
+    Grant,
+    Written,
+    parse_acquire,
+    parse_write,
+    queue_acquire,
+    queue_release,
+    queue_write,
+)
+from coordination.owner import Owner
+from coordination.scripts import execute
+
+S = "BTCUSDT"
+A, B = Owner("node-001", "a"), Owner("node-002", "b")
+TWIN = Owner("node-001", "b")
+TTL = 60_000
+
+
+class Leases:
+    """One call at a time, for reading in tests."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def _one(self, queue: Callable[..., None], *arguments: Any) -> Any:
+        pipe = self.client.pipeline(transaction=False)
+        queue(pipe, *arguments)
+        assert len(pipe) == 1
+        return execute(pipe)[0]
+
+    def acquire(self, owner: Owner, generation: int = 1, ttl_ms: int = TTL, symbol: str = S) -> Grant:
+        return parse_acquire(self._one(queue_acquire, symbol, owner, generation, ttl_ms))
+
+    def write(self, owner: Owner, token: int, seq: int, body: bytes = b"{}", **further: bytes) -> Written:
+        """Write the report and, as ``slow`` and ``carry``, what the next owner starts with."""
+        keys = {"slow": slow_key(S), "carry": carry_key(S)}
+        values = {report_key(S): body} | {keys[name]: value for name, value in further.items()}
+        return parse_write(self._one(queue_write, S, owner, token, seq, values, TTL))
+
+    def release(self, owner: Owner) -> int:
+        return self._one(queue_release, S, owner)
+
+    def fields(self) -> dict[str, str]:
+        return {k.decode(): v.decode() for k, v in self.client.hgetall(lease_key(S)).items()}
+
+    def expire(self) -> None:
+        """As if nobody had extended it: its time is over by the server's clock."""
+        self.client.hset(lease_key(S), "until", self.now_ms() - 1)
+
+    def now_ms(self) -> int:
+        seconds, microseconds = self.client.time()
+        return seconds * 1000 + microseconds // 1000
+
+
+@pytest.fixture
+def leases(redis_client: redis.Redis) -> Iterator[Leases]:
+    yield Leases(redis_client)
+
+
+def test_a_free_lease_is_taken_and_recorded_whole(leases: Leases) -> None:
+    before = leases.now_ms()
+    grant = leases.acquire(A, generation=7, ttl_ms=500)
+    after = leases.now_ms()
+    assert grant.outcome is Acquired.TAKEN
+    assert before <= grant.token <= after
+    fields = leases.fields()
+    assert fields.keys() >= {"owner", "node", "token", "generation", "seq", "until"}
+    assert (fields["owner"], fields["node"], fields["generation"]) == ("node-001/a", "node-001", "7")
+    assert (int(fields["token"]), int(fields["seq"])) == (grant.token, grant.seq)
+    assert before + 500 <= int(fields["until"]) <= after + 500
+
+
+def test_its_holder_extends_it_under_the_same_token(leases: Leases) -> None:
+    first = leases.acquire(A, ttl_ms=1000)
+    until = int(leases.fields()["until"])
+    again = leases.acquire(A, ttl_ms=TTL)
+    assert again == Grant(Acquired.HELD, first.token, first.seq)
+    assert int(leases.fields()["until"]) > until
+    assert leases.acquire(A, generation=2) == again
+    assert leases.fields()["generation"] == "2"
+
+
+def test_its_holder_extends_it_also_after_its_time_if_nobody_took_it(leases: Leases) -> None:
+    first = leases.acquire(A)
+    leases.expire()
+    assert leases.acquire(A) == Grant(Acquired.HELD, first.token, first.seq)
+    assert leases.acquire(B).outcome is Acquired.CONFLICT
+
+
+@pytest.mark.parametrize("other", [B, TWIN])
+def test_another_owner_of_the_same_generation_is_a_conflict(leases: Leases, other: Owner) -> None:
+    first = leases.acquire(A)
+    before = leases.fields()
+    assert leases.acquire(other) == Grant(Acquired.CONFLICT, first.token, first.seq)
+    assert leases.fields() == before
+
+
+def test_an_older_generation_is_stale_for_everybody(leases: Leases) -> None:
+    first = leases.acquire(A, generation=5)
+    before = leases.fields()
+    for owner in (A, B):
+        assert leases.acquire(owner, generation=4) == Grant(Acquired.STALE, first.token, first.seq)
+    assert leases.fields() == before
+    leases.expire()
+    assert leases.acquire(B, generation=4).outcome is Acquired.STALE
+    leases.release(A)
+    assert leases.acquire(B, generation=4).outcome is Acquired.STALE
+
+
+def test_a_newer_generation_takes_over_at_once_and_the_late_write_is_refused(leases: Leases) -> None:
+    first = leases.acquire(A, generation=1)
+    second = leases.acquire(B, generation=2)
+    assert second.outcome is Acquired.TAKEN
+    assert second.token > first.token
+    assert leases.write(B, second.token, second.seq + 1, b"B's") is Written.WRITTEN
+    assert leases.write(A, first.token, second.seq + 2, b"A's") is Written.FENCED
+    assert leases.client.get(report_key(S)) == b"B's"
+    assert leases.acquire(A, generation=1).outcome is Acquired.STALE
+
+
+def test_an_expired_lease_is_taken_in_the_same_generation(leases: Leases) -> None:
+    first = leases.acquire(A)
+    leases.expire()
+    second = leases.acquire(B)
+    assert second.outcome is Acquired.TAKEN
+    assert second.token > first.token
+    assert leases.write(A, first.token, first.seq + 1) is Written.FENCED
+
+
+def test_a_lease_ends_by_the_servers_clock(leases: Leases) -> None:
+    leases.acquire(A, ttl_ms=1)
+    deadline = int(leases.fields()["until"])
+    while leases.now_ms() < deadline:
+        pass
+    assert leases.acquire(B).outcome is Acquired.TAKEN
+
+
+def test_a_released_lease_is_taken_at_once_and_its_numbers_go_on(leases: Leases) -> None:
+    first = leases.acquire(A, generation=3)
+    leases.write(A, first.token, first.seq + 1)
+    assert leases.release(B) == 0
+    assert leases.fields()["owner"] == str(A)
+    assert leases.release(A) == 1
+    assert leases.release(A) == 0
+    assert leases.write(A, first.token, first.seq + 2) is Written.FENCED
+    second = leases.acquire(B, generation=3)
+    assert second.outcome is Acquired.TAKEN
+    assert second.token > first.token
+    assert second.seq == first.seq + 1
+
+
+def test_who_takes_it_back_gets_a_new_token(leases: Leases) -> None:
+    first = leases.acquire(A)
+    leases.release(A)
+    assert leases.acquire(A).token > first.token
+
+
+def test_a_write_sets_the_report_and_its_time_to_live(leases: Leases) -> None:
+    grant = leases.acquire(A)
+    assert leases.write(A, grant.token, grant.seq + 1, b"r") is Written.WRITTEN
+    assert leases.client.get(report_key(S)) == b"r"
+    assert 0 < leases.client.pttl(report_key(S)) <= TTL
+    assert int(leases.fields()["seq"]) == grant.seq + 1
+
+
+def test_all_that_a_write_brings_is_set_or_none_of_it(leases: Leases) -> None:
+    first = leases.acquire(A)
+    assert leases.write(A, first.token, first.seq + 1, b"r1", slow=b"s1", carry=b"c1") is Written.WRITTEN
+    keys = [report_key(S), slow_key(S), carry_key(S)]
+    assert leases.client.mget(keys) == [b"r1", b"s1", b"c1"]
+    assert all(0 < leases.client.pttl(key) <= TTL for key in keys)
+    assert leases.write(A, first.token, first.seq + 2, b"r2") is Written.WRITTEN
+    assert leases.write(A, first.token, first.seq + 1, b"r3", slow=b"s3", carry=b"c3") is Written.OLD
+    leases.acquire(B, generation=2)
+    assert leases.write(A, first.token, first.seq + 9, b"r4", slow=b"s4", carry=b"c4") is Written.FENCED
+    assert leases.client.mget(keys) == [b"r2", b"s1", b"c1"]
+
+
+def test_a_write_is_accepted_once(leases: Leases) -> None:
+    grant = leases.acquire(A)
+    assert leases.write(A, grant.token, grant.seq + 2, b"new") is Written.WRITTEN
+    assert leases.write(A, grant.token, grant.seq + 2, b"again") is Written.REPEATED
+    assert leases.write(A, grant.token, grant.seq + 1, b"older") is Written.OLD
+    assert leases.write(A, grant.token, grant.seq, b"older") is Written.OLD
+    assert leases.client.get(report_key(S)) == b"new"
+    assert [w.accepted for w in Written] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("owner", [A, B, TWIN])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_owner_and_token_must_both_be_the_recorded_ones(leases: Leases, owner: Owner, change: int) -> None:
+    grant = leases.acquire(A)
+    assert leases.write(owner, grant.token + change, grant.seq + 1) is Written.FENCED
+    if owner is not A:
+        assert leases.write(owner, grant.token, grant.seq + 1) is Written.FENCED
+    assert leases.client.get(report_key(S)) is None
+    assert int(leases.fields()["seq"]) == grant.seq
+
+
+def test_without_a_lease_nothing_is_written(leases: Leases) -> None:
+    assert leases.write(A, 1, 1) is Written.FENCED
+    assert leases.client.exists(report_key(S), lease_key(S)) == 0
+
+
+def test_tokens_and_seq_grow_over_lost_data(leases: Leases) -> None:
+    first = leases.acquire(A, generation=9)
+    leases.write(A, first.token, first.seq + 1)
+    while leases.now_ms() <= first.seq + 1:
+        pass  # a Redis that lost its data was away for longer than that
+    leases.client.flushall()
+    assert leases.write(A, first.token, first.seq + 2) is Written.FENCED
+    second = leases.acquire(A, generation=9)
+    assert second.outcome is Acquired.TAKEN
+    assert second.token > first.token
+    assert second.seq > first.seq + 1
+
+
+def test_a_server_clock_that_was_set_back_lowers_no_token(leases: Leases) -> None:
+    ahead = leases.now_ms() + 3_600_000
+    leases.client.hset(
+        lease_key(S),
+        mapping={"owner": "x/y", "node": "x", "token": ahead, "generation": 1, "seq": ahead + 5, "until": 0},
+    )
+    assert leases.acquire(A) == Grant(Acquired.TAKEN, ahead + 1, ahead + 5)
+
+
+def test_many_symbols_cost_one_pipeline_and_do_not_mix(leases: Leases) -> None:
+    symbols = [f"S{i}USDT" for i in range(100)]
+    leases.acquire(B, symbol="S7USDT")
+    pipe = leases.client.pipeline(transaction=False)
+    for symbol in symbols:
+        queue_acquire(pipe, symbol, A, 1, TTL)
+    assert len(pipe) == len(symbols)
+    grants = dict(zip(symbols, map(parse_acquire, execute(pipe)), strict=True))
+    assert {s for s, g in grants.items() if not g.granted} == {"S7USDT"}
+
+    for symbol, grant in grants.items():
+        queue_write(pipe, symbol, A, grant.token, grant.seq + 1, {report_key(symbol): symbol.encode()}, TTL)
+    written = dict(zip(symbols, map(parse_write, execute(pipe)), strict=True))
+    assert {s for s, w in written.items() if not w.accepted} == {"S7USDT"}
+    bodies = leases.client.mget([report_key(s) for s in symbols])
+    assert bodies == [None if s == "S7USDT" else s.encode() for s in symbols]
