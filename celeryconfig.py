@@ -1,6 +1,7 @@
 """Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
 
 from beat_schedule.entries import entries
+from redis_address import kombu_address
 from settings import load
 
 _settings = load()
@@ -11,7 +12,8 @@ task_serializer = "json"
 result_serializer = "json"
 
 # Broker. Reports must be back within 2 s of Redis, so every wait is short.
-broker_url = _settings.celery_broker_url
+broker_url, _where = kombu_address(_settings.celery_broker_url)
+broker_read_url = broker_write_url = broker_url  # Celery itself would take CELERY_BROKER_URL as it stands
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = {
@@ -24,6 +26,7 @@ broker_transport_options = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.25,
+    **_where,
 }
 task_publish_retry = False  # a tick that cannot be sent now is worthless later
 

@@ -21,6 +21,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from redis_address import SENTINEL_SCHEMES, SINGLE_SCHEMES, parse_sentinel
+
 SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -71,6 +73,14 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _redis(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if scheme not in (*SINGLE_SCHEMES, *SENTINEL_SCHEMES) or not separator or not rest:
+        raise ValueError("must be a URL that starts with redis://, rediss://, unix:// or redis+sentinel://")
+    parse_sentinel(value)
+    return value
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -88,10 +98,10 @@ class Settings(BaseSettings):
         ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"),
         description="Symbols to report on, comma-separated.",
     )
-    redis_url: Annotated[str, _url("redis", "rediss", "unix")] = Field(
+    redis_url: Annotated[str, AfterValidator(_redis)] = Field(
         "redis://localhost:6379/0", description="Data plane: streams, leases, reports."
     )
-    celery_broker_url: Annotated[str, _url("redis", "rediss", "unix")] = Field(
+    celery_broker_url: Annotated[str, AfterValidator(_redis)] = Field(
         "redis://localhost:6379/1", description="Celery's broker; may be another server than REDIS_URL."
     )
 

@@ -16,6 +16,7 @@ from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.entries import FAST_CYCLE
 from beat_schedule.fan_out import Message, fan_out, slices
 from beat_schedule.fixed_rate import fixed_rate
+from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from monitoring import dispatcher_metrics as metrics
@@ -41,6 +42,7 @@ class HRWScheduler(Scheduler):
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._outage = Outage("the broker", logger)
         self._next_look = 0.0
         self._messages: tuple[Any, list[Message]] = (None, [])
         self._slices: deque[tuple[float, ScheduleEntry, tuple[str, ...]]] = deque()
@@ -70,7 +72,7 @@ class HRWScheduler(Scheduler):
         try:
             wait: float = super().tick(*args, **kwargs)
         except self._unreachable as error:
-            logger.warning("lost the broker: %s", error)
+            self._outage.failed(error)
             metrics.redis_errors.labels("dispatch").inc()
             self._heap = None  # Celery had taken the entry out and could not put it back
             wait = LOOK_EVERY_S
@@ -171,7 +173,8 @@ class HRWScheduler(Scheduler):
                     )
         except self._unreachable as error:
             self.__dict__.pop("producer", None)
-            logger.warning("a cycle was not sent: %s", error, extra={"entry": entry.name})
+            self._outage.failed(error)
             metrics.cycles_skipped.labels(entry.name, "broker").inc()
         else:
+            self._outage.over()
             metrics.messages_sent.inc(len(messages))

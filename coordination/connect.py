@@ -9,6 +9,10 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel as SentinelManager
+from redis.sentinel import SentinelConnectionPool
+
+from redis_address import parse_sentinel
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
@@ -17,20 +21,31 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
     redis-py's own retry sleeps for seconds; here the caller decides what may be sent again, and when.
 
     Parameters:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://`` (:mod:`redis_address`): then every
+            new connection goes to the server that is the master by then.
         name: shown by ``CLIENT LIST``.
         dedicated: one connection for the client's whole life, never shared and never replaced by a pool.
     """
-    return redis.Redis.from_url(
-        url,
-        client_name=name,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        health_check_interval=0,
-        retry=Retry(NoBackoff(), 0),
-        single_connection_client=dedicated,
-    )
+    options: dict[str, Any] = {
+        "client_name": name,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    watched = parse_sentinel(url)
+    if watched is None:
+        pool = redis.ConnectionPool.from_url(url, **options)
+    else:
+        account = {"username": watched.username, "password": watched.password}
+        manager = SentinelManager(  # type: ignore[no-untyped-call]
+            list(watched.sentinels), socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=options["retry"]
+        )
+        pool = SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)  # type: ignore[no-untyped-call]
+    client = redis.Redis(connection_pool=pool, single_connection_client=dedicated)
+    client.auto_close_connection_pool = True  # close() ends the connection, as others shall see at once
+    return client
 
 
 def pauses(first_s: float = 0.02, longest_s: float = 0.25) -> Iterator[float]:

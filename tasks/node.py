@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from coordination.clock import ServerClock
 from coordination.connect import connect
 from coordination.lease import queue_release
+from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.registration import Registration
 from coordination.scripts import execute
@@ -34,6 +35,7 @@ class Node:
         owner: node id and incarnation; what leases, assignments and messages name.
         clock: the Redis server's time.
         symbols: warm state of every symbol this node has written lately.
+        outage: failures to reach the data plane in the course of a task.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
     """
 
@@ -43,6 +45,7 @@ class Node:
         self.clock = ServerClock()
         self.symbols: dict[str, WarmSymbol] = {}
         self.lock = threading.RLock()
+        self.outage = Outage("the data plane for this cycle's reports", logger)
         self._term = 0
         self._forgot = time.monotonic()
         self._client: Any = None
