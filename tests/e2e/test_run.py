@@ -1,0 +1,27 @@
+"""`make run`'s foreground with every role: first reports, a kill, a clean end."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.local.foreground import Foreground, alive
+
+
+@pytest.mark.e2e
+def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    foreground = Foreground(tmp_path / "state", {})
+    try:
+        shown = foreground.wait_for(r"six reports are live, .* s after the start:\n((?:  node-00\d writes .*\n)+)")[1]
+        assert sum(len(line.split(" writes ")[1].split()) for line in shown.splitlines()) == 6
+        pids = foreground.pids()
+        assert len(pids) == 10  # supervisord and nine roles
+        foreground.order("kill", "node-002")
+        foreground.wait_for(r"node-002 \(process \d+\) was killed; start it again: make start ROLE=node-002")
+    finally:
+        foreground.process.send_signal(signal.SIGINT)
+        status = foreground.process.wait(20)
+    assert status == 0
+    assert [pid for pid in pids if alive(pid)] == []

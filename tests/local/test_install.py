@@ -1,0 +1,68 @@
+"""`make`'s set-up: which Python it takes, what it says when there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.roles import ROOT
+
+
+def install(folder: Path, lock: str = "requirements.txt", **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / lock).touch()
+    return subprocess.run(
+        ["sh", str(ROOT / "local" / "install.sh"), lock],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fake_python(folder: Path, answers: str) -> str:
+    """A program that answers the set-up's questions to a Python."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\ncase "$*" in\n{answers}\nesac\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_an_environment_is_made_and_marked_as_installed(tmp_path: Path) -> None:
+    made = install(tmp_path, "requirements-dev.txt", PYTHON=sys.executable)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith(f"Making .venv with {sys.executable} {sys.version.split()[0]}")
+    assert (tmp_path / ".venv" / "bin" / "pip").exists()
+    assert (tmp_path / ".venv" / "installed").exists()
+    assert (tmp_path / ".venv" / "installed-dev").exists()
+    assert install(tmp_path, PYTHON="no-such-python").stdout == ""
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
+    broken = tmp_path / ".venv" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.symlink_to("no-such-python")
+    assert install(tmp_path, PYTHON=sys.executable).returncode == 0
+    assert subprocess.run([broken, "-c", ""], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("*) exit 1;;", "error: no Python 3.11 or newer found"),
+        (
+            "*ensurepip*) exit 1;;\n*) exit 0;;",
+            "cannot make virtual environments; on Debian: apt-get install python3-venv",
+        ),
+    ],
+)
+def test_what_is_missing_is_one_clear_line(tmp_path: Path, answers: str, said: str) -> None:
+    refused = install(tmp_path, PYTHON=fake_python(tmp_path, answers))
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / ".venv").exists()
