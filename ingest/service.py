@@ -68,6 +68,8 @@ class Ingest:
         ]
         self._schedule = SnapshotSchedule(symbols, settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
+        metrics.books_in_sync.set_function(lambda: sum(book.in_sync for book in self._books.values()))
+        metrics.buffer_entries.set_function(lambda: self._writer.waiting)
 
     def stop(self) -> None:
         """Make `run` write what is buffered and return."""
@@ -98,7 +100,6 @@ class Ingest:
                 self._intake.check_depth(symbol)
                 self._writer.want_snapshot(symbol, "interval")
             self._writer.wake()
-            metrics.books_in_sync.set(sum(book.in_sync for book in self._books.values()))
 
     async def _keep_info(self) -> None:
         """Write what the exchange says of each symbol; it changes rarely."""

@@ -83,6 +83,11 @@ class Writer:
         self._sending = False
         self._logs = LogLimit()
 
+    @property
+    def waiting(self) -> int:
+        """Entries that wait for Redis."""
+        return len(self._buffer)
+
     async def run(self) -> None:
         """Write until cancelled, reconnecting as often as it takes."""
         await self._link.run()
@@ -224,7 +229,6 @@ class Writer:
             if isinstance(reply, ResponseError) and not append.unknown_script(reply):
                 self._failed(str(command[1]), reply)
         self._settle(entries, replies[len(sent) :])
-        metrics.buffer_entries.set(len(self._buffer))
         return True
 
     def _command(self, entry: Entry, *, create: bool) -> Command:

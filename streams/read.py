@@ -91,8 +91,8 @@ class ColdStart:
 
     ``diffs`` are all those of the stream, oldest first. Some are older than the snapshot: the book
     has them already, other state may not. The first newer one leaves a gap if the stream was
-    trimmed past the snapshot. Without a snapshot the book
-    cannot be known yet: ``diffs`` is empty, and a later cold read must try again.
+    trimmed past the snapshot. Without a snapshot the book cannot be known yet: ``diffs`` is empty,
+    and a later cold read must try again.
     """
 
     snapshot: Snapshot | None
