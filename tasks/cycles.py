@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError, RedisError, TimeoutError
 
 from analytics import carry, report
 from analytics import slow_cycle as sections
+from coordination.connect import forget_connections
 from coordination.keys import carry_key, report_key, slow_key
 from coordination.lease import Acquired, Grant, Written, parse_acquire, parse_write, queue_acquire, queue_write
 from coordination.scripts import execute
@@ -130,7 +131,7 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSy
         replies = iter(execute(pipe))
     except (ConnectionError, TimeoutError):
         # Connections kept in the pool are dead after Redis restarted; all of this may be asked twice.
-        node.client.connection_pool.disconnect()
+        forget_connections(node.client)
         pipe = node.client.pipeline(transaction=False)
         queue(pipe)
         replies = iter(execute(pipe))
@@ -176,6 +177,8 @@ def _compute(node: Node, cycle: Cycle, warm: WarmSymbol) -> Values | None:
     """What one cycle writes of one symbol, or ``None`` while its book cannot be trusted."""
     if warm.cold or not warm.state.publishable:
         metrics.reports_withheld.labels("no snapshot" if warm.cold else "book").inc()
+        if not warm.cold:
+            warm.chill("book")  # its sides cross, though no update is missing: only another snapshot mends that
         return None
     started = time.perf_counter()
     values = cycle.compute(node, warm, node.clock.now_ms())
@@ -221,7 +224,7 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]]) -> 
     try:
         replies = execute(queue())
     except (ConnectionError, TimeoutError):
-        node.client.connection_pool.disconnect()
+        forget_connections(node.client)
         replies = execute(queue())
     outcomes = [parse_write(reply) for reply in replies] if node.fenced else [Written.WRITTEN] * len(found)
     for (warm, _), outcome in zip(found, outcomes, strict=True):

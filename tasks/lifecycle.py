@@ -18,7 +18,7 @@ from coordination.outage import Outage
 from coordination.registration import NodeIdInUse
 from coordination.tick import ALONE
 from monitoring import exporter, logs
-from settings import Settings, load
+from settings import NODE_ID, Settings, load
 from tasks.celery_app import app
 from tasks.node import Node
 
@@ -47,8 +47,9 @@ def choose_node_id(queues: list[str], settings: Settings) -> str:
     """
     node_id = settings.nt_node_id
     if not node_id and len(queues) == 1:
-        # Checked as the variable would be: the queue's name is the node's id.
-        node_id = Settings.model_validate({"nt_node_id": queues[0]}).nt_node_id
+        node_id = queues[0]
+        if not NODE_ID.fullmatch(node_id):
+            raise ValueError(f"-Q {node_id}: a node's queue is its node id, which must match {NODE_ID.pattern}")
     if not node_id:
         raise ValueError(
             f"which node is this? -Q {','.join(queues)!r} must name one queue, like -Q node-001, or set NT_NODE_ID"
@@ -76,7 +77,7 @@ def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
     try:
         node = Node(settings, choose_node_id(queues, settings))
     except ValueError as error:
-        _refuse(str(error).splitlines()[0])
+        _refuse(str(error))
     _nodes[:] = [node]
     node_id = node.owner.node
     if instance.hostname.startswith("celery@"):

@@ -1,0 +1,58 @@
+"""A market for the tests: writes what ingest writes, entry by entry, and breaks it on request."""
+
+from __future__ import annotations
+
+import redis
+
+from streams import append, codec
+from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+
+Levels = list[tuple[float, float]]
+
+DELAY_MS = 100
+"""From an event at the exchange to its entry."""
+
+
+class Market:
+    """The market data of one symbol in Redis: a book around 100, a trade now and then."""
+
+    def __init__(self, client: redis.Redis, symbol: str) -> None:
+        self.client, self.symbol = client, symbol
+        self.update_id = 10
+        self.trade_id = 0
+        self.top = "0-0"
+
+    def now_ms(self) -> int:
+        seconds, microseconds = self.client.time()
+        return seconds * 1000 + microseconds // 1000
+
+    def open(self) -> None:
+        """Snapshot, ticker, info, and a first diff and trade."""
+        self.snapshot()
+        statistics = ["100.5", "1.5", "101", "99", "1000", self.now_ms()]
+        self.client.hset(ticker_key(self.symbol), mapping=dict(zip(codec.TICKER_FIELDS, statistics, strict=True)))
+        rules = ["0.01", "0.001", "TRADING"]
+        self.client.hset(info_key(self.symbol), mapping=dict(zip(codec.INFO_FIELDS, rules, strict=True)))
+        self.diff()
+        self.trade()
+
+    def snapshot(self, bids: Levels | None = None, asks: Levels | None = None) -> None:
+        book = codec.Snapshot(
+            self.update_id, self.top, bids or [(99.0, 1.0), (98.0, 2.0)], asks or [(101.0, 1.0)], self.now_ms()
+        )
+        self.client.set(snapshot_key(self.symbol), codec.encode_snapshot(book))
+
+    def diff(self, bids: Levels | None = None, asks: Levels | None = None, *, lost: int = 0) -> None:
+        """The next diff, after ``lost`` ones that never arrived."""
+        first = self.update_id + 1 + lost
+        self.update_id = first + 1
+        now = self.now_ms()
+        fields = append.diff_fields(first, bids or [(99.5, float(self.update_id))], asks or [], now)
+        self.client.execute_command(*append.xadd(book_key(self.symbol), now - DELAY_MS, self.update_id, fields))
+        self.top = f"{now - DELAY_MS}-{self.update_id}"
+
+    def trade(self, price: str = "100.25") -> None:
+        self.trade_id += 1
+        now = self.now_ms()
+        fields = append.trade_fields(price, "0.5", True, now)
+        self.client.execute_command(*append.xadd(trades_key(self.symbol), now - DELAY_MS, self.trade_id, fields))

@@ -1,0 +1,442 @@
+"""Cycles of real nodes against a real Redis: what is written, what is withheld, and whose write counts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from prometheus_client import REGISTRY
+
+from coordination.keys import lease_key, report_key, slow_key
+from coordination.owner import Owner
+from coordination.tick import ALONE, Tick
+from local.embedded_redis import EmbeddedRedis
+from settings import Settings
+from streams.keys import book_key, snapshot_key, trades_key
+from tasks import cycles
+from tasks.cycles import FAST, SLOW, run_cycle
+from tasks.node import Node
+from tests.tasks.market import Market
+
+S = "BTCUSDT"
+PERIOD_MS = 60_000  # so that no tick is late on a slow machine
+
+MakeNode = Callable[..., Node]
+
+
+@pytest.fixture
+def node(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> MakeNode:
+    """Makes nodes whose clock has seen the server."""
+
+    def make(name: str = "node-001", **variables: str) -> Node:
+        made = Node(
+            Settings.from_environment({"REDIS_URL": redis_server.url(), "NT_LEASE_TTL_MS": "600000"} | variables), name
+        )
+        sent = time.monotonic()
+        seconds, microseconds = redis_client.time()
+        made.clock.observe(sent, time.monotonic(), seconds * 1000 + microseconds / 1000)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def market(redis_client: redis.Redis) -> Market:
+    one = Market(redis_client, S)
+    one.open()
+    return one
+
+
+def tick(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Tick:
+    owner = node.owner if node.fenced else Owner(ALONE, ALONE)
+    return Tick(str(owner), generation, term, node.clock.now_ms() - age_ms)
+
+
+def run(node: Node, *symbols: str, cycle: cycles.Cycle = FAST, **of_tick: int) -> None:
+    run_cycle(node, cycle, symbols or (S,), tick(node, **of_tick), PERIOD_MS)
+
+
+def report(client: redis.Redis, symbol: str = S) -> Any:
+    text = client.get(report_key(symbol))
+    return text and json.loads(text)
+
+
+def lease(client: redis.Redis, symbol: str = S) -> dict[str, str]:
+    return {k.decode(): v.decode() for k, v in client.hgetall(lease_key(symbol)).items()}
+
+
+class Counted:
+    """How much a metric grows."""
+
+    def __init__(self, name: str, **labels: str) -> None:
+        self.name, self.labels = name, labels
+        self.before = self.value()
+
+    def value(self) -> float:
+        return REGISTRY.get_sample_value(self.name, self.labels) or 0.0
+
+    def __call__(self) -> float:
+        return self.value() - self.before
+
+
+def test_a_report_is_written_under_the_lease_it_took(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
+    one, published = node(), Counted("nt_report_publish_total", cycle="fast")
+    run(one)
+    written, held = report(redis_client), lease(redis_client)
+    assert written["writer"] == {"nodeId": "node-001", "writerToken": int(held["token"])}
+    assert held["owner"] == str(one.owner)
+    assert int(held["seq"]) == int(held["token"]) + 1
+    assert written["symbol"] == S
+    assert written["best_bid"] == {"price": 99.5, "qty": float(market.update_id)}
+    assert written["best_ask"] == {"price": 101.0, "qty": 1.0}
+    assert written["last_price"] == 100.25
+    assert written["high_24h"] == 101.0
+    assert 0 < redis_client.pttl(report_key(S)) <= 300_000
+    assert published() == 1
+    assert one.assigned() == 1
+
+
+def test_each_report_shows_what_is_new_and_counts_on(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
+    one = node()
+    run(one)
+    first = lease(redis_client)
+    cold = Counted("nt_cold_starts_total", reason="first")
+    for number in range(1, 4):
+        market.diff(bids=[(99.5 + number / 10, 3.0)])
+        run(one)
+        assert report(redis_client)["best_bid"]["price"] == 99.5 + number / 10
+        held = lease(redis_client)
+        assert int(held["seq"]) == int(first["seq"]) + number
+        assert held["token"] == first["token"]
+    assert cold() == 0
+
+
+def test_several_symbols_share_a_message(node: MakeNode, redis_client: redis.Redis) -> None:
+    symbols = ["ADAUSDT", "BNBUSDT", "BTCUSDT"]
+    for symbol in symbols:
+        Market(redis_client, symbol).open()
+    one = node()
+    run(one, *symbols, "NODATAUSDT")
+    assert all(report(redis_client, symbol)["symbol"] == symbol for symbol in symbols)
+    assert report(redis_client, "NODATAUSDT") is None
+    assert one.assigned() == 4
+
+
+@pytest.mark.usefixtures("market")
+def test_a_cycle_costs_two_round_trips(node: MakeNode, redis_client: redis.Redis) -> None:
+    symbols = [S, "ADAUSDT", "BNBUSDT"]
+    for symbol in symbols[1:]:
+        Market(redis_client, symbol).open()
+    one = node()
+    run(one, *symbols)
+    reads = Counted("nt_report_publish_total", cycle="fast")
+    sent = _round_trips(one)
+    run(one, *symbols)
+    assert reads() == 3
+    assert sent() == 2
+
+
+def _round_trips(node: Node) -> Callable[[], int]:
+    """Number of times the node's connection has sent something since."""
+    connection = node.client.connection_pool.get_connection()
+    node.client.connection_pool.release(connection)
+    count, send = 0, connection.send_packed_command
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        return send(*arguments, **options)
+
+    connection.send_packed_command = counting
+    return lambda: count
+
+
+def test_without_a_snapshot_nothing_is_written_until_there_is_one(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    redis_client.delete(snapshot_key(S))
+    one, withheld = node(), Counted("nt_reports_withheld_total", reason="no snapshot")
+    run(one)
+    assert report(redis_client) is None
+    assert withheld() == 1
+    market.snapshot()
+    run(one)
+    assert report(redis_client)["best_bid"]["price"] == 99.0
+
+
+def test_after_a_gap_nothing_is_written_until_a_snapshot_connects(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    before = report(redis_client)
+    market.diff(bids=[(99.9, 1.0)], lost=3)
+    for _ in range(2):
+        run(one)
+        assert report(redis_client) == before
+    market.snapshot(bids=[(99.9, 1.0), (97.0, 1.0)])
+    market.diff(bids=[(99.7, 2.0)])
+    run(one)
+    after = report(redis_client)
+    assert [level["price"] for level in after["depth"]["bids"]] == [99.9, 99.7, 97.0]
+    assert after["writer"] == before["writer"]
+
+
+def test_a_gap_that_a_snapshot_bridges_already_costs_no_cycle(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    market.diff(lost=3)
+    market.diff()
+    market.snapshot(bids=[(99.9, 1.0)])
+    reloaded, withheld = (
+        Counted("nt_cold_starts_total", reason="gap"),
+        Counted("nt_reports_withheld_total", reason="book"),
+    )
+    run(one)
+    assert report(redis_client)["best_bid"]["price"] == 99.9
+    assert reloaded() == 1
+    assert withheld() == 0
+
+
+def test_trades_are_not_counted_twice_when_the_book_is_loaded_again(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    market.trade()
+    run(one)
+    assert report(redis_client)["flow"]["net_flow"] == 1.0
+    market.trade()
+    market.diff(lost=1)
+    market.snapshot()
+    run(one)
+    assert report(redis_client)["flow"]["net_flow"] == 1.5
+
+
+def test_a_crossed_book_is_withheld_and_a_right_one_is_found_again(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    before = report(redis_client)
+    market.diff(bids=[(101.5, 1.0)])
+    run(one)
+    assert report(redis_client) == before
+    market.snapshot(bids=[(99.9, 1.0)])  # as ingest does once it has the right book again
+    market.diff(bids=[(99.8, 1.0)])
+    run(one)
+    run(one)
+    assert report(redis_client)["best_bid"]["price"] == 99.9
+
+
+def test_streams_that_were_lost_are_read_again_from_their_beginning(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    token = report(redis_client)["writer"]["writerToken"]
+    while market.now_ms() <= int(lease(redis_client)["seq"]):
+        pass
+    redis_client.flushall()
+    redis_client.script_flush()
+    market.diff(lost=7)
+    run(one)
+    assert report(redis_client) is None
+    market.snapshot()
+    market.diff()
+    run(one)
+    assert report(redis_client)["writer"]["writerToken"] > token
+
+
+@pytest.mark.parametrize("key", [book_key(S), trades_key(S)])
+def test_an_entry_that_cannot_be_read_stops_no_other_symbol(
+    node: MakeNode, market: Market, redis_client: redis.Redis, key: str
+) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    one, withheld = node(), Counted("nt_reports_withheld_total", reason="bad entry")
+    redis_client.xadd(key, {"rubbish": "x"})
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+    assert withheld() >= 1
+    redis_client.delete(key)
+    market.snapshot()
+    run(one)
+    assert report(redis_client)
+
+
+def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    """The old owner is paused where it hurts: between computing a report and writing it."""
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    market.diff(bids=[(99.6, 1.0)])
+    warm = [old.symbols[S]]
+    assert cycles._read(old, warm, 1) == warm
+    values = cycles._compute(old, FAST, warm[0])
+    assert values
+
+    market.diff(bids=[(99.7, 1.0)])
+    run(new, generation=2)
+    taken = report(redis_client)
+    assert taken["writer"]["nodeId"] == "node-002"
+    assert taken["writer"]["writerToken"] > warm[0].token
+
+    fenced = Counted("nt_writes_fenced_total")
+    cycles._write(old, FAST, [(warm[0], values)])
+    assert fenced() == 1
+    assert report(redis_client) == taken
+
+    conflicts, refused = Counted("nt_lease_conflicts_total"), Counted("nt_lease_refused_total")
+    run(old, generation=1)
+    assert report(redis_client) == taken
+    assert (conflicts(), refused()) == (0, 1)
+    assert S not in old.symbols
+    assert old.assigned() == 0
+
+    run(old, generation=3)
+    assert report(redis_client)["writer"]["nodeId"] == "node-001"
+    assert report(redis_client)["best_bid"]["price"] == 99.7
+
+
+@pytest.mark.usefixtures("market")
+def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first, second = node("node-001"), node("node-001")
+    run(first)
+    conflicts = Counted("nt_lease_conflicts_total")
+    before = report(redis_client)
+    run(second)
+    assert report(redis_client) == before
+    assert conflicts() == 1
+    run(first)
+    assert report(redis_client)["writer"] == before["writer"]
+
+
+@pytest.mark.usefixtures("market")
+def test_released_leases_are_free_at_once(node: MakeNode, redis_client: redis.Redis) -> None:
+    first, second = node("node-001"), node("node-002")
+    run(first)
+    first.release()
+    assert lease(redis_client)["owner"] == ""
+    conflicts = Counted("nt_lease_conflicts_total")
+    run(second)
+    assert report(redis_client)["writer"]["nodeId"] == "node-002"
+    assert conflicts() == 0
+    first.release()
+    assert lease(redis_client)["owner"] == str(second.owner)
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("late", lambda due: due._replace(due_ms=due.due_ms - PERIOD_MS - 1)),
+        ("old term", lambda due: due._replace(term=1)),
+        ("other owner", lambda due: due._replace(owner="node-001/another")),
+    ],
+)
+def test_a_tick_that_is_not_for_us_or_not_for_now_is_dropped_and_counted(
+    node: MakeNode, redis_client: redis.Redis, reason: str, change: Callable[[Tick], Tick]
+) -> None:
+    one = node()
+    run(one, term=2)
+    before = lease(redis_client)
+    dropped = Counted("nt_ticks_dropped_total", cycle="fast", reason=reason)
+    due = tick(one, term=2)
+    run_cycle(one, FAST, [S], change(due), PERIOD_MS)
+    assert dropped() == 1
+    assert lease(redis_client) == before
+
+
+@pytest.mark.usefixtures("market")
+def test_alone_a_node_writes_without_a_lease_and_its_token_is_1(node: MakeNode, redis_client: redis.Redis) -> None:
+    one = node(NT_ENABLE_MULTI_INSTANCE="false")
+    run(one)
+    assert report(redis_client)["writer"] == {"nodeId": "node-001", "writerToken": 1}
+    assert 0 < redis_client.pttl(report_key(S)) <= 300_000
+    run(one, cycle=SLOW)
+    assert redis_client.exists(slow_key(S), lease_key(S)) == 1
+    one.release()
+    assert redis_client.exists(lease_key(S)) == 0
+
+
+def test_slow_sections_are_fenced_and_the_next_owner_starts_with_them(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    for _ in range(12):
+        market.trade()
+    old, new = node("node-001"), node("node-002")
+    run(old)
+    assert "liquidity" not in report(redis_client)
+    run(old, cycle=SLOW)
+    sections = redis_client.get(slow_key(S))
+    assert json.loads(sections)["liquidity"]["volume_profile"]["trade_count"] == 13
+    run(old)
+    held = lease(redis_client)
+    assert int(held["seq"]) == int(held["token"]) + 3
+    assert report(redis_client)["liquidity"]["volume_profile"]["trade_count"] == 13
+
+    run(new, generation=2)
+    assert report(redis_client)["writer"]["nodeId"] == "node-002"
+    assert report(redis_client)["liquidity"]["volume_profile"]["trade_count"] == 13
+    run(old, cycle=SLOW, generation=1)
+    assert redis_client.get(slow_key(S)) == sections
+
+
+def test_while_redis_is_away_a_cycle_is_lost_and_the_next_one_after_is_not(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
+    with server.client() as client:
+        Market(client, S).open()
+    run(one)
+    failed = Counted("nt_redis_errors_total", operation="cycle")
+    server.stop(save=True)
+    run(one)
+    assert failed() == 1
+    server.start()
+    run(one)
+    assert failed() == 1
+    with server.client() as client:
+        held = lease(client)
+        assert int(held["seq"]) == int(held["token"]) + 2
+        assert report(client)["writer"]["writerToken"] == int(held["token"])
+
+
+@pytest.mark.usefixtures("market")
+def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNode, redis_client: redis.Redis) -> None:
+    one = node()
+    run(one)
+    warm = one.symbols[S]
+    cycles._read(one, [warm], 1)
+    values = cycles._compute(one, FAST, warm)
+    seq = warm.seq
+    cycles._write(one, FAST, [(warm, values)])
+    warm.seq = seq  # as if its reply had been lost
+    fenced = Counted("nt_writes_fenced_total")
+    cycles._write(one, FAST, [(warm, values)])
+    assert fenced() == 0
+    assert warm.seq == seq + 1 == int(lease(redis_client)["seq"])
+
+
+@pytest.mark.usefixtures("market")
+def test_symbols_that_have_been_elsewhere_for_a_while_are_forgotten(node: MakeNode, redis_client: redis.Redis) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    one = node()
+    run(one, S, "ETHUSDT")
+    one.symbols["ETHUSDT"].granted_at -= 31
+    one.forget_old()
+    assert set(one.symbols) == {S, "ETHUSDT"}  # it looks only now and then
+    one._forgot -= 31
+    one.forget_old()
+    assert set(one.symbols) == {S}
