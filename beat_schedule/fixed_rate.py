@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery.schedules import schedstate, schedule
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class fixed_rate(schedule):
@@ -28,11 +29,11 @@ class fixed_rate(schedule):
 
     def cycle(self, moment: datetime) -> int:
         """Number of the cycle that ``moment`` falls in."""
-        return math.floor(moment.timestamp() * 1000 / self.period_ms)
+        return (moment - _EPOCH) // timedelta(milliseconds=self.period_ms)
 
     def next_after(self, moment: datetime) -> datetime:
         """Start of the first cycle after ``moment``."""
-        return datetime.fromtimestamp((self.cycle(moment) + 1) * self.period_ms / 1000, UTC)
+        return _EPOCH + (self.cycle(moment) + 1) * timedelta(milliseconds=self.period_ms)
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Whether a new cycle has begun since ``last_run_at``, and the seconds to the next one."""

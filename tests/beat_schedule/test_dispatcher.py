@@ -1,0 +1,265 @@
+"""Dispatchers on a real Redis, with nodes that really register."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from beat_schedule.dispatcher import Dispatcher
+from coordination.assignment_store import publish_assignment, read_assignment
+from coordination.clock import ServerClock
+from coordination.controller import Move
+from coordination.keys import DISPATCHER
+from coordination.owner import Owner
+from coordination.registration import Registration
+from local.embedded_redis import EmbeddedRedis
+from settings import Settings
+from tests.processes import wait_until
+
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
+# Silence shorter than half a minute kills nobody here: where something dies, it is by another sign.
+PATIENT = {
+    "SYMBOLS": ",".join(SYMBOLS),
+    "NT_HEARTBEAT_TTL_MS": "30000",
+    "NT_HEARTBEAT_INTERVAL_MS": "50",
+    "NT_LEADER_TTL_MS": "30000",
+}
+
+MakeDispatcher = Callable[..., Dispatcher]
+MakeNode = Callable[..., Registration]
+
+
+@pytest.fixture
+def dispatcher(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterator[MakeDispatcher]:
+    assert redis_client.dbsize() == 0
+    made: list[Dispatcher] = []
+
+    def make(name: str = "beat-1", url: str | None = None, **variables: str) -> Dispatcher:
+        settings = Settings.from_environment({"REDIS_URL": url or redis_server.url()} | PATIENT | variables)
+        made.append(Dispatcher(settings, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
+    made: list[Registration] = []
+
+    def make(name: str, url: str | None = None, weight: float = 1.0) -> Registration:
+        made.append(
+            Registration(
+                url or redis_server.url(),
+                Owner.start(name),
+                {"weight": weight},
+                interval_ms=50,
+                ttl_ms=30_000,
+                clock=ServerClock(),
+                on_replaced=lambda _: None,
+            )
+        )
+        made[-1].register()
+        made[-1].announce()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.leave()
+    for thread in threading.enumerate():
+        if thread.name == "registration":
+            thread.join(10)
+
+
+def look_until(dispatcher: Dispatcher, condition: Callable[[], object], what: str) -> list[Move]:
+    """Look as beat does until ``condition`` holds; all moves on the way."""
+    moves: list[Move] = []
+
+    def looked() -> bool:
+        moves.extend(dispatcher.look())
+        return bool(condition())
+
+    wait_until(looked, what)
+    return moves
+
+
+def nodes_of(dispatcher: Dispatcher) -> set[str]:
+    return {owner.node for owner in dispatcher.owners.values()}
+
+
+def test_the_first_to_look_leads_and_assigns_every_symbol(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    nodes = [node(f"node-00{i}") for i in (1, 2, 3)]
+    one = dispatcher()
+    moves = look_until(one, lambda: one.owners, "an assignment")
+    assert one.leading
+    assert {move.symbol for move in moves} == set(SYMBOLS)
+    assert {move.reason for move in moves} == {"orphan"}
+    assert set(one.owners.values()) == {n.owner for n in nodes}
+    stored = read_assignment(redis_client)
+    assert stored == (one.term, one.generation, dict(one.owners))
+
+
+def test_without_nodes_nothing_is_assigned(dispatcher: MakeDispatcher) -> None:
+    one = dispatcher()
+    assert one.look() == []
+    assert one.leading
+    assert one.owners == {}
+
+
+def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resigns(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    node("node-002")
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    look_until(first, lambda: first.owners, "an assignment")
+    assert second.look() == []
+    assert not second.leading
+    before, generation, term = dict(first.owners), first.generation, first.term
+    first.close()
+    assert second.look() == []
+    assert second.leading
+    assert dict(second.owners) == before
+    assert second.generation > generation
+    assert second.term > term
+    assert read_assignment(redis_client).term == second.term
+    assert first.look() == []
+    assert not first.leading
+
+
+def test_an_orderly_leave_moves_its_symbols_at_the_next_look(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first, _ = node("node-001"), node("node-002")
+    one = dispatcher()
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    generation = one.generation
+    lost = {s for s, o in one.owners.items() if o.node == "node-001"}
+    first.leave()
+    moves = one.look()
+    assert {move.symbol for move in moves} == lost
+    assert nodes_of(one) == {"node-002"}
+    assert one.generation > generation
+    assert read_assignment(redis_client).owners == dict(one.owners)
+
+
+def test_a_node_that_joins_is_given_symbols(dispatcher: MakeDispatcher, node: MakeNode) -> None:
+    node("node-001")
+    one = dispatcher(NT_MIN_HOLD_MS="0")
+    look_until(one, lambda: one.owners, "an assignment")
+    node("node-002")
+    moves = look_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
+    assert {(move.target.node, move.reason) for move in moves} == {("node-002", "join")}
+    assert len(moves) == 3
+
+
+def test_a_vanished_connection_moves_symbols_long_before_the_time_to_live_is_over(
+    dispatcher: MakeDispatcher, node: MakeNode
+) -> None:
+    first, _ = node("node-001"), node("node-002")
+    one = dispatcher()
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    died_at = time.monotonic()
+    first._ended.set()  # as a killed process: no more heartbeats, no word
+    first._thread.join()
+    look_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
+    assert time.monotonic() - died_at < 15  # half of it
+
+
+def test_a_blink_of_its_connection_moves_nothing(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first, _ = node("node-001"), node("node-002")
+    one = dispatcher()
+    one._roster.blink_ms = 10_000  # a slow machine may take longer than 100 ms to come back
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    before, seen = dict(one.owners), first._client_id
+    redis_client.client_kill_filter(_id=str(seen))
+    moves = look_until(one, lambda: one._live[first.owner].client_id != seen, "another connection")
+    assert moves == []
+    assert dict(one.owners) == before
+
+
+def test_where_client_list_is_not_allowed_it_leads_all_the_same(
+    own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, node: MakeNode
+) -> None:
+    server = own_redis_server()
+    with server.client() as admin:
+        rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname +client|setinfo"
+        admin.execute_command(*rules.split())
+    node("node-001", server.url())
+    node("node-002", server.url())
+    one = dispatcher(url=server.url().replace("redis://", "redis://plain:any@"))
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    assert one.leading
+
+
+def test_a_deposed_leader_stops_and_publishes_nothing(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    one = dispatcher()
+    look_until(one, lambda: one.owners, "an assignment")
+    stored = read_assignment(redis_client)
+    publish_assignment(redis_client, one.term + 1000, one.generation, stored.owners)
+    node("node-002").leave()
+    third = node("node-003")
+    look_until(one, lambda: not one.leading, "it to notice")
+    assert third.owner not in read_assignment(redis_client).owners.values()
+    assert read_assignment(redis_client).term == one.term + 1000
+
+
+def test_a_leader_that_was_paused_finds_another(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    look_until(first, lambda: first.owners, "an assignment")
+    redis_client.hset(DISPATCHER, "until", 1)  # so long was the pause
+    second.look()
+    assert second.leading
+    assert first.leading  # it cannot know yet,
+    assert first.term < second.term  # but what it sends says so
+    first.look()
+    assert not first.leading
+
+
+def test_lost_data_costs_no_symbol_its_owner_and_numbers_go_on(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    node("node-002")
+    one = dispatcher()
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    before, generation, term = dict(one.owners), one.generation, one.term
+    redis_client.flushall()
+    redis_client.script_flush()
+    moves = look_until(one, lambda: one.term > term, "it to lead anew")
+    assert moves == []
+    assert dict(one.owners) == before
+    assert one.generation > generation
+    assert read_assignment(redis_client) == (one.term, one.generation, before)
+
+
+def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
+    own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, node: MakeNode
+) -> None:
+    server = own_redis_server()
+    node("node-001", server.url())
+    node("node-002", server.url())
+    one = dispatcher(url=server.url())
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    before, term = dict(one.owners), one.term
+    server.kill()
+    look_until(one, lambda: one._client is None, "it to notice")
+    server.start()
+    moves = look_until(one, lambda: one.term > term and len(one._live) == 2, "it to lead anew")
+    assert moves == []
+    assert dict(one.owners) == before
