@@ -56,8 +56,8 @@ class Depth(Struct, frozen=True):
 
     bids: Annotated[list[Level], Meta(max_length=depth.DEPTH_LEVELS)]
     asks: Annotated[list[Level], Meta(max_length=depth.DEPTH_LEVELS)]
-    total_bid_qty: Quantity | UnsetType
-    total_ask_qty: Quantity | UnsetType
+    total_bid_qty: Quantity | UnsetType = UNSET
+    total_ask_qty: Quantity | UnsetType = UNSET
     imbalance: Annotated[float, Meta(ge=-1, le=1)] | UnsetType = UNSET
 
 
@@ -65,7 +65,7 @@ class Flow(Struct, frozen=True, gc=False):
     """Trading over the last 10 and 30 seconds."""
 
     orders_per_sec: Annotated[float, Meta(ge=0)]
-    net_flow: float | UnsetType
+    net_flow: float | UnsetType = UNSET
 
 
 class Component(Struct, frozen=True, gc=False):
@@ -91,22 +91,22 @@ class Report(Struct, frozen=True, kw_only=True):
     symbol: Annotated[str, Meta(pattern="^[A-Z0-9]{2,20}$")]
     venue: str
     generated_at: str
-    data_age_ms: Annotated[int, Meta(ge=0)] | UnsetType
+    data_age_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     ingestion: Ingestion
-    last_price: Price | UnsetType
-    change_24h_pct: float | UnsetType
-    high_24h: Price | UnsetType
-    low_24h: Price | UnsetType
-    volume_24h: Quantity | UnsetType
-    best_bid: Level | UnsetType
-    best_ask: Level | UnsetType
-    spread_bps: Annotated[float, Meta(ge=0)] | UnsetType
-    mid_price: Price | UnsetType
-    micro_price: Price | UnsetType
+    last_price: Price | UnsetType = UNSET
+    change_24h_pct: float | UnsetType = UNSET
+    high_24h: Price | UnsetType = UNSET
+    low_24h: Price | UnsetType = UNSET
+    volume_24h: Quantity | UnsetType = UNSET
+    best_bid: Level | UnsetType = UNSET
+    best_ask: Level | UnsetType = UNSET
+    spread_bps: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    mid_price: Price | UnsetType = UNSET
+    micro_price: Price | UnsetType = UNSET
     depth: Depth
-    flow: Flow | UnsetType
-    liquidity: Liquidity | UnsetType
-    anomalies: list[Anomaly] | UnsetType
+    flow: Flow | UnsetType = UNSET
+    liquidity: Liquidity | UnsetType = UNSET
+    anomalies: list[Anomaly] | UnsetType = UNSET
     health: Health
 
 

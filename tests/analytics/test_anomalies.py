@@ -101,6 +101,30 @@ def test_what_was_traded_was_not_pulled(traded, is_buy, age, found):
     assert len(spoofing(chained("bid", 90.0, *FLICKER), [(NOW - age, 90.0, traded, is_buy)])) == found
 
 
+@pytest.mark.parametrize(("traded", "found"), [(249.0, 1), (250.0, 0)])
+def test_asks_are_traded_by_buys(traded, found):
+    changes = chained("ask", 110.0, *FLICKER)
+    assert len(spoofing(changes, [(NOW - 4_500, 110.0, traded, True)])) == found
+    assert len(spoofing(changes, [(NOW - 4_500, 110.0, traded, False)])) == 1
+
+
+def test_a_level_that_is_traded_too_often_is_no_spoofing():
+    steps = [*FLICKER, (3_900, 500.0), (3_800, 0.0), (3_700, 500.0), (3_600, 0.0)]
+    changes = chained("bid", 90.0, *steps)
+    trade = (NOW - 3_800, 90.0, 500.0, False)
+    assert [spoof["severity"] for spoof in spoofing(changes, [trade])] == ["medium"]
+    assert spoofing(changes, [trade, (NOW - 3_600, 90.0, 500.0, False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("quantities", "found"),
+    [((100.0, 0.0), 1), ((99.9, 0.0), 0), ((500.0, 445.0), 1), ((500.0, 450.0), 0)],
+)
+def test_a_pull_takes_more_than_ten_percent_from_at_least_p95(quantities, found):
+    steps = [(9_000 - place, quantity) for place, quantity in enumerate(quantities * 3)]
+    assert len(spoofing(chained("bid", 90.0, *steps))) == found
+
+
 AGE = st.one_of(st.integers(-10, 31_000), st.sampled_from([0, 30_000, 29_999]))
 STEPS = st.lists(st.tuples(AGE, st.sampled_from([0.0, 1.0, 90.0, 99.0, 100.0, 111.0, 500.0])), min_size=2, max_size=14)
 HISTORY = st.lists(
@@ -143,8 +167,8 @@ def icebergs(changes, trades, bids=(), asks=()):
     return found
 
 
-def trades_at(price, count, is_buy, age=10_000):
-    return [(NOW - age + number, price, 2.0, is_buy) for number in range(count)]
+def trades_at(price, count, is_buy, apart=1):
+    return [(NOW - 10_000 + number * apart, price, 2.0, is_buy) for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -158,12 +182,12 @@ def test_iceberg_severity_by_trades(count, severity):
 
 
 @pytest.mark.parametrize(
-    ("quantities", "found"), [((110.0, 90.0), 1), ((111.0,), 0), ((89.0, 100.0), 0), ((0.0, 100.0), 0)]
+    ("quantities", "found"), [((110.0, 90.0), 1), ((111.0,), 0), ((89.0, 100.0), 0), ((0.0, 100.0), 0), ((100.0,), 1)]
 )
 def test_an_iceberg_stays_within_ten_percent_of_what_it_showed(quantities, found):
     steps = [(20_000, 100.0), *((9_000 - place, quantity) for place, quantity in enumerate(quantities))]
     changes = chained("ask", 101.0, *steps)
-    assert len(icebergs(changes, trades_at(101.0, 6, is_buy=True), asks=[(101.0, quantities[-1])])) == found
+    assert len(icebergs(changes, trades_at(101.0, 6, is_buy=True, apart=1000), asks=[(101.0, quantities[-1])])) == found
 
 
 def test_what_happened_before_the_first_trade_does_not_count():

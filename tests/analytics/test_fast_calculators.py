@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analytics import depth, flow, health, spread
@@ -13,6 +13,7 @@ POSITIVE = st.one_of(st.floats(1e-8, 1e12), st.sampled_from([1e-8, 1.0, 1e12]))
 
 
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
+@example(2.64, 7.45, 1.0, 1e-300)
 def test_prices_equal_exact_arithmetic(one_price, other_price, bid_quantity, ask_quantity):
     bid, ask = sorted((one_price, other_price))
     b, a, bq, aq = (Fraction(number) for number in (bid, ask, bid_quantity, ask_quantity))

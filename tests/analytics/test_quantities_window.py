@@ -50,3 +50,12 @@ def test_only_the_last_10_000_count():
     assert window.percentile(97) == 5.0
     assert len(window) == 10_000
     assert window.nbytes <= 160_000
+
+
+def test_of_more_quantities_at_once_than_the_window_holds_the_last_ones_count():
+    window = QuantitiesWindow(20)
+    window.extend([float(number) for number in range(7)])
+    window.extend([float(number) for number in range(100)])
+    assert window.oldest_first().tolist() == [float(number) for number in range(80, 100)]
+    assert window.percentile(100) == 99.0
+    assert window.percentile(0) == 80.0

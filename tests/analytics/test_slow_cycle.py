@@ -190,6 +190,26 @@ def test_a_new_owner_writes_what_the_old_one_would_have_written(seed, snapshot_a
     assert ours["liquidity"] == theirs["liquidity"]
 
 
+def test_a_carry_has_what_was_not_folded_yet():
+    state = started(RandomMarket(1))
+    state.apply_diff(1001, 1002, [(90.0, 123.0)], [], START)
+    heir = SymbolState("BTCUSDT")
+    carry.restore(heir, carry.dump(state, START))
+    assert heir.quantities.oldest_first()[-1] == 123.0
+    assert heir.changes.columns.tolist() == [[START], [90.0], [0.0], [123.0]]
+    assert heir.observed_update_id == 1002
+
+
+def test_a_carry_has_the_changes_that_an_anomaly_may_need():
+    state = SymbolState("BTCUSDT")
+    state.load_snapshot(1, [(99.0 - place, 100.0) for place in range(30)], [], START)
+    state.apply_diff(2, 2, [(50.0, 50.0), (51.0, 49.0), (52.0, 1.0)], [(152.0, 1.0), (153.0, 1.0)], START, START)
+    state.add_trades([START], [52.0], [1.0], [False], START)
+    heir = SymbolState("BTCUSDT")
+    carry.restore(heir, carry.dump(state, START))
+    assert heir.changes.columns[1].tolist() == [50.0, 52.0]
+
+
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
     market = RandomMarket(1)
     data = carry.dump(started(market), START)
@@ -197,6 +217,10 @@ def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
         carry.restore(SymbolState("ETHUSDT"), data)
     with pytest.raises(ValueError, match="in use already"):
         carry.restore(started(market), data)
+    restored = SymbolState("BTCUSDT")
+    carry.restore(restored, data)
+    with pytest.raises(ValueError, match="in use already"):
+        carry.restore(restored, data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"junk", b"\x95\x01\xa7BTCUSDT\x01\xc4\x01a\xc4\x00"])
@@ -226,3 +250,39 @@ def test_a_state_that_is_fed_but_never_read_stays_bounded():
         apply(state, *market.step())
     assert state._pending_levels < 4096
     assert state.changes.columns.shape[1] <= 2**14
+
+
+def test_each_level_quantity_counts_once_from_the_first_snapshot_on():
+    state = SymbolState("BTCUSDT")
+    state.load_snapshot(100, [(99.0, 1.0), (98.0, 0.0)], [(101.0, 2.0)], START)
+    assert state.apply_diff(90, 100, [(99.0, 7.0)], [], START) is False
+    assert state.apply_diff(95, 101, [(99.0, 3.0), (98.0, 0.0)], [(101.0, 4.0)], START) is True
+    state.load_snapshot(200, [(99.0, 8.0)], [(101.0, 9.0)], START)
+    assert state.apply_diff(102, 103, [(99.0, 5.0)], [], START) is False
+    assert state.apply_diff(102, 103, [(99.0, 5.0)], [], START) is False
+    state.fold()
+    assert state.quantities.oldest_first().tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert not state.changes.columns.size
+
+
+def test_changes_have_the_time_of_the_exchange():
+    state = started(RandomMarket(1))
+    state.apply_diff(1001, 1001, [(90.0, 123.0)], [(110.0, 4.0)], START + 50, START + 20)
+    state.apply_diff(1002, 1002, [(90.0, 123.0)], [(110.0, 0.0)], START + 150)
+    state.fold()
+    assert state.changes.columns.T.tolist() == [
+        [START + 20, 90.0, 0.0, 123.0],
+        [START + 20, -110.0, 0.0, 4.0],
+        [START + 150, -110.0, 4.0, 0.0],
+    ]
+
+
+def test_the_same_tick_size_again_keeps_the_profile():
+    state = SymbolState("BTCUSDT", tick_size=0.01)
+    profile = state.profile
+    state.tick_size = 0.01
+    assert state.profile is profile
+    state.tick_size = 0.1
+    assert state.profile is not profile
+    state.tick_size = None
+    assert state.profile is None

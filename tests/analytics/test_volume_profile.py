@@ -52,11 +52,30 @@ def test_ties_over_empty_bins_go_down_to_the_lowest_traded_one():
     assert (found["POC"], found["VAL"], found["VAH"]) == (100.175, 100.0, 100.2)
 
 
+def test_an_empty_neighbour_is_less_than_a_traded_one_whatever_lies_behind_it():
+    found = profile_of(at(10.0, 0.0, 60.0, 5.0, 25.0), 0.01)
+    assert (found["POC"], found["VAL"], found["VAH"]) == (100.125, 100.1, 100.25)
+
+
+def test_a_bin_that_all_trades_have_left_is_no_bin():
+    window, rolling = TradeWindow(), RollingVolumeProfile(0.01)
+    extend(window, [(NOW - HALF_HOUR + 1, 99.0, 1.0, True), *at(40.0, 0.0, 30.0)])
+    rolling.update(window, NOW)
+    assert rolling.profile(window, NOW).VAL == 99.0
+    rolling.update(window, NOW + 1)
+    assert rolling.profile(window, NOW + 1).VAL == 100.0
+
+
 def test_a_bin_holds_five_ticks():
     trades = [(NOW, 100 + tick / 100, 1.0, True) for tick in (0, 1, 2, 3, 4)] * 2
     found = profile_of(trades, 0.01)
     assert (found["POC"], found["VAL"], found["VAH"]) == (100.025, 100.0, 100.05)
     assert profile_of([*trades, (NOW, 100.05, 1.0, True)], 0.01)["VAH"] == 100.05
+
+
+def test_a_price_counts_as_its_tick_though_its_quotient_is_just_below():
+    assert 1.15 / 0.01 < 115
+    assert profile_of([(NOW, 1.15, 1.0, True)] * 10, 0.01)["VAL"] == 1.15
 
 
 def test_nine_trades_are_too_few():
@@ -87,7 +106,7 @@ TICK_SIZES = st.sampled_from([0.01, 1e-8, 0.5, 1000.0])
 TRADE = st.tuples(
     # Minutes apart, so that trades leave the window during a run; sometimes late.
     st.one_of(st.integers(0, 120_000), st.just(0), st.integers(-4_000_000, 0)),
-    st.one_of(st.integers(1, 12), st.sampled_from([1, 400, 401])),
+    st.one_of(st.integers(1, 60), st.sampled_from([1, 400, 401])),
     st.sampled_from([0.1, 0.2, 0.3, 1.0, 1e-8, 1e10]),
     st.booleans(),
 )
@@ -122,3 +141,24 @@ def test_volumes_too_small_to_count_are_no_bin():
     assert (rolling.profile(window, NOW).VAH, rolling.profile(window, NOW).trade_count) == (5.0, 15)
     rolling.update(window, NOW + HALF_HOUR)
     assert rolling.profile(window, NOW + HALF_HOUR) is None
+
+
+def test_trades_that_left_before_they_were_taken_out_are_taken_out():
+    window, rolling = TradeWindow(), RollingVolumeProfile(1.0)
+    extend(window, [(NOW, 100.0, 9.0, True)] * 10)
+    rolling.update(window, NOW)
+    later = NOW + 2 * HALF_HOUR
+    extend(window, [(later, 1.0, 1.0, True)] * 10)
+    assert window.discarded == 10
+    rolling.update(window, later)
+    assert (rolling.profile(window, later).POC, rolling.profile(window, later).trade_count) == (2.5, 10)
+
+
+def test_time_may_go_back():
+    trades = [(NOW - age, float(1 + age // 60_000), 1.0, True) for age in range(1_700_000, 0, -100_000)]
+    window, rolling = TradeWindow(), RollingVolumeProfile(0.1)
+    extend(window, trades)
+    for now in (NOW, NOW - 600_000, NOW + 600_000, NOW - 100_000, NOW):
+        rolling.update(window, now)
+        found = rolling.profile(window, now)
+        assert (found and msgspec.to_builtins(found)) == volume_profile(trades, now, 0.1)

@@ -63,6 +63,8 @@ def test_lists_and_levels_are_bounded():
     assert msgspec.to_builtins(find_walls("ask", levels, 10.0)) == liquidity.walls("ask", levels, 10.0)
     assert len(find_walls("ask", levels, 10.0)) == 50
     assert not find_walls("ask", [(float(i), 1.0) for i in range(1000)] + [(1000.0, 99.0)], 10.0)
+    levels[900:940] = [(price, 0.5) for price, _ in levels[900:940]]
     found = find_vacuums([], levels, 1.0)
     assert len(found) == 100
+    assert "high" in {vacuum.severity for vacuum in found}
     assert msgspec.to_builtins(found) == liquidity.vacuums([], levels, 1.0)

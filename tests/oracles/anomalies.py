@@ -6,37 +6,32 @@ changes: [(time_ms, side, price, before, after)] in order of time; trades: [(tim
 
 def spoofing(changes, trades, now, p95, bid, ask):
     found = []
-    recent = [change for change in changes if now - 30_000 < change[0] <= now]
-    for side, price in {(side, price) for _, side, price, _, _ in recent}:
+    recent_trades = [trade for trade in trades if now - 30_000 < trade[0] <= now]
+    levels = {}
+    for time, side, price, before, after in changes:
+        if now - 30_000 < time <= now:
+            levels.setdefault((side, price), []).append((time, before, after))
+    for (side, price), history in levels.items():
         if not abs(price - (bid + ask) / 2) > 3 * (ask - bid):
             continue
         pulls = counted = 0
         previous = now - 30_000
-        for time, change_side, change_price, before, after in recent:
-            if (change_side, change_price) != (side, price):
-                continue
-            traded = sum(
-                quantity
-                for trade_time, trade_price, quantity, is_buy in trades
-                if trade_price == price and previous < trade_time <= time and is_buy == (side == "ask")
-            )
+        for time, before, after in history:
             if not (after > before and after >= p95):
                 counted += 1
-            if before >= p95 and after < 0.9 * before and traded < (before - after) / 2:
-                pulls += 1
+            if before >= p95 and after < 0.9 * before:
+                traded = sum(
+                    quantity
+                    for trade_time, trade_price, quantity, is_buy in recent_trades
+                    if trade_price == price and previous < trade_time <= time and is_buy == (side == "ask")
+                )
+                if traded < (before - after) / 2:
+                    pulls += 1
             previous = time
         if pulls >= 3 and pulls / counted >= 0.7:
             severity = "high" if pulls / counted >= 0.9 else "medium" if pulls / counted >= 0.8 else "low"
-            found.append(
-                {
-                    "type": "spoofing",
-                    "severity": severity,
-                    "side": side,
-                    "price": price,
-                    "pulls": pulls,
-                    "changes": counted,
-                }
-            )
+            anomaly = {"type": "spoofing", "severity": severity, "side": side, "price": price}
+            found.append({**anomaly, "pulls": pulls, "changes": counted})
     return sorted(found, key=lambda anomaly: (anomaly["price"], anomaly["side"] == "bid"))
 
 

@@ -1,7 +1,4 @@
-"""Volume profile by walking bin by bin in exact numbers over all trades of the window."""
-
-from decimal import Decimal
-from fractions import Fraction
+"""Volume profile by walking bin by bin over all trades of the window."""
 
 
 def volume_profile(trades, now, tick_size):
@@ -9,18 +6,17 @@ def volume_profile(trades, now, tick_size):
     inside = [trade for trade in trades if now - 1_800_000 < trade[0] <= now]
     if len(inside) < 10:
         return None
-    tick = Fraction(Decimal(repr(tick_size)))
     volume = {}
     for _, price, quantity, _ in inside:
-        ticks = round(Fraction(Decimal(repr(price))) / tick)
+        number = round(price / tick_size) // 5
         # An exchange's quantities have at most 8 decimals.
-        volume[ticks // 5] = volume.get(ticks // 5, 0) + round(Fraction(Decimal(repr(quantity))) * 10**8)
+        volume[number] = volume.get(number, 0) + round(quantity * 10**8)
     lowest, highest = min(volume), max(volume)
     fullest = max(volume.values())
     poc = min(number for number, units in volume.items() if units == fullest)
     low = high = poc
-    held, wanted = fullest, Fraction(7, 10) * sum(volume.values())
-    while held < wanted:
+    held, total = fullest, sum(volume.values())
+    while held * 10 < total * 7:
         below = volume.get(low - 1, 0) if low > lowest else None
         above = volume.get(high + 1, 0) if high < highest else None
         if above is None or (below is not None and below >= above):
@@ -28,9 +24,9 @@ def volume_profile(trades, now, tick_size):
         else:
             high, held = high + 1, held + above
     return {
-        "POC": float((5 * poc + Fraction(5, 2)) * tick),
-        "VAL": float(5 * low * tick),
-        "VAH": float((5 * high + 5) * tick),
+        "POC": (5 * poc + 2.5) * tick_size,
+        "VAL": 5 * low * tick_size,
+        "VAH": (5 * high + 5) * tick_size,
         "window_sec": 1800,
         "trade_count": len(inside),
     }
