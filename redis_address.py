@@ -1,4 +1,4 @@
-"""Where a Redis is: one server, or whichever one Sentinel says is the master."""
+"""Where a Redis is: one server, whichever one Sentinel says is the master, or a cluster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ from urllib.parse import unquote, urlsplit
 
 SINGLE_SCHEMES = ("redis", "rediss", "unix")
 SENTINEL_SCHEMES = ("redis+sentinel", "sentinel")
+CLUSTER_SCHEMES = ("redis+cluster",)
+
+Account = tuple[str | None, str | None]
+
+
+class Cluster(NamedTuple):
+    """A Redis Cluster.
+
+    Attributes:
+        nodes: (host, port) of some of its nodes; the others are found through them.
+        username, password: ``None`` where there is none.
+    """
+
+    nodes: tuple[tuple[str, int], ...]
+    username: str | None
+    password: str | None
 
 
 class Sentinel(NamedTuple):
@@ -38,19 +54,38 @@ def parse_sentinel(url: str) -> Sentinel | None:
     parts = urlsplit(url)
     if parts.scheme not in SENTINEL_SCHEMES:
         return None
-    account, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = account.partition(":")
     path = parts.path.strip("/").split("/")
-    sentinels = []
-    for address in hosts.split(","):
+    if not path[0] or len(path) > 2 or not (len(path) == 1 or path[1].isdigit()):
+        raise ValueError(_SENTINEL_FORM)
+    hosts, (username, password) = _hosts(parts.netloc, _SENTINEL_FORM)
+    return Sentinel(hosts, path[0], int(path[1]) if len(path) == 2 else 0, username, password)
+
+
+def parse_cluster(url: str) -> Cluster | None:
+    """``redis+cluster://[user:password@]host:port[,host:port…]``, or ``None`` for another scheme.
+
+    Raises:
+        ValueError: the scheme is the cluster's and the rest is not as above.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in CLUSTER_SCHEMES:
+        return None
+    if parts.path.strip("/"):
+        raise ValueError(_CLUSTER_FORM)  # a cluster has no numbered databases
+    hosts, (username, password) = _hosts(parts.netloc, _CLUSTER_FORM)
+    return Cluster(hosts, username, password)
+
+
+def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
+    account, _, addresses = netloc.rpartition("@")
+    user, _, password = account.partition(":")
+    hosts = []
+    for address in addresses.split(","):
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit():
-            raise ValueError(_FORM)
-        sentinels.append((host, int(port)))
-    if not path[0] or len(path) > 2 or not (len(path) == 1 or path[1].isdigit()):
-        raise ValueError(_FORM)
-    db = int(path[1]) if len(path) == 2 else 0
-    return Sentinel(tuple(sentinels), path[0], db, unquote(user) or None, unquote(password) or None)
+            raise ValueError(form)
+        hosts.append((host, int(port)))
+    return tuple(hosts), (unquote(user) or None, unquote(password) or None)
 
 
 def kombu_address(url: str) -> tuple[str, dict[str, object]]:
@@ -63,4 +98,5 @@ def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     return urls, {"master_name": watched.service}
 
 
-_FORM = "must look like redis+sentinel://[user:password@]host:port[,host:port]/service[/db]"
+_SENTINEL_FORM = "must look like redis+sentinel://[user:password@]host:port[,host:port]/service[/db]"
+_CLUSTER_FORM = "must look like redis+cluster://[user:password@]host:port[,host:port]"

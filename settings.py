@@ -14,14 +14,14 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from redis_address import SENTINEL_SCHEMES, SINGLE_SCHEMES, parse_sentinel
+from redis_address import CLUSTER_SCHEMES, SENTINEL_SCHEMES, SINGLE_SCHEMES, parse_cluster, parse_sentinel
 
 SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -61,7 +61,7 @@ def _node_id(value: str) -> str:
     return value
 
 
-def _url(*schemes: str) -> AfterValidator:
+def _scheme_of(schemes: tuple[str, ...]) -> Callable[[str], str]:
     accepted = ", ".join(f"{s}://" for s in schemes)
 
     def check(value: str) -> str:
@@ -70,15 +70,23 @@ def _url(*schemes: str) -> AfterValidator:
             raise ValueError(f"must be a URL that starts with {accepted}")
         return value
 
+    return check
+
+
+def _url(*schemes: str) -> AfterValidator:
+    return AfterValidator(_scheme_of(schemes))
+
+
+def _redis(*schemes: str) -> AfterValidator:
+    check_scheme = _scheme_of(schemes)
+
+    def check(value: str) -> str:
+        check_scheme(value)
+        parse_sentinel(value)
+        parse_cluster(value)
+        return value
+
     return AfterValidator(check)
-
-
-def _redis(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    if scheme not in (*SINGLE_SCHEMES, *SENTINEL_SCHEMES) or not separator or not rest:
-        raise ValueError("must be a URL that starts with redis://, rediss://, unix:// or redis+sentinel://")
-    parse_sentinel(value)
-    return value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
@@ -98,10 +106,10 @@ class Settings(BaseSettings):
         ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"),
         description="Symbols to report on, comma-separated.",
     )
-    redis_url: Annotated[str, AfterValidator(_redis)] = Field(
+    redis_url: Annotated[str, _redis(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
         "redis://localhost:6379/0", description="Data plane: streams, leases, reports."
     )
-    celery_broker_url: Annotated[str, AfterValidator(_redis)] = Field(
+    celery_broker_url: Annotated[str, _redis(*SINGLE_SCHEMES, *SENTINEL_SCHEMES)] = Field(
         "redis://localhost:6379/1", description="Celery's broker; may be another server than REDIS_URL."
     )
 

@@ -20,6 +20,7 @@ from coordination.owner import Owner
 from coordination.roster import NodeRecord, Roster
 from coordination.scripts import execute
 from monitoring import dispatcher_metrics as metrics
+from redis_address import parse_cluster
 from settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class Dispatcher:
         self._client: Any = None
         self._client_id = 0
         self._resuming = False
-        self._watch_connections = True
+        # A cluster's connections end at several servers, so there the heartbeats alone must do.
+        self._watch_connections = parse_cluster(settings.redis_url) is None
         self._outage = Outage("the data plane", logger)
         self._next_try = 0.0
         self._purged = 0.0
@@ -214,7 +216,7 @@ class Dispatcher:
 
     def _connect(self) -> None:
         self._client = connect(self.settings.redis_url, name="nt:dispatcher", dedicated=True)
-        self._client_id = self._client.client_id()
+        self._client_id = self._client.client_id() if self._watch_connections else 0
 
     def _disconnect(self) -> None:
         if self._client is not None:

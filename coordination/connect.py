@@ -8,11 +8,12 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.retry import Retry
 from redis.sentinel import Sentinel as SentinelManager
 from redis.sentinel import SentinelConnectionPool
 
-from redis_address import parse_sentinel
+from redis_address import parse_cluster, parse_sentinel
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
@@ -22,9 +23,10 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
 
     Parameters:
         url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://`` (:mod:`redis_address`): then every
-            new connection goes to the server that is the master by then.
+            new connection goes to the server that is the master by then; or ``redis+cluster://``.
         name: shown by ``CLIENT LIST``.
-        dedicated: one connection for the client's whole life, never shared and never replaced by a pool.
+        dedicated: one connection for the client's whole life, never shared and never replaced by a pool. A cluster's
+            client has one for each server, and this changes nothing.
     """
     options: dict[str, Any] = {
         "client_name": name,
@@ -34,6 +36,14 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
         "health_check_interval": 0,
         "retry": Retry(NoBackoff(), 0),
     }
+    cluster = parse_cluster(url)
+    if cluster is not None:
+        return redis.RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in cluster.nodes],  # type: ignore[no-untyped-call]
+            username=cluster.username,
+            password=cluster.password,
+            **options,
+        )
     watched = parse_sentinel(url)
     if watched is None:
         pool = redis.ConnectionPool.from_url(url, **options)
@@ -46,6 +56,14 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
     client = redis.Redis(connection_pool=pool, single_connection_client=dedicated)
     client.auto_close_connection_pool = True  # close() ends the connection, as others shall see at once
     return client
+
+
+def forget_connections(client: Any) -> None:
+    """Close what ``client`` keeps open: after Redis restarted, each such connection would fail once."""
+    if isinstance(client, redis.RedisCluster):
+        client.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+    else:
+        client.connection_pool.disconnect()
 
 
 def pauses(first_s: float = 0.02, longest_s: float = 0.25) -> Iterator[float]:

@@ -17,6 +17,7 @@ from coordination.keys import NODES, node_key
 from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.scripts import LEAVE, REGISTER
+from redis_address import parse_cluster
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Registration:
         self._url, self._details = url, details
         self._interval_ms, self._ttl_ms = interval_ms, ttl_ms
         self._on_replaced, self._on_beat = on_replaced, on_beat
+        self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
         self._client: Any = None
         self._client_id = 0
         self._ended = threading.Event()
@@ -143,13 +145,15 @@ class Registration:
     def _wait(self) -> None:
         """Until the next heartbeat is due, or sooner when the connection breaks."""
         wait = self._interval_ms / 1000 * random.uniform(0.9, 1.1)
-        if self._client.connection.can_read(timeout=wait):
+        if not self._watched:
+            self._ended.wait(wait)
+        elif self._client.connection.can_read(timeout=wait):
             # Nothing was asked, so what can be read is the end of the connection.
             raise ConnectionError("closed by the server")
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
-        self._client_id = self._client.client_id()
+        self._client_id = self._client.client_id() if self._watched else 0
 
     def _disconnect(self) -> None:
         if self._client is not None:
@@ -172,6 +176,8 @@ class Registration:
         return reply
 
     def _is_gone(self, client_id: bytes) -> bool:
+        if not self._watched:
+            return False
         try:
             return client_id.isdigit() and not self._client.client_list(client_id=[int(client_id)])
         except NoPermissionError:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from coordination.owner import Owner
 
+_NONE = -1  # no client has this id; 0 stands for a registration that is not watched
+
 
 class NodeRecord(NamedTuple):
     """What a node registered about itself."""
@@ -139,11 +141,11 @@ class Roster:
             self._unproven.discard(client_id)
         elif client_id in self._unproven:
             return
-        elif self._missing.get(node, (0, 0))[0] != client_id:
+        elif self._missing.get(node, (_NONE, 0))[0] != client_id:
             self._missing[node] = (client_id, now_ms)
 
     def _disconnected(self, node: str, now_ms: int) -> bool:
-        client_id, since = self._missing.get(node, (0, 0))
+        client_id, since = self._missing.get(node, (_NONE, 0))
         return client_id == self._records[node].client_id and now_ms - since >= self.blink_ms
 
     def _forget(self, node: str, heartbeats: Mapping[str, int]) -> None:

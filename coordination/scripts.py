@@ -6,6 +6,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
+from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
 _FOLDER = Path(__file__).parent / "lua"
@@ -30,7 +31,7 @@ class Script:
 
     def queue(self, pipe: Any, keys: list[str], arguments: list[Argument]) -> None:
         """Add one call to a redis-py pipeline."""
-        pipe.evalsha(self.sha, len(keys), *keys, *arguments)
+        pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
     def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
         """Call it once, on its own."""
@@ -42,24 +43,32 @@ class Script:
 def execute(pipe: Any) -> list[Any]:
     """Send a pipeline of reads and script calls; return its replies.
 
-    A restarted Redis has forgotten its scripts. Then they are loaded and the whole pipeline is sent once more:
-    every script here may be called twice with the same arguments, and a call that was not known did nothing.
+    A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
+    script here may be called twice with the same arguments, and a call that was not known did nothing.
 
     Raises:
         redis.exceptions.RedisError: the first error in any reply, or that of the connection.
     """
-    commands = list(pipe.command_stack)
+    commands = _queued(pipe)
     replies: list[Any] = pipe.execute(raise_on_error=False)
     if any(isinstance(reply, NoScriptError) for reply in replies):
-        for script in _loaded.values():
-            pipe.script_load(script.source)
-        pipe.execute()
-        pipe.command_stack = commands
+        for arguments, options in commands:
+            if arguments[0] == "EVALSHA":
+                arguments = ("EVAL", _loaded[arguments[1]].source, *arguments[2:])  # noqa: PLW2901
+            pipe.execute_command(*arguments, **options)
         replies = pipe.execute(raise_on_error=False)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     return replies
+
+
+def _queued(pipe: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Arguments and parsing options of the commands queued so far."""
+    if isinstance(pipe, ClusterPipeline):
+        # Its command_stack is always empty (redis-py 8.1).
+        return [(command.args, command.options) for command in pipe._execution_strategy.command_queue]
+    return list(pipe.command_stack)
 
 
 ACQUIRE = Script("acquire")

@@ -160,7 +160,8 @@ def _granted(node: Node, warm: WarmSymbol, grant: Grant) -> bool:
     if grant.granted:
         if grant.outcome is Acquired.TAKEN:
             logger.info("lease taken", extra=where)
-        warm.token, warm.seq = grant.token, grant.seq
+        # Redis may have lost the last writes; their numbers are not used again.
+        warm.token, warm.seq = grant.token, max(warm.seq, grant.seq)
         return True
     if grant.outcome is Acquired.CONFLICT:
         metrics.lease_conflicts.inc()

@@ -7,6 +7,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
@@ -68,7 +70,22 @@ def perishable_queue(name: str) -> Queue:
     return queue
 
 
+def _vital(handler: Callable[..., None]) -> Callable[..., None]:
+    """Let a signal handler's failure end the worker: Celery would log it and run on, as a node that is not one."""
+
+    @wraps(handler)
+    def handle(**arguments: Any) -> None:
+        try:
+            handler(**arguments)
+        except Exception as error:
+            logger.exception("cannot start")
+            raise SystemExit(os.EX_SOFTWARE) from error
+
+    return handle
+
+
 @celeryd_init.connect
+@_vital
 def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Settle who this worker is, before Celery sets up its queues."""
     settings = load()
@@ -88,6 +105,7 @@ def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
 
 
 @worker_init.connect
+@_vital
 def take_node_id(**_: Any) -> None:
     """Register, so that no second worker of this name starts to consume."""
     node = this_node()

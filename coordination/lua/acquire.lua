@@ -46,7 +46,8 @@ if owner ~= '' and ends > now and generation == recorded then
 end
 
 token = math.max(token + 1, now)
-seq = seq or token
+-- Redis may have lost its last writes: the new owner's numbers start above any that they can have had.
+seq = math.max(seq or 0, token)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'token', whole(token),
   'generation', whole(generation), 'seq', whole(seq), 'until', whole(now + ARGV[4]))
 return {'taken', token, seq}
