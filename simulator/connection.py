@@ -21,6 +21,8 @@ from simulator.hub import Hub
 
 logger = logging.getLogger(__name__)
 
+CLOSING_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -43,11 +45,13 @@ class Connection:
         self.streams: dict[str, None] = {}
         self._hub = hub
         self._limits = limits
-        self._socket = web.WebSocketResponse(autoping=False, compress=False, timeout=2.0)
+        self._socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False)
         self._transport: asyncio.Transport | None = None
         self._control_times: deque[float] = deque()
         self._pings: dict[bytes, None] = {}
         self._last_pong = 0.0
+        self._closing: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()
 
     async def serve(self, request: web.Request, streams: Sequence[str]) -> web.WebSocketResponse:
         """Handle the connection until it ends; ``streams`` are those named in its URL."""
@@ -58,9 +62,12 @@ class Connection:
         self._hub.connections.append(self)
         background = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._end_of_life())]
         try:
-            if await self._subscribe(streams):
-                await self._receive()
+            self._subscribe(streams)
+            await self._receive()
         finally:
+            self._ended.set()
+            if self._closing:
+                self._closing.cancel()
             for task in background:
                 task.cancel()
             self._hub.connections.remove(self)
@@ -70,7 +77,7 @@ class Connection:
     def flush(self) -> None:
         """Send what is pending, in one write; cut off a peer that does not read."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._closing:
             self.pending.clear()
             return
         unread = transport.get_write_buffer_size()
@@ -92,10 +99,18 @@ class Connection:
         if self._transport is not None:
             self._transport.abort()
 
-    async def close(self, code: int = WSCloseCode.GOING_AWAY, reason: str = "") -> None:
-        """End the connection with a closing handshake."""
+    def begin_close(self, code: int, reason: str) -> None:
+        """Send a close frame, and nothing after it; a peer that does not answer it in two seconds is cut off."""
+        if self._closing or self._transport is None or self._transport.is_closing():
+            return
         self.flush()
-        await self._socket.close(code=code, message=reason.encode())
+        self._transport.write(protocol.close_frame(code, reason))
+        self._closing = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.abort)
+
+    async def close(self, code: int = WSCloseCode.GOING_AWAY, reason: str = "") -> None:
+        """End the connection with a closing handshake, and wait for the end."""
+        self.begin_close(code, reason)
+        await self._ended.wait()
 
     async def announce_shutdown(self, notice: float) -> None:
         """Send a serverShutdown event, then close after ``notice`` seconds."""
@@ -110,18 +125,25 @@ class Connection:
     async def _receive(self) -> None:
         while True:
             message = await self._socket.receive()
+            if message.type is WSMsgType.CLOSE:
+                if self._closing and self._transport:
+                    self._transport.close()
+                else:
+                    await self._socket.close(code=message.data or WSCloseCode.OK)
+                return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
                 return
+            if self._closing:
+                continue
             if self._too_many_messages():
                 logger.warning("disconnecting a subscriber for too many messages a second")
-                await self.close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
-                return
-            if message.type is WSMsgType.PING:
+                self.begin_close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
+            elif message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 self._take_pong(bytes(message.data))
-            elif not await self._control(message.data):
-                return
+            else:
+                self._control(message.data)
 
     def _too_many_messages(self) -> bool:
         now, times = time.monotonic(), self._control_times
@@ -130,18 +152,16 @@ class Connection:
             times.popleft()
         return len(times) > self._limits.control_messages_per_second
 
-    async def _control(self, text: str | bytes) -> bool:
-        """Carry out a control message; False if it ended the connection."""
+    def _control(self, text: str | bytes) -> None:
         try:
             request = control.parse(text)
         except control.ControlError as error:
             self._send(error.reply())
-            return True
+            return
         result: object = None
         match request.method:
             case "SUBSCRIBE":
-                if not await self._subscribe(request.params):
-                    return False
+                self._subscribe(request.params)
             case "UNSUBSCRIBE":
                 for name in request.params:
                     self.streams.pop(name, None)
@@ -153,17 +173,15 @@ class Connection:
             case "GET_PROPERTY":
                 result = self.combined
         self._send(control.reply(request.request_id, result))
-        return True
 
-    async def _subscribe(self, names: Sequence[str]) -> bool:
+    def _subscribe(self, names: Sequence[str]) -> None:
         wanted = self.streams | dict.fromkeys(names)
         if len(wanted) > protocol.MAX_STREAMS:
             logger.warning("disconnecting a subscriber that wants %d streams", len(wanted))
-            await self.close(WSCloseCode.POLICY_VIOLATION, f"more than {protocol.MAX_STREAMS} streams")
-            return False
+            self.begin_close(WSCloseCode.POLICY_VIOLATION, f"more than {protocol.MAX_STREAMS} streams")
+            return
         self.streams = wanted
         self._hub.subscribe(self, names)
-        return True
 
     def _take_pong(self, payload: bytes) -> None:
         if payload in self._pings:
@@ -176,7 +194,7 @@ class Connection:
             await asyncio.sleep(self._limits.ping_interval)
             if time.monotonic() - self._last_pong > self._limits.pong_timeout:
                 logger.warning("disconnecting a subscriber that did not answer pings")
-                await self.close(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
+                self.begin_close(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
                 return
             payload = str(time.time_ns() // 1_000_000).encode()
             self._pings[payload] = None

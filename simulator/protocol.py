@@ -31,6 +31,12 @@ def frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
+def close_frame(code: int, reason: str) -> bytes:
+    """A WebSocket close frame (RFC 6455 section 5.5.1); ``reason`` is at most 123 bytes."""
+    payload = struct.pack("!H", code) + reason.encode()
+    return struct.pack("!BB", 0x88, len(payload)) + payload
+
+
 class Encoder:
     """Encodes one instrument's events. Methods return the payload as on a raw stream."""
 
