@@ -98,7 +98,7 @@ class LeaseMachine(RuleBasedStateMachine):
             assert grant.outcome is Acquired.TAKEN
             assert grant.token > max([0, *history.owner_of])
             assert grant.seq >= max([0, *(seq for _, seq, _ in history.writes)])
-            assert lease.seq in (grant.seq, 0)
+            assert grant.seq == max(lease.seq, grant.token)
             history.owner_of[grant.token] = owner
             lease.owner, lease.token, lease.seq = owner, grant.token, grant.seq
             lease.generation, lease.over = generation, False
