@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from pathlib import Path
 
@@ -21,7 +23,9 @@ def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> Non
         foreground.order("kill", "node-002")
         foreground.wait_for(r"node-002 \(process \d+\) was killed; start it again: make start ROLE=node-002")
     finally:
-        foreground.process.send_signal(signal.SIGINT)
+        os.killpg(foreground.process.pid, signal.SIGINT)
         status = foreground.process.wait(20)
     assert status == 0
+    stopped = re.findall(r"stopped: (\S+)", (foreground.state / "logs" / "supervisord.log").read_text())
+    assert stopped[-3:] == ["ingest", "simulator", "redis"]
     assert [pid for pid in pids if alive(pid)] == []

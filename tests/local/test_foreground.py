@@ -43,10 +43,10 @@ def test_it_ends_in_order_and_leaves_nothing_behind(start: Callable[..., Foregro
     foreground = start()
     pids = foreground.pids()
     assert len(pids) >= 2
-    foreground.process.send_signal(end)
+    os.killpg(foreground.process.pid, end)  # a terminal sends it to all it holds
     assert foreground.process.wait(15) == 0
     assert [pid for pid in pids if alive(pid)] == []
-    assert foreground.shown().rstrip().endswith("Stopped.")
+    assert foreground.shown().endswith("\nStopping: nodes and beats first, Redis last.\nStopped.\n")
     assert not Path((foreground.state / "socket").read_text()).parent.exists()
 
 

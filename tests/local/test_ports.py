@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 import pytest
@@ -35,6 +36,15 @@ def test_a_bound_port_that_does_not_listen_yet_is_not_free() -> None:
 def test_a_taken_port_is_not_picked_again() -> None:
     port = ports.pick()
     assert ports.pick(port, taken=[port]) != port
+
+
+def test_only_free_ports_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as one, listener() as other:
+        used, taken = one.getsockname()[1], other.getsockname()[1]
+        other.close()
+        draws = iter((used, taken, free := ports.pick()))
+        monkeypatch.setattr(random, "randint", lambda _first, _last: next(draws))
+        assert ports.pick(taken=[taken]) == free
 
 
 def test_no_free_port_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
