@@ -3,11 +3,17 @@
 changes: [(time_ms, side, price, before, after)] in order of time; trades: [(time_ms, price, quantity, is_buy)].
 """
 
+from typing import Any
 
-def spoofing(changes, trades, now, p95, bid, ask):
-    found = []
+Change = tuple[int, str, float, float, float]
+Trade = Any
+Anomalies = list[dict[str, Any]]
+
+
+def spoofing(changes: list[Change], trades: list[Trade], now: int, p95: float, bid: float, ask: float) -> Anomalies:
+    found: Anomalies = []
     recent_trades = [trade for trade in trades if now - 30_000 < trade[0] <= now]
-    levels = {}
+    levels: dict[tuple[str, float], list[tuple[int, float, float]]] = {}
     for time, side, price, before, after in changes:
         if now - 30_000 < time <= now:
             levels.setdefault((side, price), []).append((time, before, after))
@@ -35,9 +41,11 @@ def spoofing(changes, trades, now, p95, bid, ask):
     return sorted(found, key=lambda anomaly: (anomaly["price"], anomaly["side"] == "bid"))
 
 
-def icebergs(changes, trades, now, bids, asks):
+def icebergs(
+    changes: list[Change], trades: list[Trade], now: int, bids: dict[float, float], asks: dict[float, float]
+) -> Anomalies:
     """bids, asks: {price: quantity} of the book now."""
-    found = []
+    found: Anomalies = []
     recent = [trade for trade in sorted(trades, key=lambda trade: trade[0]) if now - 30_000 < trade[0] <= now]
     for price, is_buy in {(price, is_buy) for _, price, _, is_buy in recent}:
         mine = [trade for trade in recent if (trade[1], trade[3]) == (price, is_buy)]
@@ -64,7 +72,7 @@ def icebergs(changes, trades, now, bids, asks):
     return sorted(found, key=lambda anomaly: (anomaly["price"], anomaly["side"] == "bid"))
 
 
-def flash_crash_risk(spread_bps, imbalance, trades, now):
+def flash_crash_risk(spread_bps: float | None, imbalance: float | None, trades: list[Trade], now: int) -> Anomalies:
     """spread_bps, imbalance: None where a side of the book is empty."""
     signals = []
     if spread_bps is not None and spread_bps > 20:

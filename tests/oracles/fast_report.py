@@ -1,18 +1,29 @@
 """The fast part of a report by its definitions alone: plain lists, recomputed from everything on every call."""
 
+from typing import Any
 
-def fast_report(bids, asks, trades, ticker, last_update, now, node_id="node-001", token=1):
+
+def fast_report(
+    bids: dict[float, float],
+    asks: dict[float, float],
+    trades: list[Any],
+    ticker: dict[str, float],
+    last_update: int,
+    now: int,
+    node_id: str = "node-001",
+    token: int = 1,
+) -> dict[str, Any]:
     """bids, asks: {price: quantity}; trades: [(time_ms, price, quantity, is_buy)]; ticker: {} or its five fields."""
     best_bids = [{"price": p, "qty": bids[p]} for p in sorted(bids, reverse=True)[:20]]
     best_asks = [{"price": p, "qty": asks[p]} for p in sorted(asks)[:20]]
-    depth = {
+    depth: dict[str, Any] = {
         "bids": best_bids,
         "asks": best_asks,
         "total_bid_qty": sum(level["qty"] for level in best_bids),
         "total_ask_qty": sum(level["qty"] for level in best_asks),
     }
     age = max(0, now - last_update)
-    report = {
+    report: dict[str, Any] = {
         "schemaVersion": "1.1",
         "writer": {"nodeId": node_id, "writerToken": token},
         "updatedAt": now,

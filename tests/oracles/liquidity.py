@@ -1,7 +1,11 @@
 """Walls and vacuums, level by level."""
 
+from typing import Any
 
-def walls(side, levels, p95):
+Levels = list[tuple[float, float]]
+
+
+def walls(side: str, levels: Levels, p95: float) -> list[dict[str, Any]]:
     """levels: [(price, quantity)], best first."""
     found = []
     for price, quantity in levels[:1000]:
@@ -17,12 +21,13 @@ def walls(side, levels, p95):
     return found[:50]
 
 
-def vacuums(bids, asks, p10):
+def vacuums(bids: Levels, asks: Levels, p10: float) -> list[dict[str, Any]]:
     """bids, asks: [(price, quantity)], best first."""
     ladder = sorted(bids[:1000] + asks[:1000])
-    found, run = [], []
-    for price, quantity in [*ladder, (None, None)]:
-        if price is not None and quantity < p10:
+    found: list[dict[str, Any]] = []
+    run: list[float] = []
+    for price, quantity in [*ladder, (0.0, p10)]:
+        if quantity < p10:
             run.append(price)
             continue
         if len(run) >= 3:

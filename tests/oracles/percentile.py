@@ -1,7 +1,7 @@
 """Percentiles by sorting everything."""
 
 
-def percentile(quantities, percent):
+def percentile(quantities: list[float], percent: int) -> float | None:
     """Linear between the two nearest ranks of the last 10,000 quantities; None with fewer than 20."""
     last = sorted(quantities[-10_000:])
     if len(last) < 20:

@@ -1,6 +1,9 @@
 """A market written down in plain lists, and the slow sections of a report recomputed from all of it."""
 
+from typing import Any
+
 from tests.oracles import anomalies, liquidity
+from tests.oracles.liquidity import Levels
 from tests.oracles.percentile import percentile
 from tests.oracles.volume_profile import volume_profile
 
@@ -8,18 +11,19 @@ from tests.oracles.volume_profile import volume_profile
 class PlainMarket:
     """Everything that ever happened to one symbol; nothing is ever forgotten but with the book itself."""
 
-    def __init__(self, tick_size):
+    def __init__(self, tick_size: float | None) -> None:
         self.tick_size = tick_size
-        self.bids, self.asks = {}, {}
-        self.quantities = []
-        self.changes = []
-        self.trades = []
+        self.bids: dict[float, float] = {}
+        self.asks: dict[float, float] = {}
+        self.quantities: list[float] = []
+        self.changes: list[anomalies.Change] = []
+        self.trades: list[Any] = []
 
-    def load(self, bids, asks):
+    def load(self, bids: Levels, asks: Levels) -> None:
         self.bids, self.asks = dict(bids), dict(asks)
         self.quantities += [quantity for _, quantity in bids] + [quantity for _, quantity in asks]
 
-    def diff(self, time, bids, asks):
+    def diff(self, time: int, bids: Levels, asks: Levels) -> None:
         for side, book, levels in (("bid", self.bids, bids), ("ask", self.asks, asks)):
             for price, quantity in levels:
                 before = book.pop(price, 0.0)
@@ -29,11 +33,11 @@ class PlainMarket:
                 if before != quantity:
                     self.changes.append((time, side, price, before, quantity))
 
-    def slow_sections(self, now):
+    def slow_sections(self, now: int) -> dict[str, Any]:
         bids, asks = sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
         p10, p95 = percentile(self.quantities, 10), percentile(self.quantities, 95)
-        sections = {"computed_at": now, "liquidity": {}, "anomalies": []}
-        if p95 is not None:
+        sections: dict[str, Any] = {"computed_at": now, "liquidity": {}, "anomalies": []}
+        if p10 is not None and p95 is not None:
             sections["liquidity"]["walls"] = liquidity.walls("bid", bids, p95) + liquidity.walls("ask", asks, p95)
             sections["liquidity"]["vacuums"] = liquidity.vacuums(bids, asks, p10)
         profile = volume_profile(self.trades, now, self.tick_size) if self.tick_size else None

@@ -1,12 +1,14 @@
 """Volume profile by walking bin by bin over all trades of the window."""
 
+from typing import Any
 
-def volume_profile(trades, now, tick_size):
+
+def volume_profile(trades: list[Any], now: int, tick_size: float) -> dict[str, Any] | None:
     """trades: [(time_ms, price, quantity, is_buy)]; returns the section as a dict, or None."""
     inside = [trade for trade in trades if now - 1_800_000 < trade[0] <= now]
     if len(inside) < 10:
         return None
-    volume = {}
+    volume: dict[int, int] = {}
     for _, price, quantity, _ in inside:
         number = round(price / tick_size) // 5
         # An exchange's quantities have at most 8 decimals.
@@ -17,9 +19,9 @@ def volume_profile(trades, now, tick_size):
     low = high = poc
     held, total = fullest, sum(volume.values())
     while held * 10 < total * 7:
-        below = volume.get(low - 1, 0) if low > lowest else None
-        above = volume.get(high + 1, 0) if high < highest else None
-        if above is None or (below is not None and below >= above):
+        below = volume.get(low - 1, 0) if low > lowest else -1
+        above = volume.get(high + 1, 0) if high < highest else -1
+        if below >= above:
             low, held = low - 1, held + below
         else:
             high, held = high + 1, held + above

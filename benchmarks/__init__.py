@@ -1,0 +1,1 @@
+"""What the product costs, measured: `python -m benchmarks`, or one group alone: `python -m benchmarks.calculators`."""
