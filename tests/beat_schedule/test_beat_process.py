@@ -1,0 +1,204 @@
+"""``celery -A tasks beat`` as one types it, a real broker, and nodes that really register."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from coordination.clock import ServerClock
+from coordination.keys import DISPATCHER
+from coordination.owner import Owner
+from coordination.registration import Registration
+from coordination.tick import Tick
+from local.embedded_redis import EmbeddedRedis
+from tests.processes import wait_until
+
+ROOT = Path(__file__).parents[2]
+SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
+PERIOD_MS = 250
+WINDOW_S = 6
+
+
+class Beats:
+    """Starts beats, registers nodes and reads what is queued for them."""
+
+    def __init__(self, server: EmbeddedRedis, client: redis.Redis, folder: Path) -> None:
+        self.server, self.client, self.folder = server, client, folder
+        self.broker = server.client(db=1)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.nodes: list[Registration] = []
+
+    def start(self, **variables: str) -> subprocess.Popen[bytes]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
+            "REDIS_URL": self.server.url(),
+            "CELERY_BROKER_URL": self.server.url(1),
+            "SYMBOLS": ",".join(SYMBOLS),
+            "NT_METRICS_PORT": "0",
+            "NT_HEARTBEAT_TTL_MS": "10000",
+        }
+        log = (self.folder / f"beat-{len(self.processes)}.log").open("wb")
+        with log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "celery", "-A", "tasks", "beat"],
+                    cwd=ROOT,
+                    env=environment | variables,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+        return self.processes[-1]
+
+    def node(self, name: str) -> Registration:
+        one = Registration(
+            self.server.url(),
+            Owner.start(name),
+            {"weight": 1},
+            interval_ms=100,
+            ttl_ms=10_000,
+            clock=ServerClock(),
+            on_replaced=lambda _: None,
+        )
+        one.register()
+        one.announce()
+        self.nodes.append(one)
+        return one
+
+    def queued(self, node: str) -> list[tuple[str, list[str], Tick]]:
+        """(task, symbols, tick) of each message that waits for ``node``, oldest first."""
+        found = []
+        for text in reversed(self.broker.lrange(node, 0, -1)):
+            message: dict[str, Any] = json.loads(text)
+            (symbols, tick), _, _ = json.loads(base64.b64decode(message["body"]))
+            found.append((message["headers"]["task"], symbols, Tick(*tick)))
+        return found
+
+    def fast(self, node: str) -> list[tuple[list[str], Tick]]:
+        return [(symbols, tick) for task, symbols, tick in self.queued(node) if task == "tasks.fast_cycle"]
+
+    def leader(self) -> bytes:
+        return self.client.hget(DISPATCHER, "leader") or b""
+
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for ``condition``; say what the beats said if it does not come."""
+        try:
+            wait_until(condition, what, 30)
+        except AssertionError as error:
+            logs = [path.read_text()[-2000:] for path in sorted(self.folder.glob("*.log"))]
+            raise AssertionError("\n".join([str(error), *logs])) from None
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for one in self.nodes:
+            one.leave()
+        for thread in threading.enumerate():
+            if thread.name == "registration":
+                thread.join(10)
+        self.broker.close()
+
+
+@pytest.fixture
+def beats(own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path) -> Iterator[Beats]:
+    server = own_redis_server()
+    with server.client() as client:
+        one = Beats(server, client, tmp_path)
+        yield one
+        one.close()
+
+
+def test_every_cycle_is_sent_once_to_the_owners_at_a_fixed_rate(beats: Beats) -> None:
+    for name in ("node-001", "node-002", "node-003"):
+        beats.node(name)
+    beats.start(NT_MIN_HOLD_MS="0")
+    names = [one.owner.node for one in beats.nodes]
+    beats.wait(lambda: all(len(beats.fast(name)) >= 8 for name in names), "the first cycles")
+    began = time.monotonic()
+    beats.wait(lambda: time.monotonic() - began > WINDOW_S, "the window to pass")
+
+    cycles: dict[int, list[str]] = {}
+    for node in beats.nodes:
+        messages = beats.fast(node.owner.node)
+        assert {tick.owner for _, tick in messages} == {str(node.owner)}
+        newest = messages[-1][1]
+        for symbols, tick in messages:
+            if (tick.generation, tick.term) == (newest.generation, newest.term):
+                cycles.setdefault(tick.due_ms, []).extend(symbols)
+    # Symbols that move are dispatched at once, so off the grid; those and the cycle under way do not count.
+    sent_at = sorted(cycles)[2:-2]
+    assert all(sorted(cycles[moment]) == sorted(SYMBOLS) for moment in sent_at)
+    assert sent_at[-1] - sent_at[0] >= (WINDOW_S - 1) * 1000
+    assert abs((sent_at[-1] - sent_at[0]) / PERIOD_MS + 1 - len(sent_at)) <= 1.5
+
+    slow = [(symbols, tick) for name in names for task, symbols, tick in beats.queued(name) if "slow" in task]
+    assert {s for symbols, _ in slow for s in symbols} == set(SYMBOLS)
+    assert 2 <= len(slow) / len(SYMBOLS) <= WINDOW_S / 2 + 4
+
+
+def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follows_a_leader_that_stops(
+    beats: Beats,
+) -> None:
+    first, _ = beats.node("node-001"), beats.node("node-002")
+    leading = beats.start(NT_REPORT_PERIOD_MS="2000", NT_LEASE_TTL_MS="4000")
+    beats.wait(lambda: beats.fast("node-001") and beats.fast("node-002"), "both to have work")
+    leader = beats.leader()
+    standing_by = beats.start(NT_REPORT_PERIOD_MS="2000", NT_LEASE_TTL_MS="4000")
+
+    beats.broker.flushdb()
+    first.leave()
+    beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} >= set(SYMBOLS[:1]), "the move")
+    moved = {s for symbols, tick in beats.fast("node-002") for s in symbols if tick.due_ms % 2000 > 100}
+    beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} == set(SYMBOLS), "the next cycle")
+    assert moved <= set(SYMBOLS)
+
+    # The second is up once it has connected to the data plane under its name.
+    beats.wait(lambda: sum(c["name"] == "nt:dispatcher" for c in beats.client.client_list()) == 2, "the stand-by")
+    term = int(beats.client.hget(DISPATCHER, "term"))
+    leading.send_signal(signal.SIGTERM)
+    beats.wait(lambda: beats.leader() not in (leader, b""), "another leader")
+    assert int(beats.client.hget(DISPATCHER, "term")) > term
+    assert leading.wait(10) == 0
+    beats.broker.flushdb()
+    beats.wait(lambda: beats.fast("node-002"), "its cycles")
+    assert {tick.term for _, tick in beats.fast("node-002")} == {int(beats.client.hget(DISPATCHER, "term"))}
+
+    successor = beats.leader()
+    standing_by.kill()
+    standing_by.wait()
+    third = beats.start()
+    beats.wait(lambda: beats.leader() not in (successor, b""), "a third to lead")
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(10) == 0
+    assert beats.leader() == b""  # it resigned
+
+
+def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:
+    beats.start(NT_ENABLE_MULTI_INSTANCE="false")
+    beats.wait(lambda: len(beats.fast("single")) >= 12, "two cycles")
+    assert {tick.owner for _, tick in beats.fast("single")} == {"single/single"}
+    assert {s for symbols, _ in beats.fast("single") for s in symbols} == set(SYMBOLS)
+    assert beats.leader() == b""
+    assert "multi_instance" in (beats.folder / "beat-0.log").read_text()
+
+
+def test_without_reports_it_sends_nothing(beats: Beats) -> None:
+    beats.node("node-001")
+    process = beats.start(NT_ENABLE_KV_REPORTS="false")
+    beats.wait(beats.leader, "it to lead")
+    beats.wait(lambda: beats.client.hlen("nt:assignment") > 2, "an assignment")
+    assert beats.queued("node-001") == []
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0

@@ -1,0 +1,268 @@
+"""``celery -A tasks worker`` as one types it, with a real broker and real messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from coordination.keys import NODES, lease_key, node_key, report_key
+from coordination.owner import Owner
+from coordination.tick import ALONE, Tick
+from local.embedded_redis import EmbeddedRedis
+from local.ports import pick
+from tests.processes import wait_until
+from tests.tasks.market import Market
+
+ROOT = Path(__file__).parents[2]
+S = "BTCUSDT"
+
+
+class Workers:
+    """Starts workers and sends them ticks, as the dispatcher would."""
+
+    def __init__(self, server: EmbeddedRedis, client: redis.Redis, folder: Path) -> None:
+        self.server, self.client, self.folder = server, client, folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.producer = Celery(broker=server.url(1))
+        self.generation = 1
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
+            "REDIS_URL": self.server.url(),
+            "CELERY_BROKER_URL": self.server.url(1),
+            "SYMBOLS": S,
+            "NT_METRICS_PORT": "0",
+            "NT_HEARTBEAT_TTL_MS": "10000",
+            "NT_REPORT_PERIOD_MS": "10000",
+            "NT_SLOW_PERIOD_MS": "10000",
+            "NT_LEASE_TTL_MS": "60000",
+        }
+        with self.log(len(self.processes)).open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "celery", "-A", "tasks", "worker", *arguments],
+                    cwd=ROOT,
+                    env=environment | variables,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+        return self.processes[-1]
+
+    def log(self, number: int = 0) -> Path:
+        return self.folder / f"worker-{number}.log"
+
+    def said(self, number: int = 0) -> str:
+        return self.log(number).read_text()
+
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for ``condition``; say what the workers said if it does not come."""
+        try:
+            wait_until(condition, what, 30)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *map(self.said, range(len(self.processes)))])) from None
+
+    def ended(self, process: subprocess.Popen[bytes]) -> int:
+        self.wait(lambda: process.poll() is not None, "the worker to end")
+        return process.returncode
+
+    def joined(self, node: str) -> None:
+        self.wait(lambda: self.client.zscore(NODES, node), f"{node} to join")
+
+    def owner(self, node: str) -> str:
+        return str(Owner(node, self.client.hget(node_key(node), "incarnation").decode()))
+
+    def tick(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
+        seconds, microseconds = self.client.time()
+        due_ms = seconds * 1000 + microseconds // 1000 - late_ms
+        tick = Tick(owner or self.owner(node), self.generation, 1, due_ms)
+        self.producer.send_task("tasks.fast_cycle", ([S], tick), queue=queue or node, serializer="json")
+
+    def report(self) -> dict | None:
+        text = self.client.get(report_key(S))
+        return text and json.loads(text)
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.producer.close()
+
+
+@pytest.fixture
+def workers(own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path) -> Iterator[Workers]:
+    server = own_redis_server()
+    with server.client() as client:
+        one = Workers(server, client, tmp_path)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def market(workers: Workers) -> Market:
+    one = Market(workers.client, S)
+    one.open()
+    return one
+
+
+@pytest.mark.usefixtures("market")
+def test_a_worker_writes_reports_and_hands_over_when_it_is_told_to_stop(workers: Workers) -> None:
+    process = workers.start("-Q", "node-x")
+    workers.joined("node-x")
+    owner = workers.owner("node-x")
+    workers.tick("node-x")
+    workers.wait(workers.report, "a report")
+    assert workers.report()["writer"]["nodeId"] == "node-x"
+    assert workers.client.hget(lease_key(S), "owner") == owner.encode()
+
+    process.send_signal(signal.SIGTERM)
+    workers.wait(lambda: workers.client.zscore(NODES, "node-x") is None, "it to leave")
+    assert workers.ended(process) == 0
+    assert workers.client.hget(node_key("node-x"), "left")
+    assert workers.client.hget(lease_key(S), "owner") == b""
+    assert not [client for client in workers.client.client_list() if "node-x" in client["name"]]
+
+    lines = [json.loads(line) for line in workers.said().splitlines() if line.startswith("{")]
+    assert {line["node"] for line in lines if line["logger"].startswith("tasks")} == {"node-x"}
+    [taken] = [line for line in lines if line["message"] == "lease taken"]
+    assert (taken["symbol"], taken["role"]) == (S, "node")
+    assert taken["token"] >= 1
+
+
+def test_what_names_no_node_ends_the_worker_with_one_clear_line(workers: Workers) -> None:
+    cases = [
+        ([], {}, "or set NT_NODE_ID"),
+        (["-Q", "a,b"], {}, "-Q 'a,b' must name one queue"),
+        (["-Q", "node-002"], {"NT_NODE_ID": "node-001"}, "NT_NODE_ID=node-001: -Q node-002 must name that queue"),
+        (["-Q", "bad/name"], {}, "-Q bad/name"),
+    ]
+    for arguments, variables, _ in cases:
+        workers.start(*arguments, **variables)
+    for number, (_, _, said) in enumerate(cases):
+        assert workers.ended(workers.processes[number]) == 2
+        [line] = [line for line in workers.said(number).splitlines() if line.startswith("error: ")]
+        assert said in line
+        assert "Traceback" not in workers.said(number)
+
+
+@pytest.mark.usefixtures("market")
+def test_a_second_worker_of_the_same_queue_is_refused_and_the_first_goes_on(workers: Workers) -> None:
+    first = workers.start("-Q", "node-x")
+    workers.joined("node-x")
+    owner = workers.owner("node-x")
+    second = workers.start("-Q", "node-x", "-n", "other@%h")
+    assert workers.ended(second) == 2
+    [line] = [line for line in workers.said(1).splitlines() if line.startswith("error: ")]
+    assert re.match(rf"error: node id 'node-x' is in use by a live worker \(pid {first.pid} on .+\)", line)
+    assert workers.owner("node-x") == owner
+    workers.tick("node-x")
+    workers.wait(workers.report, "the first to write a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_what_is_not_json_is_refused_and_what_is_late_or_for_others_is_dropped(workers: Workers) -> None:
+    workers.start("-Q", "node-x")
+    workers.joined("node-x")
+    evil = Celery(broker=workers.server.url(1))
+    evil.conf.update(task_serializer="pickle", accept_content=["pickle", "json"])
+    evil.send_task("tasks.fast_cycle", ([S], list(Tick("x", 1, 1, 1))), queue="node-x", serializer="pickle")
+    evil.close()
+    assert pickle.HIGHEST_PROTOCOL  # the content type that must not be taken
+    workers.wait(lambda: "pickle" in workers.said(), "the refusal")
+
+    workers.producer.send_task("tasks.fast_cycle", ([S],), queue="node-x")
+    workers.producer.send_task("tasks.no_such_task", (), queue="node-x")
+    workers.tick("node-x", late_ms=11_000)
+    workers.tick("node-x", owner="node-x/another")
+    workers.wait(lambda: "no_such_task" in workers.said(), "the unknown task")
+    with workers.server.client(db=1) as broker:
+        workers.wait(lambda: broker.llen("node-x") == 0, "all to be consumed")
+    assert workers.report() is None
+    workers.tick("node-x")
+    workers.wait(workers.report, "a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_a_metrics_port_that_is_taken_costs_the_metrics_alone(workers: Workers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        workers.start("-Q", "node-x", NT_METRICS_PORT=str(port))
+        workers.joined("node-x")
+        assert f"NT_METRICS_PORT={port}" in workers.said()
+        workers.tick("node-x")
+        workers.wait(workers.report, "a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_metrics_are_on_their_port_and_alone_a_worker_needs_no_lease(workers: Workers) -> None:
+    port = pick(19_101)
+    workers.start("-Q", "node-x", NT_METRICS_PORT=str(port), NT_ENABLE_MULTI_INSTANCE="false")
+    workers.tick("node-x", owner=str(Owner(ALONE, ALONE)), queue=ALONE)
+    workers.wait(workers.report, "a report")
+    assert workers.report()["writer"] == {"nodeId": "node-x", "writerToken": 1}
+    assert workers.client.exists(lease_key(S), NODES, node_key("node-x")) == 0
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        text = page.read().decode()
+    assert 'nt_symbols_assigned{node="node-x"} 1.0' in text
+    assert "nt_lease_conflicts_total 0.0" in text
+    assert 'nt_report_publish_total{cycle="fast"} 1.0' in text
+    for name in ("nt_node_heartbeat", "nt_data_age_ms", "nt_calc_latency_ms"):
+        assert f"# TYPE {name} " in text
+
+
+@pytest.mark.usefixtures("market")
+def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes_and_writes_nothing(workers: Workers) -> None:
+    quick = {"NT_HEARTBEAT_TTL_MS": "500", "NT_HEARTBEAT_INTERVAL_MS": "100"}
+    first = workers.start("-Q", "node-x", **quick)
+    workers.joined("node-x")
+    stale = workers.owner("node-x")
+    workers.tick("node-x")
+    workers.wait(workers.report, "a report")
+    first.send_signal(signal.SIGSTOP)
+    workers.start("-Q", "node-x", **quick)
+    workers.wait(lambda: workers.owner("node-x") != stale and workers.client.zscore(NODES, "node-x"), "the second")
+    workers.generation = 2
+    workers.tick("node-x")
+    workers.wait(lambda: workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode(), "its lease")
+    workers.wait(
+        lambda: workers.report()["writer"]["writerToken"] == int(workers.client.hget(lease_key(S), "token")), ""
+    )
+    seq = int(workers.client.hget(lease_key(S), "seq"))
+
+    first.send_signal(signal.SIGCONT)
+    assert workers.ended(first) != 0
+    assert "is in use by a live worker" in workers.said(0)
+    assert int(workers.client.hget(lease_key(S), "seq")) == seq
+    assert workers.client.zscore(NODES, "node-x")
+
+
+@pytest.mark.usefixtures("market")
+def test_after_the_server_was_restarted_messages_are_consumed_again(workers: Workers) -> None:
+    workers.start("-Q", "node-x")
+    workers.joined("node-x")
+    workers.tick("node-x")
+    workers.wait(workers.report, "a report")
+    token = workers.report()["writer"]["writerToken"]
+    workers.server.kill()
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 1, "a second without Redis")
+    workers.server.start()
+    workers.joined("node-x")
+    Market(workers.client, S).open()
+    workers.tick("node-x")
+    workers.wait(workers.report, "a report")
+    assert workers.report()["writer"]["writerToken"] > token
