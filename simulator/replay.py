@@ -154,11 +154,13 @@ class ReplayFeed:
             return 0.0
         loop = asyncio.get_running_loop()
         since = loop.time()
+        self._status = f"waiting for a request for the snapshot of {symbol}"
         try:
             await asyncio.wait_for(self._answered[symbol].wait(), SNAPSHOT_WAIT)
         except TimeoutError:
             self._wait_for_snapshots = False
             logger.info("nobody asked for the snapshot of %s in %g s: going on without", symbol, SNAPSHOT_WAIT)
+        self._status = "running"
         return loop.time() - since
 
     def _book(self, symbol: str, limit: int) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from simulator import capture
+from tests.processes import wait_until
 from tests.simulator.exchange_process import (
     COMMITTED_CAPTURE,
     RECORDED_CAPTURE,
@@ -150,6 +151,33 @@ def test_a_late_client_gets_the_book_as_it_is_now_and_the_connection_stays_open(
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
     assert exchange.state()["feed"]["status"] == "finished"
+
+
+def test_the_replay_waits_where_the_recording_client_took_its_snapshot(start_exchange: Start) -> None:
+    exchange = start_exchange("--replay", str(COMMITTED_CAPTURE), "--speed", "max")
+    url, _, answer = Path(f"{COMMITTED_CAPTURE}.http").read_text().splitlines()[0].partition(" -> ")
+    taken_at, _, recorded = answer.partition(": ")
+    symbol = url.split("symbol=")[1].split("&")[0]
+    times = [
+        float(line.split(": ")[0]) for line in Path(f"{COMMITTED_CAPTURE}.ws").read_text().splitlines()[1:] if line
+    ]
+
+    async def scenario() -> None:
+        streams = "/".join({message["stream"] for message in recorded_lines(COMMITTED_CAPTURE)})
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{exchange.ws}/stream?streams={streams}"):
+
+            def feed() -> Json:
+                state: Json = exchange.state()["feed"]
+                return state if symbol in state["status"] else {}
+
+            state = await asyncio.to_thread(wait_until, feed, "the replay to wait")
+            assert state["sent"] == len([time for time in times if time <= float(taken_at)])
+            # Asking a second time with nothing sent in between gives the same book.
+            await asyncio.to_thread(exchange.fault, "pause", seconds=60)
+            assert await snapshot(session, exchange, symbol) == json.loads(recorded)
+            assert await snapshot(session, exchange, symbol) == json.loads(recorded)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_exchange_info_is_the_recorded_one(start_exchange: Start) -> None:
