@@ -3,7 +3,7 @@
 What counts, over the 30 seconds up to now, at one level more than 3 spreads from the mid price:
 
 - A *pull* is a fall by more than 10 % from a quantity of at least P95, less than half of which was traded at that
-  price since the level's change before it (since the window's start, if that was earlier).
+  price since the level's change before it (or since the window's start, if that was later).
 - The level's *changes* are all changes of its quantity but those that rise to P95 or more: a large order being placed
   is neither pulled nor traded.
 - At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
