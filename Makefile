@@ -2,10 +2,12 @@
 
 VENV_PYTHON = .venv/bin/python
 ROLE =
+ARGS =
 
 help:
 	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
 	@echo 'make test     every test'
+	@echo 'make chaos    faults at random, every write checked; ARGS="--minutes 10 --seed 7 --only node-kill"'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
 	@echo 'make lock     requirements*.txt anew from requirements*.in'
@@ -30,6 +32,9 @@ lint: .venv/installed-dev
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy .
 
+chaos: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m chaos $(ARGS)
+
 bench: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m benchmarks
 
@@ -42,4 +47,4 @@ lock: .venv/installed-dev
 .venv/installed-dev: requirements.txt requirements-dev.txt
 	@sh local/install.sh requirements-dev.txt
 
-.PHONY: help run status start stop kill test lint bench lock
+.PHONY: help run status start stop kill test chaos lint bench lock

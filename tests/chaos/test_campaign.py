@@ -1,0 +1,46 @@
+"""A short campaign on a real stack: a sample of the faults that end soon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos import campaign, history
+from chaos.checker import check
+from chaos.faults import CHOSEN, KINDS
+from chaos.summary import over_budget, plot, table
+
+FAULTS = ("node-kill", "beat-kill", "redis-empty", "exchange-skip", "connections-cut", "net-cut")
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    outcome = campaign.run(tmp_path / "stack", seed=1, seconds=90, only=FAULTS, most=len(FAULTS), say=said.append)
+    assert outcome.violations == []
+    assert outcome.conflicts == 0
+    assert outcome.unsettled == []
+    assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
+    assert len(said) == len(FAULTS)
+    verdict = outcome.verdict
+    assert verdict.writes > 100
+    assert verdict.takes > 6
+    assert verdict.books_compared > verdict.writes / 2
+    assert all(gap.longest_ms < 15_000 for gap in outcome.gaps)
+
+    history.save(outcome.records, tmp_path / "history.jsonl")
+    again = campaign.judge(history.load(tmp_path / "history.jsonl"))
+    assert again.gaps == outcome.gaps
+    assert check(again.records) == verdict
+    text = table(outcome.gaps, outcome.faults)
+    assert all(f"| {name} " in text for name in FAULTS)
+    assert set(over_budget(outcome.gaps)) <= {kind.name for kind in KINDS}
+    plot(outcome.gaps, tmp_path / "gaps.png", "a short campaign")
+    assert (tmp_path / "gaps.png").stat().st_size > 1000
+
+
+def test_every_kind_is_committed_skipped_or_follows_from_another() -> None:
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert set(FAULTS) <= set(CHOSEN)

@@ -1,0 +1,32 @@
+"""A history on disk is the same history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos.history import Blind, Book, Injected, Record, Take, Write, load, save
+
+ALL: list[Record] = [
+    Take(1.0, "BTCUSDT", "node-001/a", 10),
+    Write(1.5, "BTCUSDT", "node-001/a", 10, seq=11, update_id=7, depth="0123"),
+    Write(1.6, "BTCUSDT", "node-001", 10, report=False),
+    Book(1.6, "BTCUSDT", 7, "0123"),
+    Blind(2.0, 1.7),
+    Injected(2.0, "node-kill", ("BTCUSDT", "ETHUSDT"), 2.0, 3.0, victim="node-001", owner_gone="node-001/a"),
+]
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    save(ALL, tmp_path / "history.jsonl")
+    assert load(tmp_path / "history.jsonl") == ALL
+
+
+def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    save(ALL[:1], path)
+    with path.open("a") as file:
+        file.write('{"type":"take"}\n')
+    with pytest.raises(ValueError, match=r"history.jsonl, line 2: not a record"):
+        load(path)

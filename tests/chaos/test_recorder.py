@@ -1,0 +1,165 @@
+"""What Redis accepted, as a recorder saw it: from the product's own scripts, and from a writer that fences itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import redis
+
+from chaos.checker import TOKEN_FELL, check
+from chaos.history import Blind, Take, Write
+from chaos.recorder import Recorder
+from chaos.truth import digest
+from coordination.keys import report_key, slow_key
+from coordination.lease import parse_acquire, queue_acquire, queue_write
+from coordination.owner import Owner
+from coordination.scripts import execute
+from local.embedded_redis import EmbeddedRedis
+from local.ports import LOOPBACK
+from tests.processes import wait_until
+
+S = "BTCUSDT"
+A, B = Owner("node-001", "a"), Owner("node-002", "b")
+ROOT = Path(__file__).parents[2]
+
+
+def report(owner: Owner, token: int, price: float = 1.5) -> bytes:
+    level = [{"price": price, "qty": 2.0}]
+    return msgspec.json.encode(
+        {
+            "writer": {"nodeId": owner.node, "writerToken": token},
+            "symbol": 'quote " and \\',
+            "depth": {"bids": level, "asks": []},
+        }
+    )
+
+
+class Lease:
+    """One owner's calls of the product's scripts."""
+
+    def __init__(self, client: redis.Redis, owner: Owner) -> None:
+        self._client, self._owner = client, owner
+
+    def acquire(self, generation: int) -> tuple[int, int]:
+        pipe = self._client.pipeline(transaction=False)
+        queue_acquire(pipe, S, self._owner, generation, 60_000)
+        grant = parse_acquire(execute(pipe)[0])
+        return grant.token, grant.seq
+
+    def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
+        pipe = self._client.pipeline(transaction=False)
+        queue_write(pipe, S, self._owner, token, seq, values, 60_000, basis)
+        execute(pipe)
+
+
+@contextmanager
+def recording(server: EmbeddedRedis) -> Iterator[Recorder]:
+    with Recorder(LOOPBACK, server.port) as recorder:
+        wait_until(recorder.connected.is_set, "the recorder is connected")
+        yield recorder
+
+
+def test_accepted_writes_are_recorded_and_refused_ones_are_not(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    with recording(redis_server) as recorder:
+        first, second = Lease(redis_client, A), Lease(redis_client, B)
+        old, seq = first.acquire(1)
+        first.write(old, seq + 1, {report_key(S): report(A, old)}, basis=77)
+        first.write(old, seq + 1, {report_key(S): report(A, old)})  # repeated
+        new, seq = second.acquire(2)
+        first.write(old, seq + 5, {report_key(S): report(A, old)})  # fenced
+        second.write(new, seq + 2, {slow_key(S): b"{}", f"carry:{{report:{S}}}": b"c"})
+        second.write(new, seq + 1, {report_key(S): report(B, new)})  # old
+        second.write(new, seq + 3, {report_key(S): report(B, new, 1.7)}, basis=78)
+        wait_until(lambda: len(recorder.records) >= 5, "five records")
+    times = [record.time for record in recorder.records]
+    assert times == sorted(times)
+    assert [msgspec.structs.replace(r, time=0.0) for r in recorder.records if isinstance(r, Take | Write)] == [
+        Take(0.0, S, str(A), old),
+        Write(0.0, S, str(A), old, recorder.records[1].seq, 77, digest([(1.5, 2.0)], [])),  # type: ignore[union-attr]
+        Take(0.0, S, str(B), new),
+        Write(0.0, S, str(B), new, seq + 2, 0, "", report=False),
+        Write(0.0, S, str(B), new, seq + 3, 78, digest([(1.7, 2.0)], [])),
+    ]
+    assert recorder.latest[S].token == new
+    assert check(recorder.records).violations == []
+
+
+def test_the_recorder_comes_back_with_redis_and_says_what_it_missed(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    with recording(server) as recorder:
+        server.kill()
+        wait_until(lambda: not recorder.connected.is_set(), "the recorder has noticed")
+        server.start()
+        wait_until(recorder.connected.is_set, "the recorder is connected again")
+        with server.client() as client:
+            token, seq = Lease(client, A).acquire(1)
+            Lease(client, A).write(token, seq + 1, {report_key(S): report(A, token)})
+        wait_until(lambda: len(recorder.records) == 3, "three records")
+    blind, take, write = recorder.records
+    assert isinstance(blind, Blind) and blind.since <= blind.time
+    assert isinstance(take, Take) and isinstance(write, Write)
+
+
+def test_a_writer_that_checks_and_then_writes_is_found_out(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    """Two real processes; the first stands still between its check and its write, while the second takes over."""
+    assert redis_client.dbsize() == 0
+    with recording(redis_server) as recorder, writer(redis_server, "node-001") as first:
+        assert told(first, "write") == "written"
+        tell(first, "pause")
+        wait_until(lambda: stopped(first), "the first writer stands still")
+        with writer(redis_server, "node-002") as second:
+            assert told(second, "write") == "written"
+            first.send_signal(signal.SIGCONT)
+            assert heard(first) == "written"
+            assert told(first, "write") == "refused"
+            assert told(second, "write") == "written"
+        wait_until(lambda: len(recorder.records) == 6, "two takes and four writes")
+    verdict = check(recorder.records)
+    assert [violation.kind for violation in verdict.violations] == [TOKEN_FELL]
+    assert verdict.violations[0].detail == "1 of node-001/1 after 2"
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def told(process: subprocess.Popen[str], line: str) -> str:
+    tell(process, line)
+    return heard(process)
+
+
+def stopped(process: subprocess.Popen[str]) -> bool:
+    pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
+    return pid == process.pid and os.WIFSTOPPED(status)
+
+
+@contextmanager
+def writer(server: EmbeddedRedis, node: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.chaos.check_then_write", str(server.port), S, node]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stdout.readline().strip().isdigit()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
