@@ -81,7 +81,6 @@ class Connection:
         self._socket = socket
         self.opened_at = self._heard_at = time.monotonic()
         metrics.ws_connections.inc()
-        self._on_open(self)
         subscriber = asyncio.create_task(self._subscribe(socket))
         watchdog = asyncio.create_task(self._watch(socket))
         try:
@@ -120,6 +119,7 @@ class Connection:
             await asyncio.sleep(1 / self._exchange.control_messages_per_s)
             await socket.send_str(self._exchange.subscribe(rest[start : start + MESSAGE_STREAMS], number + 1))
         self.subscribed.set()
+        self._on_open(self)
 
     async def _watch(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         while True:

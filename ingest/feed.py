@@ -41,7 +41,7 @@ class Feed:
     """Keeps one connection open for all streams of ``symbols`` and hands on what it says.
 
     ``on_message(feed, message)`` gets every message, once or (around a change of connections)
-    twice; ``on_open(feed)`` is called whenever a connection is open.
+    twice; ``on_open(feed)`` is called whenever a connection has all its subscriptions.
     """
 
     def __init__(

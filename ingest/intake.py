@@ -53,7 +53,7 @@ class Intake:
         self._count_ticker = metrics.events.labels("ticker").inc
 
     def on_open(self, feed: Feed) -> None:
-        """A connection was opened: its books can be loaded now."""
+        """A connection delivers: its books can be loaded now, also those nothing happens in."""
         for symbol in feed.symbols:
             self._ask(self._books[symbol])
 

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 5.0
 CONCURRENCY = 4
 MAX_BODY = 64 * 1024 * 1024
+MAX_CHUNK = 256 * 1024
 DEFAULT_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3 * 24 * 3600.0
 
@@ -93,7 +94,7 @@ class RestClient:
             async with self._session.get(
                 self._base_url + request.path, params=request.query, timeout=timeout
             ) as response:
-                body = await response.content.read(MAX_BODY)
+                body = await _read(response)
                 metrics.rest_requests.labels(str(response.status)).inc()
                 self._note_weight(response.headers.get(self._exchange.used_weight_header))
                 if response.status == 200:
@@ -125,6 +126,16 @@ class RestClient:
         pause = min(pause, LONGEST_PAUSE_S)
         self._silent_until = max(self._silent_until, time.monotonic() + pause)
         logger.warning("the exchange limits our requests", extra={"status": status, "silent_s": pause})
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, unless it is absurdly large."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(MAX_CHUNK):
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise RestError(f"{response.url}: more than {MAX_BODY} bytes")
+    return bytes(body)
 
 
 Deliver = Callable[[str, Depth], bool]

@@ -32,7 +32,7 @@ from streams.keys import book_key, snapshot_key, trades_key
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.005
-BATCH_ENTRIES = 500
+BATCH_ENTRIES = 2_000
 KEEP_TRADES_MS = 31 * 60 * 1000
 KEEP_BOOK_INTERVALS = 3
 PROTECT_INTERVALS = 3

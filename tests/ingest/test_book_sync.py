@@ -26,9 +26,9 @@ def synced(last_update_id: int = 10) -> BookSync:
 
 def test_diffs_wait_for_the_snapshot_and_those_it_includes_are_dropped() -> None:
     sync = BookSync("S")
-    waiting = [diff(8, 9), diff(10, 12, [(99.0, 5.0)]), diff(13, 13, [(98.5, 1.0)])]
-    assert [sync.on_diff(each, 7) for each in waiting] == [False] * 3
-    assert sync.on_depth(Depth(10, *START), 8) == [(each, 7) for each in waiting[1:]]
+    waiting = [diff(8, 9), diff(10, 10), diff(11, 12, [(99.0, 5.0)]), diff(13, 13, [(98.5, 1.0)])]
+    assert [sync.on_diff(each, 7) for each in waiting] == [False] * 4
+    assert sync.on_depth(Depth(10, *START), 8) == [(each, 7) for each in waiting[2:]]
     assert sync.in_sync
     assert sync.book.top(3)[0] == [(99.0, 5.0), (98.5, 1.0), (98.0, 2.0)]
 

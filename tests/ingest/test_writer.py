@@ -272,6 +272,28 @@ def test_a_stream_lost_under_an_open_connection_is_noticed_and_all_books_are_wri
     run(test)
 
 
+def test_a_stream_lost_while_away_is_noticed_though_the_snapshot_is_there(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            await until(lambda: redis_client.exists(snapshot_key(SYMBOL)), "the first snapshot")
+            for number in range(1, 6):
+                process.diff(number)
+            await process.writer.drain(10)
+            redis_client.delete(book_key(SYMBOL))
+            [ours] = [client for client in redis_client.client_list() if client["name"] == "ingest"]
+            redis_client.client_kill_filter(_id=ours["id"])
+            process.diff(6)
+            await until(
+                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id == 6,
+                "the book written anew",
+            )
+
+    run(test)
+
+
 def test_what_does_not_fit_the_buffer_is_counted_and_the_book_is_written_anew(
     own_redis_server: Callable[..., EmbeddedRedis],
 ) -> None:

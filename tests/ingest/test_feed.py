@@ -1,0 +1,189 @@
+"""One share of the streams over real connections: subscribing, replacing, noticing silence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from ingest.backoff import Backoff
+from ingest.binance import Binance
+from ingest.feed import Feed
+from ingest.rate import Allowance
+from ingest.service import shards
+from monitoring import ingest_metrics as metrics
+from tests.simulator.exchange_process import Exchange
+
+StartExchange = Callable[..., Exchange]
+
+
+class Heard:
+    """What a feed handed on."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.copies = 0
+        self.gaps = 0
+        self.streams: set[str] = set()
+        self._last: dict[str, int] = defaultdict(int)
+
+    def on_open(self, _: Feed) -> None:
+        self.opened += 1
+
+    def on_message(self, feed: Feed, text: bytes) -> None:
+        message = json.loads(text)
+        data: dict[str, Any] = message.get("data", {})
+        if b"serverShutdown" in text:
+            feed.replace("shutdown")
+        if "stream" in message:
+            self.streams.add(message["stream"])
+        if data.get("e") not in ("depthUpdate", "trade"):
+            return
+        first, last = (data["U"], data["u"]) if data["e"] == "depthUpdate" else (data["t"], data["t"])
+        before = self._last[message["stream"]]
+        self.copies += last <= before
+        self.gaps += before > 0 and first > before + 1
+        self._last[message["stream"]] = max(last, before)
+
+
+@asynccontextmanager
+async def running(exchange: Exchange, symbols: list[str], **options: Any) -> AsyncIterator[Heard]:
+    heard = Heard()
+    async with aiohttp.ClientSession() as session:
+        feed = Feed(
+            session,
+            Binance(symbols),
+            exchange.ws,
+            symbols,
+            on_message=heard.on_message,
+            on_open=heard.on_open,
+            openings=Allowance(100, 300.0),
+            **options,
+        )
+        task = asyncio.create_task(feed.run())
+        try:
+            yield heard
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not condition():
+        assert loop.time() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+def test_more_streams_than_a_url_holds_are_subscribed_to_by_message(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "130")
+    names = [name.upper() for name in sorted(_listed(exchange))]
+    assert len(names) == 130
+
+    async def test() -> None:
+        async with running(exchange, names) as heard:
+            await until(lambda: heard.opened, "all subscriptions")
+            await until(lambda: len(heard.streams) == 390, "every stream to speak")
+            [connection] = exchange.state()["connections"]
+            assert len(connection["streams"]) == 390
+
+    asyncio.run(test())
+
+
+def _listed(exchange: Exchange) -> list[str]:
+    with urllib.request.urlopen(f"{exchange.http}/api/v3/exchangeInfo", timeout=10) as answer:
+        return [symbol["symbol"] for symbol in json.load(answer)["symbols"]]
+
+
+def test_a_connection_near_its_lifetime_is_replaced_without_a_gap(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT,ETHUSDT")
+
+    async def test() -> None:
+        before = metrics.ws_resubscribe.labels("lifetime")._value.get()
+        async with running(exchange, ["BTCUSDT", "ETHUSDT"], lifetime_s=2.0) as heard:
+            await until(lambda: heard.copies, "both connections' copies")
+            await until(lambda: heard.opened >= 3, "a second change")
+            assert heard.gaps == 0
+        assert metrics.ws_resubscribe.labels("lifetime")._value.get() - before >= 2
+
+    asyncio.run(test())
+
+
+def test_an_exchange_that_cuts_after_its_announcement_costs_nothing(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT", "--connection-lifetime", "4", "--shutdown-notice", "3")
+
+    async def test() -> None:
+        ended = metrics.ws_resubscribe.labels("ended")._value.get()
+        async with running(exchange, ["BTCUSDT"]) as heard:
+            await until(lambda: heard.opened >= 3, "two changes")
+            assert heard.gaps == 0
+        assert metrics.ws_resubscribe.labels("ended")._value.get() == ended
+
+    asyncio.run(test())
+
+
+def test_when_the_old_connection_dies_early_the_new_one_takes_over_at_once(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT")
+
+    async def test() -> None:
+        async with running(exchange, ["BTCUSDT"], lifetime_s=2.0) as heard:
+            await until(lambda: len(exchange.state()["connections"]) == 2, "the second connection")
+            exchange.fault("drop")
+            copies = heard.copies
+            await until(lambda: heard.opened >= 3, "another connection")
+            await until(lambda: heard.copies >= copies, "the feed to go on")
+
+    asyncio.run(test())
+
+
+def test_a_silent_connection_is_taken_for_dead(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT")
+
+    async def test() -> None:
+        async with running(exchange, ["BTCUSDT"], silence_s=1.5) as heard:
+            await until(lambda: heard.streams, "the first message")
+            exchange.fault("pause", seconds=3)
+            await until(lambda: heard.opened >= 2, "a new connection")
+
+    asyncio.run(test())
+
+
+def test_pings_are_answered(start_exchange: StartExchange) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT", "--ping-interval", "0.3", "--pong-timeout", "0.9")
+
+    async def test() -> None:
+        async with running(exchange, ["BTCUSDT"]) as heard:
+            await until(lambda: heard.streams, "the first message")
+            await asyncio.sleep(2)  # more than two pong timeouts
+            assert heard.opened == 1
+
+    asyncio.run(test())
+
+
+def test_connections_are_as_few_as_the_limits_allow() -> None:
+    symbols = [f"S{number}" for number in range(1_000)]
+    exchange = Binance(symbols)
+    parts = shards(symbols, exchange)
+    assert len(parts) == 4
+    assert sorted(symbol for part in parts for symbol in part) == sorted(symbols)
+    assert all(3 * len(part) <= exchange.streams_per_connection for part in parts)
+    assert shards(["BTCUSDT"], exchange) == [["BTCUSDT"]]
+
+
+def test_backoff_doubles_to_its_bound_and_starts_anew() -> None:
+    backoff = Backoff(0.25, 2.0)
+    waits = []
+    for _ in range(200):
+        backoff.reset()
+        waits.append([backoff.next_s() for _ in range(6)])
+    for number, bound in enumerate((0.25, 0.5, 1.0, 2.0, 2.0, 2.0)):
+        column = [row[number] for row in waits]
+        assert 0 <= min(column) < 0.2 * bound
+        assert 0.8 * bound < max(column) <= bound
