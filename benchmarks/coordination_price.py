@@ -1,0 +1,82 @@
+"""What the lease and the fence add to a report: the same cycle with them and without, turn by turn in one run.
+
+    python -m benchmarks.coordination_price
+
+A real Redis, a real node's cycle (read, compute, write) on a warm book, 30 symbols a message as 1,000 symbols have.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from prometheus_client import REGISTRY
+
+from coordination.owner import Owner
+from coordination.tick import ALONE, Tick
+from local.embedded_redis import EmbeddedRedis
+from settings import Settings
+from streams.append import diff_fields, put_snapshot, xadd
+from streams.codec import Snapshot
+from streams.keys import book_key
+from tasks.cycles import FAST, run_cycle
+from tasks.node import Node
+
+SYMBOLS = [f"SYM{i:02}USDT" for i in range(30)]
+ROUNDS = 400
+LEVELS = 500
+
+
+def main() -> None:
+    """Print time per report, without and with coordination, and the difference."""
+    with EmbeddedRedis() as server:
+        client = server.client()
+        _write_books(client)
+        nodes = [_node(server.url(), "alone", multi=False), _node(server.url(), "fenced", multi=True)]
+        spent: list[list[float]] = [[], []]
+        for round_ in range(ROUNDS):
+            _append_diffs(client, round_)
+            for which, node in enumerate(nodes):
+                tick = Tick(str(node.owner) if node.fenced else str(Owner(ALONE, ALONE)), 1, 1, node.clock.now_ms())
+                started = time.perf_counter()
+                run_cycle(node, FAST, SYMBOLS, tick, 60_000)
+                spent[which].append((time.perf_counter() - started) * 1e6 / len(SYMBOLS))
+    plain, fenced = (sorted(times[ROUNDS // 10 :]) for times in spent)
+    for name, times in (("without", plain), ("with lease and fence", fenced)):
+        low, high = times[len(times) // 4], times[3 * len(times) // 4]
+        print(f"{name:22} median {statistics.median(times):6.1f} us a report  (quartiles {low:.1f} .. {high:.1f})")
+    added = statistics.median(fenced) - statistics.median(plain)
+    print(f"{'added':22} {added:6.1f} us, {added / statistics.median(plain):.1%}; budget 200 us, 10 %")
+
+
+def _node(url: str, name: str, *, multi: bool) -> Node:
+    settings = Settings.from_environment(
+        {"REDIS_URL": url, "NT_ENABLE_MULTI_INSTANCE": str(multi), "SYMBOLS": ",".join(SYMBOLS)}
+    )
+    return Node(settings, name)
+
+
+def _write_books(client: object) -> None:
+    for symbol in SYMBOLS:
+        bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
+        asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
+        snapshot = Snapshot(1, "0-0", bids, asks, int(time.time() * 1000))
+        client.execute_command(*put_snapshot(symbol, snapshot, protect_ms=1, load=True))  # type: ignore[attr-defined]
+
+
+def _append_diffs(client: object, round_: int) -> None:
+    """What 250 ms bring: two or three diffs of ten levels a symbol."""
+    pipe = client.pipeline(transaction=False)  # type: ignore[attr-defined]
+    now = int(time.time() * 1000)
+    for symbol in SYMBOLS:
+        for i in range(3):
+            update = 2 + 3 * round_ + i
+            bids = [(100 - (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
+            asks = [(100.01 + (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
+            pipe.execute_command(*xadd(book_key(symbol), now, update, diff_fields(update, bids, asks, now)))
+    pipe.execute()
+
+
+if __name__ == "__main__":
+    main()
+    assert REGISTRY.get_sample_value("nt_report_publish_total", {"cycle": "fast"}) == 2 * ROUNDS * len(SYMBOLS)
