@@ -26,9 +26,9 @@ def live(*owners: Owner) -> dict[Owner, float]:
     return dict.fromkeys(owners, 1.0)
 
 
-def settled(*owners: Owner, symbols: list[str] = SIX) -> tuple[AssignmentController, int]:
+def settled(*owners: Owner, symbols: list[str] = SIX, policy: MovePolicy = POLICY) -> tuple[AssignmentController, int]:
     """A controller whose symbols have been where they belong for a long time, and the time."""
-    controller, now = AssignmentController(symbols, POLICY), 0
+    controller, now = AssignmentController(symbols, policy), 0
     for _ in range(3):
         controller.step(now, live(*owners))
         now += LONG_MS
@@ -133,6 +133,27 @@ def test_a_leave_moves_only_orphans_and_at_once() -> None:
     moves = controller.step(now + 1, live(owner(1), owner(3)))
     assert {move.symbol for move in moves} == lost
     assert {move.reason for move in moves} == {"orphan"}
+
+
+def test_symbols_that_a_leave_makes_room_for_wait_for_the_next_rebalance() -> None:
+    symbols = [f"S{i}USDT" for i in range(60)]
+    tight = MovePolicy(load_factor=1.0)
+    controller, now = settled(owner(1), owner(2), owner(3), owner(4), symbols=symbols, policy=tight)
+    lost = {s for s, o in controller.owners.items() if o == owner(4)}
+    rest = live(owner(1), owner(2), owner(3))
+    assert {move.symbol for move in controller.step(now + 1, rest)} == lost
+    assert controller.step(now + 2, rest) == []
+    later = controller.step(now + LONG_MS, rest)
+    assert later
+    assert {move.reason for move in later} == {"rebalance"}
+
+
+def test_a_new_leader_does_not_take_nodes_it_finds_for_nodes_that_came() -> None:
+    heir = AssignmentController(SIX, MovePolicy(min_hold_ms=0))
+    heir.adopt(dict.fromkeys(SIX, owner(1)) | {SIX[0]: owner(2)}, 1_000_000)
+    both = live(owner(1), owner(2))
+    assert heir.step(1_000_025, both) == []
+    assert {move.reason for move in heir.step(1_000_000 + POLICY.rebalance_interval_ms, both)} == {"rebalance"}
 
 
 def test_an_orphan_moves_though_it_moved_a_moment_ago() -> None:

@@ -209,6 +209,7 @@ class TestAfterAnOutage:
         shown.connect("n1")
         shown.connect("n2")
         watcher.look()
+        watcher.look(TTL - 50)
         shown.connected.clear()  # it restarted
         shown.now += away_ms
         watcher.roster.resume(shown.now)

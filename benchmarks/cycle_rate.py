@@ -1,0 +1,103 @@
+"""How exactly beat keeps its rate: a real `celery -A tasks beat`, counted where its messages arrive.
+
+    python -m benchmarks.cycle_rate [--seconds 60] [--period-ms 250]
+
+Over 60 s at 250 ms the number of cycles must be 240 ± 1. Also shown: how late a cycle is sent after it was due.
+"""
+
+import argparse
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import redis
+
+from coordination.clock import ServerClock
+from coordination.owner import Owner
+from coordination.registration import Registration
+from coordination.tick import Tick
+from local.embedded_redis import EmbeddedRedis
+
+ROOT = Path(__file__).parents[1]
+NODE = "node-001"
+SYMBOL = "BTCUSDT"
+
+
+def sent_at(broker: redis.Redis) -> list[int]:
+    """When each fast cycle that waits for the node was sent, server ms, oldest first."""
+    times = []
+    for text in broker.lrange(NODE, 0, -1):
+        message = json.loads(text)
+        if message["headers"]["task"] == "tasks.fast_cycle":
+            (_, tick), _, _ = json.loads(base64.b64decode(message["body"]))
+            times.append(Tick(*tick).due_ms)
+    return sorted(times)
+
+
+def measure(seconds: float, period_ms: int) -> list[int]:
+    """Send times of every cycle within a window of ``seconds``, from the fifth cycle on."""
+    with EmbeddedRedis() as server, server.client(db=1) as broker:
+        node = Registration(
+            server.url(),
+            Owner.start(NODE),
+            {"weight": 1},
+            interval_ms=250,
+            ttl_ms=30_000,
+            clock=ServerClock(),
+            on_replaced=lambda _: None,
+        )
+        node.register()
+        node.announce()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")} | {
+            "REDIS_URL": server.url(),
+            "CELERY_BROKER_URL": server.url(1),
+            "SYMBOLS": SYMBOL,
+            "NT_REPORT_PERIOD_MS": str(period_ms),
+            "NT_LEASE_TTL_MS": str(10 * period_ms),
+            "NT_SLOW_PERIOD_MS": str(max(2000, period_ms)),
+            "NT_HEARTBEAT_TTL_MS": "30000",
+            "NT_METRICS_PORT": "0",
+        }
+        beat = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "tasks", "beat", "--quiet"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while len(sent_at(broker)) < 5:
+                if beat.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit("error: beat sent nothing")
+                time.sleep(0.05)
+            opened = sent_at(broker)[4] - period_ms // 2
+            closed = opened + seconds * 1000
+            time.sleep(seconds + 1)
+            return [moment for moment in sent_at(broker) if opened <= moment < closed]
+        finally:
+            beat.send_signal(signal.SIGTERM)
+            beat.wait(10)
+            node.leave()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--period-ms", type=int, default=250)
+    given = parser.parse_args()
+    times = measure(given.seconds, given.period_ms)
+    expected = round(given.seconds * 1000 / given.period_ms)
+    late = sorted(moment % given.period_ms for moment in times)
+    print(f"cycles in {given.seconds:g} s at {given.period_ms} ms: {len(times)} (expected {expected} ± 1)")
+    print(f"sent after due, ms: median {late[len(late) // 2]}, p99 {late[int(len(late) * 0.99)]}, max {late[-1]}")
+    return 0 if abs(len(times) - expected) <= 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
