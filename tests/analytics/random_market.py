@@ -49,7 +49,9 @@ class RandomMarket:
             ]
             for side in ("bid", "ask")
         )
-        bids.append((90.0, 300.0 if self.steps // 10 % 2 else 0.0))
+        for price in (90.0, 99.98):
+            # Far from the market this is spoofing, near it is not.
+            bids.append((price, 300.0 if self.steps // 10 % 2 else 0.0))
         trades = [
             Trade(
                 self.time - self.random.randrange(100),

@@ -116,6 +116,19 @@ def test_without_enough_data_sections_are_left_out():
     assert json.loads(slow_cycle.run(state, START))["liquidity"] == {"walls": [], "vacuums": []}
 
 
+def test_a_crash_is_seen_in_the_book_and_the_trades():
+    state = SymbolState("BTCUSDT")
+    state.load_snapshot(1, [(99.0, 1.0)], [(101.0, 9.0)], START)
+    state.add_trades([START], [99.0], [5.0], [False], START)
+    assert json.loads(slow_cycle.run(state, START))["anomalies"] == [
+        {
+            "type": "flash_crash_risk",
+            "severity": "high",
+            "signals": ["wide_spread", "imbalance", "sell_acceleration"],
+        }
+    ]
+
+
 def test_no_slow_sections_of_a_book_that_is_not_in_sync():
     with pytest.raises(NotPublishable):
         slow_cycle.run(SymbolState("BTCUSDT"), START)
