@@ -36,7 +36,8 @@ class HRWScheduler(Scheduler):
     message for each symbol, sent to the queue of the node that owns it; any other entry is sent as it stands. Any
     number of beats may run: the leader sends, the others stand by.
 
-    Between entries it looks at membership every 25 ms; symbols that move are dispatched at once.
+    Between entries it looks at membership every 25 ms; symbols that move are dispatched at once, and all of them by a
+    beat that takes the lead.
     """
 
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
@@ -134,7 +135,10 @@ class HRWScheduler(Scheduler):
         if not self.settings.nt_enable_multi_instance:
             self.dispatcher.read_clock()
             return
-        moved = {move.symbol: move.target for move in self.dispatcher.look()}
+        led = self.dispatcher.leading
+        moved: Mapping[str, Owner] = {move.symbol: move.target for move in self.dispatcher.look()}
+        if self.dispatcher.leading and not led:
+            moved = self.dispatcher.owners  # nobody led for a while, so the last cycle may not have been sent
         if moved and FAST_CYCLE in self.schedule:
             self._send(self.schedule[FAST_CYCLE], fan_out(moved, self.settings.nt_max_tasks_per_cycle))
 

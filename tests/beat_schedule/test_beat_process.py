@@ -185,6 +185,20 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     assert beats.leader() == b""  # it resigned
 
 
+def test_who_takes_the_lead_dispatches_every_symbol_at_once(beats: Beats) -> None:
+    beats.node("node-001")
+    a_minute = {name: "60000" for name in ("NT_REPORT_PERIOD_MS", "NT_SLOW_PERIOD_MS")} | {"NT_LEASE_TTL_MS": "120000"}
+    leading = beats.start(**a_minute)
+    beats.wait(lambda: beats.fast("node-001"), "a leader")
+    leader = beats.leader()
+    beats.start(**a_minute)
+    beats.wait(lambda: sum(c["name"] == "nt:dispatcher" for c in beats.client.client_list()) == 2, "the stand-by")
+    beats.broker.flushdb()
+    leading.kill()
+    beats.wait(lambda: beats.leader() not in (leader, b""), "another leader")
+    beats.wait(lambda: {s for symbols, _ in beats.fast("node-001") for s in symbols} == set(SYMBOLS), "its symbols")
+
+
 def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:
     beats.start(NT_ENABLE_MULTI_INSTANCE="false")
     beats.wait(lambda: len(beats.fast("single")) >= 12, "two cycles")
