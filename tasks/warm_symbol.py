@@ -18,6 +18,7 @@ from streams.read import ColdStart, Cursor, parse_cold_read, parse_read, queue_c
 logger = logging.getLogger(__name__)
 
 TRADES_MS = 31 * 60_000
+_SAME_UPDATE_MS = 2_000
 
 
 @dataclass(slots=True)
@@ -74,8 +75,14 @@ class WarmSymbol:
             self._learn(decode_info(info))
         entries = parse_read(replies)
         self.cursor.advance(entries)
+        counted_anew = self._counts_anew(entries.diffs)
         self._apply(entries.trades, entries.diffs, entries.ticker)
-        if entries.more:
+        if counted_anew:
+            logger.warning("the exchange counts its updates anew", extra={"symbol": self.symbol})
+            self.state = SymbolState(self.symbol, self.state.tick_size)
+            self.cursor = Cursor()
+            self.chill("renumbered")
+        elif entries.more:
             self.chill("behind")  # from the snapshot it is not far to the present
 
     def chill(self, reason: str) -> None:
@@ -90,7 +97,8 @@ class WarmSymbol:
             known = _position(self.cursor.trades_id)
             trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
         else:
-            self._take_over(sections, carried)
+            newest = max(start.snapshot.last_update_id, start.diffs[-1].last_update_id if start.diffs else 0)
+            self._take_over(sections, carried, newest)
         metrics.cold_starts.labels(self.cold_reason).inc()
         self._learn(start.info)
         self.cursor = start.cursor
@@ -99,11 +107,13 @@ class WarmSymbol:
         self.cold = False
         self._apply(trades, start.diffs, start.ticker)
 
-    def _take_over(self, sections: bytes | None, carried: bytes | None) -> None:
+    def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> None:
         """Start with what the last owner left, as if this node had run all along."""
         try:
             if carried is not None:
                 carry.restore(self.state, carried)
+                if self.state.observed_update_id > newest_update_id:  # from before the exchange counted anew
+                    self.state = SymbolState(self.symbol)
             if sections is not None:
                 self.state.restore_slow(sections)
         except ValueError as error:  # left by another version: the windows fill anew
@@ -112,6 +122,18 @@ class WarmSymbol:
     def _learn(self, info: SymbolInfo | None) -> None:
         if info is not None and self.state.tick_size is None:
             self.state.tick_size = info.tick_size
+
+    def _counts_anew(self, diffs: list[DiffEntry]) -> bool:
+        """Whether an update id below the book's came well after the book's.
+
+        A little after is nothing: two ingest processes receive the same update at slightly different times.
+        """
+        book, known_ms = self.state.book, self.state.last_update_ms
+        return any(
+            diff.last_update_id <= book.last_update_id and diff.received_ms > known_ms + _SAME_UPDATE_MS
+            for diff in diffs[:1]
+            if known_ms is not None
+        )
 
     def _apply(self, trades: list[TradeEntry], diffs: list[DiffEntry], ticker: Ticker | None) -> None:
         if ticker is not None:
@@ -126,7 +148,9 @@ class WarmSymbol:
             )
         try:
             for diff in diffs:
-                self.state.apply_diff(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms)
+                self.state.apply_diff(
+                    diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
+                )
         except (BookGap, BookNotInSync) as gap:
             logger.warning("book must be loaded again: %s", gap, extra={"symbol": self.symbol})
             self.chill("gap")

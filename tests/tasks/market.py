@@ -42,11 +42,11 @@ class Market:
         )
         self.client.set(snapshot_key(self.symbol), codec.encode_snapshot(book))
 
-    def diff(self, bids: Levels | None = None, asks: Levels | None = None, *, lost: int = 0) -> None:
-        """The next diff, after ``lost`` ones that never arrived."""
+    def diff(self, bids: Levels | None = None, asks: Levels | None = None, *, lost: int = 0, ahead_ms: int = 0) -> None:
+        """The next diff, after ``lost`` ones that never arrived, ``ahead_ms`` in the future."""
         first = self.update_id + 1 + lost
         self.update_id = first + 1
-        now = self.now_ms()
+        now = self.now_ms() + ahead_ms
         fields = append.diff_fields(first, bids or [(99.5, float(self.update_id))], asks or [], now)
         self.client.execute_command(*append.xadd(book_key(self.symbol), now - DELAY_MS, self.update_id, fields))
         self.top = f"{now - DELAY_MS}-{self.update_id}"

@@ -204,6 +204,27 @@ def test_a_gap_that_a_snapshot_bridges_already_costs_no_cycle(
     assert withheld() == 0
 
 
+def test_a_book_whose_updates_are_counted_anew_is_loaded_again(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    run(one, cycle=SLOW)
+    market.update_id = 1  # the exchange started over: lower ids, a while later
+    redis_client.delete(snapshot_key(S), book_key(S))  # as ingest does then
+    market.diff(bids=[(99.7, 5.0)], ahead_ms=10_000)
+    run(one)
+    assert report(redis_client)["best_bid"] == {"price": 99.5, "qty": 12.0}, "nothing is written of a book in doubt"
+    market.snapshot(bids=[(99.7, 5.0)])
+    for taker in (one, node("node-002")):
+        run(taker, generation=1 if taker is one else 2)
+        assert report(redis_client)["best_bid"] == {"price": 99.7, "qty": 5.0}
+        market.diff(bids=[(99.7, 6.0)], ahead_ms=10_000)
+        run(taker, generation=1 if taker is one else 2)
+        assert report(redis_client)["best_bid"] == {"price": 99.7, "qty": 6.0}
+        market.diff(bids=[(99.7, 5.0)], ahead_ms=10_000)
+
+
 def test_trades_are_not_counted_twice_when_the_book_is_loaded_again(
     node: MakeNode, market: Market, redis_client: redis.Redis
 ) -> None:
