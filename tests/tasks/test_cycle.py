@@ -222,6 +222,7 @@ def test_a_book_whose_updates_are_counted_anew_is_loaded_again(
         market.diff(bids=[(99.7, 6.0)], ahead_ms=10_000)
         run(taker, generation=1 if taker is one else 2)
         assert report(redis_client)["best_bid"] == {"price": 99.7, "qty": 6.0}
+        assert taker.symbols[S].state.observed_update_id == market.update_id, "windows go on, too"
         market.diff(bids=[(99.7, 5.0)], ahead_ms=10_000)
 
 
