@@ -26,6 +26,7 @@ from local.embedded_redis import EmbeddedRedis
 ROOT = Path(__file__).parents[1]
 NODE = "node-001"
 SYMBOL = "BTCUSDT"
+CLOCK_MS = 10
 
 
 def sent_at(broker: redis.Redis) -> list[int]:
@@ -64,7 +65,7 @@ def measure(seconds: float, period_ms: int) -> list[int]:
             "NT_METRICS_PORT": "0",
         }
         beat = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tasks", "beat", "--quiet"],
+            [sys.executable, "-m", "celery", "-A", "tasks", "beat"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -93,7 +94,8 @@ def main() -> int:
     given = parser.parse_args()
     times = measure(given.seconds, given.period_ms)
     expected = round(given.seconds * 1000 / given.period_ms)
-    late = sorted(moment % given.period_ms for moment in times)
+    # Beat's estimate of the server's clock may be a few ms behind its own: that is not a whole period late.
+    late = sorted((moment + CLOCK_MS) % given.period_ms - CLOCK_MS for moment in times)
     print(f"cycles in {given.seconds:g} s at {given.period_ms} ms: {len(times)} (expected {expected} ± 1)")
     print(f"sent after due, ms: median {late[len(late) // 2]}, p99 {late[int(len(late) * 0.99)]}, max {late[-1]}")
     return 0 if abs(len(times) - expected) <= 1 else 1

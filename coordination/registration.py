@@ -139,7 +139,8 @@ class Registration:
                 self._wait()
             except RedisError as error:
                 self._disconnect()
-                self._ended.wait(outage.failed(error))
+                if not self._ended.is_set():  # after the end, a server that goes away is no news
+                    self._ended.wait(outage.failed(error))
         self._disconnect()
 
     def _wait(self) -> None:
