@@ -6,6 +6,7 @@ Profile, as in the CBOT's "A Six-Part Study Guide to Market Profile" (1991).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,8 +21,6 @@ VALUE_AREA_PERCENT = 70
 UNITS = 1e8
 """Volumes are added up as whole numbers of 1e-8, the finest quantity of the exchange: sums without rounding errors."""
 
-_EDGE_DECIMALS = 10
-
 
 class RollingVolumeProfile:
     """Histogram of traded volume by price bin, kept up to date by the trades that come and go.
@@ -30,13 +29,15 @@ class RollingVolumeProfile:
     Python integers, so taking a trade out leaves exactly what was there before it came, and ties are true ties.
     """
 
-    __slots__ = ("_first", "_last", "_reordered", "_tick_size", "_units")
+    __slots__ = ("_decimals", "_first", "_last", "_reordered", "_tick_size", "_units")
 
     def __init__(self, tick_size: float) -> None:
         """tick_size: the smallest price step, > 0, from the exchange."""
         if not tick_size > 0:
             raise ValueError(f"tick size must be above 0, not {tick_size}")
         self._tick_size = tick_size
+        # Enough for half ticks, and few enough to cut off what binary fractions add.
+        self._decimals = 4 - math.floor(math.log10(tick_size))
         self._units: dict[float, int] = {}
         self._first = self._last = 0
         self._reordered = 0
@@ -66,9 +67,9 @@ class RollingVolumeProfile:
         poc, low, high = value_area(self._units)
         width = TICKS_PER_BIN * self._tick_size
         return VolumeProfile(
-            POC=round((poc + 0.5) * width, _EDGE_DECIMALS),
-            VAL=round(low * width, _EDGE_DECIMALS) + 0.0,
-            VAH=round((high + 1) * width, _EDGE_DECIMALS),
+            POC=round((poc + 0.5) * width, self._decimals),
+            VAL=round(low * width, self._decimals) + 0.0,
+            VAH=round((high + 1) * width, self._decimals),
             window_sec=min(WINDOW_MS, now_ms - trades.complete_after_ms) // 1000,
             trade_count=count,
         )

@@ -78,6 +78,22 @@ def test_a_price_counts_as_its_tick_though_its_quotient_is_just_below():
     assert profile_of([(NOW, 1.15, 1.0, True)] * 10, 0.01)["VAL"] == 1.15
 
 
+@pytest.mark.parametrize(
+    ("tick_size", "price", "edges"),
+    [
+        (1e-8, 0.00001234, (0.000012325, 0.0000123, 0.00001235)),
+        (0.01, 60_000.07, (60_000.075, 60_000.05, 60_000.1)),
+        (0.25, 4_001.5, (4_001.875, 4_001.25, 4_002.5)),
+        (0.0125, 1.0, (1.03125, 1.0, 1.0625)),
+        (1e-12, 1.529e-6, (1.5290025e-6, 1.529e-6, 1.529005e-6)),
+        (1000.0, 7_000.0, (7_500.0, 5_000.0, 10_000.0)),
+    ],
+)
+def test_edges_are_exact_decimals_for_any_tick_size(tick_size, price, edges):
+    found = profile_of([(NOW, price, 1.0, True)] * 10, tick_size)
+    assert (found["POC"], found["VAL"], found["VAH"]) == edges
+
+
 def test_nine_trades_are_too_few():
     assert profile_of(at(10.0)[:9], 0.01) is None
     assert profile_of(at(10.0), 0.01) is not None
