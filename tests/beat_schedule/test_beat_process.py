@@ -187,7 +187,7 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
 
 def test_who_takes_the_lead_dispatches_every_symbol_at_once(beats: Beats) -> None:
     beats.node("node-001")
-    a_minute = {name: "60000" for name in ("NT_REPORT_PERIOD_MS", "NT_SLOW_PERIOD_MS")} | {"NT_LEASE_TTL_MS": "120000"}
+    a_minute = dict.fromkeys(("NT_REPORT_PERIOD_MS", "NT_SLOW_PERIOD_MS"), "60000") | {"NT_LEASE_TTL_MS": "120000"}
     leading = beats.start(**a_minute)
     beats.wait(lambda: beats.fast("node-001"), "a leader")
     leader = beats.leader()
