@@ -38,6 +38,10 @@ class Kind:
     skip: str = ""
 
 
+def nothing(scene: Scene) -> None:
+    scene.recovered(scene.hurt("nothing", time.time(), scene.symbols), steady_s=5.0)
+
+
 def node_kill(scene: Scene) -> None:
     node, owner, symbols = scene.a_node()
     at = scene.lab.signal(node, signal.SIGKILL)
@@ -57,11 +61,12 @@ def node_freeze(scene: Scene) -> None:
 
 
 def node_term(scene: Scene) -> None:
-    node, _, symbols = scene.a_node()
+    node, owner, symbols = scene.a_node()
     at = scene.lab.signal(node, signal.SIGTERM)
-    fault = scene.hurt("node-term", at, symbols, victim=node)
+    scene.recovered(scene.hurt("node-term", at, symbols, victim=node), but_not=owner)
+    ending = scene.hurt("node-end", time.time(), symbols, victim=node)
     scene.lab.await_end(node)
-    scene.recovered(fault)
+    scene.recovered(ending)
     scene.restart_node(node)
 
 
@@ -256,6 +261,7 @@ def exchange_shutdown(scene: Scene) -> None:
 
 
 KINDS = (
+    Kind("nothing", TWO_PERIODS_MS, nothing, "no fault: what this machine's other work does to the gaps"),
     Kind("node-kill", 500, node_kill, "SIGKILL of a node"),
     Kind("node-term", 350, node_term, "SIGTERM of a node"),
     Kind("node-freeze", 1500, node_freeze, "SIGSTOP of a node, 2-10 s"),
@@ -281,6 +287,7 @@ KINDS = (
     Kind("exchange-rubbish", 2000, exchange_rubbish, "the exchange sends rubbish"),
     Kind("exchange-pause", 2000, exchange_pause, "the exchange stands still, 0.5-3 s"),
     Kind("exchange-shutdown", 2000, exchange_shutdown, "the exchange announces its end and closes"),
+    Kind("node-end", TWO_PERIODS_MS, None, "a node that was told to stop finishes and ends"),
     Kind("node-join", TWO_PERIODS_MS, None, "a node starts again"),
     Kind("node-wake", TWO_PERIODS_MS, None, "a frozen node goes on"),
     Kind("net-heal", TWO_PERIODS_MS, None, "a node's network is well again"),

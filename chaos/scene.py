@@ -73,8 +73,11 @@ class Scene:
         self._open.append(fault)
         return fault
 
-    def recovered(self, fault: Injected, steady_s: float = 0.6) -> None:
-        """Wait until every symbol it concerns has a report again, and a little longer; the fault ends there."""
+    def recovered(self, fault: Injected, steady_s: float = 0.6, but_not: str = "") -> None:
+        """Wait until every symbol it concerns has a report again, and a little longer; the fault ends there.
+
+        ``but_not``: an owner whose reports do not show that all is well, though they end gaps.
+        """
         before = {s: w.update_id or 0 for s, w in self.recorder.latest.items()}
 
         def well(symbol: str) -> bool:
@@ -82,7 +85,7 @@ class Scene:
             return (
                 write is not None
                 and write.time > fault.counts_from
-                and write.owner != fault.owner_gone
+                and write.owner not in (fault.owner_gone, but_not)
                 and (not fault.fresh or (write.update_id or 0) > before.get(symbol, 0))
             )
 
