@@ -91,6 +91,7 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
         f"{verdict.books_compared} books compared with the exchange's.",
         f"Violations: {len(verdict.violations)}. Lease conflicts: {outcome.conflicts}.",
     ]
+    lines.append(campaign.stalls(outcome.records))
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
     if outcome.unsettled:
         lines.append(f"Not well again within {int(campaign.START_S / 2)} s of: {', '.join(outcome.unsettled)}.")

@@ -14,10 +14,11 @@ from pathlib import Path
 from chaos.checker import Verdict, Violation, check
 from chaos.faults import BY_NAME, CHOSEN
 from chaos.gaps import Gap, gaps
-from chaos.history import Injected, Record
+from chaos.history import Injected, Record, Stall, Write
 from chaos.lab import Lab, LabError
 from chaos.recorder import Recorder
 from chaos.scene import Scene
+from chaos.stalls import StallWatch
 from chaos.truth import Truth
 from local.ports import LOOPBACK
 from local.roles import NODES
@@ -45,6 +46,17 @@ class Outcome:
     @property
     def violations(self) -> list[Violation]:
         return self.verdict.violations
+
+
+def stalls(records: Sequence[Record]) -> str:
+    """How busy the machine was, in a sentence."""
+    late = [record.late_ms for record in records if isinstance(record, Stall)]
+    times = [record.time for record in records if isinstance(record, Write)]
+    minutes = (times[-1] - times[0]) / 60 if times else 0.0
+    return (
+        f"The machine was late by more than 30 ms {len(late)} times in {minutes:.1f} minutes, "
+        f"by {max(late, default=0):.0f} ms at most."
+    )
 
 
 def judge(records: Sequence[Record]) -> Outcome:
@@ -80,6 +92,7 @@ def run(
         lab.start()
         recorder = context.enter_context(Recorder(LOOPBACK, lab.ports.redis))
         context.enter_context(Truth(lab.ws_url, lab.http_url, lab.symbols, recorder.records))
+        context.enter_context(StallWatch(recorder.records))
         scene = Scene(lab, recorder, chance, say)
         if not scene.settle(START_S):
             raise LabError(f"the stack did not come up within {START_S:g} s; see the logs in {lab.state_dir}/logs")

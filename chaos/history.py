@@ -59,6 +59,13 @@ class Blind(msgspec.Struct, frozen=True, tag="blind"):
     since: float
 
 
+class Stall(msgspec.Struct, frozen=True, tag="stall"):
+    """The machine was too busy to wake a thread in time: it came ``late_ms`` late, at ``time``."""
+
+    time: float
+    late_ms: float
+
+
 class Injected(msgspec.Struct, frozen=True, tag="fault"):
     """A fault, and what it concerned.
 
@@ -83,7 +90,7 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     note: str = ""
 
 
-Record = Take | Write | Book | Blind | Injected
+Record = Take | Write | Book | Blind | Stall | Injected
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.history import Blind, Book, Injected, Record, Take, Write, load, save
+from chaos.history import Blind, Book, Injected, Record, Stall, Take, Write, load, save
 
 ALL: list[Record] = [
     Take(1.0, "BTCUSDT", "node-001/a", 10),
@@ -14,6 +14,7 @@ ALL: list[Record] = [
     Write(1.6, "BTCUSDT", "node-001", 10, report=False),
     Book(1.6, "BTCUSDT", 7, "0123"),
     Blind(2.0, 1.7),
+    Stall(2.0, 55.5),
     Injected(2.0, "node-kill", ("BTCUSDT", "ETHUSDT"), 2.0, 3.0, victim="node-001", owner_gone="node-001/a"),
 ]
 
