@@ -208,5 +208,7 @@ class LeaseMachine(RuleBasedStateMachine):
 def test_leases_follow_the_model(redis_client: redis.Redis, steps: int) -> None:
     run_state_machine_as_test(
         lambda: LeaseMachine(redis_client),
-        settings=settings(max_examples=1200 // steps, stateful_step_count=steps, deadline=None),
+        settings=settings(
+            max_examples=1200 // steps, stateful_step_count=steps, deadline=None, report_multiple_bugs=False
+        ),
     )
