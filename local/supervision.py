@@ -115,29 +115,16 @@ class Supervisor:
     @classmethod
     def launch(cls, state_dir: Path, roles: Iterable[Role], environment: Mapping[str, str]) -> Self:
         """Start supervisord with ``roles`` defined, none of them started."""
-        (state_dir / "logs").mkdir(parents=True, exist_ok=True)
-        for log in (state_dir / "logs").iterdir():
+        logs = state_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        for log in logs.iterdir():
             log.unlink()  # each run's own
         if (stale := state_dir / "socket").exists():
             _remove_socket(Path(stale.read_text()))
         # A socket's path is limited to some 100 bytes, so it cannot live in a folder of any name.
-        socket = Path(tempfile.mkdtemp(prefix="tickfence-", dir="/tmp")) / "supervisor.sock"
-        (state_dir / "supervisord.conf").write_text(config(socket, roles))
-        (state_dir / "socket").write_text(str(socket))
-        command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf")
-        with (state_dir / "logs" / "supervisord.out").open("wb") as output:
-            process = subprocess.Popen(
-                _tied("TERM", command),
-                cwd=state_dir,
-                env={**environment, "TIED_TO": str(os.getpid())},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C is for the process that stops the roles in order
-            )
-        supervisor = cls(socket, process)
+        supervisor = cls(Path(tempfile.mkdtemp(prefix="tickfence-", dir="/tmp")) / "supervisor.sock")
         try:
-            supervisor._wait_until_it_answers(Path(output.name))
+            supervisor._launch(state_dir, roles, environment)
         except BaseException:
             supervisor.shutdown()
             raise
@@ -211,10 +198,24 @@ class Supervisor:
                 self._kill_orphans()
         _remove_socket(self._socket)
 
-    def _wait_until_it_answers(self, output: Path) -> None:
+    def _launch(self, state_dir: Path, roles: Iterable[Role], environment: Mapping[str, str]) -> None:
+        (state_dir / "supervisord.conf").write_text(config(self._socket, roles))
+        (state_dir / "socket").write_text(str(self._socket))
+        command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf")
+        output = state_dir / "logs" / "supervisord.out"
+        with output.open("wb") as out:
+            self._process = subprocess.Popen(
+                _tied("TERM", command),
+                cwd=state_dir,
+                env={**environment, "TIED_TO": str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C is for the process that stops the roles in order
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
-            if (self._process and self._process.poll() is not None) or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 said = output.read_text(errors="replace").strip()[-300:]
                 raise SupervisionError(f"supervisord did not start; it said: {said or 'nothing'}")
             time.sleep(_POLL_S)

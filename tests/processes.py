@@ -9,10 +9,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T | None], what: str, timeout_s: float = 10.0, every_s: float = 0.01) -> T:
-    """The first truthy value of ``condition``; AssertionError naming ``what`` after ``timeout_s``."""
+def wait_until(
+    condition: Callable[[], T | None],
+    what: str | Callable[[], str],
+    timeout_s: float = 10.0,
+    every_s: float = 0.01,
+) -> T:
+    """The first truthy value of ``condition``; AssertionError telling ``what`` after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what() if callable(what) else what}")
         time.sleep(every_s)
     return value

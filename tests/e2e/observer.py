@@ -53,6 +53,15 @@ def over_nodes(stack: Stack, name: str, nodes: Iterable[str] = NODES) -> float:
     return sum(metric(stack.ports.metrics[node], name) for node in nodes)
 
 
+def picture(stack: Stack) -> str:
+    """What the stack's roles do, what they wrote last, and the reports: for a test that failed."""
+    states = "\n".join(f"{s.name} {s.state} {stack.log(s.name).strip()[-300:]}" for s in stack.states().values())
+    with stack.redis_client() as client:
+        found = reports(client, stack.settings.symbols)
+    ages = {s: (r["writer"]["nodeId"], r["updatedAt"], r["data_age_ms"]) for s, r in found.items()}
+    return f"{ages}\n{states}"
+
+
 @dataclass
 class Sequence:
     """The reports of one symbol in the order in which they appeared."""

@@ -13,7 +13,7 @@ import redis
 
 from local.roles import BEATS, NODES, ROOT, celery
 from local.stack import Stack
-from tests.e2e.observer import Watch, over_nodes, reports, tokens, writers
+from tests.e2e.observer import Watch, over_nodes, picture, reports, tokens, writers
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -35,18 +35,22 @@ def all_live(stack: Stack, data: redis.Redis, since_ms: int = 0) -> bool:
     )
 
 
+def wait_until_all_live(stack: Stack, data: redis.Redis, since_ms: int = 0, timeout_s: float = 40) -> None:
+    wait_until(lambda: all_live(stack, data, since_ms), lambda: f"six fresh reports: {picture(stack)}", timeout_s)
+
+
 def each_node_writes_its_share(stack: Stack) -> None:
     wait_until(lambda: over_nodes(stack, "nt_symbols_assigned") == 6, "six symbols on three nodes")
     assert over_nodes(stack, "nt_lease_conflicts_total") == 0
 
 
 def test_within_15_seconds_three_nodes_write_six_fresh_reports(stack: Stack, data: redis.Redis) -> None:
-    wait_until(lambda: all_live(stack, data), "six fresh reports from three nodes", timeout_s=15)
+    wait_until_all_live(stack, data, timeout_s=15)
     each_node_writes_its_share(stack)
 
 
 def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack: Stack, data: redis.Redis) -> None:
-    wait_until(lambda: all_live(stack, data), "six fresh reports from three nodes", timeout_s=15)
+    wait_until_all_live(stack, data)
     before = reports(data, stack.settings.symbols)
     victim = writers(before)["BTCUSDT"]
     orphans = [symbol for symbol, node in writers(before).items() if node == victim]
@@ -57,13 +61,13 @@ def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack:
         return all(writers(now)[s] != victim and tokens(now)[s] > tokens(before)[s] for s in orphans)
 
     stack.kill(victim)
-    wait_until(others_write, f"others write {orphans} with higher tokens", timeout_s=2)
+    wait_until(others_write, lambda: f"others write {orphans} with higher tokens: {picture(stack)}", timeout_s=2)
     wait_until(lambda: over_nodes(stack, "nt_symbols_assigned", survivors) == 6, "six symbols on two nodes")
     assert over_nodes(stack, "nt_lease_conflicts_total", survivors) == 0
 
     with Watch(stack) as watch:
         stack.start_role(victim)
-        wait_until(lambda: all_live(stack, data), f"{victim} writes again", timeout_s=20)
+        wait_until_all_live(stack, data)
         returned = int(time.time() * 1000)
         wait_until(
             lambda: all(r["updatedAt"] > returned + 1000 for r in reports(data, stack.settings.symbols).values()),
@@ -92,7 +96,7 @@ def test_the_commands_typed_by_hand_do_the_same(stack: Stack, data: redis.Redis)
         for role, command in commands.items()
     ]
     try:
-        wait_until(lambda: all_live(stack, data, stopped), "six fresh reports from three nodes", timeout_s=15)
+        wait_until_all_live(stack, data, stopped)
         each_node_writes_its_share(stack)
     finally:
         for shell in shells:
@@ -100,7 +104,7 @@ def test_the_commands_typed_by_hand_do_the_same(stack: Stack, data: redis.Redis)
         for shell in shells:
             shell.wait(10)
     stack.start(supervised)
-    wait_until(lambda: all_live(stack, data, stopped), "the supervised roles write again", timeout_s=15)
+    wait_until_all_live(stack, data, int(time.time() * 1000))
 
 
 def by_hand(stack: Stack, command: str, metrics_port: int, output: Path) -> subprocess.Popen[bytes]:

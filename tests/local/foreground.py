@@ -50,7 +50,9 @@ class Foreground:
         return self._shown.read_text()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        return wait_until(lambda: re.search(pattern, self.shown()), f"{pattern!r} in: {self.shown()}", 20)
+        return wait_until(
+            lambda: re.search(pattern, self.shown()), lambda: f"{pattern!r} in:\n{self.shown()}", timeout_s=60
+        )
 
     def pids(self) -> list[int]:
         """supervisord and every role that runs."""
