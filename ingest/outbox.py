@@ -72,6 +72,10 @@ class SnapshotOutbox:
         if reason == "anew":
             self._anew.add(symbol)
 
+    def wanted(self) -> list[tuple[str, str]]:
+        """Symbols whose books are still to be written, and why."""
+        return list((self._wanted | dict.fromkeys(self._anew, "anew")).items())
+
     def commands(self) -> list[Sent]:
         """The next few snapshots; a book that is not in sync is left out."""
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
@@ -120,6 +124,14 @@ class HashOutbox:
     def set_info(self, symbol: str, rules: SymbolRules) -> None:
         """Write these rules with the next batch."""
         self._infos[symbol] = rules
+
+    def tickers(self) -> list[Ticker]:
+        """Those that wait."""
+        return list(self._tickers.values())
+
+    def infos(self) -> list[tuple[str, SymbolRules]]:
+        """Those that wait."""
+        return list(self._infos.items())
 
     def commands(self) -> list[Sent]:
         """What is due now."""

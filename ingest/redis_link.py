@@ -5,87 +5,75 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import redis.asyncio as redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     ClusterDownError,
     MasterDownError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TryAgainError,
 )
 
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
+from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Open, Unavailable
 from streams.append import Command, pack
 
 logger = logging.getLogger(__name__)
 
-IO_TIMEOUT_S = 1.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.05, 0.25
 """The longest is low on purpose: reports must be back within 2 s of Redis."""
 
-_UNAVAILABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError, AuthenticationError)
+_UNAVAILABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError, AskError, AuthenticationError)
+"""AskError is also MovedError: the key's slot is on its way to another master of the cluster, or has arrived."""
 _UNAVAILABLE_CODES = ("MISCONF", "NOREPLICAS")
-
-AWAY = (RedisError, OSError, TimeoutError)
-"""What a call raises when Redis is away."""
-
-
-class Unavailable(RedisError):
-    """This server cannot take writes now; the same may succeed a little later, or elsewhere."""
 
 
 class RedisLink:
     """Sends commands in batches over one connection, and opens another when it fails.
 
     Parameters:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        connect: opens a connection, see `ingest.redis_connection`.
         use: called with the link whenever it is connected; writes until it raises one of `AWAY`.
+        on_away: called whenever Redis turned out to be away.
     """
 
-    def __init__(self, url: str, use: Callable[[RedisLink], Awaitable[None]]) -> None:
-        self._client: redis.Redis = redis.Redis.from_url(
-            url,
-            client_name="ingest",
-            # `exchange` has a time limit of its own. redis-py's is asyncio.wait_for, which before Python 3.12
-            # may lose a cancellation: https://github.com/python/cpython/issues/86296
-            socket_timeout=None,
-            socket_connect_timeout=IO_TIMEOUT_S,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+    def __init__(
+        self, connect: Open, use: Callable[[RedisLink], Awaitable[None]], on_away: Callable[[], None] = lambda: None
+    ) -> None:
+        self._connect = connect
         self._use = use
+        self._on_away = on_away
         self._connection: AbstractConnection | None = None
         self._logs = LogLimit()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
         backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
-        pool = self._client.connection_pool
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(2 * IO_TIMEOUT_S):
-                        self._connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        while True:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(2 * IO_TIMEOUT_S):
+                    self._connection = await self._connect()
+                started = time.monotonic()
+                await self._use(self)
+            except AWAY as error:
+                if (held := self._logs.allows("away")) is not None:
+                    cause = f"{type(error).__name__} {error}"
+                    logger.warning("Redis is away", extra={"error": cause, "held_back": held})
+                # A server that lets us in and takes no writes, as a demoted master, is no success.
+                if self._connection is not None and time.monotonic() - started > IO_TIMEOUT_S:
                     backoff.reset()
-                    await self._use(self)
-                except AWAY as error:
-                    if (held := self._logs.allows("away")) is not None:
-                        cause = f"{type(error).__name__} {error}"
-                        logger.warning("Redis is away", extra={"error": cause, "held_back": held})
-                finally:
-                    await self._give_back()
-                await asyncio.sleep(backoff.next_s())
-        finally:
-            await self._client.aclose()
+                self._on_away()
+            finally:
+                await self._hang_up()
+            await asyncio.sleep(backoff.next_s())
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send ``commands`` at once and return their replies in order; an error reply stands in its place.
@@ -108,8 +96,7 @@ class RedisLink:
                     replies.append(error)
         return replies
 
-    async def _give_back(self) -> None:
+    async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
-            await self._client.connection_pool.release(connection)

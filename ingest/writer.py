@@ -1,62 +1,45 @@
-"""Everything ingest writes to Redis, in batches.
-
-Per symbol and stream the order is kept. A batch whose replies did not all come is sent again
-as a whole: what Redis took of it already, it refuses the second time. While Redis is away
-entries wait in a `Buffer`. After a drop, or when Redis turns out to have lost a stream, the
-whole book is written anew, so that readers, who see the gap in the update ids, find what to
-load.
-"""
+"""Everything ingest writes to Redis: ids given, copies left out, each symbol's data put on its lane."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
 
-from redis.exceptions import ResponseError
-
-from ingest.buffer import ANEW, Buffer, Entry
+from ingest.buffer import ANEW, Entry
+from ingest.cluster_map import ClusterMap, Placement
 from ingest.events import Diff, SymbolRules, Ticker, Trade
+from ingest.lane import Clock, Lane, Streams
 from ingest.log_limit import LogLimit
-from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
-from ingest.redis_link import AWAY, RedisLink, Unavailable
+from ingest.outbox import Book
+from ingest.redis_connection import to_redis
 from ingest.stream_state import Place, StreamState
 from monitoring import ingest_metrics as metrics
+from redis_address import Cluster, parse_cluster
 from streams import append
-from streams.append import Command
-from streams.codec import split_id
-from streams.keys import book_key, snapshot_key, trades_key
 
 logger = logging.getLogger(__name__)
 
-FLUSH_S = 0.005
-BATCH_ENTRIES = 2_000
-KEEP_TRADES_MS = 31 * 60 * 1000
-KEEP_BOOK_INTERVALS = 3
-PROTECT_INTERVALS = 3
-TRIM_EVERY_MS = 1_000
-PROBE_EVERY_S = 1.0
+DRAINED_EVERY_S = 0.005
 FAR_AHEAD_MS = 60_000
-
-
-class Clock(Protocol):
-    """The Redis server's clock, estimated from round trips."""
-
-    def observe(self, sent: float, received: float, server_ms: float) -> None: ...
-
-    def now_ms(self) -> int: ...
 
 
 class Writer:
     """Takes what ingest knows to be true and brings it to Redis.
 
+    All of it goes to one server, along one lane. On a Redis Cluster there is a lane for each
+    master, so one that is away holds up its own symbols only. When symbols turn out to have
+    another master, all lanes stop, and what waits is put on new ones: that is how the order of
+    a symbol's entries outlives the move.
+
     Parameters:
         url: of the data plane.
         books: of all symbols that may come; where to find the book for a snapshot.
-        clock: learns the server's time from this writer's round trips.
-        buffer_entries: entries kept while Redis is away; the oldest beyond that are dropped.
+        clock: learns the server's time from this writer's round trips, on a cluster from those with one master.
+        buffer_entries: entries kept while Redis is away; the oldest beyond that are dropped. On a
+            cluster each lane may keep its symbols' share of them.
         snapshot_interval_ms: how often each book is written; diffs are kept for three of it.
     """
 
@@ -69,40 +52,42 @@ class Writer:
         buffer_entries: int,
         snapshot_interval_ms: int,
     ) -> None:
-        self._link = RedisLink(url, self._use)
+        self._url = url
         self._clock = clock
-        self._buffer = Buffer(buffer_entries)
+        self._buffer_entries = buffer_entries
+        self._snapshot_interval_ms = snapshot_interval_ms
         self._trades = {symbol: StreamState() for symbol in books}
-        self._books = {symbol: StreamState() for symbol in self._trades}
-        self._snapshots = SnapshotOutbox(books, self._books, PROTECT_INTERVALS * snapshot_interval_ms)
-        self._hashes = HashOutbox(clock.now_ms)
-        self._keep_book_ms = KEEP_BOOK_INTERVALS * snapshot_interval_ms
-        self._work = asyncio.Event()
-        self._probe_at = 0.0
-        self._to_create: list[Entry] = []
-        self._sending = False
+        self._books = {symbol: StreamState() for symbol in books}
+        self._streams = Streams(self._trades, self._books, books)
+        self._lanes = [self._lane(tuple(books), observes=True)]
+        self._lane_of = dict.fromkeys(books, self._lanes[0])
         self._logs = LogLimit()
 
     @property
     def waiting(self) -> int:
         """Entries that wait for Redis."""
-        return len(self._buffer)
+        return sum(lane.waiting for lane in self._lanes)
 
     async def run(self) -> None:
         """Write until cancelled, reconnecting as often as it takes."""
-        await self._link.run()
+        cluster = parse_cluster(self._url)
+        if cluster is None:
+            await self._lanes[0].run(to_redis(self._url))
+        else:
+            await self._run_on_cluster(cluster)
 
     async def drain(self, timeout_s: float) -> None:
         """Return once every entry was written, or after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if not (self._buffer or self._to_create or self._sending):
+            if all(lane.idle for lane in self._lanes):
                 break
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(DRAINED_EVERY_S)
 
     def wake(self) -> None:
         """Send what is due by time: tickers, and the probe of the server's clock."""
-        self._work.set()
+        for lane in self._lanes:
+            lane.wake()
 
     def add_trade(self, trade: Trade, received_ms: int) -> None:
         """Append a trade, unless it is a copy of one that was appended."""
@@ -111,11 +96,11 @@ class Writer:
             self._skipped(trade.symbol, state, trade.time_ms)
             return
         fields = append.trade_fields(trade.price, trade.quantity, trade.is_buy, received_ms)
-        self._add(Entry(trade.symbol, False, state.time_ms, trade.trade_id, fields))
+        self._lane_of[trade.symbol].add(Entry(trade.symbol, False, state.time_ms, trade.trade_id, fields))
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:
         """Append a diff of a book that is in sync, unless it is a copy of one that was appended."""
-        state = self._books[diff.symbol]
+        state, lane = self._books[diff.symbol], self._lane_of[diff.symbol]
         place = state.place(diff.time_ms, diff.last_update_id)
         if place is Place.COPY:
             self._skipped(diff.symbol, state, diff.time_ms)
@@ -123,41 +108,22 @@ class Writer:
         if place is Place.ANEW:
             ids = {"symbol": diff.symbol, "update_id": diff.last_update_id}
             logger.warning("the exchange counts its updates anew", extra=ids)
-            self._add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, ANEW))
-            self.want_snapshot(diff.symbol, "anew")
+            lane.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, ANEW))
+            lane.want_snapshot(diff.symbol, "anew")
         fields = append.diff_fields(diff.first_update_id, diff.bids, diff.asks, received_ms)
-        self._add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, fields))
+        lane.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, fields))
 
     def want_snapshot(self, symbol: str, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
-        self._snapshots.want(symbol, reason)
-        self._work.set()
+        self._lane_of[symbol].want_snapshot(symbol, reason)
 
     def set_ticker(self, ticker: Ticker) -> None:
         """Write the ticker within a second."""
-        self._hashes.set_ticker(ticker)
+        self._lane_of[ticker.symbol].set_ticker(ticker)
 
     def set_info(self, symbol: str, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
-        self._hashes.set_info(symbol, rules)
-        self._work.set()
-
-    def _add(self, entry: Entry) -> None:
-        gone = self._buffer.add(entry)
-        if gone is not None:
-            self._dropped([gone], "buffer_full")
-        self._work.set()
-
-    def _dropped(self, entries: Sequence[Entry], reason: str) -> None:
-        if not entries:
-            return
-        metrics.dropped.labels(reason).inc(len(entries))
-        for entry in entries:
-            if entry.is_book:
-                self._snapshots.want(entry.symbol, "dropped")
-        if (held := self._logs.allows(reason)) is not None:
-            counts = {"reason": reason, "entries": len(entries), "held_back": held}
-            logger.error("entries dropped before they reached Redis", extra=counts)
+        self._lane_of[symbol].set_info(symbol, rules)
 
     def _skipped(self, symbol: str, state: StreamState, time_ms: int) -> None:
         metrics.duplicates.labels("ingest").inc()
@@ -167,121 +133,38 @@ class Writer:
                 extra={"symbol": symbol, "ahead_ms": state.time_ms - time_ms, "held_back": held},
             )
 
-    async def _use(self, link: RedisLink) -> None:
-        await self._greet(link)
-        self._work.set()
-        while True:
-            await self._work.wait()
-            await asyncio.sleep(FLUSH_S)
-            self._work.clear()
-            while await self._send_batch(link):
-                pass
-
-    async def _greet(self, link: RedisLink) -> None:
-        """Learn what this server has: its time, the newest id of each stream, and which books."""
-        streams = [(symbol, self._books[symbol], book_key(symbol)) for symbol in self._books]
-        streams += [(symbol, self._trades[symbol], trades_key(symbol)) for symbol in self._trades]
-        started = time.monotonic()
-        commands: list[Command] = [append.top_command(key) for _, _, key in streams]
-        commands += [("EXISTS", snapshot_key(symbol)) for symbol in self._books]
-        probe, *replies = await link.exchange([("TIME",), *commands])
-        self._probed(started, time.monotonic(), probe)
-        lost = {symbol for symbol, found in zip(self._books, replies[len(streams) :], strict=True) if not found}
-        for (symbol, state, key), reply in zip(streams, replies, strict=False):
-            if isinstance(reply, ResponseError):
-                raise Unavailable(f"{key}: {reply}")
-            if state.saw(split_id(reply[0][0]) if reply else None):
-                lost.add(symbol)
-        for symbol in lost:
-            self.want_snapshot(symbol, "lost")
-        metrics.redis_connects.inc()
-        logger.info("connected to Redis", extra={"waiting": len(self._buffer), "books_to_write": len(lost)})
-
-    async def _send_batch(self, link: RedisLink) -> bool:
-        """Send what is due, snapshots first; returns False when there was nothing."""
-        sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
-        created, self._to_create = self._to_create, []
-        entries = created + self._buffer.take(BATCH_ENTRIES)
-        commands = [command for command, _ in sent]
-        commands += [self._command(entry, create=number < len(created)) for number, entry in enumerate(entries)]
-        probe = time.monotonic() >= self._probe_at
-        if probe:
-            commands.insert(0, ("TIME",))
-        if not commands:
-            return False
-        started = time.monotonic()
-        self._sending = True
-        try:
-            replies = await link.exchange(commands)
-        except AWAY:
-            self._dropped(self._buffer.put_back(entries), "buffer_full")
-            for _, done in sent:
-                done(UNSENT)
-            raise
-        finally:
-            self._sending = False
-        ended = time.monotonic()
-        metrics.append_latency.observe((ended - started) * 1000)
-        if probe:
-            self._probed(started, ended, replies.pop(0))
-        for (command, done), reply in zip(sent, replies, strict=False):
-            done(reply)
-            if isinstance(reply, ResponseError) and not append.unknown_script(reply):
-                self._failed(str(command[1]), reply)
-        self._settle(entries, replies[len(sent) :])
-        return True
-
-    def _command(self, entry: Entry, *, create: bool) -> Command:
-        states, key = (self._books, book_key) if entry.is_book else (self._trades, trades_key)
-        if entry.fields is ANEW:
-            return ("DEL", key(entry.symbol))
-        state = states[entry.symbol]
-        keep_from_ms = None
-        if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
-            state.trimmed_ms = entry.time_ms
-            keep_from_ms = entry.time_ms - (self._keep_book_ms if entry.is_book else KEEP_TRADES_MS)
-        return append.xadd(
-            key(entry.symbol), entry.time_ms, entry.sequence, entry.fields, keep_from_ms=keep_from_ms, create=create
+    def _lane(self, symbols: tuple[str, ...], *, observes: bool) -> Lane:
+        share = math.ceil(self._buffer_entries * len(symbols) / len(self._trades))
+        return Lane(
+            symbols,
+            self._streams,
+            clock=self._clock,
+            observes=observes,
+            buffer_entries=share,
+            snapshot_interval_ms=self._snapshot_interval_ms,
         )
 
-    def _settle(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
-        """Read Redis's verdict on each entry."""
-        taken = copies = 0
-        lost = False
-        for entry, reply in zip(entries, replies, strict=True):
-            state = (self._books if entry.is_book else self._trades)[entry.symbol]
-            if reply is None:
-                lost = lost or state.acknowledged is not None
-                self._to_create.append(entry)
-            elif entry.fields is ANEW:
-                state.acknowledged = None
-            elif append.refused(reply):
-                copies += 1
-                state.acknowledged = (entry.time_ms, entry.sequence)
-            elif isinstance(reply, ResponseError):
-                self._failed(f"stream of {entry.symbol}", reply)
-                self._dropped([entry], "redis_error")
-            else:
-                taken += 1
-                state.acknowledged = (entry.time_ms, entry.sequence)
-        metrics.appended.inc(taken)
-        metrics.duplicates.labels("redis").inc(copies)
-        if lost:
-            self._lost()
+    async def _run_on_cluster(self, cluster: Cluster) -> None:
+        where = ClusterMap(cluster, self._trades)
+        placement = await where.changed()
+        while True:
+            self._place(placement)
+            async with asyncio.TaskGroup() as group:
+                running = [
+                    group.create_task(lane.run(where.connect(master), where.doubt))
+                    for master, lane in zip(placement, self._lanes, strict=True)
+                ]
+                placement = await where.changed()
+                for task in running:
+                    task.cancel()
 
-    def _lost(self) -> None:
-        """Redis lost its data under an unbroken connection: write every book anew."""
-        logger.warning("Redis lost its streams, writing all books anew")
-        for symbol in self._books:
-            self._books[symbol].acknowledged = self._trades[symbol].acknowledged = None
-            self.want_snapshot(symbol, "lost")
-
-    def _failed(self, what: str, error: ResponseError) -> None:
-        if (held := self._logs.allows("failed")) is not None:
-            logger.error("Redis refused a write", extra={"what": what, "error": str(error), "held_back": held})
-
-    def _probed(self, sent: float, received: float, reply: Any) -> None:
-        self._probe_at = received + PROBE_EVERY_S
-        if not isinstance(reply, ResponseError):
-            seconds, microseconds = reply
-            self._clock.observe(sent, received, int(seconds) * 1000 + int(microseconds) / 1000)
+    def _place(self, placement: Placement) -> None:
+        """Put all that waits on new lanes, one for each master."""
+        before = self._lanes
+        self._lanes = [self._lane(symbols, observes=n == 0) for n, symbols in enumerate(placement.values())]
+        self._lane_of = {
+            symbol: lane for lane, symbols in zip(self._lanes, placement.values(), strict=True) for symbol in symbols
+        }
+        for lane in before:
+            lane.hand_over(self._lane_of)
+        logger.info("symbols placed on the cluster", extra={"masters": len(placement)})

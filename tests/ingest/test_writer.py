@@ -3,107 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import redis
 
-from analytics.book import OrderBook
-from coordination.clock import ServerClock
 from ingest.book_sync import BookSync
-from ingest.events import Depth, Diff, SymbolRules, Ticker, Trade
-from ingest.writer import Writer
+from ingest.events import Depth, SymbolRules, Ticker
 from local.embedded_redis import EmbeddedRedis
 from monitoring import ingest_metrics as metrics
-from streams import codec, read
+from streams import codec
 from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
-
-SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
-NOW = 1_700_000_000_000
-
-
-class Process:
-    """What one ingest process holds: the books and a writer."""
-
-    def __init__(self, url: str, buffer_entries: int = 10_000, interval_ms: int = 60_000) -> None:
-        self.books = {symbol: BookSync(symbol) for symbol in (SYMBOL, OTHER)}
-        for book in self.books.values():
-            book.on_depth(Depth(0, [(10.0, 1.0)], [(20.0, 1.0)]), NOW)
-        self.writer = Writer(
-            url,
-            self.books,
-            clock=ServerClock(),
-            buffer_entries=buffer_entries,
-            snapshot_interval_ms=interval_ms,
-        )
-        for symbol in self.books:
-            self.writer.want_snapshot(symbol, "sync")
-
-    def diff(self, update_id: int, *, symbol: str = SYMBOL, time_ms: int | None = None) -> None:
-        """Take in the market's diff of this id; each diff sets a bid that tells which one it was."""
-        time_ms = NOW + update_id if time_ms is None else time_ms
-        diff = Diff(symbol, time_ms, update_id, update_id, [(10.0, float(update_id))], [])
-        assert self.books[symbol].on_diff(diff, NOW)
-        self.writer.add_diff(diff, NOW)
-
-    def trade(self, trade_id: int, *, time_ms: int | None = None) -> None:
-        time_ms = NOW + trade_id if time_ms is None else time_ms
-        self.writer.add_trade(Trade(SYMBOL, time_ms, trade_id, "10.5", "1", True), NOW)
-
-
-@asynccontextmanager
-async def running(*processes: Process) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(process.writer.run()) for process in processes]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    while not condition():
-        assert loop.time() < deadline, f"not within {timeout_s} s: {what}"
-        await asyncio.sleep(0.005)
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
-
-
-def ids(client: redis.Redis, key: str) -> list[int]:
-    return [int(entry_id.split(b"-")[1]) for entry_id, _ in client.xrange(key)]
-
-
-def diffs(client: redis.Redis, symbol: str = SYMBOL) -> list[int]:
-    return ids(client, book_key(symbol))
-
-
-def trades(client: redis.Redis) -> list[int]:
-    return ids(client, trades_key(SYMBOL))
-
-
-def reader_book(client: redis.Redis, symbol: str = SYMBOL) -> OrderBook:
-    """The book that a reader who knows nothing makes of what is in Redis."""
-    pipe = client.pipeline(transaction=False)
-    read.queue_cold_read(pipe, symbol, trades_since_ms=0)
-    start = read.parse_cold_read(pipe.execute(), trades_since_ms=0)
-    assert start.snapshot is not None
-    book = OrderBook()
-    book.load(start.snapshot.last_update_id, start.snapshot.bids, start.snapshot.asks)
-    for diff in start.diffs:
-        book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
-    return book
-
-
-def assert_reader_agrees(client: redis.Redis, process: Process, symbol: str = SYMBOL) -> None:
-    book, true = reader_book(client, symbol), process.books[symbol].book
-    assert (book.last_update_id, book.levels()) == (true.last_update_id, true.levels())
+from tests.ingest.writing import (
+    NOW,
+    OTHER,
+    SYMBOL,
+    Process,
+    assert_reader_agrees,
+    diffs,
+    run,
+    running,
+    trades,
+    until,
+)
 
 
 def test_entries_arrive_in_order_under_the_exchange_s_ids(
@@ -338,7 +260,7 @@ def test_a_frozen_redis_costs_nothing(own_redis_server: Callable[..., EmbeddedRe
             for number in range(51, 151):
                 process.diff(number)
             # Long enough for the batch to be given up: it may have been carried out, and is sent again.
-            await until(lambda: len(process.writer._buffer) == 100, "the batch put back")
+            await until(lambda: process.writer.waiting == 100, "the batch put back")
             server.resume()
             await process.writer.drain(10)
             with server.client() as client:

@@ -1,0 +1,277 @@
+"""What is on its way to one Redis server, and the sending of it in batches.
+
+Per symbol and stream the order is kept. A batch whose replies did not all come is sent again
+as a whole: what Redis took of it already, it refuses the second time. While Redis is away
+entries wait in a `Buffer`. After a drop, or when Redis turns out to have lost a stream, the
+whole book is written anew, so that readers, who see the gap in the update ids, find what to
+load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from redis.exceptions import ResponseError
+
+from ingest.buffer import ANEW, Buffer, Entry
+from ingest.events import SymbolRules, Ticker
+from ingest.log_limit import LogLimit
+from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
+from ingest.redis_connection import AWAY, Open, Unavailable
+from ingest.redis_link import RedisLink
+from ingest.stream_state import StreamState
+from monitoring import ingest_metrics as metrics
+from streams import append
+from streams.append import Command
+from streams.codec import split_id
+from streams.keys import book_key, snapshot_key, trades_key
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 0.005
+BATCH_ENTRIES = 2_000
+KEEP_TRADES_MS = 31 * 60 * 1000
+KEEP_BOOK_INTERVALS = 3
+PROTECT_INTERVALS = 3
+TRIM_EVERY_MS = 1_000
+PROBE_EVERY_S = 1.0
+
+
+class Clock(Protocol):
+    """The Redis server's clock, estimated from round trips."""
+
+    def observe(self, sent: float, received: float, server_ms: float) -> None: ...
+
+    def now_ms(self) -> int: ...
+
+
+class Streams(NamedTuple):
+    """The state of each symbol's two streams, and the books the diffs lead to."""
+
+    trades: Mapping[str, StreamState]
+    diffs: Mapping[str, StreamState]
+    books: Mapping[str, Book]
+
+
+class Lane:
+    """Brings some symbols' data to the server that holds them.
+
+    Parameters:
+        symbols: all keys of these are on the server.
+        streams: of these symbols, and of others too.
+        clock: learns the server's time from this lane's round trips, if ``observes``.
+        buffer_entries: entries kept while the server is away; the oldest beyond that are dropped.
+        snapshot_interval_ms: how often each book is written; diffs are kept for three of it.
+    """
+
+    def __init__(
+        self,
+        symbols: Collection[str],
+        streams: Streams,
+        *,
+        clock: Clock,
+        observes: bool,
+        buffer_entries: int,
+        snapshot_interval_ms: int,
+    ) -> None:
+        self._symbols = symbols
+        self._streams = streams
+        self._clock = clock
+        self._observes = observes
+        self._buffer = Buffer(buffer_entries)
+        self._snapshots = SnapshotOutbox(streams.books, streams.diffs, PROTECT_INTERVALS * snapshot_interval_ms)
+        self._hashes = HashOutbox(clock.now_ms)
+        self._keep_book_ms = KEEP_BOOK_INTERVALS * snapshot_interval_ms
+        self._work = asyncio.Event()
+        self._probe_at = 0.0 if observes else math.inf
+        self._to_create: list[Entry] = []
+        self._sending = False
+        self._logs = LogLimit()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that wait for the server."""
+        return len(self._buffer)
+
+    @property
+    def idle(self) -> bool:
+        """True when every entry was written."""
+        return not (self._buffer or self._to_create or self._sending)
+
+    async def run(self, connect: Open, on_away: Callable[[], None] = lambda: None) -> None:
+        """Write until cancelled, reconnecting as often as it takes; then nothing is in between, all of it waits."""
+        await RedisLink(connect, self._use, on_away).run()
+
+    def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
+        """Give all that waits to other lanes, in its order. This one must not run."""
+        for entry in (*self._to_create, *self._buffer.take(len(self._buffer))):
+            lane_of[entry.symbol].add(entry)
+        self._to_create.clear()
+        for symbol, reason in self._snapshots.wanted():
+            lane_of[symbol].want_snapshot(symbol, reason)
+        for ticker in self._hashes.tickers():
+            lane_of[ticker.symbol].set_ticker(ticker)
+        for symbol, rules in self._hashes.infos():
+            lane_of[symbol].set_info(symbol, rules)
+
+    def wake(self) -> None:
+        """Send what is due by time."""
+        self._work.set()
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry to its stream."""
+        gone = self._buffer.add(entry)
+        if gone is not None:
+            self._dropped([gone], "buffer_full")
+        self._work.set()
+
+    def want_snapshot(self, symbol: str, reason: str) -> None:
+        """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
+        self._snapshots.want(symbol, reason)
+        self._work.set()
+
+    def set_ticker(self, ticker: Ticker) -> None:
+        """Write the ticker within a second."""
+        self._hashes.set_ticker(ticker)
+
+    def set_info(self, symbol: str, rules: SymbolRules) -> None:
+        """Write the symbol's rules."""
+        self._hashes.set_info(symbol, rules)
+        self._work.set()
+
+    def _dropped(self, entries: Sequence[Entry], reason: str) -> None:
+        if not entries:
+            return
+        metrics.dropped.labels(reason).inc(len(entries))
+        for entry in entries:
+            if entry.is_book:
+                self._snapshots.want(entry.symbol, "dropped")
+        if (held := self._logs.allows(reason)) is not None:
+            counts = {"reason": reason, "entries": len(entries), "held_back": held}
+            logger.error("entries dropped before they reached Redis", extra=counts)
+
+    async def _use(self, link: RedisLink) -> None:
+        await self._greet(link)
+        self._work.set()
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(FLUSH_S)
+            self._work.clear()
+            while await self._send_batch(link):
+                pass
+
+    async def _greet(self, link: RedisLink) -> None:
+        """Learn what this server has: its time, the newest id of each stream, and which books."""
+        streams = [(symbol, self._streams.diffs[symbol], book_key(symbol)) for symbol in self._symbols]
+        streams += [(symbol, self._streams.trades[symbol], trades_key(symbol)) for symbol in self._symbols]
+        started = time.monotonic()
+        commands: list[Command] = [append.top_command(key) for _, _, key in streams]
+        commands += [("EXISTS", snapshot_key(symbol)) for symbol in self._symbols]
+        probe, *replies = await link.exchange([("TIME",), *commands])
+        self._probed(started, time.monotonic(), probe)
+        lost = {symbol for symbol, found in zip(self._symbols, replies[len(streams) :], strict=True) if not found}
+        for (symbol, state, key), reply in zip(streams, replies, strict=False):
+            if isinstance(reply, ResponseError):
+                raise Unavailable(f"{key}: {reply}")
+            if state.saw(split_id(reply[0][0]) if reply else None):
+                lost.add(symbol)
+        for symbol in lost:
+            self.want_snapshot(symbol, "lost")
+        metrics.redis_connects.inc()
+        logger.info("connected to Redis", extra={"waiting": len(self._buffer), "books_to_write": len(lost)})
+
+    async def _send_batch(self, link: RedisLink) -> bool:
+        """Send what is due, snapshots first; returns False when there was nothing."""
+        sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
+        created, self._to_create = self._to_create, []
+        entries = created + self._buffer.take(BATCH_ENTRIES)
+        commands = [command for command, _ in sent]
+        commands += [self._command(entry, create=number < len(created)) for number, entry in enumerate(entries)]
+        probe = time.monotonic() >= self._probe_at
+        if probe:
+            commands.insert(0, ("TIME",))
+        if not commands:
+            return False
+        started = time.monotonic()
+        self._sending = True
+        try:
+            replies = await link.exchange(commands)
+        except (*AWAY, asyncio.CancelledError):
+            self._dropped(self._buffer.put_back(entries), "buffer_full")
+            for _, done in sent:
+                done(UNSENT)
+            raise
+        finally:
+            self._sending = False
+        ended = time.monotonic()
+        metrics.append_latency.observe((ended - started) * 1000)
+        if probe:
+            self._probed(started, ended, replies.pop(0))
+        for (command, done), reply in zip(sent, replies, strict=False):
+            done(reply)
+            if isinstance(reply, ResponseError) and not append.unknown_script(reply):
+                self._failed(str(command[1]), reply)
+        self._settle(entries, replies[len(sent) :])
+        return True
+
+    def _command(self, entry: Entry, *, create: bool) -> Command:
+        states, key = (self._streams.diffs, book_key) if entry.is_book else (self._streams.trades, trades_key)
+        if entry.fields is ANEW:
+            return ("DEL", key(entry.symbol))
+        state = states[entry.symbol]
+        keep_from_ms = None
+        if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+            state.trimmed_ms = entry.time_ms
+            keep_from_ms = entry.time_ms - (self._keep_book_ms if entry.is_book else KEEP_TRADES_MS)
+        return append.xadd(
+            key(entry.symbol), entry.time_ms, entry.sequence, entry.fields, keep_from_ms=keep_from_ms, create=create
+        )
+
+    def _settle(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
+        """Read Redis's verdict on each entry."""
+        taken = copies = 0
+        lost = False
+        for entry, reply in zip(entries, replies, strict=True):
+            state = (self._streams.diffs if entry.is_book else self._streams.trades)[entry.symbol]
+            if reply is None:
+                lost = lost or state.acknowledged is not None
+                self._to_create.append(entry)
+            elif entry.fields is ANEW:
+                state.acknowledged = None
+            elif append.refused(reply):
+                copies += 1
+                state.acknowledged = (entry.time_ms, entry.sequence)
+            elif isinstance(reply, ResponseError):
+                self._failed(f"stream of {entry.symbol}", reply)
+                self._dropped([entry], "redis_error")
+            else:
+                taken += 1
+                state.acknowledged = (entry.time_ms, entry.sequence)
+        metrics.appended.inc(taken)
+        metrics.duplicates.labels("redis").inc(copies)
+        if lost:
+            self._lost()
+
+    def _lost(self) -> None:
+        """Redis lost its data under an unbroken connection: write every book anew."""
+        logger.warning("Redis lost its streams, writing all books anew")
+        for symbol in self._symbols:
+            self._streams.diffs[symbol].acknowledged = self._streams.trades[symbol].acknowledged = None
+            self.want_snapshot(symbol, "lost")
+
+    def _failed(self, what: str, error: ResponseError) -> None:
+        if (held := self._logs.allows("failed")) is not None:
+            logger.error("Redis refused a write", extra={"what": what, "error": str(error), "held_back": held})
+
+    def _probed(self, sent: float, received: float, reply: Any) -> None:
+        if not self._observes:
+            return
+        self._probe_at = received + PROBE_EVERY_S
+        if not isinstance(reply, ResponseError):
+            seconds, microseconds = reply
+            self._clock.observe(sent, received, int(seconds) * 1000 + int(microseconds) / 1000)

@@ -1,0 +1,90 @@
+"""Opening connections to Redis: to one server, to the master that Sentinel names, to one node of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel as SentinelManager
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from redis_address import Sentinel, parse_sentinel
+
+IO_TIMEOUT_S = 1.0
+SENTINEL_TIMEOUT_S = 0.5
+
+AWAY = (RedisError, OSError, TimeoutError)
+"""What a call raises when Redis is away."""
+
+Address = tuple[str, int]
+Open = Callable[[], Awaitable[AbstractConnection]]
+"""Opens a connection to the server, wherever it is by then; raises one of `AWAY`."""
+
+
+class Unavailable(RedisError):
+    """This server cannot take writes now; the same may succeed a little later, or elsewhere."""
+
+
+def options() -> dict[str, Any]:
+    """How ingest connects: no waits but its own, no retry but its own."""
+    return {
+        # Callers have time limits of their own. redis-py's is asyncio.wait_for, which before Python 3.12
+        # may lose a cancellation: https://github.com/python/cpython/issues/86296
+        "socket_timeout": None,
+        "socket_connect_timeout": IO_TIMEOUT_S,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def to_redis(url: str) -> Open:
+    """To the server at a ``redis://``, ``rediss://`` or ``unix://`` URL, or to the master of a Sentinel one."""
+    watched = parse_sentinel(url)
+    if watched is not None:
+        return _to_master(watched)
+    pool = ConnectionPool.from_url(url, client_name="ingest", **options())
+    return lambda: _opened(pool.make_connection())  # type: ignore[no-untyped-call]
+
+
+def to_node(address: Address, username: str | None, password: str | None, db: int = 0) -> Open:
+    """To the server at this host and port."""
+    host, port = address
+    kwargs: dict[str, Any] = {"host": host, "port": port, "db": db, "username": username, "password": password}
+    return lambda: _opened(Connection(client_name="ingest", **kwargs, **options()))
+
+
+def _to_master(watched: Sentinel) -> Open:
+    sentinels = deque(watched.sentinels)
+
+    async def find() -> Address:
+        problems = []
+        for _ in watched.sentinels:
+            host, port = sentinels[0]
+            try:
+                manager = SentinelManager([(host, port)], sentinel_kwargs=options())  # type: ignore[no-untyped-call]
+                async with asyncio.timeout(SENTINEL_TIMEOUT_S), manager:
+                    master: Address = await manager.discover_master(watched.service)
+                    return master
+            except AWAY as error:
+                problems.append(f"{host}:{port}: {type(error).__name__} {error}")
+                sentinels.rotate(-1)  # the next attempt, too, starts with another one
+        raise Unavailable(f"no Sentinel names a master of {watched.service}: {'; '.join(problems)}")
+
+    async def connect() -> AbstractConnection:
+        return await to_node(await find(), watched.username, watched.password, watched.db)()
+
+    return connect
+
+
+async def _opened(connection: AbstractConnection) -> AbstractConnection:
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection

@@ -1,0 +1,200 @@
+"""Several real Redis servers that belong together: a master that Sentinel watches, and a cluster of three masters."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.cluster import ClusterNode, key_slot
+
+from local import ports
+from local.embedded_redis import find_server, server_command, wait_until_ready
+from streams.keys import book_key
+from tests.processes import wait_until
+
+SERVICE = "mymaster"
+SLOTS = 16_384
+_TAKEN: set[int] = set()
+
+
+class Server:
+    """One server process on a free loopback port."""
+
+    def __init__(self, *options: str, sentinel_of: int | None = None) -> None:
+        self.port = _pick()
+        self._folder = Path(tempfile.mkdtemp(prefix="tickfence-group-"))
+        command = [*server_command(self.port, self._folder), *options]
+        if sentinel_of is not None:
+            config = self._folder / "sentinel.conf"
+            config.write_text(_sentinel_config(self.port, self._folder, sentinel_of))
+            command = [find_server(), str(config), "--sentinel"]
+        with (self._folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        self.client = redis.Redis(port=self.port, socket_timeout=5)
+        try:
+            wait_until_ready(self.port, process=self.process)
+        except BaseException:
+            self.close()
+            raise
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it, and remove its files."""
+        self.kill()
+        self.client.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class _Group:
+    def __init__(self) -> None:
+        self._servers = ExitStack()
+
+    def _start(self, *options: str, sentinel_of: int | None = None) -> Server:
+        return self._servers.enter_context(Server(*options, sentinel_of=sentinel_of))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._servers.close()
+
+
+class SentinelGroup(_Group):
+    """A master, a replica that is in step with it, and a Sentinel that watches both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            self.first = self._start()
+            self.second = self._start("--replicaof", ports.LOOPBACK, str(self.first.port))
+            in_step = "the replica to be in step"
+            wait_until(lambda: self.second.client.info("replication")["master_link_status"] == "up", in_step)
+            self.sentinel = self._start(sentinel_of=self.first.port)
+            known = "Sentinel to know the replica"
+            wait_until(lambda: self.sentinel.client.sentinel_master(SERVICE)["num-slaves"] == 1, known, 15)
+        except BaseException:
+            self._servers.close()
+            raise
+
+    def url(self, db: int = 0, *before: str) -> str:
+        """For ``REDIS_URL``; ``before`` are further Sentinels, host:port, that come first."""
+        return f"redis+sentinel://{','.join((*before, f'{ports.LOOPBACK}:{self.sentinel.port}'))}/{SERVICE}/{db}"
+
+    def master_port(self) -> int:
+        """Port of the master, as Sentinel says."""
+        return int(self.sentinel.client.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+    def wait_for_promotion(self) -> None:
+        """Return once the replica is the master."""
+        wait_until(
+            lambda: self.master_port() == self.second.port and self.second.client.role()[0] == b"master",
+            "the replica's promotion",
+            20,
+        )
+
+
+class ClusterGroup(_Group):
+    """A Redis Cluster of three masters, each with a third of the slots; the first may have a replica."""
+
+    def __init__(self, *, replica: bool = False, full_coverage: bool = True) -> None:
+        super().__init__()
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        options += ("--cluster-require-full-coverage", "yes" if full_coverage else "no")
+        try:
+            self.masters = [self._start(*options) for _ in range(3)]
+            self._join(self.masters)
+            self.replica = self._start(*options) if replica else None
+            if self.replica is not None:
+                self._join_replica(self.replica)
+            self.client = redis.RedisCluster(
+                startup_nodes=[ClusterNode(ports.LOOPBACK, master.port) for master in self.masters]
+            )
+            self._servers.callback(self.client.close)
+        except BaseException:
+            self._servers.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """For ``REDIS_URL``."""
+        return "redis+cluster://" + ",".join(f"{ports.LOOPBACK}:{master.port}" for master in self.masters)
+
+    def master_of(self, symbol: str) -> int:
+        """Which of the masters the slots were first given to has the symbol's keys."""
+        return min(3 * _slot(symbol) // SLOTS, 2)
+
+    def move(self, symbol: str, target: Server) -> None:
+        """Move the symbol's slot, keys and all, as a resharding does."""
+        slot, source = _slot(symbol), self.masters[self.master_of(symbol)]
+        source_id, target_id = (server.client.cluster("MYID").decode() for server in (source, target))
+        target.client.cluster("SETSLOT", slot, "IMPORTING", source_id)
+        source.client.cluster("SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source.client.cluster("GETKEYSINSLOT", slot, 1):
+            source.client.migrate(ports.LOOPBACK, target.port, keys, 0, 5000)
+        for server in (target, source):
+            server.client.cluster("SETSLOT", slot, "NODE", target_id)
+
+    def _join(self, servers: list[Server]) -> None:
+        for number, server in enumerate(servers):
+            server.client.cluster("SET-CONFIG-EPOCH", number + 1)
+            first, after = (-(-SLOTS * n // len(servers)) for n in (number, number + 1))
+            server.client.cluster("ADDSLOTS", *range(first, after))
+            server.client.cluster("MEET", ports.LOOPBACK, servers[0].port)
+        for server in servers:
+            wait_until(lambda s=server: _state(s) == ("ok", str(SLOTS), "3"), "the cluster to be complete", 15)
+
+    def _join_replica(self, replica: Server) -> None:
+        first = self.masters[0].client.cluster("MYID").decode()
+        replica.client.cluster("MEET", ports.LOOPBACK, self.masters[0].port)
+        known = "the replica to know the others"
+        wait_until(lambda: first in str(replica.client.cluster("NODES")), known)
+        wait_until(lambda: _state(replica)[1:] == (str(SLOTS), "3"), known)
+        replica.client.cluster("REPLICATE", first)
+        wait_until(
+            lambda: replica.client.info("replication")["master_link_status"] == "up", "the replica to be in step"
+        )
+        for server in self.masters[1:]:  # they elect it
+            wait_until(lambda s=server: f"{ports.LOOPBACK}:{replica.port}" in s.client.cluster("NODES"), known)
+
+
+def _slot(symbol: str) -> int:
+    return key_slot(book_key(symbol).encode())
+
+
+def _state(server: Server) -> tuple[str, str, str]:
+    info = server.client.cluster("INFO")
+    return info["cluster_state"], info["cluster_slots_assigned"], info["cluster_size"]
+
+
+def _sentinel_config(port: int, folder: Path, master_port: int) -> str:
+    return (
+        f"port {port}\nbind {ports.LOOPBACK}\ndir {folder}\n"
+        f"sentinel monitor {SERVICE} {ports.LOOPBACK} {master_port} 1\n"
+        f"sentinel down-after-milliseconds {SERVICE} 500\n"
+        f"sentinel failover-timeout {SERVICE} 5000\n"
+    )
+
+
+def _pick() -> int:
+    """A free port that leaves the one of the cluster's bus, 10,000 above, free too."""
+    while True:
+        port = ports.pick(taken=_TAKEN)
+        _TAKEN.add(port)
+        if ports.is_free(port + 10_000):
+            return port
