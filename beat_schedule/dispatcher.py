@@ -131,8 +131,8 @@ class Dispatcher:
             return self._act(lead)
         except Deposed as deposed:
             logger.warning("%s", deposed)
-            self._leadership.step_down()
             self._acting_term = 0
+            self._leadership.resign(self._client, deposed.newer)
             return []
 
     def _act(self, lead: Lead) -> list[Move]:
@@ -143,6 +143,7 @@ class Dispatcher:
             self._controller.adopt(stored.owners or dict(self._controller.owners), lead.server_ms)
         moves = self._controller.step(lead.server_ms, {o: r.weight for o, r in self._live.items()})
         if moves or took_over:
+            self._acting_term = 0  # if this fails, start again from what is published
             self.generation = publish_assignment(self._client, lead.term, self.generation, self._controller.owners)
             self._acting_term = lead.term
             self._count(moves, took_over)

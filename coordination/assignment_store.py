@@ -11,7 +11,15 @@ from coordination.scripts import PUBLISH_ASSIGNMENT
 
 
 class Deposed(RuntimeError):
-    """A dispatcher of a newer term has written the assignment."""
+    """A dispatcher of a newer term has written the assignment.
+
+    Attributes:
+        newer: that term.
+    """
+
+    def __init__(self, term: int, newer: int) -> None:
+        super().__init__(f"term {term} is over: the assignment is written by term {newer}")
+        self.newer = newer
 
 
 class StoredAssignment(NamedTuple):
@@ -39,5 +47,5 @@ def publish_assignment(client: Any, term: int, generation: int, owners: Mapping[
         arguments += [symbol, str(owner)]
     accepted, number = PUBLISH_ASSIGNMENT.run(client, [ASSIGNMENT], arguments)  # type: ignore[arg-type]
     if not accepted:
-        raise Deposed(f"term {term} is over: the assignment is written by term {int(number)}")
+        raise Deposed(term, int(number))
     return int(number)

@@ -64,11 +64,12 @@ class Leadership:
         elif self._missing_since is None:
             self._missing_since = time.monotonic()
 
-    def step_down(self) -> None:
-        """Stop acting as leader at once; a newer one is known to exist."""
-        self._leads_until = 0.0
+    def resign(self, client: Any, newest_term: int = 0) -> None:
+        """Stop acting as leader at once, and give the lead back if we have it.
 
-    def resign(self, client: Any) -> None:
-        """Give the lead back, if we have it."""
+        Parameters:
+            newest_term: a term known to exist; if nobody leads, the next one must be above it.
+        """
         self._leads_until = 0.0
+        self.term = max(self.term, newest_term)
         RESIGN.run(client, [DISPATCHER], [self.name])

@@ -13,7 +13,7 @@ from beat_schedule.dispatcher import Dispatcher
 from coordination.assignment_store import publish_assignment, read_assignment
 from coordination.clock import ServerClock
 from coordination.controller import Move
-from coordination.keys import DISPATCHER
+from coordination.keys import ASSIGNMENT, DISPATCHER
 from coordination.owner import Owner
 from coordination.registration import Registration
 from local.embedded_redis import EmbeddedRedis
@@ -201,19 +201,41 @@ def test_where_client_list_is_not_allowed_it_leads_all_the_same(
     assert one.leading
 
 
-def test_a_deposed_leader_stops_and_publishes_nothing(
+def test_a_leader_of_an_old_term_publishes_nothing_and_leads_again_only_with_a_newer_one(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     node("node-001")
     one = dispatcher()
     look_until(one, lambda: one.owners, "an assignment")
     stored = read_assignment(redis_client)
-    publish_assignment(redis_client, one.term + 1000, one.generation, stored.owners)
-    node("node-002").leave()
+    newer = one.term + 1_000_000
+    theirs = publish_assignment(redis_client, newer, one.generation, stored.owners)
     third = node("node-003")
     look_until(one, lambda: not one.leading, "it to notice")
-    assert third.owner not in read_assignment(redis_client).owners.values()
-    assert read_assignment(redis_client).term == one.term + 1000
+    assert read_assignment(redis_client) == (newer, theirs, stored.owners)
+    look_until(one, lambda: one.leading, "it to lead anew, since nobody else does")
+    assert one.term > newer
+    look_until(one, lambda: third.owner in one.owners.values(), "what it had to do")
+    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
+    assert one.generation > theirs
+
+
+def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first, _ = node("node-001"), node("node-002")
+    one = dispatcher()
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    generation = one.generation
+    first.leave()
+    redis_client.set(ASSIGNMENT, "not a hash")
+    assert one.look() == []
+    assert not one.leading  # what it would send now, nobody has been told of
+    redis_client.delete(ASSIGNMENT)
+    look_until(one, lambda: one.leading, "it to go on")
+    assert nodes_of(one) == {"node-002"}
+    assert one.generation > generation
+    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
 
 
 def test_a_leader_that_was_paused_finds_another(
@@ -262,4 +284,23 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     server.start()
     moves = look_until(one, lambda: one.term > term and len(one._live) == 2, "it to lead anew")
     assert moves == []
+    assert dict(one.owners) == before
+
+
+def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
+    own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, node: MakeNode
+) -> None:
+    server = own_redis_server()
+    nodes = [node("node-001", server.url()), node("node-002", server.url())]
+    one = dispatcher(url=server.url())
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    before, term = dict(one.owners), one.term
+    server.kill()
+    for each in nodes:
+        each._ended.set()  # they take longer than the blink of a connection
+    look_until(one, lambda: one._client is None, "it to notice")
+    server.start()
+    look_until(one, lambda: one.term > term, "it to lead anew")
+    back_at = one.clock.now_ms()
+    assert look_until(one, lambda: one.clock.now_ms() > back_at + 5 * one._roster.blink_ms, "a while to pass") == []
     assert dict(one.owners) == before

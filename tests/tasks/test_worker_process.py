@@ -233,20 +233,24 @@ def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes_and_writes_nothing
     workers.tick("node-x")
     workers.wait(workers.report, "a report")
     first.send_signal(signal.SIGSTOP)
+    workers.tick("node-x", stale)  # the broker hands it to the frozen one, which finds it when it wakes
     workers.start("-Q", "node-x", **quick)
     workers.wait(lambda: workers.owner("node-x") != stale and workers.client.zscore(NODES, "node-x"), "the second")
     workers.generation = 2
-    workers.tick("node-x")
-    workers.wait(lambda: workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode(), "its lease")
-    workers.wait(
-        lambda: workers.report()["writer"]["writerToken"] == int(workers.client.hget(lease_key(S), "token")), ""
-    )
-    seq = int(workers.client.hget(lease_key(S), "seq"))
+
+    def taken_over() -> bool:
+        workers.tick("node-x")
+        return workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode()
+
+    workers.wait(taken_over, "its lease")
+    token = int(workers.client.hget(lease_key(S), "token"))
+    workers.wait(lambda: workers.report()["writer"]["writerToken"] == token, "its report")
 
     first.send_signal(signal.SIGCONT)
     assert workers.ended(first) != 0
     assert "is in use by a live worker" in workers.said(0)
-    assert int(workers.client.hget(lease_key(S), "seq")) == seq
+    assert workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode()
+    assert int(workers.client.hget(lease_key(S), "token")) == workers.report()["writer"]["writerToken"] == token
     assert workers.client.zscore(NODES, "node-x")
 
 
