@@ -346,6 +346,7 @@ class RosterMachine(RuleBasedStateMachine):
         self.beating: dict[str, str] = {}  # node -> incarnation, of those whose process runs
         self.ended: dict[str, tuple[str, int]] = {}  # "node/incarnation" -> how it ended, and when
         self.last: set[str] = set()
+        self.looked_at: set[int] = set()
         self.resumed = 0
 
     @rule(node=st.sampled_from(NAMES))
@@ -374,7 +375,9 @@ class RosterMachine(RuleBasedStateMachine):
     def kill(self, node: str) -> None:
         if node in self.beating:
             self.shown.disconnect(node)
-            self.ended[f"{node}/{self.beating.pop(node)}"] = ("kill", self.shown.now)
+            # A connection that nobody has looked at cannot be missed.
+            how = "kill" if self.shown.records[node].client_id in self.looked_at else "freeze"
+            self.ended[f"{node}/{self.beating.pop(node)}"] = (how, self.shown.now)
 
     @rule(node=st.sampled_from(NAMES))
     def freeze(self, node: str) -> None:
@@ -417,6 +420,7 @@ class RosterMachine(RuleBasedStateMachine):
 
     def check(self) -> None:
         self.last = self.watcher.look()
+        self.looked_at |= self.shown.connected
         assert {f"{node}/{incarnation}" for node, incarnation in self.beating.items()} <= self.last
         for name in self.last - {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}:
             how, when = self.ended[name]
