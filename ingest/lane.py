@@ -104,14 +104,13 @@ class Lane:
         return not (self._buffer or self._to_create or self._sending)
 
     async def run(self, connect: Open, on_away: Callable[[], None] = lambda: None) -> None:
-        """Write until cancelled, reconnecting as often as it takes; then nothing is in between, all of it waits."""
+        """Write until cancelled, reconnecting as often as it takes; what was not known to be written then waits."""
         await RedisLink(connect, self._use, on_away).run()
 
     def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
         """Give all that waits to other lanes, in its order. This one must not run."""
-        for entry in (*self._to_create, *self._buffer.take(len(self._buffer))):
+        for entry in self._buffer.take(len(self._buffer)):
             lane_of[entry.symbol].add(entry)
-        self._to_create.clear()
         for symbol, reason in self._snapshots.wanted():
             lane_of[symbol].want_snapshot(symbol, reason)
         for ticker in self._hashes.tickers():

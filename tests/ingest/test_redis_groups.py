@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import pytest
 import redis
 
+from ingest.events import SymbolRules, Ticker
 from local import ports
 from monitoring import ingest_metrics as metrics
-from streams.keys import book_key, snapshot_key
+from streams.keys import book_key, info_key, snapshot_key, ticker_key
 from tests.ingest.writing import SYMBOL, Process, assert_reader_agrees, diffs, run, running, trades, until
 from tests.redis_groups import ClusterGroup, SentinelGroup
 
@@ -83,6 +84,9 @@ def test_each_symbol_s_data_go_to_its_master_in_order() -> None:
         with ClusterGroup() as group:
             assert {group.master_of(symbol) for symbol in SYMBOLS} == {0, 1, 2}
             process = Process(group.url, symbols=SYMBOLS)
+            for symbol in SYMBOLS:
+                process.writer.set_info(symbol, SymbolRules("0.01", "0.001", "TRADING"))
+                process.writer.set_ticker(Ticker(symbol, "10.5", "-1.5", "11", "9", "1000"))
             async with running(process):
                 for number in range(1, 501):
                     write(process, [number])
@@ -93,6 +97,8 @@ def test_each_symbol_s_data_go_to_its_master_in_order() -> None:
                 for symbol in SYMBOLS:
                     await until(lambda s=symbol: reader_has(group, process, s), f"the book of {symbol}")
                     assert diffs(group.client, symbol) == [*range(1, 501)]
+                    assert group.client.exists(info_key(symbol))
+                    assert group.client.exists(ticker_key(symbol))
                 assert trades(group.client) == [*range(1, 501)]
 
     run(test)

@@ -270,6 +270,29 @@ def test_a_frozen_redis_costs_nothing(own_redis_server: Callable[..., EmbeddedRe
     run(test)
 
 
+def test_what_was_on_its_way_when_the_writer_was_stopped_waits_again(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    async def test() -> None:
+        server = own_redis_server()
+        process = Process(server.url())
+        async with running(process):
+            process.diff(1)
+            await process.writer.drain(10)
+            server.pause()
+            for number in range(2, 12):
+                process.diff(number)
+            await until(lambda: process.writer.waiting == 0, "the batch on its way")
+        assert process.writer.waiting == 10
+        server.resume()
+        async with running(process):
+            await process.writer.drain(10)
+            with server.client() as client:
+                assert diffs(client) == [*range(1, 12)]
+
+    run(test)
+
+
 def test_an_exchange_that_counts_anew_replaces_stream_and_snapshot(
     redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:

@@ -1,0 +1,131 @@
+"""An exchange, an ingest, a beat and two nodes as processes, with the Redis they are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+from redis.exceptions import RedisClusterException
+
+from coordination.connect import connect, forget_connections
+from local import ports
+from local.roles import ROOT, celery
+from settings import Settings
+from tests.e2e.observer import Report, metric
+from tests.processes import wait_until
+from tests.simulator.exchange_process import Exchange
+
+SYMBOLS = Settings.from_environment({}).symbols
+NODES = ("node-001", "node-002")
+
+
+class RolesAt:
+    """Runs the roles; every look at the reports also checks that no token fell.
+
+    Parameters:
+        data: for ``REDIS_URL``.
+        broker: for ``CELERY_BROKER_URL``.
+        folder: for logs.
+    """
+
+    def __init__(self, data: str, broker: str, folder: Path) -> None:
+        self._folder = folder
+        self._tokens = dict.fromkeys(SYMBOLS, 0)
+        self._client = connect(data, name="test")
+        taken: list[int] = []
+        commands = {
+            "ingest": (sys.executable, "-m", "ingest"),
+            "beat": celery("beat"),
+            **{node: celery("worker", "-Q", node) for node in NODES},
+        }
+        for _ in commands:
+            taken.append(ports.pick(taken=taken))
+        self.metrics = dict(zip(commands, taken, strict=True))
+        self._exchange = Exchange("--symbols", ",".join(SYMBOLS), "--seed", "1")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")} | {
+            "REDIS_URL": data,
+            "CELERY_BROKER_URL": broker,
+            "SYMBOLS": ",".join(SYMBOLS),
+            "NT_EXCHANGE_WS_URL": self._exchange.ws,
+            "NT_EXCHANGE_REST_URL": self._exchange.http,
+        }
+        self._processes = {name: self._start(name, command, environment) for name, command in commands.items()}
+
+    def kill(self, name: str) -> None:
+        """End a role as a crash would."""
+        self._processes[name].kill()
+        self._processes[name].wait()
+
+    def reports(self) -> dict[str, Report]:
+        """The reports that can be read now."""
+        found = {}
+        for symbol in SYMBOLS:
+            try:
+                text = self._client.get(f"report:{symbol}")
+            except (redis.RedisError, RedisClusterException):
+                forget_connections(self._client)
+                continue
+            if text is not None:
+                found[symbol] = json.loads(text)
+                token = found[symbol]["writer"]["writerToken"]
+                assert token >= self._tokens[symbol], f"{symbol}: token fell from {self._tokens[symbol]} to {token}"
+                self._tokens[symbol] = token
+        return found
+
+    def wait_for_reports(self, nodes: tuple[str, ...] = NODES, timeout_s: float = 20) -> dict[str, Report]:
+        """Wait until each of ``nodes``, and no other, writes reports on fresh data, written from now on.
+
+        Returns:
+            The reports of all symbols.
+        """
+        since = time.time() * 1000
+
+        def live() -> dict[str, Report] | None:
+            found = self.reports()
+            writers = {report["writer"]["nodeId"] for report in found.values()}
+            fresh = all(r["updatedAt"] > since and r["ingestion"]["status"] == "ok" for r in found.values())
+            return found if len(found) == len(SYMBOLS) and writers == set(nodes) and fresh else None
+
+        return wait_until(live, lambda: f"{SYMBOLS} written by {nodes}; {self._last_words()}", timeout_s, 0.02)
+
+    def conflicts(self, nodes: tuple[str, ...] = NODES) -> float:
+        """Lease conflicts that the nodes counted."""
+        return sum(metric(self.metrics[node], "nt_lease_conflicts_total") for node in nodes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.wait()
+        self._exchange.stop()
+        self._client.close()
+
+    def _start(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**environment, "NT_METRICS_PORT": str(self.metrics[name])},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _last_words(self) -> str:
+        found = {s: (r["writer"], r["ingestion"], r["updatedAt"]) for s, r in self.reports().items()}
+        logs = [f"{name}: {self._log(name)[-1500:]}" for name in self._processes]
+        return "\n".join([f"the reports are {found} at {time.time() * 1000:.0f}", *logs])
+
+    def _log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text(errors="replace")

@@ -1,0 +1,30 @@
+"""Data plane on a Redis Cluster of three masters, the broker on a plain Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.embedded_redis import EmbeddedRedis
+from tests.e2e.observer import tokens, writers
+from tests.e2e.roles_at import SYMBOLS, RolesAt
+from tests.redis_groups import ClusterGroup
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+
+
+def test_reports_flow_and_a_killed_node_s_symbols_move(
+    tmp_path: Path, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    broker = own_redis_server()
+    with ClusterGroup() as group, RolesAt(group.url, broker.url(1), tmp_path) as roles:
+        assert {group.master_of(symbol) for symbol in SYMBOLS} == {0, 1, 2}
+        before = roles.wait_for_reports(timeout_s=30)
+        assert roles.conflicts() == 0
+        orphans = [symbol for symbol, node in writers(before).items() if node == "node-001"]
+        roles.kill("node-001")
+        after = roles.wait_for_reports(("node-002",))
+        assert all(tokens(after)[symbol] > tokens(before)[symbol] for symbol in orphans)
+        assert roles.conflicts(("node-002",)) == 0
