@@ -7,7 +7,8 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs, pages "WebSoc
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -28,6 +29,8 @@ from ingest.events import (
     check_levels,
 )
 from ingest.exchange import Request
+
+T = TypeVar("T")
 
 DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
 
@@ -176,12 +179,10 @@ class Binance:
         :raises Rejected: not one of the messages we subscribed to, or a value that cannot be true.
         """
         try:
-            envelope = _decode_message(message)
+            envelope = _decoded(_decode_message, message)
         except msgspec.ValidationError as error:
             reason = Reason.UNKNOWN_EVENT if "`$.data.e`" in str(error) else Reason.WRONG_TYPE
             raise Rejected(reason, str(error), self._book_of(message)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Rejected(Reason.NOT_JSON, f"{error}: {message[:80]!r}") from None
         data = envelope.data
         if type(data) is _DepthUpdate:
             return self._diff(envelope.stream, data)
@@ -230,8 +231,8 @@ class Binance:
     def _book_of(self, message: bytes) -> str | None:
         """The symbol whose diff this was meant to be, where that can be told."""
         try:
-            stream = _decode_stream(message).stream
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            stream = _decoded(_decode_stream, message).stream
+        except (msgspec.ValidationError, Rejected):
             return None
         return self._symbol_of.get(stream) if stream.endswith(DEPTH) else None
 
@@ -252,11 +253,11 @@ class Binance:
     def decode_depth(self, body: bytes) -> Depth:
         """The answer of /api/v3/depth.
 
-        :raises Rejected: not of the documented shape, or a book that cannot be.
+        :raises Rejected: not JSON, not of the documented shape, or a book that cannot be.
         """
         try:
-            depth = _decode_depth(body)
-        except msgspec.DecodeError as error:
+            depth = _decoded(_decode_depth, body)
+        except msgspec.ValidationError as error:
             raise Rejected(Reason.WRONG_TYPE, f"depth: {error}") from None
         if depth.lastUpdateId <= 0:
             raise Rejected(Reason.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
@@ -278,11 +279,11 @@ class Binance:
     def decode_info(self, body: bytes) -> ExchangeInfo:
         """The answer of /api/v3/exchangeInfo.
 
-        :raises Rejected: not of the documented shape.
+        :raises Rejected: not JSON, or not of the documented shape.
         """
         try:
-            info = _decode_info(body)
-        except msgspec.DecodeError as error:
+            info = _decoded(_decode_info, body)
+        except msgspec.ValidationError as error:
             raise Rejected(Reason.WRONG_TYPE, f"exchangeInfo: {error}") from None
         symbols = {}
         for symbol in info.symbols:
@@ -302,11 +303,25 @@ class Binance:
         return ExchangeInfo(symbols, weight)
 
 
+def _decoded(decode: Callable[[bytes], T], text: bytes) -> T:
+    """``text`` decoded.
+
+    :raises Rejected: not JSON, or nested more deeply than the decoder goes.
+    :raises msgspec.ValidationError: JSON of another shape.
+    """
+    try:
+        return decode(text)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected(Reason.NOT_JSON, f"{error}: {text[:80]!r}") from None
+
+
 def _levels(raw: msgspec.Raw, symbol: str | None) -> list[Level]:
     text = bytes(raw)
     try:
-        levels = _decode_levels(text)
-    except msgspec.DecodeError as error:
+        levels = _decoded(_decode_levels, text)
+    except msgspec.ValidationError as error:
         raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
     if text.count(b'"') != 4 * len(levels):
         raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 HUGE_BYTES = 10 * 2**20
+NESTED_LEVELS = 20_000
 
 
 class Scene(NamedTuple):
@@ -58,6 +59,7 @@ class Kind(NamedTuple):
 RUBBISH: dict[str, Kind] = {
     "not-json": Kind(lambda at: b'{"stream":"%b@depth@100ms","data":{"e":' % at.symbol.lower().encode(), ""),
     "not-utf8": Kind(lambda _: b'{"stream":"\xff\xfe"}', ""),
+    "nested": Kind(lambda _: b'{"z":%b%b}' % (b"[" * NESTED_LEVELS, b"]" * NESTED_LEVELS), ""),
     "not-an-object": Kind(lambda _: b"[1,2,3]", ""),
     "wrong-types": Kind(lambda at: at.diff(U="one", u=None, b=7, a={"price": []}), connects=True),
     "missing-fields": Kind(lambda at: b'{"e":"depthUpdate","s":"%b"}' % at.symbol.encode(), connects=True),

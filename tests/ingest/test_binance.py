@@ -95,6 +95,41 @@ def test_not_json(message: bytes) -> None:
     assert refusal(message) == (Reason.NOT_JSON, None)
 
 
+NESTED = b"[" * 20_000 + b"]" * 20_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"z":' + NESTED + b"}",
+        b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","b":' + NESTED + b"}}",
+    ],
+)
+def test_json_that_is_nested_too_deeply(message: bytes) -> None:
+    assert refusal(message) == (Reason.NOT_JSON, None)
+
+
+def test_a_wrong_type_before_what_is_nested_too_deeply() -> None:
+    message = b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":"1"},"z":' + NESTED + b"}"
+    assert refusal(message) == (Reason.WRONG_TYPE, None)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"lastUpdateId":7,"bids":[["\xff","1"]]', b'{"z":' + NESTED + b"}"])
+def test_answers_that_are_not_json(body: bytes) -> None:
+    for decode in (exchange.decode_depth, exchange.decode_info):
+        with pytest.raises(Rejected) as caught:
+            decode(body)
+        assert caught.value.reason is Reason.NOT_JSON
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"symbols":5}', b'{"lastUpdateId":"7"}'])
+def test_answers_of_another_shape(body: bytes) -> None:
+    for decode in (exchange.decode_depth, exchange.decode_info):
+        with pytest.raises(Rejected) as caught:
+            decode(body)
+        assert caught.value.reason is Reason.WRONG_TYPE
+
+
 @pytest.mark.parametrize("message", [b"[]", b"5", b"null", b'"text"', b'{"stream":5,"data":{"e":"trade"}}'])
 def test_json_of_another_shape(message: bytes) -> None:
     assert refusal(message) == (Reason.WRONG_TYPE, None)
@@ -230,7 +265,6 @@ def test_a_depth_cut_short_tells_how_far_it_reaches() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"<html>", Reason.WRONG_TYPE),
         (b"{}", Reason.WRONG_TYPE),
         (b'{"lastUpdateId":7,"bids":[["3","1"]],"asks":[["3","1"]]}', Reason.CROSSED_BOOK),
         (b'{"lastUpdateId":7,"bids":[["nan","1"]],"asks":[]}', Reason.NOT_A_NUMBER),

@@ -135,6 +135,7 @@ def test_a_signal_ends_it_even_with_redis_and_exchange_away(
 RUBBISH = {
     "not-json": "not_json",
     "not-utf8": "not_json",
+    "nested": "not_json",
     "not-an-object": "wrong_type",
     "wrong-types": "wrong_type",
     "missing-fields": "wrong_type",

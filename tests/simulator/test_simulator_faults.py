@@ -137,7 +137,7 @@ def test_other_rubbish_leaves_the_diffs_connected(exchange: Exchange, kind: str)
             try:
                 event = json.loads(message.data)
                 data = event["data"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 rubbish += 1
                 continue
             if is_diff(event) and data["s"] == "BTCUSDT" and data["U"] == last + 1 and data["U"] <= data["u"]:
