@@ -163,7 +163,7 @@ class Settings(BaseSettings):
         "https://api.binance.com", description="The exchange's REST endpoint."
     )
     nt_snapshot_interval_ms: int = Field(
-        5000, ge=100, le=600_000, description="How often ingest writes each full book."
+        5000, ge=100, le=150_000, description="How often ingest writes each full book."
     )
     nt_ingest_buffer_entries: int = Field(
         200_000,

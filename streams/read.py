@@ -45,6 +45,7 @@ READ_LIMIT = 1_000
 
 COLD_TRADES_LIMIT = 20_000
 COLD_DIFFS_LIMIT = 5_000
+"""More than ingest keeps at the longest snapshot interval that the settings accept."""
 
 WARM_COMMANDS = 2
 COLD_COMMANDS = 5
@@ -89,9 +90,9 @@ class Entries:
 class ColdStart:
     """What a reader starts with: load ``snapshot``, apply ``diffs``, take ``cursor`` for the reads that follow.
 
-    ``diffs`` are all those of the stream, oldest first. Some are older than the snapshot: the book
+    ``diffs`` are those of the stream, oldest first. Some are older than the snapshot: the book
     has them already, other state may not. The first newer one leaves a gap if the stream was
-    trimmed past the snapshot. Without a snapshot the book cannot be known yet: ``diffs`` is empty,
+    trimmed past the snapshot, or holds more since it than one read takes. Without a snapshot the book cannot be known yet: ``diffs`` is empty,
     and a later cold read must try again.
     """
 
@@ -153,12 +154,12 @@ def queue_cold_read(
 
     The snapshot is read before the stream: a newer one written in between changes nothing, for
     the older one and the diffs after it give the same book. The newest ``trades_limit`` trades
-    from ``trades_since_ms`` (exchange time) on are read.
+    from ``trades_since_ms`` (exchange time) on are read, and the newest ``diffs_limit`` diffs.
 
     :return: number of commands queued, so of replies `parse_cold_read` takes.
     """
     pipe.execute_command("GET", snapshot_key(symbol))
-    pipe.execute_command("XRANGE", book_key(symbol), "-", "+", "COUNT", diffs_limit)
+    pipe.execute_command("XREVRANGE", book_key(symbol), "+", "-", "COUNT", diffs_limit)
     pipe.execute_command("XREVRANGE", trades_key(symbol), "+", trades_since_ms, "COUNT", trades_limit)
     pipe.execute_command("HMGET", ticker_key(symbol), *TICKER_FIELDS)
     pipe.execute_command("HMGET", info_key(symbol), *INFO_FIELDS)
@@ -173,6 +174,7 @@ def parse_cold_read(replies: Sequence[Any], *, trades_since_ms: int) -> ColdStar
     """
     text, book, trades, ticker, info = _checked(replies)
     snapshot = decode_snapshot(text) if text is not None else None
+    book.reverse()
     diffs: list[DiffEntry] = []
     if snapshot is not None:
         diffs = [decode_diff(stream_id, fields) for stream_id, fields in book]

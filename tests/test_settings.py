@@ -58,6 +58,7 @@ BAD = [
     ("NT_REPORT_PERIOD_MS", "250.5", "whole number"),
     ("NT_REPORT_PERIOD_MS", "19", "greater than or equal to 20"),
     ("NT_REPORT_TTL_S", "0", "greater than or equal to 1"),
+    ("NT_SNAPSHOT_INTERVAL_MS", "150001", "less than or equal to 150000"),
     ("NT_NODE_WEIGHT", "0", "greater than 0"),
     ("NT_NODE_WEIGHT", "nan", "finite number"),
     ("NT_HRW_LOAD_FACTOR", "0.9", "greater than or equal to 1"),

@@ -132,7 +132,7 @@ def test_what_ingest_writes_gives_the_same_book_at_every_update(
             redis_url=redis_server.url(),
             ws=exchange.ws,
             rest=exchange.http,
-            NT_SNAPSHOT_INTERVAL_MS=600_000,  # so that the first snapshots stay
+            NT_SNAPSHOT_INTERVAL_MS=150_000,  # so that the first snapshots stay
         ) as ingest,
     ):
         wait_until(lambda: all(newest(symbol) >= last[symbol] for symbol in symbols), "the end of the capture", 30)

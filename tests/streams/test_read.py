@@ -1,11 +1,15 @@
+import annotated_types
 import pytest
 import redis
 
+from ingest.lane import KEEP_BOOK_INTERVALS
 from local.embedded_redis import EmbeddedRedis
+from settings import Settings
 from streams import append, codec, read
 from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 
 SYMBOL = "BTCUSDT"
+DIFF_EVERY_MS = 100
 
 
 def put_diff(client: redis.Redis, u: int, *, first: int | None = None, price: float = 100.0) -> None:
@@ -119,6 +123,32 @@ def test_cold_read_takes_the_snapshot_and_all_diffs(client: redis.Redis) -> None
     assert start.snapshot.last_update_id == 4
     assert [d.last_update_id for d in start.diffs] == [1, 2, 3, 4, 5, 6, 7]
     assert start.cursor.book_id == "1007-7"
+
+
+def test_cold_read_of_more_diffs_than_it_takes_reaches_the_present(client: redis.Redis) -> None:
+    for u in range(1, 8):
+        put_diff(client, u)
+    put_snapshot(client, 5, "1005-5")
+    start = cold(client, diffs_limit=3)
+    assert [d.last_update_id for d in start.diffs] == [5, 6, 7]
+    assert start.cursor.book_id == "1007-7"
+    put_diff(client, 8)
+    assert [d.last_update_id for d in warm(client, start.cursor).diffs] == [8]
+
+
+def test_a_snapshot_further_back_than_a_cold_read_takes_shows_as_a_gap(client: redis.Redis) -> None:
+    for u in range(1, 8):
+        put_diff(client, u)
+    put_snapshot(client, 2, "1002-2")
+    start = cold(client, diffs_limit=3)
+    assert start.snapshot is not None
+    assert start.diffs[0].first_update_id > start.snapshot.last_update_id + 1
+
+
+def test_all_diffs_that_ingest_keeps_fit_into_a_cold_read() -> None:
+    field = Settings.model_fields["nt_snapshot_interval_ms"]
+    longest_ms = next(bound.le for bound in field.metadata if isinstance(bound, annotated_types.Le))
+    assert KEEP_BOOK_INTERVALS * longest_ms // DIFF_EVERY_MS < read.COLD_DIFFS_LIMIT
 
 
 def test_a_diff_that_spans_the_snapshot_is_kept(client: redis.Redis) -> None:
