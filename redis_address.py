@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-SINGLE_SCHEMES = ("redis", "rediss", "unix")
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+SINGLE_SCHEMES = ("redis", "rediss")
 SENTINEL_SCHEMES = ("redis+sentinel", "sentinel")
 CLUSTER_SCHEMES = ("redis+cluster",)
 
@@ -41,6 +45,29 @@ class Sentinel(NamedTuple):
     password: str | None
 
 
+def check_server(url: str) -> None:
+    """Refuse a ``redis://`` or ``rediss://`` URL that its users would take for different servers, or for none.
+
+    redis-py takes a database that is not a number for 0, and kombu fails on it; each has query options of its own.
+
+    Raises:
+        ValueError: it is not ``redis://[user:password@]host[:port][/db]``; a ``rediss://`` one may go on with the TLS
+            options that both understand.
+    """
+    scheme = _scheme(url)
+    if scheme not in SINGLE_SCHEMES:
+        return
+    form = _TLS_FORM if scheme == "rediss" else _SERVER_FORM
+    parts = _split(url, form)
+    _address(parts.netloc.rpartition("@")[2], form, default_port=6379)
+    if not re.fullmatch("(/[0-9]{0,9})?", parts.path):
+        raise ValueError(form)
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        accepted = _TLS_OPTIONS.get(name) if scheme == "rediss" else None
+        if accepted is None or not re.fullmatch(accepted, value):
+            raise ValueError(form)
+
+
 def parse_sentinel(url: str) -> Sentinel | None:
     """``redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]``, or ``None`` for another scheme.
 
@@ -51,14 +78,14 @@ def parse_sentinel(url: str) -> Sentinel | None:
         >>> parse_sentinel("redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/1").service
         'mymaster'
     """
-    parts = urlsplit(url)
-    if parts.scheme not in SENTINEL_SCHEMES:
+    if _scheme(url) not in SENTINEL_SCHEMES:
         return None
-    path = parts.path.strip("/").split("/")
-    if not path[0] or len(path) > 2 or not (len(path) == 1 or path[1].isdigit()):
+    parts = _split(url, _SENTINEL_FORM)
+    path = re.fullmatch("/([^/]+)(?:/([0-9]{0,9}))?", parts.path)
+    if path is None or parts.query:
         raise ValueError(_SENTINEL_FORM)
     hosts, (username, password) = _hosts(parts.netloc, _SENTINEL_FORM)
-    return Sentinel(hosts, path[0], int(path[1]) if len(path) == 2 else 0, username, password)
+    return Sentinel(hosts, path[1], int(path[2] or 0), username, password)
 
 
 def parse_cluster(url: str) -> Cluster | None:
@@ -67,36 +94,87 @@ def parse_cluster(url: str) -> Cluster | None:
     Raises:
         ValueError: the scheme is the cluster's and the rest is not as above.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in CLUSTER_SCHEMES:
+    if _scheme(url) not in CLUSTER_SCHEMES:
         return None
-    if parts.path.strip("/"):
+    parts = _split(url, _CLUSTER_FORM)
+    if parts.path.strip("/") or parts.query:
         raise ValueError(_CLUSTER_FORM)  # a cluster has no numbered databases
     hosts, (username, password) = _hosts(parts.netloc, _CLUSTER_FORM)
     return Cluster(hosts, username, password)
 
 
-def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
-    account, _, addresses = netloc.rpartition("@")
-    user, _, password = account.partition(":")
-    hosts = []
-    for address in addresses.split(","):
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(form)
-        hosts.append((host, int(port)))
-    return tuple(hosts), (unquote(user) or None, unquote(password) or None)
+def masked(url: str) -> str:
+    """``url`` with ``***`` for its password, to be shown; also for one that is not accepted.
+
+    Example:
+        >>> masked("redis://ann:secret@localhost:6379/0")
+        'redis://ann:***@localhost:6379/0'
+    """
+    # A password may hold anything, so all up to the last @ is taken for it.
+    shown = re.sub(r"\A((?>(?:[^:]*://)?)[^:]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     """``url`` in kombu's form, which for Sentinel differs from ours, and the transport options that go with it."""
     watched = parse_sentinel(url)
     if watched is None:
-        return url, {}
-    account = f"{watched.username or ''}:{watched.password}@" if watched.password else ""
-    urls = ";".join(f"sentinel://{account}{host}:{port}/{watched.db}" for host, port in watched.sentinels)
-    return urls, {"master_name": watched.service}
+        return url.replace(";", "%3B"), {}  # kombu takes what follows a ; for another server's URL
+    account = ""
+    if watched.username or watched.password:
+        account = f"{_quoted(watched.username)}:{_quoted(watched.password)}@"
+    hosts = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in watched.sentinels]
+    # What is not in sentinel_kwargs does not reach the Sentinels: redis-py would retry a dead one for seconds, and ask
+    # the next one only then.
+    asking = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+    urls = ";".join(f"sentinel://{account}{host}/{watched.db}" for host in hosts)
+    return urls, {"master_name": watched.service, "sentinel_kwargs": asking}
 
 
+def _scheme(url: str) -> str:
+    return url.partition("://")[0]
+
+
+def _split(url: str, form: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(form) from None  # its own words may quote the password
+    if parts.fragment:
+        raise ValueError(form)
+    return parts
+
+
+def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
+    account, _, addresses = netloc.rpartition("@")
+    user, _, password = account.partition(":")
+    hosts = tuple(_address(address, form) for address in addresses.split(","))
+    return hosts, (unquote(user) or None, unquote(password) or None)
+
+
+def _address(text: str, form: str, default_port: int = 0) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", text)
+    port = int(found[3] or default_port) if found else 0
+    if found is None or not 0 < port < 65_536:
+        raise ValueError(form)
+    return found[1] or found[2], port
+
+
+def _quoted(text: str | None) -> str:
+    return quote(text or "", safe="")
+
+
+_SERVER_FORM = "must look like redis://[user:password@]host[:port][/db]"
+_TLS_FORM = (
+    "must look like rediss://[user:password@]host[:port][/db][?option=value&...], with options among "
+    "ssl_cert_reqs=none|optional|required, ssl_check_hostname=true|false, ssl_ca_certs, ssl_certfile and ssl_keyfile"
+)
+_TLS_OPTIONS = {
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "true|false",
+    "ssl_ca_certs": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+}
 _SENTINEL_FORM = "must look like redis+sentinel://[user:password@]host:port[,host:port]/service[/db]"
 _CLUSTER_FORM = "must look like redis+cluster://[user:password@]host:port[,host:port]"

@@ -21,11 +21,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from redis_address import CLUSTER_SCHEMES, SENTINEL_SCHEMES, SINGLE_SCHEMES, parse_cluster, parse_sentinel
+from redis_address import (
+    CLUSTER_SCHEMES,
+    SENTINEL_SCHEMES,
+    SINGLE_SCHEMES,
+    check_server,
+    masked,
+    parse_cluster,
+    parse_sentinel,
+)
 
 SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+_WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -82,6 +91,7 @@ def _redis(*schemes: str) -> AfterValidator:
 
     def check(value: str) -> str:
         check_scheme(value)
+        check_server(value)
         parse_sentinel(value)
         parse_cluster(value)
         return value
@@ -194,7 +204,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             variable = str(first["loc"][0]).upper()
-            raise BadSetting(f"{variable}={given[variable.lower()]}: {_plain(first)}") from None
+            value = given[variable.lower()]
+            shown = masked(value) if variable in _WITH_PASSWORD else value
+            raise BadSetting(f"{variable}={shown}: {_plain(first)}") from None
         settings._check_together()
         return settings
 

@@ -43,7 +43,7 @@ def options() -> dict[str, Any]:
 
 
 def to_redis(url: str) -> Open:
-    """To the server at a ``redis://``, ``rediss://`` or ``unix://`` URL, or to the master of a Sentinel one."""
+    """To the server at a ``redis://`` or ``rediss://`` URL, or to the master of a Sentinel one."""
     watched = parse_sentinel(url)
     if watched is not None:
         return _to_master(watched)

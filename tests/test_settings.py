@@ -45,7 +45,15 @@ BAD = [
     ("SYMBOLS", "A" * 21, "[A-Z0-9]{2,20}"),
     ("SYMBOLS", " , ", "comma-separated list of at least one symbol"),
     ("SYMBOLS", "BTCUSDT,ETHUSDT,BTCUSDT", "list each symbol once"),
-    ("REDIS_URL", "localhost:6379", "starts with redis://, rediss://, unix://"),
+    ("REDIS_URL", "localhost:6379", "starts with redis://, rediss://, redis+sentinel://"),
+    ("REDIS_URL", "unix:///run/redis.sock", "starts with redis://, rediss://, redis+sentinel://"),
+    ("REDIS_URL", "redis://localhost:abc/0", "look like redis://[user:password@]host[:port][/db]"),
+    ("REDIS_URL", "redis://localhost:65536/0", "look like redis://"),
+    ("REDIS_URL", "redis://localhost/zero", "look like redis://"),
+    ("REDIS_URL", "redis+sentinel://h:abc/mymaster", "look like redis+sentinel://"),
+    ("REDIS_URL", "redis+cluster://h:6379/0", "look like redis+cluster://"),
+    ("CELERY_BROKER_URL", "redis://localhost:0/1", "look like redis://"),
+    ("CELERY_BROKER_URL", "rediss://localhost/1?ssl_cert_reqs=some", "look like rediss://"),
     ("REDIS_URL", "redis://", "starts with redis://"),
     ("CELERY_BROKER_URL", "amqp://localhost", "starts with redis://"),
     ("NT_EXCHANGE_WS_URL", "http://localhost", "starts with ws://, wss://"),
@@ -82,6 +90,13 @@ def test_a_bad_value_is_one_line_with_variable_value_and_what_is_accepted(
     assert line.startswith(f"{variable}={value}: ")
     assert accepted in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("variable", ["REDIS_URL", "CELERY_BROKER_URL"])
+def test_a_refused_url_shows_no_password(variable: str) -> None:
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({variable: "redis://ann:secret@localhost/zero"})
+    assert str(raised.value).startswith(f"{variable}=redis://ann:***@localhost/zero: must look like redis://")
 
 
 def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:
