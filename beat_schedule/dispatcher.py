@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from coordination.clock import ServerClock
@@ -158,24 +158,36 @@ class Dispatcher:
         pipe = self._client.pipeline(transaction=False)
         self._leadership.queue_poll(pipe, self._client_id)
         pipe.zrange(NODES, 0, -1, withscores=True)
-        if watched and self._watch_connections:
-            pipe.client_list(client_id=sorted(watched))
+        if self._watch_connections:
+            pipe.client_id()  # the pool may have opened a new connection since
+            if watched:
+                pipe.client_list(client_id=sorted(watched))
         asked_at = time.monotonic()
-        try:
-            replies = execute(pipe)
-        except NoPermissionError as error:
-            if not self._watch_connections:
-                raise
-            logger.warning("CLIENT LIST is not allowed, so a killed node is noticed by its silence only: %s", error)
-            self._watch_connections = False
-            return self._read()
+        replies = execute(pipe, raise_errors=False)
+        for reply in replies[:2]:
+            if isinstance(reply, Exception):
+                raise reply
         lead = self._leadership.took(replies[0], asked_at)
         self.clock.observe(asked_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(): int(score) for node, score in replies[1]}
-        connected = {int(client["id"]) for client in replies[2]} if len(replies) > 2 else None
-        if connected is not None and lead.client_id in watched:
+        return lead, heartbeats, self._connected(lead, watched, *replies[2:])
+
+    def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
+        """Which of the watched connections still stand; ``None`` where Redis does not tell."""
+        if not self._watch_connections:
+            return None
+        for reply in (own_id, clients):
+            if isinstance(reply, ResponseError):  # no permission, or a service that has no such command
+                logger.warning("no CLIENT LIST here, so a killed node is noticed by its silence only: %s", reply)
+                self._watch_connections, self._client_id = False, 0
+                return None
+            if isinstance(reply, Exception):
+                raise reply
+        self._client_id = int(own_id)
+        connected = {int(client["id"]) for client in clients}
+        if lead.client_id in watched:
             self._leadership.saw_leader_connected(lead.client_id in connected)
-        return lead, heartbeats, connected
+        return connected
 
     def _records(self, nodes: list[str]) -> dict[str, NodeRecord | None]:
         if not nodes:
@@ -216,8 +228,7 @@ class Dispatcher:
             )
 
     def _connect(self) -> None:
-        self._client = connect(self.settings.redis_url, name="nt:dispatcher", dedicated=True)
-        self._client_id = self._client.client_id() if self._watch_connections else 0
+        self._client = connect(self.settings.redis_url, name="nt:dispatcher")
 
     def _disconnect(self) -> None:
         if self._client is not None:

@@ -112,13 +112,14 @@ class HRWScheduler(Scheduler):
         return self.connection.ensure_connection(max_retries=0)
 
     @property
-    def _unreachable(self) -> tuple[type[BaseException], ...]:
+    def _unreachable(self) -> tuple[type[Exception], ...]:
         return (KombuError, *self.connection.recoverable_connection_errors)
 
     def _spread(self, entry: ScheduleEntry) -> None:
-        """Divide a cycle's symbols over its period, in steps of a look."""
+        """Divide a cycle's symbols over its period: a node gets one message a slice, and so no more than the cap."""
         period = entry.schedule.run_every.total_seconds()
-        parts = slices(self.settings.symbols, max(1, int(period / LOOK_EVERY_S)))
+        most = min(self.settings.nt_max_tasks_per_cycle, int(period / LOOK_EVERY_S))
+        parts = slices(self.settings.symbols, max(1, most))
         now = time.monotonic()
         self._slices = deque((now + i * period / len(parts), entry, part) for i, part in enumerate(parts))
 
@@ -129,7 +130,7 @@ class HRWScheduler(Scheduler):
             owners = self._owners()
             held = {symbol: owners[symbol] for symbol in symbols if symbol in owners}
             if held and self.leading:
-                self._send(entry, fan_out(held, self.settings.nt_max_tasks_per_cycle))
+                self._send(entry, fan_out(held, most=1))
 
     def _look(self) -> None:
         if not self.settings.nt_enable_multi_instance:
@@ -153,6 +154,18 @@ class HRWScheduler(Scheduler):
             return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
+    def _unless_backlogged(self, entry: ScheduleEntry, messages: list[Message], producer: Any) -> list[Message]:
+        """Leave out nodes whose queue holds two full cycles already: more would only be dropped as late, later."""
+        if self.connection.transport.driver_type != "redis":
+            return messages  # elsewhere, give the queues a maximum length
+        room = {}
+        for node in {message.owner.node for message in messages}:
+            waiting = producer.channel.client.llen(node)
+            room[node] = waiting < 2 * self.settings.nt_max_tasks_per_cycle
+            if not room[node]:
+                metrics.cycles_skipped.labels(entry.name, "backlog").inc()
+        return [message for message in messages if room[message.owner.node]]
+
     def _send(self, entry: ScheduleEntry, messages: list[Message], producer: Any = None) -> None:
         """Send one cycle in one batch. What cannot be sent now is dropped and counted: the next cycle is near."""
         if not messages:
@@ -166,6 +179,7 @@ class HRWScheduler(Scheduler):
         )
         try:
             producer = producer or self.producer
+            messages = self._unless_backlogged(entry, messages, producer)
             with producer.batch():
                 for owner, symbols in messages:
                     task.apply_async(

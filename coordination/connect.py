@@ -25,8 +25,8 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
         url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://`` (:mod:`redis_address`): then every
             new connection goes to the server that is the master by then; or ``redis+cluster://``.
         name: shown by ``CLIENT LIST``.
-        dedicated: one connection for the client's whole life, never shared and never replaced by a pool. A cluster's
-            client has one for each server, and this changes nothing.
+        dedicated: single commands (not pipelines) all go over one connection, ``client.connection``. A cluster's client
+            has one for each server, and this changes nothing.
     """
     options: dict[str, Any] = {
         "client_name": name,
@@ -49,9 +49,9 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
         pool = redis.ConnectionPool.from_url(url, **options)
     else:
         account = {"username": watched.username, "password": watched.password}
-        manager = SentinelManager(  # type: ignore[no-untyped-call]
-            list(watched.sentinels), socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=options["retry"]
-        )
+        # What is not in sentinel_kwargs does not reach the Sentinels: redis-py would retry a dead one for seconds.
+        asking = {key: options[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")}
+        manager = SentinelManager(list(watched.sentinels), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
         pool = SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)  # type: ignore[no-untyped-call]
     client = redis.Redis(connection_pool=pool, single_connection_client=dedicated)
     client.auto_close_connection_pool = True  # close() ends the connection, as others shall see at once

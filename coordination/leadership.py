@@ -53,7 +53,7 @@ class Leadership:
         lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3] or 0))
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
-        self.term = lead.term
+        self.term = max(self.term, lead.term)
         self._leads_until = asked_at + self.ttl_ms / 1000 if lead.leading else 0.0
         return lead
 

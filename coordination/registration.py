@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError, NoPermissionError, RedisError
+from redis.exceptions import ConnectionError, RedisError, ResponseError
 
 from coordination.clock import ServerClock
 from coordination.connect import connect
@@ -105,6 +105,10 @@ class Registration:
         finally:
             client.close()
 
+    def withdraw(self) -> None:
+        """Get no symbols until the next :meth:`announce`: stay registered, and let the live nodes' entry run out."""
+        self._announced = False
+
     def leave(self) -> None:
         """Give the node id up and stop beating; the symbols move at once. Safe to call twice, never raises."""
         if self._ended.is_set():
@@ -154,7 +158,12 @@ class Registration:
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
-        self._client_id = self._client.client_id() if self._watched else 0
+        if self._watched:
+            try:
+                self._client_id = self._client.client_id()
+            except ResponseError as error:  # no permission, or a service that has no such command
+                logger.warning("no CLIENT ID here, so a kill is noticed by silence only: %s", error)
+                self._watched, self._client_id = False, 0
 
     def _disconnect(self) -> None:
         if self._client is not None:
@@ -181,7 +190,7 @@ class Registration:
             return False
         try:
             return client_id.isdigit() and not self._client.client_list(client_id=[int(client_id)])
-        except NoPermissionError:
+        except ResponseError:
             return False
 
     def _in_use(self, reply: list[Any]) -> str:

@@ -70,7 +70,7 @@ class Roster:
     @property
     def client_ids(self) -> list[int]:
         """Registration connections to look for."""
-        return [record.client_id for record in self._records.values()]
+        return [record.client_id for record in self._records.values() if record.client_id]
 
     def resume(self, now_ms: int) -> None:
         """Tell that Redis can be reached again after a time in which it could not."""
@@ -106,7 +106,9 @@ class Roster:
                 # It beat since we last looked, whatever its entry says.
                 self._heard[node] = min(max(heartbeats[node], self._looked), now_ms)
             self._take(node, record, now_ms - heartbeats.get(node, 0) < self.ttl_ms, node in heartbeats)
-        self._heartbeats |= heartbeats
+        # A name that is neither listed nor known any more would be asked for at every look.
+        self._heartbeats = {n: hb for n, hb in self._heartbeats.items() if n in self._records} | dict(heartbeats)
+        self._heard = {n: heard for n, heard in self._heard.items() if n in self._heartbeats}
         self._looked = now_ms
         for node in list(self._records):
             silent = now_ms - max(self._heard[node], self._resumed)

@@ -35,19 +35,24 @@ class Script:
 
     def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
         """Call it once, on its own."""
-        pipe = client.pipeline(transaction=False)
-        self.queue(pipe, keys, arguments)
-        return execute(pipe)[0]
+        # Not by a pipeline: that would take another connection than the one of a dedicated client.
+        try:
+            return client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return client.execute_command("EVAL", self.source, len(keys), *keys, *arguments)
 
 
-def execute(pipe: Any) -> list[Any]:
+def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
     """Send a pipeline of reads and script calls; return its replies.
 
     A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
     script here may be called twice with the same arguments, and a call that was not known did nothing.
 
+    Parameters:
+        raise_errors: whether an error in one reply is raised, or stands in that reply's place.
+
     Raises:
-        redis.exceptions.RedisError: the first error in any reply, or that of the connection.
+        redis.exceptions.RedisError: that of the connection, or the first one in any reply.
     """
     commands = _queued(pipe)
     replies: list[Any] = pipe.execute(raise_on_error=False)
@@ -57,9 +62,10 @@ def execute(pipe: Any) -> list[Any]:
                 arguments = ("EVAL", _loaded[arguments[1]].source, *arguments[2:])  # noqa: PLW2901
             pipe.execute_command(*arguments, **options)
         replies = pipe.execute(raise_on_error=False)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
+    if raise_errors:
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
     return replies
 
 

@@ -9,6 +9,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from coordination.outage import Outage
+from tasks.lifecycle import this_node
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,11 @@ class Consumer(CeleryConsumer):
         """Connect to the broker; until it answers, try again, and give up only when the worker is told to stop."""
 
         outage = Outage(f"the broker at {conn.as_uri()}", logger)
+        node = this_node()
 
         def failed(error: Exception, _interval: float) -> None:
             outage.failed(error)
+            node.withdraw()  # a node that gets no messages must not keep its symbols
 
         conn = conn.ensure_connection(
             failed,
@@ -59,4 +62,10 @@ class Consumer(CeleryConsumer):
         )
         outage.over()
         self.first_connection_attempt = False
+        for queue in self.app.amqp.queues.consume_from.values():
+            if queue.no_ack:  # what has waited for a consumer is late
+                bound = queue(conn.default_channel)
+                bound.declare()
+                bound.purge()
+        node.rejoin()
         return conn

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from celery import Task
-from redis.exceptions import ConnectionError, RedisError, TimeoutError
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from analytics import carry, report
 from analytics import slow_cycle as sections
@@ -86,31 +86,33 @@ def slow_cycle(symbols: Sequence[str], tick: Sequence[Any]) -> None:
 def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, period_ms: int) -> None:
     """One cycle of ``symbols`` on ``node``; a tick that is not for it, or whose time is over, is dropped."""
     with node.lock:
-        refusal = node.refusal(tick, period_ms)
-        if refusal is not None:
-            metrics.ticks_dropped.labels(cycle.name, refusal).inc()
-            return
-        _run(node, cycle, symbols, tick)
+        try:
+            node.learn_time()
+            refusal = node.refusal(tick, period_ms)
+            if refusal is None:
+                _run(node, cycle, symbols, tick)
+            else:
+                metrics.ticks_dropped.labels(cycle.name, refusal).inc()
+        except RedisError as error:
+            # The next cycle is the retry; what was read but not taken in is read again then.
+            metrics.redis_errors.labels("cycle").inc()
+            node.outage.failed(error)
+        else:
+            node.outage.over()
         node.forget_old()
 
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
     warm = [node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
-    try:
-        granted = _read(node, warm, tick.generation)
-        again = [symbol for symbol in granted if symbol.cold]
-        if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
-            _read(node, again, tick.generation)
-        found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
-        if found:
-            _write(node, cycle, found)
-            metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
-    except RedisError as error:
-        # The next cycle is the retry; what was read but not taken in is read again then.
-        metrics.redis_errors.labels("cycle").inc()
-        node.outage.failed(error)
-    else:
-        node.outage.over()
+    known = [symbol for symbol in warm if not symbol.cold]
+    granted = _read(node, warm, tick.generation)
+    again = [symbol for symbol in granted if symbol.cold and symbol in known]
+    if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
+        _read(node, again, tick.generation)
+    found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
+    if found:
+        _write(node, cycle, found)
+        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
 
 
 def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSymbol]:
@@ -128,30 +130,36 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSy
     pipe = node.client.pipeline(transaction=False)
     counts = queue(pipe)
     try:
-        replies = iter(execute(pipe))
+        replies = iter(execute(pipe, raise_errors=False))
     except (ConnectionError, TimeoutError):
         # Connections kept in the pool are dead after Redis restarted; all of this may be asked twice.
         forget_connections(node.client)
         pipe = node.client.pipeline(transaction=False)
         queue(pipe)
-        replies = iter(execute(pipe))
+        replies = iter(execute(pipe, raise_errors=False))
 
     granted = []
     for warm, count in zip(symbols, counts, strict=True):
-        grant = parse_acquire(next(replies)) if node.fenced else None
+        grant = parse_acquire(_checked(next(replies))) if node.fenced else None
         read = [next(replies) for _ in range(count)]
         if grant is not None and not _granted(node, warm, grant):
             continue
         warm.granted_at = time.monotonic()
         try:
-            warm.take(read)
-        except BadEntry as error:
+            warm.take([_checked(reply) for reply in read])
+        except (BadEntry, ResponseError) as error:  # one key that is not what it should be stops one symbol
             logger.error("unreadable market data: %s", error, extra={"symbol": warm.symbol})
             metrics.reports_withheld.labels("bad entry").inc()
             warm.chill("bad entry")
             continue
         granted.append(warm)
     return granted
+
+
+def _checked(reply: Any) -> Any:
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
 
 
 def _granted(node: Node, warm: WarmSymbol, grant: Grant) -> bool:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_METRICS_PORT = 9101
 START_WITHIN_S = 60.0
 
+_FORKING_POOLS = ("prefork", "processes")
+
 _nodes: list[Node] = []  # this process's node: none, or one
 
 
@@ -106,9 +108,14 @@ def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
 
 @worker_init.connect
 @_vital
-def take_node_id(**_: Any) -> None:
+def take_node_id(sender: Any, **_: Any) -> None:
     """Register, so that no second worker of this name starts to consume."""
     node = this_node()
+    pool = sender.pool_cls if isinstance(sender.pool_cls, str) else sender.pool_cls.__module__.rpartition(".")[2]
+    if pool in _FORKING_POOLS:
+        _refuse(
+            f"worker_pool={pool}: a node's processes would share its leases; accepted are solo (default) and threads"
+        )
     settings = node.settings
     logs.configure(settings.nt_log_level, role="node", node=node.owner.node)
     logger.info(

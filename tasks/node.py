@@ -47,10 +47,12 @@ class Node:
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._term = 0
+        self._time_asked = -1.0
         self._forgot = time.monotonic()
         self._client: Any = None
         self._client_pid = 0
         self._registration: Registration | None = None
+        self._joined = False
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
 
     @property
@@ -90,7 +92,18 @@ class Node:
     def announce(self) -> None:
         """Tell the dispatcher that this node takes symbols from now on."""
         if self._registration is not None:
+            self._joined = True
             self._registration.announce()
+
+    def rejoin(self) -> None:
+        """End a :meth:`withdraw`; nothing before the first :meth:`announce`."""
+        if self._joined:
+            self.announce()
+
+    def withdraw(self) -> None:
+        """Tell the dispatcher that this node cannot work for now, though it lives."""
+        if self._registration is not None:
+            self._registration.withdraw()
 
     def leave(self) -> None:
         """Tell the dispatcher that it does not any more. Safe to call from a signal handler, and twice."""
@@ -110,6 +123,15 @@ class Node:
             logger.warning("could not release the leases, they run out by themselves: %s", error)
         else:
             logger.info("leases released", extra={"node": self.owner.node, "count": released})
+
+    def learn_time(self) -> None:
+        """Where there are no heartbeats to learn the server's time from, ask for it, once a second."""
+        asked = time.monotonic()
+        if self.fenced or asked - self._time_asked < 1:
+            return
+        seconds, microseconds = self.client.time()
+        self.clock.observe(asked, time.monotonic(), seconds * 1000 + microseconds / 1000)
+        self._time_asked = asked
 
     def forget_old(self) -> None:
         """Drop the state of symbols that have been elsewhere for a while."""

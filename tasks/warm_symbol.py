@@ -51,6 +51,8 @@ class WarmSymbol:
         """Queue what must be read to be up to date; return the number of commands."""
         if self.cold:
             self._since_ms = now_ms - TRADES_MS
+            if self.state.book.last_update_id:  # the trades up to the cursor are here already
+                self._since_ms = max(self._since_ms, _position(self.cursor.trades_id)[0])
             pipe.get(slow_key(self.symbol))
             pipe.get(carry_key(self.symbol))
             return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)

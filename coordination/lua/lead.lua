@@ -23,8 +23,9 @@ if live and leader ~= ARGV[1] and not (ARGV[4] ~= '' and client_id == ARGV[4]) t
   return {0, term, now, client_id}
 end
 
-if not (live and leader == ARGV[1]) then
-  -- A leader that comes back after its time gets a new term: it cannot know what happened in between.
+if not (live and leader == ARGV[1] and term >= tonumber(ARGV[5])) then
+  -- A leader that comes back after its time gets a new term: it cannot know what happened in between. So does one
+  -- that has seen a newer term than is recorded, which a Redis that lost its last second may have forgotten.
   term = math.max(term + 1, tonumber(ARGV[5]) + 1, now)
 end
 redis.call('HSET', KEYS[1], 'leader', ARGV[1], 'client_id', ARGV[2], 'term', string.format('%.0f', term),

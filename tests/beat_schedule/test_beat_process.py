@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from coordination.owner import Owner
 from coordination.registration import Registration
 from coordination.tick import Tick
 from local.embedded_redis import EmbeddedRedis
+from local.ports import pick
 from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +50,7 @@ class Beats:
             "SYMBOLS": ",".join(SYMBOLS),
             "NT_METRICS_PORT": "0",
             "NT_HEARTBEAT_TTL_MS": "10000",
+            "NT_MAX_TASKS_PER_CYCLE": "1000",  # nobody consumes here: the messages are counted where they wait
         }
         log = (self.folder / f"beat-{len(self.processes)}.log").open("wb")
         with log:
@@ -215,3 +219,18 @@ def test_without_reports_it_sends_nothing(beats: Beats) -> None:
     assert beats.queued("node-001") == []
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
+
+
+def test_a_queue_that_nobody_empties_does_not_grow(beats: Beats) -> None:
+    beats.node("node-001")
+    port = pick(None)
+    beats.start(NT_MAX_TASKS_PER_CYCLE="3", NT_METRICS_PORT=str(port))
+
+    def left_out() -> float:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+        found = re.findall(r'nt_cycles_skipped_total\{entry="fast-cycle",reason="backlog"\} (\S+)', page)
+        return float(found[0]) if found else 0
+
+    beats.wait(lambda: beats.queued("node-001"), "a first cycle")
+    beats.wait(lambda: left_out() >= 5, "cycles to be left out")
+    assert len(beats.queued("node-001")) < 2 * 3 + 3, "two cycles wait, and the one that found room"

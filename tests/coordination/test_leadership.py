@@ -182,6 +182,16 @@ def test_terms_grow_over_lost_data(candidate: Candidates, redis_client: redis.Re
     assert third.term > second.term
 
 
+def test_a_leader_that_redis_has_forgotten_the_term_of_gets_a_newer_one(candidate: Candidates) -> None:
+    one = candidate("one")
+    seen = one.poll().term
+    one.leadership.term = seen + 100  # it stood by while another led, until Redis lost its last second
+    lead = one.poll()
+    assert lead.leading
+    assert lead.term > seen + 100
+    assert one.leadership.term == lead.term
+
+
 def test_an_assignment_reads_back_as_published(redis_client: redis.Redis) -> None:
     assert read_assignment(redis_client) == (0, 0, {})
     generation = publish_assignment(redis_client, 7, 0, OWNERS)

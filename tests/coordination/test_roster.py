@@ -184,6 +184,25 @@ def test_entries_that_were_stale_before_the_first_look_are_not_alive(shown: Fake
     assert watcher.look(25) == set()
 
 
+def test_a_name_that_was_purged_is_not_asked_for_ever_after(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look()
+    watcher.look(2 * TTL)
+    del shown.heartbeats["n1"]
+    watcher.look()
+    assert watcher.roster.news(shown.heartbeats) == []
+
+
+def test_an_unwatched_registration_is_not_taken_for_a_broken_one(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    shown.records["n1"] = shown.records["n1"]._replace(client_id=0)  # its server shows it no client id
+    watcher.look()
+    shown.beat("n1")
+    watcher.look(BLINK)
+    shown.beat("n1")
+    assert watcher.look(BLINK) == {"n1/a"}
+
+
 def test_an_entry_without_a_whole_record_is_nobody(shown: FakeRedis, watcher: Watcher) -> None:
     shown.beat("n1")
     assert watcher.look() == set()

@@ -293,6 +293,15 @@ def test_an_entry_that_cannot_be_read_stops_no_other_symbol(
     assert report(redis_client)
 
 
+def test_a_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_client: redis.Redis) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    redis_client.set(trades_key(S), "not a stream")
+    one = node()
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+
+
 def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(
     node: MakeNode, market: Market, redis_client: redis.Redis
 ) -> None:
@@ -389,6 +398,17 @@ def test_alone_a_node_writes_without_a_lease_and_its_token_is_1(node: MakeNode, 
     assert redis_client.exists(slow_key(S), lease_key(S)) == 1
     one.release()
     assert redis_client.exists(lease_key(S)) == 0
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize("ahead_ms", [3_600_000, -3_600_000])
+def test_alone_a_node_learns_the_time_of_the_server(node: MakeNode, redis_client: redis.Redis, ahead_ms: int) -> None:
+    one = node(NT_ENABLE_MULTI_INSTANCE="false")
+    right = tick(one)
+    moment = time.monotonic()
+    one.clock.observe(moment, moment, one.clock.now_ms() + ahead_ms)  # its host's clock is an hour off
+    run_cycle(one, FAST, (S,), right, PERIOD_MS)
+    assert report(redis_client)["data_age_ms"] < PERIOD_MS
 
 
 def test_slow_sections_are_fenced_and_the_next_owner_starts_with_them(

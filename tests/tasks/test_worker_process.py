@@ -149,6 +149,7 @@ def test_what_names_no_node_ends_the_worker_with_one_clear_line(workers: Workers
         (["-Q", "a,b"], {}, "-Q 'a,b' must name one queue"),
         (["-Q", "node-002"], {"NT_NODE_ID": "node-001"}, "NT_NODE_ID=node-001: -Q node-002 must name that queue"),
         (["-Q", "bad/name"], {}, "-Q bad/name"),
+        (["-Q", "node-x", "--pool", "processes"], {}, "worker_pool=prefork"),
     ]
     for arguments, variables, _ in cases:
         workers.start(*arguments, **variables)
@@ -211,6 +212,7 @@ def test_a_metrics_port_that_is_taken_costs_the_metrics_alone(workers: Workers) 
 def test_metrics_are_on_their_port_and_alone_a_worker_needs_no_lease(workers: Workers) -> None:
     port = pick(19_101)
     workers.start("-Q", "node-x", NT_METRICS_PORT=str(port), NT_ENABLE_MULTI_INSTANCE="false")
+    workers.wait(lambda: " ready." in workers.said(), "the worker to be ready")
     workers.tick("node-x", owner=str(Owner(ALONE, ALONE)), queue=ALONE)
     workers.wait(workers.report, "a report")
     assert workers.report()["writer"] == {"nodeId": "node-x", "writerToken": 1}
@@ -267,6 +269,36 @@ def test_after_the_server_was_restarted_messages_are_consumed_again(workers: Wor
     workers.server.start()
     workers.joined("node-x")
     Market(workers.client, S).open()
-    workers.tick("node-x")
-    workers.wait(workers.report, "a report")
+    # What comes before the worker consumes again is late, and dropped.
+    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
     assert workers.report()["writer"]["writerToken"] > token
+
+
+@pytest.mark.usefixtures("market")
+def test_a_node_that_lost_its_broker_gives_its_symbols_up_and_drops_what_waited(
+    workers: Workers, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    broker = own_redis_server()
+    workers.producer = Celery(broker=broker.url(1))
+    workers.start("-Q", "node-x", CELERY_BROKER_URL=broker.url(1), NT_HEARTBEAT_INTERVAL_MS="100")
+    workers.joined("node-x")
+    broker.kill()
+
+    def moved(key: str) -> bool:
+        """Whether the node's heartbeat at ``key`` goes on."""
+        read = {
+            "listed": lambda: workers.client.zscore(NODES, "node-x"),
+            "recorded": lambda: workers.client.hget(node_key("node-x"), "heartbeat"),
+        }[key]
+        before = read()
+        workers.wait(lambda: workers.client.hget(node_key("node-x"), "heartbeat") != recorded[-1], "a heartbeat")
+        recorded.append(workers.client.hget(node_key("node-x"), "heartbeat"))
+        return read() != before
+
+    recorded = [workers.client.hget(node_key("node-x"), "heartbeat")]
+    workers.wait(lambda: not moved("listed") and not moved("listed"), "it to be listed no more")
+    assert moved("recorded"), "it lives and keeps its id"
+
+    broker.start()
+    workers.wait(lambda: moved("listed"), "it to be listed again")
+    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
