@@ -7,7 +7,8 @@
 Its market is random, plausible and seeded (:mod:`simulator.market`), or a recorded one (:mod:`simulator.replay`).
 Streams: `<symbol>@depth@100ms`, `@depth`, `@trade`, `@aggTrade`, `@ticker`, `@bookTicker`, combined (`/stream`) or raw
 (`/ws`), with SUBSCRIBE and the other control messages. REST: `/api/v3/ping`, `time`, `exchangeInfo`, `depth`,
-`ticker/24hr`. Tests ask for faults at `/simulator/faults` (:mod:`simulator.faults`).
+`ticker/24hr`. Tests ask for faults at `/simulator/faults` (:mod:`simulator.faults`), and for walls, vacuums, spoofers,
+icebergs and crashes at `/simulator/plants` (:mod:`simulator.plant_commands`).
 
 Where Binance's documentation leaves something open, this is what the simulator does:
 

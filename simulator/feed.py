@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol
 
+from simulator.market import Market
+
 
 class Feed(Protocol):
     """A source of events, and of the REST answers that fit them."""
@@ -31,6 +33,9 @@ class Feed(Protocol):
 
     def spend_update_id(self, symbol: str) -> None:
         """Count that update id as used, so that the next true diff connects to a made-up one."""
+
+    def market(self, symbol: str) -> Market | None:
+        """The market of a listed symbol; None where the source has only its events."""
 
     def state(self) -> dict[str, Any]:
         """How far the feed is, for `GET /simulator/state`."""

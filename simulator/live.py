@@ -131,6 +131,9 @@ class LiveFeed:
     def spend_update_id(self, symbol: str) -> None:
         self._listed[symbol].market.spend_update_id()
 
+    def market(self, symbol: str) -> Market:
+        return self._listed[symbol].market
+
     def state(self) -> dict[str, Any]:
         return {"source": "live", "slots": self._slots_done, "slotsSkipped": self._slots_skipped}
 

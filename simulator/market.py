@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from simulator.book_side import Side
 from simulator.symbols import Instrument
@@ -65,8 +65,21 @@ class Diff(NamedTuple):
     asks: dict[int, int]
 
 
+class Plant(Protocol):
+    """Something that was put into a market (:mod:`simulator.plants`)."""
+
+    def step(self, trades: list[Trade]) -> None:
+        """Act for one step, after the random orders; fills are added to ``trades``."""
+
+
 class Market:
-    """The book and order flow of one instrument. Update and trade ids start somewhat above ``first_id``."""
+    """The book and order flow of one instrument. Update and trade ids start somewhat above ``first_id``.
+
+    Attributes:
+        plants: what acts in it besides the random orders.
+        kept: prices that are theirs: no random order touches them, and a market order stops before them.
+        held_fair: where the fair price stands instead of walking, None while it walks.
+    """
 
     def __init__(
         self, instrument: Instrument, seed: int, activity: Activity | None = None, first_id: int = 1_000_000
@@ -90,6 +103,9 @@ class Market:
         ]
         self.bids = Side(+1, self._opening(start - 1, -1), 4 * activity.levels)
         self.asks = Side(-1, self._opening(start + 1, +1), 4 * activity.levels)
+        self.plants: list[Plant] = []
+        self.kept: set[int] = set()
+        self.held_fair: float | None = None
         self.update_id = first_id + int(chance() * 1e6)
         self.next_first_id = self.update_id + 1
 
@@ -112,6 +128,8 @@ class Market:
         fair = self._fair + size * _NORMALS[int(4096 * chance())]
         if fair < self._floor:
             fair = 2 * self._floor - fair
+        if self.held_fair is not None:
+            fair = self.held_fair
         self._fair = fair
         bids, asks = self.bids, self.asks
         if asks.best <= fair or bids.best >= fair:
@@ -133,6 +151,8 @@ class Market:
         for side in (bids, asks):
             if side.count != self._levels:
                 self._keep_depth(side)
+        for plant in self.plants:
+            plant.step(trades)
         return trades
 
     def take_diff(self) -> Diff | None:
@@ -150,9 +170,28 @@ class Market:
         self.update_id += 1
         self.next_first_id += 1
 
-    def _set(self, side: Side, price: int, quantity: int) -> None:
+    def place(self, side: Side, price: int, quantity: int) -> None:
+        """Make ``quantity`` the one at ``price``, as :meth:`Side.set`."""
         self.update_id += 1
         side.set(price, quantity)
+
+    def fill(self, side: Side, quantity: int, trades: list[Trade]) -> None:
+        """Trade ``quantity`` at the best price of ``side``, which must have it and, if that is all, another level."""
+        price = side.best
+        self.place(side, price, side.quantity(price) - quantity)
+        self.trade_id += 1
+        trades.append(Trade(self.trade_id, price, quantity, side is self.bids))
+        self.last_price, self.last_quantity = price, quantity
+        self.volume += quantity
+        self.turnover += price * quantity
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+
+    def _set(self, side: Side, price: int, quantity: int) -> None:
+        if price not in self.kept:
+            self.place(side, price, quantity)
 
     def _opening(self, best: int, outward: int) -> dict[int, int]:
         levels, price = {}, best
@@ -188,22 +227,11 @@ class Market:
         side = self.asks if is_buy else self.bids
         wanted = self._quantity(0) * 0.6
         for _ in range(_MOST_LEVELS_PER_TRADE):
-            if wanted < 1 or side.count <= _FEWEST_LEVELS:
+            if wanted < 1 or side.count <= _FEWEST_LEVELS or side.best in self.kept:
                 return
-            price = side.best
-            there = side.quantity(price)
-            filled = min(there, int(wanted))
+            filled = min(side.quantity(side.best), int(wanted))
             wanted -= filled
-            self._set(side, price, there - filled)
-            self.trade_id += 1
-            trades.append(Trade(self.trade_id, price, filled, not is_buy))
-            self.last_price, self.last_quantity = price, filled
-            self.volume += filled
-            self.turnover += price * filled
-            if price > self.high:
-                self.high = price
-            elif price < self.low:
-                self.low = price
+            self.fill(side, filled, trades)
 
     def _limit_order(self, side: Side) -> None:
         """Place an order at a random distance from the best price, or resize or cancel what is there."""

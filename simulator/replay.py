@@ -113,6 +113,9 @@ class ReplayFeed:
     def spend_update_id(self, symbol: str) -> None:
         """A recorded diff's ids cannot be changed: the next one will not connect to a made-up one."""
 
+    def market(self, symbol: str) -> None:
+        """A recorded market takes no orders."""
+
     def state(self) -> dict[str, Any]:
         return {"source": "replay", "status": self._status, "sent": self._sent, "messages": len(self._messages)}
 

@@ -14,6 +14,7 @@ from simulator.connection import Connection, Limits
 from simulator.faults import Faults
 from simulator.feed import Feed
 from simulator.hub import Hub
+from simulator.plant_commands import PlantCommands
 from simulator.rate_limit import WeightLimit
 from simulator.rest import RestApi
 
@@ -48,6 +49,7 @@ class Server:
         faults = Faults(self._feed, self._hub)
         app = web.Application(middlewares=[faults.middleware])
         app.add_routes(faults.routes())
+        app.add_routes(PlantCommands(self._feed).routes())
         app.add_routes(RestApi(self._feed, WeightLimit(self._options.weight_per_minute)).routes())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
