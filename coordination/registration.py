@@ -106,8 +106,12 @@ class Registration:
             client.close()
 
     def withdraw(self) -> None:
-        """Get no symbols until the next :meth:`announce`: stay registered, and let the live nodes' entry run out."""
+        """Get no symbols until :meth:`rejoin`: stay registered, and let the live nodes' entry run out."""
         self._announced = False
+
+    def rejoin(self) -> None:
+        """Join the live nodes again with the next heartbeat."""
+        self._announced = True
 
     def leave(self) -> None:
         """Give the node id up and stop beating; the symbols move at once. Safe to call twice, never raises."""

@@ -97,8 +97,8 @@ class Node:
 
     def rejoin(self) -> None:
         """End a :meth:`withdraw`; nothing before the first :meth:`announce`."""
-        if self._joined:
-            self.announce()
+        if self._registration is not None and self._joined:
+            self._registration.rejoin()
 
     def withdraw(self) -> None:
         """Tell the dispatcher that this node cannot work for now, though it lives."""
