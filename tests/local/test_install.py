@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ensurepip
 import os
 import subprocess
 import sys
@@ -50,12 +51,33 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> Non
     assert subprocess.run([broken, "-c", ""], check=False).returncode == 0
 
 
+def test_a_python_without_ensurepip_uses_its_pip(tmp_path: Path) -> None:
+    without = f'*"import ensurepip"*) exit 1;;\n"-m venv .venv") exit 1;;\n*) exec {sys.executable} "$@";;'
+    bundled = Path(ensurepip.__file__).parent / "_bundled"
+    made = install(
+        tmp_path,
+        PYTHON=fake_python(tmp_path, without),
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(bundled),
+        PIP_CONFIG_FILE=os.devnull,
+    )
+    assert made.returncode == 0, made.stderr
+    pip = subprocess.run([tmp_path / ".venv" / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)
+    assert str(tmp_path) in pip.stdout
+
+
+def test_an_environment_whose_making_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    assert install(tmp_path, PYTHON=sys.executable).returncode == 0
+    assert (tmp_path / ".venv" / "installed").exists()
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
         ("*) exit 1;;", "error: no Python 3.11 or newer found"),
         (
-            "*ensurepip*) exit 1;;\n*) exit 0;;",
+            "*pip*) exit 1;;\n*) exit 0;;",
             "cannot make virtual environments; on Debian: apt-get install python3-venv",
         ),
     ],
