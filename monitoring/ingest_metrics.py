@@ -1,6 +1,6 @@
 """Prometheus metrics of ingest.
 
-No metric here is labelled by symbol, as in `monitoring.metrics`: what happened to one symbol stands in the logs.
+No metric here is labelled by symbol, as in `monitoring.node_metrics` and `monitoring.dispatcher_metrics`: what happened to one symbol stands in the logs.
 """
 
 from __future__ import annotations
