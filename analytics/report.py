@@ -38,7 +38,7 @@ class Writer(Struct, frozen=True, rename="camel", gc=False):
 
 
 class Ingestion(Struct, frozen=True, gc=False):
-    """Whether market data flows; last_update is the receive time (ms) of the newest."""
+    """Whether market data flows; last_update is the receive time (ms) of the newest, or of a book that has stopped."""
 
     status: Literal["ok", "degraded", "down"]
     last_update: Milliseconds | UnsetType = UNSET
@@ -136,6 +136,8 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     imbalance = depth.imbalance(total_bid, total_ask)
     age_ms = None if state.last_update_ms is None else max(0, now_ms - state.last_update_ms)
     slow = state.slow if state.slow and abs(now_ms - state.slow.computed_at) <= SLOW_MAX_AGE_MS else None
+    # A level that trades and never changes is no iceberg where the book stands still.
+    judged = None if state.book_stopped else slow
     ticker = state.ticker
     last_price = state.trades.last_price
     if last_price is None and ticker is not None:
@@ -169,8 +171,8 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         flow=_flow(state, now_ms),
         # Raw bytes that were encoded from the very types that the model names.
         liquidity=cast(Liquidity, slow.liquidity) if slow else UNSET,
-        anomalies=cast(list[Anomaly], slow.anomalies) if slow else UNSET,
-        health=_health(age_ms, spread_bps, imbalance, slow.severities if slow else None),
+        anomalies=cast(list[Anomaly], judged.anomalies) if judged else UNSET,
+        health=_health(age_ms, spread_bps, imbalance, judged.severities if judged else None),
     )
     return encode_json(report)
 

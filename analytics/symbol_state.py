@@ -12,6 +12,10 @@ from analytics.volume_profile import RollingVolumeProfile
 
 Levels = Sequence[Sequence[float]]
 
+BOOK_LAG_MS = 2000
+"""A book whose newest update came this much before the newest trade, or less, follows the market. Binance sends the
+changes of a book every 100 ms, and hardly a trade leaves it as it was."""
+
 _FOLD_AT_LEVELS = 4096
 
 
@@ -45,8 +49,8 @@ class SymbolState:
         book: the order book.
         trades: the trades of the last 31 minutes.
         ticker: the newest 24 h statistics, None until there are some.
-        last_update_ms: receive time of the newest trade, diff or snapshot, None before the first. The ticker does not
-            count: it says nothing about how fresh the book is.
+        book_update_ms: receive time of the newest diff that was applied, or of the snapshot; None before the first.
+        trade_update_ms: receive time of the newest trade, None before the first.
         quantities: the last 10,000 level quantities: those above 0 that diffs have set, and before them those of the
             first snapshot. Up to date after fold().
         changes: the level changes of the last 30 s. Up to date after fold().
@@ -60,14 +64,15 @@ class SymbolState:
         "_pending_levels",
         "_tick_size",
         "book",
+        "book_update_ms",
         "changes",
-        "last_update_ms",
         "observed_update_id",
         "profile",
         "quantities",
         "slow",
         "symbol",
         "ticker",
+        "trade_update_ms",
         "trades",
     )
 
@@ -76,7 +81,8 @@ class SymbolState:
         self.book = OrderBook()
         self.trades = TradeWindow()
         self.ticker: Ticker24h | None = None
-        self.last_update_ms: int | None = None
+        self.book_update_ms: int | None = None
+        self.trade_update_ms: int | None = None
         self.quantities = QuantitiesWindow()
         self.changes = LevelChanges()
         self.observed_update_id = 0
@@ -99,6 +105,22 @@ class SymbolState:
             self._tick_size = tick_size
 
     @property
+    def book_stopped(self) -> bool:
+        """True when trades go on and the book does not: the book is out of date, though it shows no gap."""
+        book_ms, trade_ms = self.book_update_ms, self.trade_update_ms
+        return book_ms is not None and trade_ms is not None and trade_ms - book_ms > BOOK_LAG_MS
+
+    @property
+    def last_update_ms(self) -> int | None:
+        """Receive time of the newest trade, diff or snapshot, None before the first; of the book if it has stopped.
+
+        The ticker does not count: it says nothing about how fresh the book is.
+        """
+        if self.book_update_ms is None or self.trade_update_ms is None:
+            return self.book_update_ms if self.trade_update_ms is None else self.trade_update_ms
+        return self.book_update_ms if self.book_stopped else max(self.book_update_ms, self.trade_update_ms)
+
+    @property
     def publishable(self) -> bool:
         """True when a report may be built: the book has no gap and its sides do not cross."""
         return self.book.in_sync and not self.book.crossed
@@ -119,7 +141,7 @@ class SymbolState:
         if not len(self.quantities):
             self.quantities.extend([quantity for _, quantity in (*bids, *asks) if quantity > 0])
             self.observed_update_id = last_update_id
-        self._touch(taken_ms)
+        self._touch_book(taken_ms)
 
     def apply_diff(
         self,
@@ -144,7 +166,7 @@ class SymbolState:
         replaced: list[float] = []
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, replaced)
         if applied:
-            self._touch(received_ms)
+            self._touch_book(received_ms)
         if last_update_id > self.observed_update_id:
             self.observed_update_id = last_update_id
             time = received_ms if event_ms is None else event_ms
@@ -164,8 +186,8 @@ class SymbolState:
     ) -> None:
         """Adds trades, as TradeWindow.extend; received_ms is that of the newest one."""
         self.trades.extend(times_ms, prices, quantities, is_buy)
-        if times_ms:
-            self._touch(received_ms)
+        if times_ms and (self.trade_update_ms is None or received_ms > self.trade_update_ms):
+            self.trade_update_ms = received_ms
 
     def restore_slow(self, data: bytes) -> None:
         """Takes over slow sections that slow_cycle.run() returned elsewhere, unless those at hand are newer.
@@ -197,6 +219,6 @@ class SymbolState:
         self.quantities.extend(quantities)
         self.changes.extend(changes)
 
-    def _touch(self, received_ms: int) -> None:
-        if self.last_update_ms is None or received_ms > self.last_update_ms:
-            self.last_update_ms = received_ms
+    def _touch_book(self, received_ms: int) -> None:
+        if self.book_update_ms is None or received_ms > self.book_update_ms:
+            self.book_update_ms = received_ms

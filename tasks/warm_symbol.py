@@ -130,7 +130,7 @@ class WarmSymbol:
 
         A little after is nothing: two ingest processes receive the same update at slightly different times.
         """
-        book, known_ms = self.state.book, self.state.last_update_ms
+        book, known_ms = self.state.book, self.state.book_update_ms
         return any(
             diff.last_update_id <= book.last_update_id and diff.received_ms > known_ms + _SAME_UPDATE_MS
             for diff in diffs[:1]

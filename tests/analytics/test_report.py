@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import report
+from analytics import report, slow_cycle
 from analytics.book import BookGap
 from analytics.symbol_state import NotPublishable, SymbolState, Ticker24h
 from tests.oracles.fast_report import fast_report
@@ -116,15 +116,18 @@ def close(value, expected, path=""):
         assert value == expected, path
 
 
-@given(LEVELS, LEVELS, TRADES, TICKERS, AGES)
-def test_report_equals_the_oracle(bids, asks, trades, ticker, age):
+LAGS = st.one_of(st.integers(-5000, 5000), st.sampled_from([-1, 0, 1, 1999, 2000, 2001]))
+
+
+@given(LEVELS, LEVELS, TRADES, TICKERS, AGES, LAGS)
+def test_report_equals_the_oracle(bids, asks, trades, ticker, age, lag):
     asks = {100.0 + price: quantity for price, quantity in asks.items()}
     fast = state(bids.items(), asks.items(), NOW - age)
     fast.ticker = Ticker24h(**ticker) if ticker else None
-    fast.add_trades(*([trade[column] for trade in trades] for column in range(4)), received_ms=NOW - age)
+    fast.add_trades(*([trade[column] for trade in trades] for column in range(4)), received_ms=NOW - age + lag)
     result = built(fast)
     del result["generated_at"]
-    close(result, fast_report(bids, asks, trades, ticker, NOW - age, NOW, "node-001", 7))
+    close(result, fast_report(bids, asks, trades, ticker, NOW - age, NOW, "node-001", 7, NOW - age + lag))
 
 
 @pytest.mark.parametrize(("bids", "asks"), [((), ((101.0, 1.0),)), (((99.0, 1.0),), ()), ((), ())])
@@ -144,6 +147,34 @@ def test_status_and_age_follow_the_newest_data(age, status):
     result = built(state(received=NOW - age))
     assert result["ingestion"] == {"status": status, "last_update": NOW - age}
     assert result["data_age_ms"] == max(0, age)
+
+
+def test_a_report_is_as_old_as_a_book_that_has_stopped():
+    example = state(received=NOW - 1500)
+    for lag, status, last_update in ((2000, "ok", NOW + 500), (2001, "down", NOW - 1500), (9000, "down", NOW - 1500)):
+        now = NOW - 1500 + lag
+        example.add_trades([now], [99.0], [1.0], [False], now)
+        result = built(example, now)
+        assert result["ingestion"] == {"status": status, "last_update": last_update}
+        assert result["data_age_ms"] == now - last_update
+        assert (result["health"]["components"][0]["score"] > 0) == (status == "ok")
+        assert result["last_price"] == 99.0
+    assert example.apply_diff(101, 101, [(99.0, 1.0)], [], now + 10) is True
+    assert built(example, now + 20)["ingestion"] == {"status": "ok", "last_update": now + 10}
+
+
+def test_trades_against_a_book_that_has_stopped_are_no_anomaly():
+    example = state(received=NOW)
+    trades = [NOW + 500 * place for place in range(1, 7)]
+    example.add_trades(trades, [99.0] * 6, [1.0] * 6, [False] * 6, trades[-1])
+    later = trades[-1] + 100
+    assert json.loads(slow_cycle.run(example, later))["anomalies"], "what it would look like"
+    stopped = built(example, later)
+    assert "anomalies" not in stopped
+    assert "liquidity" in stopped
+    assert stopped["health"]["components"][3] == {"metric": "anomalies", "score": 0.0}
+    example.load_snapshot(200, [(98.0, 1.0)], [(99.0, 1.0)], later)
+    assert "anomalies" in built(example, later)
 
 
 def test_flow_is_left_out_while_no_trade_is_known():

@@ -8,12 +8,16 @@ def fast_report(
     asks: dict[float, float],
     trades: list[Any],
     ticker: dict[str, float],
-    last_update: int,
+    book_update: int,
     now: int,
     node_id: str = "node-001",
     token: int = 1,
+    trade_update: int | None = None,
 ) -> dict[str, Any]:
-    """bids, asks: {price: quantity}; trades: [(time_ms, price, quantity, is_buy)]; ticker: {} or its five fields."""
+    """bids, asks: {price: quantity}; trades: [(time_ms, price, quantity, is_buy)]; ticker: {} or its five fields; trade_update: of the newest."""
+    last_update = book_update
+    if trades and trade_update is not None and book_update < trade_update <= book_update + 2000:
+        last_update = trade_update
     best_bids = [{"price": p, "qty": bids[p]} for p in sorted(bids, reverse=True)[:20]]
     best_asks = [{"price": p, "qty": asks[p]} for p in sorted(asks)[:20]]
     depth: dict[str, Any] = {

@@ -51,8 +51,9 @@ class Market:
         self.client.execute_command(*append.xadd(book_key(self.symbol), now - DELAY_MS, self.update_id, fields))
         self.top = f"{now - DELAY_MS}-{self.update_id}"
 
-    def trade(self, price: str = "100.25") -> None:
+    def trade(self, price: str = "100.25", *, ahead_ms: int = 0) -> None:
+        """The next trade, ``ahead_ms`` in the future."""
         self.trade_id += 1
-        now = self.now_ms()
+        now = self.now_ms() + ahead_ms
         fields = append.trade_fields(price, "0.5", True, now)
         self.client.execute_command(*append.xadd(trades_key(self.symbol), now - DELAY_MS, self.trade_id, fields))

@@ -1,0 +1,50 @@
+"""One symbol's way from the streams to its state."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tasks.warm_symbol import WarmSymbol
+from tests.tasks.market import Market
+
+S = "BTCUSDT"
+
+
+def read(warm: WarmSymbol, client: redis.Redis, now_ms: int) -> None:
+    pipe = client.pipeline(transaction=False)
+    count = warm.queue_read(pipe, now_ms)
+    replies = pipe.execute(raise_on_error=False)
+    assert len(replies) == count
+    warm.take(replies)
+
+
+@pytest.mark.parametrize(("trade_ms", "diff_ms"), [(1_500, 3_000), (10_000, 10_000)])
+def test_updates_counted_anew_are_noticed_though_trades_went_on(
+    redis_client: redis.Redis, trade_ms: int, diff_ms: int
+) -> None:
+    market, warm = Market(redis_client, S), WarmSymbol(S)
+    market.open()
+    read(warm, redis_client, market.now_ms())
+    assert warm.state.publishable
+    market.trade(ahead_ms=trade_ms)
+    read(warm, redis_client, market.now_ms())
+    assert not warm.cold
+    market.update_id = 1  # the exchange started over
+    market.diff(ahead_ms=diff_ms)
+    read(warm, redis_client, market.now_ms())
+    assert (warm.cold, warm.cold_reason) == (True, "renumbered")
+
+
+def test_trades_do_not_make_a_book_younger(redis_client: redis.Redis) -> None:
+    market, warm = Market(redis_client, S), WarmSymbol(S)
+    market.open()
+    read(warm, redis_client, market.now_ms())
+    book_ms = warm.state.book_update_ms
+    market.trade(ahead_ms=10_000)
+    read(warm, redis_client, market.now_ms())
+    assert warm.state.book_stopped
+    assert warm.state.last_update_ms == warm.state.book_update_ms == book_ms
+    market.diff(ahead_ms=10_000)
+    read(warm, redis_client, market.now_ms())
+    assert not warm.state.book_stopped
