@@ -22,7 +22,7 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
     redis-py's own retry sleeps for seconds; here the caller decides what may be sent again, and when.
 
     Parameters:
-        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://`` (:mod:`redis_address`): then every
+        url: ``redis://``, ``rediss://``, or ``redis+sentinel://`` (:mod:`redis_address`): then every
             new connection goes to the server that is the master by then; or ``redis+cluster://``.
         name: shown by ``CLIENT LIST``.
         dedicated: single commands (not pipelines) all go over one connection, ``client.connection``. A cluster's client

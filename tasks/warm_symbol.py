@@ -9,11 +9,21 @@ from typing import Any
 from analytics import carry
 from analytics.book import BookGap, BookNotInSync
 from analytics.symbol_state import SymbolState, Ticker24h
+from analytics.trade_window import MAX_TRADES
 from coordination.keys import carry_key, slow_key
 from monitoring import node_metrics as metrics
 from streams.codec import INFO_FIELDS, DiffEntry, SymbolInfo, Ticker, TradeEntry, decode_info
 from streams.keys import info_key
-from streams.read import ColdStart, Cursor, parse_cold_read, parse_read, queue_cold_read, queue_read
+from streams.read import (
+    ColdStart,
+    Cursor,
+    parse_cold_read,
+    parse_older_trades,
+    parse_read,
+    queue_cold_read,
+    queue_older_trades,
+    queue_read,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +53,8 @@ class WarmSymbol:
     granted_at: float = 0.0
     carried_at: float = 0.0
     _since_ms: int = 0
+    _older_before: str | None = None
+    _older_since_ms: int = 0
 
     def __post_init__(self) -> None:
         self.state = SymbolState(self.symbol)
@@ -60,6 +72,9 @@ class WarmSymbol:
         if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
             pipe.hmget(info_key(self.symbol), INFO_FIELDS)
             count += 1
+        if self._older_before is not None:
+            since_ms = self._older_since_ms
+            count += queue_older_trades(pipe, self.symbol, before=self._older_before, trades_since_ms=since_ms)
         return count
 
     def take(self, replies: list[Any]) -> None:
@@ -72,6 +87,9 @@ class WarmSymbol:
             sections, carried, *read = replies
             self._start(parse_cold_read(read, trades_since_ms=self._since_ms), sections, carried)
             return
+        if self._older_before is not None:
+            *replies, older = replies
+            self._add_older([older])
         if self.state.tick_size is None:
             *replies, info = replies
             self._learn(decode_info(info))
@@ -81,8 +99,7 @@ class WarmSymbol:
         self._apply(entries.trades, entries.diffs, entries.ticker)
         if counted_anew:
             logger.warning("the exchange counts its updates anew", extra={"symbol": self.symbol})
-            self.state = SymbolState(self.symbol, self.state.tick_size)
-            self.cursor = Cursor()
+            self._forget()
             self.chill("renumbered")
         elif entries.more:
             self.chill("behind")  # from the snapshot it is not far to the present
@@ -94,11 +111,15 @@ class WarmSymbol:
     def _start(self, start: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
         if start.snapshot is None:
             return
+        if start.older_trades_before is not None and self.state.book.last_update_id:
+            self._forget()  # so far behind that the trades in between do not fit in a reply: start as a new owner does
+            return
         trades = start.trades
         if self.state.book.last_update_id:
             known = _position(self.cursor.trades_id)
             trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
         else:
+            self._older_before, self._older_since_ms = start.older_trades_before, self._since_ms
             newest = max(start.snapshot.last_update_id, start.diffs[-1].last_update_id if start.diffs else 0)
             self._take_over(sections, carried, newest)
         metrics.cold_starts.labels(self.cold_reason).inc()
@@ -108,6 +129,26 @@ class WarmSymbol:
         self.state.load_snapshot(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.time)
         self.cold = False
         self._apply(trades, start.diffs, start.ticker)
+        self._mark_incomplete()
+
+    def _add_older(self, replies: list[Any]) -> None:
+        """Take in trades that a cold read left out, a reply's worth with each read."""
+        trades, self._older_before = parse_older_trades(replies)
+        self._add_trades(trades)
+        if len(self.state.trades) >= MAX_TRADES:
+            self._older_before = None  # older ones would not be kept; the window itself knows since when it is complete
+        else:
+            self.state.trades.complete_after_ms = 0
+            self._mark_incomplete()
+
+    def _mark_incomplete(self) -> None:
+        if self._older_before is not None:
+            self.state.trades.complete_after_ms = _position(self._older_before)[0]
+
+    def _forget(self) -> None:
+        self.state = SymbolState(self.symbol, self.state.tick_size)
+        self.cursor = Cursor()
+        self._older_before = None
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> None:
         """Start with what the last owner left, as if this node had run all along."""
@@ -140,14 +181,7 @@ class WarmSymbol:
     def _apply(self, trades: list[TradeEntry], diffs: list[DiffEntry], ticker: Ticker | None) -> None:
         if ticker is not None:
             self.state.ticker = Ticker24h(ticker.last, ticker.change_pct, ticker.high, ticker.low, ticker.volume)
-        if trades:
-            self.state.add_trades(
-                [t.time_ms for t in trades],
-                [t.price for t in trades],
-                [t.quantity for t in trades],
-                [t.is_buy for t in trades],
-                max(t.received_ms for t in trades),
-            )
+        self._add_trades(trades)
         try:
             for diff in diffs:
                 self.state.apply_diff(
@@ -156,6 +190,16 @@ class WarmSymbol:
         except (BookGap, BookNotInSync) as gap:
             logger.warning("book must be loaded again: %s", gap, extra={"symbol": self.symbol})
             self.chill("gap")
+
+    def _add_trades(self, trades: list[TradeEntry]) -> None:
+        if trades:
+            self.state.add_trades(
+                [t.time_ms for t in trades],
+                [t.price for t in trades],
+                [t.quantity for t in trades],
+                [t.is_buy for t in trades],
+                max(t.received_ms for t in trades),
+            )
 
 
 def _position(stream_id: str) -> tuple[int, int]:
