@@ -20,6 +20,7 @@ from coordination.outage import Outage
 from coordination.registration import NodeIdInUse
 from coordination.tick import ALONE
 from monitoring import exporter, logs
+from redis_address import masked
 from settings import NODE_ID, Settings, load
 from tasks.celery_app import app
 from tasks.node import Node
@@ -141,7 +142,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
             _refuse(str(error))
         except RedisError as error:
             if time.monotonic() > deadline:
-                _refuse(f"REDIS_URL={settings.redis_url}: not reached within {START_WITHIN_S:.0f} s: {error}")
+                _refuse(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))
 
 
