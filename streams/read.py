@@ -43,12 +43,15 @@ from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_ke
 READ_LIMIT = 1_000
 """Entries of one stream taken in one warm read; what is left comes with the next."""
 
-COLD_TRADES_LIMIT = 20_000
+TRADES_LIMIT = 20_000
+"""Trades taken in one reply; where there are more, `queue_older_trades` takes the next ones."""
+
 COLD_DIFFS_LIMIT = 5_000
 """More than ingest keeps at the longest snapshot interval that the settings accept."""
 
 WARM_COMMANDS = 2
 COLD_COMMANDS = 5
+OLDER_COMMANDS = 1
 
 
 class Pipeline(Protocol):
@@ -94,6 +97,9 @@ class ColdStart:
     has them already, other state may not. The first newer one leaves a gap if the stream was
     trimmed past the snapshot, or holds more since it than one read takes. Without a snapshot the book cannot be known yet: ``diffs`` is empty,
     and a later cold read must try again.
+
+    ``older_trades_before`` is the id of the oldest trade where the limit cut the reply short: there are
+    older ones to be had. None where ``trades`` are all that was asked for.
     """
 
     snapshot: Snapshot | None
@@ -102,6 +108,7 @@ class ColdStart:
     ticker: Ticker | None
     info: SymbolInfo | None
     cursor: Cursor
+    older_trades_before: str | None = None
 
 
 def queue_read(pipe: Pipeline, symbol: str, cursor: Cursor, *, limit: int = READ_LIMIT) -> int:
@@ -147,7 +154,7 @@ def queue_cold_read(
     symbol: str,
     *,
     trades_since_ms: int,
-    trades_limit: int = COLD_TRADES_LIMIT,
+    trades_limit: int = TRADES_LIMIT,
     diffs_limit: int = COLD_DIFFS_LIMIT,
 ) -> int:
     """Queue the commands of a cold read: all a reader needs that knows nothing.
@@ -166,8 +173,8 @@ def queue_cold_read(
     return COLD_COMMANDS
 
 
-def parse_cold_read(replies: Sequence[Any], *, trades_since_ms: int) -> ColdStart:
-    """Decode the replies to `queue_cold_read`; ``trades_since_ms`` as given there.
+def parse_cold_read(replies: Sequence[Any], *, trades_since_ms: int, trades_limit: int = TRADES_LIMIT) -> ColdStart:
+    """Decode the replies to `queue_cold_read`; ``trades_since_ms`` and ``trades_limit`` as given there.
 
     :raises redis.exceptions.RedisError: one of the replies is an error.
     :raises streams.codec.BadEntry: a stored value does not decode.
@@ -178,18 +185,48 @@ def parse_cold_read(replies: Sequence[Any], *, trades_since_ms: int) -> ColdStar
     diffs: list[DiffEntry] = []
     if snapshot is not None:
         diffs = [decode_diff(stream_id, fields) for stream_id, fields in book]
-    trades.reverse()
     return ColdStart(
         snapshot=snapshot,
         diffs=diffs,
-        trades=[decode_trade(stream_id, fields) for stream_id, fields in trades],
+        trades=_oldest_first(trades),
         ticker=decode_ticker(ticker),
         info=decode_info(info),
         cursor=Cursor(
-            trades_id=trades[-1][0].decode() if trades else f"{trades_since_ms}-0",
+            trades_id=trades[0][0].decode() if trades else f"{trades_since_ms}-0",
             book_id=book[-1][0].decode() if book else NO_ENTRY,
         ),
+        older_trades_before=_cut_at(trades, trades_limit),
     )
+
+
+def queue_older_trades(
+    pipe: Pipeline, symbol: str, *, before: str, trades_since_ms: int, limit: int = TRADES_LIMIT
+) -> int:
+    """Queue the command that goes on where a cold read was cut: the newest trades older than the id ``before``.
+
+    :return: number of commands queued, so of replies `parse_older_trades` takes.
+    """
+    pipe.execute_command("XREVRANGE", trades_key(symbol), f"({before}", trades_since_ms, "COUNT", limit)
+    return OLDER_COMMANDS
+
+
+def parse_older_trades(replies: Sequence[Any], *, limit: int = TRADES_LIMIT) -> tuple[list[TradeEntry], str | None]:
+    """Decode the reply to `queue_older_trades`; ``limit`` as given there.
+
+    :return: the trades, oldest first, and what to give as ``before`` for the next ones: None when there are none.
+    :raises redis.exceptions.RedisError: the reply is an error.
+    :raises streams.codec.BadEntry: a stored value does not decode.
+    """
+    [trades] = _checked(replies)
+    return _oldest_first(trades), _cut_at(trades, limit)
+
+
+def _oldest_first(newest_first: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> list[TradeEntry]:
+    return [decode_trade(stream_id, fields) for stream_id, fields in reversed(newest_first)]
+
+
+def _cut_at(newest_first: Sequence[tuple[bytes, Mapping[bytes, bytes]]], limit: int) -> str | None:
+    return newest_first[-1][0].decode() if len(newest_first) >= limit else None
 
 
 def _checked(replies: Sequence[Any]) -> Sequence[Any]:

@@ -41,7 +41,15 @@ def warm(client: redis.Redis, cursor: read.Cursor, limit: int = read.READ_LIMIT)
 def cold(client: redis.Redis, since: int = 0, **limits: int) -> read.ColdStart:
     pipe = client.pipeline(transaction=False)
     assert read.queue_cold_read(pipe, SYMBOL, trades_since_ms=since, **limits) == len(pipe)
-    return read.parse_cold_read(pipe.execute(raise_on_error=False), trades_since_ms=since)
+    limit = limits.get("trades_limit", read.TRADES_LIMIT)
+    return read.parse_cold_read(pipe.execute(raise_on_error=False), trades_since_ms=since, trades_limit=limit)
+
+
+def older(client: redis.Redis, before: str, since: int, limit: int) -> tuple[list[int], str | None]:
+    pipe = client.pipeline(transaction=False)
+    assert read.queue_older_trades(pipe, SYMBOL, before=before, trades_since_ms=since, limit=limit) == len(pipe)
+    trades, before_those = read.parse_older_trades(pipe.execute(raise_on_error=False), limit=limit)
+    return [trade.trade_id for trade in trades], before_those
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
@@ -201,6 +209,25 @@ def test_cold_read_takes_the_newest_trades_oldest_first(client: redis.Redis) -> 
     assert [t.trade_id for t in start.trades] == [8, 9]
     put_trade(client, 10)
     assert [t.trade_id for t in warm(client, start.cursor).trades] == [10]
+
+
+def test_trades_that_a_cold_read_left_out_are_had_piece_by_piece(client: redis.Redis) -> None:
+    for trade_id in range(1, 12):
+        put_trade(client, trade_id)
+    start = cold(client, since=1_003, trades_limit=4)
+    assert [t.trade_id for t in start.trades] == [8, 9, 10, 11]
+    assert start.older_trades_before == "1008-8"
+    assert older(client, "1008-8", since=1_003, limit=3) == ([5, 6, 7], "1005-5")
+    assert older(client, "1005-5", since=1_003, limit=3) == ([3, 4], None)
+    assert older(client, "1003-3", since=1_003, limit=3) == ([], None)
+
+
+def test_a_cold_read_that_took_all_trades_says_so(client: redis.Redis) -> None:
+    for trade_id in range(1, 4):
+        put_trade(client, trade_id)
+    assert cold(client, trades_limit=4).older_trades_before is None
+    assert cold(client, trades_limit=3).older_trades_before == "1001-1"
+    assert cold(client, since=2_000, trades_limit=3).older_trades_before is None
 
 
 def test_cold_read_without_trades_goes_on_from_the_time_asked_for(client: redis.Redis) -> None:
