@@ -30,7 +30,8 @@ class TradeWindow:
         discarded: number of trades that have left the window. The trades kept have the numbers `discarded` to
             `discarded + len(window) - 1`, which stay theirs as long as `reordered` is the same.
         reordered: raised whenever a late trade was sorted in among those already there.
-        complete_after_ms: trades up to this time are missing because there were too many; 0 when none are.
+        complete_after_ms: trades up to this time are missing: there were too many, or whoever adds them says that older
+            ones are yet to come. 0 when none are.
     """
 
     __slots__ = (

@@ -5,7 +5,7 @@ still so that the market does not run away from it. Everything else goes on. The
 have: it never crosses, and the diffs say all that a plant does.
 
 Distances are in ticks from the best price outwards. Quantities are in terms of what the book holds, since a reader of
-the market judges them so too: by P95, the 95th percentile of the quantities of its 100 best levels a side.
+the market judges them so too: by P95, the 95th percentile of the quantities of all its levels.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ def _outwards(market: Market, side: Side, distance: int) -> int:
 
 
 def _large(market: Market, times: float) -> int:
-    quantities = sorted(quantity for side in (market.bids, market.asks) for _, quantity in side.levels(100))
+    quantities = sorted(quantity for side in (market.bids, market.asks) for _, quantity in side.levels())
     return math.ceil(times * quantities[len(quantities) * 95 // 100])
 
 
