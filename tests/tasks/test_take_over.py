@@ -156,6 +156,8 @@ def test_the_first_report_of_a_new_owner_is_what_the_old_one_would_have_written(
     now_ms = first["updatedAt"]
     sections = [json.loads(slow_cycle.run(node.symbols[S].state, now_ms)) for node in (old, new)]
     assert sections[0]["liquidity"] == sections[1]["liquidity"]
+    quantities = [node.symbols[S].state.quantities.oldest_first().tolist() for node in (old, new)]
+    assert quantities[0] == quantities[1]
     profile = sections[1]["liquidity"]["volume_profile"]
     entries = redis_client.xrange(trades_key(S), f"({now_ms - 30 * MINUTE_MS}-{2**63}")
     assert (profile["window_sec"], profile["trade_count"]) == (1800, len(entries))
