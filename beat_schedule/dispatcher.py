@@ -139,8 +139,10 @@ class Dispatcher:
         took_over = lead.term != self._acting_term
         if took_over:
             stored = read_assignment(self._client)
+            # What Redis shows may be older than what we published, if it came back without its last seconds.
+            older = stored.generation < self.generation
+            self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
             self.generation = max(self.generation, stored.generation)
-            self._controller.adopt(stored.owners or dict(self._controller.owners), lead.server_ms)
         moves = self._controller.step(lead.server_ms, {o: r.weight for o, r in self._live.items()})
         if moves or took_over:
             self._acting_term = 0  # if this fails, start again from what is published

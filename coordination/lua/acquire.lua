@@ -14,7 +14,7 @@
 -- ARGV[4]  lease duration, ms
 --
 -- Returns {status, token, seq}; status is one of
---   held      the caller has it already: extended, same token
+--   held      the caller has it already: extended; same token in the same generation, a new one in a newer
 --   taken     it was free or expired, or this generation is newer: the caller has it, with a new token
 --   stale     the caller's generation is older than the recorded one; nothing changed
 --   conflict  another owner holds it in the same generation; nothing changed
@@ -37,7 +37,14 @@ end
 
 if owner == ARGV[1] then
   -- Also when the time is up: nobody else took it, so nobody else wrote.
-  redis.call('HSET', KEYS[1], 'generation', whole(generation), 'until', whole(now + ARGV[4]))
+  if generation > recorded then
+    -- Unless Redis came back without its last seconds, in which another owner may have had it, with a token that is
+    -- forgotten now. A leader that finds Redis again always brings a newer generation.
+    token = math.max(token + 1, now)
+    seq = math.max(seq or 0, token)
+  end
+  redis.call('HSET', KEYS[1], 'token', whole(token), 'generation', whole(generation), 'seq', whole(seq),
+    'until', whole(now + ARGV[4]))
   return {'held', token, seq}
 end
 

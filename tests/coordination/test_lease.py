@@ -88,8 +88,26 @@ def test_its_holder_extends_it_under_the_same_token(leases: Leases) -> None:
     again = leases.acquire(A, ttl_ms=TTL)
     assert again == Grant(Acquired.HELD, first.token, first.seq)
     assert int(leases.fields()["until"]) > until
-    assert leases.acquire(A, generation=2) == again
+
+
+def test_a_newer_generation_gives_its_holder_a_new_token(leases: Leases) -> None:
+    first = leases.acquire(A)
+    again = leases.acquire(A, generation=2)
+    assert again.outcome is Acquired.HELD
+    assert again.token > first.token
+    assert again.seq >= again.token
     assert leases.fields()["generation"] == "2"
+    assert leases.acquire(A, generation=2) == again
+
+
+def test_tokens_do_not_fall_when_redis_forgets_that_a_lease_changed_hands(leases: Leases) -> None:
+    leases.acquire(A)
+    remembered = leases.fields()
+    other = leases.acquire(B, generation=2)
+    leases.client.hset(lease_key(S), mapping=remembered)  # a crash: the last seconds are lost
+    again = leases.acquire(A, generation=3)
+    assert again.token > other.token
+    assert again.seq > other.seq
 
 
 def test_its_holder_extends_it_also_after_its_time_if_nobody_took_it(leases: Leases) -> None:

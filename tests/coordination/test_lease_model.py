@@ -90,7 +90,14 @@ class LeaseMachine(RuleBasedStateMachine):
         if generation < lease.generation:
             assert grant == Grant(Acquired.STALE, lease.token, lease.seq)
         elif lease.owner == owner:
-            assert grant == Grant(Acquired.HELD, lease.token, lease.seq)
+            assert grant.outcome is Acquired.HELD
+            if generation == lease.generation:
+                assert grant[1:] == (lease.token, lease.seq)
+            else:
+                assert grant.token > max([0, *history.owner_of])
+                assert grant.seq == max(lease.seq, grant.token)
+                history.owner_of[grant.token] = owner
+                lease.token, lease.seq = grant.token, grant.seq
             lease.generation, lease.over = generation, False
         elif lease.owner and not lease.over and generation == lease.generation:
             assert grant == Grant(Acquired.CONFLICT, lease.token, lease.seq)
