@@ -21,6 +21,7 @@ from coordination.lease import (
 )
 from coordination.owner import Owner
 from coordination.scripts import execute
+from tests.processes import wait_until
 
 S = "BTCUSDT"
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
@@ -104,7 +105,8 @@ def test_tokens_do_not_fall_when_redis_forgets_that_a_lease_changed_hands(leases
     leases.acquire(A)
     remembered = leases.fields()
     other = leases.acquire(B, generation=2)
-    leases.client.hset(lease_key(S), mapping=remembered)  # a crash: the last seconds are lost
+    wait_until(lambda: leases.now_ms() > other.token, "a crash takes its time")
+    leases.client.hset(lease_key(S), mapping=remembered)  # and the last seconds are lost with it
     again = leases.acquire(A, generation=3)
     assert again.token > other.token
     assert again.seq > other.seq
