@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, Timeout
 from analytics import carry, report
 from analytics import slow_cycle as sections
 from coordination.connect import forget_connections
-from coordination.keys import carry_key, report_key, slow_key
+from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.lease import Acquired, Grant, Written, parse_acquire, parse_write, queue_acquire, queue_write
 from coordination.scripts import execute
 from coordination.tick import Tick
@@ -140,9 +140,13 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSy
 
     granted = []
     for warm, count in zip(symbols, counts, strict=True):
-        grant = parse_acquire(_checked(next(replies))) if node.fenced else None
+        asked = next(replies) if node.fenced else None
         read = [next(replies) for _ in range(count)]
-        if grant is not None and not _granted(node, warm, grant):
+        if isinstance(asked, ResponseError):
+            logger.error("no lease can be had: %s", asked, extra={"symbol": warm.symbol, "key": lease_key(warm.symbol)})
+            metrics.reports_withheld.labels("bad lease").inc()
+            continue
+        if asked is not None and not _granted(node, warm, parse_acquire(_checked(asked))):
             continue
         warm.granted_at = time.monotonic()
         try:

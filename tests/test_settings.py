@@ -132,3 +132,12 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 def test_the_page_of_settings_is_in_step() -> None:
     assert configuration.PAGE.read_text() == configuration.page(), "run: python -m docs.configuration"
+
+
+def test_a_variable_that_is_set_but_empty_counts_as_not_set() -> None:
+    empty = {name.upper(): "" for name in Settings.model_fields}
+    code = "import settings; print(settings.load() == settings.Settings.from_environment({}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **empty}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr

@@ -401,6 +401,17 @@ def test_alone_a_node_writes_without_a_lease_and_its_token_is_1(node: MakeNode, 
 
 
 @pytest.mark.usefixtures("market")
+def test_a_lease_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_client: redis.Redis) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    redis_client.sadd(lease_key(S), "not a lease")
+    one, withheld = node(), Counted("nt_reports_withheld_total", reason="bad lease")
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+    assert withheld() == 1
+
+
+@pytest.mark.usefixtures("market")
 @pytest.mark.parametrize("ahead_ms", [3_600_000, -3_600_000])
 def test_alone_a_node_learns_the_time_of_the_server(node: MakeNode, redis_client: redis.Redis, ahead_ms: int) -> None:
     one = node(NT_ENABLE_MULTI_INSTANCE="false")
