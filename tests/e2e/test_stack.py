@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ import redis
 
 from local.roles import BEATS, NODES, ROOT, celery
 from local.stack import Stack
+from tests.analytics.schema_check import errors
 from tests.e2e.observer import Watch, over_nodes, picture, reports, tokens, writers
 from tests.processes import wait_until
 
@@ -47,6 +49,14 @@ def each_node_writes_its_share(stack: Stack) -> None:
 def test_within_15_seconds_three_nodes_write_six_fresh_reports(stack: Stack, data: redis.Redis) -> None:
     wait_until_all_live(stack, data, timeout_s=15)
     each_node_writes_its_share(stack)
+    contract = json.loads((ROOT / "docs" / "report.schema.json").read_text())
+    wait_until(
+        lambda: all("liquidity" in report for report in reports(data, stack.settings.symbols).values()),
+        "the slow sections",
+        timeout_s=15,
+    )
+    for report in reports(data, stack.settings.symbols).values():
+        assert errors(report, contract, contract) == []
 
 
 def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack: Stack, data: redis.Redis) -> None:
