@@ -5,5 +5,5 @@
 - :mod:`chaos.recorder`, :mod:`chaos.truth`: where a history comes from: Redis' own account of what it accepted, and
   the exchange's own order books.
 - :mod:`chaos.lab`, :mod:`chaos.proxy`: the stack that is tormented.
-- :mod:`chaos.faults`, :mod:`chaos.campaign`: what is done to it, and in which order.
+- :mod:`chaos.kind`, :mod:`chaos.faults`, :mod:`chaos.campaign`: what is done to it, and in which order.
 """

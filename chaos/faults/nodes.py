@@ -1,0 +1,47 @@
+"""What happens to nodes."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from chaos.kind import LEAST_FREEZE_S, MOST_FREEZE_S, TWO_PERIODS_MS, Kind
+from chaos.scene import Scene
+
+
+def node_kill(scene: Scene) -> None:
+    node, owner, symbols = scene.a_node()
+    at = scene.lab.signal(node, signal.SIGKILL)
+    scene.recovered(scene.hurt("node-kill", at, symbols, victim=node, owner_gone=owner))
+    scene.restart_node(node)
+
+
+def node_freeze(scene: Scene) -> None:
+    node, owner, symbols = scene.a_node()
+    seconds = scene.chance.uniform(LEAST_FREEZE_S, MOST_FREEZE_S)
+    scene.freeze(
+        node,
+        seconds,
+        lambda at: scene.hurt("node-freeze", at, symbols, victim=node, owner_gone=owner, note=f"{seconds:.1f} s"),
+        wake="node-wake",
+    )
+
+
+def node_term(scene: Scene) -> None:
+    node, owner, symbols = scene.a_node()
+    at = scene.lab.signal(node, signal.SIGTERM)
+    scene.recovered(scene.hurt("node-term", at, symbols, victim=node), but_not=owner)
+    ending = scene.hurt("node-end", time.time(), symbols, victim=node)
+    scene.lab.await_end(node)
+    scene.recovered(ending)
+    scene.restart_node(node)
+
+
+KINDS = (
+    Kind("node-kill", 500, node_kill, "SIGKILL of a node"),
+    Kind("node-term", 350, node_term, "SIGTERM of a node"),
+    Kind("node-freeze", 1500, node_freeze, "SIGSTOP of a node, 2-10 s"),
+    Kind("node-end", TWO_PERIODS_MS, None, "a node that was told to stop finishes and ends"),
+    Kind("node-join", TWO_PERIODS_MS, None, "a node starts again"),
+    Kind("node-wake", TWO_PERIODS_MS, None, "a frozen node goes on"),
+)
