@@ -85,11 +85,11 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
     """Print the verdict and the table, write them and the plot to ``out``; the exit status."""
     verdict = outcome.verdict
     lines = [
-        summary.table(outcome.gaps, outcome.faults),
+        summary.table(outcome.gaps, outcome.faults, outcome.conflicts),
         "",
         f"{sum(outcome.faults.values())} faults, {verdict.writes} accepted writes, {verdict.takes} changes of hands, "
         f"{verdict.books_compared} books compared with the exchange's.",
-        f"Violations: {len(verdict.violations)}. Lease conflicts: {outcome.conflicts}.",
+        f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]
     lines.append(campaign.stalls(outcome.records))
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
@@ -100,7 +100,7 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
     if out is not None:
         (out / "table.md").write_text(f"{text}\n")
         summary.plot(outcome.gaps, out / "gaps.png", title)
-    bad = verdict.violations or outcome.conflicts or outcome.unsettled or summary.over_budget(outcome.gaps)
+    bad = verdict.violations or outcome.undue_conflicts or outcome.unsettled or summary.over_budget(outcome.gaps)
     return 1 if bad else 0
 
 

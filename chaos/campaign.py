@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +20,8 @@ from chaos.scene import Scene
 from chaos.stalls import StallWatch
 from chaos.truth import Truth
 from local.ports import LOOPBACK
-from local.roles import NODES
 
 START_S = 60.0
-_CONFLICT = re.compile(r"another owner of this generation holds it")
 
 
 @dataclass
@@ -32,7 +29,7 @@ class Outcome:
     """What a campaign found.
 
     Attributes:
-        conflicts: leases refused as conflicts, over all nodes and their lives.
+        conflicts: leases refused as conflicts, over all nodes and their lives, by the kind of fault before it.
         unsettled: kinds of faults after which the stack did not become as it was before.
     """
 
@@ -40,12 +37,19 @@ class Outcome:
     verdict: Verdict
     gaps: list[Gap]
     faults: Counter[str]
-    conflicts: int = 0
+    conflicts: Counter[str] = field(default_factory=Counter)
     unsettled: list[str] = field(default_factory=list)
 
     @property
     def violations(self) -> list[Violation]:
         return self.verdict.violations
+
+    @property
+    def undue_conflicts(self) -> int:
+        """Conflicts that were no part of a fault."""
+        return sum(
+            count for kind, count in self.conflicts.items() if kind not in BY_NAME or not BY_NAME[kind].conflicts
+        )
 
 
 def stalls(records: Sequence[Record]) -> str:
@@ -87,6 +91,7 @@ def run(
     kinds = list(only) or list(CHOSEN)
     pending: list[str] = []
     unsettled: list[str] = []
+    conflicts: Counter[str] = Counter()
     with ExitStack() as context:
         lab = context.enter_context(Lab(state_dir, environment or {}))
         lab.start()
@@ -96,6 +101,7 @@ def run(
         scene = Scene(lab, recorder, chance, say)
         if not scene.settle(START_S):
             raise LabError(f"the stack did not come up within {START_S:g} s; see the logs in {lab.state_dir}/logs")
+        conflicts["start"] = scene.conflicts_seen()
         started, count = time.monotonic(), 0
         while time.monotonic() - started < seconds and (most is None or count < most):
             if not pending:  # every kind once, in a new order each time: rare kinds are not left to luck
@@ -107,10 +113,10 @@ def run(
             before = len(recorder.records)
             commit(scene)
             settled = scene.settle()
+            conflicts[name] += scene.conflicts_seen()
             if not settled:
                 unsettled.append(name)
             say(_line(count, time.monotonic() - started, recorder.records[before:], settled))
-        conflicts = sum(len(_CONFLICT.findall(lab.log(node))) for node in NODES)
     outcome = judge(recorder.records)
     outcome.verdict.violations += scene.found
     outcome.conflicts, outcome.unsettled = conflicts, unsettled

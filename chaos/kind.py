@@ -21,6 +21,8 @@ class Kind:
         commit: does it. None: it is never chosen, but follows from another (a killed node joins again).
         what: what is done, in a few words.
         skip: why it cannot be had here, or "".
+        rarely: chosen in every n-th round only.
+        conflicts: whether refusing leases as conflicts is part of it.
     """
 
     name: str
@@ -28,3 +30,5 @@ class Kind:
     commit: Callable[[Scene], None] | None
     what: str
     skip: str = ""
+    rarely: int = 1
+    conflicts: bool = False

@@ -11,6 +11,7 @@ from itertools import pairwise
 import msgspec
 
 from chaos.checker import Violation
+from chaos.conflicts import Conflicts
 from chaos.history import Injected, Take, Write
 from chaos.lab import Lab
 from chaos.recorder import Recorder
@@ -34,6 +35,8 @@ class Scene:
         self.lab, self.recorder, self.chance, self.say = lab, recorder, chance, say
         self.found: list[Violation] = []
         self._open: list[Injected] = []
+        self._conflicts = Conflicts(NODES, lab.metric, lab.state_dir / "logs")
+        self._conflicts_seen = 0
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -53,6 +56,7 @@ class Scene:
 
     def node(self, name: str) -> tuple[str, str, tuple[str, ...]]:
         """A node's id, owner and symbols."""
+        self._conflicts_seen += self._conflicts.look()  # what its metrics tell ends with it
         owner = self.owner(name)
         return name, owner, self.symbols_of(owner)
 
@@ -112,6 +116,11 @@ class Scene:
         for fault in tuple(self._open):
             self._end(fault)
         return since is not None and time.monotonic() < deadline
+
+    def conflicts_seen(self) -> int:
+        """Leases refused as conflicts since this was last asked."""
+        seen, self._conflicts_seen = self._conflicts_seen + self._conflicts.look(), 0
+        return seen
 
     def restart_node(self, name: str) -> None:
         """Start a node again, and note what its joining does to the others."""

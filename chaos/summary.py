@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from chaos.faults import KINDS
 from chaos.gaps import Gap, percentile
 
-_HEAD = ("fault", "count", "next report p50", "gap p50", "gap p99", "gap max", "budget", "")
+_HEAD = ("fault", "count", "next report p50", "gap p50", "gap p99", "gap max", "budget", "conflicts", "")
 
 
 def over_budget(gaps: Sequence[Gap]) -> list[str]:
@@ -23,10 +23,10 @@ def over_budget(gaps: Sequence[Gap]) -> list[str]:
     return over
 
 
-def table(gaps: Sequence[Gap], faults: Counter[str]) -> str:
+def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str, int] = MappingProxyType({})) -> str:
     """Markdown, one row a kind of fault, times in ms; a gap is the longest time without a report from the fault on."""
     over = over_budget(gaps)
-    rows: list[Sequence[str]] = [_HEAD, [":--", "--:", "--:", "--:", "--:", "--:", "--:", ":--"]]
+    rows: list[Sequence[str]] = [_HEAD, [":--", *["--:"] * (len(_HEAD) - 2), ":--"]]
     for kind in KINDS:
         seen = [gap for gap in gaps if gap.kind == kind.name]
         if not seen:
@@ -35,10 +35,11 @@ def table(gaps: Sequence[Gap], faults: Counter[str]) -> str:
         rows.append(
             (
                 kind.name,
-                str(faults[kind.name]),
+                str(faults.get(kind.name, 0)),
                 _ms(percentile(following, 50)),
                 *(_ms(percentile(longest, percent)) for percent in (50, 99, 100)),
                 "" if kind.budget_ms is None else _ms(kind.budget_ms),
+                str(conflicts.get(kind.name, 0)),
                 "over budget" if kind.name in over else "",
             )
         )

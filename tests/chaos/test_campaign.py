@@ -20,7 +20,7 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     outcome = campaign.run(tmp_path / "stack", seed=1, seconds=90, only=FAULTS, most=len(FAULTS), say=said.append)
     assert outcome.violations == []
-    assert outcome.conflicts == 0
+    assert outcome.undue_conflicts == 0
     assert outcome.unsettled == []
     assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
     assert len(said) == len(FAULTS)
@@ -34,7 +34,7 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     again = campaign.judge(history.load(tmp_path / "history.jsonl"))
     assert again.gaps == outcome.gaps
     assert check(again.records) == verdict
-    text = table(outcome.gaps, outcome.faults)
+    text = table(outcome.gaps, outcome.faults, outcome.conflicts)
     assert all(f"| {name} " in text for name in FAULTS)
     assert set(over_budget(outcome.gaps)) <= {kind.name for kind in KINDS}
     plot(outcome.gaps, tmp_path / "gaps.png", "a short campaign")
