@@ -30,7 +30,6 @@ from local.supervision import Supervisor
 from settings import Settings
 
 PROXIED = NODES[-1]
-INGESTS = ("ingest", "ingest-2")
 PROXY = "proxy"
 _READY_S = 20.0
 _POLL_S = 0.02
@@ -54,8 +53,7 @@ class Lab:
         self.state_dir = state_dir.resolve()
         self.ports = Ports.choose(usual=False)
         taken = [self.ports.redis, self.ports.simulator, self.ports.flower, *self.ports.metrics.values()]
-        self._proxy_port, self._control_port, second = (self._pick(taken) for _ in range(3))
-        self.metrics_ports = {**self.ports.metrics, INGESTS[1]: second}
+        self._proxy_port, self._control_port = (self._pick(taken) for _ in range(2))
         self.environment = stack_environment({**plain, **settings_given}, self.ports)
         self._data_dir = self.state_dir / "redis"
         self._data_dir.mkdir(parents=True, exist_ok=True)
@@ -70,7 +68,7 @@ class Lab:
     def _roles(self) -> list[Role]:
         roles = []
         for role in stack_roles(self.settings, self.ports, self._data_dir):
-            if role.name == "flower" or role.name in INGESTS[1:]:
+            if role.name == "flower":
                 continue
             if role.name == "simulator":
                 # All clients share one address here, and with it the weight that the exchange grants one.
@@ -78,9 +76,6 @@ class Lab:
             if role.name == PROXIED:
                 role = replace(role, environment={**role.environment, **self._through_proxy()})  # noqa: PLW2901
             roles.append(role)
-            if role.name == INGESTS[0]:
-                port = {"NT_METRICS_PORT": str(self.metrics_ports[INGESTS[1]])}
-                roles.append(replace(role, name=INGESTS[1], environment=port))
             if role.phase == REDIS_PHASE:
                 roles.append(self._proxy_role())
         return roles
@@ -169,7 +164,7 @@ class Lab:
     def metric(self, role: str, name: str) -> float | None:
         """A metric of a role, summed over its labels; None where the role does not answer."""
         try:
-            url = f"http://{ports.LOOPBACK}:{self.metrics_ports[role]}/metrics"
+            url = f"http://{ports.LOOPBACK}:{self.ports.metrics[role]}/metrics"
             with urllib.request.urlopen(url, timeout=2) as answer:
                 text = answer.read().decode()
         except OSError:

@@ -12,7 +12,7 @@ import redis
 
 from local import ports
 from local.embedded_redis import find_cli
-from local.roles import ROOT
+from local.roles import INGESTS, ROOT
 from local.stack import Stack
 from local.supervision import RoleState
 
@@ -61,7 +61,7 @@ def welcome(stack: Stack) -> str:
         ]
     else:
         rows.append(("The market data", f"{cli} -p {where.redis} HGETALL 'md:{{{symbol}}}:ticker'"))
-    role = nodes[-1] if nodes else "ingest"
+    role = nodes[-1] if nodes else INGESTS[0]
     rows += [
         ("Kill one role", f"make kill ROLE={role}"),
         ("Start it again", f"make start ROLE={role}"),

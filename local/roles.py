@@ -14,8 +14,13 @@ from settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 NODES = ("node-001", "node-002", "node-003")
 BEATS = ("beat-1", "beat-2")
+INGESTS = ("ingest-1", "ingest-2")
 
-_METRICS_PORTS = {"node-001": 9101, "node-002": 9102, "node-003": 9103, "beat-1": 9111, "beat-2": 9112, "ingest": 9121}
+_METRICS_PORTS = {
+    **{name: 9101 + number for number, name in enumerate(NODES)},
+    **{name: 9111 + number for number, name in enumerate(BEATS)},
+    **{name: 9121 + number for number, name in enumerate(INGESTS)},
+}
 
 # Started in rising order, stopped in falling order; Redis outlives whoever writes to it.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
@@ -95,7 +100,7 @@ def uses_other_exchange(given: Mapping[str, str]) -> bool:
 def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: bool = True) -> list[Role]:
     """The roles for ``settings``' mode, in starting order.
 
-    Single-instance mode has one node and one beat; without reports there is neither.
+    Single-instance mode has one ingest, one node and one beat; without reports there is neither node nor beat.
     """
     roles = [
         Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE),
@@ -104,10 +109,11 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
         market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--seed", "1")
         command = (sys.executable, "-m", "simulator", *market)
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
-    roles.append(_measured("ingest", (sys.executable, "-m", "ingest"), INGEST_PHASE, where))
+    several = settings.nt_enable_multi_instance
+    for ingest in INGESTS if several else INGESTS[:1]:
+        roles.append(_measured(ingest, (sys.executable, "-m", "ingest"), INGEST_PHASE, where))
     if not settings.nt_enable_kv_reports:
         return roles
-    several = settings.nt_enable_multi_instance
     for node in NODES if several else NODES[:1]:
         roles.append(_measured(node, celery("worker", "-Q", node), REPORT_PHASE, where))
     for beat in BEATS if several else BEATS[:1]:

@@ -7,7 +7,7 @@ import time
 
 from chaos.kind import TWO_PERIODS_MS, Kind
 from chaos.scene import Scene
-from chaos.lab import INGESTS
+from local.roles import INGESTS
 
 
 def ingest_kill(scene: Scene) -> None:

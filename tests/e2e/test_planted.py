@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from local.ports import LOOPBACK
-from local.roles import Ports
+from local.roles import INGESTS, Ports
 from local.stack import Stack
 from tests.e2e.observer import Report, picture, reports
 from tests.processes import wait_until
@@ -38,8 +38,8 @@ def data(stack: Stack) -> Iterator[redis.Redis]:
     """The data plane, with market data flowing."""
     with stack.redis_client() as client:
         wait_until(lambda: client.zcard("nt:nodes"), lambda: f"a node: {picture(stack)}", 20)
-        if not stack.states()["ingest"].running:
-            stack.start(["ingest"])
+        if not stack.states()["ingest-1"].running:
+            stack.start(INGESTS)
         yield client
 
 

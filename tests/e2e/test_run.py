@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from local.roles import INGESTS
 from tests.local.foreground import Foreground, alive
 
 
@@ -19,7 +20,7 @@ def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> Non
         shown = foreground.wait_for(r"six reports are live, .* s after the start:\n((?:  node-00\d writes .*\n)+)")[1]
         assert sum(len(line.split(" writes ")[1].split()) for line in shown.splitlines()) == 6
         pids = foreground.pids()
-        assert len(pids) == 10  # supervisord and nine roles
+        assert len(pids) == 11  # supervisord and ten roles
         foreground.order("kill", "node-002")
         foreground.wait_for(r"node-002 \(process \d+\) was killed; start it again: make start ROLE=node-002")
     finally:
@@ -27,5 +28,6 @@ def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> Non
         status = foreground.process.wait(20)
     assert status == 0
     stopped = re.findall(r"stopped: (\S+)", (foreground.state / "logs" / "supervisord.log").read_text())
-    assert stopped[-3:] == ["ingest", "simulator", "redis"]
+    assert set(stopped[-4:-2]) == set(INGESTS)
+    assert stopped[-2:] == ["simulator", "redis"]
     assert [pid for pid in pids if alive(pid)] == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.roles import BEATS, NODES, ROOT, celery
+from local.roles import BEATS, INGESTS, NODES, ROOT, celery
 from local.stack import Stack
 from tests.analytics.schema_check import errors
 from tests.e2e.observer import Watch, over_nodes, picture, reports, tokens, writers
@@ -97,7 +97,7 @@ def test_the_commands_typed_by_hand_do_the_same(stack: Stack, data: redis.Redis)
     stack.stop_roles(*supervised)
     stopped = int(time.time() * 1000)
     commands = {
-        "ingest": ("python", "-m", "ingest"),
+        **dict.fromkeys(INGESTS, ("python", "-m", "ingest")),
         BEATS[0]: ("celery", "-A", "tasks", "beat"),
         **{node: ("celery", "-A", "tasks", "worker", "-Q", node) for node in NODES},
     }

@@ -100,8 +100,8 @@ def test_comings_and_goings(
 
 
 def test_a_role_that_failed_is_shown_with_the_end_of_its_log(stack: Stack) -> None:
-    log = Path(stack.state_dir, "logs", "ingest.log")
+    log = Path(stack.state_dir, "logs", "ingest-1.log")
     log.write_text("first\nerror: no such exchange\n")
-    before = {"ingest": RoleState("ingest", "RUNNING", 7, 0)}
-    after = {"ingest": RoleState("ingest", "EXITED", 0, 2)}
+    before = {"ingest-1": RoleState("ingest-1", "RUNNING", 7, 0)}
+    after = {"ingest-1": RoleState("ingest-1", "EXITED", 0, 2)}
     assert changes(before, after, stack)[1] == "  its log ends: error: no such exchange"

@@ -117,7 +117,7 @@ def test_one_role_is_killed_seen_and_started_again_by_hand(start: Callable[..., 
     ("arguments", "said"),
     [
         (("start", "redis"), "error: redis already runs\n"),
-        (("stop", "node-009"), r"error: no role 'node-009'; there are: ingest, redis" + "\n"),
+        (("stop", "node-009"), r"error: no role 'node-009'; there are: ingest-1, ingest-2, redis" + "\n"),
     ],
 )
 def test_a_wrong_order_is_one_clear_line(

@@ -10,7 +10,7 @@ from local.roles import Ports, Role, stack_environment, stack_roles
 from settings import Settings
 
 PORTS = Ports(redis=7001, simulator=7002, flower=7003, metrics={
-    "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest": 7121,
+    "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest-1": 7121, "ingest-2": 7122,
 })  # fmt: skip
 
 
@@ -26,12 +26,14 @@ def test_nodes_and_beats_are_started_by_the_plain_commands() -> None:
         assert commands[node].endswith(f"/celery -A tasks worker -Q {node}")
     assert commands["beat-1"] == commands["beat-2"]
     assert commands["beat-1"].endswith("/celery -A tasks beat")
-    assert commands["ingest"].endswith(" -m ingest")
+    assert commands["ingest-1"] == commands["ingest-2"]
+    assert commands["ingest-1"].endswith(" -m ingest")
 
 
 def test_redis_starts_first_and_stops_last() -> None:
     phases = {name: role.phase for name, role in roles().items()}
-    assert phases["redis"] < phases["simulator"] < phases["ingest"] < phases["node-001"] == phases["beat-1"]
+    assert phases["redis"] < phases["simulator"] < phases["ingest-1"] == phases["ingest-2"]
+    assert phases["ingest-2"] < phases["node-001"] == phases["beat-1"]
 
 
 def test_each_measured_role_has_a_metrics_port_of_its_own() -> None:
@@ -42,7 +44,7 @@ def test_each_measured_role_has_a_metrics_port_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("environment", "absent"),
     [
-        ({"NT_ENABLE_MULTI_INSTANCE": "false"}, {"node-002", "node-003", "beat-2"}),
+        ({"NT_ENABLE_MULTI_INSTANCE": "false"}, {"ingest-2", "node-002", "node-003", "beat-2"}),
         ({"NT_ENABLE_KV_REPORTS": "false"}, {"node-001", "node-002", "node-003", "beat-1", "beat-2", "flower"}),
     ],
 )
