@@ -52,11 +52,27 @@ class Book(msgspec.Struct, frozen=True, tag="book"):
     depth: str
 
 
+class Astray(msgspec.Struct, frozen=True, tag="astray"):
+    """A server that is no longer the master accepted ``what``: it is lost when that server becomes a replica."""
+
+    time: float
+    server: str
+    what: Take | Write
+
+
 class Blind(msgspec.Struct, frozen=True, tag="blind"):
-    """Nobody watched Redis from ``since`` to ``time``: writes of that interval are missing."""
+    """Nobody watched ``server`` from ``since`` to ``time``: writes of that interval, if it took any, are missing."""
 
     time: float
     since: float
+    server: str = ""
+
+
+class Began(msgspec.Struct, frozen=True, tag="began"):
+    """A stack of its own began: what follows, to the next such record, is its history and no other's."""
+
+    time: float
+    topology: str
 
 
 class Stall(msgspec.Struct, frozen=True, tag="stall"):
@@ -90,9 +106,19 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     note: str = ""
 
 
-Record = Take | Write | Book | Blind | Stall | Injected
+Record = Began | Take | Write | Astray | Book | Blind | Stall | Injected
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
+
+
+def stacks(records: Iterable[Record]) -> list[list[Record]]:
+    """A campaign's history as that of each of its stacks."""
+    found: list[list[Record]] = [[]]
+    for record in records:
+        if isinstance(record, Began) and found[-1]:
+            found.append([])
+        found[-1].append(record)
+    return found
 
 
 def save(records: Iterable[Record], path: Path) -> None:

@@ -4,6 +4,9 @@
 reports is therefore the truth about what was accepted, whatever any client believes; and the product needs no change
 to be watched. Each master of a Redis Cluster needs a recorder of its own.
 
+Of a master and its replicas all are watched from the start, so that nothing is missed around a promotion. A replica
+shows what its master did as well, as commands that come from the master's address: those were recorded there.
+
 When Redis goes away the recorder connects again within milliseconds; what it may have missed is noted as
 :class:`chaos.history.Blind`.
 """
@@ -13,13 +16,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
 
-from chaos.history import Blind, Record, Take, Write
-from chaos.monitor_line import Shown, parse
+from chaos.history import Astray, Blind, Record, Take, Write
+from chaos.monitor_line import Shown, parse, source
+from chaos.reign import Reign
 from chaos.truth import digest
 
 _LEASE = b"lease:{report:"
@@ -33,9 +37,15 @@ class Reader:
     A write shows as three lines: the call of a script that names owner and token (``EVALSHA``), and what it then
     does (``HSET`` of the lease's ``seq``, ``SET`` of the report). A script that refuses does not do these. A client
     that writes without a script shows as ``HSET`` and ``SET`` of its own.
+
+    Parameters:
+        servers: addresses, host:port, of which one may be the master of the server that is read.
+        on_replicated: called for each line that shows what that one did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, servers: Collection[str] = (), on_replicated: Callable[[], None] = lambda: None) -> None:
+        self._servers = {server.encode() for server in servers}
+        self._on_replicated = on_replicated
         self._call = b""
         self._numbered: dict[str, tuple[bytes, dict[bytes, bytes], bytes]] = {}
 
@@ -44,13 +54,17 @@ class Reader:
         if b'"EVAL' in line[:80]:
             self._call = line
             return None
-        if b'"HSET" "lease:{report:' in line:
+        is_lease = b'"HSET" "lease:{report:' in line
+        if not (is_lease or b'"SET" "report:' in line or b'"SET" "slow:{report:' in line or b'"set" "report:' in line):
+            return None
+        if source(line) in self._servers:
+            self._on_replicated()
+            return None
+        if is_lease:
             shown = parse(line)
             return self._lease(shown) if shown else None
-        if b'"SET" "report:' in line or b'"SET" "slow:{report:' in line or b'"set" "report:' in line:
-            shown = parse(line, most=3)
-            return self._value(shown) if shown else None
-        return None
+        shown = parse(line, most=3)
+        return self._value(shown) if shown else None
 
     def _lease(self, shown: Shown) -> Take | None:
         key, rest = shown.arguments[1], shown.arguments[2:]
@@ -134,58 +148,92 @@ _decode_report = msgspec.json.Decoder(_Report).decode
 
 
 class Recorder:
-    """Follows one Redis server from entering the ``with`` block to leaving it.
+    """Follows Redis from entering the ``with`` block to leaving it: one server, or a master and its replicas.
+
+    What a server accepts that is no longer the master is recorded as :class:`chaos.history.Astray`.
 
     Attributes:
         records: what happened; others may append their own facts.
         latest: the newest report of each symbol.
         taken_at: time of the last change of hands.
+        connected: set while every server is watched.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, *ports: int) -> None:
         self.records: list[Record] = []
         self.latest: dict[str, Write] = {}
         self.taken_at = 0.0
         self.connected = threading.Event()
-        self._address = host, port
+        self._servers = {f"{host}:{port}": (host, port) for port in ports}
+        self._watched: set[str] = set()
+        self._reign = Reign()
+        self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._follow, args=(server,), name=f"recorder of {server}", daemon=True)
+            for server in self._servers
+        ]
 
     def __enter__(self) -> Recorder:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._ended.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _follow(self) -> None:
+    def promoted(self, host: str, port: int) -> None:
+        """Take a server for the master from now on, also if no client has written to it yet."""
+        with self._lock:
+            self._reign.promoted(f"{host}:{port}")
+
+    def _follow(self, server: str) -> None:
         since = 0.0
         while not self._ended.is_set():
+            wait = _RETRY_S
             try:
-                with socket.create_connection(self._address, timeout=1) as connection:
+                with socket.create_connection(self._servers[server], timeout=1) as connection:
                     connection.settimeout(0.2)
                     connection.sendall(b"CLIENT SETNAME chaos:recorder\r\nMONITOR\r\n")
                     lines = self._lines(connection)
                     if next(lines, b"") != b"+OK" or next(lines, b"") != b"+OK":
                         raise ConnectionError("loading")
                     if since:
-                        self.records.append(Blind(time.time(), since))
-                    self.connected.set()
-                    self._record(lines)
+                        self.records.append(Blind(time.time(), since, server))
+                    wait = 0.0  # Sentinel cuts all connections to a server when it promotes it, and clients are quick
+                    self._note(server, watched=True)
+                    self._record(server, lines)
             except OSError:
                 pass  # Redis is away; that is what is being tried, and Blind tells of it
-            self.connected.clear()
+            self._note(server, watched=False)
             since = time.time()
-            self._ended.wait(_RETRY_S)
+            self._ended.wait(wait)
 
-    def _record(self, lines: Iterator[bytes]) -> None:
-        reader = Reader()
+    def _note(self, server: str, *, watched: bool) -> None:
+        with self._lock:
+            (self._watched.add if watched else self._watched.discard)(server)
+            if len(self._watched) == len(self._servers):
+                self.connected.set()
+            else:
+                self.connected.clear()
+
+    def _record(self, server: str, lines: Iterator[bytes]) -> None:
+        def replicated() -> None:
+            with self._lock:
+                self._reign.replicated(server)
+
+        reader = Reader(self._servers, replicated)
         for line in lines:
             record = reader.read(line)
             if record is None:
                 continue
-            self.records.append(record)
+            with self._lock:
+                counts = self._reign.accepted(server)
+                self.records.append(record if counts else Astray(record.time, server, record))
+            if not counts:
+                continue
             if isinstance(record, Take):
                 self.taken_at = record.time
             elif record.report:

@@ -9,7 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chaos.monitor_line import parse
+from chaos.monitor_line import parse, source
 from local.embedded_redis import EmbeddedRedis
 from local.ports import LOOPBACK
 
@@ -38,3 +38,11 @@ def test_no_more_arguments_are_read_than_asked_for() -> None:
     shown = parse(b'+1.5 [0 lua] "SET" "a" "b" "PX" "1"', most=2)
     assert shown is not None
     assert (shown.time, shown.source, shown.arguments) == (1.5, "lua", [b"SET", b"a"])
+
+
+@pytest.mark.parametrize("who", ["lua", "127.0.0.1:6379", "[::1]:6379", "unix:/run/redis.sock"])
+def test_the_source_alone_is_the_one_of_the_whole_line(who: str) -> None:
+    line = b'+1.5 [0 %s] "SET" "a]" "[0 b]"' % who.encode()
+    shown = parse(line)
+    assert shown is not None
+    assert source(line).decode() == shown.source == who

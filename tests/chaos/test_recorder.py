@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 import redis
 
 from chaos.checker import TOKEN_FELL, check
-from chaos.history import Blind, Take, Write
+from chaos.history import Astray, Blind, Record, Take, Write
 from chaos.recorder import Recorder
 from chaos.truth import digest
 from coordination.keys import report_key, slow_key
@@ -55,13 +56,13 @@ class Lease:
 
     def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
         pipe = self._client.pipeline(transaction=False)
-        queue_write(pipe, S, self._owner, token, seq, values, 60_000, basis)
+        queue_write(pipe, S, self._owner, token, seq, values, 60_000, 60_000, basis)
         execute(pipe)
 
 
 @contextmanager
-def recording(server: EmbeddedRedis) -> Iterator[Recorder]:
-    with Recorder(LOOPBACK, server.port) as recorder:
+def recording(*servers: EmbeddedRedis) -> Iterator[Recorder]:
+    with Recorder(LOOPBACK, *(server.port for server in servers)) as recorder:
         wait_until(recorder.connected.is_set, "the recorder is connected")
         yield recorder
 
@@ -109,6 +110,60 @@ def test_the_recorder_comes_back_with_redis_and_says_what_it_missed(
     blind, take, write = recorder.records
     assert isinstance(blind, Blind) and blind.since <= blind.time
     assert isinstance(take, Take) and isinstance(write, Write)
+
+
+def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    first, second = own_redis_server(), own_redis_server()
+    with first.client() as one, second.client() as two, recording(first, second) as recorder:
+
+        def write(client: redis.Redis, owner: Owner) -> int:
+            lease = Lease(client, owner)
+            token, seq = lease.acquire(int(time.time() * 1000))
+            lease.write(token, seq + 1, {report_key(S): report(owner, token)})
+            return token
+
+        def in_step(replica: redis.Redis, master: redis.Redis) -> None:
+            wait_until(lambda: replica.get(report_key(S)) == master.get(report_key(S)), "the replica is in step")
+
+        def recorded(count: int) -> None:
+            wait_until(lambda: len(facts(recorder)) >= count, f"{count} records")
+
+        two.replicaof(LOOPBACK, first.port)
+        wait_until(lambda: two.role()[3] == b"connected", "the replica follows")
+        tokens = [write(one, A)]
+        in_step(two, one)
+        recorded(2)
+        two.replicaof("NO", "ONE")
+        tokens.append(write(two, B))
+        recorded(4)
+        write(one, B)  # nobody has told the old master
+        recorded(6)
+        one.replicaof(LOOPBACK, second.port)
+        wait_until(lambda: one.role()[3] == b"connected", "the old master follows")
+        tokens.append(write(two, A))
+        in_step(one, two)
+        recorded(8)
+        one.replicaof("NO", "ONE")
+        recorder.promoted(LOOPBACK, first.port)
+        write(two, B)  # although nobody has written to the new master yet
+        recorded(10)
+        tokens.append(write(one, B))
+        recorded(12)
+    found = facts(recorder)
+    assert [type(record) for record in found] == [Take, Write] * 2 + [Astray] * 2 + [Take, Write] + [Astray] * 2 + [
+        Take,
+        Write,
+    ]
+    assert [record.token for record in found if isinstance(record, Write)] == tokens
+    assert [record.server for record in found if isinstance(record, Astray)] == [
+        f"{LOOPBACK}:{server.port}" for server in (first, first, second, second)
+    ]
+    assert recorder.latest[S].token == tokens[-1]
+    assert check(recorder.records).violations == []
+
+
+def facts(recorder: Recorder) -> list[Record]:
+    return [record for record in recorder.records if isinstance(record, Take | Write | Astray)]
 
 
 def test_a_writer_that_checks_and_then_writes_is_found_out(
