@@ -45,6 +45,14 @@ class Verdict:
     takes: int = 0
     books_compared: int = 0
 
+    def __iadd__(self, other: Verdict) -> Verdict:
+        """Add what another history shows."""
+        self.violations += other.violations
+        self.writes += other.writes
+        self.takes += other.takes
+        self.books_compared += other.books_compared
+        return self
+
 
 def check(history: Iterable[Record]) -> Verdict:
     """Check a whole history, given in the server's order.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chaos.scene import Scene
+from chaos.topology import Topology
 
 TWO_PERIODS_MS = 500
 LEAST_FREEZE_S, MOST_FREEZE_S = 2.0, 10.0
@@ -22,6 +23,7 @@ class Kind:
         what: what is done, in a few words.
         skip: why it cannot be had here, or "".
         rarely: chosen in every n-th round only.
+        topology: that of the stack it is done to.
         conflicts: whether refusing leases as conflicts is part of it.
     """
 
@@ -31,4 +33,5 @@ class Kind:
     what: str
     skip: str = ""
     rarely: int = 1
+    topology: Topology = Topology.SINGLE
     conflicts: bool = False

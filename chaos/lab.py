@@ -1,6 +1,6 @@
-"""The stack that is tormented: Redis, a local exchange, two ingests, two beats, three nodes, and a proxy.
+"""The stack that is tormented: Redis, a local exchange, two ingests, two beats and three nodes.
 
-``node-003`` reaches Redis through the proxy, all others directly.
+Where Redis is one server, ``node-003`` reaches it through a proxy, all others directly.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ import msgspec
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from chaos.failover import SentinelGroup
+from chaos.topology import Topology
 from coordination.connect import connect
 from local import ports
 from local.embedded_redis import wait_until_ready
 from local.roles import BEATS, EXCHANGE_PHASE, NODES, REDIS_PHASE, Ports, Role, stack_environment, stack_roles
+from local.sentinel import SentinelPorts, sentinel_roles
 from local.supervision import Supervisor
 from settings import Settings
 
@@ -45,9 +48,12 @@ class Lab:
     Parameters:
         state_dir: for logs and Redis' files.
         settings_given: environment variables that set the roles' settings.
+        topology: the shape of its Redis.
     """
 
-    def __init__(self, state_dir: Path, settings_given: Mapping[str, str]) -> None:
+    def __init__(
+        self, state_dir: Path, settings_given: Mapping[str, str], topology: Topology = Topology.SINGLE
+    ) -> None:
         plain = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
         self.settings = Settings.from_environment(settings_given)
         self.state_dir = state_dir.resolve()
@@ -55,6 +61,12 @@ class Lab:
         taken = [self.ports.redis, self.ports.simulator, self.ports.flower, *self.ports.metrics.values()]
         self._proxy_port, self._control_port = (self._pick(taken) for _ in range(2))
         self.environment = stack_environment({**plain, **settings_given}, self.ports)
+        self.topology = topology
+        self._group: SentinelGroup | None = None
+        if topology is Topology.SENTINEL:
+            where = SentinelPorts.choose(lambda: self._pick(taken))
+            self._group = SentinelGroup(where)
+            self.environment |= {"REDIS_URL": where.url(0), "CELERY_BROKER_URL": where.url(1)}
         self._data_dir = self.state_dir / "redis"
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self.roles = self._roles()
@@ -70,10 +82,13 @@ class Lab:
         for role in stack_roles(self.settings, self.ports, self._data_dir):
             if role.name == "flower":
                 continue
+            if self._group and role.phase == REDIS_PHASE:
+                roles += sentinel_roles(self._group.where, self._data_dir)
+                continue
             if role.name == "simulator":
                 # All clients share one address here, and with it the weight that the exchange grants one.
                 role = replace(role, command=(*role.command, "--weight-per-minute", "1000000"))  # noqa: PLW2901
-            if role.name == PROXIED:
+            if role.name == PROXIED and not self._group:
                 role = replace(role, environment={**role.environment, **self._through_proxy()})  # noqa: PLW2901
             roles.append(role)
             if role.phase == REDIS_PHASE:
@@ -94,6 +109,18 @@ class Lab:
         return self.settings.symbols
 
     @property
+    def group(self) -> SentinelGroup:
+        """The servers behind Sentinel, in the topology that has them."""
+        if self._group is None:
+            raise LabError("this stack has one Redis server, and no Sentinel")
+        return self._group
+
+    @property
+    def redis_ports(self) -> tuple[int, ...]:
+        """Ports of all servers that hold the data plane."""
+        return tuple(self._group.where.servers.values()) if self._group else (self.ports.redis,)
+
+    @property
     def ws_url(self) -> str:
         return f"ws://{ports.LOOPBACK}:{self.ports.simulator}"
 
@@ -107,6 +134,8 @@ class Lab:
             for role in phase:
                 self._supervisor.start(role.name)
                 self._await_ready(role)
+                if self._group and role.name == self._group.where.last:
+                    self._group.await_complete()
 
     def stop(self) -> None:
         """Stop everything, and leave no process behind."""
@@ -158,7 +187,7 @@ class Lab:
 
     def client(self) -> redis.Redis:
         """A new client of the data plane; the caller closes it."""
-        client: redis.Redis = connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/0", name="chaos:lab", timeout_s=5)
+        client: redis.Redis = connect(self.environment["REDIS_URL"], name="chaos:lab", timeout_s=5)
         return client
 
     def metric(self, role: str, name: str) -> float | None:
@@ -203,8 +232,12 @@ class Lab:
 
     def kill_redis(self) -> float:
         """SIGKILL Redis: what was written since its last save is lost. Returns the time at which it was gone."""
-        pid = self.pid("redis")
-        os.kill(pid, signal.SIGKILL)
+        return self.kill("redis")
+
+    def kill(self, name: str) -> float:
+        """SIGKILL a role; the time at which it was gone."""
+        pid = self.pid(name)
+        self.signal(name, signal.SIGKILL)
         return self._gone(pid)
 
     @staticmethod
@@ -212,7 +245,7 @@ class Lab:
         deadline = time.monotonic() + _READY_S
         while _alive(pid):
             if time.monotonic() > deadline:
-                raise LabError("Redis did not end")
+                raise LabError(f"process {pid} did not end")
             time.sleep(0.001)
         return time.time()
 

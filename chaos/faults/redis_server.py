@@ -61,5 +61,4 @@ KINDS = (
     Kind("redis-flush", 2000, redis_flush, "FLUSHALL"),
     Kind("redis-away", 2000, redis_away, "Redis away for 5-15 s, its data kept or not"),
     Kind("redis-freeze", 2000, redis_freeze, "SIGSTOP of Redis, 0.5-4 s"),
-    Kind("redis-failover", 2000, None, "failover to a replica by Sentinel", skip="the lab has no Sentinel yet"),
 )

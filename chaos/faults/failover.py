@@ -1,0 +1,69 @@
+"""Another Redis server becomes the master."""
+
+from __future__ import annotations
+
+import time
+
+from chaos.checker import Violation
+from chaos.history import Astray, Injected, Take
+from chaos.kind import TWO_PERIODS_MS, Kind
+from chaos.scene import Scene
+from chaos.topology import Topology
+from local.ports import LOOPBACK
+
+BESIDE = ("node-kill", "node-freeze", "beat-kill")
+"""What else happens to a stack behind Sentinel, so that a failover meets what others left behind."""
+
+
+def redis_failover(scene: Scene) -> None:
+    group = scene.lab.group
+    master, replica = group.master(), group.replica()
+    at = scene.lab.kill(master)
+    fault = _promoted(scene, "redis-failover", at, replica)
+    scene.recovered(fault, steady_s=2.0)
+    joining = scene.hurt("redis-join", scene.lab.start_role(master), scene.symbols, victim=master)
+    group.await_complete()
+    scene.end(joining)
+    for astray in _astray(scene, fault):
+        what = f"{'a lease' if isinstance(astray.what, Take) else 'a write'} of {astray.what.owner}"
+        detail = f"{what} on {astray.server}, which was not the master any more"
+        scene.found.append(Violation(astray.time, astray.what.symbol, "old master", detail))
+
+
+def redis_switch(scene: Scene) -> None:
+    group = scene.lab.group
+    replica = group.replica()
+    fault = _promoted(scene, "redis-switch", group.switch(), replica)
+    scene.recovered(fault, steady_s=2.0)
+    group.await_complete()
+
+
+def _promoted(scene: Scene, kind: str, at: float, replica: str) -> Injected:
+    promoted = scene.lab.group.await_promotion(replica)
+    scene.recorder.promoted(LOOPBACK, scene.lab.group.where.servers[replica])
+    note = f"promoted after {promoted - at:.1f} s"
+    return scene.hurt(kind, at, scene.symbols, victim=replica, counts_from=promoted, note=note)
+
+
+def _astray(scene: Scene, fault: Injected) -> list[Astray]:
+    """What a server that had been the master accepted since ``fault``."""
+    return [r for r in scene.recorder.records if isinstance(r, Astray) and fault.counts_from < r.time < time.time()]
+
+
+KINDS = (
+    Kind(
+        "redis-failover",
+        2000,
+        redis_failover,
+        "SIGKILL of the master; Sentinel promotes the replica, and the gap counts from then on",
+        topology=Topology.SENTINEL,
+    ),
+    Kind(
+        "redis-switch",
+        None,
+        redis_switch,
+        "SENTINEL FAILOVER while the master is well",
+        topology=Topology.SENTINEL,
+    ),
+    Kind("redis-join", TWO_PERIODS_MS, None, "the old master starts again, and becomes a replica"),
+)
