@@ -5,6 +5,9 @@ any lease lasts. So every lease carries a fencing token, which grows whenever th
 write itself is refused unless it brings the newest one (C. Gray, D. Cheriton, "Leases" (1989); M. Kleppmann, "How
 to do distributed locking" (2016)).
 
+An accepted write renews the lease, so a holder need not ask again while its writes are accepted and no newer
+assignment has come.
+
 Both calls are queued on a pipeline that the caller owns: any number of symbols costs one round trip.
 """
 
@@ -72,17 +75,20 @@ def queue_write(
     seq: int,
     values: Mapping[str, bytes],
     ttl_ms: int,
+    lease_ms: int,
     basis: int = 0,
 ) -> None:
     """Write what belongs to ``symbol``, its report for one, under a fencing token. One command, all or nothing.
 
     Parameters:
         values: key -> value; every key must share the slot of ``report:<SYMBOL>`` (see :mod:`coordination.keys`).
+        ttl_ms: how long the values live.
+        lease_ms: how long the lease goes on, from this write.
         seq: number of this write, above that of the last accepted one. The same call may be sent again when its
             reply was lost: the second answer is then ``repeated``.
         basis: number of the data it was made from; recorded, never judged.
     """
-    arguments: list[Argument] = [str(owner), token, seq, basis]
+    arguments: list[Argument] = [str(owner), token, seq, basis, lease_ms]
     for value in values.values():
         arguments += [value, ttl_ms]
     FENCED_WRITE.queue(pipe, [lease_key(symbol), *values], arguments)

@@ -82,6 +82,12 @@ class SymbolInfo(NamedTuple):
 TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
 INFO_FIELDS = ("tick_size", "step_size", "status")
 
+Fields = Mapping[bytes, bytes] | Sequence[bytes]
+"""The fields of a stream's entry: by name, or as on the wire, name and value in turn."""
+
+_TRADE = [b"p", b"q", b"s", b"r"]
+_DIFF = [b"U", b"b", b"a", b"r"]
+
 _encode = msgspec.json.Encoder().encode
 _decode_levels = msgspec.json.Decoder(list[Level]).decode
 _decode_snapshot = msgspec.json.Decoder(Snapshot).decode
@@ -93,44 +99,51 @@ def split_id(stream_id: str | bytes) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
+def _values(fields: Fields, names: list[bytes]) -> Sequence[bytes]:
+    """The values of ``names``, in this order; quickest where they were written in this order."""
+    if isinstance(fields, list):
+        if fields[::2] == names:
+            return fields[1::2]
+        fields = dict(zip(fields[::2], fields[1::2], strict=True))
+    known: Any = fields
+    return [known[name] for name in names]
+
+
 def encode_levels(levels: Sequence[Level]) -> bytes:
     """``[[price, quantity], ...]`` as JSON."""
     return _encode(levels)
 
 
-def decode_trade(stream_id: bytes, fields: Mapping[bytes, bytes]) -> TradeEntry:
+def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     """One entry of ``md:{SYM}:trades``.
 
     :raises BadEntry: a field is missing or does not parse.
     """
     try:
+        price, quantity, side, received_ms = _values(fields, _TRADE)
         milliseconds, _, trade_id = stream_id.partition(b"-")
         return TradeEntry(
-            int(milliseconds),
-            int(trade_id),
-            float(fields[b"p"]),
-            float(fields[b"q"]),
-            fields[b"s"] == b"b",
-            int(fields[b"r"]),
+            int(milliseconds), int(trade_id), float(price), float(quantity), side == b"b", int(received_ms)
         )
     except (KeyError, ValueError) as error:
         raise BadEntry(f"trade {stream_id!r} has fields {fields!r}; needed are p, q, s and r: {error}") from None
 
 
-def decode_diff(stream_id: bytes, fields: Mapping[bytes, bytes]) -> DiffEntry:
+def decode_diff(stream_id: bytes, fields: Fields) -> DiffEntry:
     """One entry of ``md:{SYM}:book``.
 
     :raises BadEntry: a field is missing or does not parse.
     """
     try:
+        first_update_id, bids, asks, received_ms = _values(fields, _DIFF)
         milliseconds, _, last_update_id = stream_id.partition(b"-")
         return DiffEntry(
             int(milliseconds),
-            int(fields[b"U"]),
+            int(first_update_id),
             int(last_update_id),
-            _decode_levels(fields[b"b"]),
-            _decode_levels(fields[b"a"]),
-            int(fields[b"r"]),
+            _decode_levels(bids),
+            _decode_levels(asks),
+            int(received_ms),
         )
     except (KeyError, ValueError) as error:
         raise BadEntry(f"diff {stream_id!r} has fields {fields!r}; needed are U, b, a and r: {error}") from None

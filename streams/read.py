@@ -17,7 +17,7 @@ trimmed or lost under the reader shows as a gap between the book's last update i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from streams.codec import (
     NO_ENTRY,
     TICKER_FIELDS,
     DiffEntry,
+    Fields,
     Snapshot,
     SymbolInfo,
     Ticker,
@@ -221,11 +222,11 @@ def parse_older_trades(replies: Sequence[Any], *, limit: int = TRADES_LIMIT) -> 
     return _oldest_first(trades), _cut_at(trades, limit)
 
 
-def _oldest_first(newest_first: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> list[TradeEntry]:
+def _oldest_first(newest_first: Sequence[tuple[bytes, Fields]]) -> list[TradeEntry]:
     return [decode_trade(stream_id, fields) for stream_id, fields in reversed(newest_first)]
 
 
-def _cut_at(newest_first: Sequence[tuple[bytes, Mapping[bytes, bytes]]], limit: int) -> str | None:
+def _cut_at(newest_first: Sequence[tuple[bytes, Fields]], limit: int) -> str | None:
     return newest_first[-1][0].decode() if len(newest_first) >= limit else None
 
 
@@ -236,6 +237,6 @@ def _checked(replies: Sequence[Any]) -> Sequence[Any]:
     return replies
 
 
-def _streams(reply: Any) -> Iterable[tuple[bytes, list[tuple[bytes, Mapping[bytes, bytes]]]]]:
-    """XREAD's reply as (key, entries) pairs: redis-py gives a list or a dict, by its settings."""
-    return reply.items() if isinstance(reply, dict) else reply
+def _streams(reply: Any) -> Iterable[tuple[bytes, list[tuple[bytes, Fields]]]]:
+    """XREAD's reply as (key, entries) pairs: a list or a dict, by the protocol's version; None where nothing is new."""
+    return reply.items() if isinstance(reply, dict) else reply or ()

@@ -1,7 +1,8 @@
 """The analysis tasks.
 
 A task costs two round trips, whatever the number of symbols in its message: acquire the leases and read what is new;
-compute; write under the fence.
+compute; write under the fence. A lease whose last write was accepted is not asked for again: that write renewed it, and
+the fence judges the next one anyway.
 
 Both cycles are the same but for what they compute and write. The fast one writes the report; the slow one writes the
 sections that every report of the next two seconds carries, for the owner after this one.
@@ -22,6 +23,7 @@ from analytics import slow_cycle as sections
 from coordination.connect import forget_connections
 from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.lease import Acquired, Grant, Written, parse_acquire, parse_write, queue_acquire, queue_write
+from coordination.raw_pipeline import pipeline
 from coordination.scripts import execute
 from coordination.tick import Tick
 from monitoring import node_metrics as metrics
@@ -104,49 +106,61 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, peri
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
     warm = [node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
+    unasked = _publish(node, cycle, warm, tick)
+    if unasked:  # Redis has lost these leases, or they are another's: ask now rather than lose a cycle
+        _publish(node, cycle, unasked, tick)
+
+
+def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> list[WarmSymbol]:
+    """Read, compute, write. Returns the symbols whose write was refused though their lease was not asked for."""
     known = [symbol for symbol in warm if not symbol.cold]
-    granted = _read(node, warm, tick.generation)
+    granted, asked = _read(node, warm, tick.generation)
     again = [symbol for symbol in granted if symbol.cold and symbol in known]
     if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
         _read(node, again, tick.generation)
     found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
-    if found:
-        _write(node, cycle, found)
-        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
+    if not found:
+        return []
+    refused = _write(node, cycle, found, tick.generation)
+    metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
+    return [symbol for symbol in refused if symbol.symbol not in asked]
 
 
-def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSymbol]:
-    """Round trip 1. Returns the symbols whose lease was granted, brought up to date."""
+def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> tuple[list[WarmSymbol], set[str]]:
+    """Round trip 1. Returns the symbols whose lease is held, brought up to date, and those it was asked for."""
     now_ms = node.clock.now_ms()
 
-    def queue(pipe: Any) -> list[int]:
+    def queue() -> tuple[Any, set[str], list[int]]:
+        pipe = pipeline(node.client)
+        asked = {warm.symbol for warm in symbols if node.fenced and warm.renewed != generation}
         counts = []
         for warm in symbols:
-            if node.fenced:
+            warm.renewed = 0
+            if warm.symbol in asked:
                 queue_acquire(pipe, warm.symbol, node.owner, generation, node.settings.nt_lease_ttl_ms)
             counts.append(warm.queue_read(pipe, now_ms))
-        return counts
+        return pipe, asked, counts
 
-    pipe = node.client.pipeline(transaction=False)
-    counts = queue(pipe)
+    pipe, asked, counts = queue()
     try:
         replies = iter(execute(pipe, raise_errors=False))
     except (ConnectionError, TimeoutError):
         # Connections kept in the pool are dead after Redis restarted; all of this may be asked twice.
         forget_connections(node.client)
-        pipe = node.client.pipeline(transaction=False)
-        queue(pipe)
+        pipe, asked, counts = queue()
         replies = iter(execute(pipe, raise_errors=False))
 
     granted = []
     for warm, count in zip(symbols, counts, strict=True):
-        asked = next(replies) if node.fenced else None
+        answer = next(replies) if warm.symbol in asked else None
         read = [next(replies) for _ in range(count)]
-        if isinstance(asked, ResponseError):
-            logger.error("no lease can be had: %s", asked, extra={"symbol": warm.symbol, "key": lease_key(warm.symbol)})
+        if isinstance(answer, ResponseError):
+            logger.error(
+                "no lease can be had: %s", answer, extra={"symbol": warm.symbol, "key": lease_key(warm.symbol)}
+            )
             metrics.reports_withheld.labels("bad lease").inc()
             continue
-        if asked is not None and not _granted(node, warm, parse_acquire(_checked(asked))):
+        if answer is not None and not _granted(node, warm, parse_acquire(_checked(answer))):
             continue
         warm.granted_at = time.monotonic()
         try:
@@ -157,7 +171,7 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> list[WarmSy
             warm.chill("bad entry")
             continue
         granted.append(warm)
-    return granted
+    return granted, asked
 
 
 def _checked(reply: Any) -> Any:
@@ -219,19 +233,22 @@ FAST = Cycle("fast", _compute_report)
 SLOW = Cycle("slow", _compute_slow)
 
 
-def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]]) -> None:
-    """Round trip 2. Sent again once if its reply is lost: the number of each write makes that safe."""
-    ttl_ms = node.settings.nt_report_ttl_s * 1000
+def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], generation: int) -> list[WarmSymbol]:
+    """Round trip 2. Sent again once if its reply is lost: the number of each write makes that safe.
+
+    Returns the symbols whose write was refused.
+    """
+    ttl_ms, lease_ms = node.settings.nt_report_ttl_s * 1000, node.settings.nt_lease_ttl_ms
 
     def queue() -> Any:
-        pipe = node.client.pipeline(transaction=False)
+        pipe = pipeline(node.client)
         for warm, values in found:
             if node.fenced:
                 basis = warm.state.book.last_update_id
-                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms, basis)
+                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms, lease_ms, basis)
             else:
                 for key, value in values.items():
-                    pipe.set(key, value, px=ttl_ms)
+                    pipe.execute_command("SET", key, value, "PX", ttl_ms)
         return pipe
 
     try:
@@ -240,13 +257,18 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]]) -> 
         forget_connections(node.client)
         replies = execute(queue())
     outcomes = [parse_write(reply) for reply in replies] if node.fenced else [Written.WRITTEN] * len(found)
+    now = time.monotonic()
+    refused = []
     for (warm, _), outcome in zip(found, outcomes, strict=True):
         if outcome.accepted:
             warm.seq += 1
-            metrics.report_publish.labels(cycle.name).inc()
+            warm.renewed, warm.granted_at = generation, now
         else:
+            refused.append(warm)
             metrics.writes_fenced.inc()
             logger.info(
                 "write refused by the fence",
                 extra={"node": node.owner.node, "symbol": warm.symbol, "token": warm.token, "outcome": outcome.value},
             )
+    metrics.report_publish.labels(cycle.name).inc(len(found) - len(refused))
+    return refused

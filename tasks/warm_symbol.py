@@ -40,7 +40,8 @@ class WarmSymbol:
         token: fencing token of the lease held last.
         seq: number of the last accepted write.
         carried_at: monotonic seconds of the last write of what a new owner starts with.
-        granted_at: monotonic seconds of the last grant.
+        granted_at: monotonic seconds since when the lease was last known to be held: a grant, or an accepted write.
+        renewed: generation in which the last write was accepted, and renewed the lease; 0 from the next read on.
     """
 
     symbol: str
@@ -51,6 +52,7 @@ class WarmSymbol:
     token: int = 0
     seq: int = 0
     granted_at: float = 0.0
+    renewed: int = 0
     carried_at: float = 0.0
     _since_ms: int = 0
     _older_before: str | None = None
@@ -65,12 +67,12 @@ class WarmSymbol:
             self._since_ms = now_ms - TRADES_MS
             if self.state.book.last_update_id:  # the trades up to the cursor are here already
                 self._since_ms = max(self._since_ms, _position(self.cursor.trades_id)[0])
-            pipe.get(slow_key(self.symbol))
-            pipe.get(carry_key(self.symbol))
+            pipe.execute_command("GET", slow_key(self.symbol))
+            pipe.execute_command("GET", carry_key(self.symbol))
             return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
         count = queue_read(pipe, self.symbol, self.cursor)
         if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
-            pipe.hmget(info_key(self.symbol), INFO_FIELDS)
+            pipe.execute_command("HMGET", info_key(self.symbol), *INFO_FIELDS)
             count += 1
         if self._older_before is not None:
             since_ms = self._older_since_ms

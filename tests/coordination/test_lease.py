@@ -48,7 +48,7 @@ class Leases:
         """Write the report and, as ``slow`` and ``carry``, what the next owner starts with."""
         keys = {"slow": slow_key(S), "carry": carry_key(S)}
         values = {report_key(S): body} | {keys[name]: value for name, value in further.items()}
-        return parse_write(self._one(queue_write, S, owner, token, seq, values, TTL))
+        return parse_write(self._one(queue_write, S, owner, token, seq, values, TTL, TTL))
 
     def release(self, owner: Owner) -> int:
         return self._one(queue_release, S, owner)
@@ -267,7 +267,7 @@ def test_many_symbols_cost_one_pipeline_and_do_not_mix(leases: Leases) -> None:
     assert {s for s, g in grants.items() if not g.granted} == {"S7USDT"}
 
     for symbol, grant in grants.items():
-        queue_write(pipe, symbol, A, grant.token, grant.seq + 1, {report_key(symbol): symbol.encode()}, TTL)
+        queue_write(pipe, symbol, A, grant.token, grant.seq + 1, {report_key(symbol): symbol.encode()}, TTL, TTL)
     written = dict(zip(symbols, map(parse_write, execute(pipe)), strict=True))
     assert {s for s, w in written.items() if not w.accepted} == {"S7USDT"}
     bodies = leases.client.mget([report_key(s) for s in symbols])
@@ -284,3 +284,13 @@ def test_a_new_owner_starts_above_writes_that_redis_has_lost(leases: Leases) -> 
         pass
     leases.expire()
     assert leases.acquire(B).seq > first.seq + 8
+
+
+def test_only_an_accepted_write_renews_the_lease(leases: Leases) -> None:
+    grant = leases.acquire(A)
+    leases.client.hset(lease_key(S), "until", 1)
+    assert leases.write(A, grant.token - 1, grant.seq + 1) is Written.FENCED
+    assert leases.fields()["until"] == "1"
+    assert leases.write(A, grant.token, grant.seq + 1) is Written.WRITTEN
+    assert int(leases.fields()["until"]) > grant.token  # both on the server's clock
+    assert leases.acquire(B).outcome is Acquired.CONFLICT

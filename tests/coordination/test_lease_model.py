@@ -138,7 +138,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def send(self, calls: list[tuple[str, Owner, int, int, bytes]]) -> None:
         pipe = self.client.pipeline(transaction=False)
         for symbol, owner, token, seq, body in calls:
-            queue_write(pipe, symbol, owner, token, seq, {report_key(symbol): body}, LONG_MS)
+            queue_write(pipe, symbol, owner, token, seq, {report_key(symbol): body}, LONG_MS, LONG_MS)
         for call, reply in zip(calls, execute(pipe) if calls else [], strict=True):
             self.check_write(call, parse_write(reply))
         self.sent += calls
@@ -160,7 +160,7 @@ class LeaseMachine(RuleBasedStateMachine):
                 assert token >= last_token
                 assert seq > last_seq
             history.writes.append((token, seq, body))
-            lease.seq, lease.report = seq, body
+            lease.seq, lease.report, lease.over = seq, body, False
             grant = self.grants.get((owner, symbol))
             if grant and grant.token == token:
                 self.grants[owner, symbol] = grant._replace(seq=seq)

@@ -310,7 +310,7 @@ def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refu
     run(old, generation=1)
     market.diff(bids=[(99.6, 1.0)])
     warm = [old.symbols[S]]
-    assert cycles._read(old, warm, 1) == warm
+    assert cycles._read(old, warm, 1) == (warm, set())  # its last write renewed the lease
     values = cycles._compute(old, FAST, warm[0])
     assert values
 
@@ -321,7 +321,7 @@ def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refu
     assert taken["writer"]["writerToken"] > warm[0].token
 
     fenced = Counted("nt_writes_fenced_total")
-    cycles._write(old, FAST, [(warm[0], values)])
+    assert cycles._write(old, FAST, [(warm[0], values)], 1) == warm
     assert fenced() == 1
     assert report(redis_client) == taken
 
@@ -474,12 +474,58 @@ def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNo
     cycles._read(one, [warm], 1)
     values = cycles._compute(one, FAST, warm)
     seq = warm.seq
-    cycles._write(one, FAST, [(warm, values)])
+    assert cycles._write(one, FAST, [(warm, values)], 1) == []
     warm.seq = seq  # as if its reply had been lost
     fenced = Counted("nt_writes_fenced_total")
-    cycles._write(one, FAST, [(warm, values)])
+    assert cycles._write(one, FAST, [(warm, values)], 1) == []
     assert fenced() == 0
     assert warm.seq == seq + 1 == int(lease(redis_client)["seq"])
+
+
+def test_an_accepted_write_stands_for_the_next_acquire(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    first = lease(redis_client)
+    redis_client.hset(lease_key(S), "until", 1)
+    redis_client.config_resetstat()
+    market.diff(bids=[(99.6, 1.0)])
+    run(one)
+    run(one, cycle=SLOW)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2  # the writes
+    renewed = lease(redis_client)
+    assert (renewed["token"], int(renewed["seq"])) == (first["token"], int(first["seq"]) + 2)
+    assert int(renewed["until"]) >= int(first["until"])
+    assert one.assigned() == 1
+
+    run(one, generation=2)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 4  # a newer assignment: it asks
+
+
+def test_a_cycle_without_a_write_makes_the_next_one_ask(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    redis_client.delete(snapshot_key(S))
+    market.diff(bids=[(99.6, 1.0)], lost=1)
+    redis_client.config_resetstat()
+    run(one)  # a gap and no snapshot
+    run(one)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    assert one.assigned() == 1
+
+
+@pytest.mark.usefixtures("market")
+def test_a_lease_that_redis_has_lost_costs_no_report(node: MakeNode, redis_client: redis.Redis) -> None:
+    one = node()
+    run(one)
+    taken = Counted("nt_writes_fenced_total")
+    redis_client.delete(lease_key(S), report_key(S))
+    run(one)
+    assert report(redis_client)["writer"]["writerToken"] == int(lease(redis_client)["token"])
+    assert taken() == 1
 
 
 @pytest.mark.usefixtures("market")
