@@ -87,7 +87,8 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
     lines = [
         summary.table(outcome.gaps, outcome.faults, outcome.conflicts),
         "",
-        f"{sum(outcome.faults.values())} faults, {verdict.writes} accepted writes, {verdict.takes} changes of hands, "
+        f"{outcome.chosen} faults, {outcome.faults.total() - outcome.chosen} that followed from them, "
+        f"{verdict.writes} accepted writes, {verdict.takes} changes of hands, "
         f"{verdict.books_compared} books compared with the exchange's.",
         f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]

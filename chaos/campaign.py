@@ -5,19 +5,21 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from chaos.checker import Verdict, Violation, check
-from chaos.faults import BY_NAME, CHOSEN
+from chaos.faults import BY_NAME, CHOSEN, failover
 from chaos.gaps import Gap, gaps
-from chaos.history import Injected, Record, Stall, Write
+from chaos.history import Began, Injected, Record, Stall, Write, stacks
 from chaos.lab import Lab, LabError
 from chaos.recorder import Recorder
 from chaos.scene import Scene
 from chaos.stalls import StallWatch
+from chaos.topology import Topology
 from chaos.truth import Truth
 from local.ports import LOOPBACK
 
@@ -45,6 +47,11 @@ class Outcome:
         return self.verdict.violations
 
     @property
+    def chosen(self) -> int:
+        """Number of faults that follow from no other."""
+        return sum(count for kind, count in self.faults.items() if kind not in BY_NAME or BY_NAME[kind].commit)
+
+    @property
     def undue_conflicts(self) -> int:
         """Conflicts that were no part of a fault."""
         return sum(
@@ -64,9 +71,45 @@ def stalls(records: Sequence[Record]) -> str:
 
 
 def judge(records: Sequence[Record]) -> Outcome:
-    """What a history shows, and nothing else."""
+    """What a history shows, and nothing else. That of each stack is judged by itself."""
+    return merged([_judge(stack) for stack in stacks(records)])
+
+
+def _judge(records: Sequence[Record]) -> Outcome:
     faults = Counter(record.kind for record in records if isinstance(record, Injected))
     return Outcome(list(records), check(records), gaps(records), faults)
+
+
+def merged(outcomes: Iterable[Outcome]) -> Outcome:
+    """What campaigns on several stacks found, as one."""
+    whole = Outcome([], Verdict(), [], Counter())
+    for one in outcomes:
+        whole.records += one.records
+        whole.verdict += one.verdict
+        whole.gaps += one.gaps
+        whole.faults += one.faults
+        whole.conflicts.update(one.conflicts)
+        whole.unsettled += one.unsettled
+    return whole
+
+
+def parts(only: Sequence[str] = ()) -> dict[Topology, list[str]]:
+    """Kinds of faults to choose from in each topology that has some: all by default."""
+    found = {topology: [name for name in only or CHOSEN if BY_NAME[name].topology is topology] for topology in Topology}
+    if not only:
+        found[Topology.SENTINEL] += failover.BESIDE
+    return {topology: kinds for topology, kinds in found.items() if kinds}
+
+
+def rounds(only: Sequence[str], chance: random.Random, among: Sequence[str] = CHOSEN) -> Iterator[str]:
+    """Kinds of faults without end: every kind once, in a new order each round, so that none is left to luck.
+
+    Those that are chosen rarely are left out of most rounds, unless ``only`` names them.
+    """
+    for number in count(1):
+        kinds = [name for name in among if number % BY_NAME[name].rarely == BY_NAME[name].rarely // 2]
+        kinds = list(only) or kinds
+        yield from chance.sample(kinds, len(kinds))
 
 
 def run(
@@ -81,53 +124,76 @@ def run(
 ) -> Outcome:
     """Torment a stack for ``seconds``, or with ``most`` faults, whichever ends first.
 
+    Faults that need another topology have a stack of their own after the first one, and their share of the time and of
+    the faults: at least one.
+
     Parameters:
         state_dir: for logs, Redis' files.
         seed: of the choice of faults and of their details.
         only: kinds to choose from; all by default.
         environment: settings of the roles.
     """
-    chance = random.Random(seed)
-    kinds = list(only) or list(CHOSEN)
-    pending: list[str] = []
+    outcomes = []
+    chosen = parts(only)
+    for topology, kinds in chosen.items():
+        share = len(kinds) / sum(map(len, chosen.values()))
+        folder = state_dir / topology if len(chosen) > 1 else state_dir
+        order = rounds(kinds if only else (), random.Random(seed), among=kinds)
+        some = None if most is None else max(round(most * share), 1)
+        with Lab(folder, environment or {}, topology) as lab:
+            outcomes.append(_torment(lab, order, random.Random(seed + 1), seconds * share, some, say))
+    return merged(outcomes)
+
+
+def _torment(
+    lab: Lab,
+    order: Iterator[str],
+    chance: random.Random,
+    seconds: float,
+    most: int | None,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Commit the faults that ``order`` gives on one stack."""
     unsettled: list[str] = []
     conflicts: Counter[str] = Counter()
     with ExitStack() as context:
-        lab = context.enter_context(Lab(state_dir, environment or {}))
         lab.start()
-        recorder = context.enter_context(Recorder(LOOPBACK, lab.ports.redis))
+        recorder = context.enter_context(Recorder(LOOPBACK, *lab.redis_ports))
+        recorder.records.append(Began(time.time(), lab.topology))
         context.enter_context(Truth(lab.ws_url, lab.http_url, lab.symbols, recorder.records))
         context.enter_context(StallWatch(recorder.records))
         scene = Scene(lab, recorder, chance, say)
         if not scene.settle(START_S):
             raise LabError(f"the stack did not come up within {START_S:g} s; see the logs in {lab.state_dir}/logs")
         conflicts["start"] = scene.conflicts_seen()
-        started, count = time.monotonic(), 0
-        while time.monotonic() - started < seconds and (most is None or count < most):
-            if not pending:  # every kind once, in a new order each time: rare kinds are not left to luck
-                pending = chance.sample(kinds, len(kinds))
-            name = pending.pop()
+        started, done = time.monotonic(), 0
+        while time.monotonic() - started < seconds and (most is None or done < most):
+            name = next(order)
             commit = BY_NAME[name].commit
             assert commit is not None
-            count += 1
+            done += 1
             before = len(recorder.records)
             commit(scene)
             settled = scene.settle()
             conflicts[name] += scene.conflicts_seen()
             if not settled:
                 unsettled.append(name)
-            say(_line(count, time.monotonic() - started, recorder.records[before:], settled))
+            say(_line(done, time.monotonic() - started, recorder.records[before:], settled))
     outcome = judge(recorder.records)
     outcome.verdict.violations += scene.found
     outcome.conflicts, outcome.unsettled = conflicts, unsettled
     return outcome
 
 
-def _line(count: int, at_s: float, records: Sequence[Record], settled: bool) -> str:
+def _line(number: int, at_s: float, records: Sequence[Record], settled: bool) -> str:
     """What one fault did, in a line."""
+    told = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
+    worst: dict[str, float] = {}
+    for gap in gaps(records):
+        worst[gap.kind] = max(gap.longest_ms, worst.get(gap.kind, 0.0))
     parts = []
-    for record in records:
-        if isinstance(record, Injected):
-            worst = max((gap.longest_ms for gap in gaps([*records[:], record]) if gap.time == record.time), default=0)
-            parts.append(f"{record.kind} {record.victim} {record.note}".strip() + f": gap {worst:.0f} ms")
-    return f"{at_s:7.1f} s  #{count} {'; '.join(parts)}{'' if settled else '; NOT WELL AGAIN'}"
+    for (kind, victim), note in told.items():
+        times = sum(isinstance(fault, Injected) and fault.kind == kind for fault in records)
+        note = note if times == 1 else f"{times} times"  # noqa: PLW2901
+        parts.append(f"{kind} {victim} {note}".strip() + f": gap {worst.get(kind, 0.0):.0f} ms")
+    return f"{at_s:7.1f} s  #{number} {'; '.join(parts)}{'' if settled else '; NOT WELL AGAIN'}"

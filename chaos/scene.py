@@ -99,7 +99,7 @@ class Scene:
                 break
             time.sleep(_POLL_S)
         time.sleep(steady_s)
-        self._end(fault)
+        self.end(fault)
 
     def settle(self, timeout_s: float = SETTLE_S) -> bool:
         """Wait until all is as before: every symbol has new reports, each node writes some, nothing moves."""
@@ -114,7 +114,7 @@ class Scene:
                 break
             time.sleep(_POLL_S)
         for fault in tuple(self._open):
-            self._end(fault)
+            self.end(fault)
         return since is not None and time.monotonic() < deadline
 
     def conflicts_seen(self) -> int:
@@ -122,9 +122,9 @@ class Scene:
         seen, self._conflicts_seen = self._conflicts_seen + self._conflicts.look(), 0
         return seen
 
-    def restart_node(self, name: str) -> None:
+    def restart_node(self, name: str) -> Injected:
         """Start a node again, and note what its joining does to the others."""
-        self.hurt("node-join", self.lab.start_role(name), self.symbols, victim=name)
+        return self.hurt("node-join", self.lab.start_role(name), self.symbols, victim=name)
 
     def check_streams(self, since: float) -> None:
         """Note every place where the diffs that ingest wrote since then do not connect."""
@@ -167,6 +167,7 @@ class Scene:
             and {write.owner.partition("/")[0] for write in writes} == set(NODES)
         )
 
-    def _end(self, fault: Injected) -> None:
+    def end(self, fault: Injected) -> None:
+        """A fault's gaps are measured to here."""
         self._open.remove(fault)
         self.recorder.records.append(msgspec.structs.replace(fault, until=time.time()))

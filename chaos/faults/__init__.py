@@ -6,16 +6,18 @@ the design has none, a symbol may miss one report (two periods), or what the not
 
 from __future__ import annotations
 
-from chaos.faults import beats, exchange, ingests, network, nodes, quiet, redis_server
+from chaos.faults import beats, exchange, failover, ingests, network, nodes, quiet, redis_server, twins
 
 KINDS = (
     *quiet.KINDS,
     *nodes.KINDS,
+    *twins.KINDS,
     *beats.KINDS,
     *ingests.KINDS,
     *network.KINDS,
     *redis_server.KINDS,
+    *failover.KINDS,
     *exchange.KINDS,
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
-CHOSEN = tuple(kind.name for kind in KINDS if kind.commit is not None)
+CHOSEN = tuple(kind.name for kind in KINDS if kind.commit is not None and not kind.skip)

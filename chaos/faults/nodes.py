@@ -7,6 +7,9 @@ import time
 
 from chaos.kind import LEAST_FREEZE_S, MOST_FREEZE_S, TWO_PERIODS_MS, Kind
 from chaos.scene import Scene
+from local.roles import NODES
+
+FLAPPING_S, FLAP_EVERY_S = 60.0, 3.0
 
 
 def node_kill(scene: Scene) -> None:
@@ -37,10 +40,31 @@ def node_term(scene: Scene) -> None:
     scene.restart_node(node)
 
 
+def node_flap(scene: Scene) -> None:
+    name = scene.chance.choice(NODES)
+    end = time.monotonic() + FLAPPING_S
+    while time.monotonic() < end:
+        again = time.monotonic() + FLAP_EVERY_S
+        number = scene.chance.choice((signal.SIGKILL, signal.SIGTERM))
+        _, owner, symbols = scene.node(name)
+        others = [symbol for symbol in scene.symbols if symbol not in symbols]
+        at = scene.lab.signal(name, number)
+        spared = scene.hurt("flap-others", at, others, victim=name)
+        gone = owner if number is signal.SIGKILL else ""
+        fault = scene.hurt("node-flap", at, symbols, victim=name, owner_gone=gone, note=number.name)
+        scene.recovered(fault, but_not=owner)
+        scene.end(spared)
+        joining = scene.restart_node(name)
+        time.sleep(max(0.0, again - time.monotonic()))
+        scene.end(joining)
+
+
 KINDS = (
     Kind("node-kill", 500, node_kill, "SIGKILL of a node"),
     Kind("node-term", 350, node_term, "SIGTERM of a node"),
     Kind("node-freeze", 1500, node_freeze, "SIGSTOP of a node, 2-10 s"),
+    Kind("node-flap", 500, node_flap, "a node restarted every 3 s for a minute", rarely=4),
+    Kind("flap-others", TWO_PERIODS_MS, None, "the other nodes' symbols, while one restarts all the time"),
     Kind("node-end", TWO_PERIODS_MS, None, "a node that was told to stop finishes and ends"),
     Kind("node-join", TWO_PERIODS_MS, None, "a node starts again"),
     Kind("node-wake", TWO_PERIODS_MS, None, "a frozen node goes on"),
