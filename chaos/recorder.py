@@ -87,7 +87,7 @@ class Reader:
             return None  # part of a write that was read already
         fields, owner, token = numbered[1], fields_owner(numbered[1]), 0
         if numbered[2]:
-            owner, token = called(numbered[2])
+            owner, token = called_by(numbered[2]), int(fields.get(b"token", 0))
         depth = ""
         if is_report:
             report = _decode_report(value)
@@ -114,14 +114,14 @@ def fields_owner(fields: dict[bytes, bytes]) -> str:
     return fields.get(b"owner", b"").decode()
 
 
-def called(line: bytes) -> tuple[str, int]:
-    """Owner and token that a call of ``fenced_write.lua`` names: the first two arguments behind its keys."""
-    shown = parse(line, most=16)
+def called_by(line: bytes) -> str:
+    """The owner that a call of ``fenced_write.lua`` names: the first argument behind its keys."""
+    shown = parse(line, most=3)
     if shown is None:
-        return "", 0
+        return ""
     keys = int(shown.arguments[2])
-    owner, token = shown.arguments[3 + keys : 5 + keys]
-    return owner.decode(), int(token)
+    shown = parse(line, most=4 + keys)
+    return shown.arguments[3 + keys].decode() if shown else ""
 
 
 class _Level(msgspec.Struct):

@@ -8,7 +8,7 @@ to do distributed locking" (2016)).
 An accepted write renews the lease, so a holder need not ask again while its writes are accepted and no newer
 assignment has come.
 
-Both calls are queued on a pipeline that the caller owns: any number of symbols costs one round trip.
+All calls are queued on a pipeline that the caller owns: any number of symbols costs one round trip.
 """
 
 from __future__ import annotations
@@ -67,35 +67,42 @@ def parse_acquire(reply: Sequence[Any]) -> Grant:
     return Grant(Acquired(_text(outcome)), int(token), int(seq))
 
 
-def queue_write(
-    pipe: Any,
-    symbol: str,
-    owner: Owner,
-    token: int,
-    seq: int,
-    values: Mapping[str, bytes],
-    ttl_ms: int,
-    lease_ms: int,
-    basis: int = 0,
-) -> None:
-    """Write what belongs to ``symbol``, its report for one, under a fencing token. One command, all or nothing.
+class Write(NamedTuple):
+    """What belongs to ``symbol``, its report for one, to be written under a fencing token, all or nothing.
+
+    ``seq`` is the number of this write, above that of the last accepted one. ``basis`` is the number of the data it was
+    made from; it is recorded, never judged. Every key of ``values`` must share the slot of ``report:<SYMBOL>``
+    (:mod:`coordination.keys`).
+    """
+
+    symbol: str
+    token: int
+    seq: int
+    values: Mapping[str, bytes]
+    basis: int = 0
+
+
+def queue_writes(pipe: Any, owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> None:
+    """Write reports under their tokens. One command; each write is judged by itself.
+
+    The same call may be sent again when its reply was lost: what was accepted is then ``repeated``.
 
     Parameters:
-        values: key -> value; every key must share the slot of ``report:<SYMBOL>`` (see :mod:`coordination.keys`).
+        writes: on a Redis Cluster just one, for all keys of a command must be in one slot.
         ttl_ms: how long the values live.
-        lease_ms: how long the lease goes on, from this write.
-        seq: number of this write, above that of the last accepted one. The same call may be sent again when its
-            reply was lost: the second answer is then ``repeated``.
-        basis: number of the data it was made from; recorded, never judged.
+        lease_ms: how long the leases go on, from this write.
     """
-    arguments: list[Argument] = [str(owner), token, seq, basis, lease_ms]
-    for value in values.values():
-        arguments += [value, ttl_ms]
-    FENCED_WRITE.queue(pipe, [lease_key(symbol), *values], arguments)
+    keys: list[str] = []
+    arguments: list[Argument] = [str(owner), lease_ms, ttl_ms]
+    for write in writes:
+        keys += [lease_key(write.symbol), *write.values]
+        arguments += [write.token, write.seq, write.basis, len(write.values), *write.values.values()]
+    FENCED_WRITE.queue(pipe, keys, arguments)
 
 
-def parse_write(reply: Any) -> Written:
-    return Written(_text(reply))
+def parse_writes(reply: Sequence[Any]) -> list[Written]:
+    """Outcomes in the order of the writes."""
+    return [Written(_text(outcome)) for outcome in reply]
 
 
 def queue_release(pipe: Any, symbol: str, owner: Owner) -> None:

@@ -66,6 +66,12 @@ def _reply(connection: Any) -> Any:
         return error
 
 
+def together(client: Any) -> int:
+    """How many symbols one command may touch: on a Redis Cluster each symbol's keys may be on another server."""
+    # Elsewhere enough to save the cost of single commands, and so few that nobody waits for a long script.
+    return 1 if isinstance(client, redis.RedisCluster) else 32
+
+
 def pipeline(client: Any) -> Any:
     """A pipeline of ``client`` that is not a transaction; on a Redis Cluster redis-py's, which knows the slots."""
     if isinstance(client, redis.RedisCluster):

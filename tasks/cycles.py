@@ -22,8 +22,8 @@ from analytics import carry, report
 from analytics import slow_cycle as sections
 from coordination.connect import forget_connections
 from coordination.keys import carry_key, lease_key, report_key, slow_key
-from coordination.lease import Acquired, Grant, Written, parse_acquire, parse_write, queue_acquire, queue_write
-from coordination.raw_pipeline import pipeline
+from coordination.lease import Acquired, Grant, Write, Written, parse_acquire, parse_writes, queue_acquire, queue_writes
+from coordination.raw_pipeline import pipeline, together
 from coordination.scripts import execute
 from coordination.tick import Tick
 from monitoring import node_metrics as metrics
@@ -240,13 +240,19 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
     """
     ttl_ms, lease_ms = node.settings.nt_report_ttl_s * 1000, node.settings.nt_lease_ttl_ms
 
+    size = together(node.client)
+
     def queue() -> Any:
         pipe = pipeline(node.client)
-        for warm, values in found:
-            if node.fenced:
-                basis = warm.state.book.last_update_id
-                queue_write(pipe, warm.symbol, node.owner, warm.token, warm.seq + 1, values, ttl_ms, lease_ms, basis)
-            else:
+        if node.fenced:
+            writes = [
+                Write(one.symbol, one.token, one.seq + 1, values, one.state.book.last_update_id)
+                for one, values in found
+            ]
+            for first in range(0, len(writes), size):
+                queue_writes(pipe, node.owner, writes[first : first + size], ttl_ms, lease_ms)
+        else:
+            for _, values in found:
                 for key, value in values.items():
                     pipe.execute_command("SET", key, value, "PX", ttl_ms)
         return pipe
@@ -256,7 +262,10 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
     except (ConnectionError, TimeoutError):
         forget_connections(node.client)
         replies = execute(queue())
-    outcomes = [parse_write(reply) for reply in replies] if node.fenced else [Written.WRITTEN] * len(found)
+    if node.fenced:
+        outcomes = [outcome for reply in replies for outcome in parse_writes(reply)]
+    else:
+        outcomes = [Written.WRITTEN] * len(found)
     now = time.monotonic()
     refused = []
     for (warm, _), outcome in zip(found, outcomes, strict=True):

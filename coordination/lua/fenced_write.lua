@@ -1,39 +1,56 @@
--- Write a symbol's report, or other strings that belong to it, if, and only if, the writer still holds the newest token.
--- One atomic step: a check in one call and a write in the next is a race. An accepted write renews the lease.
+-- Write reports, or other strings that belong to a symbol, each if, and only if, the writer still holds the newest token
+-- of that symbol. Check and write are one atomic step: a check in one call and a write in the next is a race. An accepted
+-- write renews the lease. One call may hold several writes, judged one by one; on a Redis Cluster all their keys must be
+-- in one slot, so one symbol's.
 --
--- KEYS[1]  lease:{report:<SYMBOL>}, the hash that acquire.lua keeps
--- KEYS[2]  report:<SYMBOL>, or slow:{report:<SYMBOL>}; KEYS[3] … further strings in the same slot
+-- KEYS     for each write: lease:{report:<SYMBOL>}, the hash that acquire.lua keeps, then the keys to set:
+--          report:<SYMBOL>, or slow:{report:<SYMBOL>} and others in its slot
 -- ARGV[1]  owner: node/incarnation
--- ARGV[2]  fencing token
--- ARGV[3]  seq: number of this write, above that of every write before it
--- ARGV[4]  basis: number of the data it was made from, recorded beside seq; says to a reader how new a write is
--- ARGV[5]  lease duration from now on, ms
--- ARGV[6]  value of KEYS[2]
--- ARGV[7]  its time to live, ms
--- ARGV[8], ARGV[9] …  value and time to live of each further key
+-- ARGV[2]  lease duration from now on, ms
+-- ARGV[3]  time to live of the values, ms
+-- ARGV[4]… for each write:
+--            fencing token
+--            seq: number of this write, above that of every write of this symbol before it
+--            basis: number of the data it was made from, recorded beside seq; says to a reader how new a write is
+--            number of values, as many as keys to set
+--            the values
 --
--- Returns one of
+-- Returns for each write one of
 --   written   accepted
 --   repeated  this very write was accepted before (a second try after a lost reply)
---   fenced    owner or token are not the recorded ones; nothing changed
+--   fenced    owner or token are not the recorded ones, or there is no lease; nothing changed
 --   old       seq is below the recorded one; nothing changed
 
-local lease = redis.call('HMGET', KEYS[1], 'owner', 'token', 'seq')
-if lease[1] ~= ARGV[1] or lease[2] ~= ARGV[2] then
-  return 'fenced'
-end
-
-local seq, recorded = tonumber(ARGV[3]), tonumber(lease[3])
-if seq == recorded then
-  return 'repeated'
-elseif seq < recorded then
-  return 'old'
-end
-
+local owner, lives = ARGV[1], ARGV[3]
 local time = redis.call('TIME')
-local ends = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5]
-redis.call('HSET', KEYS[1], 'seq', ARGV[3], 'basis', ARGV[4], 'until', string.format('%.0f', ends))
-for i = 2, #KEYS do
-  redis.call('SET', KEYS[i], ARGV[2 * i + 2], 'PX', ARGV[2 * i + 3])
+local ends = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
+
+local function judge(key, token, seq)
+  local lease = redis.pcall('HMGET', key, 'owner', 'token', 'seq')
+  if lease.err or lease[1] ~= owner or lease[2] ~= token then
+    return 'fenced'
+  end
+  local wanted, recorded = tonumber(seq), tonumber(lease[3])
+  if wanted == recorded then
+    return 'repeated'
+  elseif wanted < recorded then
+    return 'old'
+  end
+  return 'written'
 end
-return 'written'
+
+local outcomes = {}
+local k, a = 1, 4
+while k <= #KEYS do
+  local token, seq, basis, values = ARGV[a], ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  local outcome = judge(KEYS[k], token, seq)
+  if outcome == 'written' then
+    redis.call('HSET', KEYS[k], 'token', token, 'seq', seq, 'basis', basis, 'until', ends)
+    for i = 1, values do
+      redis.call('SET', KEYS[k + i], ARGV[a + 3 + i], 'PX', lives)
+    end
+  end
+  outcomes[#outcomes + 1] = outcome
+  k, a = k + 1 + values, a + 4 + values
+end
+return outcomes

@@ -19,7 +19,8 @@ from chaos.history import Astray, Blind, Record, Take, Write
 from chaos.recorder import Recorder
 from chaos.truth import digest
 from coordination.keys import report_key, slow_key
-from coordination.lease import parse_acquire, queue_acquire, queue_write
+from coordination import lease as leases
+from coordination.lease import parse_acquire, queue_acquire, queue_writes
 from coordination.owner import Owner
 from coordination.scripts import execute
 from local.embedded_redis import EmbeddedRedis
@@ -56,7 +57,7 @@ class Lease:
 
     def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
         pipe = self._client.pipeline(transaction=False)
-        queue_write(pipe, S, self._owner, token, seq, values, 60_000, 60_000, basis)
+        queue_writes(pipe, self._owner, [leases.Write(S, token, seq, values, basis)], 60_000, 60_000)
         execute(pipe)
 
 

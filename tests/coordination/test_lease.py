@@ -12,12 +12,13 @@ from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.lease import (
     Acquired,
     Grant,
+    Write,
     Written,
     parse_acquire,
-    parse_write,
+    parse_writes,
     queue_acquire,
     queue_release,
-    queue_write,
+    queue_writes,
 )
 from coordination.owner import Owner
 from coordination.scripts import execute
@@ -48,7 +49,8 @@ class Leases:
         """Write the report and, as ``slow`` and ``carry``, what the next owner starts with."""
         keys = {"slow": slow_key(S), "carry": carry_key(S)}
         values = {report_key(S): body} | {keys[name]: value for name, value in further.items()}
-        return parse_write(self._one(queue_write, S, owner, token, seq, values, TTL, TTL))
+        [outcome] = parse_writes(self._one(queue_writes, owner, [Write(S, token, seq, values)], TTL, TTL))
+        return outcome
 
     def release(self, owner: Owner) -> int:
         return self._one(queue_release, S, owner)
@@ -266,9 +268,10 @@ def test_many_symbols_cost_one_pipeline_and_do_not_mix(leases: Leases) -> None:
     grants = dict(zip(symbols, map(parse_acquire, execute(pipe)), strict=True))
     assert {s for s, g in grants.items() if not g.granted} == {"S7USDT"}
 
-    for symbol, grant in grants.items():
-        queue_write(pipe, symbol, A, grant.token, grant.seq + 1, {report_key(symbol): symbol.encode()}, TTL, TTL)
-    written = dict(zip(symbols, map(parse_write, execute(pipe)), strict=True))
+    writes = [Write(s, grant.token, grant.seq + 1, {report_key(s): s.encode()}) for s, grant in grants.items()]
+    queue_writes(pipe, A, writes, TTL, TTL)
+    [reply] = execute(pipe)
+    written = dict(zip(symbols, parse_writes(reply), strict=True))
     assert {s for s, w in written.items() if not w.accepted} == {"S7USDT"}
     bodies = leases.client.mget([report_key(s) for s in symbols])
     assert bodies == [None if s == "S7USDT" else s.encode() for s in symbols]
@@ -294,3 +297,14 @@ def test_only_an_accepted_write_renews_the_lease(leases: Leases) -> None:
     assert leases.write(A, grant.token, grant.seq + 1) is Written.WRITTEN
     assert int(leases.fields()["until"]) > grant.token  # both on the server's clock
     assert leases.acquire(B).outcome is Acquired.CONFLICT
+
+
+def test_a_lease_key_of_another_type_stops_its_own_write_and_no_other(leases: Leases) -> None:
+    grant = leases.acquire(A)
+    leases.client.set(lease_key("ODDUSDT"), "not a hash")
+    pipe = leases.client.pipeline(transaction=False)
+    odd = Write("ODDUSDT", grant.token, grant.seq + 1, {report_key("ODDUSDT"): b"odd"})
+    queue_writes(pipe, A, [odd, Write(S, grant.token, grant.seq + 1, {report_key(S): b"good"})], TTL, TTL)
+    [reply] = execute(pipe)
+    assert parse_writes(reply) == [Written.FENCED, Written.WRITTEN]
+    assert leases.client.mget(report_key("ODDUSDT"), report_key(S)) == [None, b"good"]

@@ -14,12 +14,13 @@ from coordination.keys import lease_key, report_key
 from coordination.lease import (
     Acquired,
     Grant,
+    Write,
     Written,
     parse_acquire,
-    parse_write,
+    parse_writes,
     queue_acquire,
     queue_release,
-    queue_write,
+    queue_writes,
 )
 from coordination.owner import Owner
 from coordination.scripts import execute
@@ -136,11 +137,14 @@ class LeaseMachine(RuleBasedStateMachine):
             self.send([(symbol, owner, known[token], self.histories[symbol].top + 1, b"%d" % self.bodies)])
 
     def send(self, calls: list[tuple[str, Owner, int, int, bytes]]) -> None:
+        if not calls:
+            return
         pipe = self.client.pipeline(transaction=False)
-        for symbol, owner, token, seq, body in calls:
-            queue_write(pipe, symbol, owner, token, seq, {report_key(symbol): body}, LONG_MS, LONG_MS)
-        for call, reply in zip(calls, execute(pipe) if calls else [], strict=True):
-            self.check_write(call, parse_write(reply))
+        writes = [Write(symbol, token, seq, {report_key(symbol): body}) for symbol, _, token, seq, body in calls]
+        queue_writes(pipe, calls[0][1], writes, LONG_MS, LONG_MS)
+        [reply] = execute(pipe)
+        for call, outcome in zip(calls, parse_writes(reply), strict=True):
+            self.check_write(call, outcome)
         self.sent += calls
 
     def check_write(self, call: tuple[str, Owner, int, int, bytes], outcome: Written) -> None:

@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from coordination.keys import lease_key, report_key
-from coordination.lease import parse_acquire, parse_write, queue_acquire, queue_write
+from coordination.lease import Write, parse_acquire, parse_writes, queue_acquire, queue_writes
 from coordination.owner import Owner
 from coordination.scripts import _FOLDER, RELEASE, execute
 from local.embedded_redis import EmbeddedRedis
@@ -38,9 +38,11 @@ def test_scripts_lost_half_way_through_a_pipeline_cost_nothing(redis_client: red
     pipe = pipeline(redis_client)
     queue_acquire(pipe, "BTCUSDT", A, 1, 60_000)
     grant = parse_acquire(execute(pipe)[0])
-    queue_write(pipe, "BTCUSDT", A, grant.token, grant.seq + 1, {report_key("BTCUSDT"): b"one"}, 60_000, 60_000)
+    one = Write("BTCUSDT", grant.token, grant.seq + 1, {report_key("BTCUSDT"): b"one"})
+    queue_writes(pipe, A, [one], 60_000, 60_000)
     pipe.script_flush()
-    queue_write(pipe, "BTCUSDT", A, grant.token, grant.seq + 2, {report_key("BTCUSDT"): b"two"}, 60_000, 60_000)
+    two = Write("BTCUSDT", grant.token, grant.seq + 2, {report_key("BTCUSDT"): b"two"})
+    queue_writes(pipe, A, [two], 60_000, 60_000)
     commands = list(pipe.command_stack)
     replies = pipe.execute(raise_on_error=False)
     assert isinstance(replies[2], redis.exceptions.NoScriptError)
@@ -48,7 +50,7 @@ def test_scripts_lost_half_way_through_a_pipeline_cost_nothing(redis_client: red
     redis_client.script_flush()
     pipe.command_stack = [commands[0], commands[2]]
     replies = execute(pipe)
-    assert [parse_write(reply).accepted for reply in replies] == [True, True]
+    assert [outcome.accepted for reply in replies for outcome in parse_writes(reply)] == [True, True]
     assert redis_client.get(report_key("BTCUSDT")) == b"two"
 
 

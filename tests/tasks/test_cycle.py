@@ -539,3 +539,29 @@ def test_symbols_that_have_been_elsewhere_for_a_while_are_forgotten(node: MakeNo
     one._forgot -= 31
     one.forget_old()
     assert set(one.symbols) == {S}
+
+
+@pytest.mark.usefixtures("market")
+def test_more_symbols_than_one_command_takes_are_all_written(node: MakeNode, redis_client: redis.Redis) -> None:
+    one, symbols = node(), [f"S{number}USDT" for number in range(70)]
+    for symbol in symbols:
+        Market(redis_client, symbol).open()
+    run(one, *symbols)
+    run(one, *symbols)
+    assert all(report(redis_client, symbol)["symbol"] == symbol for symbol in symbols)
+    assert [one.symbols[symbol].seq - one.symbols[symbol].token for symbol in symbols] == [2] * 70
+
+
+@pytest.mark.usefixtures("market")
+def test_a_lease_key_of_another_type_under_a_warm_symbol_stops_that_symbol_only(
+    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    one = node()
+    run(one, S, "ETHUSDT")
+    redis_client.delete(lease_key(S), report_key(S), report_key("ETHUSDT"))
+    redis_client.set(lease_key(S), "not a hash")
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+    assert "no lease can be had" in caplog.text
