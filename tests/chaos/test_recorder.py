@@ -18,8 +18,8 @@ from chaos.checker import TOKEN_FELL, check
 from chaos.history import Astray, Blind, Record, Take, Write
 from chaos.recorder import Recorder
 from chaos.truth import digest
-from coordination.keys import report_key, slow_key
 from coordination import lease as leases
+from coordination.keys import report_key, slow_key
 from coordination.lease import parse_acquire, queue_acquire, queue_writes
 from coordination.owner import Owner
 from coordination.scripts import execute
