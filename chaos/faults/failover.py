@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 
 from chaos.checker import Violation
-from chaos.history import Astray, Injected, Take
+from chaos.history import Astray, Injected, Record, Take
 from chaos.kind import TWO_PERIODS_MS, Kind
 from chaos.scene import Scene
 from chaos.topology import Topology
@@ -24,10 +24,7 @@ def redis_failover(scene: Scene) -> None:
     joining = scene.hurt("redis-join", scene.lab.start_role(master), scene.symbols, victim=master)
     group.await_complete()
     scene.end(joining)
-    for astray in _astray(scene, fault):
-        what = f"{'a lease' if isinstance(astray.what, Take) else 'a write'} of {astray.what.owner}"
-        detail = f"{what} on {astray.server}, which was not the master any more"
-        scene.found.append(Violation(astray.time, astray.what.symbol, "old master", detail))
+    scene.found += written_to_the_old_master(scene.recorder.records, since=fault.counts_from)
 
 
 def redis_switch(scene: Scene) -> None:
@@ -45,9 +42,16 @@ def _promoted(scene: Scene, kind: str, at: float, replica: str) -> Injected:
     return scene.hurt(kind, at, scene.symbols, victim=replica, counts_from=promoted, note=note)
 
 
-def _astray(scene: Scene, fault: Injected) -> list[Astray]:
-    """What a server that had been the master accepted since ``fault``."""
-    return [r for r in scene.recorder.records if isinstance(r, Astray) and fault.counts_from < r.time < time.time()]
+def written_to_the_old_master(records: Iterable[Record], since: float) -> list[Violation]:
+    """Every write that a server accepted which had been the master. One that was killed and comes back is empty, and a
+    master for some seconds, until Sentinel tells it otherwise: whoever asks Sentinel does not find it."""
+    found = []
+    for record in records:
+        if isinstance(record, Astray) and record.time >= since:
+            what = "a lease" if isinstance(record.what, Take) else "a write"
+            detail = f"{what} of {record.what.owner} on {record.server}, which was not the master any more"
+            found.append(Violation(record.time, record.what.symbol, "old master", detail))
+    return found
 
 
 KINDS = (
