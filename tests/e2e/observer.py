@@ -68,6 +68,7 @@ class Sequence:
 
     times_ms: list[int] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    oldest_data_ms: int = 0
 
     def longest_gap_ms(self) -> int:
         """Longest time between two successive reports."""
@@ -107,6 +108,7 @@ class Watch:
                     if not sequence.times_ms or report["updatedAt"] != sequence.times_ms[-1]:
                         sequence.times_ms.append(report["updatedAt"])
                         sequence.tokens.append(report["writer"]["writerToken"])
+                        sequence.oldest_data_ms = max(sequence.oldest_data_ms, report["data_age_ms"])
                 now = time.monotonic()
                 self.stall_ms = max(self.stall_ms, (now - before) * 1000)
                 before = now

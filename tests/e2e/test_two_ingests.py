@@ -1,0 +1,98 @@
+"""Two ingests write the same streams: each is killed and started again, and no reader notices."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Iterable
+
+import pytest
+import redis
+
+from local.roles import INGESTS
+from local.stack import Stack
+from streams.keys import book_key, trades_key
+from tests.e2e.observer import Watch, metric, picture, reports
+from tests.processes import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+DOWN_MS = 1000
+"""A report from data of this age is no longer `ok`."""
+
+
+class Follower:
+    """Reads every trades and book stream on from its end, and checks that the exchange's numbers connect.
+
+    An entry is the first and the last of the numbers it stands for: a trade's id twice, or a diff's update ids.
+    """
+
+    def __init__(self, client: redis.Redis, symbols: Iterable[str]) -> None:
+        self._client = client
+        self._keys = [key(symbol) for symbol in symbols for key in (trades_key, book_key)]
+        tops = {key: client.xrevrange(key, count=1) for key in self._keys}
+        self._after = {key: top[0][0] for key, top in tops.items()}
+        self._last = {key: _numbers(*top[0])[1] for key, top in tops.items()}
+
+    def goes_on(self, by: int) -> bool:
+        """Wait until each stream has that many entries more."""
+        missing = dict.fromkeys(self._keys, by)
+
+        def all_went_on() -> bool:
+            for key, read in self._read().items():
+                missing[key] -= read
+            return max(missing.values()) <= 0
+
+        return wait_until(all_went_on, lambda: f"{by} entries more; missing: {missing}", timeout_s=30)
+
+    def _read(self) -> dict[str, int]:
+        pipe = self._client.pipeline(transaction=False)
+        for key, after in self._after.items():
+            pipe.xrange(key, min=f"({after.decode()}")
+        found = dict(zip(self._keys, pipe.execute(), strict=True))
+        for key, entries in found.items():
+            for entry_id, fields in entries:
+                first, last = _numbers(entry_id, fields)
+                before = self._last[key]
+                assert first == before + 1, f"{key}: {first} to {last} (entry {entry_id}) follows {before}"
+                self._after[key], self._last[key] = entry_id, last
+        return {key: len(entries) for key, entries in found.items()}
+
+
+def _numbers(entry_id: bytes, fields: dict[bytes, bytes]) -> tuple[int, int]:
+    last = int(entry_id.split(b"-")[1])
+    return int(fields.get(b"U", last)), last
+
+
+def is_in_sync(stack: Stack, name: str) -> bool:
+    """Whether an ingest runs and knows all books."""
+    try:
+        return metric(stack.ports.metrics[name], "nt_ingest_books_in_sync") == len(stack.settings.symbols)
+    except urllib.error.URLError:
+        return False
+
+
+def test_whichever_is_killed_nothing_is_missing_and_nothing_is_there_twice(stack: Stack) -> None:
+    with stack.redis_client() as data:
+        wait_until(lambda: all(is_in_sync(stack, name) for name in INGESTS), lambda: f"books: {picture(stack)}", 30)
+        wait_until(
+            lambda: all(stack_is_well(stack, data)),
+            lambda: f"a report of each symbol from fresh data: {picture(stack)}",
+            timeout_s=30,
+        )
+        streams = Follower(data, stack.settings.symbols)
+        with Watch(stack) as watch:
+            for victim in INGESTS:
+                assert streams.goes_on(by=5)
+                stack.kill(victim)
+                assert streams.goes_on(by=5)
+                stack.start_role(victim)
+                wait_until(lambda: is_in_sync(stack, victim), lambda: f"{victim} again: {picture(stack)}", 30)  # noqa: B023
+            assert streams.goes_on(by=5)
+    for symbol, seen in watch.sequences.items():
+        assert seen.oldest_data_ms < DOWN_MS + watch.stall_ms, f"{symbol}: {seen}"
+
+
+def stack_is_well(stack: Stack, data: redis.Redis) -> list[bool]:
+    """For each symbol, whether its report is there and says that all is well."""
+    found = reports(data, stack.settings.symbols)
+    return [symbol in found and found[symbol]["ingestion"]["status"] == "ok" for symbol in stack.settings.symbols]
