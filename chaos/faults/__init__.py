@@ -6,12 +6,13 @@ the design has none, a symbol may miss one report (two periods), or what the not
 
 from __future__ import annotations
 
-from chaos.faults import beats, exchange, failover, ingests, network, nodes, quiet, redis_server, twins
+from chaos.faults import beats, clocks, exchange, failover, ingests, network, nodes, quiet, redis_server, twins
 
 KINDS = (
     *quiet.KINDS,
     *nodes.KINDS,
     *twins.KINDS,
+    *clocks.KINDS,
     *beats.KINDS,
     *ingests.KINDS,
     *network.KINDS,
