@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chaos import campaign, history, summary
+from chaos import campaign, frozen, history, summary
 from chaos.faults import BY_NAME, CHOSEN, KINDS
 from chaos.lab import LabError
 from local.embedded_redis import RedisUnavailable
@@ -92,7 +92,7 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
         f"{verdict.books_compared} books compared with the exchange's.",
         f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]
-    lines.append(campaign.stalls(outcome.records))
+    lines += [line for line in (frozen.sentence(outcome.records), campaign.stalls(outcome.records)) if line]
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
     if outcome.unsettled:
         lines.append(f"Not well again within {int(campaign.START_S / 2)} s of: {', '.join(outcome.unsettled)}.")

@@ -43,6 +43,14 @@ class Write(msgspec.Struct, frozen=True, tag="write"):
     report: bool = True
 
 
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """``owner`` asked Redis for a fenced write of ``symbol`` that changed nothing: it came too late, or twice."""
+
+    time: float
+    symbol: str
+    owner: str
+
+
 class Book(msgspec.Struct, frozen=True, tag="book"):
     """The exchange's true book at ``update_id``, told by the digest of its twenty best levels a side."""
 
@@ -106,7 +114,7 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     note: str = ""
 
 
-Record = Began | Take | Write | Astray | Book | Blind | Stall | Injected
+Record = Began | Take | Write | Refused | Astray | Book | Blind | Stall | Injected
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 

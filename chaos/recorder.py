@@ -23,6 +23,7 @@ import msgspec
 
 from chaos.history import Astray, Blind, Record, Take, Write
 from chaos.monitor_line import Shown, parse, source
+from chaos.refusals import Refusals
 from chaos.reign import Reign
 from chaos.truth import digest
 
@@ -224,8 +225,9 @@ class Recorder:
             with self._lock:
                 self._reign.replicated(server)
 
-        reader = Reader(self._servers, replicated)
+        reader, refusals = Reader(self._servers, replicated), Refusals()
         for line in lines:
+            self.records += refusals.read(line)
             record = reader.read(line)
             if record is None:
                 continue

@@ -146,9 +146,19 @@ class Scene:
                 detail = f"{record.owner} took it because of {fault.kind} of {owner}"
                 self.found.append(Violation(record.time, record.symbol, "moved for nothing", detail))
 
-    def freeze(self, name: str, seconds: float, fault: Callable[[float], Injected], wake: str) -> None:
-        """Stop a role's process for a while; what its waking does is noted as ``wake``."""
-        at = self.lab.signal(name, signal.SIGSTOP)
+    def freeze(
+        self,
+        name: str,
+        seconds: float,
+        fault: Callable[[float], Injected],
+        wake: str,
+        stop: Callable[[], float] | None = None,
+    ) -> None:
+        """Stop a role's process for a while; what its waking does is noted as ``wake``.
+
+        ``stop``: stops it, and returns when; a SIGSTOP at any moment by default.
+        """
+        at = stop() if stop else self.lab.signal(name, signal.SIGSTOP)
         injected = fault(at)
         try:
             self.recovered(injected)

@@ -6,9 +6,11 @@ import signal
 import time
 
 from chaos.kind import LEAST_FREEZE_S, MOST_FREEZE_S, TWO_PERIODS_MS, Kind
+from chaos.mid_cycle import stop_mid_cycle
 from chaos.scene import Scene
 from local.roles import NODES
 
+FROZEN_WRITER_S = 10.0
 FLAPPING_S, FLAP_EVERY_S = 60.0, 3.0
 
 
@@ -27,6 +29,17 @@ def node_freeze(scene: Scene) -> None:
         seconds,
         lambda at: scene.hurt("node-freeze", at, symbols, victim=node, owner_gone=owner, note=f"{seconds:.1f} s"),
         wake="node-wake",
+    )
+
+
+def frozen_writer(scene: Scene) -> None:
+    node, owner, symbols = scene.a_node()
+    scene.freeze(
+        node,
+        FROZEN_WRITER_S,
+        lambda at: scene.hurt("frozen-writer", at, symbols, victim=node, owner_gone=owner),
+        wake="node-wake",
+        stop=lambda: stop_mid_cycle(scene.lab, node),
     )
 
 
@@ -63,6 +76,7 @@ KINDS = (
     Kind("node-kill", 500, node_kill, "SIGKILL of a node"),
     Kind("node-term", 350, node_term, "SIGTERM of a node"),
     Kind("node-freeze", 1500, node_freeze, "SIGSTOP of a node, 2-10 s"),
+    Kind("frozen-writer", 1500, frozen_writer, "SIGSTOP of a node between reading and writing, 10 s"),
     Kind("node-flap", 500, node_flap, "a node restarted every 3 s for a minute", rarely=4),
     Kind("flap-others", TWO_PERIODS_MS, None, "the other nodes' symbols, while one restarts all the time"),
     Kind("node-end", TWO_PERIODS_MS, None, "a node that was told to stop finishes and ends"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.history import Astray, Began, Blind, Book, Injected, Record, Stall, Take, Write, load, save, stacks
+from chaos.history import Astray, Began, Blind, Book, Injected, Record, Refused, Stall, Take, Write, load, save, stacks
 
 ALL: list[Record] = [
     Began(0.5, "single"),
@@ -15,6 +15,7 @@ ALL: list[Record] = [
     Write(1.6, "BTCUSDT", "node-001", 10, report=False),
     Book(1.6, "BTCUSDT", 7, "0123"),
     Astray(1.7, "127.0.0.1:6379", Write(1.7, "BTCUSDT", "node-001/a", 10, seq=12)),
+    Refused(1.8, "BTCUSDT", "node-001/a"),
     Blind(2.0, 1.7),
     Blind(2.0, 1.7, "127.0.0.1:6379"),
     Stall(2.0, 55.5),
