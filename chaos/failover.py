@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from local.ports import LOOPBACK
+from local import ports
 from local.sentinel import SENTINELS, SERVICE, SentinelPorts
 
 _PROMOTION_S = 30.0
@@ -52,6 +52,11 @@ class SentinelGroup:
         """Wait until the replica is in step with the master, and every Sentinel ready for the next failover."""
         what = "the Sentinel group is not complete"
         self._await(lambda: self._complete() or None, _COMPLETE_S, what)
+
+    def cut_off(self, name: str) -> None:
+        """Have a replica miss what its master does from now on; Sentinel does not mind for some seconds."""
+        nowhere = ports.pick(taken=[*self.where.servers.values(), *self.where.sentinels.values()])
+        self._ask(self.where.servers[name], "REPLICAOF", ports.LOOPBACK, str(nowhere))
 
     def switch(self) -> float:
         """Have Sentinel promote the replica though the master is well; the time at which it was told to."""
@@ -101,7 +106,7 @@ class SentinelGroup:
     @staticmethod
     def _ask(port: int, *command: str) -> Any:
         options: dict[str, Any] = {"socket_timeout": 1, "retry": Retry(NoBackoff(), 0), "protocol": 2}
-        with redis.Redis(host=LOOPBACK, port=port, client_name="chaos:failover", **options) as client:
+        with redis.Redis(host=ports.LOOPBACK, port=port, client_name="chaos:failover", **options) as client:
             client.response_callbacks.clear()  # Sentinel's answers as they are, in all versions of redis-py
             return client.execute_command(*command)
 

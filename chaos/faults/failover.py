@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from chaos.checker import Violation
@@ -18,8 +19,12 @@ BESIDE = ("node-kill", "node-freeze", "beat-kill")
 def redis_failover(scene: Scene) -> None:
     group = scene.lab.group
     master, replica = group.master(), group.replica()
+    lost = scene.chance.choice((0.0, scene.chance.uniform(0.1, 3.0)))
+    if lost:
+        group.cut_off(replica)
+        time.sleep(lost)
     at = scene.lab.kill(master)
-    fault = _promoted(scene, "redis-failover", at, replica)
+    fault = _promoted(scene, "redis-failover", at, replica, f"the last {lost:.1f} s lost" if lost else "")
     scene.recovered(fault, steady_s=2.0)
     joining = scene.hurt("redis-join", scene.lab.start_role(master), scene.symbols, victim=master)
     group.await_complete()
@@ -35,10 +40,10 @@ def redis_switch(scene: Scene) -> None:
     group.await_complete()
 
 
-def _promoted(scene: Scene, kind: str, at: float, replica: str) -> Injected:
+def _promoted(scene: Scene, kind: str, at: float, replica: str, note: str = "") -> Injected:
     promoted = scene.lab.group.await_promotion(replica)
     scene.recorder.promoted(LOOPBACK, scene.lab.group.where.servers[replica])
-    note = f"promoted after {promoted - at:.1f} s"
+    note = ", ".join(filter(None, (f"promoted after {promoted - at:.1f} s", note)))
     return scene.hurt(kind, at, scene.symbols, victim=replica, counts_from=promoted, note=note)
 
 
@@ -59,7 +64,7 @@ KINDS = (
         "redis-failover",
         2000,
         redis_failover,
-        "SIGKILL of the master; Sentinel promotes the replica, and the gap counts from then on",
+        "SIGKILL of the master; Sentinel promotes the replica, which may lack the last 0.1-3 s",
         topology=Topology.SENTINEL,
     ),
     Kind(
