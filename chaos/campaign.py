@@ -15,7 +15,7 @@ from chaos.checker import Verdict, Violation, check
 from chaos.faults import BY_NAME, CHOSEN, failover
 from chaos.gaps import Gap, gaps
 from chaos.history import Began, Injected, Record, Stall, Write, stacks
-from chaos.lab import Lab, LabError
+from chaos.lab import PRODUCT, Lab, LabError
 from chaos.recorder import Recorder
 from chaos.scene import Scene
 from chaos.stalls import StallWatch
@@ -120,6 +120,7 @@ def run(
     only: Sequence[str] = (),
     most: int | None = None,
     environment: Mapping[str, str] | None = None,
+    app: str = PRODUCT,
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Torment a stack for ``seconds``, or with ``most`` faults, whichever ends first.
@@ -132,6 +133,7 @@ def run(
         seed: of the choice of faults and of their details.
         only: kinds to choose from; all by default.
         environment: settings of the roles.
+        app: what the nodes run (:class:`chaos.lab.Lab`).
     """
     outcomes = []
     chosen = parts(only)
@@ -140,7 +142,7 @@ def run(
         folder = state_dir / topology if len(chosen) > 1 else state_dir
         order = rounds(kinds if only else (), random.Random(seed), among=kinds)
         some = None if most is None else max(round(most * share), 1)
-        with Lab(folder, environment or {}, topology) as lab:
+        with Lab(folder, environment or {}, topology, app) as lab:
             outcomes.append(_torment(lab, order, random.Random(seed + 1), seconds * share, some, say))
     return merged(outcomes)
 

@@ -34,6 +34,7 @@ from settings import Settings
 
 PROXIED = NODES[-1]
 PROXY = "proxy"
+PRODUCT = "tasks"
 _READY_S = 20.0
 _POLL_S = 0.02
 
@@ -49,10 +50,15 @@ class Lab:
         state_dir: for logs and Redis' files.
         settings_given: environment variables that set the roles' settings.
         topology: the shape of its Redis.
+        app: what the nodes run as Celery's ``-A``: the product, or one that is wrong on purpose.
     """
 
     def __init__(
-        self, state_dir: Path, settings_given: Mapping[str, str], topology: Topology = Topology.SINGLE
+        self,
+        state_dir: Path,
+        settings_given: Mapping[str, str],
+        topology: Topology = Topology.SINGLE,
+        app: str = PRODUCT,
     ) -> None:
         plain = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
         self.settings = Settings.from_environment(settings_given)
@@ -62,6 +68,7 @@ class Lab:
         self._proxy_port, self._control_port = (self._pick(taken) for _ in range(2))
         self.environment = stack_environment({**plain, **settings_given}, self.ports)
         self.topology = topology
+        self._app = app
         self._group: SentinelGroup | None = None
         if topology is Topology.SENTINEL:
             where = SentinelPorts.choose(lambda: self._pick(taken))
@@ -88,6 +95,8 @@ class Lab:
             if role.name == "simulator":
                 # All clients share one address here, and with it the weight that the exchange grants one.
                 role = replace(role, command=(*role.command, "--weight-per-minute", "1000000"))  # noqa: PLW2901
+            if role.name in NODES:
+                role = replace(role, command=tuple(self._app if w == PRODUCT else w for w in role.command))  # noqa: PLW2901
             if role.name == PROXIED and not self._group:
                 role = replace(role, environment={**role.environment, **self._through_proxy()})  # noqa: PLW2901
             roles.append(role)

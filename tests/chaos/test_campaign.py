@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chaos import campaign, history
-from chaos.checker import check
+from chaos.checker import STALE_WRITE, TOKEN_FELL, check
 from chaos.faults import CHOSEN, KINDS
+from chaos.frozen import frozen_writers
 from chaos.summary import over_budget, plot, table
 
 FAULTS = ("node-kill", "beat-kill", "redis-empty", "exchange-skip", "connections-cut", "net-cut")
@@ -39,6 +40,23 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     assert set(over_budget(outcome.gaps)) <= {kind.name for kind in KINDS}
     plot(outcome.gaps, tmp_path / "gaps.png", "a short campaign")
     assert (tmp_path / "gaps.png").stat().st_size > 1000
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(180)
+def test_a_campaign_finds_out_writers_that_check_and_then_write(tmp_path: Path) -> None:
+    outcome = campaign.run(
+        tmp_path / "stack",
+        seed=14,  # its freezes are short
+        seconds=60,
+        only=("node-freeze",),
+        most=3,
+        environment={"SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT"},
+        app="tests.chaos.check_then_write_app",
+        say=lambda _line: None,
+    )
+    assert {TOKEN_FELL, STALE_WRITE} & {violation.kind for violation in outcome.violations}
+    assert sum(freeze.accepted for freeze in frozen_writers(outcome.records)) > 0
 
 
 def test_every_kind_is_committed_skipped_or_follows_from_another() -> None:
