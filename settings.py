@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         300, ge=1, le=86_400, description="A report that is not rewritten vanishes after this long."
     )
     nt_max_tasks_per_cycle: int = Field(
-        32, ge=1, le=10_000, description="Messages a node gets per cycle; beyond it several symbols share one."
+        32, ge=1, le=10_000, description="Most messages a node gets per cycle; for more symbols, several share one."
     )
 
     nt_heartbeat_interval_ms: int = Field(250, ge=20, le=60_000, description="A node's heartbeat, with 10 % jitter.")

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from coordination.owner import Owner
 
+SYMBOLS_A_MESSAGE = 64
+"""Symbols that share a message where each cannot have its own: then Celery's cost of a message is next to nothing."""
+
 
 class Message(NamedTuple):
     """One task message: symbols that one owner is to report on."""
@@ -17,19 +20,24 @@ class Message(NamedTuple):
 
 
 def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
-    """One message a symbol, up to ``most`` messages an owner; beyond that, several symbols share one, evenly.
+    """One message a symbol for an owner of up to ``most``; beyond that, as few messages as hold 64 symbols each.
+
+    They are of even size, and never more than ``most``.
 
     Example:
         >>> a = Owner("node-001", "x")
-        >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a, "BTCUSDT": a}, most=2)]
-        [('ADAUSDT', 'BNBUSDT'), ('BTCUSDT',)]
+        >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a}, most=2)]
+        [('ADAUSDT',), ('BNBUSDT',)]
+        >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a}, most=1)]
+        [('ADAUSDT', 'BNBUSDT')]
     """
     held: dict[Owner, list[str]] = defaultdict(list)
     for symbol in sorted(owners):
         held[owners[symbol]].append(symbol)
     messages = []
     for owner in sorted(held):
-        symbols, count = held[owner], min(most, len(held[owner]))
+        symbols = held[owner]
+        count = len(symbols) if len(symbols) <= most else min(most, -(-len(symbols) // SYMBOLS_A_MESSAGE))
         small, larger = divmod(len(symbols), count)
         start = 0
         for i in range(count):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
@@ -14,8 +14,9 @@ from kombu.exceptions import KombuError
 
 from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.entries import FAST_CYCLE
-from beat_schedule.fan_out import Message, fan_out, slices
+from beat_schedule.fan_out import Message, fan_out
 from beat_schedule.fixed_rate import fixed_rate
+from beat_schedule.spread import Spread
 from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
@@ -36,8 +37,11 @@ class HRWScheduler(Scheduler):
     message for each symbol, sent to the queue of the node that owns it; any other entry is sent as it stands. Any
     number of beats may run: the leader sends, the others stand by.
 
-    Between entries it looks at membership every 25 ms; symbols that move are dispatched at once, and all of them by a
-    beat that takes the lead.
+    The symbols of a cycle do not fall due all at once: beyond a few they come in slices, spread evenly over the period.
+    A node that cannot keep up is sent its slices in turn, as fast as it takes them.
+
+    Every 25 ms it looks at membership; symbols that move are dispatched at once, and all of them by a beat that takes
+    the lead.
     """
 
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
@@ -45,8 +49,7 @@ class HRWScheduler(Scheduler):
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._outage = Outage("the broker", logger)
         self._next_look = 0.0
-        self._messages: tuple[Any, list[Message]] = (None, [])
-        self._slices: deque[tuple[float, ScheduleEntry, tuple[str, ...]]] = deque()
+        self._spreads: dict[str, Spread] = {}
         if not lazy:
             logs.configure(self.settings.nt_log_level, role="beat")
             logger.info(
@@ -68,8 +71,9 @@ class HRWScheduler(Scheduler):
         """Look at membership if it is time, run what is due; return the seconds to sleep."""
         if time.monotonic() >= self._next_look:
             self._look()
-            self._send_slices()
             self._next_look = time.monotonic() + LOOK_EVERY_S
+        for spread in self._spreads.values():
+            self._step(spread)
         try:
             wait: float = super().tick(*args, **kwargs)
         except self._unreachable as error:
@@ -77,7 +81,8 @@ class HRWScheduler(Scheduler):
             metrics.redis_errors.labels("dispatch").inc()
             self._heap = None  # Celery had taken the entry out and could not put it back
             wait = LOOK_EVERY_S
-        return max(min(wait, self._next_look - time.monotonic()), 0)
+        steps = (spread.steps[0][0] for spread in self._spreads.values() if spread.steps)
+        return max(min(wait, min([self._next_look, *steps]) - time.monotonic()), 0)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send one due entry, if we lead."""
@@ -88,10 +93,10 @@ class HRWScheduler(Scheduler):
             super().apply_entry(entry, producer=producer)
             return
         metrics.cycles.labels(entry.name).inc()
-        if task.spread:
-            self._spread(entry)
-        else:
-            self._send(entry, self._fanned_out(), producer)
+        if entry.name not in self._spreads:
+            self._spreads[entry.name] = Spread.of(entry, task, self.settings)
+        self._spreads[entry.name].begin(entry, time.monotonic())
+        self._step(self._spreads[entry.name], producer)
 
     def adjust(self, n: float, drift: float = 0.0) -> float:
         """Celery's beat wakes 10 ms early; a fixed rate wakes on time."""
@@ -115,22 +120,22 @@ class HRWScheduler(Scheduler):
     def _unreachable(self) -> tuple[type[Exception], ...]:
         return (KombuError, *self.connection.recoverable_connection_errors)
 
-    def _spread(self, entry: ScheduleEntry) -> None:
-        """Divide a cycle's symbols over its period: a node gets one message a slice, and so no more than the cap."""
-        period = entry.schedule.run_every.total_seconds()
-        most = min(self.settings.nt_max_tasks_per_cycle, int(period / LOOK_EVERY_S))
-        parts = slices(self.settings.symbols, max(1, most))
-        now = time.monotonic()
-        self._slices = deque((now + i * period / len(parts), entry, part) for i, part in enumerate(parts))
-
-    def _send_slices(self) -> None:
-        """Send the slices whose time has come to whoever owns their symbols by now."""
-        while self._slices and self._slices[0][0] <= time.monotonic():
-            _, entry, symbols = self._slices.popleft()
-            owners = self._owners()
-            held = {symbol: owners[symbol] for symbol in symbols if symbol in owners}
-            if held and self.leading:
-                self._send(entry, fan_out(held, most=1))
+    def _step(self, spread: Spread, producer: Any = None) -> None:
+        """Send the slices whose time has come, and those that still wait, to whoever owns their symbols by now."""
+        if not self.leading:
+            spread.steps.clear()
+        due = spread.pop_due(time.monotonic())
+        if not due:
+            return
+        owners, turns = self._owners(), spread.turns
+        lost = sum(turns.fall_due(number, owners) for number in due)
+        if lost:
+            metrics.cycles_skipped.labels(spread.entry.name, "backlog").inc(lost)
+        self._send(
+            spread.entry,
+            lambda sending: turns.take(owners, self._room(turns.nodes(), spread.most_waiting, sending)),
+            producer,
+        )
 
     def _look(self) -> None:
         if not self.settings.nt_enable_multi_instance:
@@ -141,35 +146,32 @@ class HRWScheduler(Scheduler):
         if self.dispatcher.leading and not led:
             moved = self.dispatcher.owners  # nobody led for a while, so the last cycle may not have been sent
         if moved and FAST_CYCLE in self.schedule:
-            self._send(self.schedule[FAST_CYCLE], fan_out(moved, self.settings.nt_max_tasks_per_cycle))
+            most = self.settings.nt_max_tasks_per_cycle
 
-    def _fanned_out(self) -> list[Message]:
-        owners = self._owners()
-        if self._messages[0] != owners:
-            self._messages = owners, fan_out(owners, self.settings.nt_max_tasks_per_cycle)
-        return self._messages[1]
+            def with_room(producer: Any) -> list[Message]:
+                room = self._room(set(moved.values()), 2 * most, producer)
+                return [message for message in fan_out(moved, most) if room[message.owner] > 0]
+
+            self._send(self.schedule[FAST_CYCLE], with_room)
 
     def _owners(self) -> Mapping[str, Owner]:
         if not self.settings.nt_enable_multi_instance:
             return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
-    def _unless_backlogged(self, entry: ScheduleEntry, messages: list[Message], producer: Any) -> list[Message]:
-        """Leave out nodes whose queue holds two full cycles already: more would only be dropped as late, later."""
+    def _room(self, nodes: Iterable[Owner], most: int, producer: Any) -> dict[Owner, int]:
+        """How many messages each node's queue takes before ``most`` wait there."""
+        nodes = list(nodes)
         if self.connection.transport.driver_type != "redis":
-            return messages  # elsewhere, give the queues a maximum length
-        room = {}
-        for node in {message.owner.node for message in messages}:
-            waiting = producer.channel.client.llen(node)
-            room[node] = waiting < 2 * self.settings.nt_max_tasks_per_cycle
-            if not room[node]:
-                metrics.cycles_skipped.labels(entry.name, "backlog").inc()
-        return [message for message in messages if room[message.owner.node]]
+            return dict.fromkeys(nodes, sys.maxsize)  # elsewhere, give the queues a maximum length
+        pipe = producer.channel.client.pipeline(transaction=False)
+        for node in nodes:
+            pipe.llen(node.node)
+        return {node: most - waiting for node, waiting in zip(nodes, pipe.execute(), strict=True)}
 
-    def _send(self, entry: ScheduleEntry, messages: list[Message], producer: Any = None) -> None:
-        """Send one cycle in one batch. What cannot be sent now is dropped and counted: the next cycle is near."""
-        if not messages:
-            return
+    def _send(self, entry: ScheduleEntry, choose: Callable[[Any], list[Message]], producer: Any = None) -> None:
+        """Send what ``choose`` gives, in one batch. What cannot be sent now is dropped and counted: the next cycle is
+        near."""
         task = self.app.tasks[entry.task]
         tick = Tick(
             owner="",
@@ -179,7 +181,9 @@ class HRWScheduler(Scheduler):
         )
         try:
             producer = producer or self.producer
-            messages = self._unless_backlogged(entry, messages, producer)
+            messages = choose(producer)
+            if not messages:
+                return
             with producer.batch():
                 for owner, symbols in messages:
                     task.apply_async(

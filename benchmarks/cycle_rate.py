@@ -29,15 +29,16 @@ SYMBOL = "BTCUSDT"
 CLOCK_MS = 10
 
 
-def sent_at(broker: redis.Redis) -> list[int]:
-    """When each fast cycle that waits for the node was sent, server ms, oldest first."""
-    times = []
-    for text in broker.lrange(NODE, 0, -1):
-        message = json.loads(text)
+def take(broker: redis.Redis, until: float, times: list[int], enough: int | None = None) -> None:
+    """Take what is sent to the node, as it would; add when each fast cycle was sent, server ms."""
+    while time.monotonic() < until and (enough is None or len(times) < enough):
+        found = broker.brpop([NODE], timeout=0.2)
+        if not found:
+            continue
+        message = json.loads(found[1])
         if message["headers"]["task"] == "tasks.fast_cycle":
             (_, tick), _, _ = json.loads(base64.b64decode(message["body"]))
             times.append(Tick(*tick).due_ms)
-    return sorted(times)
 
 
 def measure(seconds: float, period_ms: int) -> list[int]:
@@ -63,7 +64,6 @@ def measure(seconds: float, period_ms: int) -> list[int]:
             "NT_SLOW_PERIOD_MS": str(max(2000, period_ms)),
             "NT_HEARTBEAT_TTL_MS": "30000",
             "NT_METRICS_PORT": "0",
-            "NT_MAX_TASKS_PER_CYCLE": "10000",  # nobody consumes here: the messages are counted where they wait
         }
         beat = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "tasks", "beat"],
@@ -73,15 +73,14 @@ def measure(seconds: float, period_ms: int) -> list[int]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            deadline = time.monotonic() + 30
-            while len(sent_at(broker)) < 5:
-                if beat.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("error: beat sent nothing")
-                time.sleep(0.05)
-            opened = sent_at(broker)[4] - period_ms // 2
+            times: list[int] = []
+            take(broker, time.monotonic() + 30, times, enough=5)
+            if len(times) < 5:
+                raise SystemExit("error: beat sent nothing")
+            opened = times[4] - period_ms // 2
             closed = opened + seconds * 1000
-            time.sleep(seconds + 1)
-            return [moment for moment in sent_at(broker) if opened <= moment < closed]
+            take(broker, time.monotonic() + seconds + 1, times)
+            return [moment for moment in times if opened <= moment < closed]
         finally:
             beat.send_signal(signal.SIGTERM)
             beat.wait(10)

@@ -1,0 +1,62 @@
+"""How a cycle is spread over its period."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from celery import Celery
+from celery.beat import ScheduleEntry
+
+from beat_schedule.fixed_rate import fixed_rate
+from beat_schedule.spread import Spread
+from settings import Settings
+
+
+def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bool = False) -> Spread:
+    settings = Settings.from_environment(
+        {"SYMBOLS": ",".join(f"S{n}USDT" for n in range(symbols)), "NT_MAX_TASKS_PER_CYCLE": str(cap)}
+    )
+    entry = ScheduleEntry(name="one", task="one", schedule=fixed_rate(period_ms), app=Celery())
+    return Spread.of(entry, SimpleNamespace(spread=spread_task), settings)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "options", "steps"),
+    [
+        (6, {}, 1),
+        (8, {}, 1),
+        (9, {}, 2),
+        (30, {}, 4),
+        (80, {}, 10),
+        (1000, {}, 10),  # a step is 25 ms at least
+        (1000, {"cap": 4}, 4),
+        (1000, {"period_ms": 50}, 2),
+        (1000, {"period_ms": 10}, 1),
+        (1000, {"period_ms": 2000, "spread_task": True}, 32),
+        (1000, {"period_ms": 100, "spread_task": True}, 4),
+        (3, {"period_ms": 2000, "spread_task": True}, 3),
+    ],
+)
+def test_steps_of_a_cycle(symbols: int, options: dict, steps: int) -> None:
+    one = spread(symbols, **options)
+    assert len(one.turns.slices) == steps
+    assert sum(len(part) for part in one.turns.slices) == symbols
+
+
+def test_steps_are_even_over_the_period_and_fall_due_one_by_one() -> None:
+    one = spread(80)
+    one.begin(one.entry, 100.0)
+    assert [round(at, 3) for at, _ in one.steps] == [round(100 + n * 0.025, 3) for n in range(10)]
+    assert one.pop_due(99.9) == []
+    assert one.pop_due(100.0) == [0]
+    assert one.pop_due(100.051) == [1, 2]
+    one.begin(one.entry, 100.25)
+    assert one.pop_due(100.25) == [3, 4, 5, 6, 7, 8, 9, 0], "what is overdue is not forgotten"
+
+
+def test_no_more_messages_a_cycle_than_the_cap() -> None:
+    for symbols in (1, 6, 30, 200, 1000):
+        for cap in (1, 3, 32, 100):
+            one = spread(symbols, cap=cap)
+            assert len(one.turns.slices) * one.turns._most <= cap
