@@ -3,11 +3,7 @@
 Source of the numbering rules: Binance spot WebSocket documentation, "How to manage a local order book correctly".
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
-
-Levels = Iterable[Sequence[float]]
-"""Price levels as (price, quantity) pairs; quantity 0 removes the level."""
+from analytics.book_side import BookSide, Levels
 
 
 class BookGap(Exception):
@@ -36,9 +32,12 @@ class BookNotInSync(Exception):
 class OrderBook:
     """Both sides of one symbol's book, by price.
 
-    Each side is a sorted list of prices whose best price is at the *end* (bids ascending, asks negated), where most
-    updates happen and an insertion moves least memory, beside a dict price -> quantity. Levels are taken as they are:
-    positive finite numbers are the caller's duty. Not safe for use by several threads.
+    Levels are taken as they are: positive finite numbers are the caller's duty. Not safe for use by several threads.
+
+    Attributes:
+        bids, asks: the sides, for whoever reads their columns.
+        in_sync: False before the first snapshot and after a gap.
+        last_update_id: id of the last update in the book, 0 before the first snapshot.
 
     Example:
         >>> book = OrderBook()
@@ -49,15 +48,13 @@ class OrderBook:
         ((100.0, 3.0), (102.0, 1.0))
     """
 
-    __slots__ = ("_ask_keys", "_ask_quantities", "_bid_keys", "_bid_quantities", "in_sync", "last_update_id")
+    __slots__ = ("asks", "bids", "in_sync", "last_update_id")
 
     def __init__(self) -> None:
         self.in_sync = False
         self.last_update_id = 0
-        self._bid_keys: list[float] = []
-        self._bid_quantities: dict[float, float] = {}
-        self._ask_keys: list[float] = []
-        self._ask_quantities: dict[float, float] = {}
+        self.bids = BookSide(1.0)
+        self.asks = BookSide(-1.0)
 
     def load(self, last_update_id: int, bids: Levels, asks: Levels) -> None:
         """Replaces the whole book by a snapshot, in any order of levels; the book is in sync afterwards.
@@ -66,10 +63,8 @@ class OrderBook:
             last_update_id: id of the last update the snapshot includes.
             bids, asks: (price, quantity) pairs; a quantity of 0 is left out, of two equal prices the last one counts.
         """
-        self._bid_quantities = {price: quantity for price, quantity in bids if quantity > 0}
-        self._bid_keys = sorted(self._bid_quantities)
-        self._ask_quantities = {-price: quantity for price, quantity in asks if quantity > 0}
-        self._ask_keys = sorted(self._ask_quantities)
+        self.bids.load(bids)
+        self.asks.load(asks)
         self.last_update_id = last_update_id
         self.in_sync = True
 
@@ -106,69 +101,35 @@ class OrderBook:
         if first_update_id > self.last_update_id + 1:
             self.in_sync = False
             raise BookGap(self.last_update_id + 1, first_update_id)
-        _update_side(self._bid_keys, self._bid_quantities, 1.0, bids, replaced)
-        _update_side(self._ask_keys, self._ask_quantities, -1.0, asks, replaced)
+        self.bids.update(bids, replaced)
+        self.asks.update(asks, replaced)
         self.last_update_id = last_update_id
         return True
 
     @property
     def best_bid(self) -> tuple[float, float] | None:
         """(price, quantity) of the highest bid, None when there is none."""
-        if not self._bid_keys:
-            return None
-        price = self._bid_keys[-1]
-        return price, self._bid_quantities[price]
+        return self.bids.best
 
     @property
     def best_ask(self) -> tuple[float, float] | None:
         """(price, quantity) of the lowest ask, None when there is none."""
-        if not self._ask_keys:
-            return None
-        key = self._ask_keys[-1]
-        return -key, self._ask_quantities[key]
+        return self.asks.best
 
     @property
     def crossed(self) -> bool:
         """True when the best bid is at or above the best ask: a book no exchange can have, so a wrong one."""
-        return bool(self._bid_keys and self._ask_keys and self._bid_keys[-1] >= -self._ask_keys[-1])
+        bid, ask = self.bids.best, self.asks.best
+        return bid is not None and ask is not None and bid[0] >= ask[0]
 
     def top(self, n: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The n best levels of each side: (bids, asks), (price, quantity) pairs, best first."""
-        bid_quantities, ask_quantities = self._bid_quantities, self._ask_quantities
-        return (
-            [(price, bid_quantities[price]) for price in self._bid_keys[: -n - 1 : -1]],
-            [(-key, ask_quantities[key]) for key in self._ask_keys[: -n - 1 : -1]],
-        )
+        return list(zip(*self.bids.top(n), strict=True)), list(zip(*self.asks.top(n), strict=True))
 
     def levels(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The whole book: (bids, asks), (price, quantity) pairs, best first."""
-        return self.top(max(len(self._bid_keys), len(self._ask_keys)))
-
-    def bid_quantity(self, price: float) -> float:
-        """Quantity bid at exactly this price, 0 where there is no level."""
-        return self._bid_quantities.get(price, 0.0)
-
-    def ask_quantity(self, price: float) -> float:
-        """Quantity asked at exactly this price, 0 where there is no level."""
-        return self._ask_quantities.get(-price, 0.0)
+        return self.top(max(len(self.bids), len(self.asks)))
 
     def __len__(self) -> int:
         """Number of levels on both sides together."""
-        return len(self._bid_keys) + len(self._ask_keys)
-
-
-def _update_side(
-    keys: list[float], quantities: dict[float, float], sign: float, levels: Levels, replaced: list[float] | None
-) -> None:
-    for price, quantity in levels:
-        key = price * sign
-        before = quantities.get(key, 0.0)
-        if replaced is not None:
-            replaced.append(before)
-        if quantity > 0:
-            quantities[key] = quantity
-            if not before:
-                insort(keys, key)
-        elif before:
-            del quantities[key]
-            del keys[bisect_left(keys, key)]
+        return len(self.bids) + len(self.asks)

@@ -6,9 +6,9 @@ DEPTH_LEVELS = 20
 """Levels of each side that count as depth."""
 
 
-def total_quantity(levels: Sequence[tuple[float, float]]) -> float:
-    """Sum of the quantities of (price, quantity) levels, in base currency; 0 for no levels."""
-    return sum([quantity for _, quantity in levels])
+def total_quantity(quantities: Sequence[float]) -> float:
+    """Sum of the quantities of levels, in base currency; 0 for no levels."""
+    return sum(quantities)
 
 
 def imbalance(total_bid: float, total_ask: float) -> float | None:

@@ -43,7 +43,7 @@ def _visible(changes: NDArray[np.float64], since_ms: int, key: float, book: Orde
     """Quantities the level showed after since_ms, the one that stood there at that time first."""
     later = changes[:, (changes[KEY] == key) & (changes[TIME] > since_ms)]
     if not later.size:
-        return [book.bid_quantity(key) if key > 0 else book.ask_quantity(-key)]
+        return [book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)]
     return [float(later[BEFORE, 0]), *later[AFTER].tolist()]
 
 

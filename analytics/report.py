@@ -124,15 +124,17 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         NotPublishable: the book has a gap, no snapshot, or sides that cross.
     """
     state.require_publishable()
-    bids, asks = state.book.top(depth.DEPTH_LEVELS)
+    bid_prices, bid_quantities = state.book.bids.top(depth.DEPTH_LEVELS)
+    ask_prices, ask_quantities = state.book.asks.top(depth.DEPTH_LEVELS)
+    bids, asks = list(map(Level, bid_prices, bid_quantities)), list(map(Level, ask_prices, ask_quantities))
     both_sides = bool(bids and asks)
     mid = micro = spread_bps = None
     if both_sides:
-        (bid, bid_quantity), (ask, ask_quantity) = bids[0], asks[0]
+        bid, ask = bid_prices[0], ask_prices[0]
         mid = spread.mid_price(bid, ask)
-        micro = spread.micro_price(bid, bid_quantity, ask, ask_quantity)
+        micro = spread.micro_price(bid, bid_quantities[0], ask, ask_quantities[0])
         spread_bps = spread.spread_bps(bid, ask)
-    total_bid, total_ask = depth.total_quantity(bids), depth.total_quantity(asks)
+    total_bid, total_ask = depth.total_quantity(bid_quantities), depth.total_quantity(ask_quantities)
     imbalance = depth.imbalance(total_bid, total_ask)
     age_ms = None if state.last_update_ms is None else max(0, now_ms - state.last_update_ms)
     slow = state.slow if state.slow and abs(now_ms - state.slow.computed_at) <= SLOW_MAX_AGE_MS else None
@@ -156,14 +158,14 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         high_24h=_price(ticker and ticker.high),
         low_24h=_price(ticker and ticker.low),
         volume_24h=_number(ticker and ticker.volume, lowest=0.0),
-        best_bid=Level(*bids[0]) if bids else UNSET,
-        best_ask=Level(*asks[0]) if asks else UNSET,
+        best_bid=bids[0] if bids else UNSET,
+        best_ask=asks[0] if asks else UNSET,
         spread_bps=_number(spread_bps, RATIO_DECIMALS),
         mid_price=_price(mid, PRICE_DECIMALS),
         micro_price=_price(micro, PRICE_DECIMALS),
         depth=Depth(
-            [Level(price, quantity) for price, quantity in bids],
-            [Level(price, quantity) for price, quantity in asks],
+            bids,
+            asks,
             _number(total_bid, QUANTITY_DECIMALS),
             _number(total_ask, QUANTITY_DECIMALS),
             _number(imbalance, RATIO_DECIMALS),

@@ -9,7 +9,7 @@ from analytics.sections import Anomaly, Liquidity, SlowSections, encode_json, sp
 from analytics.spoofing import WINDOW_MS as CHANGES_MS
 from analytics.spoofing import find_spoofing
 from analytics.symbol_state import SymbolState
-from analytics.vacuums import find_vacuums
+from analytics.vacuums import SCANNED_LEVELS, find_vacuums
 from analytics.walls import find_walls
 
 
@@ -30,7 +30,7 @@ def run(state: SymbolState, now_ms: int) -> bytes:
 
 
 def _liquidity(state: SymbolState, now_ms: int) -> Liquidity:
-    bids, asks = state.book.levels()
+    bids, asks = state.book.bids.columns(SCANNED_LEVELS), state.book.asks.columns(SCANNED_LEVELS)
     p10, p95 = state.quantities.percentile(10), state.quantities.percentile(95)
     profile = None
     if state.profile is not None:
@@ -45,17 +45,18 @@ def _liquidity(state: SymbolState, now_ms: int) -> Liquidity:
 
 def _anomalies(state: SymbolState, now_ms: int) -> list[Anomaly]:
     changes = state.changes.between(now_ms - CHANGES_MS, now_ms)
-    bids, asks = state.book.top(depth.DEPTH_LEVELS)
+    bid_prices, bid_quantities = state.book.bids.top(depth.DEPTH_LEVELS)
+    ask_prices, ask_quantities = state.book.asks.top(depth.DEPTH_LEVELS)
     p95 = state.quantities.percentile(95)
     found: list[Anomaly] = []
     spread_bps = None
-    if bids and asks:
-        bid, ask = bids[0][0], asks[0][0]
+    if bid_prices and ask_prices:
+        bid, ask = bid_prices[0], ask_prices[0]
         spread_bps = spread.spread_bps(bid, ask)
         if p95 is not None:
             found += find_spoofing(changes, state.trades, now_ms, p95, bid, ask)
     found += find_icebergs(changes, state.trades, now_ms, state.book)
-    imbalance = depth.imbalance(depth.total_quantity(bids), depth.total_quantity(asks))
+    imbalance = depth.imbalance(depth.total_quantity(bid_quantities), depth.total_quantity(ask_quantities))
     crash = flash_crash_risk(spread_bps, imbalance, state.trades, now_ms)
     if crash is not None:
         found.append(crash)

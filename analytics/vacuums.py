@@ -1,8 +1,8 @@
 """Vacuums: runs of neighbouring levels that hold next to nothing, which a small order would sweep."""
 
-from collections.abc import Sequence
-from itertools import groupby
+import numpy as np
 
+from analytics.book_side import Columns
 from analytics.health import Severity
 from analytics.sections import Vacuum
 
@@ -14,24 +14,27 @@ MAX_LISTED = 100
 """Vacuums that are listed, the longest ones if there are more."""
 
 
-def find_vacuums(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, float]], p10: float) -> list[Vacuum]:
+def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
     """Runs of at least 3 consecutive levels below the 10th percentile of level quantities, by rising price.
 
     Both sides make one ladder in price order: what touches across the spread is one run. Levels are those that the
     book has; a price without orders is not a level.
 
     Args:
-        bids, asks: (price, quantity) levels of each side, best first.
+        bids, asks: levels of each side, best first.
         p10: in base currency.
     """
-    ladder = [*reversed(bids[:SCANNED_LEVELS]), *asks[:SCANNED_LEVELS]]
-    thin = [place for place, (_, quantity) in enumerate(ladder) if quantity < p10]
-    found = []
-    # Consecutive places have the same difference to their rank among the thin ones.
-    for _, group in groupby(enumerate(thin), lambda ranked: ranked[1] - ranked[0]):
-        run = [place for _, place in group]
-        if len(run) >= MIN_LEVELS:
-            found.append(Vacuum(ladder[run[0]][0], ladder[run[-1]][0], len(run), _severity(len(run))))
+    prices, quantities = (
+        np.concatenate((bid[:SCANNED_LEVELS][::-1], ask[:SCANNED_LEVELS])) for bid, ask in zip(bids, asks, strict=True)
+    )
+    thin = np.flatnonzero(quantities < p10)
+    # A run ends where the next thin level is not the next level.
+    ends = np.flatnonzero(np.diff(thin, append=len(quantities) + 1) > 1)
+    levels = np.diff(ends, prepend=-1)
+    long = levels >= MIN_LEVELS
+    last, levels = thin[ends[long]], levels[long]
+    columns = prices[last - levels + 1].tolist(), prices[last].tolist(), levels.tolist()
+    found = [Vacuum(from_, to, count, _severity(count)) for from_, to, count in zip(*columns, strict=True)]
     if len(found) > MAX_LISTED:
         longest = sorted(found, key=lambda vacuum: vacuum.levels, reverse=True)[:MAX_LISTED]
         found = sorted(longest, key=lambda vacuum: vacuum.from_)

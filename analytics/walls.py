@@ -1,7 +1,8 @@
 """Walls: levels that hold far more than levels usually do."""
 
-from collections.abc import Sequence
+import numpy as np
 
+from analytics.book_side import Columns
 from analytics.health import Severity
 from analytics.sections import Side, Wall
 
@@ -15,14 +16,15 @@ MAX_LISTED = 50
 """Walls of each side that are listed, from the best price on."""
 
 
-def find_walls(side: Side, levels: Sequence[tuple[float, float]], p95: float) -> list[Wall]:
-    """The walls among the (price, quantity) levels of one side, best first; p95 in base currency.
+def find_walls(side: Side, levels: Columns, p95: float) -> list[Wall]:
+    """The walls among the levels of one side, best first; p95 in base currency.
 
     Severity by quantity / (1.5 x P95): high from 3, medium from 2, low from 1 on.
     """
     threshold = FACTOR * p95
-    found = [level for level in levels[:SCANNED_LEVELS] if level[1] >= threshold]
-    return [Wall(side, price, quantity, _severity(quantity, threshold)) for price, quantity in found[:MAX_LISTED]]
+    places = np.flatnonzero(levels.quantities[:SCANNED_LEVELS] >= threshold)[:MAX_LISTED]
+    found = zip(levels.prices[places].tolist(), levels.quantities[places].tolist(), strict=True)
+    return [Wall(side, price, quantity, _severity(quantity, threshold)) for price, quantity in found]
 
 
 def _severity(quantity: float, threshold: float) -> Severity:

@@ -47,8 +47,8 @@ def test_book_equals_a_plain_dict_after_every_diff(snapshot_bids, snapshot_asks,
         assert book.crossed == bool(bids and asks and max(bids) >= min(asks))
         assert book.last_update_id == last
         for price in (*bids, *asks, 99.0):
-            assert book.bid_quantity(price) == bids.get(price, 0.0)
-            assert book.ask_quantity(price) == asks.get(price, 0.0)
+            assert book.bids.quantity(price) == bids.get(price, 0.0)
+            assert book.asks.quantity(price) == asks.get(price, 0.0)
 
 
 def loaded() -> OrderBook:

@@ -1,10 +1,12 @@
 """Walls and vacuums: by hand, at their thresholds, and against the oracle."""
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analytics.book_side import Columns
 from analytics.vacuums import find_vacuums
 from analytics.walls import find_walls
 from tests.oracles import liquidity
@@ -12,6 +14,22 @@ from tests.oracles import liquidity
 QUANTITY = st.sampled_from([1e-8, 1.0, 1.5, 2.0, 3.0, 4.5, 9.0, 1e12])
 LEVELS = st.dictionaries(st.integers(1, 200).map(float), QUANTITY, max_size=60)
 PERCENTILE = st.sampled_from([1e-8, 1.0, 1.5, 2.0, 3.0, 1e12])
+
+
+def columns(levels):
+    return Columns(*np.array(levels, dtype=float).reshape(-1, 2).T)
+
+
+def walls(side, levels, p95):
+    found = find_walls(side, columns(levels), p95)
+    assert msgspec.to_builtins(found) == liquidity.walls(side, levels, p95)
+    return found
+
+
+def vacuums(bids, asks, p10):
+    found = find_vacuums(columns(bids), columns(asks), p10)
+    assert msgspec.to_builtins(found) == liquidity.vacuums(bids, asks, p10)
+    return found
 
 
 def best_first(bids, asks):
@@ -24,7 +42,7 @@ def best_first(bids, asks):
     [(14.9, None), (15.0, "low"), (29.9, "low"), (30.0, "medium"), (44.9, "medium"), (45.0, "high"), (1e12, "high")],
 )
 def test_wall_thresholds(quantity, severity):
-    found = find_walls("ask", [(100.0, 1.0), (101.0, quantity)], p95=10.0)
+    found = walls("ask", [(100.0, 1.0), (101.0, quantity)], 10.0)
     assert [(wall.side, wall.price, wall.qty, wall.severity) for wall in found] == (
         [("ask", 101.0, quantity, severity)] if severity else []
     )
@@ -35,36 +53,33 @@ def test_wall_thresholds(quantity, severity):
 )
 def test_vacuum_thresholds(thin, severity):
     asks = [(99.0, 1.0), *((100.0 + i, 0.9) for i in range(thin)), (200.0, 1.0)]
-    found = find_vacuums([(98.0, 5.0)], asks, p10=1.0)
+    found = vacuums([(98.0, 5.0)], asks, 1.0)
     assert [(vacuum.from_, vacuum.to, vacuum.levels, vacuum.severity) for vacuum in found] == (
         [(100.0, 99.0 + thin, thin, severity)] if severity else []
     )
 
 
 def test_a_vacuum_may_span_the_spread():
-    found = find_vacuums([(99.0, 0.1), (98.0, 0.1), (97.0, 5.0)], [(101.0, 0.1), (102.0, 5.0)], p10=1.0)
+    found = vacuums([(99.0, 0.1), (98.0, 0.1), (97.0, 5.0)], [(101.0, 0.1), (102.0, 5.0)], 1.0)
     assert [(vacuum.from_, vacuum.to, vacuum.levels) for vacuum in found] == [(98.0, 101.0, 3)]
 
 
 @given(LEVELS, LEVELS, PERCENTILE)
 def test_walls_equal_the_oracle(bids, asks, p95):
     for side, levels in zip(("bid", "ask"), best_first(bids, asks), strict=True):
-        assert msgspec.to_builtins(find_walls(side, levels, p95)) == liquidity.walls(side, levels, p95)
+        walls(side, levels, p95)
 
 
 @given(LEVELS, LEVELS, PERCENTILE)
 def test_vacuums_equal_the_oracle(bids, asks, p10):
-    bids, asks = best_first(bids, asks)
-    assert msgspec.to_builtins(find_vacuums(bids, asks, p10)) == liquidity.vacuums(bids, asks, p10)
+    vacuums(*best_first(bids, asks), p10)
 
 
 def test_lists_and_levels_are_bounded():
     levels = [(float(place), 0.5 if place % 5 else 20.0) for place in range(1, 3001)]
-    assert msgspec.to_builtins(find_walls("ask", levels, 10.0)) == liquidity.walls("ask", levels, 10.0)
-    assert len(find_walls("ask", levels, 10.0)) == 50
-    assert not find_walls("ask", [(float(i), 1.0) for i in range(1000)] + [(1000.0, 99.0)], 10.0)
+    assert len(walls("ask", levels, 10.0)) == 50
+    assert not walls("ask", [(float(i), 1.0) for i in range(1000)] + [(1000.0, 99.0)], 10.0)
     levels[900:940] = [(price, 0.5) for price, _ in levels[900:940]]
-    found = find_vacuums([], levels, 1.0)
+    found = vacuums([], levels, 1.0)
     assert len(found) == 100
     assert "high" in {vacuum.severity for vacuum in found}
-    assert msgspec.to_builtins(found) == liquidity.vacuums([], levels, 1.0)
