@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chaos import campaign, frozen, history, summary
+from chaos import campaign, frozen, history, memory, steadiness, summary
 from chaos.faults import BY_NAME, CHOSEN, KINDS
 from chaos.lab import LabError
 from local.embedded_redis import RedisUnavailable
@@ -31,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--faults", type=int, help="how many faults at most (no limit)")
     p.add_argument("--seed", type=int, help="same seed, same faults; a random one by default, which is printed")
     p.add_argument("--only", default="", help="kinds of faults, comma-separated (all)")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the roles; may be repeated"
+    )
     p.add_argument("--out", type=Path, help="folder for history, table, plot and logs (a new temporary one)")
     p.add_argument("--check", type=Path, metavar="FILE", help="check a saved history instead of making one")
     return p
@@ -66,7 +69,8 @@ def torment(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(tempfile.mkdtemp(prefix="tickfence-chaos-"))
     out.mkdir(parents=True, exist_ok=True)
     title = (
-        f'make chaos ARGS="--minutes {arguments.minutes:g} --seed {seed}{" --only " + arguments.only if only else ""}"'
+        f'make chaos ARGS="--minutes {arguments.minutes:g} --seed {seed}{" --only " + arguments.only if only else ""}'
+        f'{"".join(f" --set {text}" for text in arguments.set)}"'
     )
     print(f"{title}\nlogs and results: {out}   load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     outcome = campaign.run(
@@ -75,10 +79,19 @@ def torment(arguments: argparse.Namespace) -> int:
         seconds=arguments.minutes * 60,
         only=only,
         most=arguments.faults,
+        environment=_environment(arguments.set),
         say=lambda line: print(line, flush=True),
     )
     history.save(outcome.records, out / "history.jsonl")
     return report(outcome, out, title)
+
+
+def _environment(given: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping; :exc:`ValueError` on one that is not like that."""
+    for text in given:
+        if not text.partition("=")[1]:
+            raise ValueError(f"--set {text}: must be NAME=VALUE")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
 
 
 def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
@@ -92,10 +105,17 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
         f"{verdict.books_compared} books compared with the exchange's.",
         f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]
-    lines += [line for line in (frozen.sentence(outcome.records), campaign.stalls(outcome.records)) if line]
+    proofs = (
+        frozen.sentence(outcome.records),
+        steadiness.sentence(steadiness.steadiness(outcome.records)),
+        campaign.stalls(outcome.records),
+    )
+    lines += [line for line in proofs if line]
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
     if outcome.unsettled:
         lines.append(f"Not well again within {int(campaign.START_S / 2)} s of: {', '.join(outcome.unsettled)}.")
+    if grown := memory.growth(outcome.records):
+        lines += ["", memory.table(grown)]
     text = "\n".join(lines)
     print(f"\n{text}")
     if out is not None:

@@ -16,6 +16,7 @@ from chaos.faults import BY_NAME, CHOSEN, failover
 from chaos.gaps import Gap, gaps
 from chaos.history import Began, Injected, Record, Stall, Write, stacks
 from chaos.lab import PRODUCT, Lab, LabError
+from chaos.memory import MemoryWatch
 from chaos.recorder import Recorder
 from chaos.scene import Scene
 from chaos.stalls import StallWatch
@@ -167,6 +168,7 @@ def _torment(
         scene = Scene(lab, recorder, chance, say)
         if not scene.settle(START_S):
             raise LabError(f"the stack did not come up within {START_S:g} s; see the logs in {lab.state_dir}/logs")
+        context.enter_context(MemoryWatch(recorder.records, lab.pids))
         conflicts["start"] = scene.conflicts_seen()
         started, done = time.monotonic(), 0
         while time.monotonic() - started < seconds and (most is None or done < most):

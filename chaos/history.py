@@ -90,6 +90,15 @@ class Stall(msgspec.Struct, frozen=True, tag="stall"):
     late_ms: float
 
 
+class Memory(msgspec.Struct, frozen=True, tag="memory"):
+    """A role's process had ``kb`` kB of resident memory."""
+
+    time: float
+    role: str
+    pid: int
+    kb: int
+
+
 class Injected(msgspec.Struct, frozen=True, tag="fault"):
     """A fault, and what it concerned.
 
@@ -114,7 +123,7 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     note: str = ""
 
 
-Record = Began | Take | Write | Refused | Astray | Book | Blind | Stall | Injected
+Record = Began | Take | Write | Refused | Astray | Book | Blind | Stall | Memory | Injected
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 

@@ -174,6 +174,10 @@ class Lab:
         """A role's process id, 0 if it does not run."""
         return self._supervisor.states()[name].pid
 
+    def pids(self) -> dict[str, int]:
+        """Process id by role, 0 for what does not run."""
+        return {name: state.pid for name, state in self._supervisor.states().items()}
+
     def await_end(self, name: str, timeout_s: float = _READY_S) -> None:
         """Wait until a role has ended."""
         deadline = time.monotonic() + timeout_s

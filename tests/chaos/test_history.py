@@ -6,7 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from chaos.history import Astray, Began, Blind, Book, Injected, Record, Refused, Stall, Take, Write, load, save, stacks
+from chaos.history import (
+    Astray,
+    Began,
+    Blind,
+    Book,
+    Injected,
+    Memory,
+    Record,
+    Refused,
+    Stall,
+    Take,
+    Write,
+    load,
+    save,
+    stacks,
+)
 
 ALL: list[Record] = [
     Began(0.5, "single"),
@@ -19,6 +34,7 @@ ALL: list[Record] = [
     Blind(2.0, 1.7),
     Blind(2.0, 1.7, "127.0.0.1:6379"),
     Stall(2.0, 55.5),
+    Memory(2.0, "node-001", 4711, 65_432),
     Injected(2.0, "node-kill", ("BTCUSDT", "ETHUSDT"), 2.0, 3.0, victim="node-001", owner_gone="node-001/a"),
 ]
 
