@@ -5,6 +5,8 @@ quantity that stays within 10 % of what it was at that trade. Severity by trades
 20 on.
 """
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,27 +26,40 @@ def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int
     first, last = trades.between(now_ms - WINDOW_MS, now_ms)
     signed = trades.signed_quantities(first, last)
     # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
-    keys = trades.prices(first, last) * -np.sign(signed)
-    distinct, counts = np.unique(keys, return_counts=True)
+    keys = np.copysign(trades.prices(first, last), -signed)
+    in_order = keys.tolist()
+    counts = Counter(in_order)
+    candidates = sorted(key for key, count in counts.items() if count >= MIN_TRADES)
+    if not candidates:
+        return []
+    since = trades.times(first, last)[[in_order.index(key) for key in candidates]]
     found = []
-    for key, count in zip(distinct.tolist(), counts.tolist(), strict=True):
-        if count < MIN_TRADES:
-            continue
-        at_price = keys == key
-        since = int(trades.times(first, last)[at_price][0])
-        visible = _visible(changes, since, key, book)
-        if visible[0] > 0 and all(abs(seen - visible[0]) <= TOLERANCE * visible[0] for seen in visible):
-            traded = round(abs(float(signed[at_price].sum())), 8)
-            found.append(Iceberg(_severity(count), "bid" if key > 0 else "ask", abs(key), count, traded, visible[0]))
+    for key, shown in zip(candidates, _shown(changes, np.array(candidates), since), strict=True):
+        visible = _standing(book, key) if shown is None else shown
+        if visible > 0:
+            traded = round(abs(float(signed[keys == key].sum())), 8)
+            count = counts[key]
+            found.append(Iceberg(_severity(count), "bid" if key > 0 else "ask", abs(key), count, traded, visible))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 
-def _visible(changes: NDArray[np.float64], since_ms: int, key: float, book: OrderBook) -> list[float]:
-    """Quantities the level showed after since_ms, the one that stood there at that time first."""
-    later = changes[:, (changes[KEY] == key) & (changes[TIME] > since_ms)]
-    if not later.size:
-        return [book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)]
-    return [float(later[BEFORE, 0]), *later[AFTER].tolist()]
+def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]) -> list[float | None]:
+    """What each level showed at its time since_ms; 0 if it did not stay near that, None if it did not change."""
+    # All levels at once: most of a dozen candidates are none, and a pass over the changes for each would cost most.
+    level, place = np.divmod(np.flatnonzero(changes[KEY] == keys[:, np.newaxis]), max(1, changes.shape[1]))
+    later = changes[TIME, place] > since_ms[level]
+    level, place = level[later], place[later]
+    first = np.flatnonzero(np.diff(level, prepend=-1))
+    shown = np.zeros(len(keys))
+    shown[level[first]] = changes[BEFORE, place[first]]
+    near = np.abs(changes[AFTER, place] - shown[level]) <= TOLERANCE * shown[level]
+    shown[level[~near]] = 0.0
+    changed = set(level[first].tolist())
+    return [quantity if number in changed else None for number, quantity in enumerate(shown.tolist())]
+
+
+def _standing(book: OrderBook, key: float) -> float:
+    return book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)
 
 
 def _severity(trades: int) -> Severity:

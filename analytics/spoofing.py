@@ -9,7 +9,7 @@ What counts, over the 30 seconds up to now, at one level more than 3 spreads fro
 - At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
 """
 
-from collections.abc import Iterable
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,34 +37,29 @@ def find_spoofing(
         bid, ask: best prices now.
     """
     keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
-    far = np.abs(np.abs(keys) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)
-    falls = far & (before >= p95) & (after < (1 - FALL) * before)
-    counted = (after <= before) | (after < p95)
+    # Few changes start from so much: the rest is only looked at for levels that may be spoofed.
+    large = np.flatnonzero(before >= p95)
+    fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
+    far = fallen[np.abs(np.abs(fallen) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)]
     found = []
-    for key, most_pulls, count in _candidates(keys[falls], keys[counted]):
-        if most_pulls >= MIN_PULLS and most_pulls * 10 >= count * 7:
-            at_level = keys == key
-            pulls = _pulls(changes[:, at_level], falls[at_level], trades, now_ms)
+    for key, falls in sorted(Counter(far.tolist()).items()):
+        if falls < MIN_PULLS:
+            continue
+        level = changes[:, keys == key]
+        count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))
+        if falls * 10 >= count * 7:
+            pulls = _pulls(level, trades, now_ms, p95)
             if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
                 found.append(Spoofing(_severity(pulls, count), "bid" if key > 0 else "ask", abs(key), pulls, count))
     return sorted(found, key=lambda spoofing: spoofing.price)
 
 
-def _candidates(fallen: NDArray[np.float64], counted: NDArray[np.float64]) -> Iterable[tuple[float, int, int]]:
-    """(key, number of falls, number of changes that count) of each level that fell."""
-    keys, falls = np.unique(fallen, return_counts=True)
-    if not len(keys):
-        return ()
-    places = np.minimum(keys.searchsorted(counted), len(keys) - 1)
-    counts = np.bincount(places[keys[places] == counted], minlength=len(keys))
-    return zip(keys.tolist(), falls.tolist(), counts.tolist(), strict=True)
-
-
-def _pulls(level: NDArray[np.float64], falls: NDArray[np.bool_], trades: TradeWindow, now_ms: int) -> int:
+def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float) -> int:
     since = now_ms - WINDOW_MS
     pulls = 0
-    for (time, key, before, after), is_fall in zip(level.T.tolist(), falls.tolist(), strict=True):
-        if is_fall and _traded(trades, since, int(time), key) < (before - after) / 2:
+    for time, key, before, after in level.T.tolist():
+        falls = before >= p95 and after < (1 - FALL) * before
+        if falls and _traded(trades, since, int(time), key) < (before - after) / 2:
             pulls += 1
         since = int(time)
     return pulls
