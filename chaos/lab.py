@@ -1,6 +1,6 @@
 """The stack that is tormented: Redis, a local exchange, two ingests, two beats and three nodes.
 
-Where Redis is one server, ``node-003`` reaches it through a proxy, all others directly.
+Where Redis is one server, one node, the beats and one ingest reach it through a proxy, all others directly.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from chaos.topology import Topology
 from coordination.connect import connect
 from local import ports
 from local.embedded_redis import wait_until_ready
-from local.roles import BEATS, EXCHANGE_PHASE, NODES, REDIS_PHASE, Ports, Role, stack_environment, stack_roles
+from local.roles import BEATS, EXCHANGE_PHASE, INGESTS, NODES, REDIS_PHASE, Ports, Role, stack_environment, stack_roles
 from local.sentinel import SentinelPorts, sentinel_roles
 from local.supervision import Supervisor
 from settings import Settings
 
-PROXIED = NODES[-1]
+PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
 PROXY = "proxy"
 PRODUCT = "tasks"
 _READY_S = 20.0
@@ -65,7 +65,8 @@ class Lab:
         self.state_dir = state_dir.resolve()
         self.ports = Ports.choose(usual=False)
         taken = [self.ports.redis, self.ports.simulator, self.ports.flower, *self.ports.metrics.values()]
-        self._proxy_port, self._control_port = (self._pick(taken) for _ in range(2))
+        self._control_port = self._pick(taken)
+        self._lanes = {name: self._pick(taken) for name in PROXIED}
         self.environment = stack_environment({**plain, **settings_given}, self.ports)
         self.topology = topology
         self._app = app
@@ -97,20 +98,21 @@ class Lab:
                 role = replace(role, command=(*role.command, "--weight-per-minute", "1000000"))  # noqa: PLW2901
             if role.name in NODES:
                 role = replace(role, command=tuple(self._app if w == PRODUCT else w for w in role.command))  # noqa: PLW2901
-            if role.name == PROXIED and not self._group:
-                role = replace(role, environment={**role.environment, **self._through_proxy()})  # noqa: PLW2901
+            if role.name in PROXIED and not self._group:
+                role = replace(role, environment={**role.environment, **self._through_proxy(role.name)})  # noqa: PLW2901
             roles.append(role)
             if role.phase == REDIS_PHASE:
                 roles.append(self._proxy_role())
         return roles
 
-    def _through_proxy(self) -> dict[str, str]:
-        address = f"redis://{ports.LOOPBACK}:{self._proxy_port}"
+    def _through_proxy(self, name: str) -> dict[str, str]:
+        address = f"redis://{ports.LOOPBACK}:{self._lanes[name]}"
         return {"REDIS_URL": f"{address}/0", "CELERY_BROKER_URL": f"{address}/1"}
 
     def _proxy_role(self) -> Role:
-        where = ("--listen", self._proxy_port, "--to", self.ports.redis, "--control", self._control_port)
-        command = (sys.executable, "-m", "chaos.proxy", *map(str, where))
+        where = ("--to", str(self.ports.redis), "--control", str(self._control_port))
+        lanes = (word for name, port in self._lanes.items() for word in ("--lane", f"{name}={port}"))
+        command = (sys.executable, "-m", "chaos.proxy", *where, *lanes)
         return Role(PROXY, command, EXCHANGE_PHASE, listens_on=self._control_port)
 
     @property
@@ -268,10 +270,10 @@ class Lab:
         wait_until_ready(self.ports.redis)
         return time.time()
 
-    def proxy(self, order: str) -> float:
-        """Give the proxy an order (see :mod:`chaos.proxy`); the time at which it was obeyed."""
+    def proxy(self, name: str, order: str) -> float:
+        """Give the proxy of one of :data:`PROXIED` an order (see :mod:`chaos.proxy`); the time at which it was obeyed."""
         with socket.create_connection((ports.LOOPBACK, self._control_port), timeout=2) as connection:
-            connection.sendall(f"{order}\n".encode())
+            connection.sendall(f"{name} {order}\n".encode())
             answer = connection.makefile().readline().strip()
         if answer != "ok":
             raise LabError(f"the proxy refused {order!r}: {answer}")

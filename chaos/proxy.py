@@ -1,7 +1,8 @@
-"""A TCP proxy that can be told to delay, to swallow and to cut, to stand between a node and Redis.
+"""A TCP proxy that can be told to delay, to swallow and to cut, to stand between a role and Redis.
 
-``python -m chaos.proxy --listen PORT --to PORT --control PORT``. One line on the control port sets what it does, and
-is answered with ``ok``:
+``python -m chaos.proxy --to PORT --control PORT --lane node-003=PORT --lane …``. Each lane is a port of its own that
+leads there. One line on the control port, a lane's name and an order, sets what that lane does, and is answered with
+``ok``:
 
 =====================  ===================================================================================
 ``pass``               bytes go through; what was held goes through now, late, as TCP would send it again
@@ -19,6 +20,7 @@ import contextlib
 import random
 import signal
 import socket
+from collections.abc import Mapping
 
 from local.ports import LOOPBACK
 
@@ -26,7 +28,7 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """One listening port and where it leads."""
+    """One lane: what comes in at its port, and where that leads."""
 
     def __init__(self, to: int) -> None:
         self._to = to
@@ -120,30 +122,41 @@ class Proxy:
             taking.cancel()
 
 
-async def run(listen: int, to: int, control: int) -> None:
+def lane(text: str) -> tuple[str, int]:
+    """``name=port`` of the command line."""
+    name, _, port = text.partition("=")
+    return name, int(port)
+
+
+async def run(lanes: Mapping[str, int], to: int, control: int) -> None:
     """Serve until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    proxy = Proxy(to)
+    proxies = {name: Proxy(to) for name in lanes}
 
     async def obey(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(proxy.order((await reader.readline()).decode(errors="replace").strip()).encode() + b"\n")
+        name, _, order = (await reader.readline()).decode(errors="replace").strip().partition(" ")
+        answer = proxies[name].order(order) if name in proxies else f"error: {name!r}: must be of {', '.join(proxies)}"
+        writer.write(f"{answer}\n".encode())
         writer.close()
 
-    data = await asyncio.start_server(proxy.serve, LOOPBACK, listen)
+    data = [await asyncio.start_server(proxies[name].serve, LOOPBACK, port) for name, port in lanes.items()]
     orders = await asyncio.start_server(obey, LOOPBACK, control)
     await stop.wait()
-    orders.close()
-    data.close()
+    for server in (orders, *data):
+        server.close()
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m chaos.proxy", description="A TCP proxy with faults on demand.")
-    for name, does in (("listen", "port to listen on"), ("to", "port it leads to"), ("control", "port for orders")):
+    parser.add_argument(
+        "--lane", type=lane, action="append", required=True, metavar="NAME=PORT", help="where to listen"
+    )
+    for name, does in (("to", "port it leads to"), ("control", "port for orders")):
         parser.add_argument(f"--{name}", type=int, required=True, help=does)
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.listen, arguments.to, arguments.control))
+    asyncio.run(run(dict(arguments.lane), arguments.to, arguments.control))
 
 
 if __name__ == "__main__":

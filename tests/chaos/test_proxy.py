@@ -43,27 +43,30 @@ def target() -> Iterator[int]:
 
 
 class RunningProxy:
-    def __init__(self, port: int, control: int) -> None:
-        self.port, self._control = port, control
+    """Two lanes, ``a`` and ``b``."""
 
-    def order(self, line: str) -> str:
+    def __init__(self, lanes: dict[str, int], control: int) -> None:
+        self._lanes, self._control = lanes, control
+
+    def order(self, line: str, lane: str = "a") -> str:
         with socket.create_connection((LOOPBACK, self._control), timeout=5) as connection:
-            connection.sendall(f"{line}\n".encode())
+            connection.sendall(f"{lane} {line}\n".encode())
             return connection.makefile().readline().strip()
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection((LOOPBACK, self.port), timeout=5)
+    def connect(self, lane: str = "a") -> socket.socket:
+        return socket.create_connection((LOOPBACK, self._lanes[lane]), timeout=5)
 
 
 @pytest.fixture
 def proxy(target: int) -> Iterator[RunningProxy]:
-    port = ports.pick()
-    control = ports.pick(taken=[port])
-    where = ("--listen", port, "--to", target, "--control", control)
+    first = ports.pick()
+    second = ports.pick(taken=[first])
+    control = ports.pick(taken=[first, second])
+    where = ("--to", target, "--control", control, "--lane", f"a={first}", "--lane", f"b={second}")
     process = subprocess.Popen([sys.executable, "-m", "chaos.proxy", *map(str, where)], cwd=ROOT)
     try:
         wait_until(lambda: not ports.is_free(control), "the proxy listens")
-        yield RunningProxy(port, control)
+        yield RunningProxy({"a": first, "b": second}, control)
     finally:
         process.kill()
         process.wait()
@@ -120,6 +123,15 @@ def test_cut_ends_what_there_is_and_refuses_what_comes(proxy: RunningProxy) -> N
     assert proxy.order("pass") == "ok"
     with proxy.connect() as connection:
         assert ask(connection, b"after") == b"after"
+
+
+def test_each_lane_obeys_its_own_orders(proxy: RunningProxy) -> None:
+    with proxy.connect("a") as one, proxy.connect("b") as other:
+        assert (ask(one, b"before"), ask(other, b"before")) == (b"before", b"before")
+        assert proxy.order("cut", "a") == "ok"
+        assert ended(one)
+        assert ask(other, b"after") == b"after"
+    assert proxy.order("cut", "c") == "error: 'c': must be of a, b"
 
 
 def ended(connection: socket.socket) -> bool:
