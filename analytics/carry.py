@@ -76,5 +76,5 @@ def restore(state: SymbolState, data: bytes) -> None:
             f"the carried state is of {carry.symbol} in version {carry.version}, not of {state.symbol} in {VERSION}"
         )
     state.quantities.extend(quantities)
-    state.changes.extend(changes.ravel().tolist())
+    state.changes.extend(changes.T)
     state.observed_update_id = carry.observed_update_id

@@ -26,7 +26,8 @@ def flash_crash_risk(
         signals.append("wide_spread")
     if imbalance is not None and abs(imbalance) > LOPSIDED:
         signals.append("imbalance")
-    if sells_accelerate(trades, now_ms):
+    # No look at the trades where two signals cannot be reached.
+    if signals and sells_accelerate(trades, now_ms):
         signals.append("sell_acceleration")
     if len(signals) < 2:
         return None

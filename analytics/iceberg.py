@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analytics.book import OrderBook
 from analytics.health import Severity
-from analytics.level_changes import AFTER, BEFORE, KEY, TIME
+from analytics.level_changes import KEY
 from analytics.sections import Iceberg
 from analytics.trade_window import TradeWindow
 
@@ -46,15 +46,17 @@ def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int
 def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]) -> list[float | None]:
     """What each level showed at its time since_ms; 0 if it did not stay near that, None if it did not change."""
     # All levels at once: most of a dozen candidates are none, and a pass over the changes for each would cost most.
-    level, place = np.divmod(np.flatnonzero(changes[KEY] == keys[:, np.newaxis]), max(1, changes.shape[1]))
-    later = changes[TIME, place] > since_ms[level]
-    level, place = level[later], place[later]
-    first = np.flatnonzero(np.diff(level, prepend=-1))
+    hits = np.flatnonzero(changes[KEY] == keys[:, np.newaxis])
+    level, place = np.divmod(hits, max(1, changes.shape[1]))
+    time, _, before, after = changes.take(place, axis=1)
+    later = time > since_ms[level]
+    level, before, after = level[later], before[later], after[later]
     shown = np.zeros(len(keys))
-    shown[level[first]] = changes[BEFORE, place[first]]
-    near = np.abs(changes[AFTER, place] - shown[level]) <= TOLERANCE * shown[level]
-    shown[level[~near]] = 0.0
-    changed = set(level[first].tolist())
+    # Of several values for one place the last one stays: backwards, that is the first change.
+    shown[level[::-1]] = before[::-1]
+    reference = shown[level]
+    shown[level[np.abs(after - reference) > TOLERANCE * reference]] = 0.0
+    changed = set(level.tolist())
     return [quantity if number in changed else None for number, quantity in enumerate(shown.tolist())]
 
 

@@ -1,7 +1,5 @@
 """What happened to the levels of a book over the last half minute."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,11 +25,10 @@ class LevelChanges:
     def __init__(self) -> None:
         self.columns: NDArray[np.float64] = np.empty((4, 0))
 
-    def extend(self, flat: Sequence[float]) -> None:
-        """Adds changes, given one after the other as time, signed price, before, after; in time order."""
-        if not flat:
+    def extend(self, new: NDArray[np.float64]) -> None:
+        """Adds changes in time order: an array of shape (4, n), rows as named above."""
+        if not new.size:
             return
-        new = np.array(flat, dtype=np.float64).reshape(-1, 4).T
         first = self.columns[TIME].searchsorted(new[TIME, -1] - KEEP_MS, "right")
         self.columns = np.concatenate((self.columns[:, first:], new), axis=1)[:, -MAX_CHANGES:]
 

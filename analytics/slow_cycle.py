@@ -24,14 +24,14 @@ def run(state: SymbolState, now_ms: int) -> bytes:
     """
     state.require_publishable()
     state.fold()
-    sections = SlowSections(now_ms, _liquidity(state, now_ms), _anomalies(state, now_ms))
+    p10, p95 = state.quantities.percentile(10), state.quantities.percentile(95)
+    sections = SlowSections(now_ms, _liquidity(state, now_ms, p10, p95), _anomalies(state, now_ms, p95))
     state.slow = splice(sections)
     return encode_json(sections)
 
 
-def _liquidity(state: SymbolState, now_ms: int) -> Liquidity:
+def _liquidity(state: SymbolState, now_ms: int, p10: float | None, p95: float | None) -> Liquidity:
     bids, asks = state.book.bids.columns(SCANNED_LEVELS), state.book.asks.columns(SCANNED_LEVELS)
-    p10, p95 = state.quantities.percentile(10), state.quantities.percentile(95)
     profile = None
     if state.profile is not None:
         state.profile.update(state.trades, now_ms)
@@ -43,11 +43,10 @@ def _liquidity(state: SymbolState, now_ms: int) -> Liquidity:
     )
 
 
-def _anomalies(state: SymbolState, now_ms: int) -> list[Anomaly]:
+def _anomalies(state: SymbolState, now_ms: int, p95: float | None) -> list[Anomaly]:
     changes = state.changes.between(now_ms - CHANGES_MS, now_ms)
     bid_prices, bid_quantities = state.book.bids.top(depth.DEPTH_LEVELS)
     ask_prices, ask_quantities = state.book.asks.top(depth.DEPTH_LEVELS)
-    p95 = state.quantities.percentile(95)
     found: list[Anomaly] = []
     spread_bps = None
     if bid_prices and ask_prices:

@@ -45,7 +45,7 @@ def find_spoofing(
     for key, falls in sorted(Counter(far.tolist()).items()):
         if falls < MIN_PULLS:
             continue
-        level = changes[:, keys == key]
+        level = changes.take(np.flatnonzero(keys == key), axis=1)
         count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))
         if falls * 10 >= count * 7:
             pulls = _pulls(level, trades, now_ms, p95)

@@ -1,10 +1,13 @@
 """What a node keeps warm of one symbol between reports."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
+
 from analytics.book import OrderBook
-from analytics.level_changes import LevelChanges
+from analytics.level_changes import AFTER, BEFORE, KEY, TIME, LevelChanges
 from analytics.quantities_window import QuantitiesWindow
 from analytics.sections import SplicedSections, decode_slow_sections, splice
 from analytics.trade_window import TradeWindow
@@ -60,8 +63,9 @@ class SymbolState:
     """
 
     __slots__ = (
+        "_levels",
         "_pending",
-        "_pending_levels",
+        "_replaced",
         "_tick_size",
         "book",
         "book_update_ms",
@@ -90,8 +94,11 @@ class SymbolState:
         self.profile: RollingVolumeProfile | None = None
         self._tick_size: float | None = None
         self.tick_size = tick_size
-        self._pending: list[tuple[int, Levels, Levels, list[float] | None]] = []
-        self._pending_levels = 0
+        # What fold() has not taken in yet: of each side of a diff its time, the sign of its keys and its number of levels;
+        # all levels; what stood at each before. Kept as they came, for many diffs at once are quicker to convert.
+        self._pending: list[tuple[int, float, int]] = []
+        self._levels: list[Sequence[float]] = []
+        self._replaced: list[float] = []
 
     @property
     def tick_size(self) -> float | None:
@@ -155,7 +162,7 @@ class SymbolState:
         """Applies one book diff; returns False for one the book already includes.
 
         A diff that is older than the snapshot may still be new to `quantities`, after carry.restore(): give all that
-        are at hand. The levels are kept until the next fold() and must not be changed.
+        are at hand. Each level is kept until the next fold() and must not be changed.
 
         Args:
             event_ms: the exchange's time of the diff; the receive time where it is not given.
@@ -170,9 +177,12 @@ class SymbolState:
         if last_update_id > self.observed_update_id:
             self.observed_update_id = last_update_id
             time = received_ms if event_ms is None else event_ms
-            self._pending.append((time, bids, asks, replaced if applied else None))
-            self._pending_levels += len(bids) + len(asks)
-            if self._pending_levels >= _FOLD_AT_LEVELS:
+            self._pending += ((time, 1.0, len(bids)), (time, -1.0, len(asks)))
+            self._levels += bids
+            self._levels += asks
+            # A diff that was not applied changed nothing.
+            self._replaced += replaced if applied else [quantity for _, quantity in (*bids, *asks)]
+            if len(self._levels) >= _FOLD_AT_LEVELS:
                 self.fold()
         return applied
 
@@ -201,23 +211,21 @@ class SymbolState:
 
     def fold(self) -> None:
         """Brings `quantities` and `changes` up to date with the diffs that were applied."""
-        quantities: list[float] = []
-        changes: list[float] = []
-        for time, bids, asks, replaced in self._pending:
-            quantities += [quantity for _, quantity in bids if quantity > 0]
-            quantities += [quantity for _, quantity in asks if quantity > 0]
-            if replaced is None:
-                continue
-            for (price, quantity), before in zip(bids, replaced, strict=False):
-                if quantity != before:
-                    changes += (time, price, before, quantity)
-            for (price, quantity), before in zip(asks, replaced[len(bids) :], strict=True):
-                if quantity != before:
-                    changes += (time, -price, before, quantity)
+        if not self._pending:
+            return
+        times, signs, sizes = zip(*self._pending, strict=True)
+        count = len(self._levels)
+        changes = np.empty((4, count))
+        changes[TIME] = np.array(times).repeat(sizes)
+        changes[[KEY, AFTER]] = np.fromiter(chain.from_iterable(self._levels), np.float64, 2 * count).reshape(-1, 2).T
+        changes[KEY] *= np.array(signs).repeat(sizes)
+        changes[BEFORE] = self._replaced
         self._pending.clear()
-        self._pending_levels = 0
-        self.quantities.extend(quantities)
-        self.changes.extend(changes)
+        self._levels.clear()
+        self._replaced.clear()
+        after = changes[AFTER]
+        self.quantities.extend(after[after > 0])
+        self.changes.extend(changes[:, np.flatnonzero(changes[BEFORE] != after)])
 
     def _touch_book(self, received_ms: int) -> None:
         if self.book_update_ms is None or received_ms > self.book_update_ms:

@@ -94,7 +94,9 @@ class TradeWindow:
         """Numbers [first, last) of the trades with after_ms < time <= until_ms."""
         times = self._times[self._start : self._end]
         first = int(times.searchsorted(after_ms, "right"))
-        last = int(times.searchsorted(until_ms, "right"))
+        # Nearly every window reaches to the newest trade, which saves its second search.
+        newest = len(times) and times[-1] <= until_ms
+        last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
         return self.discarded + first, self.discarded + max(first, last)
 
     def times(self, first: int, last: int) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Vacuums: runs of neighbouring levels that hold next to nothing, which a small order would sweep."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analytics.book_side import Columns
 from analytics.health import Severity
@@ -24,21 +25,24 @@ def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
         bids, asks: levels of each side, best first.
         p10: in base currency.
     """
-    prices, quantities = (
-        np.concatenate((bid[:SCANNED_LEVELS][::-1], ask[:SCANNED_LEVELS])) for bid, ask in zip(bids, asks, strict=True)
-    )
-    thin = np.flatnonzero(quantities < p10)
-    # A run ends where the next thin level is not the next level.
-    ends = np.flatnonzero(np.diff(thin, append=len(quantities) + 1) > 1)
-    levels = np.diff(ends, prepend=-1)
-    long = levels >= MIN_LEVELS
-    last, levels = thin[ends[long]], levels[long]
-    columns = prices[last - levels + 1].tolist(), prices[last].tolist(), levels.tolist()
-    found = [Vacuum(from_, to, count, _severity(count)) for from_, to, count in zip(*columns, strict=True)]
+    thin = _ladder(bids.quantities, asks.quantities) < p10
+    # A run is a chain of neighbouring triples. There are few, so nearly all is done after the first two passes.
+    triples = np.flatnonzero(thin[:-2] & thin[1:-1] & thin[2:])
+    if not len(triples):
+        return []
+    prices = _ladder(bids.prices, asks.prices)
+    breaks = np.flatnonzero(triples[1:] != triples[:-1] + 1)
+    first, last = triples[np.append(0, breaks + 1)], triples[np.append(breaks, -1)] + MIN_LEVELS - 1
+    runs = zip(prices[first].tolist(), prices[last].tolist(), (last - first + 1).tolist(), strict=True)
+    found = [Vacuum(from_, to, levels, _severity(levels)) for from_, to, levels in runs]
     if len(found) > MAX_LISTED:
         longest = sorted(found, key=lambda vacuum: vacuum.levels, reverse=True)[:MAX_LISTED]
         found = sorted(longest, key=lambda vacuum: vacuum.from_)
     return found
+
+
+def _ladder(bids: NDArray[np.float64], asks: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate((bids[:SCANNED_LEVELS][::-1], asks[:SCANNED_LEVELS]))
 
 
 def _severity(levels: int) -> Severity:

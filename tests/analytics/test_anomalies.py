@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ P95 = 100.0
 def recorded(changes):
     log = LevelChanges()
     for time, side, price, before, after in changes:
-        log.extend([time, price if side == "bid" else -price, before, after])
+        log.extend(np.array([[time, price if side == "bid" else -price, before, after]]).T)
     return log.between(NOW - 30_000, NOW)
 
 

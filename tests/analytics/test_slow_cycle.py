@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -259,11 +260,11 @@ def test_a_state_that_is_fed_but_never_read_stays_bounded():
     state = started(market)
     for _ in range(3000):
         apply(state, *market.step())
-    assert state._pending_levels < 4096
+    assert len(state._levels) < 4096
     log = state.changes
-    log.extend([START + 10**9, 1.0, 2.0, 3.0] * 20_000)
+    log.extend(np.array([[START + 10**9, 1.0, 2.0, 3.0]] * 20_000).T)
     assert log.columns.shape == (4, 2**14)
-    log.extend([START + 10**9 + 35_000, 1.0, 2.0, 4.0])
+    log.extend(np.array([[START + 10**9 + 35_000, 1.0, 2.0, 4.0]]).T)
     assert log.columns.tolist() == [[START + 10**9 + 35_000], [1.0], [2.0], [4.0]]
 
 
