@@ -17,14 +17,21 @@ _NO_ACK = "no_ack"
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, with three changes.
+    """Celery's consumer, with four changes.
 
     - Reconnecting waits 0.25 s at most. Celery's own waits 2 s, 4 s … 30 s whatever the transport options say.
     - No mingle and no gossip: at every (re)start, mingle waits a second for the other workers' answers, and both
       serve features (revoked tasks, worker-to-worker events) that a node does not use.
     - Messages of a ``no_ack`` queue are not acknowledged. Kombu's Redis transport does not remember them, and would
       still spend a round trip on forgetting each.
+    - Heartbeat events are sent once (:mod:`tasks.heartbeat`).
     """
+
+    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
+        default_steps = tuple(
+            "tasks.heartbeat:HeartStep" if step == "celery.worker.consumer.heart:Heart" else step
+            for step in CeleryConsumer.Blueprint.default_steps
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
