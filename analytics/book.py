@@ -3,6 +3,8 @@
 Source of the numbering rules: Binance spot WebSocket documentation, "How to manage a local order book correctly".
 """
 
+from collections.abc import MutableSequence
+
 from analytics.book_side import BookSide, Levels
 
 
@@ -74,7 +76,7 @@ class OrderBook:
         last_update_id: int,
         bids: Levels,
         asks: Levels,
-        replaced: list[float] | None = None,
+        log: MutableSequence[float] | None = None,
     ) -> bool:
         """Applies one diff: absolute quantities of the levels that changed.
 
@@ -84,8 +86,8 @@ class OrderBook:
         Args:
             first_update_id, last_update_id: the diff's `U` and `u`.
             bids, asks: (price, quantity) pairs; quantity 0 removes the level.
-            replaced: where given, the quantity that stood at each level before is appended to it (0 for none),
-                bids first, then asks, in the order given.
+            log: where given, three numbers a level are appended to it: signed price (minus the price of an ask), the
+                quantity that stood there before (0 for none) and the new one; bids first, then asks, in the order given.
 
         Returns:
             False when the diff is wholly older than the book and was ignored, else True.
@@ -101,8 +103,8 @@ class OrderBook:
         if first_update_id > self.last_update_id + 1:
             self.in_sync = False
             raise BookGap(self.last_update_id + 1, first_update_id)
-        self.bids.update(bids, replaced)
-        self.asks.update(asks, replaced)
+        self.bids.update(bids, log)
+        self.asks.update(asks, log)
         self.last_update_id = last_update_id
         return True
 

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +42,11 @@ class BookSide:
         self._keys = array("d", sorted(known))
         self._quantities = array("d", [known[key] for key in self._keys])
 
-    def update(self, levels: Levels, replaced: list[float] | None = None) -> None:
-        """Sets the quantities of levels; what stood at each before, 0 for none, is appended to `replaced`."""
+    def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
+        """Sets the quantities of levels; to the log come three numbers a level, as OrderBook.apply() says."""
         sign, keys, quantities = self._sign, self._keys, self._quantities
         size = len(keys)
+        note = None if log is None else log.append
         for price, quantity in levels:
             key = price * sign
             place = bisect_left(keys, key)
@@ -62,8 +63,10 @@ class BookSide:
                     keys.insert(place, key)
                     quantities.insert(place, quantity)
                     size += 1
-            if replaced is not None:
-                replaced.append(before)
+            if note is not None:
+                note(key)
+                note(before)
+                note(quantity)
 
     @property
     def best(self) -> tuple[float, float] | None:

@@ -1,7 +1,7 @@
 """What a node keeps warm of one symbol between reports."""
 
+from array import array
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -63,9 +63,8 @@ class SymbolState:
     """
 
     __slots__ = (
-        "_levels",
+        "_log",
         "_pending",
-        "_replaced",
         "_tick_size",
         "book",
         "book_update_ms",
@@ -94,11 +93,9 @@ class SymbolState:
         self.profile: RollingVolumeProfile | None = None
         self._tick_size: float | None = None
         self.tick_size = tick_size
-        # What fold() has not taken in yet: of each side of a diff its time, the sign of its keys and its number of levels;
-        # all levels; what stood at each before. Kept as they came, for many diffs at once are quicker to convert.
-        self._pending: list[tuple[int, float, int]] = []
-        self._levels: list[Sequence[float]] = []
-        self._replaced: list[float] = []
+        # What fold() has not taken in yet: time and number of levels of each diff, and what OrderBook.apply() logged.
+        self._pending: list[tuple[int, int]] = []
+        self._log = array("d")
 
     @property
     def tick_size(self) -> float | None:
@@ -162,7 +159,7 @@ class SymbolState:
         """Applies one book diff; returns False for one the book already includes.
 
         A diff that is older than the snapshot may still be new to `quantities`, after carry.restore(): give all that
-        are at hand. Each level is kept until the next fold() and must not be changed.
+        are at hand.
 
         Args:
             event_ms: the exchange's time of the diff; the receive time where it is not given.
@@ -170,19 +167,17 @@ class SymbolState:
         Raises:
             BookGap, BookNotInSync: as OrderBook.apply; load_snapshot() is needed then.
         """
-        replaced: list[float] = []
-        applied = self.book.apply(first_update_id, last_update_id, bids, asks, replaced)
+        log = array("d")
+        applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if applied:
             self._touch_book(received_ms)
         if last_update_id > self.observed_update_id:
             self.observed_update_id = last_update_id
-            time = received_ms if event_ms is None else event_ms
-            self._pending += ((time, 1.0, len(bids)), (time, -1.0, len(asks)))
-            self._levels += bids
-            self._levels += asks
-            # A diff that was not applied changed nothing.
-            self._replaced += replaced if applied else [quantity for _, quantity in (*bids, *asks)]
-            if len(self._levels) >= _FOLD_AT_LEVELS:
+            if not applied:  # it changes nothing, and its quantities count
+                log.extend(number for price, quantity in (*bids, *asks) for number in (price, quantity, quantity))
+            self._pending.append((received_ms if event_ms is None else event_ms, len(log) // 3))
+            self._log += log
+            if len(self._log) >= 3 * _FOLD_AT_LEVELS:
                 self.fold()
         return applied
 
@@ -213,19 +208,16 @@ class SymbolState:
         """Brings `quantities` and `changes` up to date with the diffs that were applied."""
         if not self._pending:
             return
-        times, signs, sizes = zip(*self._pending, strict=True)
-        count = len(self._levels)
-        changes = np.empty((4, count))
+        times, sizes = zip(*self._pending, strict=True)
+        log = np.array(self._log).reshape(-1, 3)
+        changes = np.empty((4, len(log)))
         changes[TIME] = np.array(times).repeat(sizes)
-        changes[[KEY, AFTER]] = np.fromiter(chain.from_iterable(self._levels), np.float64, 2 * count).reshape(-1, 2).T
-        changes[KEY] *= np.array(signs).repeat(sizes)
-        changes[BEFORE] = self._replaced
+        changes[KEY : AFTER + 1] = log.T
         self._pending.clear()
-        self._levels.clear()
-        self._replaced.clear()
+        del self._log[:]
         after = changes[AFTER]
         self.quantities.extend(after[after > 0])
-        self.changes.extend(changes[:, np.flatnonzero(changes[BEFORE] != after)])
+        self.changes.extend(changes.take(np.flatnonzero(changes[BEFORE] != after), axis=1))
 
     def _touch_book(self, received_ms: int) -> None:
         if self.book_update_ms is None or received_ms > self.book_update_ms:

@@ -16,15 +16,15 @@ def as_model(levels: list[tuple[float, float]]) -> dict[float, float]:
     return {price: quantity for price, quantity in levels if quantity > 0}
 
 
-def update_model(model: dict[float, float], levels: list[tuple[float, float]]) -> list[float]:
-    replaced = []
+def update_model(model: dict[float, float], levels: list[tuple[float, float]], sign: int) -> list[float]:
+    log = []
     for price, quantity in levels:
-        replaced.append(model.get(price, 0.0))
+        log += [sign * price, model.get(price, 0.0), quantity]
         if quantity > 0:
             model[price] = quantity
         else:
             model.pop(price, None)
-    return replaced
+    return log
 
 
 @given(LEVELS, LEVELS, DIFFS)
@@ -34,10 +34,10 @@ def test_book_equals_a_plain_dict_after_every_diff(snapshot_bids, snapshot_asks,
     bids, asks = as_model(snapshot_bids), as_model(snapshot_asks)
     last = 100
     for diff_bids, diff_asks, ids, overlap in diffs:
-        replaced: list[float] = []
-        assert book.apply(last + 1 - overlap, last + ids, diff_bids, diff_asks, replaced) is True
+        log: list[float] = []
+        assert book.apply(last + 1 - overlap, last + ids, diff_bids, diff_asks, log) is True
         last += ids
-        assert replaced == update_model(bids, diff_bids) + update_model(asks, diff_asks)
+        assert log == update_model(bids, diff_bids, 1) + update_model(asks, diff_asks, -1)
         expected_bids, expected_asks = sorted(bids.items(), reverse=True), sorted(asks.items())
         assert book.levels() == (expected_bids, expected_asks)
         assert book.top(3) == (expected_bids[:3], expected_asks[:3])
