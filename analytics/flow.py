@@ -1,5 +1,7 @@
 """Trading activity over the last seconds."""
 
+import numpy as np
+
 from analytics.trade_window import TradeWindow
 
 ORDERS_WINDOW_MS = 10_000
@@ -15,4 +17,4 @@ def orders_per_sec(trades: TradeWindow, now_ms: int) -> float:
 def net_flow(trades: TradeWindow, now_ms: int) -> float:
     """Aggressive buy minus aggressive sell volume in (now - 30 s, now], in base currency, unrounded."""
     first, last = trades.between(now_ms - NET_FLOW_WINDOW_MS, now_ms)
-    return float(trades.signed_quantities(first, last).sum())
+    return float(np.add.reduce(trades.signed_quantities(first, last)))

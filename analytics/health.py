@@ -43,7 +43,9 @@ def anomalies(severities: Iterable[Severity] | None) -> float:
 
 
 def _falling(value: float | None, best: float, worst: float, points: float) -> float:
-    if value is None:
+    if value is None or not value < worst:  # not even a NaN
         return 0.0
+    if value <= best:
+        return points
     share = (worst - value) / (worst - best)
-    return round(points * min(1.0, max(0.0, share)), 1)
+    return round(points * share, 1)

@@ -6,6 +6,7 @@ even digit where the number is exactly halfway.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import inf, isfinite
 from typing import Annotated, Literal, cast
 
@@ -136,7 +137,8 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         spread_bps = spread.spread_bps(bid, ask)
     total_bid, total_ask = depth.total_quantity(bid_quantities), depth.total_quantity(ask_quantities)
     imbalance = depth.imbalance(total_bid, total_ask)
-    age_ms = None if state.last_update_ms is None else max(0, now_ms - state.last_update_ms)
+    last_update_ms = state.last_update_ms
+    age_ms = None if last_update_ms is None else max(0, now_ms - last_update_ms)
     slow = state.slow if state.slow and abs(now_ms - state.slow.computed_at) <= SLOW_MAX_AGE_MS else None
     # A level that trades and never changes is no iceberg where the book stands still.
     judged = None if state.book_stopped else slow
@@ -152,7 +154,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         venue=venue,
         generated_at=_iso(now_ms),
         data_age_ms=UNSET if age_ms is None else age_ms,
-        ingestion=Ingestion(_status(age_ms, both_sides), _or_unset(state.last_update_ms)),
+        ingestion=Ingestion(_status(age_ms, both_sides), UNSET if last_update_ms is None else last_update_ms),
         last_price=_price(last_price),
         change_24h_pct=_number(ticker and ticker.change_pct),
         high_24h=_price(ticker and ticker.high),
@@ -220,10 +222,12 @@ def _price(value: float | None, decimals: int | None = None) -> float | UnsetTyp
     return number if number is UNSET or number > 0 else UNSET
 
 
-def _or_unset(value: int | None) -> int | UnsetType:
-    return UNSET if value is None else value
-
-
 def _iso(now_ms: int) -> str:
     seconds, milliseconds = divmod(now_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+    return f"{_iso_second(seconds)}.{milliseconds:03d}Z"
+
+
+# The reports of all symbols are of this second and the one before.
+@lru_cache(maxsize=4)
+def _iso_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

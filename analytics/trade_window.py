@@ -14,6 +14,9 @@ MAX_TRADES = 2**17
 
 _INITIAL_CAPACITY = 64
 
+_FEW = 8
+"""So many values are quicker to store one by one than by NumPy's conversion of a list."""
+
 Number = TypeVar("Number", np.int64, np.float64)
 
 
@@ -84,10 +87,14 @@ class TradeWindow:
         self._make_room(count)
         old_end = self._end
         end = self._end = old_end + count
-        self._times[old_end:end] = times_ms
-        self._prices[old_end:end] = prices
-        self._signed[old_end:end] = [q if buy else -q for q, buy in zip(quantities, is_buy, strict=True)]
-        self._sort(old_end)
+        signed = [q if buy else -q for q, buy in zip(quantities, is_buy, strict=True)]
+        for column, values in ((self._times, times_ms), (self._prices, prices), (self._signed, signed)):
+            if count <= _FEW:
+                for place, value in enumerate(values, old_end):
+                    column[place] = value
+            else:
+                column[old_end:end] = values
+        self._sort(old_end, times_ms)
         self._trim()
 
     def between(self, after_ms: int, until_ms: int) -> tuple[int, int]:
@@ -141,12 +148,12 @@ class TradeWindow:
         self._signed = _moved(self._signed, self._start, self._end, capacity)
         self._start, self._end = 0, live
 
-    def _sort(self, old_end: int) -> None:
+    def _sort(self, old_end: int, new: Sequence[int]) -> None:
         times = self._times
-        new = times[old_end : self._end]
-        lowest = int(new.min()) if len(new) > 1 else int(new[0])
+        in_order = sorted(new)
+        lowest = in_order[0]
         late = old_end > self._start and lowest < times[old_end - 1]
-        if not late and (len(new) == 1 or bool((new[1:] >= new[:-1]).all())):
+        if not late and in_order == list(new):
             return
         begin = self._start + int(times[self._start : old_end].searchsorted(lowest, "right"))
         order = begin + np.argsort(times[begin : self._end], kind="stable")
