@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.health import Severity
-from analytics.level_changes import AFTER, BEFORE, KEY
+from analytics.level_changes import AFTER, BEFORE, KEY, TIME
 from analytics.sections import Spoofing
 from analytics.trade_window import TradeWindow
 
@@ -55,22 +55,28 @@ def find_spoofing(
 
 
 def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float) -> int:
-    since = now_ms - WINDOW_MS
+    """How many of one level's changes are pulls."""
+    since, key = now_ms - WINDOW_MS, float(level[KEY, 0])
+    first, last = trades.between(min(since, int(level[TIME].min())), int(level[TIME].max()))
+    signed = trades.signed_quantities(first, last)
+    # Bids are hit by sells, asks by buys.
+    hits = np.flatnonzero((trades.prices(first, last) == abs(key)) & ((signed < 0) == (key > 0)))
+    times, quantities = trades.times(first, last)[hits], signed[hits]
     pulls = 0
-    for time, key, before, after in level.T.tolist():
+    for time, _, before, after in level.T.tolist():
         falls = before >= p95 and after < (1 - FALL) * before
-        if falls and _traded(trades, since, int(time), key) < (before - after) / 2:
+        if falls and _traded(times, quantities, since, time) < (before - after) / 2:
             pulls += 1
         since = int(time)
     return pulls
 
 
-def _traded(trades: TradeWindow, after_ms: int, until_ms: int, key: float) -> float:
-    """Volume traded against the level in (after, until]: bids are hit by sells, asks by buys."""
-    first, last = trades.between(after_ms, until_ms)
-    signed = trades.signed_quantities(first, last)
-    hits = signed[(trades.prices(first, last) == abs(key)) & ((signed < 0) == (key > 0))]
-    return abs(float(hits.sum()))
+def _traded(times: NDArray[np.int64], quantities: NDArray[np.float64], after_ms: float, until_ms: float) -> float:
+    """Volume of a level's trades in (after, until]."""
+    if not len(times):  # as nearly always so far from the market
+        return 0.0
+    first, last = times.searchsorted(after_ms, "right"), times.searchsorted(until_ms, "right")
+    return abs(float(quantities[first:last].sum()))
 
 
 def _severity(pulls: int, changes: int) -> Severity:
