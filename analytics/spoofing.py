@@ -9,8 +9,6 @@ What counts, over the 30 seconds up to now, at one level more than 3 spreads fro
 - At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
 """
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,10 +39,12 @@ def find_spoofing(
     large = np.flatnonzero(before >= p95)
     fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
     far = fallen[np.abs(np.abs(fallen) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)]
+    far.sort()
+    # In order, a key that is there often enough is its own neighbour that many places on.
+    often = far[MIN_PULLS - 1 :][far[MIN_PULLS - 1 :] == far[: len(far) - MIN_PULLS + 1]]
     found = []
-    for key, falls in sorted(Counter(far.tolist()).items()):
-        if falls < MIN_PULLS:
-            continue
+    for key in sorted(set(often.tolist())):
+        falls = np.count_nonzero(far == key)
         level = changes.take(np.flatnonzero(keys == key), axis=1)
         count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))
         if falls * 10 >= count * 7:
