@@ -42,7 +42,9 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
     if p95 is not None:
         first, last = state.trades.between(now_ms - _ICEBERG_MS, now_ms)
         large = np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2
-        traded = np.isin(np.abs(changes[KEY]), state.trades.prices(first, last))
+        # np.isin is several times quicker where few values are looked for.
+        prices = np.unique(state.trades.prices(first, last))
+        traded = np.isin(np.abs(changes[KEY]), prices)
         changes = changes[:, large | traded]
     quantities = state.quantities.oldest_first()
     return _encode(
