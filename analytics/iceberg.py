@@ -5,15 +5,13 @@ quantity that stays within 10 % of what it was at that trade. Severity by trades
 20 on.
 """
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
 from analytics.book import OrderBook
 from analytics.health import Severity
-from analytics.level_changes import KEY
-from analytics.sections import Iceberg
+from analytics.level_changes import KEY, frequent
+from analytics.sections import Iceberg, Side
 from analytics.trade_window import TradeWindow
 
 WINDOW_MS = 30_000
@@ -27,19 +25,18 @@ def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int
     signed = trades.signed_quantities(first, last)
     # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
     keys = np.copysign(trades.prices(first, last), -signed)
-    in_order = keys.tolist()
-    counts = Counter(in_order)
-    candidates = sorted(key for key, count in counts.items() if count >= MIN_TRADES)
-    if not candidates:
+    candidates = frequent(keys, MIN_TRADES)
+    if not len(candidates):
         return []
-    since = trades.times(first, last)[[in_order.index(key) for key in candidates]]
+    since = trades.times(first, last)[np.argmax(keys == candidates[:, np.newaxis], axis=1)]
     found = []
-    for key, shown in zip(candidates, _shown(changes, np.array(candidates), since), strict=True):
+    for key, shown in zip(candidates.tolist(), _shown(changes, candidates, since), strict=True):
         visible = _standing(book, key) if shown is None else shown
         if visible > 0:
-            traded = round(abs(float(signed[keys == key].sum())), 8)
-            count = counts[key]
-            found.append(Iceberg(_severity(count), "bid" if key > 0 else "ask", abs(key), count, traded, visible))
+            fills = signed[keys == key]
+            traded = round(abs(float(fills.sum())), 8)
+            side: Side = "bid" if key > 0 else "ask"
+            found.append(Iceberg(_severity(len(fills)), side, abs(key), len(fills), traded, visible))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 

@@ -40,3 +40,10 @@ class LevelChanges:
     def clear(self) -> None:
         """Forgets everything: after a gap nobody knows what happened in between."""
         self.columns = np.empty((4, 0))
+
+
+def frequent(keys: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    """The keys that are there at least so many times (2 or more), each once, rising."""
+    in_order = np.sort(keys)
+    # In order, such a key is its own neighbour that many places on; few are left to be made unique.
+    return np.unique(in_order[least - 1 :][in_order[least - 1 :] == in_order[: 1 - least]])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytics.health import Severity
-from analytics.level_changes import AFTER, BEFORE, KEY, TIME
+from analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
 from analytics.sections import Spoofing
 from analytics.trade_window import TradeWindow
 
@@ -39,11 +39,8 @@ def find_spoofing(
     large = np.flatnonzero(before >= p95)
     fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
     far = fallen[np.abs(np.abs(fallen) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)]
-    far.sort()
-    # In order, a key that is there often enough is its own neighbour that many places on.
-    often = far[MIN_PULLS - 1 :][far[MIN_PULLS - 1 :] == far[: len(far) - MIN_PULLS + 1]]
     found = []
-    for key in sorted(set(often.tolist())):
+    for key in frequent(far, MIN_PULLS).tolist():
         falls = np.count_nonzero(far == key)
         level = changes.take(np.flatnonzero(keys == key), axis=1)
         count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics.book import OrderBook
 from analytics.flash_crash import flash_crash_risk
 from analytics.iceberg import find_icebergs
-from analytics.level_changes import LevelChanges
+from analytics.level_changes import LevelChanges, frequent
 from analytics.spoofing import find_spoofing
 from analytics.trade_window import TradeWindow
 from tests.oracles import anomalies
@@ -206,6 +206,11 @@ def test_icebergs_equal_the_oracle(history, trades, levels, repeats):
     bids = [(price, 100.0) for price in levels if price < 100]
     asks = [(price, 100.0) for price in levels if price > 100]
     icebergs(as_changes(history), everything, bids, asks)
+
+
+@given(st.lists(st.integers(-3, 3).map(float), max_size=20), st.integers(2, 6))
+def test_frequent_keys_are_those_that_are_there_often_enough(keys, least):
+    assert frequent(np.array(keys), least).tolist() == sorted(key for key in set(keys) if keys.count(key) >= least)
 
 
 SIGNAL_CASES = [
