@@ -1,5 +1,6 @@
 """Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
 
+from amqp_address import parse_amqp
 from beat_schedule.entries import entries
 from redis_address import kombu_address
 from settings import load
@@ -11,27 +12,37 @@ accept_content = ["json"]
 task_serializer = "json"
 result_serializer = "json"
 
-# Broker. Reports must be back within 2 s of Redis, so every wait is short.
-broker_url, _where = kombu_address(_settings.celery_broker_url)
-broker_read_url = broker_write_url = broker_url  # Celery itself would take CELERY_BROKER_URL as it stands
+# Broker. Reports must be back within 2 s of it, so every wait is short.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-broker_transport_options = {
-    "priority_steps": [0],  # one key a queue: with more, each BRPOP asks for all of them
-    "socket_connect_timeout": 1,
-    "socket_timeout": 3,  # above the 1 s that a BRPOP waits
-    "socket_keepalive": True,
-    "health_check_interval": 2,
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0.1,
-    "interval_max": 0.25,
-    **_where,
-}
+_rabbitmq = parse_amqp(_settings.celery_broker_url)
+if _rabbitmq is None:
+    broker_url, _where = kombu_address(_settings.celery_broker_url)
+    broker_transport_options = {
+        "priority_steps": [0],  # one key a queue: with more, each BRPOP asks for all of them
+        "socket_connect_timeout": 1,
+        "socket_timeout": 3,  # above the 1 s that a BRPOP waits
+        "socket_keepalive": True,
+        "health_check_interval": 2,
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.25,
+        **_where,
+    }
+else:
+    broker_url = _rabbitmq.url
+    broker_use_ssl = _rabbitmq.tls
+    broker_connection_timeout = 1
+    broker_heartbeat = 2  # two that are missed are the end of a connection
+    broker_transport_options = {"host": _rabbitmq.host, "read_timeout": 3, "write_timeout": 3}
+broker_read_url = broker_write_url = broker_url  # Celery itself would take CELERY_BROKER_URL as it stands
+task_default_delivery_mode = "transient"  # a tick is not worth a broker's disk
 task_publish_retry = False  # a tick that cannot be sent now is worthless later
 
 # Worker. A node keeps warm state per symbol; prefork children would not share it.
 worker_pool = "solo"
+worker_concurrency = 1  # and so many messages RabbitMQ may hand over ahead of time, per unit of prefetch
 worker_consumer = "tasks.consumer:Consumer"
 worker_prefetch_multiplier = 1
 worker_send_task_events = True  # of tasks that ask for them; the fast cycle does not

@@ -13,6 +13,15 @@ SINGLE_SCHEMES = ("redis", "rediss")
 SENTINEL_SCHEMES = ("redis+sentinel", "sentinel")
 CLUSTER_SCHEMES = ("redis+cluster",)
 
+TLS_OPTIONS = {
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "true|false",
+    "ssl_ca_certs": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+}
+"""Name of each option of a URL with TLS -> what its value matches."""
+
 Account = tuple[str | None, str | None]
 
 
@@ -59,11 +68,11 @@ def check_server(url: str) -> None:
         return
     form = _TLS_FORM if scheme == "rediss" else _SERVER_FORM
     parts = _split(url, form)
-    _address(parts.netloc.rpartition("@")[2], form, default_port=6379)
+    host_and_port(parts.netloc.rpartition("@")[2], form, default_port=6379)
     if not re.fullmatch("(/[0-9]{0,9})?", parts.path):
         raise ValueError(form)
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        accepted = _TLS_OPTIONS.get(name) if scheme == "rediss" else None
+        accepted = TLS_OPTIONS.get(name) if scheme == "rediss" else None
         if accepted is None or not re.fullmatch(accepted, value):
             raise ValueError(form)
 
@@ -131,6 +140,19 @@ def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     return urls, {"master_name": watched.service, "sentinel_kwargs": asking}
 
 
+def host_and_port(text: str, form: str, default_port: int = 0) -> tuple[str, int]:
+    """``host[:port]`` or ``[IPv6 address][:port]``.
+
+    Raises:
+        ValueError: it is neither; ``form`` is its text.
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", text)
+    port = int(found[3] or default_port) if found else 0
+    if found is None or not 0 < port < 65_536:
+        raise ValueError(form)
+    return found[1] or found[2], port
+
+
 def _scheme(url: str) -> str:
     return url.partition("://")[0]
 
@@ -148,16 +170,8 @@ def _split(url: str, form: str) -> SplitResult:
 def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
     account, _, addresses = netloc.rpartition("@")
     user, _, password = account.partition(":")
-    hosts = tuple(_address(address, form) for address in addresses.split(","))
+    hosts = tuple(host_and_port(address, form) for address in addresses.split(","))
     return hosts, (unquote(user) or None, unquote(password) or None)
-
-
-def _address(text: str, form: str, default_port: int = 0) -> tuple[str, int]:
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", text)
-    port = int(found[3] or default_port) if found else 0
-    if found is None or not 0 < port < 65_536:
-        raise ValueError(form)
-    return found[1] or found[2], port
 
 
 def _quoted(text: str | None) -> str:
@@ -169,12 +183,5 @@ _TLS_FORM = (
     "must look like rediss://[user:password@]host[:port][/db][?option=value&...], with options among "
     "ssl_cert_reqs=none|optional|required, ssl_check_hostname=true|false, ssl_ca_certs, ssl_certfile and ssl_keyfile"
 )
-_TLS_OPTIONS = {
-    "ssl_cert_reqs": "none|optional|required",
-    "ssl_check_hostname": "true|false",
-    "ssl_ca_certs": ".+",
-    "ssl_certfile": ".+",
-    "ssl_keyfile": ".+",
-}
 _SENTINEL_FORM = "must look like redis+sentinel://[user:password@]host:port[,host:port]/service[/db]"
 _CLUSTER_FORM = "must look like redis+cluster://[user:password@]host:port[,host:port]"

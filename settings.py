@@ -21,6 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from amqp_address import AMQP_SCHEMES, parse_amqp
 from redis_address import (
     CLUSTER_SCHEMES,
     SENTINEL_SCHEMES,
@@ -86,7 +87,7 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(_scheme_of(schemes))
 
 
-def _redis(*schemes: str) -> AfterValidator:
+def _server(*schemes: str) -> AfterValidator:
     check_scheme = _scheme_of(schemes)
 
     def check(value: str) -> str:
@@ -94,6 +95,7 @@ def _redis(*schemes: str) -> AfterValidator:
         check_server(value)
         parse_sentinel(value)
         parse_cluster(value)
+        parse_amqp(value)
         return value
 
     return AfterValidator(check)
@@ -116,11 +118,12 @@ class Settings(BaseSettings):
         ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"),
         description="Symbols to report on, comma-separated.",
     )
-    redis_url: Annotated[str, _redis(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
+    redis_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
         "redis://localhost:6379/0", description="Data plane: streams, leases, reports."
     )
-    celery_broker_url: Annotated[str, _redis(*SINGLE_SCHEMES, *SENTINEL_SCHEMES)] = Field(
-        "redis://localhost:6379/1", description="Celery's broker; may be another server than REDIS_URL."
+    celery_broker_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES)] = Field(
+        "redis://localhost:6379/1",
+        description="Celery's broker, Redis or RabbitMQ; may be another server than REDIS_URL.",
     )
 
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = Field(

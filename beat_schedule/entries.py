@@ -16,6 +16,11 @@ def entries(settings: Settings) -> dict[str, dict[str, Any]]:
     if not settings.nt_enable_kv_reports:
         return {}
     return {
-        FAST_CYCLE: {"task": "tasks.fast_cycle", "schedule": fixed_rate(settings.nt_report_period_ms)},
-        SLOW_CYCLE: {"task": "tasks.slow_cycle", "schedule": fixed_rate(settings.nt_slow_period_ms)},
+        FAST_CYCLE: _entry("tasks.fast_cycle", settings.nt_report_period_ms),
+        SLOW_CYCLE: _entry("tasks.slow_cycle", settings.nt_slow_period_ms),
     }
+
+
+def _entry(task: str, period_ms: int) -> dict[str, Any]:
+    # RabbitMQ drops a message that has expired; on Redis the node does.
+    return {"task": task, "schedule": fixed_rate(period_ms), "options": {"expiration": period_ms / 1000}}

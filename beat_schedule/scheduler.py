@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from celery.beat import ScheduleEntry, Scheduler
 from kombu.exceptions import KombuError
 
+from beat_schedule.backlog import waiting
 from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.entries import FAST_CYCLE
 from beat_schedule.fan_out import Message, fan_out
@@ -118,7 +118,14 @@ class HRWScheduler(Scheduler):
 
     @property
     def _unreachable(self) -> tuple[type[Exception], ...]:
-        return (KombuError, *self.connection.recoverable_connection_errors)
+        connection = self.connection
+        return (KombuError, *connection.connection_errors, *connection.channel_errors)
+
+    def _disconnect(self) -> None:
+        # Closing would wait for an answer; and who goes on with it may get the answer to an older question.
+        self.connection.collect()
+        for made_anew in ("producer", "connection"):
+            self.__dict__.pop(made_anew, None)
 
     def _step(self, spread: Spread, producer: Any = None) -> None:
         """Send the slices whose time has come, and those that still wait, to whoever owns their symbols by now."""
@@ -162,12 +169,9 @@ class HRWScheduler(Scheduler):
     def _room(self, nodes: Iterable[Owner], most: int, producer: Any) -> dict[Owner, int]:
         """How many messages each node's queue takes before ``most`` wait there."""
         nodes = list(nodes)
-        if self.connection.transport.driver_type != "redis":
-            return dict.fromkeys(nodes, sys.maxsize)  # elsewhere, give the queues a maximum length
-        pipe = producer.channel.client.pipeline(transaction=False)
-        for node in nodes:
-            pipe.llen(node.node)
-        return {node: most - waiting for node, waiting in zip(nodes, pipe.execute(), strict=True)}
+        queues = [self.app.amqp.queues[node.node] for node in nodes]
+        lengths = waiting(producer.channel, queues, amqp=self.connection.transport.driver_type == "amqp")
+        return {node: most - length for node, length in zip(nodes, lengths, strict=True)}
 
     def _send(self, entry: ScheduleEntry, choose: Callable[[Any], list[Message]], producer: Any = None) -> None:
         """Send what ``choose`` gives, in one batch. What cannot be sent now is dropped and counted: the next cycle is
@@ -194,7 +198,7 @@ class HRWScheduler(Scheduler):
                         **entry.options,
                     )
         except self._unreachable as error:
-            self.__dict__.pop("producer", None)
+            self._disconnect()
             self._outage.failed(error)
             metrics.cycles_skipped.labels(entry.name, "broker").inc()
         else:

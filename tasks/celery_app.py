@@ -10,7 +10,7 @@ from celery.signals import setup_logging
 from monitoring import logs
 from settings import load
 
-app = Celery("tickfence", include=["tasks.cycles", "tasks.lifecycle"])
+app = Celery("tickfence", include=["tasks.cycles", "tasks.lifecycle"], amqp="tasks.queues:AMQP")
 app.config_from_object("celeryconfig")
 
 

@@ -9,6 +9,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from coordination.outage import Outage
+from coordination.tick import ALONE
 from tasks.lifecycle import this_node
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Consumer(CeleryConsumer):
         outage.over()
         self.first_connection_attempt = False
         for queue in self.app.amqp.queues.consume_from.values():
-            if queue.no_ack:  # what has waited for a consumer is late
+            if queue.name in (node.owner.node, ALONE):  # what has waited for a consumer is late
                 bound = queue(conn.default_channel)
                 bound.declare()
                 bound.purge()

@@ -67,9 +67,12 @@ def choose_node_id(queues: list[str], settings: Settings) -> str:
 
 
 def perishable_queue(name: str) -> Queue:
-    """A queue whose messages are gone once delivered: a tick that was lost is made good by the next one."""
+    """A queue whose messages are gone once delivered: a tick that was lost is made good by the next one.
+
+    RabbitMQ hands over all there is to who does not acknowledge, so there they are, as soon as they are read.
+    """
     queue = app.amqp.queues.new_missing(name)
-    queue.no_ack = True
+    queue.no_ack = not app.amqp.on_rabbitmq
     return queue
 
 

@@ -55,7 +55,15 @@ BAD = [
     ("CELERY_BROKER_URL", "redis://localhost:0/1", "look like redis://"),
     ("CELERY_BROKER_URL", "rediss://localhost/1?ssl_cert_reqs=some", "look like rediss://"),
     ("REDIS_URL", "redis://", "starts with redis://"),
-    ("CELERY_BROKER_URL", "amqp://localhost", "starts with redis://"),
+    (
+        "CELERY_BROKER_URL",
+        "sqs://localhost",
+        "starts with redis://, rediss://, redis+sentinel://, sentinel://, amqp://,",
+    ),
+    ("CELERY_BROKER_URL", "redis+cluster://localhost:7000", "starts with redis://"),
+    ("CELERY_BROKER_URL", "amqp://localhost:0", "look like amqp://[user:password@]host[:port][/vhost]"),
+    ("CELERY_BROKER_URL", "amqps://localhost?ssl_cert_reqs=some", "look like amqps://"),
+    ("REDIS_URL", "amqp://localhost", "starts with redis://"),
     ("NT_EXCHANGE_WS_URL", "http://localhost", "starts with ws://, wss://"),
     ("NT_EXCHANGE_REST_URL", "ftp://localhost", "starts with http://, https://"),
     ("NT_NODE_ID", "node 1", "[A-Za-z0-9._-]{1,64}"),
@@ -97,6 +105,12 @@ def test_a_refused_url_shows_no_password(variable: str) -> None:
     with pytest.raises(BadSetting) as raised:
         Settings.from_environment({variable: "redis://ann:secret@localhost/zero"})
     assert str(raised.value).startswith(f"{variable}=redis://ann:***@localhost/zero: must look like redis://")
+
+
+def test_a_refused_amqp_url_shows_no_password() -> None:
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"CELERY_BROKER_URL": "amqp://ann:sec/ret@localhost/a/b"})
+    assert str(raised.value).startswith("CELERY_BROKER_URL=amqp://ann:***@localhost/a/b: must look like amqp://")
 
 
 def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:

@@ -1,0 +1,41 @@
+"""How a node's queue is declared: by the dispatcher, which sends to it, and by the node, in the same words.
+
+RabbitMQ refuses a queue that two declare differently, so neither side's settings have a say in it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from celery.app import amqp
+from kombu import Queue
+
+ARGUMENTS = {
+    "x-queue-type": "classic",  # ticks are not worth replicas
+    "x-max-length": 1000,  # a bound for when nothing else is one: the dispatcher stops sending long before
+    "x-overflow": "drop-head",
+    "x-expires": 60_000,  # unused for so many ms, the queue of a node that will not come back is deleted
+}
+
+
+class PerishableQueues(amqp.Queues):  # type: ignore[misc]
+    """Celery's queues, but that one which is known by name only is a node's."""
+
+    def new_missing(self, name: str) -> Queue:
+        """A queue that is bounded and goes away by itself."""
+        # All are bound to the one default exchange: an exchange of each queue's own would outlive it.
+        return Queue(name, routing_key=name, queue_arguments=ARGUMENTS)
+
+
+class AMQP(amqp.AMQP):  # type: ignore[misc]
+    """Celery's, with :class:`PerishableQueues` on a RabbitMQ."""
+
+    @cached_property
+    def on_rabbitmq(self) -> bool:
+        """Whether the broker speaks AMQP."""
+        return bool(self.app.connection_for_read().transport.driver_type == "amqp")
+
+    @property
+    def queues_cls(self) -> Any:
+        return PerishableQueues if self.on_rabbitmq else amqp.Queues
