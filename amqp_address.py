@@ -69,6 +69,7 @@ def parse_amqp(url: str) -> RabbitMQ | None:
 
 def _tls(options: dict[str, str], host: str) -> dict[str, Any]:
     required = ssl.VerifyMode[f"CERT_{options.get('ssl_cert_reqs', 'required').upper()}"]
-    checks_name = required and options.get("ssl_check_hostname") != "false"
     files = {name: options[f"ssl_{name}"] for name in ("ca_certs", "certfile", "keyfile") if f"ssl_{name}" in options}
-    return {"cert_reqs": required, "server_hostname": host if checks_name else None} | files
+    if required == ssl.CERT_NONE or options.get("ssl_check_hostname") == "false":
+        return {"cert_reqs": required} | files  # py-amqp compares the name where there is one
+    return {"cert_reqs": required, "server_hostname": host} | files
