@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.histogram import Buckets
 from coordination.connect import connect
 from local import ports
-from local.roles import NODES, Ports, Role, stack_environment, stack_roles
+from local.roles import BEATS, INGESTS, NODES, Ports, Role, stack_environment, stack_roles
 from local.supervision import Supervisor
 from settings import Settings
 from simulator import symbols
@@ -66,6 +66,10 @@ class Sample:
         return self.histograms.get(name, {})
 
 
+class StackError(RuntimeError):
+    """The stack did not come up; the text is the one line to show."""
+
+
 class Stack:
     """One stack in one folder, from entering the ``with`` block to leaving it.
 
@@ -74,7 +78,7 @@ class Stack:
         count: symbols.
         nodes: how many of them, 1 to 3.
         given: environment variables that set the roles' settings.
-        diffs, trades: events of one symbol per second at the exchange; its own usual ones by default.
+        beats: role -> further variables of that beat; the first one starts with the stack.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class Stack:
         count: int,
         nodes: int = 1,
         given: Mapping[str, str] | None = None,
-        exchange: tuple[str, ...] = (),
+        beats: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.symbols = [one.symbol for one in symbols.parse(str(count))]
         plain = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
@@ -93,16 +97,17 @@ class Stack:
         data_dir = state_dir.resolve() / "redis"
         data_dir.mkdir(parents=True, exist_ok=True)
         self.environment = stack_environment({**plain, **variables}, self.ports)
-        left_out = {"flower", "beat-2", "ingest-2", *NODES[nodes:]}
-        # All clients share one address here, and with it the weight that the exchange grants one.
-        lavish = ("--weight-per-minute", "1000000", *exchange)
+        beats = beats or {BEATS[0]: {}}
+        left_out = {"flower", INGESTS[1], *NODES[nodes:], *(set(BEATS) - set(beats))}
         self.roles = [
-            replace(role, command=(*role.command, *lavish)) if role.name == "simulator" else role
+            replace(role, environment={**role.environment, **beats.get(role.name, {})})
             for role in stack_roles(settings, self.ports, data_dir)
             if role.name not in left_out
         ]
+        self._later = set(list(beats)[1:])
         self._supervisor = Supervisor.launch(state_dir.resolve(), self.roles, self.environment)
-        self.client: Any = connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/0", name="bench", timeout_s=5)
+        self.client: Any = connect(self.environment["REDIS_URL"], name="bench", timeout_s=5)
+        self.broker: Any = connect(self.environment["CELERY_BROKER_URL"], name="bench", timeout_s=5)
 
     def __enter__(self) -> Self:
         try:
@@ -114,17 +119,19 @@ class Stack:
 
     def __exit__(self, *_: Any) -> None:
         self.client.close()
+        self.broker.close()
         self._supervisor.shutdown()
 
     def _start(self) -> None:
         for _, phase in groupby(sorted(self.roles, key=attrgetter("phase")), attrgetter("phase")):
             for role in phase:
-                self._supervisor.start(role.name)
-                self._await_port(role)
+                if role.name not in self._later:
+                    self._supervisor.start(role.name)
+                    self._await_port(role)
         deadline = time.monotonic() + _READY_S
         while (there := self.reports()) < len(self.symbols):
             if time.monotonic() > deadline:
-                raise SystemExit(f"error: {there} of {len(self.symbols)} symbols have a report after {_READY_S:g} s")
+                raise StackError(f"{there} of {len(self.symbols)} symbols have a report after {_READY_S:g} s")
             time.sleep(0.2)
 
     def _await_port(self, role: Role) -> None:
@@ -132,8 +139,12 @@ class Stack:
         deadline = time.monotonic() + _READY_S
         while waits_for is not None and ports.is_free(waits_for):
             if time.monotonic() > deadline:
-                raise SystemExit(f"error: {role.name} is not ready after {_READY_S:g} s")
+                raise StackError(f"{role.name} is not ready after {_READY_S:g} s")
             time.sleep(0.02)
+
+    def settle(self, seconds: float) -> None:
+        """Let the work of starting pass: cold starts, first snapshots, the windows' first growth."""
+        time.sleep(seconds)
 
     def reports(self) -> int:
         """How many symbols have a report."""
@@ -144,6 +155,10 @@ class Stack:
 
     def signal(self, role: str, number: int) -> None:
         os.kill(self.pids()[role], number)
+
+    def start(self, role: str) -> None:
+        """Start a role that was left for later, or that has ended."""
+        self._supervisor.start(role)
 
     def sample(self) -> Sample:
         """What every role has done so far."""

@@ -22,15 +22,15 @@ redis_errors = Counter("nt_redis_errors", "Calls to Redis that failed, by what w
 data_age = Histogram(
     "nt_data_age_ms",
     "Age of the newest market data in a report as it is written",
-    buckets=(10, 25, 50, 100, 150, 200, 250, 300, 500, 1000, 2000, 5000),
+    buckets=(10, 25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350, 400, 500, 750, 1000, 2000, 5000),
 )
 calc_latency = Histogram(
     "nt_calc_latency_ms", "Time to compute one report", ["cycle"], buckets=(0.05, 0.1, *_LATENCY_MS)
 )
 dispatch_to_written = Histogram(
     "nt_dispatch_to_written_ms",
-    "From when a task was due until its writes were accepted",
+    "From when a task was sent until its writes were accepted",
     ["cycle"],
-    buckets=_LATENCY_MS,
+    buckets=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200, 250, 350, 500, 1000),
 )
 cold_starts = Counter("nt_cold_starts", "Symbols whose state was built from the snapshot, by reason", ["reason"])

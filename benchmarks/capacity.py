@@ -1,0 +1,71 @@
+"""The largest number of symbols at 4 Hz with at least 99 % of the reports on time, everything on this machine.
+
+    python -m benchmarks.capacity [--least 500] [--most 3000] [--nodes 1] [--seconds 20]
+
+Every role runs: exchange (10 diffs and 5 trades a second each symbol), ingest, Redis, beat, nodes, with full reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.point import Point, measure
+from benchmarks.stack import Stack, StackError
+
+ENOUGH = 0.99
+STEP = 100
+WARM_UP_S = 15.0
+
+
+def look(symbols: int, nodes: int, seconds: float, warm_up_s: float = WARM_UP_S) -> Point | None:
+    """One measurement of a stack of its own; None where it does not come up."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            with Stack(Path(folder), symbols, nodes) as stack:
+                stack.settle(warm_up_s)
+                return measure(stack, nodes, seconds)
+        except StackError:
+            return None
+
+
+def search(
+    least: int, most: int, nodes: int, seconds: float, say: Callable[[str], None] = print
+) -> tuple[int, list[Point]]:
+    """Capacity in steps of 100 symbols, by bisection, and all that was seen. 0 where not even ``least`` is carried."""
+    points: list[Point] = []
+
+    def carries(symbols: int) -> bool:
+        found = look(symbols, nodes, seconds)
+        say(found.line() if found else f"{symbols:5} symbols, {nodes} nodes: did not come up")
+        if found:
+            points.append(found)
+        return found is not None and found.on_time >= ENOUGH
+
+    if not carries(least):
+        return 0, points
+    good, bad = least, most + STEP
+    while bad - good > STEP:
+        tried = (good + bad) // (2 * STEP) * STEP
+        if carries(tried):
+            good = tried
+        else:
+            bad = tried
+    return good, points
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--least", type=int, default=500)
+    parser.add_argument("--most", type=int, default=3000)
+    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3))
+    parser.add_argument("--seconds", type=float, default=20)
+    given = parser.parse_args()
+    found, _ = search(given.least, given.most, given.nodes, given.seconds)
+    print(f"capacity: {found} symbols at 4 Hz on {given.nodes} nodes")
+
+
+if __name__ == "__main__":
+    main()
