@@ -137,6 +137,14 @@ class Scene:
                         detail = f"a diff that starts at {first} follows one that ends at {last}"
                         self.found.append(Violation(since, symbol, "gap in the stream", detail))
 
+    def rest(self) -> None:
+        """Wait until no voluntary move is to be expected: one follows a node's joining after some seconds."""
+        settings = self.lab.settings
+        quiet_s = (settings.nt_min_hold_ms + settings.nt_rebalance_interval_ms) / 1000 + _POLL_S
+        deadline = time.monotonic() + SETTLE_S
+        while time.time() - self.recorder.taken_at < quiet_s and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
     def check_nothing_moved(self, fault: Injected, owner: str) -> None:
         """Note every symbol that changed hands since ``fault`` though ``owner`` was alive all the time."""
         for record in reversed(self.recorder.records):

@@ -26,6 +26,7 @@ def _kill_clients(scene: Scene, names: tuple[bytes, ...], share: float) -> float
 
 
 def registration_cut(scene: Scene) -> None:
+    scene.rest()
     node, owner, _ = scene.a_node()
     at = _kill_clients(scene, (f"node:{node}".encode(),), 1.0)
     fault = scene.hurt("registration-cut", at, scene.symbols, victim=node)

@@ -28,6 +28,7 @@ def refusal_flaw(node: str, status: int, log: str) -> str:
 
 
 def twin(scene: Scene) -> None:
+    scene.rest()
     node, owner, _ = scene.a_node()
     with Outsider(scene.lab, node, "twin", NO_METRICS) as second:
         fault = scene.hurt("twin", second.started_at, scene.symbols, victim=node)

@@ -12,19 +12,31 @@ from chaos.faults import CHOSEN, KINDS
 from chaos.frozen import frozen_writers
 from chaos.summary import over_budget, plot, table
 
-FAULTS = ("node-kill", "beat-kill", "redis-empty", "exchange-skip", "connections-cut", "net-cut")
+FAULTS = (
+    "node-kill",
+    "beat-kill",
+    "redis-empty",
+    "exchange-skip",
+    "connections-cut",
+    "net-cut",
+    "frozen-writer",
+    "twin",
+)
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(180)
 def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    outcome = campaign.run(tmp_path / "stack", seed=1, seconds=90, only=FAULTS, most=len(FAULTS), say=said.append)
+    outcome = campaign.run(tmp_path / "stack", seed=1, seconds=120, only=FAULTS, most=len(FAULTS), say=said.append)
     assert outcome.violations == []
     assert outcome.undue_conflicts == 0
     assert outcome.unsettled == []
     assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
     assert len(said) == len(FAULTS)
+    (frozen,) = frozen_writers(outcome.records)
+    assert frozen.woke and frozen.refused > 0
+    assert frozen.accepted == 0
     verdict = outcome.verdict
     assert verdict.writes > 100
     assert verdict.takes > 6
