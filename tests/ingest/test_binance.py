@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.binance import Binance
@@ -301,3 +302,33 @@ def test_few_symbols_get_deep_books_and_all_start_within_a_minute() -> None:
         request = Binance([f"S{number}" for number in range(count)]).depth_request("S1")
         assert request.weight == weight
         assert request.weight * count <= Binance.weight_per_minute
+
+
+@st.composite
+def nearly_right(draw: st.DrawFn) -> bytes:
+    """A message of a diff or a trade with some of its parts replaced by others."""
+    text = combined(draw(st.sampled_from([DEPTH, TRADE]))).decode()
+    parts = re.findall(r'"[^"]*"|[\[\]{},:]|[^"\[\]{},:]+', text)
+    odd = ["", '"1"', "1.0", "-1", "true", '"true"', "null", '"inf"', '"1e5"', '"x":1,', '"u":160,', "[", "]", '"q"']
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(parts) - 1))
+        parts[place] = draw(st.sampled_from([*odd, *parts]) | st.just(parts[place] * 2))
+    return "".join(parts).encode()
+
+
+@given(nearly_right())
+@settings(max_examples=600, deadline=None)
+def test_the_quick_way_takes_nothing_that_the_careful_one_refuses(message: bytes) -> None:
+    quick = exchange._plain(message)
+    if quick is not None:
+        assert quick == exchange._checked(message)
+
+
+@pytest.mark.parametrize("message", [DEPTH, TRADE, TICKER])
+def test_usual_messages_go_the_quick_way(message: dict[str, Any]) -> None:
+    assert exchange._plain(combined(message)) == exchange._checked(combined(message))
+
+
+def test_a_key_given_twice_hides_no_bare_number() -> None:
+    message = combined(DEPTH).replace(b'"E":', b'"E":1,"E":').replace(b'"100"', b"100")
+    assert refusal(message) == (Reason.WRONG_TYPE, "BTCUSDT")
