@@ -6,23 +6,21 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from streams.append import Command
-
-ANEW: Command = ()
-"""As an entry's fields: the stream is to be deleted, what follows has nothing to do with what it holds."""
+ANEW = b""
+"""As an entry's text: the stream is to be deleted, what follows has nothing to do with what it holds."""
 
 
 class Entry(NamedTuple):
     """One stream entry on its way; ``sequence`` is the trade id or the last update id.
 
-    ``fields`` is what follows the id in XADD. ``is_book`` tells the two streams of a symbol apart.
+    ``text`` is its id and fields, packed as in `streams.append`. ``is_book`` tells the two streams of a symbol apart.
     """
 
     symbol: str
     is_book: bool
     time_ms: int
     sequence: int
-    fields: Command
+    text: bytes
 
 
 class Buffer:

@@ -90,6 +90,10 @@ class Lane:
         self._work = asyncio.Event()
         self._probe_at = 0.0 if observes else math.inf
         self._to_create: list[Entry] = []
+        self._heads = [
+            {symbol: append.xadd_head(key(symbol), create=False) for symbol in symbols}
+            for key in (trades_key, book_key)
+        ]
         self._sending = False
         self._logs = LogLimit()
 
@@ -171,7 +175,7 @@ class Lane:
         started = time.monotonic()
         commands: list[Command] = [append.top_command(key) for _, _, key in streams]
         commands += [("EXISTS", snapshot_key(symbol)) for symbol in self._symbols]
-        probe, *replies = await link.exchange([("TIME",), *commands])
+        probe, *replies = await link.exchange(append.pack([("TIME",), *commands]), 1 + len(commands))
         self._probed(started, time.monotonic(), probe)
         lost = {symbol for symbol, found in zip(self._symbols, replies[len(streams) :], strict=True) if not found}
         for (symbol, state, key), reply in zip(streams, replies, strict=False):
@@ -189,17 +193,17 @@ class Lane:
         sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
         created, self._to_create = self._to_create, []
         entries = created + self._buffer.take(BATCH_ENTRIES)
+        if not (sent or entries or time.monotonic() >= self._probe_at):
+            return False
         commands = [command for command, _ in sent]
-        commands += [self._command(entry, create=number < len(created)) for number, entry in enumerate(entries)]
         probe = time.monotonic() >= self._probe_at
         if probe:
             commands.insert(0, ("TIME",))
-        if not commands:
-            return False
+        text = append.pack(commands) + self._packed(created, entries)
         started = time.monotonic()
         self._sending = True
         try:
-            replies = await link.exchange(commands)
+            replies = await link.exchange(text, len(commands) + len(entries))
         except (*AWAY, asyncio.CancelledError):
             self._dropped(self._buffer.put_back(entries), "buffer_full")
             for _, done in sent:
@@ -218,39 +222,54 @@ class Lane:
         self._settle(entries, replies[len(sent) :])
         return True
 
-    def _command(self, entry: Entry, *, create: bool) -> Command:
-        states, key = (self._streams.diffs, book_key) if entry.is_book else (self._streams.trades, trades_key)
-        if entry.fields is ANEW:
-            return ("DEL", key(entry.symbol))
-        state = states[entry.symbol]
+    def _packed(self, created: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
+        """The commands of ``entries``, of which the ``created`` ones come first and may create their streams."""
+        parts: list[bytes] = []
+        diffs, trades = self._streams.diffs, self._streams.trades
+        for number, entry in enumerate(entries):
+            symbol, is_book, time_ms, _, text = entry
+            state = (diffs if is_book else trades)[symbol]
+            if text is ANEW:
+                parts.append(append.pack([("DEL", book_key(symbol))]))
+            elif number < len(created) or time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+                parts.append(self._head(entry, state, create=number < len(created)))
+            else:
+                parts.append(self._heads[is_book][symbol])
+            parts.append(text)
+        return b"".join(parts)
+
+    def _head(self, entry: Entry, state: StreamState, *, create: bool) -> bytes:
         keep_from_ms = None
         if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
             state.trimmed_ms = entry.time_ms
             keep_from_ms = entry.time_ms - (self._keep_book_ms if entry.is_book else KEEP_TRADES_MS)
-        return append.xadd(
-            key(entry.symbol), entry.time_ms, entry.sequence, entry.fields, keep_from_ms=keep_from_ms, create=create
-        )
+        key = (book_key if entry.is_book else trades_key)(entry.symbol)
+        return append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
 
     def _settle(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Read Redis's verdict on each entry."""
         taken = copies = 0
         lost = False
+        diffs, trades = self._streams.diffs, self._streams.trades
         for entry, reply in zip(entries, replies, strict=True):
-            state = (self._streams.diffs if entry.is_book else self._streams.trades)[entry.symbol]
-            if reply is None:
+            symbol, is_book, time_ms, sequence, text = entry
+            state = (diffs if is_book else trades)[symbol]
+            if type(reply) is bytes:
+                taken += 1
+                state.acknowledged = (time_ms, sequence)
+            elif reply is None:
                 lost = lost or state.acknowledged is not None
                 self._to_create.append(entry)
-            elif entry.fields is ANEW:
+            elif text is ANEW:
                 state.acknowledged = None
             elif append.refused(reply):
                 copies += 1
-                state.acknowledged = (entry.time_ms, entry.sequence)
+                state.acknowledged = (time_ms, sequence)
             elif isinstance(reply, ResponseError):
-                self._failed(f"stream of {entry.symbol}", reply)
+                self._failed(f"stream of {symbol}", reply)
                 self._dropped([entry], "redis_error")
             else:
-                taken += 1
-                state.acknowledged = (entry.time_ms, entry.sequence)
+                raise TypeError(f"XADD was answered by {reply!r}")
         metrics.appended.inc(taken)
         metrics.duplicates.labels("redis").inc(copies)
         if lost:

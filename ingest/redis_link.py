@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -23,7 +23,6 @@ from redis.exceptions import (
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
 from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Open, Unavailable
-from streams.append import Command, pack
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +74,8 @@ class RedisLink:
                 await self._hang_up()
             await asyncio.sleep(backoff.next_s())
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send ``commands`` at once and return their replies in order; an error reply stands in its place.
+    async def exchange(self, text: bytes, count: int) -> list[Any]:
+        """Send ``count`` packed commands at once and return their replies in order; an error stands in its place.
 
         :raises redis.exceptions.RedisError, OSError, TimeoutError: not all replies came, or the
             server cannot take writes now. Any of the commands may have been carried out.
@@ -86,8 +85,8 @@ class RedisLink:
             raise Unavailable("not connected")
         replies: list[Any] = []
         async with asyncio.timeout(IO_TIMEOUT_S):
-            await connection.send_packed_command(pack(commands), check_health=False)
-            for _ in commands:
+            await connection.send_packed_command(text, check_health=False)
+            for _ in range(count):
                 try:
                     replies.append(await connection.read_response(timeout=math.inf))
                 except ResponseError as error:

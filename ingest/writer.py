@@ -95,8 +95,9 @@ class Writer:
         if state.place(trade.time_ms, trade.trade_id) is Place.COPY:
             self._skipped(trade.symbol, state, trade.time_ms)
             return
-        fields = append.trade_fields(trade.price, trade.quantity, trade.is_buy, received_ms)
-        self._lane_of[trade.symbol].add(Entry(trade.symbol, False, state.time_ms, trade.trade_id, fields))
+        time_ms = state.time_ms
+        text = append.packed_trade(time_ms, trade.trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
+        self._lane_of[trade.symbol].add(Entry(trade.symbol, False, time_ms, trade.trade_id, text))
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:
         """Append a diff of a book that is in sync, unless it is a copy of one that was appended."""
@@ -110,8 +111,9 @@ class Writer:
             logger.warning("the exchange counts its updates anew", extra=ids)
             lane.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, ANEW))
             lane.want_snapshot(diff.symbol, "anew")
-        fields = append.diff_fields(diff.first_update_id, diff.bids, diff.asks, received_ms)
-        lane.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, fields))
+        time_ms, last_update_id = state.time_ms, diff.last_update_id
+        text = append.packed_diff(time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms)
+        lane.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
     def want_snapshot(self, symbol: str, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""

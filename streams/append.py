@@ -51,6 +51,39 @@ def xadd(
     return ("XADD", key, *options, f"{time_ms}-{sequence}", *fields)
 
 
+def packed_trade(time_ms: int, trade_id: int, price: str, quantity: str, is_buy: bool, received_ms: int) -> bytes:
+    """A trade as it stands on the wire after `xadd_head`: the arguments ``xadd`` ends with, for ASCII decimal text."""
+    entry_id, received = f"{time_ms}-{trade_id}", str(received_ms)
+    return (
+        f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\np\r\n${len(price)}\r\n{price}\r\n$1\r\nq\r\n${len(quantity)}\r\n{quantity}"
+        f"\r\n$1\r\ns\r\n$1\r\n{'b' if is_buy else 's'}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n"
+    ).encode()
+
+
+def packed_diff(
+    time_ms: int,
+    first_update_id: int,
+    last_update_id: int,
+    bids: Sequence[Level],
+    asks: Sequence[Level],
+    received_ms: int,
+) -> bytes:
+    """An order-book diff as it stands on the wire after `xadd_head`."""
+    entry_id, first, received = f"{time_ms}-{last_update_id}", str(first_update_id), str(received_ms)
+    b, a = encode_levels(bids).decode(), encode_levels(asks).decode()
+    return (
+        f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\nU\r\n${len(first)}\r\n{first}\r\n$1\r\nb\r\n${len(b)}\r\n{b}"
+        f"\r\n$1\r\na\r\n${len(a)}\r\n{a}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n"
+    ).encode()
+
+
+def xadd_head(key: str, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
+    """What stands on the wire before a `packed_trade` or `packed_diff`: the beginning of `xadd`, same options."""
+    fields = ("", "", "", "", "", "", "", "")
+    command = pack([xadd(key, 0, 0, fields, keep_from_ms=keep_from_ms, create=create)])
+    return command[: command.rindex(b"$3\r\n0-0\r\n")]
+
+
 def top_command(key: str) -> Command:
     """The newest entry of a stream: a list of one or no entry."""
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)

@@ -332,3 +332,12 @@ def test_usual_messages_go_the_quick_way(message: dict[str, Any]) -> None:
 def test_a_key_given_twice_hides_no_bare_number() -> None:
     message = combined(DEPTH).replace(b'"E":', b'"E":1,"E":').replace(b'"100"', b"100")
     assert refusal(message) == (Reason.WRONG_TYPE, "BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"m": 1}, {"m": "true"}, {"m": 5}, {"t": "5"}, {"t": 5.5}, {"T": "5"}, {"p": 0.001}, {"q": 100}],
+    ids=str,
+)
+def test_wrong_types_in_a_trade(changes: dict[str, Any]) -> None:
+    assert refusal(combined(TRADE, **changes))[0] is Reason.WRONG_TYPE

@@ -59,7 +59,7 @@ def test_a_stream_that_is_gone_or_shorter_was_lost() -> None:
 
 
 def entry(number: int) -> Entry:
-    return Entry("S", True, number, number, ("r", number))
+    return Entry("S", True, number, number, b"%d" % number)
 
 
 @given(st.lists(st.sampled_from(["add", "take", "put back"])), st.integers(1, 5))

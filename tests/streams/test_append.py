@@ -1,5 +1,7 @@
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams import append, codec
 from streams.keys import info_key, snapshot_key, ticker_key, trades_key
@@ -61,6 +63,38 @@ def test_packed_commands_are_what_redis_reads(redis_client: redis.Redis) -> None
     finally:
         redis_client.connection_pool.release(connection)
     assert redis_client.mget("a", "b") == [b"\x00\xff", b"12"]
+
+
+@given(
+    *(st.integers(0, 2**63 - 1) for _ in range(4)),
+    st.lists(st.tuples(st.floats(0.0, 1e12), st.floats(0.0, 1e12)), max_size=3),
+    st.lists(st.tuples(st.floats(0.0, 1e12), st.floats(0.0, 1e12)), max_size=3),
+    st.booleans(),
+    st.none() | st.integers(-5, 2**45),
+)
+def test_a_packed_entry_after_its_head_is_the_whole_command(
+    time_ms: int,
+    first: int,
+    last: int,
+    received_ms: int,
+    bids: list[tuple[float, float]],
+    asks: list[tuple[float, float]],
+    flag: bool,
+    keep_from_ms: int | None,
+) -> None:
+    head = append.xadd_head(KEY, keep_from_ms=keep_from_ms, create=flag)
+    for packed, fields in (
+        (
+            append.packed_diff(time_ms, first, last, bids, asks, received_ms),
+            append.diff_fields(first, bids, asks, received_ms),
+        ),
+        (
+            append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms),
+            append.trade_fields("0.10", "12", flag, received_ms),
+        ),
+    ):
+        command = append.xadd(KEY, time_ms, last, fields, keep_from_ms=keep_from_ms, create=flag)
+        assert head + packed == append.pack([command])
 
 
 def test_a_snapshot_never_replaces_one_with_a_higher_update_id(redis_client: redis.Redis) -> None:
