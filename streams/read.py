@@ -50,7 +50,6 @@ TRADES_LIMIT = 20_000
 COLD_DIFFS_LIMIT = 5_000
 """More than ingest keeps at the longest snapshot interval that the settings accept."""
 
-WARM_COMMANDS = 2
 COLD_COMMANDS = 5
 OLDER_COMMANDS = 1
 
@@ -112,8 +111,12 @@ class ColdStart:
     older_trades_before: str | None = None
 
 
-def queue_read(pipe: Pipeline, symbol: str, cursor: Cursor, *, limit: int = READ_LIMIT) -> int:
+def queue_read(
+    pipe: Pipeline, symbol: str, cursor: Cursor, *, limit: int = READ_LIMIT, with_ticker: bool = True
+) -> int:
     """Queue the commands of a warm read: what is behind ``cursor``, at most ``limit`` entries a stream.
+
+    ``with_ticker=False`` leaves out the statistics of 24 hours, which the exchange sends once a second.
 
     :return: number of commands queued, so of replies `parse_read` takes.
     """
@@ -127,8 +130,10 @@ def queue_read(pipe: Pipeline, symbol: str, cursor: Cursor, *, limit: int = READ
         cursor.trades_id,
         cursor.book_id,
     )
+    if not with_ticker:
+        return 1
     pipe.execute_command("HMGET", ticker_key(symbol), *TICKER_FIELDS)
-    return WARM_COMMANDS
+    return 2
 
 
 def parse_read(replies: Sequence[Any], *, limit: int = READ_LIMIT) -> Entries:
@@ -137,8 +142,8 @@ def parse_read(replies: Sequence[Any], *, limit: int = READ_LIMIT) -> Entries:
     :raises redis.exceptions.RedisError: one of the replies is an error.
     :raises streams.codec.BadEntry: a stored value does not decode.
     """
-    streams, ticker = _checked(replies)
-    entries = Entries(ticker=decode_ticker(ticker))
+    streams, *ticker = _checked(replies)
+    entries = Entries(ticker=decode_ticker(ticker[0]) if ticker else None)
     for key, found in _streams(streams):
         entries.more = entries.more or len(found) >= limit
         if key.endswith(b":trades"):

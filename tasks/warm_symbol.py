@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 TRADES_MS = 31 * 60_000
 _SAME_UPDATE_MS = 2_000
+_TICKER_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class WarmSymbol:
     granted_at: float = 0.0
     renewed: int = 0
     carried_at: float = 0.0
+    _ticker_at: int = 0
     _since_ms: int = 0
     _older_before: str | None = None
     _older_since_ms: int = 0
@@ -70,7 +72,9 @@ class WarmSymbol:
             pipe.execute_command("GET", slow_key(self.symbol))
             pipe.execute_command("GET", carry_key(self.symbol))
             return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
-        count = queue_read(pipe, self.symbol, self.cursor)
+        with_ticker = now_ms - self._ticker_at >= _TICKER_MS
+        self._ticker_at = now_ms if with_ticker else self._ticker_at
+        count = queue_read(pipe, self.symbol, self.cursor, with_ticker=with_ticker)
         if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
             pipe.execute_command("HMGET", info_key(self.symbol), *INFO_FIELDS)
             count += 1

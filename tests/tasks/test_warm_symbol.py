@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
+from streams.keys import ticker_key
 from tasks.warm_symbol import WarmSymbol
 from tests.tasks.market import Market
 
@@ -48,3 +49,16 @@ def test_trades_do_not_make_a_book_younger(redis_client: redis.Redis) -> None:
     market.diff(ahead_ms=10_000)
     read(warm, redis_client, market.now_ms())
     assert not warm.state.book_stopped
+
+
+def test_the_statistics_of_24_hours_are_asked_for_once_a_second(redis_client: redis.Redis) -> None:
+    market, warm = Market(redis_client, S), WarmSymbol(S)
+    market.open()
+    now = market.now_ms()
+    read(warm, redis_client, now)
+    read(warm, redis_client, now)
+    redis_client.hset(ticker_key(S), "high", "123")
+    read(warm, redis_client, now + 999)
+    assert warm.state.ticker is not None and warm.state.ticker.high == 101.0
+    read(warm, redis_client, now + 1000)
+    assert warm.state.ticker.high == 123.0
