@@ -1,24 +1,113 @@
-"""``make bench``: every group, one after the other. One alone: ``python -m benchmarks.hrw``."""
+"""``make bench``: every group, one after the other, with its results in ``benchmarks/results/``.
+
+    python -m benchmarks [--only calculators,hrw] [--out benchmarks/results]
+
+One group alone, without results: ``python -m benchmarks.hrw``. Every group takes its own ratios in its own run, so that
+a slow machine, or a busy one, slows both sides. Nothing here is a test.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
+import argparse
+import contextlib
+import io
+import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from benchmarks import calculators, coordination_price, cycle_rate, hrw
+from benchmarks import (
+    calculators,
+    capacity,
+    coordination_price,
+    cycle_rate,
+    hrw,
+    ingest_rate,
+    latency,
+    machine,
+    overload,
+    plots,
+    side_by_side,
+)
+
+RESULTS = Path(__file__).parent / "results"
+LEAST, MOST = 1000, 3000
+
+
+def _capacity() -> dict[str, Any]:
+    found, points = capacity.search(LEAST, MOST, nodes=1, seconds=20)
+    print(f"capacity: {found} symbols at 4 Hz, one node")
+    return {"symbols": found, "points": [asdict(point) for point in points]}
+
+
+def _latency() -> list[dict[str, Any]]:
+    return [asdict(point) for point in latency.run(seconds=15)]
+
+
+def _overload() -> dict[str, Any]:
+    return overload.run(symbols=1000, nodes=1, seconds=25, factor=2.5).as_dict()
+
+
+def _ingest() -> dict[str, Any]:
+    found = ingest_rate.run()
+    ingest_rate.show(found)
+    return found
+
+
+def _cycle_rate() -> None:
+    sys.argv = ["cycle_rate"]
+    cycle_rate.main()
+
+
+GROUPS: dict[str, Callable[[], Any]] = {
+    "calculators": calculators.main,
+    "hrw": hrw.main,
+    "coordination_price": coordination_price.main,
+    "cycle_rate": _cycle_rate,
+    "ingest": _ingest,
+    "latency": _latency,
+    "capacity": _capacity,
+    "overload": _overload,
+    "side_by_side": side_by_side.run,
+}
+
+
+class _Both(io.TextIOBase):
+    """Text that goes to the terminal at once, and is kept."""
+
+    def __init__(self) -> None:
+        self.kept = io.StringIO()
+        self._terminal = sys.stdout
+
+    def write(self, text: str) -> int:
+        self._terminal.write(text)
+        self._terminal.flush()
+        return self.kept.write(text)
 
 
 def main() -> int:
-    """Run all groups; the status is that of the one that has a verdict."""
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}\n")
-    for group in (calculators, hrw, coordination_price):
-        print(f"== {group.__name__.partition('.')[2]}", flush=True)
-        group.main()
-        print()
-    print("== cycle_rate", flush=True)
-    sys.argv = ["cycle_rate"]
-    return cycle_rate.main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help=f"groups, comma-separated: {', '.join(GROUPS)} (all)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, JSON and plots (%(default)s)")
+    given = parser.parse_args()
+    chosen = given.only.split(",") if given.only else list(GROUPS)
+    if unknown := sorted(set(chosen) - set(GROUPS)):
+        parser.error(f"no group {', '.join(unknown)}: must be of {', '.join(GROUPS)}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in chosen:
+        both = _Both()
+        with contextlib.redirect_stdout(both):
+            print(f"== {name}: {machine.described()}")
+            found = GROUPS[name]()
+            print()
+        (given.out / f"{name}.txt").write_text(both.kept.getvalue())
+        if found is not None:
+            kept = {"machine": machine.facts(), "found": found}
+            (given.out / f"{name}.json").write_text(json.dumps(kept, indent=1, allow_nan=True) + "\n")
+            plots.draw(name, found, given.out / f"{name}.png")
+    return 0
 
 
 if __name__ == "__main__":
