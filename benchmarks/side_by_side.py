@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS
         windows, about = _race(Path(folder), seconds, say, steps, redbeat)
         failovers = _failovers(Path(folder), 3 if seconds >= 8 else 1, say, redbeat)
     capacities = [
-        Capacity(name, what, _held(windows, name, "on_time"), _held(windows, name, "forgiven"))
+        Capacity(name, what, held(windows, name, "on_time"), held(windows, name, "forgiven"))
         for name, what in about.items()
     ]
     say(f"\n{'':20} {'symbols':>8} {'drift forgiven':>16}")
@@ -162,8 +163,8 @@ def _race(
                 windows += found
                 for window in found:
                     say(str(window))
-            held = {name: _held([w for w in windows if w.symbols == count], name, "forgiven") for name in about}
-            out |= {name for name, symbols in held.items() if not symbols}
+            holding = {name: held([w for w in windows if w.symbols == count], name, "forgiven") for name in about}
+            out |= {name for name, symbols in holding.items() if not symbols}
         if len(out) == len(about):
             break
     return windows, about
@@ -179,18 +180,17 @@ def _measured(arena: Arena, contestant: Contestant, seconds: float, idle: float)
     return found
 
 
-def _held(windows: Sequence[Window], name: str, by: str) -> int:
-    """The most symbols with a window that was good enough, all lower steps having one too."""
+def held(windows: Sequence[Window], name: str, by: str) -> int:
+    """The most symbols for which ``name`` has a window that was good enough by ``by``, as for all fewer symbols; or 0.
+
+    Parameters:
+        by: ``on_time`` or ``forgiven``.
+    """
     best: dict[int, float] = {}
     for window in windows:
         if window.contestant == name:
             best[window.symbols] = max(best.get(window.symbols, 0.0), getattr(window, by))
-    held = 0
-    for symbols in sorted(best):
-        if best[symbols] < ENOUGH:
-            break
-        held = symbols
-    return held
+    return max(takewhile(lambda symbols: best[symbols] >= ENOUGH, sorted(best)), default=0)
 
 
 def _window(arena: Arena, contestant: Contestant, seconds: float, idle: float) -> Window:
@@ -238,7 +238,7 @@ def _failovers(folder: Path, times: int, say: Say, redbeat: Path | None) -> list
     with Arena(folder / "failover", FAILOVER_SYMBOLS, redbeat) as arena:
         for contestant in arena.contestants:
             with arena.running(contestant, twice=True):
-                time.sleep(_SETTLE_S)
+                time.sleep(2 * _SETTLE_S)
                 for killed, roles in (("worker", contestant.workers), ("beat", contestant.beats)):
                     # The one that was started again stands by: what is killed next is the other one.
                     gaps = [_gap_after_kill(arena, roles[i % len(roles)], len(roles) == 1) for i in range(times)]

@@ -93,13 +93,16 @@ class Arena:
         It starts, and ends, with nothing in Redis but the market.
         """
         self._forget()
-        roles = contestant.roles if twice else (contestant.workers[0], contestant.beats[0])
         try:
-            for role in roles:
+            for role in (contestant.workers[0], contestant.beats[0]):
                 self._supervisor.start(role.name)
-            yield self._await_keys(map(report_key, self.symbols), READY_S / 2)
+            ready = self._await_keys(map(report_key, self.symbols), READY_S / 2)
+            # Now that the first beat leads.
+            for role in (*contestant.workers[1:], *contestant.beats[1:]) if twice else ():
+                self._supervisor.start(role.name)
+            yield ready
         finally:
-            self._supervisor.stop([role.name for role in roles])
+            self._supervisor.stop([role.name for role in contestant.roles])
             self._forget()
 
     def cpu(self, roles: Iterable[Role] | None = None) -> float:

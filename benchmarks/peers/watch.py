@@ -88,6 +88,5 @@ class Watcher:
             time.sleep(_BATCH_S)
 
     def _note(self, message: Any, now: float) -> None:
-        _, _, channel, event = message
-        if event == b"set":
-            self._times[channel[len(_PREFIX) :].decode()].append(now)
+        _, _, channel, _ = message
+        self._times[channel[len(_PREFIX) :].decode()].append(now)
