@@ -17,12 +17,13 @@ SIZE = (9, 4.5)
 
 def draw(name: str, found: Any, path: Path) -> None:
     """Draw the results of group ``name``, if there is a picture for them."""
-    drawing: Callable[[Any], Figure] | None = {
+    drawings: dict[str, Callable[[Any], Figure]] = {
         "latency": _latency,
         "capacity": _capacity,
         "overload": _overload,
         "side_by_side": _peers,
-    }.get(name)
+    }
+    drawing = drawings.get(name)
     if drawing is None:
         return
     figure = drawing(found)
