@@ -100,14 +100,13 @@ class Connection:
     async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         receive, on_message = socket.receive, self._on_message
         text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
-        count, clock = metrics.ws_messages.inc, time.monotonic
+        clock = time.monotonic
         while True:
             message = await receive()
             kind = message.type
             if kind is not text and kind is not binary:
                 break
             self._heard_at = clock()
-            count()
             on_message(self, message.data)
         if kind is aiohttp.WSMsgType.ERROR:
             raise ConnectionEnded(f"protocol error: {socket.exception()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,7 +21,7 @@ from redis.exceptions import (
 
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
-from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Open, Unavailable
+from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Open, Unavailable, read_replies
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +82,14 @@ class RedisLink:
         connection = self._connection
         if connection is None:
             raise Unavailable("not connected")
-        replies: list[Any] = []
         async with asyncio.timeout(IO_TIMEOUT_S):
             await connection.send_packed_command(text, check_health=False)
-            for _ in range(count):
-                try:
-                    replies.append(await connection.read_response(timeout=math.inf))
-                except ResponseError as error:
-                    if isinstance(error, _UNAVAILABLE) or str(error).startswith(_UNAVAILABLE_CODES):
-                        raise Unavailable(f"{type(error).__name__} {error}") from error
-                    replies.append(error)
+            replies = await read_replies(connection, count)
+        for reply in replies:
+            if isinstance(reply, _UNAVAILABLE) or (
+                isinstance(reply, ResponseError) and str(reply).startswith(_UNAVAILABLE_CODES)
+            ):
+                raise Unavailable(f"{type(reply).__name__} {reply}") from reply
         return replies
 
     async def _hang_up(self) -> None:

@@ -100,6 +100,7 @@ class Ingest:
                 self._intake.check_depth(symbol)
                 self._writer.want_snapshot(symbol, "interval")
             self._writer.wake()
+            self._intake.count()
 
     async def _keep_info(self) -> None:
         """Write what the exchange says of each symbol; it changes rarely."""
