@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS
     except NotInstalled as error:
         say(f"celery-redbeat is left out: {error}")
         redbeat = None
+    versions = [f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "hiredis")]
+    say(", ".join([*versions, *(REDBEAT if redbeat else ())]))
     with tempfile.TemporaryDirectory(prefix="tickfence-peers-") as folder:
         windows, about = _race(Path(folder), seconds, say, steps, redbeat)
         failovers = _failovers(Path(folder), 3 if seconds >= 8 else 1, say, redbeat)

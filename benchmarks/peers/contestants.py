@@ -81,7 +81,7 @@ def _product(name: str, about: str, where: Ports, worker_app: str | None) -> Con
 def _locked(name: str, about: str, folder: Path, redbeat: Path | None = None) -> Contestant:
     """Stock beat is one process: with a second one all tasks would be sent twice
     (https://docs.celeryq.dev/en/stable/userguide/periodic-tasks.html). What makes good for its loss is the service
-    manager, which starts it again
+    manager, which starts it again: ``Restart=always`` in the service file that Celery gives
     (https://docs.celeryq.dev/en/stable/userguide/daemonizing.html#service-file-celerybeat-service).
 
     Of celery-redbeat there may be several: the stand-bys wait for the leader's lock.

@@ -70,6 +70,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_a_process_is_measured_and_killed_with_its_children() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT])
     try:
