@@ -233,9 +233,7 @@ class Binance:
             symbol = self._of_diffs.get(envelope.stream)
             if (
                 symbol == data.s
-                and type(time_ms) is int
-                and type(first) is int
-                and type(last) is int
+                and type(time_ms) is type(first) is type(last) is int
                 and 0 < first <= last <= MAX_ID
                 and 0 < time_ms < LAST_TIME_MS
                 and message.count(b'"') == _PLAIN_QUOTES + 4 * (len(bids) + len(asks))

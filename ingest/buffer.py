@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 ANEW = b""
 """As an entry's text: the stream is to be deleted, what follows has nothing to do with what it holds."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One stream entry on its way; ``sequence`` is the trade id or the last update id.
 
     ``text`` is its id and fields, packed as in `streams.append`. ``is_book`` tells the two streams of a symbol apart.

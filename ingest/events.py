@@ -7,6 +7,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import NamedTuple
 
+import msgspec
+
 Level = tuple[float, float]
 
 INFINITY = float("inf")
@@ -42,7 +44,7 @@ class Rejected(ValueError):
         self.book_symbol = book_symbol
 
 
-class Trade(NamedTuple):
+class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade; ``price`` and ``quantity`` are the exchange's decimal text, checked to be positive numbers."""
 
     symbol: str
@@ -53,7 +55,7 @@ class Trade(NamedTuple):
     is_buy: bool
 
 
-class Diff(NamedTuple):
+class Diff(msgspec.Struct, frozen=True, gc=False):
     """What changed in an order book from ``first_update_id`` to ``last_update_id``; quantity 0 removes a level."""
 
     symbol: str
@@ -64,7 +66,7 @@ class Diff(NamedTuple):
     asks: list[Level]
 
 
-class Ticker(NamedTuple):
+class Ticker(msgspec.Struct, frozen=True, gc=False):
     """Statistics of the last 24 hours, as the exchange's decimal text."""
 
     symbol: str

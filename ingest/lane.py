@@ -227,15 +227,15 @@ class Lane:
         parts: list[bytes] = []
         diffs, trades = self._streams.diffs, self._streams.trades
         for number, entry in enumerate(entries):
-            symbol, is_book, time_ms, _, text = entry
+            symbol, is_book = entry.symbol, entry.is_book
             state = (diffs if is_book else trades)[symbol]
-            if text is ANEW:
+            if entry.text is ANEW:
                 parts.append(append.pack([("DEL", book_key(symbol))]))
-            elif number < len(created) or time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+            elif number < len(created) or entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
                 parts.append(self._head(entry, state, create=number < len(created)))
             else:
                 parts.append(self._heads[is_book][symbol])
-            parts.append(text)
+            parts.append(entry.text)
         return b"".join(parts)
 
     def _head(self, entry: Entry, state: StreamState, *, create: bool) -> bytes:
@@ -252,21 +252,20 @@ class Lane:
         lost = False
         diffs, trades = self._streams.diffs, self._streams.trades
         for entry, reply in zip(entries, replies, strict=True):
-            symbol, is_book, time_ms, sequence, text = entry
-            state = (diffs if is_book else trades)[symbol]
+            state = (diffs if entry.is_book else trades)[entry.symbol]
             if type(reply) is bytes:
                 taken += 1
-                state.acknowledged = (time_ms, sequence)
+                state.acknowledged = (entry.time_ms, entry.sequence)
             elif reply is None:
                 lost = lost or state.acknowledged is not None
                 self._to_create.append(entry)
-            elif text is ANEW:
+            elif entry.text is ANEW:
                 state.acknowledged = None
             elif append.refused(reply):
                 copies += 1
-                state.acknowledged = (time_ms, sequence)
+                state.acknowledged = (entry.time_ms, entry.sequence)
             elif isinstance(reply, ResponseError):
-                self._failed(f"stream of {symbol}", reply)
+                self._failed(f"stream of {entry.symbol}", reply)
                 self._dropped([entry], "redis_error")
             else:
                 raise TypeError(f"XADD was answered by {reply!r}")
