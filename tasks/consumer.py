@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -18,13 +19,15 @@ _NO_ACK = "no_ack"
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, with four changes.
+    """Celery's consumer, with five changes.
 
     - Reconnecting waits 0.25 s at most. Celery's own waits 2 s, 4 s … 30 s whatever the transport options say.
     - No mingle and no gossip: at every (re)start, mingle waits a second for the other workers' answers, and both
       serve features (revoked tasks, worker-to-worker events) that a node does not use.
     - Messages of a ``no_ack`` queue are not acknowledged. Kombu's Redis transport does not remember them, and would
       still spend a round trip on forgetting each.
+    - Messages of RabbitMQ are acknowledged before they are worked on, not when the event loop comes round: it may wait
+      for the next event first, and RabbitMQ for that acknowledgement.
     - Heartbeat events are sent once (:mod:`tasks.heartbeat`).
     """
 
@@ -49,6 +52,12 @@ class Consumer(CeleryConsumer):
             return handle(message)
 
         return receive
+
+    def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
+        """Acknowledge or reject a message; ``p`` logs what goes wrong with the connection."""
+        if threading.current_thread() is not threading.main_thread():  # a connection belongs to the loop's thread
+            return super().call_soon_ack(p, *args, **kwargs)
+        return p(*args, **kwargs)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect to the broker; until it answers, try again, and give up only when the worker is told to stop."""

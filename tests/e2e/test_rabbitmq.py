@@ -1,14 +1,17 @@
-"""RabbitMQ for a broker, Redis for the data: the whole path with real processes."""
+"""RabbitMQ for a broker, Redis for the data: real servers, and the whole path with real processes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection, Exchange, Producer
 
+from beat_schedule.backlog import waiting
 from local.embedded_redis import EmbeddedRedis
+from tasks.queues import ARGUMENTS, PerishableQueues
 from tests.e2e.roles_at import NODES, SYMBOLS, RolesAt
 from tests.processes import wait_until
 from tests.rabbitmq import RabbitMQ, find_server
@@ -20,10 +23,16 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rabbitmq() -> Iterator[RabbitMQ]:
     with RabbitMQ() as server:
         yield server
+
+
+@pytest.fixture
+def connection(rabbitmq: RabbitMQ) -> Iterator[Connection]:
+    with rabbitmq.connect() as one:
+        yield one
 
 
 def all_written(roles: RolesAt, since_s: float) -> bool:
@@ -33,11 +42,9 @@ def all_written(roles: RolesAt, since_s: float) -> bool:
 
 
 def test_reports_flow_a_killed_node_is_replaced_and_a_restarted_broker_is_found_again(
-    rabbitmq: RabbitMQ, redis_server: EmbeddedRedis, tmp_path: Path
+    rabbitmq: RabbitMQ, own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path
 ) -> None:
-    with redis_server.client() as client:
-        client.flushall()
-    with RolesAt(redis_server.url(), rabbitmq.url, tmp_path) as roles:
+    with RolesAt(own_redis_server().url(), rabbitmq.url, tmp_path) as roles:
         roles.wait_for_reports(timeout_s=30)
 
         rabbitmq.kill()
@@ -53,3 +60,36 @@ def test_reports_flow_a_killed_node_is_replaced_and_a_restarted_broker_is_found_
         roles.wait_for_reports(NODES[1:])
         print(f"{time.time() - began:.2f} s from the kill to six reports of the other node")
         assert roles.conflicts(NODES[1:]) == 0
+
+
+def test_asking_for_the_backlog_declares_a_queue_in_the_words_of_its_consumer(connection: Connection) -> None:
+    queues = PerishableQueues()
+    queues.default_exchange = Exchange("celery")
+    asked = [queues["node-a"], queues["node-b"]]
+    channel = connection.default_channel
+    assert waiting(channel, asked, amqp=True) == [0, 0]
+
+    producer = Producer(channel)
+    for _ in range(3):
+        producer.publish({}, routing_key="node-b")
+    assert wait_until(lambda: waiting(channel, asked, amqp=True) == [0, 3], "three messages in the second one")
+    for queue in asked:
+        queue(channel).declare()  # refused where a word differs
+    assert waiting(channel, asked, amqp=True) == [0, 3]
+
+
+def test_a_queue_takes_no_more_than_it_may_hold_and_what_has_expired_is_gone(connection: Connection) -> None:
+    channel = connection.default_channel
+    queue = PerishableQueues().new_missing("node-c")
+    assert waiting(channel, [queue], amqp=True) == [0]
+    producer, most = Producer(channel), ARGUMENTS["x-max-length"]
+    for number in range(most + 5):
+        producer.publish({"number": number}, routing_key=queue.name)
+    assert wait_until(lambda: waiting(channel, [queue], amqp=True) == [most], "as many as it may hold")
+    oldest = queue(channel).get(no_ack=True)
+    assert oldest is not None
+    assert oldest.payload == {"number": 5}
+
+    channel.queue_purge(queue.name)
+    producer.publish({}, routing_key=queue.name, expiration=0.05)
+    assert wait_until(lambda: waiting(channel, [queue], amqp=True) == [0], "it to expire")
