@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from simulator.protocol import frame
+from simulator.protocol import frame, frame_head
 
 
 class Subscriber(Protocol):
@@ -50,7 +50,9 @@ class Channel:
         combined = raw = b""
         for subscriber in subscribers:
             if wrapped and subscriber.combined:
-                combined = combined or frame(b"%b%b}" % (self._prefix, payload))
+                if not combined:
+                    head = frame_head(len(self._prefix) + len(payload) + 1)
+                    combined = b"%b%b%b}" % (head, self._prefix, payload)
                 subscriber.pending.append(combined)
             else:
                 raw = raw or frame(payload)

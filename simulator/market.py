@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from simulator.book_side import Side
@@ -31,9 +33,20 @@ def _normals(name: str, count: int) -> list[float]:
     return [draw.gauss(0.0, 1.0) for _ in range(count)]
 
 
-# Drawn from a table, not afresh: half the cost. Sizes are log-normal, with a wall now and then.
-_NORMALS = _normals("normals", 4096)
-_SIZES = [math.exp(0.7 * x) for x in _normals("sizes", 4093)] + [12.0, 18.0, 25.0]
+# Drawn from a table, not afresh: half the cost. Sizes are log-normal, with a wall now and then. With a thousand markets
+# nearly every access is a cache miss, so tables are arrays, which have the numbers in them, and shared by all.
+_NORMALS = array("d", _normals("normals", 4096))
+_SIZES = array("d", [*(math.exp(0.7 * x) for x in _normals("sizes", 4093)), 12.0, 18.0, 25.0])
+_SIZES_COUNT = len(_SIZES)
+
+_exp, _log = math.exp, math.log
+
+
+@cache
+def _shape(levels: int) -> tuple[array[float], array[float]]:
+    """Mean size of a level by its distance from the best, as two factors: it rises first, and falls farther out."""
+    near = array("d", [0.35 + min(i, 12) / 12 for i in range(levels + 1)])
+    return near, array("d", [math.exp(-1.5 * i / levels) for i in range(levels + 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +99,7 @@ class Market:
     ) -> None:
         self.instrument = instrument
         self.activity = activity = activity or Activity()
-        self._random = random.Random(f"{seed} {instrument.symbol}")
-        chance = self._random.random
+        self._chance = chance = random.Random(f"{seed} {instrument.symbol}").random
         start = instrument.start_ticks
         self._fair = float(start)
         self._floor = min(start, 100) / 2
@@ -97,10 +109,8 @@ class Market:
         self._no_trades = math.exp(-activity.trades_per_second / _FILLS_PER_MARKET_ORDER / activity.steps_per_second)
         self._levels = activity.levels
         self._reach = max(4.0, activity.levels / 10)
-        self._shape = [
-            instrument.level_steps * (0.35 + min(i, 12) / 12) * math.exp(-1.5 * i / activity.levels)
-            for i in range(activity.levels + 1)
-        ]
+        self._level_steps = instrument.level_steps
+        self._near, self._far = _shape(activity.levels)
         self.bids = Side(+1, self._opening(start - 1, -1), 4 * activity.levels)
         self.asks = Side(-1, self._opening(start + 1, +1), 4 * activity.levels)
         self.plants: list[Plant] = []
@@ -122,16 +132,16 @@ class Market:
 
     def step(self) -> list[Trade]:
         """Trade for one step; the fills it brought. Book changes add up until :meth:`take_diff`."""
-        chance = self._random.random
-        self._log_volatility += 0.1 * _NORMALS[int(4096 * chance())] - 0.02 * self._log_volatility
-        size = self._ticks_per_step * math.exp(self._log_volatility)
-        fair = self._fair + size * _NORMALS[int(4096 * chance())]
+        chance, bids, asks = self._chance, self.bids, self.asks
+        volatility = self._log_volatility
+        volatility += 0.1 * _NORMALS[int(4096 * chance())] - 0.02 * volatility
+        self._log_volatility = volatility
+        fair = self._fair + self._ticks_per_step * _exp(volatility) * _NORMALS[int(4096 * chance())]
         if fair < self._floor:
             fair = 2 * self._floor - fair
         if self.held_fair is not None:
             fair = self.held_fair
         self._fair = fair
-        bids, asks = self.bids, self.asks
         if asks.best <= fair or bids.best >= fair:
             self._pull_overrun(fair)
         if asks.best - bids.best > 1:
@@ -144,13 +154,15 @@ class Market:
             left *= chance()
             lean = max(-0.35, min(0.35, 0.1 * (fair - (bids.best + asks.best) / 2)))
             self._market_order(chance() < 0.5 + lean, trades)
-        left = chance()
-        while left > self._no_orders:
+        left, enough = chance(), self._no_orders
+        while left > enough:
             left *= chance()
             self._limit_order(bids if chance() < 0.5 else asks)
-        for side in (bids, asks):
-            if side.count != self._levels:
-                self._keep_depth(side)
+        wanted = self._levels
+        if bids.count != wanted:
+            self._keep_depth(bids)
+        if asks.count != wanted:
+            self._keep_depth(asks)
         for plant in self.plants:
             plant.step(trades)
         return trades
@@ -191,7 +203,8 @@ class Market:
 
     def _set(self, side: Side, price: int, quantity: int) -> None:
         if price not in self.kept:
-            self.place(side, price, quantity)
+            self.update_id += 1
+            side.set(price, quantity)
 
     def _opening(self, best: int, outward: int) -> dict[int, int]:
         levels, price = {}, best
@@ -199,12 +212,13 @@ class Market:
             if price < 1:
                 break
             levels[price] = self._quantity(i)
-            price += outward * (2 if self._random.random() < 0.25 else 1)
+            price += outward * (2 if self._chance() < 0.25 else 1)
         return levels
 
     def _quantity(self, distance: int) -> int:
-        size = _SIZES[int(self._random.random() * len(_SIZES))]
-        return int(self._shape[min(distance, len(self._shape) - 1)] * size) + 1
+        size = _SIZES[int(self._chance() * _SIZES_COUNT)]
+        place = distance if distance < self._levels else self._levels
+        return int(self._level_steps * self._near[place] * self._far[place] * size) + 1
 
     def _pull_overrun(self, fair: float) -> None:
         """Pull up to three quotes a side that the fair price has overrun."""
@@ -217,7 +231,7 @@ class Market:
 
     def _quote_inside(self, side: Side, price: int) -> None:
         """Half of the time, make ``price`` the side's new best if it lies inside the spread."""
-        if not self.bids.best < price < self.asks.best or self._random.random() < 0.5:
+        if not self.bids.best < price < self.asks.best or self._chance() < 0.5:
             return
         while (price - side.worst) * side.inward >= side.span:
             self._set(side, side.worst, 0)
@@ -235,15 +249,17 @@ class Market:
 
     def _limit_order(self, side: Side) -> None:
         """Place an order at a random distance from the best price, or resize or cancel what is there."""
-        chance = self._random.random
-        distance = int(-math.log(1.0 - chance()) * self._reach)
-        price = side.best - side.inward * distance
-        if price < 1 or (side.worst - price) * side.inward > 0:
+        chance, inward = self._chance, side.inward
+        distance = int(-_log(1.0 - chance()) * self._reach)
+        price = side.best - inward * distance
+        if price < 1 or (side.worst - price) * inward > 0:
             return
-        if side.quantity(price) and side.count > _FEWEST_LEVELS and chance() < 0.35:
-            self._set(side, price, 0)
-        else:
-            self._set(side, price, self._quantity(distance))
+        quantity = 0
+        if not (side.quantity(price) and side.count > _FEWEST_LEVELS and chance() < 0.35):
+            quantity = self._quantity(distance)
+        if price not in self.kept:
+            self.update_id += 1
+            side.set(price, quantity)
 
     def _keep_depth(self, side: Side) -> None:
         """Cancel the farthest level of a side that has too many, extend one that has too few."""
@@ -251,6 +267,6 @@ class Market:
         if count > wanted and count > _FEWEST_LEVELS:
             self._set(side, side.worst, 0)
         elif count < wanted:
-            price = side.worst - side.inward * (2 if self._random.random() < 0.25 else 1)
+            price = side.worst - side.inward * (2 if self._chance() < 0.25 else 1)
             if price >= 1 and (side.best - price) * side.inward < side.span:
                 self._set(side, price, self._quantity(wanted))

@@ -20,15 +20,21 @@ MAX_STREAMS: Final = 1024
 MAX_DEPTH: Final = 5000
 DAY_MS: Final = 86_400_000
 
+_HEAD_7, _HEAD_16, _HEAD_64 = struct.Struct("!BB").pack, struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
+
 
 def frame(payload: bytes) -> bytes:
     """One unmasked, final WebSocket text frame (RFC 6455 section 5.2), as a server sends it."""
-    size = len(payload)
+    return frame_head(len(payload)) + payload
+
+
+def frame_head(size: int) -> bytes:
+    """What stands before a `frame`'s payload of ``size`` bytes."""
+    if 126 <= size < 65_536:
+        return _HEAD_16(0x81, 126, size)
     if size < 126:
-        return struct.pack("!BB", 0x81, size) + payload
-    if size < 65_536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return _HEAD_7(0x81, size)
+    return _HEAD_64(0x81, 127, size)
 
 
 def close_frame(code: int, reason: str) -> bytes:
@@ -62,9 +68,10 @@ class Encoder:
 
     def depth_update(self, event_ms: int, diff: Diff) -> bytes:
         """`<symbol>@depth`: bids from the highest price down, asks from the lowest up."""
-        bids = self._levels(sorted(diff.bids.items(), reverse=True))
-        asks = self._levels(sorted(diff.asks.items()))
-        return (self._depth_update % (event_ms, diff.first, diff.last, bids, asks)).encode()
+        first, last, bids, asks = diff
+        bids_text = self._levels(sorted(bids.items(), reverse=True)) if bids else ""
+        asks_text = self._levels(sorted(asks.items())) if asks else ""
+        return (self._depth_update % (event_ms, first, last, bids_text, asks_text)).encode()
 
     def trade(self, event_ms: int, trade: Trade) -> bytes:
         """`<symbol>@trade`."""
