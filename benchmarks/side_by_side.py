@@ -37,13 +37,17 @@ from local.roles import Role
 FIRST_STEP = 30
 STEPS = (FIRST_STEP, 60, 100, 150, 200, 300, 400, 600, 800, 1000, 1200)
 FIRST_STEP_ROUNDS = 3
+"""Windows of each contestant at the first step, to show their spread."""
 TRIES = 2
+"""Windows at a later step, the second one only if the first is not good enough: something else may have been going on."""
 ENOUGH = 0.99
 
 FAILOVER_SYMBOLS = 6
 FAILOVER_BOUND_S = 30.0
 
 _SETTLE_S = 3.0
+_ONCE_BELOW_S = 8.0
+_KILLS = 3
 
 Say = Callable[[str], None]
 
@@ -136,7 +140,7 @@ def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS
     say(", ".join([*versions, *(REDBEAT if redbeat else ())]))
     with tempfile.TemporaryDirectory(prefix="tickfence-peers-") as folder:
         windows, about = _race(Path(folder), seconds, say, steps, redbeat)
-        failovers = _failovers(Path(folder), 3 if seconds >= 8 else 1, say, redbeat)
+        failovers = _failovers(Path(folder), _KILLS if seconds >= _ONCE_BELOW_S else 1, say, redbeat)
     capacities = [
         Capacity(name, what, held(windows, name, "on_time"), held(windows, name, "forgiven"))
         for name, what in about.items()
@@ -160,27 +164,21 @@ def _race(
             about |= {one.name: one.about for one in arena.contestants}
             time.sleep(_SETTLE_S)
             idle = _redis_share(arena, seconds / 3)
-            rounds = FIRST_STEP_ROUNDS if count == FIRST_STEP and seconds >= 8 else 1
-            for contestant in [one for _ in range(rounds) for one in arena.contestants if one.name not in out]:
-                found = _measured(arena, contestant, seconds, idle)
-                windows += found
-                for window in found:
-                    say(str(window))
-            holding = {name: held([w for w in windows if w.symbols == count], name, "forgiven") for name in about}
-            out |= {name for name, symbols in holding.items() if not symbols}
+            at_count: list[Window] = []
+            rounds = FIRST_STEP_ROUNDS if count == FIRST_STEP else TRIES
+            for turn in range(rounds if seconds >= _ONCE_BELOW_S else 1):
+                done = {one.contestant for one in at_count if one.on_time >= ENOUGH}
+                for contestant in arena.contestants:
+                    name = contestant.name
+                    if name in out or (turn and count != FIRST_STEP and name in done):
+                        continue
+                    at_count.append(_window(arena, contestant, seconds, idle))
+                    say(str(at_count[-1]))
+            windows += at_count
+            out |= {name for name in about if not held(at_count, name, "forgiven")}
         if len(out) == len(about):
             break
     return windows, about
-
-
-def _measured(arena: Arena, contestant: Contestant, seconds: float, idle: float) -> list[Window]:
-    """One window, or another one too if the first is not good enough: anything else may have been going on."""
-    found: list[Window] = []
-    while len(found) < TRIES:
-        found.append(_window(arena, contestant, seconds, idle))
-        if found[-1].on_time >= ENOUGH:
-            break
-    return found
 
 
 def held(windows: Sequence[Window], name: str, by: str) -> int:
