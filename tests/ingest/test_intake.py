@@ -116,3 +116,16 @@ def test_a_market_that_left_the_snapshot_s_levels_is_loaded_anew(bench: Bench) -
     bench.intake.check_depth(SYMBOL)
     assert bench.books[SYMBOL].why == "shallow"
     assert bench.wanted == [(SYMBOL, Priority.GAP)]
+
+
+def test_messages_and_events_are_counted_once(bench: Bench) -> None:
+    counters = [metrics.ws_messages, *(metrics.events.labels(kind) for kind in ("diff", "trade", "ticker"))]
+    before = [counter._value.get() for counter in counters]
+    bench.intake.on_depth(SYMBOL, DEPTH)
+    bench.diff(11, 11)
+    bench.diff(12, 12)
+    bench.message("btcusdt@trade", {"e": "trade", "s": SYMBOL, "t": 1, "p": "1", "q": "1", "T": NOW, "m": True})
+    bench.message("btcusdt@trade", {"e": "trade", "s": SYMBOL, "t": 2, "p": "x", "q": "1", "T": NOW, "m": True})
+    for _ in range(2):
+        bench.intake.count()
+        assert [counter._value.get() - old for counter, old in zip(counters, before, strict=True)] == [4, 2, 1, 0]
