@@ -5,7 +5,7 @@
 Set by https://redbeat.readthedocs.io/en/latest/config.html, with two values that its documentation leaves open:
 
 - ``redbeat_lock_timeout``: its own would be 25 minutes, five times Celery's longest sleep between two looks at the
-  schedule, and so the time without a leader. Here it is 2 s, twice of what it takes whole seconds for.
+  schedule, and so the time without a leader. Here it is 2 s; whole seconds are what it takes.
 - ``beat_max_loop_interval``: that longest sleep, and how often a stand-by asks for the lock. RedBeat sleeps until the
   next entry that it saw when it looked; after a look at which all were due, for a whole period from then on. With
   50 ms its entries keep 97 % of their rate, with 1 s or more 70 %; with 10 ms no more, for twice the CPU.
