@@ -35,8 +35,8 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
     assert len(said) == len(FAULTS)
     (frozen,) = frozen_writers(outcome.records)
-    assert frozen.woke and frozen.refused > 0
-    assert frozen.accepted == 0
+    assert frozen.woke
+    assert frozen.accepted == 0  # whether it had something to write when it was stopped is a matter of luck
     verdict = outcome.verdict
     assert verdict.writes > 100
     assert verdict.takes > 6
