@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 ANEW = b""
-"""As an entry's text: the stream is to be deleted, what follows has nothing to do with what it holds."""
+"""As an entry's text, which no other entry has empty: the stream is to be deleted, what follows has nothing to do with what it holds."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

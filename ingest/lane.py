@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Protocol
 
 from redis.exceptions import ResponseError
 
-from ingest.buffer import ANEW, Buffer, Entry
+from ingest.backoff import Backoff
+from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
 from ingest.log_limit import LogLimit
 from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
@@ -40,6 +41,7 @@ KEEP_BOOK_INTERVALS = 3
 PROTECT_INTERVALS = 3
 TRIM_EVERY_MS = 1_000
 PROBE_EVERY_S = 1.0
+FIRST_DELETE_RETRY_S, LONGEST_DELETE_RETRY_S = 0.5, 30.0
 
 
 class Clock(Protocol):
@@ -90,6 +92,9 @@ class Lane:
         self._work = asyncio.Event()
         self._probe_at = 0.0 if observes else math.inf
         self._to_create: list[Entry] = []
+        self._to_delete: dict[str, Entry] = {}
+        self._delete_at = 0.0
+        self._delete_backoff = Backoff(FIRST_DELETE_RETRY_S, LONGEST_DELETE_RETRY_S)
         self._heads = [
             {symbol: append.xadd_head(key(symbol), create=False) for symbol in symbols}
             for key in (trades_key, book_key)
@@ -113,7 +118,7 @@ class Lane:
 
     def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
         """Give all that waits to other lanes, in its order. This one must not run."""
-        for entry in self._buffer.take(len(self._buffer)):
+        for entry in [*self._to_delete.values(), *self._buffer.take(len(self._buffer))]:
             lane_of[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():
             lane_of[symbol].want_snapshot(symbol, reason)
@@ -154,6 +159,8 @@ class Lane:
         for entry in entries:
             if entry.is_book:
                 self._snapshots.want(entry.symbol, "dropped")
+            if not entry.text:
+                self._to_delete[entry.symbol] = entry
         if (held := self._logs.allows(reason)) is not None:
             counts = {"reason": reason, "entries": len(entries), "held_back": held}
             logger.error("entries dropped before they reached Redis", extra=counts)
@@ -190,16 +197,16 @@ class Lane:
 
     async def _send_batch(self, link: RedisLink) -> bool:
         """Send what is due, snapshots first; returns False when there was nothing."""
+        first, self._to_create = self._deletes_due() + self._to_create, []
         sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
-        created, self._to_create = self._to_create, []
-        entries = created + self._buffer.take(BATCH_ENTRIES)
+        entries = first + self._buffer.take(BATCH_ENTRIES)
         if not (sent or entries or time.monotonic() >= self._probe_at):
             return False
         commands = [command for command, _ in sent]
         probe = time.monotonic() >= self._probe_at
         if probe:
             commands.insert(0, ("TIME",))
-        text = append.pack(commands) + self._packed(created, entries)
+        text = append.pack(commands) + self._packed(first, entries)
         started = time.monotonic()
         self._sending = True
         try:
@@ -222,17 +229,26 @@ class Lane:
         self._settle(entries, replies[len(sent) :])
         return True
 
-    def _packed(self, created: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
-        """The commands of ``entries``, of which the ``created`` ones come first and may create their streams."""
+    def _deletes_due(self) -> list[Entry]:
+        """What is to be deleted at last. What came into the stream since goes too: the book is written with it."""
+        if not self._to_delete or time.monotonic() < self._delete_at:
+            return []
+        due, self._to_delete = list(self._to_delete.values()), {}
+        for entry in due:
+            self._snapshots.want(entry.symbol, "anew")
+        return due
+
+    def _packed(self, first: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
+        """The commands of ``entries``, which begin with ``first``: those may create their streams."""
         parts: list[bytes] = []
         diffs, trades = self._streams.diffs, self._streams.trades
         for number, entry in enumerate(entries):
             symbol, is_book = entry.symbol, entry.is_book
             state = (diffs if is_book else trades)[symbol]
-            if entry.text is ANEW:
+            if not entry.text:
                 parts.append(append.pack([("DEL", book_key(symbol))]))
-            elif number < len(created) or entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
-                parts.append(self._head(entry, state, create=number < len(created)))
+            elif number < len(first) or entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+                parts.append(self._head(entry, state, create=number < len(first)))
             else:
                 parts.append(self._heads[is_book][symbol])
             parts.append(entry.text)
@@ -259,14 +275,17 @@ class Lane:
             elif reply is None:
                 lost = lost or state.acknowledged is not None
                 self._to_create.append(entry)
-            elif entry.text is ANEW:
-                state.acknowledged = None
             elif append.refused(reply):
                 copies += 1
                 state.acknowledged = (entry.time_ms, entry.sequence)
             elif isinstance(reply, ResponseError):
                 self._failed(f"stream of {entry.symbol}", reply)
                 self._dropped([entry], "redis_error")
+                if not entry.text:
+                    self._delete_at = time.monotonic() + self._delete_backoff.next_s()
+            elif not entry.text:
+                state.acknowledged = None
+                self._delete_backoff.reset()
             else:
                 raise TypeError(f"XADD was answered by {reply!r}")
         metrics.appended.inc(taken)
