@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from celery.beat import ScheduleEntry, Scheduler
 from kombu.exceptions import KombuError
@@ -16,7 +16,8 @@ from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.entries import FAST_CYCLE
 from beat_schedule.fan_out import Message, fan_out
 from beat_schedule.fixed_rate import fixed_rate
-from beat_schedule.spread import Spread
+from beat_schedule.sliced_cycle import SlicedCycle
+from beat_schedule.turns import Turns
 from coordination.outage import Outage
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
@@ -25,6 +26,8 @@ from monitoring import exporter, logs
 from settings import Settings, load
 
 logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
 
 LOOK_EVERY_S = 0.025
 DEFAULT_METRICS_PORT = 9111
@@ -49,7 +52,10 @@ class HRWScheduler(Scheduler):
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._outage = Outage("the broker", logger)
         self._next_look = 0.0
-        self._spreads: dict[str, Spread] = {}
+        self._cycles: dict[str, SlicedCycle] = {}
+        self._turns = Turns()
+        self._next_send = 0.0
+        self._wall = 0.0
         if not lazy:
             logs.configure(self.settings.nt_log_level, role="beat")
             logger.info(
@@ -62,6 +68,10 @@ class HRWScheduler(Scheduler):
             port = self.settings.nt_metrics_port
             exporter.serve(DEFAULT_METRICS_PORT if port is None else port, self.settings.nt_metrics_host)
         super().__init__(*args, lazy=lazy, **kwargs)
+        if self.settings.celery_broker_url.startswith("redis"):
+            # A broker that stands still must not cost the lead.
+            waits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), self.settings.nt_leader_ttl_ms / 3000)
+            self.app.conf.broker_transport_options = {**self.app.conf.broker_transport_options, **waits}
 
     @property
     def leading(self) -> bool:
@@ -72,17 +82,25 @@ class HRWScheduler(Scheduler):
         if time.monotonic() >= self._next_look:
             self._look()
             self._next_look = time.monotonic() + LOOK_EVERY_S
-        for spread in self._spreads.values():
-            self._step(spread)
+        self._step()
+        wait = LOOK_EVERY_S
+        if self._broker_is_tried:
+            wait = self._celerys_tick(*args, **kwargs)
+        steps = (cycle.steps[0][0] for cycle in self._cycles.values() if cycle.steps)
+        return max(min(wait, min([self._next_look, *steps]) - time.monotonic()), 0)
+
+    def _celerys_tick(self, *args: Any, **kwargs: Any) -> float:
+        wall, before = time.time(), self._wall
+        self._wall = wall
+        if wall < before:
+            self._heap = None  # Celery's times are of the wall clock: until it has caught up nothing would be due
         try:
-            wait: float = super().tick(*args, **kwargs)
+            return float(super().tick(*args, **kwargs))
         except self._unreachable as error:
-            self._outage.failed(error)
+            self._failed(error)
             metrics.redis_errors.labels("dispatch").inc()
             self._heap = None  # Celery had taken the entry out and could not put it back
-            wait = LOOK_EVERY_S
-        steps = (spread.steps[0][0] for spread in self._spreads.values() if spread.steps)
-        return max(min(wait, min([self._next_look, *steps]) - time.monotonic()), 0)
+            return LOOK_EVERY_S
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send one due entry, if we lead."""
@@ -93,10 +111,10 @@ class HRWScheduler(Scheduler):
             super().apply_entry(entry, producer=producer)
             return
         metrics.cycles.labels(entry.name).inc()
-        if entry.name not in self._spreads:
-            self._spreads[entry.name] = Spread.of(entry, task, self.settings)
-        self._spreads[entry.name].begin(entry, time.monotonic())
-        self._step(self._spreads[entry.name], producer)
+        if entry.name not in self._cycles:
+            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings)
+        self._cycles[entry.name].begin(entry, time.monotonic())
+        self._step(producer)
 
     def adjust(self, n: float, drift: float = 0.0) -> float:
         """Celery's beat wakes 10 ms early; a fixed rate wakes on time."""
@@ -119,7 +137,16 @@ class HRWScheduler(Scheduler):
     @property
     def _unreachable(self) -> tuple[type[Exception], ...]:
         connection = self.connection
-        return (KombuError, *connection.connection_errors, *connection.channel_errors)
+        listed = (KombuError, *connection.connection_errors, *connection.channel_errors)
+        return tuple(error for error in listed if error is not KeyError)  # kombu lists it for consumers
+
+    @property
+    def _broker_is_tried(self) -> bool:
+        """Whether the last failure is long enough ago; every try may cost a timeout."""
+        return time.monotonic() >= self._next_send
+
+    def _failed(self, error: Exception) -> None:
+        self._next_send = time.monotonic() + self._outage.failed(error)
 
     def _disconnect(self) -> None:
         # Closing would wait for an answer; and who goes on with it may get the answer to an older question.
@@ -127,22 +154,27 @@ class HRWScheduler(Scheduler):
         for made_anew in ("producer", "connection"):
             self.__dict__.pop(made_anew, None)
 
-    def _step(self, spread: Spread, producer: Any = None) -> None:
+    def _step(self, producer: Any = None) -> None:
         """Send the slices whose time has come, and those that still wait, to whoever owns their symbols by now."""
         if not self.leading:
-            spread.steps.clear()
-        due = spread.pop_due(time.monotonic())
-        if not due:
+            self._turns.clear()
+            for cycle in self._cycles.values():
+                cycle.steps.clear()
             return
-        owners, turns = self._owners(), spread.turns
-        lost = sum(turns.fall_due(number, owners) for number in due)
-        if lost:
-            metrics.cycles_skipped.labels(spread.entry.name, "backlog").inc(lost)
-        self._send(
-            spread.entry,
-            lambda sending: turns.take(owners, self._room(turns.nodes(), spread.most_waiting, sending)),
-            producer,
-        )
+        now = time.monotonic()
+        due = [(cycle, number) for cycle in self._cycles.values() for number in cycle.pop_due(now)]
+        if not due and not self._turns.nodes():
+            return
+        owners = self._owners()
+        for cycle, number in due:
+            if lost := self._turns.fall_due(cycle, number, owners):
+                metrics.cycles_skipped.labels(cycle.entry.name, "backlog").inc(lost)
+        nodes = self._turns.nodes()
+        if not nodes:
+            return
+        found = self._asked(lambda sending: self._waiting(nodes, sending), producer)
+        if found is not None:
+            self._send([(cycle.entry, message) for cycle, message in self._turns.take(owners, found)], producer)
 
     def _look(self) -> None:
         if not self.settings.nt_enable_multi_instance:
@@ -154,53 +186,61 @@ class HRWScheduler(Scheduler):
             moved = self.dispatcher.owners  # nobody led for a while, so the last cycle may not have been sent
         if moved and FAST_CYCLE in self.schedule:
             most = self.settings.nt_max_tasks_per_cycle
-
-            def with_room(producer: Any) -> list[Message]:
-                room = self._room(set(moved.values()), 2 * most, producer)
-                return [message for message in fan_out(moved, most) if room[message.owner] > 0]
-
-            self._send(self.schedule[FAST_CYCLE], with_room)
+            found = self._asked(lambda sending: self._waiting(set(moved.values()), sending))
+            if found is not None:
+                entry = self.schedule[FAST_CYCLE]
+                self._send([(entry, one) for one in fan_out(moved, most) if found[one.owner] < 2 * most])
 
     def _owners(self) -> Mapping[str, Owner]:
         if not self.settings.nt_enable_multi_instance:
             return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
-    def _room(self, nodes: Iterable[Owner], most: int, producer: Any) -> dict[Owner, int]:
-        """How many messages each node's queue takes before ``most`` wait there."""
+    def _waiting(self, nodes: Iterable[Owner], producer: Any) -> dict[Owner, int]:
+        """How many messages wait in each node's queue."""
         nodes = list(nodes)
         queues = [self.app.amqp.queues[node.node] for node in nodes]
         lengths = waiting(producer.channel, queues, amqp=self.connection.transport.driver_type == "amqp")
-        return {node: most - length for node, length in zip(nodes, lengths, strict=True)}
+        return dict(zip(nodes, lengths, strict=True))
 
-    def _send(self, entry: ScheduleEntry, choose: Callable[[Any], list[Message]], producer: Any = None) -> None:
-        """Send what ``choose`` gives, in one batch. What cannot be sent now is dropped and counted: the next cycle is
-        near."""
-        task = self.app.tasks[entry.task]
+    def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]], producer: Any = None) -> None:
+        """Send all in one batch. What cannot be sent now is dropped and counted: the next cycle is near."""
+        if not messages:
+            return
         tick = Tick(
             owner="",
             generation=self.dispatcher.generation,
             term=self.dispatcher.term,
             due_ms=self.dispatcher.clock.now_ms(),
         )
-        try:
-            producer = producer or self.producer
-            messages = choose(producer)
-            if not messages:
-                return
-            with producer.batch():
-                for owner, symbols in messages:
-                    task.apply_async(
+
+        def send(sending: Any) -> bool:
+            with sending.batch():
+                for entry, (owner, symbols) in messages:
+                    self.app.tasks[entry.task].apply_async(
                         (symbols, tick._replace(owner=str(owner))),
                         queue=owner.node,
-                        producer=producer,
+                        producer=sending,
                         retry=False,
                         **entry.options,
                     )
+            return True
+
+        if self._asked(send, producer):
+            metrics.messages_sent.inc(len(messages))
+        else:
+            for name in {entry.name for entry, _ in messages}:
+                metrics.cycles_skipped.labels(name, "broker").inc()
+
+    def _asked(self, ask: Callable[[Any], _Answer], producer: Any = None) -> _Answer | None:
+        """What the broker answers, or ``None`` where it cannot be reached, or failed a moment ago."""
+        if not self._broker_is_tried:
+            return None
+        try:
+            answer = ask(producer or self.producer)
         except self._unreachable as error:
             self._disconnect()
-            self._outage.failed(error)
-            metrics.cycles_skipped.labels(entry.name, "broker").inc()
-        else:
-            self._outage.over()
-            metrics.messages_sent.inc(len(messages))
+            self._failed(error)
+            return None
+        self._outage.over()
+        return answer

@@ -2,71 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from beat_schedule.fan_out import Message, fan_out
+from beat_schedule.sliced_cycle import SlicedCycle
 from coordination.owner import Owner
+
+URGENT_IN_A_ROW = 3
+"""After so many urgent slices one of the others goes, if it waits: they are thinned out first, but never stop."""
+
+Waiting = dict[int, None]
+"""Numbers of slices, the longest waiting first."""
 
 
 class Turns:
-    """The slices of a cycle's symbols that fell due and were not sent yet, for each node the longest waiting first.
+    """The slices that fell due and were not sent yet, for each node the longest waiting first.
 
     A node that keeps up is sent each slice as it falls due. One that does not gets as many as its queue has room for,
     in turn: all its symbols have reports at the same lower rate, and none waits in the queue until it is too late.
 
-    Parameters:
-        slices: the symbols, in parts that fall due one after the other.
-        most: messages a node gets of one slice, see :func:`beat_schedule.fan_out.fan_out`.
-
     Example:
-        >>> turns = Turns([("ADAUSDT",), ("BTCUSDT",)], most=1)
-        >>> node = Owner("node-001", "x")
-        >>> turns.fall_due(0, {"ADAUSDT": node, "BTCUSDT": node}), turns.fall_due(1, {"BTCUSDT": node})
-        (0, 0)
-        >>> [message.symbols for message in turns.take({"ADAUSDT": node, "BTCUSDT": node}, {node: 1})]
-        [('ADAUSDT',)]
+        >>> turns = Turns()
+        >>> turns.fall_due(fast, 0, owners)
+        0
+        >>> [(cycle.entry.name, message.symbols) for cycle, message in turns.take(owners, {node: 0})]
+        [('fast-cycle', ('ADAUSDT',))]
     """
 
-    def __init__(self, slices: Iterable[tuple[str, ...]], most: int) -> None:
-        self.slices = list(slices)
-        self._most = most
-        self._waiting: dict[Owner, dict[int, None]] = {}
+    def __init__(self) -> None:
+        self._waiting: dict[Owner, dict[bool, tuple[SlicedCycle, Waiting]]] = {}
+        self._in_a_row: dict[Owner, int] = {}
 
-    def fall_due(self, number: int, owners: Mapping[str, Owner]) -> int:
-        """Slice ``number`` is due; returns for how many nodes it still waits from a cycle before, which is lost."""
-        lost = 0
-        for owner in {owners[symbol] for symbol in self.slices[number] if symbol in owners}:
-            waiting = self._waiting.setdefault(owner, {})
-            lost += number in waiting
-            waiting.setdefault(number)
-        return lost
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
 
     def nodes(self) -> list[Owner]:
         """Owners for which something waits."""
         return list(self._waiting)
 
-    def take(self, owners: Mapping[str, Owner], room: Mapping[Owner, int]) -> list[Message]:
-        """What is to be sent now.
+    def fall_due(self, cycle: SlicedCycle, number: int, owners: Mapping[str, Owner]) -> int:
+        """Slice ``number`` is due; returns for how many nodes it still waits from a cycle before, which is lost."""
+        lost = 0
+        for owner in {owners[symbol] for symbol in cycle.slices[number] if symbol in owners}:
+            _, waiting = self._waiting.setdefault(owner, {}).setdefault(cycle.urgent, (cycle, {}))
+            lost += number in waiting
+            waiting.setdefault(number)
+        return lost
+
+    def take(self, owners: Mapping[str, Owner], lengths: Mapping[Owner, int]) -> list[tuple[SlicedCycle, Message]]:
+        """What is to be sent now; a slice goes whole or waits.
 
         Parameters:
-            owners: symbol -> owner, as of now; owners that are in it no more are forgotten.
-            room: how many messages a node's queue has room for; a slice goes whole or waits.
+            owners: symbol -> owner, as of now; what waits for others is forgotten.
+            lengths: how many messages are in the queue of each node for which something waits.
         """
-        messages = []
         alive = set(owners.values())
+        messages = []
         for owner in list(self._waiting):
-            waiting, left = self._waiting[owner], room.get(owner, 0) if owner in alive else 0
-            while waiting:
-                number = next(iter(waiting))
-                part = self._messages(number, owner, owners)
-                if len(part) > left:
-                    break
-                del waiting[number]
-                messages += part
-                left -= len(part)
-            if not waiting or owner not in alive:
+            if owner not in alive:
+                del self._waiting[owner]
+                self._in_a_row.pop(owner, None)
+                continue
+            messages += self._take(owner, owners, lengths.get(owner, 0))
+            if not any(waiting for _, waiting in self._waiting[owner].values()):
                 del self._waiting[owner]
         return messages
 
-    def _messages(self, number: int, owner: Owner, owners: Mapping[str, Owner]) -> list[Message]:
-        return fan_out({one: owner for one in self.slices[number] if owners.get(one) == owner}, self._most)
+    def _take(self, owner: Owner, owners: Mapping[str, Owner], length: int) -> list[tuple[SlicedCycle, Message]]:
+        # A slice of each kind may wait while another is worked on.
+        room = max(2, *(cycle.most for cycle, _ in self._waiting[owner].values()), 0) + 1 - length
+        messages: list[tuple[SlicedCycle, Message]] = []
+        while (chosen := self._next(owner)) is not None:
+            cycle, waiting = chosen
+            number = next(iter(waiting))
+            held = {symbol: owner for symbol in cycle.slices[number] if owners.get(symbol) == owner}
+            part = fan_out(held, cycle.most)
+            if len(part) > room:
+                break
+            del waiting[number]
+            self._in_a_row[owner] = self._in_a_row.get(owner, 0) + 1 if cycle.urgent else 0
+            messages += ((cycle, message) for message in part)
+            room -= len(part)
+        return messages
+
+    def _next(self, owner: Owner) -> tuple[SlicedCycle, Waiting] | None:
+        """Of which cycle a slice is next: an urgent one, unless others have been passed over often enough."""
+        kinds = {urgent: found for urgent, found in self._waiting[owner].items() if found[1]}
+        if len(kinds) == 2:
+            return kinds[self._in_a_row.get(owner, 0) < URGENT_IN_A_ROW]
+        return next(iter(kinds.values()), None)

@@ -12,7 +12,7 @@ class Tick(NamedTuple):
     """Why, and until when, a task message counts.
 
     ``owner`` is the process start it is meant for (``node/incarnation``), ``generation`` the assignment it comes
-    from, ``term`` its dispatcher's, and ``due_ms`` the Redis server's time at which it was due.
+    from, ``term`` its dispatcher's, and ``due_ms`` the Redis server's time at which its turn came: at which it was sent.
     """
 
     owner: str

@@ -4,74 +4,122 @@ from __future__ import annotations
 
 from collections import Counter
 
+from celery import Celery
+from celery.beat import ScheduleEntry
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.fan_out import slices
+from beat_schedule.fixed_rate import fixed_rate
+from beat_schedule.sliced_cycle import SlicedCycle
 from beat_schedule.turns import Turns
 from coordination.owner import Owner
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
 SYMBOLS = [f"S{number}USDT" for number in range(40)]
-ENDLESS = {A: 1_000, B: 1_000}
+APP = Celery()
+
+
+def cycle(symbols: list[str], parts: int, most: int, *, urgent: bool = True) -> SlicedCycle:
+    entry = ScheduleEntry(name="fast" if urgent else "slow", task="one", schedule=fixed_rate(250), app=APP)
+    return SlicedCycle(entry, slices(symbols, parts), most, urgent)
+
+
+def taken(turns: Turns, owners: dict[str, Owner], **lengths: int) -> list[str]:
+    """Symbols of what is sent, where the queues are of these lengths (of A and B; else empty)."""
+    found = turns.take(owners, {A: lengths.get("a", 0), B: lengths.get("b", 0)})
+    return [symbol for _, message in found for symbol in message.symbols]
 
 
 def test_with_room_each_slice_goes_whole_as_it_falls_due() -> None:
     owners = {symbol: (A, B)[number % 3 == 0] for number, symbol in enumerate(SYMBOLS)}
-    turns = Turns(slices(SYMBOLS, 5), most=8)
+    turns, fast = Turns(), cycle(SYMBOLS, 5, most=8)
     for _ in range(2):
         for number in range(5):
-            assert turns.fall_due(number, owners) == 0
-            messages = turns.take(owners, ENDLESS)
-            assert {s: m.owner for m in messages for s in m.symbols} == {s: owners[s] for s in turns.slices[number]}
+            assert turns.fall_due(fast, number, owners) == 0
+            found = turns.take(owners, {A: 0, B: 0})
+            sent = {symbol: message.owner for _, message in found for symbol in message.symbols}
+            assert sent == {symbol: owners[symbol] for symbol in fast.slices[number]}
             assert turns.nodes() == []
 
 
 @given(st.floats(0.1, 8), st.integers(1, 10))
 def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float, parts: int) -> None:
-    """A node that takes ``service`` steps for a message, and in whose queue two may wait."""
+    """A node that takes ``service`` steps for a message."""
     owners = dict.fromkeys(SYMBOLS, A)
-    turns = Turns(slices(SYMBOLS, parts), most=1)
+    turns, fast = Turns(), cycle(SYMBOLS, parts, most=1)
     sent: Counter[tuple[str, ...]] = Counter()
     done_at: list[float] = []
     lost = 0
     for step in range(400):
-        lost += turns.fall_due(step % parts, owners)
+        lost += turns.fall_due(fast, step % parts, owners)
         waiting = [moment for moment in done_at if moment > step + service]
-        for message in turns.take(owners, {A: 2 - len(waiting)}):
+        for _, message in turns.take(owners, {A: len(waiting)}):
             sent[message.symbols] += 1
             done_at.append(max([step, *done_at[-1:]]) + service)
+        assert len([moment for moment in done_at if moment > step + service]) <= 3
     counts = sorted(sent.values())
     assert len(counts) == parts
     assert counts[-1] - counts[0] <= 2
     if service < 1:
         assert lost == 0
-    still = sum(turns.fall_due(number, owners) for number in range(parts))
+    still = sum(turns.fall_due(fast, number, owners) for number in range(parts))
     assert sum(counts) + lost + still == 400
+
+
+@given(st.floats(0.1, 5), st.floats(0.1, 40))
+def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(fast_ms: float, slow_ms: float) -> None:
+    """A node of 40 symbols, one message a slice; steps of 25 ms, a slow slice every 62.5 ms."""
+    owners = dict.fromkeys(SYMBOLS, A)
+    turns = Turns()
+    fast, slow = cycle(SYMBOLS, 10, most=1), cycle(SYMBOLS, 32, most=1, urgent=False)
+    done_at: list[float] = []
+    starts: list[float] = []
+    sent: Counter[str] = Counter()
+    slow_due = 0.0
+    for step in range(1200):
+        now = step * 25.0
+        turns.fall_due(fast, step % 10, owners)
+        while slow_due <= now:
+            turns.fall_due(slow, round(slow_due / 62.5) % 32, owners)
+            slow_due += 62.5
+        starts = [start for start in starts if start > now]
+        for of, _ in turns.take(owners, {A: len(starts)}):
+            starts.append(max([now, *done_at[-1:]]))
+            done_at.append(starts[-1] + (fast_ms * 10 if of.urgent else slow_ms))
+            sent[of.entry.name] += 1
+    assert sent["slow"] > 0
+    if fast_ms * 10 / 25 + slow_ms / 62.5 < 0.9:  # carried: all is sent
+        assert sent["fast"] >= 1190
+        assert sent["slow"] >= 470
+    assert sent["fast"] >= min(1190, 2.9 * sent["slow"])
 
 
 def test_a_slice_that_does_not_fit_waits_and_goes_first_later() -> None:
     owners = dict.fromkeys(SYMBOLS[:6], A)
-    turns = Turns(slices(SYMBOLS[:6], 2), most=3)
-    turns.fall_due(0, owners)
-    assert turns.take(owners, {A: 2}) == []
-    turns.fall_due(1, owners)
-    assert [s for m in turns.take(owners, {A: 5}) for s in m.symbols] == sorted(turns.slices[0])
-    assert [s for m in turns.take(owners, {A: 3}) for s in m.symbols] == sorted(turns.slices[1])
+    turns, fast = Turns(), cycle(SYMBOLS[:6], 2, most=3)
+    turns.fall_due(fast, 0, owners)
+    assert taken(turns, owners, a=2) == []
+    turns.fall_due(fast, 1, owners)
+    assert taken(turns, owners, a=1) == sorted(fast.slices[0])
+    assert taken(turns, owners, a=2) == []
+    assert taken(turns, owners, a=0) == sorted(fast.slices[1])
 
 
-def test_what_waits_goes_to_whoever_owns_it_by_then() -> None:
-    turns = Turns([("S1USDT", "S2USDT")], most=2)
-    turns.fall_due(0, {"S1USDT": A, "S2USDT": A})
-    assert turns.take({"S1USDT": B, "S2USDT": B}, ENDLESS) == []  # a move is dispatched by itself
+def test_what_waits_is_forgotten_once_its_node_is_gone_or_the_lead_is() -> None:
+    turns, fast = Turns(), cycle(["S1USDT", "S2USDT"], 1, most=2)
+    turns.fall_due(fast, 0, {"S1USDT": A, "S2USDT": A})
+    assert taken(turns, {"S1USDT": B, "S2USDT": B}) == []  # a move is dispatched by itself
     assert turns.nodes() == []
-    turns.fall_due(0, {"S1USDT": B, "S2USDT": B})
-    assert [m.owner for m in turns.take({"S1USDT": B, "S2USDT": B}, ENDLESS)] == [B, B]
+    turns.fall_due(fast, 0, {"S1USDT": B, "S2USDT": B})
+    turns.clear()
+    assert turns.fall_due(fast, 0, {"S1USDT": B, "S2USDT": B}) == 0
+    assert taken(turns, {"S1USDT": B, "S2USDT": B}) == ["S1USDT", "S2USDT"]
 
 
 def test_symbols_without_an_owner_are_nobodys_turn() -> None:
-    turns = Turns([("S1USDT", "S2USDT")], most=2)
-    assert turns.fall_due(0, {}) == 0
+    turns, fast = Turns(), cycle(["S1USDT", "S2USDT"], 1, most=2)
+    assert turns.fall_due(fast, 0, {}) == 0
     assert turns.take({}, {}) == []
-    turns.fall_due(0, {"S1USDT": A})
-    assert [m.symbols for m in turns.take({"S1USDT": A}, ENDLESS)] == [("S1USDT",)]
+    turns.fall_due(fast, 0, {"S1USDT": A})
+    assert taken(turns, {"S1USDT": A}) == ["S1USDT"]

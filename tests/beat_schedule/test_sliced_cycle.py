@@ -9,16 +9,16 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 
 from beat_schedule.fixed_rate import fixed_rate
-from beat_schedule.spread import Spread
+from beat_schedule.sliced_cycle import SlicedCycle
 from settings import Settings
 
 
-def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bool = False) -> Spread:
+def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bool = False) -> SlicedCycle:
     settings = Settings.from_environment(
         {"SYMBOLS": ",".join(f"S{n}USDT" for n in range(symbols)), "NT_MAX_TASKS_PER_CYCLE": str(cap)}
     )
     entry = ScheduleEntry(name="one", task="one", schedule=fixed_rate(period_ms), app=Celery())
-    return Spread.of(entry, SimpleNamespace(spread=spread_task), settings)
+    return SlicedCycle.of(entry, SimpleNamespace(spread=spread_task), settings)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bo
 )
 def test_steps_of_a_cycle(symbols: int, options: dict, steps: int) -> None:
     one = spread(symbols, **options)
-    assert len(one.turns.slices) == steps
-    assert sum(len(part) for part in one.turns.slices) == symbols
+    assert len(one.slices) == steps
+    assert sum(len(part) for part in one.slices) == symbols
 
 
 def test_steps_are_even_over_the_period_and_fall_due_one_by_one() -> None:
@@ -53,10 +53,12 @@ def test_steps_are_even_over_the_period_and_fall_due_one_by_one() -> None:
     assert one.pop_due(100.051) == [1, 2]
     one.begin(one.entry, 100.25)
     assert one.pop_due(100.25) == [3, 4, 5, 6, 7, 8, 9, 0], "what is overdue is not forgotten"
+    one.begin(one.entry, 100.30)
+    assert one.pop_due(100.30) == [1, 2, 0], "what a new cycle comes before is not sent twice"
 
 
 def test_no_more_messages_a_cycle_than_the_cap() -> None:
     for symbols in (1, 6, 30, 200, 1000):
         for cap in (1, 3, 32, 100):
             one = spread(symbols, cap=cap)
-            assert len(one.turns.slices) * one.turns._most <= cap
+            assert len(one.slices) * one.most <= cap

@@ -1,4 +1,4 @@
-"""A cycle's symbols, spread over its period: no burst, and no node that works at once and then waits."""
+"""A cycle's symbols in slices, spread over its period: no burst, and no node that works at once and then waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from celery.beat import ScheduleEntry
 
 from beat_schedule.fan_out import slices
-from beat_schedule.turns import Turns
 from settings import Settings
 
 STEP_S = 0.025
@@ -18,21 +17,24 @@ SYMBOLS_A_STEP = 8
 
 
 @dataclass
-class Spread:
+class SlicedCycle:
     """One entry's symbols, and when each slice of them falls due.
 
     Attributes:
-        most_waiting: messages that may wait for a node before no more are sent.
+        slices: the symbols, in parts that fall due one after the other.
+        most: messages a node gets of one slice, see :func:`beat_schedule.fan_out.fan_out`.
+        urgent: whether its reports go before those of entries that are not, where not all can be had.
         steps: (monotonic seconds, number of a slice) of what is still to fall due, the next one first.
     """
 
     entry: ScheduleEntry
-    turns: Turns
-    most_waiting: int
+    slices: list[tuple[str, ...]]
+    most: int
+    urgent: bool
     steps: deque[tuple[float, int]] = field(default_factory=deque)
 
     @classmethod
-    def of(cls, entry: ScheduleEntry, task: Any, settings: Settings) -> Spread:
+    def of(cls, entry: ScheduleEntry, task: Any, settings: Settings) -> SlicedCycle:
         """How ``entry`` is spread: ``task.spread``, as far as its period allows, or just enough to avoid a burst.
 
         The slices depend on the symbols alone, so that a change of nodes shifts no symbol in time.
@@ -40,15 +42,13 @@ class Spread:
         symbols, cap = settings.symbols, settings.nt_max_tasks_per_cycle
         most = max(1, min(cap, int(entry.schedule.run_every.total_seconds() / STEP_S)))
         count = most if task.spread else min(most, -(-len(symbols) // SYMBOLS_A_STEP))
-        messages = max(1, cap // count)
-        # A slice may wait while another is worked on; a spread task, though more find room, is not crowded out.
-        return cls(entry, Turns(slices(symbols, count), messages), max(2, messages) + bool(task.spread))
+        return cls(entry, slices(symbols, count), max(1, cap // count), urgent=not task.spread)
 
     def begin(self, entry: ScheduleEntry, now: float) -> None:
-        """A cycle begins; slices of the one before that are overdue fall due with it."""
+        """A cycle begins. Slices of the one before that are overdue fall due with it; it takes the place of others."""
         self.entry = entry
-        period, count = entry.schedule.run_every.total_seconds(), len(self.turns.slices)
-        overdue = ((now, number) for _, number in self.steps)
+        period, count = entry.schedule.run_every.total_seconds(), len(self.slices)
+        overdue = (step for step in self.steps if step[0] <= now)
         self.steps = deque([*overdue, *((now + i * period / count, i) for i in range(count))])
 
     def pop_due(self, now: float) -> list[int]:
