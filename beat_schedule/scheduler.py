@@ -90,7 +90,7 @@ class HRWScheduler(Scheduler):
         return max(min(wait, min([self._next_look, *steps]) - time.monotonic()), 0)
 
     def _celerys_tick(self, *args: Any, **kwargs: Any) -> float:
-        wall, before = time.time(), self._wall
+        wall, before = self.app.now().timestamp(), self._wall
         self._wall = wall
         if wall < before:
             self._heap = None  # Celery's times are of the wall clock: until it has caught up nothing would be due
