@@ -29,6 +29,7 @@ def test_cycles_go_on_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch
             """No Redis here."""
 
         def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+            del producer
             sent.append(entry.name)
 
     scheduler = Sender(app=app, lazy=True)
