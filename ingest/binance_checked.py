@@ -1,0 +1,223 @@
+"""Binance spot's WebSocket messages, decoded with every check, and the reason where one is refused.
+
+Source: https://developers.binance.com/docs/binance-spot-api-docs, page "WebSocket Streams".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from ingest.events import (
+    INFINITY,
+    ControlReply,
+    Diff,
+    Event,
+    Level,
+    Reason,
+    Rejected,
+    Shutdown,
+    Ticker,
+    Trade,
+    check_levels,
+)
+
+T = TypeVar("T")
+
+DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
+
+LAST_TIME_MS = 10**14
+"""Later than any time in ms, earlier than any in µs."""
+
+MAX_ID = 2**63 - 1
+
+DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
+class _DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
+    E: int
+    s: str
+    U: int
+    u: int
+    b: msgspec.Raw
+    a: msgspec.Raw
+
+
+class _Trade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
+    s: str
+    t: int
+    p: str
+    q: str
+    T: int
+    m: bool
+
+
+class TickerMessage(msgspec.Struct, tag_field="e", tag="24hrTicker", gc=False):
+    """A ticker as the exchange sends it, its values not yet looked at."""
+
+    s: str
+    P: str
+    c: str
+    h: str
+    l: str  # noqa: E741 - the exchange's name
+    v: str
+
+
+class _ServerShutdown(msgspec.Struct, tag_field="e", tag="serverShutdown", gc=False):
+    pass
+
+
+class _ControlError(msgspec.Struct):
+    code: int | None = None
+    msg: str = ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A combined stream's envelope, or the reply to a control message (which has no ``data``)."""
+
+    stream: str = ""
+    data: _DepthUpdate | _Trade | TickerMessage | _ServerShutdown | None = None
+    id: int | str | None = None
+    result: msgspec.Raw | None = None
+    error: _ControlError | None = None
+    code: int | None = None
+    msg: str | None = None
+    e: str | None = None
+
+
+class _Stream(msgspec.Struct):
+    stream: str = ""
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_stream = msgspec.json.Decoder(_Stream).decode
+# Lax: the exchange quotes its decimals, and this parses them to floats without a detour over str.
+_decode_levels = msgspec.json.Decoder(list[Level], strict=False).decode
+
+
+class CheckedDecoder:
+    """Decodes the messages of a set of streams; ``symbol_of`` names the symbol of each."""
+
+    def __init__(self, symbol_of: Mapping[str, str]) -> None:
+        self._symbol_of = symbol_of
+
+    def decode(self, message: bytes) -> Event:
+        """One WebSocket message as an event.
+
+        :raises Rejected: not one of the messages we subscribed to, or a value that cannot be true.
+        """
+        try:
+            envelope = decoded(_decode_message, message)
+        except msgspec.ValidationError as error:
+            reason = Reason.UNKNOWN_EVENT if "`$.data.e`" in str(error) else Reason.WRONG_TYPE
+            raise Rejected(reason, str(error), self._book_of(message)) from None
+        data = envelope.data
+        if type(data) is _DepthUpdate:
+            return self._diff(envelope.stream, data)
+        if type(data) is _Trade:
+            return self._trade(envelope.stream, data)
+        if type(data) is TickerMessage:
+            return self.ticker(envelope.stream, data)
+        if type(data) is _ServerShutdown or envelope.e == "serverShutdown":
+            return Shutdown()
+        return self._control(envelope, message)
+
+    def _diff(self, stream: str, data: _DepthUpdate) -> Diff:
+        symbol = self._known(stream, data.s, DEPTH)
+        if not 0 < data.U <= data.u <= MAX_ID:
+            raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} U={data.U} u={data.u}", symbol)
+        if not 0 < data.E < LAST_TIME_MS:
+            raise Rejected(Reason.BAD_TIME, f"{symbol} E={data.E}", symbol)
+        return Diff(symbol, data.E, data.U, data.u, levels(data.b, symbol), levels(data.a, symbol))
+
+    def _trade(self, stream: str, data: _Trade) -> Trade:
+        symbol = self._known(stream, data.s, TRADE)
+        _check_decimal(data.p, Reason.BAD_PRICE, symbol)
+        _check_decimal(data.q, Reason.BAD_QUANTITY, symbol)
+        if not 0 < data.T < LAST_TIME_MS:
+            raise Rejected(Reason.BAD_TIME, f"{symbol} T={data.T}")
+        if not 0 <= data.t <= MAX_ID:
+            raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} trade id {data.t}")
+        # "m": the buyer is the market maker, so the seller was the aggressor.
+        return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)
+
+    def ticker(self, stream: str, data: TickerMessage) -> Ticker:
+        """A ticker message of ``stream`` as an event.
+
+        :raises Rejected: not one we subscribed to, or a value that cannot be true.
+        """
+        symbol = self._known(stream, data.s, TICKER)
+        for price in (data.c, data.h, data.l):
+            _check_decimal(price, Reason.BAD_PRICE, symbol)
+        if not DECIMAL.fullmatch(data.v) or not _SIGNED.fullmatch(data.P):
+            raise Rejected(Reason.NOT_A_NUMBER, f"{symbol} ticker v={data.v[:40]!r} P={data.P[:40]!r}")
+        return Ticker(symbol, data.c, data.P, data.h, data.l, data.v)
+
+    def _known(self, stream: str, symbol: str, suffix: str) -> str:
+        known = self._symbol_of.get(stream)
+        if known is None or known != symbol or not stream.endswith(suffix):
+            book = known if stream.endswith(DEPTH) else None
+            raise Rejected(Reason.UNKNOWN_SYMBOL, f"{symbol[:40]!r} on stream {stream[:60]!r}", book)
+        return known
+
+    def _book_of(self, message: bytes) -> str | None:
+        """The symbol whose diff this was meant to be, where that can be told."""
+        try:
+            stream = decoded(_decode_stream, message).stream
+        except (msgspec.ValidationError, Rejected):
+            return None
+        return self._symbol_of.get(stream) if stream.endswith(DEPTH) else None
+
+    @staticmethod
+    def _control(envelope: _Message, message: bytes) -> ControlReply:
+        if envelope.error is not None:
+            return ControlReply(f"{envelope.error.code} {envelope.error.msg}")
+        if envelope.code is not None:
+            return ControlReply(f"{envelope.code} {envelope.msg}")
+        if envelope.id is not None:
+            return ControlReply(None)
+        raise Rejected(Reason.UNKNOWN_EVENT, f"{message[:80]!r}")
+
+
+def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
+    """``text`` decoded.
+
+    :raises Rejected: not JSON, or nested more deeply than the decoder goes.
+    :raises msgspec.ValidationError: JSON of another shape.
+    """
+    try:
+        return decode(text)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected(Reason.NOT_JSON, f"{error}: {text[:80]!r}") from None
+
+
+def levels(raw: msgspec.Raw, symbol: str | None) -> list[Level]:
+    """One side of a book.
+
+    :raises Rejected: not pairs of decimal strings, or a price or quantity that cannot be.
+    """
+    text = bytes(raw)
+    try:
+        found = decoded(_decode_levels, text)
+    except msgspec.ValidationError as error:
+        raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+    if text.count(b'"') != 4 * len(found):
+        raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)
+    if reason := check_levels(found):
+        raise Rejected(reason, f"{symbol} levels {text[:120]!r}", symbol)
+    return found
+
+
+def _check_decimal(text: str, reason: Reason, symbol: str) -> None:
+    """Refuse what is not a positive decimal number in plain digits."""
+    if not DECIMAL.fullmatch(text):
+        wrong = reason if _SIGNED.fullmatch(text) else Reason.NOT_A_NUMBER
+        raise Rejected(wrong, f"{symbol} {text[:40]!r}")
+    if not 0.0 < float(text) < INFINITY:
+        raise Rejected(reason, f"{symbol} {text[:40]!r}")
