@@ -25,6 +25,7 @@ from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.lease import Acquired, Grant, Write, Written, parse_acquire, parse_writes, queue_acquire, queue_writes
 from coordination.raw_pipeline import pipeline, together
 from coordination.scripts import execute
+from coordination.server_errors import is_server_failure
 from coordination.tick import Tick
 from monitoring import node_metrics as metrics
 from streams.codec import BadEntry
@@ -98,6 +99,8 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, peri
         except RedisError as error:
             # The next cycle is the retry; what was read but not taken in is read again then.
             metrics.redis_errors.labels("cycle").inc()
+            if is_server_failure(error):
+                forget_connections(node.client)  # another may be the master by now
             node.outage.failed(error)
         else:
             node.outage.over()
@@ -111,23 +114,42 @@ def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
         _publish(node, cycle, unasked, tick)
 
 
+class Read(NamedTuple):
+    """What came of round trip 1.
+
+    Attributes:
+        granted: symbols that may be written, brought up to date.
+        asked: names of those whose lease was asked for.
+        failure: the first error reply that is the server's; its symbols are not among ``granted``.
+    """
+
+    granted: list[WarmSymbol]
+    asked: set[str]
+    failure: ResponseError | None
+
+
 def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> list[WarmSymbol]:
     """Read, compute, write. Returns the symbols whose write was refused though their lease was not asked for."""
     known = [symbol for symbol in warm if not symbol.cold]
-    granted, asked = _read(node, warm, tick.generation)
+    granted, asked, failure = _read(node, warm, tick.generation)
     again = [symbol for symbol in granted if symbol.cold and symbol in known]
     if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
         _read(node, again, tick.generation)
     found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
-    if not found:
-        return []
-    refused = _write(node, cycle, found, tick.generation)
-    metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
+    refused = []
+    if found:
+        refused = _write(node, cycle, found, tick.generation)
+        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
+    if failure is not None:
+        raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
     return [symbol for symbol in refused if symbol.symbol not in asked]
 
 
-def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> tuple[list[WarmSymbol], set[str]]:
-    """Round trip 1. Returns the symbols whose lease is held, brought up to date, and those it was asked for."""
+def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
+    """Round trip 1.
+
+    An error reply that is the server's is not any symbol's; one that a single key causes stops its symbol only.
+    """
     now_ms = node.clock.now_ms()
 
     def queue() -> tuple[Any, set[str], list[int]]:
@@ -150,11 +172,15 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> tuple[list[
         pipe, asked, counts = queue()
         replies = iter(execute(pipe, raise_errors=False))
 
-    granted = []
+    granted: list[WarmSymbol] = []
+    failure: ResponseError | None = None
     for warm, count in zip(symbols, counts, strict=True):
         answer = next(replies) if warm.symbol in asked else None
         read = [next(replies) for _ in range(count)]
         if isinstance(answer, ResponseError):
+            if is_server_failure(answer):
+                failure = failure or answer
+                continue
             logger.error(
                 "no lease can be had: %s", answer, extra={"symbol": warm.symbol, "key": lease_key(warm.symbol)}
             )
@@ -166,12 +192,15 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> tuple[list[
         try:
             warm.take([_checked(reply) for reply in read])
         except (BadEntry, ResponseError) as error:  # one key that is not what it should be stops one symbol
+            if isinstance(error, ResponseError) and is_server_failure(error):
+                failure = failure or error
+                continue
             logger.error("unreadable market data: %s", error, extra={"symbol": warm.symbol})
             metrics.reports_withheld.labels("bad entry").inc()
             warm.chill("bad entry")
             continue
         granted.append(warm)
-    return granted, asked
+    return Read(granted, asked, failure)
 
 
 def _checked(reply: Any) -> Any:

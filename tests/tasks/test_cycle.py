@@ -20,6 +20,7 @@ from streams.keys import book_key, snapshot_key, trades_key
 from tasks import cycles
 from tasks.cycles import FAST, SLOW, run_cycle
 from tasks.node import Node
+from tests.processes import wait_until
 from tests.tasks.market import Market
 
 S = "BTCUSDT"
@@ -310,7 +311,7 @@ def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refu
     run(old, generation=1)
     market.diff(bids=[(99.6, 1.0)])
     warm = [old.symbols[S]]
-    assert cycles._read(old, warm, 1) == (warm, set())  # its last write renewed the lease
+    assert cycles._read(old, warm, 1) == (warm, set(), None)  # its last write renewed the lease
     values = cycles._compute(old, FAST, warm[0])
     assert values
 
@@ -464,6 +465,45 @@ def test_while_redis_is_away_a_cycle_is_lost_and_the_next_one_after_is_not(
         held = lease(client)
         assert int(held["seq"]) == int(held["token"]) + 2
         assert report(client)["writer"]["writerToken"] == int(held["token"])
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+def test_a_master_that_became_a_replica_is_an_outage_and_left(
+    own_redis_server: Callable[..., EmbeddedRedis], caplog: pytest.LogCaptureFixture, in_step: bool
+) -> None:
+    """In step with a new master that has nothing, or, while that cannot be reached, with all its data still."""
+    server, other = own_redis_server(), own_redis_server()
+    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
+    with server.client() as client:
+        Market(client, S).open()
+        run(one)
+        failed = Counted("nt_redis_errors_total", operation="cycle")
+        withheld = Counted("nt_reports_withheld_total", reason="bad lease")
+        if not in_step:
+            other.kill()
+        client.replicaof("127.0.0.1", other.port)
+        link = "up" if in_step else "down"
+        wait_until(lambda: client.info("replication")["master_link_status"] == link, "the replica's link")
+        caplog.clear()
+        for number in range(1, 4):
+            run(one)
+            assert failed() == number
+            wait_until(lambda: not _clients(client, "work:node-001"), "the connection's end")
+        assert withheld() == 0
+        assert [record.levelname for record in caplog.records].count("WARNING") == 1
+        assert "cannot reach the data plane" in caplog.text
+        assert "ERROR" not in [record.levelname for record in caplog.records]
+        client.replicaof("NO", "ONE")
+        Market(client, S).open()
+        client.delete(report_key(S))
+        run(one)
+        run(one)
+        assert report(client)["writer"]["writerToken"] == int(lease(client)["token"])
+        assert failed() == 3
+
+
+def _clients(client: redis.Redis, name: str) -> list[Any]:
+    return [one for one in client.client_list() if one["name"] == name]
 
 
 @pytest.mark.usefixtures("market")
