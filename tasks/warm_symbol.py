@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 TRADES_MS = 31 * 60_000
 _SAME_UPDATE_MS = 2_000
-_TICKER_MS = 1_000
+_TICKER_S = 1.0
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class WarmSymbol:
     granted_at: float = 0.0
     renewed: int = 0
     carried_at: float = 0.0
-    _ticker_at: int = 0
+    _ticker_at: float = -math.inf
+    _ticker_asked: bool = False
     _since_ms: int = 0
     _older_before: str | None = None
     _older_since_ms: int = 0
@@ -72,9 +75,8 @@ class WarmSymbol:
             pipe.execute_command("GET", slow_key(self.symbol))
             pipe.execute_command("GET", carry_key(self.symbol))
             return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
-        with_ticker = now_ms - self._ticker_at >= _TICKER_MS
-        self._ticker_at = now_ms if with_ticker else self._ticker_at
-        count = queue_read(pipe, self.symbol, self.cursor, with_ticker=with_ticker)
+        self._ticker_asked = time.monotonic() - self._ticker_at >= _TICKER_S
+        count = queue_read(pipe, self.symbol, self.cursor, with_ticker=self._ticker_asked)
         if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
             pipe.execute_command("HMGET", info_key(self.symbol), *INFO_FIELDS)
             count += 1
@@ -101,6 +103,8 @@ class WarmSymbol:
             self._learn(decode_info(info))
         entries = parse_read(replies)
         self.cursor.advance(entries)
+        if self._ticker_asked:
+            self._ticker_at = time.monotonic()
         counted_anew = self._counts_anew(entries.diffs)
         self._apply(entries.trades, entries.diffs, entries.ticker)
         if counted_anew:

@@ -58,7 +58,19 @@ def test_the_statistics_of_24_hours_are_asked_for_once_a_second(redis_client: re
     read(warm, redis_client, now)
     read(warm, redis_client, now)
     redis_client.hset(ticker_key(S), "high", "123")
-    read(warm, redis_client, now + 999)
+    warm._ticker_at += 3600
+    read(warm, redis_client, now + 10_000)
     assert warm.state.ticker is not None and warm.state.ticker.high == 101.0
-    read(warm, redis_client, now + 1000)
+    warm._ticker_at -= 3601
+    read(warm, redis_client, now - 60_000)  # the server's clock may go back
     assert warm.state.ticker.high == 123.0
+
+
+def test_statistics_that_were_not_received_are_asked_for_again(redis_client: redis.Redis) -> None:
+    market, warm = Market(redis_client, S), WarmSymbol(S)
+    market.open()
+    read(warm, redis_client, market.now_ms())
+    redis_client.hset(ticker_key(S), "high", "123")
+    warm.queue_read(redis_client.pipeline(transaction=False), market.now_ms())  # and the connection broke
+    read(warm, redis_client, market.now_ms())
+    assert warm.state.ticker is not None and warm.state.ticker.high == 123.0
