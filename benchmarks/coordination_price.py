@@ -10,13 +10,14 @@ from __future__ import annotations
 import statistics
 import time
 
+import redis
 from prometheus_client import REGISTRY
 
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from local.embedded_redis import EmbeddedRedis
 from settings import Settings
-from streams.append import diff_fields, put_snapshot, xadd
+from streams.append import packed_diff, put_snapshot, xadd_head
 from streams.codec import Snapshot
 from streams.keys import book_key
 from tasks.cycles import FAST, run_cycle
@@ -57,25 +58,29 @@ def _node(url: str, name: str, *, multi: bool) -> Node:
     return Node(settings, name)
 
 
-def _write_books(client: object) -> None:
+def _write_books(client: redis.Redis) -> None:
     for symbol in SYMBOLS:
         bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
         asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
         snapshot = Snapshot(1, "0-0", bids, asks, int(time.time() * 1000))
-        client.execute_command(*put_snapshot(symbol, snapshot, protect_ms=1, load=True))  # type: ignore[attr-defined]
+        client.execute_command(*put_snapshot(symbol, snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
 
 
-def _append_diffs(client: object, round_: int) -> None:
+def _append_diffs(client: redis.Redis, round_: int) -> None:
     """What 250 ms bring: two or three diffs of ten levels a symbol."""
-    pipe = client.pipeline(transaction=False)  # type: ignore[attr-defined]
+    commands: list[bytes] = []
     now = int(time.time() * 1000)
     for symbol in SYMBOLS:
         for i in range(3):
             update = 2 + 3 * round_ + i
             bids = [(100 - (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
             asks = [(100.01 + (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
-            pipe.execute_command(*xadd(book_key(symbol), now, update, diff_fields(update, bids, asks, now)))
-    pipe.execute()
+            commands.append(xadd_head(book_key(symbol)) + packed_diff(now, update, update, bids, asks, now))
+    connection = client.connection_pool.get_connection()
+    connection.send_packed_command([b"".join(commands)])  # type: ignore[no-untyped-call]
+    for _ in commands:
+        connection.read_response()
+    client.connection_pool.release(connection)
 
 
 if __name__ == "__main__":

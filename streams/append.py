@@ -21,38 +21,16 @@ from streams.keys import info_key, snapshot_key, ticker_key
 Argument = str | int | bytes
 Command = tuple[Argument, ...]
 
+_PACKED_ARGUMENTS = 9
+"""An id, and four fields with their values."""
+
 _REFUSED = "equal or smaller than the target stream top item"
 _PUT_SNAPSHOT = (Path(__file__).parent / "lua" / "put_snapshot.lua").read_text()
 _PUT_SNAPSHOT_SHA = hashlib.sha1(_PUT_SNAPSHOT.encode(), usedforsecurity=False).hexdigest()
 
 
-def trade_fields(price: str, quantity: str, is_buy: bool, received_ms: int) -> Command:
-    """Fields of a trade; ``price`` and ``quantity`` are the exchange's decimal text."""
-    return ("p", price, "q", quantity, "s", "b" if is_buy else "s", "r", received_ms)
-
-
-def diff_fields(first_update_id: int, bids: Sequence[Level], asks: Sequence[Level], received_ms: int) -> Command:
-    """Fields of an order-book diff."""
-    return ("U", first_update_id, "b", encode_levels(bids), "a", encode_levels(asks), "r", received_ms)
-
-
-def xadd(
-    key: str, time_ms: int, sequence: int, fields: Command, *, keep_from_ms: int | None = None, create: bool = True
-) -> Command:
-    """XADD of one entry under the id ``<time_ms>-<sequence>``.
-
-    With ``keep_from_ms``, entries whose own time is older go, a whole radix-tree node at a time
-    (``MINID ~``), so some older ones stay. With ``create=False`` the reply is None, and nothing
-    is added, where the stream does not exist: that is how a lost stream is noticed.
-    """
-    options: Command = () if create else ("NOMKSTREAM",)
-    if keep_from_ms is not None:
-        options += ("MINID", "~", max(keep_from_ms, 0))
-    return ("XADD", key, *options, f"{time_ms}-{sequence}", *fields)
-
-
 def packed_trade(time_ms: int, trade_id: int, price: str, quantity: str, is_buy: bool, received_ms: int) -> bytes:
-    """A trade as it stands on the wire after `xadd_head`: the arguments ``xadd`` ends with, for ASCII decimal text."""
+    """A trade as it stands on the wire after `xadd_head`: id and fields; ``price`` and ``quantity`` in ASCII."""
     entry_id, received = f"{time_ms}-{trade_id}", str(received_ms)
     return (
         f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\np\r\n${len(price)}\r\n{price}\r\n$1\r\nq\r\n${len(quantity)}\r\n{quantity}"
@@ -78,10 +56,18 @@ def packed_diff(
 
 
 def xadd_head(key: str, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
-    """What stands on the wire before a `packed_trade` or `packed_diff`: the beginning of `xadd`, same options."""
-    fields = ("", "", "", "", "", "", "", "")
-    command = pack([xadd(key, 0, 0, fields, keep_from_ms=keep_from_ms, create=create)])
-    return command[: command.rindex(b"$3\r\n0-0\r\n")]
+    """XADD of one entry as it stands on the wire, up to the `packed_trade` or `packed_diff` that ends it.
+
+    With ``keep_from_ms``, entries whose own time is older go, a whole radix-tree node at a time
+    (``MINID ~``), so some older ones stay. With ``create=False`` the reply is None, and nothing
+    is added, where the stream does not exist: that is how a lost stream is noticed.
+    """
+    options: Command = () if create else ("NOMKSTREAM",)
+    if keep_from_ms is not None:
+        options += ("MINID", "~", max(keep_from_ms, 0))
+    head: Command = ("XADD", key, *options)
+    _, _, arguments = pack([head]).partition(b"\r\n")  # without their number
+    return b"*%d\r\n%b" % (len(head) + _PACKED_ARGUMENTS, arguments)
 
 
 def top_command(key: str) -> Command:

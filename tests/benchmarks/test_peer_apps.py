@@ -17,6 +17,7 @@ from local.embedded_redis import EmbeddedRedis
 from streams import append
 from streams.codec import Snapshot
 from streams.keys import book_key
+from tests import appending
 
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOL = "BTCUSDT"
@@ -32,8 +33,7 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
     snapshot = Snapshot(1, "0-0", bids, asks, now)
     redis_client.execute_command(*append.put_snapshot(SYMBOL, snapshot, protect_ms=1, load=True))
-    fields = append.diff_fields(2, [(99.95, 3.0)], [], now)
-    redis_client.execute_command(*append.xadd(book_key(SYMBOL), now, 2, fields))
+    appending.add(redis_client, book_key(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client
 
 
@@ -85,11 +85,12 @@ def test_a_warm_process_takes_new_sections_and_entries(redis_server: EmbeddedRed
 import time
 from benchmarks.peers import locked_app
 from streams import append
+from tests import appending
 
 locked_app.report({SYMBOL!r})
 now = time.time_ns() // 1_000_000
-fields = append.diff_fields(3, [(100.05, 1.0)], [], now)
-locked_app._client().execute_command(*append.xadd("{book_key(SYMBOL)}", now + 1000, 3, fields))
+packed = append.packed_diff(now + 1000, 3, 3, [(100.05, 1.0)], [], now)
+appending.add(locked_app._client(), "{book_key(SYMBOL)}", packed)
 sections = locked_app.slow_cycle.run(locked_app._warm[{SYMBOL!r}].state, now)
 locked_app._warm[{SYMBOL!r}].state.slow = None
 locked_app._client().set("slow:{{report:{SYMBOL}}}", sections)

@@ -5,9 +5,22 @@ from hypothesis import strategies as st
 
 from streams import append, codec
 from streams.keys import info_key, snapshot_key, ticker_key, trades_key
+from tests import appending
 
 KEY = trades_key("BTCUSDT")
-FIELDS = append.trade_fields("100.5", "2", True, 7)
+
+
+def put_trade(
+    client: redis.Redis,
+    time_ms: int,
+    trade_id: int,
+    *,
+    key: str = KEY,
+    keep_from_ms: int | None = None,
+    create: bool = True,
+) -> object:
+    packed = append.packed_trade(time_ms, trade_id, "100.5", "2", True, 7)
+    return appending.add(client, key, packed, keep_from_ms=keep_from_ms, create=create)
 
 
 def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
@@ -24,22 +37,22 @@ def stored(client: redis.Redis) -> int:
 
 
 def test_a_second_copy_of_an_entry_is_refused_and_told_apart(redis_client: redis.Redis) -> None:
-    redis_client.execute_command(*append.xadd(KEY, 1_005, 5, FIELDS))
+    put_trade(redis_client, 1_005, 5)
     for copy in (5, 4):
         with pytest.raises(redis.ResponseError) as caught:
-            redis_client.execute_command(*append.xadd(KEY, 1_005, copy, FIELDS))
+            put_trade(redis_client, 1_005, copy)
         assert append.refused(caught.value)
     redis_client.set("string", "a string")
     with pytest.raises(redis.ResponseError) as wrong:
-        redis_client.execute_command(*append.xadd("string", 1, 1, FIELDS))
+        put_trade(redis_client, 1, 1, key="string")
     assert not append.refused(wrong.value)
 
 
 def test_an_entry_is_not_added_to_a_stream_that_was_lost(redis_client: redis.Redis) -> None:
-    assert redis_client.execute_command(*append.xadd(KEY, 1, 1, FIELDS, create=False)) is None
+    assert put_trade(redis_client, 1, 1, create=False) is None
     assert not redis_client.exists(KEY)
-    assert redis_client.execute_command(*append.xadd(KEY, 1, 1, FIELDS)) == b"1-1"
-    assert redis_client.execute_command(*append.xadd(KEY, 1, 2, FIELDS, create=False, keep_from_ms=0)) == b"1-2"
+    assert put_trade(redis_client, 1, 1) == b"1-1"
+    assert put_trade(redis_client, 1, 2, create=False, keep_from_ms=0) == b"1-2"
 
 
 def test_old_entries_are_trimmed_by_their_own_time(redis_client: redis.Redis) -> None:
@@ -47,8 +60,8 @@ def test_old_entries_are_trimmed_by_their_own_time(redis_client: redis.Redis) ->
     redis_client.config_set("stream-node-max-entries", 1)
     try:
         for trade_id in range(1, 6):
-            redis_client.execute_command(*append.xadd(KEY, 1_000 + trade_id, trade_id, FIELDS))
-        redis_client.execute_command(*append.xadd(KEY, 1_006, 6, FIELDS, keep_from_ms=1_004))
+            put_trade(redis_client, 1_000 + trade_id, trade_id)
+        put_trade(redis_client, 1_006, 6, keep_from_ms=1_004)
         assert [entry_id for entry_id, _ in redis_client.xrange(KEY)] == [b"1004-4", b"1005-5", b"1006-6"]
     finally:
         redis_client.config_set("stream-node-max-entries", before)
@@ -83,17 +96,16 @@ def test_a_packed_entry_after_its_head_is_the_whole_command(
     keep_from_ms: int | None,
 ) -> None:
     head = append.xadd_head(KEY, keep_from_ms=keep_from_ms, create=flag)
+    options: append.Command = () if flag else ("NOMKSTREAM",)
+    if keep_from_ms is not None:
+        options += ("MINID", "~", max(keep_from_ms, 0))
+    diff: append.Command = ("U", first, "b", codec.encode_levels(bids), "a", codec.encode_levels(asks))
+    trade: append.Command = ("p", "0.10", "q", "12", "s", "b" if flag else "s")
     for packed, fields in (
-        (
-            append.packed_diff(time_ms, first, last, bids, asks, received_ms),
-            append.diff_fields(first, bids, asks, received_ms),
-        ),
-        (
-            append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms),
-            append.trade_fields("0.10", "12", flag, received_ms),
-        ),
+        (append.packed_diff(time_ms, first, last, bids, asks, received_ms), diff),
+        (append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms), trade),
     ):
-        command = append.xadd(KEY, time_ms, last, fields, keep_from_ms=keep_from_ms, create=flag)
+        command: append.Command = ("XADD", KEY, *options, f"{time_ms}-{last}", *fields, "r", received_ms)
         assert head + packed == append.pack([command])
 
 

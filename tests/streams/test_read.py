@@ -7,21 +7,20 @@ from local.embedded_redis import EmbeddedRedis
 from settings import Settings
 from streams import append, codec, read
 from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+from tests import appending
 
 SYMBOL = "BTCUSDT"
 DIFF_EVERY_MS = 100
 
 
 def put_diff(client: redis.Redis, u: int, *, first: int | None = None, price: float = 100.0) -> None:
-    fields = append.diff_fields(u if first is None else first, [(price, 1.0)], [], 2_000 + u)
-    command = append.xadd(book_key(SYMBOL), 1_000 + u, u, fields)
-    client.execute_command(*command)
+    packed = append.packed_diff(1_000 + u, u if first is None else first, u, [(price, 1.0)], [], 2_000 + u)
+    appending.add(client, book_key(SYMBOL), packed)
 
 
 def put_trade(client: redis.Redis, trade_id: int) -> None:
-    fields = append.trade_fields("100.5", "2", trade_id % 2 == 0, 2_000 + trade_id)
-    command = append.xadd(trades_key(SYMBOL), 1_000 + trade_id, trade_id, fields)
-    client.execute_command(*command)
+    packed = append.packed_trade(1_000 + trade_id, trade_id, "100.5", "2", trade_id % 2 == 0, 2_000 + trade_id)
+    appending.add(client, trades_key(SYMBOL), packed)
 
 
 def put_snapshot(client: redis.Redis, u: int, stream_id: str = "0-0") -> None:

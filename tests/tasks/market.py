@@ -6,6 +6,7 @@ import redis
 
 from streams import append, codec
 from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+from tests import appending
 
 Levels = list[tuple[float, float]]
 
@@ -47,13 +48,14 @@ class Market:
         first = self.update_id + 1 + lost
         self.update_id = first + 1
         now = self.now_ms() + ahead_ms
-        fields = append.diff_fields(first, bids or [(99.5, float(self.update_id))], asks or [], now)
-        self.client.execute_command(*append.xadd(book_key(self.symbol), now - DELAY_MS, self.update_id, fields))
+        bids = bids or [(99.5, float(self.update_id))]
+        packed = append.packed_diff(now - DELAY_MS, first, self.update_id, bids, asks or [], now)
+        appending.add(self.client, book_key(self.symbol), packed)
         self.top = f"{now - DELAY_MS}-{self.update_id}"
 
     def trade(self, price: str = "100.25", *, ahead_ms: int = 0) -> None:
         """The next trade, ``ahead_ms`` in the future."""
         self.trade_id += 1
         now = self.now_ms() + ahead_ms
-        fields = append.trade_fields(price, "0.5", True, now)
-        self.client.execute_command(*append.xadd(trades_key(self.symbol), now - DELAY_MS, self.trade_id, fields))
+        packed = append.packed_trade(now - DELAY_MS, self.trade_id, price, "0.5", True, now)
+        appending.add(self.client, trades_key(self.symbol), packed)

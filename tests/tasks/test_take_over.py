@@ -22,6 +22,7 @@ from streams.read import TRADES_LIMIT
 from tasks.cycles import FAST, SLOW, Cycle, run_cycle
 from tasks.node import Node
 from tasks.warm_symbol import WarmSymbol
+from tests import appending
 from tests.tasks.market import Market
 
 S = "BTCUSDT"
@@ -72,8 +73,9 @@ class BusyMarket(Market):
         self.trade_id += 1
         time_ms = self.now_ms() - 100 - age_ms
         at, quantity = f"{100 + self.random.randrange(-40, 40) / 100:.2f}", f"{self.random.uniform(0.001, 2):.3f}"
-        fields = append.trade_fields(at, quantity, self.random.random() < 0.5, time_ms + 100)
-        self.client.execute_command(*append.xadd(trades_key(S), time_ms, self.trade_id, fields))
+        is_buy = self.random.random() < 0.5
+        packed = append.packed_trade(time_ms, self.trade_id, at, quantity, is_buy, time_ms + 100)
+        appending.add(self.client, trades_key(S), packed)
 
     def deal_often(self, count: int, age_ms: int, for_ms: int) -> None:
         """``count`` trades evenly from ``age_ms`` ago on, over ``for_ms``."""

@@ -1,0 +1,20 @@
+"""Entries put into the streams by ingest's own encoder."""
+
+from __future__ import annotations
+
+import redis
+
+from streams import append
+
+
+def add(
+    client: redis.Redis, key: str, packed: bytes, *, keep_from_ms: int | None = None, create: bool = True
+) -> object:
+    """XADD of what `append.packed_diff` or `append.packed_trade` made; returns Redis's reply or raises its error."""
+    connection = client.connection_pool.get_connection()
+    try:
+        head = append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
+        connection.send_packed_command([head + packed])
+        return connection.read_response()
+    finally:
+        client.connection_pool.release(connection)
