@@ -66,10 +66,17 @@ class SpreadTask(PerSymbolTask):
 
 
 class Cycle(NamedTuple):
-    """What tells one cycle from another: its name, and what it computes of a warm symbol at a time (ms)."""
+    """What tells one cycle from another.
+
+    Attributes:
+        name: label of its metrics.
+        compute: finds what to write of a warm symbol at a time (ms).
+        accepted: notes that Redis has accepted those values.
+    """
 
     name: str
     compute: Callable[[Node, WarmSymbol, int], Values]
+    accepted: Callable[[WarmSymbol, Values], None]
 
 
 @app.task(name="tasks.fast_cycle", base=PerSymbolTask)  # type: ignore[untyped-decorator]
@@ -139,6 +146,10 @@ def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> li
     refused = []
     if found:
         refused = _write(node, cycle, found, tick.generation)
+        not_written = {symbol.symbol for symbol in refused}
+        for symbol, values in found:
+            if symbol.symbol not in not_written:
+                cycle.accepted(symbol, values)
         metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
     if failure is not None:
         raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
@@ -254,12 +265,20 @@ def _compute_slow(node: Node, warm: WarmSymbol, now_ms: int) -> Values:
     # The streams keep the diffs of two snapshot intervals, so what is left behind may be older by one.
     if time.monotonic() - warm.carried_at >= node.settings.nt_snapshot_interval_ms / 1000:
         values[carry_key(warm.symbol)] = carry.dump(warm.state, now_ms)
-        warm.carried_at = time.monotonic()
     return values
 
 
-FAST = Cycle("fast", _compute_report)
-SLOW = Cycle("slow", _compute_slow)
+def _report_accepted(warm: WarmSymbol, values: Values) -> None:
+    pass
+
+
+def _slow_accepted(warm: WarmSymbol, values: Values) -> None:
+    if carry_key(warm.symbol) in values:
+        warm.carried_at = time.monotonic()
+
+
+FAST = Cycle("fast", _compute_report, _report_accepted)
+SLOW = Cycle("slow", _compute_slow, _slow_accepted)
 
 
 def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], generation: int) -> list[WarmSymbol]:

@@ -42,7 +42,7 @@ class WarmSymbol:
         cold: whether the next read must start from the snapshot.
         token: fencing token of the lease held last.
         seq: number of the last accepted write.
-        carried_at: monotonic seconds of the last write of what a new owner starts with.
+        carried_at: monotonic seconds of the last accepted write of what a new owner starts with.
         granted_at: monotonic seconds since when the lease was last known to be held: a grant, or an accepted write.
         renewed: generation in which the last write was accepted, and renewed the lease; 0 from the next read on.
     """
@@ -56,7 +56,7 @@ class WarmSymbol:
     seq: int = 0
     granted_at: float = 0.0
     renewed: int = 0
-    carried_at: float = 0.0
+    carried_at: float = -math.inf
     _ticker_at: float = -math.inf
     _ticker_asked: bool = False
     _since_ms: int = 0

@@ -11,7 +11,7 @@ import pytest
 import redis
 from prometheus_client import REGISTRY
 
-from coordination.keys import lease_key, report_key, slow_key
+from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from local.embedded_redis import EmbeddedRedis
@@ -20,6 +20,7 @@ from streams.keys import book_key, snapshot_key, trades_key
 from tasks import cycles
 from tasks.cycles import FAST, SLOW, run_cycle
 from tasks.node import Node
+from tasks.warm_symbol import WarmSymbol
 from tests.processes import wait_until
 from tests.tasks.market import Market
 
@@ -566,6 +567,46 @@ def test_a_lease_that_redis_has_lost_costs_no_report(node: MakeNode, redis_clien
     run(one)
     assert report(redis_client)["writer"]["writerToken"] == int(lease(redis_client)["token"])
     assert taken() == 1
+
+
+@pytest.mark.usefixtures("market")
+def test_what_a_new_owner_starts_with_is_written_again_if_its_write_was_refused(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    redis_client.delete(lease_key(S))
+    run(one, cycle=SLOW)
+    assert redis_client.exists(slow_key(S), carry_key(S)) == 2
+    redis_client.delete(carry_key(S))
+    run(one, cycle=SLOW)
+    assert not redis_client.exists(carry_key(S)), "it is fresh"
+
+
+def test_what_a_new_owner_starts_with_is_written_again_if_its_write_failed(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
+    with server.client() as client:
+        Market(client, S).open()
+    run(one)
+    run(one, cycle=_before_write(SLOW, lambda: server.stop(save=True)))
+    server.start()
+    run(one, cycle=SLOW)
+    with server.client() as client:
+        assert client.exists(slow_key(S), carry_key(S)) == 2
+
+
+def _before_write(cycle: cycles.Cycle, happens: Callable[[], object]) -> cycles.Cycle:
+    """``cycle``, but something happens between computing and writing."""
+
+    def compute(node: Node, warm: WarmSymbol, now_ms: int) -> cycles.Values:
+        values = cycle.compute(node, warm, now_ms)
+        happens()
+        return values
+
+    return cycle._replace(compute=compute)
 
 
 @pytest.mark.usefixtures("market")
