@@ -284,6 +284,8 @@ SLOW = Cycle("slow", _compute_slow, _slow_accepted)
 def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], generation: int) -> list[WarmSymbol]:
     """Round trip 2. Sent again once if its reply is lost: the number of each write makes that safe.
 
+    A write whose outcome stays unknown keeps its number: the next one, of other values, has another.
+
     Returns the symbols whose write was refused.
     """
     ttl_ms, lease_ms = node.settings.nt_report_ttl_s * 1000, node.settings.nt_lease_ttl_ms
@@ -306,10 +308,15 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
         return pipe
 
     try:
-        replies = execute(queue())
-    except (ConnectionError, TimeoutError):
-        forget_connections(node.client)
-        replies = execute(queue())
+        try:
+            replies = execute(queue())
+        except (ConnectionError, TimeoutError):
+            forget_connections(node.client)
+            replies = execute(queue())
+    except RedisError:
+        for warm, _ in found:
+            warm.seq += 1
+        raise
     if node.fenced:
         outcomes = [outcome for reply in replies for outcome in parse_writes(reply)]
     else:

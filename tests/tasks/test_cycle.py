@@ -598,6 +598,24 @@ def test_what_a_new_owner_starts_with_is_written_again_if_its_write_failed(
         assert client.exists(slow_key(S), carry_key(S)) == 2
 
 
+def test_the_number_of_a_write_whose_outcome_is_unknown_is_not_used_again(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    """Both tries fail, and Redis may yet find them in its sockets."""
+    server = own_redis_server()
+    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
+    with server.client() as client:
+        Market(client, S).open()
+    run(one)
+    seq = one.symbols[S].seq
+    run(one, cycle=_before_write(FAST, lambda: server.stop(save=True)))
+    server.start()
+    run(one)
+    assert one.symbols[S].seq == seq + 2
+    with server.client() as client:
+        assert int(lease(client)["seq"]) == seq + 2
+
+
 def _before_write(cycle: cycles.Cycle, happens: Callable[[], object]) -> cycles.Cycle:
     """``cycle``, but something happens between computing and writing."""
 
