@@ -116,16 +116,19 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, peri
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
     warm = [node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
-    unasked = _publish(node, cycle, warm, tick)
+    accepted, unasked = _publish(node, cycle, warm, tick)
     if unasked:  # Redis has lost these leases, or they are another's: ask now rather than lose a cycle
-        _publish(node, cycle, unasked, tick)
+        accepted += _publish(node, cycle, unasked, tick)[0]
+    if accepted:
+        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
 
 
 class Read(NamedTuple):
     """What came of round trip 1.
 
     Attributes:
-        granted: symbols that may be written, brought up to date.
+        granted: symbols whose lease was granted now, or renewed by the last write; brought up to date. Whether it still
+            holds, the fence will tell.
         asked: names of those whose lease was asked for.
         failure: the first error reply that is the server's; its symbols are not among ``granted``.
     """
@@ -135,8 +138,11 @@ class Read(NamedTuple):
     failure: ResponseError | None
 
 
-def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> list[WarmSymbol]:
-    """Read, compute, write. Returns the symbols whose write was refused though their lease was not asked for."""
+def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> tuple[int, list[WarmSymbol]]:
+    """Read, compute, write.
+
+    Returns the number of writes accepted, and the symbols whose write was refused while their lease was not asked for.
+    """
     known = [symbol for symbol in warm if not symbol.cold]
     granted, asked, failure = _read(node, warm, tick.generation)
     again = [symbol for symbol in granted if symbol.cold and symbol in known]
@@ -150,10 +156,14 @@ def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> li
         for symbol, values in found:
             if symbol.symbol not in not_written:
                 cycle.accepted(symbol, values)
-        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - tick.due_ms))
     if failure is not None:
         raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
-    return [symbol for symbol in refused if symbol.symbol not in asked]
+    for symbol in refused:
+        if symbol.symbol in asked:
+            metrics.writes_fenced.inc()
+            where = {"node": node.owner.node, "symbol": symbol.symbol, "token": symbol.token}
+            logger.info("write refused by the fence", extra=where)
+    return len(found) - len(refused), [symbol for symbol in refused if symbol.symbol not in asked]
 
 
 def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
@@ -199,7 +209,8 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
             continue
         if answer is not None and not _granted(node, warm, parse_acquire(_checked(answer))):
             continue
-        warm.granted_at = time.monotonic()
+        if not node.fenced:
+            warm.granted_at = time.monotonic()
         try:
             warm.take([_checked(reply) for reply in read])
         except (BadEntry, ResponseError) as error:  # one key that is not what it should be stops one symbol
@@ -228,6 +239,7 @@ def _granted(node: Node, warm: WarmSymbol, grant: Grant) -> bool:
             logger.info("lease taken", extra=where)
         # Redis may have lost the last writes; their numbers are not used again.
         warm.token, warm.seq = grant.token, max(warm.seq, grant.seq)
+        warm.granted_at = time.monotonic()
         return True
     if grant.outcome is Acquired.CONFLICT:
         metrics.lease_conflicts.inc()
@@ -248,14 +260,13 @@ def _compute(node: Node, cycle: Cycle, warm: WarmSymbol) -> Values | None:
             warm.chill("book")  # its sides cross, though no update is missing: only another snapshot mends that
         return None
     started = time.perf_counter()
-    values = cycle.compute(node, warm, node.clock.now_ms())
+    warm.computed_ms = node.clock.now_ms()
+    values = cycle.compute(node, warm, warm.computed_ms)
     metrics.calc_latency.labels(cycle.name).observe((time.perf_counter() - started) * 1000)
     return values
 
 
 def _compute_report(node: Node, warm: WarmSymbol, now_ms: int) -> Values:
-    if warm.state.last_update_ms is not None:
-        metrics.data_age.observe(max(0, now_ms - warm.state.last_update_ms))
     token = warm.token if node.fenced else UNFENCED_TOKEN
     return {report_key(warm.symbol): report.build(warm.state, now_ms, node.owner.node, token)}
 
@@ -268,8 +279,9 @@ def _compute_slow(node: Node, warm: WarmSymbol, now_ms: int) -> Values:
     return values
 
 
-def _report_accepted(warm: WarmSymbol, values: Values) -> None:
-    pass
+def _report_accepted(warm: WarmSymbol, _: Values) -> None:
+    if warm.state.last_update_ms is not None:
+        metrics.data_age.observe(max(0, warm.computed_ms - warm.state.last_update_ms))
 
 
 def _slow_accepted(warm: WarmSymbol, values: Values) -> None:
@@ -329,10 +341,5 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
             warm.renewed, warm.granted_at = generation, now
         else:
             refused.append(warm)
-            metrics.writes_fenced.inc()
-            logger.info(
-                "write refused by the fence",
-                extra={"node": node.owner.node, "symbol": warm.symbol, "token": warm.token, "outcome": outcome.value},
-            )
     metrics.report_publish.labels(cycle.name).inc(len(found) - len(refused))
     return refused

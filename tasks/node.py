@@ -144,7 +144,7 @@ class Node:
                 del self.symbols[symbol]
 
     def assigned(self) -> int:
-        """Number of symbols this node has held a lease on within the last two periods."""
+        """Number of symbols whose lease was known to be this node's within the last two periods (WarmSymbol.granted_at)."""
         recent = time.monotonic() - 2 * self.settings.nt_report_period_ms / 1000
         return sum(warm.granted_at >= recent for warm in list(self.symbols.values()))
 

@@ -43,7 +43,9 @@ class WarmSymbol:
         token: fencing token of the lease held last.
         seq: number of the last accepted write.
         carried_at: monotonic seconds of the last accepted write of what a new owner starts with.
-        granted_at: monotonic seconds since when the lease was last known to be held: a grant, or an accepted write.
+        computed_ms: server ms as of which the last report or sections were computed.
+        granted_at: monotonic seconds when the lease was last known to be held: a grant, or an accepted write. Where there
+            are no leases, of the last read.
         renewed: generation in which the last write was accepted, and renewed the lease; 0 from the next read on.
     """
 
@@ -54,6 +56,7 @@ class WarmSymbol:
     cold_reason: str = "first"
     token: int = 0
     seq: int = 0
+    computed_ms: int = 0
     granted_at: float = 0.0
     renewed: int = 0
     carried_at: float = -math.inf
