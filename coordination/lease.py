@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import redis
+
 from coordination.keys import lease_key
 from coordination.owner import Owner
 from coordination.scripts import ACQUIRE, FENCED_WRITE, RELEASE, Argument
@@ -82,13 +84,19 @@ class Write(NamedTuple):
     basis: int = 0
 
 
+def writes_per_call(client: Any) -> int:
+    """How many writes to put in one :func:`queue_writes`: on a Redis Cluster one, as its keys must share a slot."""
+    # Elsewhere enough to save the cost of single commands, and so few that nobody waits for a long script.
+    return 1 if isinstance(client, redis.RedisCluster) else 32
+
+
 def queue_writes(pipe: Any, owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> None:
     """Write reports under their tokens. One command; each write is judged by itself.
 
     The same call may be sent again when its reply was lost: what was accepted is then ``repeated``.
 
     Parameters:
-        writes: on a Redis Cluster just one, for all keys of a command must be in one slot.
+        writes: as many as :func:`writes_per_call` at most.
         ttl_ms: how long the values live.
         lease_ms: how long the leases go on, from this write.
     """

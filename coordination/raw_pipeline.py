@@ -13,6 +13,9 @@ import redis
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
+_NO_OPTIONS: dict[str, Any] = {}
+"""In the place of redis-py's parsing options, so that the queue has the shape of its pipeline's."""
+
 
 class RawPipeline:
     """Commands for one server, sent at once; not a transaction.
@@ -29,9 +32,9 @@ class RawPipeline:
         self.command_stack: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self._pool = client.connection_pool
 
-    def execute_command(self, *args: Any, **options: Any) -> None:
+    def execute_command(self, *args: Any) -> None:
         """Queue a command; its name is one word."""
-        self.command_stack.append((args, options))
+        self.command_stack.append((args, _NO_OPTIONS))
 
     def execute(self, *, raise_on_error: bool = True) -> list[Any]:
         """Send what is queued, and return a reply for each; the queue is empty then.
@@ -64,12 +67,6 @@ def _reply(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error
-
-
-def together(client: Any) -> int:
-    """How many symbols one command may touch: on a Redis Cluster each symbol's keys may be on another server."""
-    # Elsewhere enough to save the cost of single commands, and so few that nobody waits for a long script.
-    return 1 if isinstance(client, redis.RedisCluster) else 32
 
 
 def pipeline(client: Any) -> Any:

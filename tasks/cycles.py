@@ -22,8 +22,18 @@ from analytics import carry, report
 from analytics import slow_cycle as sections
 from coordination.connect import forget_connections
 from coordination.keys import carry_key, lease_key, report_key, slow_key
-from coordination.lease import Acquired, Grant, Write, Written, parse_acquire, parse_writes, queue_acquire, queue_writes
-from coordination.raw_pipeline import pipeline, together
+from coordination.lease import (
+    Acquired,
+    Grant,
+    Write,
+    Written,
+    parse_acquire,
+    parse_writes,
+    queue_acquire,
+    queue_writes,
+    writes_per_call,
+)
+from coordination.raw_pipeline import pipeline
 from coordination.scripts import execute
 from coordination.server_errors import is_server_failure
 from coordination.tick import Tick
@@ -147,7 +157,8 @@ def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> tu
     granted, asked, failure = _read(node, warm, tick.generation)
     again = [symbol for symbol in granted if symbol.cold and symbol in known]
     if again:  # a gap in the stream: load the snapshot now rather than lose a cycle
-        _read(node, again, tick.generation)
+        reread = _read(node, again, tick.generation)
+        asked, failure = asked | reread.asked, failure or reread.failure
     found = [(symbol, values) for symbol in granted if (values := _compute(node, cycle, symbol)) is not None]
     refused = []
     if found:
@@ -156,13 +167,13 @@ def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> tu
         for symbol, values in found:
             if symbol.symbol not in not_written:
                 cycle.accepted(symbol, values)
-    if failure is not None:
-        raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
     for symbol in refused:
         if symbol.symbol in asked:
             metrics.writes_fenced.inc()
             where = {"node": node.owner.node, "symbol": symbol.symbol, "token": symbol.token}
             logger.info("write refused by the fence", extra=where)
+    if failure is not None:
+        raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
     return len(found) - len(refused), [symbol for symbol in refused if symbol.symbol not in asked]
 
 
@@ -302,7 +313,7 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
     """
     ttl_ms, lease_ms = node.settings.nt_report_ttl_s * 1000, node.settings.nt_lease_ttl_ms
 
-    size = together(node.client)
+    size = writes_per_call(node.client)
 
     def queue() -> Any:
         pipe = pipeline(node.client)
