@@ -595,6 +595,17 @@ def test_a_write_refused_though_its_lease_was_just_granted_is_counted_and_logged
     assert report(redis_client)["writer"]["nodeId"] == "node-002"
 
 
+def test_a_lease_asked_for_while_a_gap_was_bridged_was_asked_for(node: MakeNode, market: Market) -> None:
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    market.diff(lost=3)
+    market.diff()
+    market.snapshot()
+    fenced = Counted("nt_writes_fenced_total")
+    run(old, generation=1, cycle=_before_write(FAST, lambda: run(new, generation=2)))
+    assert fenced() == 1
+
+
 def test_a_node_that_was_frozen_does_not_count_what_others_took(node: MakeNode, market: Market) -> None:
     old, new = node("node-001"), node("node-002")
     run(old, generation=1)
