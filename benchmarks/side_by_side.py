@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from benchmarks.peers.arena import Arena
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.install import REDBEAT, NotInstalled, install
 from benchmarks.peers.on_time import FORGIVEN_RATE, longest_gap, share_on_time
+from benchmarks.peers.processes import busy_seconds, cpu_seconds
 from local.roles import Role
 
 FIRST_STEP = 30
@@ -61,6 +63,7 @@ class Window:
         per_s: reports per symbol and second.
         dispatch_us, work_us, redis_us: CPU per report of beat, workers and Redis; ``None`` without any report.
         p50_ms, p99_ms: task sent -> report written.
+        others: cores that were busy with what is not part of this run. Where they are many, the row says little.
     """
 
     contestant: str
@@ -73,6 +76,7 @@ class Window:
     redis_us: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    others: float = 0.0
     kind: str = field(default="window", init=False)
 
     def __str__(self) -> str:
@@ -80,8 +84,7 @@ class Window:
         times = "".join(f" {'-' if one is None else f'{one:.1f}':>8}" for one in (self.p50_ms, self.p99_ms))
         return (
             f"{self.contestant:20} {self.symbols:5} {self.on_time:8.1%} {self.forgiven:8.1%} {self.per_s:7.2f}"
-            + costs
-            + times
+            f"{costs}{times} {self.others:7.2f}"
         )
 
     @property
@@ -91,7 +94,7 @@ class Window:
 
 WINDOW_HEAD = (
     f"{'':20} {'symb.':>5} {'on time':>8} {'drifting':>8} {'per s':>7}"
-    f" {'beat us':>9} {'work us':>9} {'redis us':>9} {'p50 ms':>8} {'p99 ms':>8}"
+    f" {'beat us':>9} {'work us':>9} {'redis us':>9} {'p50 ms':>8} {'p99 ms':>8} {'others':>7}"
 )
 
 
@@ -202,9 +205,11 @@ def _window(arena: Arena, contestant: Contestant, seconds: float, idle: float) -
             return Window(contestant.name, len(arena.symbols), 0.0, 0.0, 0.0)
         time.sleep(_SETTLE_S)
         before, latencies = [arena.cpu(one) for one in roles], arena.latencies(contestant)
+        elsewhere = _elsewhere()
         opened = time.monotonic()
         time.sleep(seconds)
         closed = time.monotonic()
+        others = max(0.0, _elsewhere() - elsewhere) / (closed - opened)
         spent = [arena.cpu(one) - earlier for one, earlier in zip(roles, before, strict=True)]
         spent[-1] -= idle * (closed - opened)
         came = {bound: n - latencies.get(bound, 0.0) for bound, n in arena.latencies(contestant).items()}
@@ -212,18 +217,29 @@ def _window(arena: Arena, contestant: Contestant, seconds: float, idle: float) -
     times = [written.get(symbol, []) for symbol in arena.symbols]
     count = sum(opened <= time <= closed for one in times for time in one)
 
-    def share(rate: float) -> float:
+    def on_time(rate: float) -> float:
         return statistics.fmean(share_on_time(one, opened, closed, period, rate=rate) for one in times)
 
+    dispatch_us, work_us, redis_us = (one / count * 1e6 if count else None for one in spent)
+    p50_ms, p99_ms = (quantile(came, share) if count else None for share in (0.5, 0.99))
     return Window(
         contestant.name,
         len(times),
-        share(1.0),
-        share(FORGIVEN_RATE),
+        on_time(1.0),
+        on_time(FORGIVEN_RATE),
         count / (closed - opened) / len(times),
-        *(one / count * 1e6 if count else None for one in spent),
-        *(quantile(came, share) if count else None for share in (0.5, 0.99)),
+        dispatch_us,
+        work_us,
+        redis_us,
+        p50_ms,
+        p99_ms,
+        others,
     )
+
+
+def _elsewhere() -> float:
+    """Seconds of CPU that went to processes which this one has not started."""
+    return busy_seconds() - cpu_seconds(os.getpid())
 
 
 def _redis_share(arena: Arena, seconds: float) -> float:

@@ -33,6 +33,13 @@ def cpu_seconds(pid: int) -> float:
     return spent
 
 
+def busy_seconds() -> float:
+    """CPU time that the whole machine has spent on anything, since it was started."""
+    line = Path("/proc/stat").read_text().partition("\n")[0]
+    user, nice, system, _idle, _iowait, interrupts, soft_interrupts, *_ = map(int, line.split()[1:])
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS
+
+
 def kill(pid: int) -> None:
     """End ``pid`` and its descendants at once, as the loss of their machine would."""
     for one in tree(pid):
