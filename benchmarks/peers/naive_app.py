@@ -51,7 +51,6 @@ def check_then_write(
             warm.seq += 1
             warm.granted_at = time.monotonic()
         else:
-            metrics.writes_fenced.inc()
             refused.append(warm)
     metrics.report_publish.labels(cycle.name).inc(len(found) - len(refused))
     return refused
