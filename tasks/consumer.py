@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
+from redis.exceptions import ConnectionError, ResponseError
 
+from coordination.connect import pauses
 from coordination.outage import Outage
+from coordination.server_errors import is_server_failure
 from coordination.tick import ALONE
 from tasks.lifecycle import this_node
 
@@ -19,7 +23,7 @@ _NO_ACK = "no_ack"
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, with five changes.
+    """Celery's consumer, with six changes.
 
     - Reconnecting waits 0.25 s at most. Celery's own waits 2 s, 4 s … 30 s whatever the transport options say.
     - No mingle and no gossip: at every (re)start, mingle waits a second for the other workers' answers, and both
@@ -29,6 +33,7 @@ class Consumer(CeleryConsumer):
     - Messages of RabbitMQ are acknowledged before they are worked on, not when the event loop comes round: it may wait
       for the next event first, and RabbitMQ for that acknowledgement.
     - Heartbeat events are sent once (:mod:`tasks.heartbeat`).
+    - A Redis that is made a replica, or cannot write, counts as one that went away. Celery would end the worker.
     """
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
@@ -39,6 +44,16 @@ class Consumer(CeleryConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
+        self._celerys_loop = vars(self)["loop"]
+        self.loop = self._loop
+
+    def _loop(self, *args: Any) -> None:
+        try:
+            self._celerys_loop(*args)
+        except ResponseError as error:
+            if not is_server_failure(error):
+                raise
+            raise ConnectionError(str(error)) from error
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """What is called with each message that arrives."""
@@ -69,20 +84,35 @@ class Consumer(CeleryConsumer):
             outage.failed(error)
             node.withdraw()  # a node that gets no messages must not keep its symbols
 
-        conn = conn.ensure_connection(
-            failed,
-            self.app.conf.broker_connection_max_retries,
-            interval_start=0.05,
-            interval_step=0.05,
-            interval_max=0.25,
-            callback=maybe_shutdown,
-        )
+        for pause in pauses():
+            conn = conn.ensure_connection(
+                failed,
+                self.app.conf.broker_connection_max_retries,
+                interval_start=0.05,
+                interval_step=0.05,
+                interval_max=0.25,
+                callback=maybe_shutdown,
+            )
+            try:
+                self._forget_late(conn, (node.owner.node, ALONE))
+                break
+            except ResponseError as error:  # it answers, and cannot serve
+                if not is_server_failure(error):
+                    raise
+                failed(error, pause)
+            maybe_shutdown()
+            conn.collect()
+            conn = conn.clone()
+            time.sleep(pause)
         outage.over()
         self.first_connection_attempt = False
+        node.rejoin()
+        return conn
+
+    def _forget_late(self, conn: Any, names: tuple[str, ...]) -> None:
+        """Empty our queue: what has waited for a consumer is late."""
         for queue in self.app.amqp.queues.consume_from.values():
-            if queue.name in (node.owner.node, ALONE):  # what has waited for a consumer is late
+            if queue.name in names:
                 bound = queue(conn.default_channel)
                 bound.declare()
                 bound.purge()
-        node.rejoin()
-        return conn

@@ -17,6 +17,7 @@ SERVERS = [
     "OOM command not allowed when used memory > 'maxmemory'.",
     "LOADING Redis is loading the dataset in memory",
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
     "NOREPLICAS Not enough good replicas to write.",
 ]
 KEYS = [

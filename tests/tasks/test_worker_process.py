@@ -302,3 +302,24 @@ def test_a_node_that_lost_its_broker_gives_its_symbols_up_and_drops_what_waited(
     broker.start()
     workers.wait(lambda: moved("listed"), "it to be listed again")
     workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_a_server_that_is_made_a_replica_for_a_while_counts_as_away(workers: Workers) -> None:
+    process = workers.start("-Q", "node-001")
+    workers.joined("node-001")
+    workers.tick("node-001")
+    workers.wait(workers.report, "a report")
+    workers.client.replicaof("127.0.0.1", "1")
+    workers.wait(lambda: "cannot reach the broker" in workers.said(), "the worker to notice")
+    workers.wait(lambda: "UNBLOCKED" in workers.said() or "READONLY" in workers.said(), "the reason")
+    workers.client.replicaof("NO", "ONE")
+    workers.wait(lambda: "reached the broker" in workers.said(), "the worker to come back")
+    workers.client.delete(report_key(S))
+
+    def written() -> dict | None:
+        workers.tick("node-001")
+        return workers.report()
+
+    workers.wait(written, "another report")
+    assert process.poll() is None
