@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from chaos import campaign, frozen, history, memory, steadiness, summary
@@ -27,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="kinds of faults:\n" + "\n".join(f"  {k.name:<18} {k.what}" for k in KINDS if k.commit or k.skip),
     )
-    p.add_argument("--minutes", type=float, default=10.0, help="how long to go on (%(default)s)")
-    p.add_argument("--faults", type=int, help="how many faults at most (no limit)")
+    p.add_argument("--minutes", type=_positive(float), default=10.0, help="how long to go on (%(default)s)")
+    p.add_argument("--faults", type=_positive(int), help="how many faults at most (no limit)")
     p.add_argument("--seed", type=int, help="same seed, same faults; a random one by default, which is printed")
     p.add_argument("--only", default="", help="kinds of faults, comma-separated (all)")
     p.add_argument(
@@ -44,7 +46,10 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         if arguments.check:
-            return report(campaign.judge(history.load(arguments.check)), None, f"history {arguments.check}")
+            records = history.load(arguments.check)
+            if not any(isinstance(record, history.Write) for record in records):
+                raise ValueError(f"--check {arguments.check}: must be a history with writes, this one has none")
+            return report(campaign.judge(records), None, f"history {arguments.check}")
         return torment(arguments)
     except (LabError, RedisUnavailable, SupervisionError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -70,6 +75,7 @@ def torment(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     title = (
         f'make chaos ARGS="--minutes {arguments.minutes:g} --seed {seed}{" --only " + arguments.only if only else ""}'
+        f"{f' --faults {arguments.faults}' if arguments.faults else ''}"
         f'{"".join(f" --set {text}" for text in arguments.set)}"'
     )
     print(f"{title}\nlogs and results: {out}   load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
@@ -84,6 +90,19 @@ def torment(arguments: argparse.Namespace) -> int:
     )
     history.save(outcome.records, out / "history.jsonl")
     return report(outcome, out, title)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = kind(-1)
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+        return number
+
+    return parse
 
 
 def _environment(given: list[str]) -> dict[str, str]:

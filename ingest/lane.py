@@ -193,7 +193,9 @@ class Lane:
         for symbol in lost:
             self.want_snapshot(symbol, "lost")
         metrics.redis_connects.inc()
-        logger.info("connected to Redis", extra={"waiting": len(self._buffer), "books_to_write": len(lost)})
+        if (held := self._logs.allows("connected")) is not None:  # one that takes no writes is connected to often
+            extra = {"waiting": len(self._buffer), "books_to_write": len(lost), "held_back": held}
+            logger.info("connected to Redis", extra=extra)
 
     async def _send_batch(self, link: RedisLink) -> bool:
         """Send what is due, snapshots first; returns False when there was nothing."""

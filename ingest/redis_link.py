@@ -14,6 +14,7 @@ from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TryAgainError,
@@ -28,7 +29,15 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.05, 0.25
 """The longest is low on purpose: reports must be back within 2 s of Redis."""
 
-_UNAVAILABLE = (ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError, AskError, AuthenticationError)
+_UNAVAILABLE = (
+    ReadOnlyError,
+    MasterDownError,
+    OutOfMemoryError,
+    ClusterDownError,
+    TryAgainError,
+    AskError,
+    AuthenticationError,
+)
 """AskError is also MovedError: the key's slot is on its way to another master of the cluster, or has arrived."""
 _UNAVAILABLE_CODES = ("MISCONF", "NOREPLICAS")
 
