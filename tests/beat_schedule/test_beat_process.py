@@ -267,4 +267,4 @@ def test_a_queue_that_nobody_empties_does_not_grow(untaken: Beats) -> None:
     untaken.wait(lambda: untaken.queued("node-001"), "a first cycle")
     untaken.wait(lambda: left_out() >= 5, "cycles to be left out")
     waiting = [symbols for task, symbols, _ in untaken.queued("node-001") if task == "tasks.fast_cycle"]
-    assert len(waiting) <= 3, "half a cycle waits, and the other half its turn"
+    assert len(waiting) <= 3 + 1, "a full cycle of messages waits at most, and one of the slow cycle"
