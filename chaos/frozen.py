@@ -18,7 +18,8 @@ class Frozen:
 
     Attributes:
         woke: whether it was seen to go on.
-        lost: symbols that it had and others took, and that it did not take again.
+        lost: symbols that it had and others took, with the token that they took it under, until it has a newer one:
+            by taking it again, or because Redis forgot that they had it.
         overtaken: whether there was ever one.
         accepted: its writes of lost symbols that Redis accepted: 0, or the fence is broken.
         refused: its writes of lost symbols that changed nothing.
@@ -28,7 +29,7 @@ class Frozen:
     node: str
     kind: str
     woke: bool = False
-    lost: set[str] = field(default_factory=set)
+    lost: dict[str, int] = field(default_factory=dict)
     overtaken: bool = False
     accepted: int = 0
     refused: int = 0
@@ -52,17 +53,21 @@ def frozen_writers(history: Iterable[Record]) -> list[Frozen]:
                 holders[record.symbol] = record.owner
                 for freeze in freezes:
                     if freeze.owner == record.owner:
-                        freeze.lost.discard(record.symbol)
+                        freeze.lost.pop(record.symbol, None)
                     elif freeze.owner == before:
-                        freeze.lost.add(record.symbol)
+                        freeze.lost[record.symbol] = record.token
                         freeze.overtaken = True
             case Write() | Refused():
                 holders.setdefault(record.symbol, record.owner)
                 # Of several freezes of one owner the last one counts.
                 freeze_of = next((f for f in reversed(freezes) if f.owner == record.owner), None)
-                if freeze_of is not None and record.symbol in freeze_of.lost:
-                    freeze_of.accepted += isinstance(record, Write)
-                    freeze_of.refused += isinstance(record, Refused)
+                if freeze_of is None or record.symbol not in freeze_of.lost:
+                    continue
+                if isinstance(record, Write) and record.token > freeze_of.lost[record.symbol]:
+                    del freeze_of.lost[record.symbol]
+                    continue
+                freeze_of.accepted += isinstance(record, Write)
+                freeze_of.refused += isinstance(record, Refused)
     return freezes
 
 
