@@ -27,7 +27,7 @@ local ends = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) +
 
 local function judge(key, token, seq)
   local lease = redis.pcall('HMGET', key, 'owner', 'token', 'seq')
-  if lease.err or lease[1] ~= owner or lease[2] ~= token then
+  if lease[1] ~= owner or lease[2] ~= token then  -- so too if it is no hash: an error has no [1]
     return 'fenced'
   end
   local wanted, recorded = tonumber(seq), tonumber(lease[3])

@@ -260,11 +260,38 @@ def test_a_queue_that_nobody_empties_does_not_grow(untaken: Beats) -> None:
     untaken.start(NT_MAX_TASKS_PER_CYCLE="3", NT_METRICS_PORT=str(port))
 
     def left_out() -> float:
-        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-        found = re.findall(r'nt_cycles_skipped_total\{entry="fast-cycle",reason="backlog"\} (\S+)', page)
-        return float(found[0]) if found else 0
+        return counted(port, 'nt_cycles_skipped_total{entry="fast-cycle",reason="backlog"}')
 
     untaken.wait(lambda: untaken.queued("node-001"), "a first cycle")
     untaken.wait(lambda: left_out() >= 5, "cycles to be left out")
     waiting = [symbols for task, symbols, _ in untaken.queued("node-001") if task == "tasks.fast_cycle"]
     assert len(waiting) <= 3 + 1, "a full cycle of messages waits at most, and one of the slow cycle"
+
+
+def test_what_waits_is_sent_as_soon_as_there_is_room(untaken: Beats) -> None:
+    untaken.node("node-001")
+    untaken.broker.lpush("node-001", *["rubbish"] * 100)
+    port = pick(None)
+    untaken.start(
+        NT_METRICS_PORT=str(port), NT_REPORT_PERIOD_MS="10000", NT_SLOW_PERIOD_MS="20000", NT_LEASE_TTL_MS="20000"
+    )
+
+    def cycles() -> float:
+        return counted(port, 'nt_cycles_total{entry="fast-cycle"}')
+
+    untaken.wait(cycles, "a cycle")
+    assert untaken.broker.llen("node-001") == 100
+    before = cycles()
+    untaken.broker.delete("node-001")
+    untaken.wait(lambda: untaken.fast("node-001"), "its messages")
+    assert cycles() == before
+
+
+def counted(port: int, metric: str) -> float:
+    """A beat's metric; 0 where it does not answer yet."""
+    try:
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    except OSError:
+        return 0
+    found = re.findall(rf"^{re.escape(metric)} (\S+)", page, re.MULTILINE)
+    return float(found[0]) if found else 0

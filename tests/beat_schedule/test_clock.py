@@ -46,3 +46,11 @@ def test_cycles_go_on_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch
     send_five()
     step = timedelta()
     send_five()
+
+
+def test_a_mistake_of_ours_is_no_unreachable_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kombu lists KeyError among Redis' errors."""
+    monkeypatch.setenv("NT_ENABLE_MULTI_INSTANCE", "false")
+    scheduler = HRWScheduler(app=Celery(broker="redis://127.0.0.1:1/0"), lazy=True)
+    assert not issubclass(KeyError, scheduler._unreachable)
+    assert issubclass(ConnectionRefusedError, scheduler._unreachable)

@@ -95,6 +95,19 @@ def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(
     assert sent["fast"] >= min(1190, 2.9 * sent["slow"])
 
 
+def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> None:
+    owners = dict.fromkeys(SYMBOLS, A)
+    turns = Turns()
+    fast, slow = cycle(SYMBOLS, 2, most=1), cycle(SYMBOLS, 2, most=1, urgent=False)
+    sent = []
+    for _ in range(40):
+        for number in range(2):
+            turns.fall_due(fast, number, owners)
+            turns.fall_due(slow, number, owners)
+        sent += [of.entry.name for of, _ in turns.take(owners, {A: 2})]
+    assert sent == ["fast", "fast", "fast", "slow"] * 10
+
+
 def test_a_slice_that_does_not_fit_waits_and_goes_first_later() -> None:
     owners = dict.fromkeys(SYMBOLS[:6], A)
     turns, fast = Turns(), cycle(SYMBOLS[:6], 2, most=3)

@@ -305,6 +305,29 @@ def test_a_node_that_lost_its_broker_gives_its_symbols_up_and_drops_what_waited(
 
 
 @pytest.mark.usefixtures("market")
+def test_what_waited_while_the_broker_was_away_is_not_run(
+    workers: Workers, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    broker = own_redis_server()
+    workers.producer = Celery(broker=broker.url(1))
+    process = workers.start("-Q", "node-x", CELERY_BROKER_URL=broker.url(1))
+    workers.joined("node-x")
+    process.send_signal(signal.SIGSTOP)
+    workers.tick("node-x", owner="somebody/else")  # the answer to the BRPOP that it had sent
+    workers.tick("node-x")  # for this owner, and not late: only that it waited speaks against it
+    broker.stop(save=True)
+    process.send_signal(signal.SIGCONT)
+    workers.wait(lambda: "cannot reach the broker" in workers.said(), "it to notice")
+    broker.start()
+    workers.wait(lambda: "reached the broker" in workers.said(), "it to come back")
+    workers.tick("node-x", owner="somebody/else")
+    with broker.client(db=1) as client:
+        workers.wait(lambda: not client.llen("node-x"), "what is in the queue to be taken")
+    assert workers.report() is None
+    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
+
+
+@pytest.mark.usefixtures("market")
 def test_a_server_that_is_made_a_replica_for_a_while_counts_as_away(workers: Workers) -> None:
     process = workers.start("-Q", "node-001")
     workers.joined("node-001")
