@@ -136,11 +136,8 @@ class Stack:
 
     def _await_port(self, role: Role) -> None:
         waits_for = self.ports.redis if role.name == "redis" else role.listens_on
-        deadline = time.monotonic() + _READY_S
-        while waits_for is not None and ports.is_free(waits_for):
-            if time.monotonic() > deadline:
-                raise StackError(f"{role.name} is not ready after {_READY_S:g} s")
-            time.sleep(0.02)
+        if waits_for is not None and not ports.await_taken(waits_for, _READY_S):
+            raise StackError(f"{role.name} is not ready after {_READY_S:g} s")
 
     def settle(self, seconds: float) -> None:
         """Let the work of starting pass: cold starts, first snapshots, the windows' first growth."""

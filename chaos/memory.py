@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chaos.history import Began, Memory, Record, stacks
+from chaos.watch import Watch
 
 EVERY_S = 5.0
 LEAST_SAMPLES = 8
@@ -27,30 +27,21 @@ def resident_kb(pid: int) -> int | None:
     return int(found[1]) if found else None
 
 
-class MemoryWatch:
-    """From entering the ``with`` block to leaving it, appends a :class:`chaos.history.Memory` to ``records`` for every
-    process that ``pids`` (role -> process id, 0 if it does not run) names, every :data:`EVERY_S`."""
+class MemoryWatch(Watch):
+    """Appends a :class:`chaos.history.Memory` for every process that ``pids`` (role -> process id, 0 if it does not
+    run) names, every :data:`EVERY_S`."""
 
     def __init__(self, records: list[Record], pids: Callable[[], Mapping[str, int]], every_s: float = EVERY_S) -> None:
-        self._records, self._pids, self._every_s = records, pids, every_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+        super().__init__(records)
+        self._pids, self._every_s = pids, every_s
 
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def watch(self) -> None:
         while True:
             for role, pid in self._pids().items():
                 size = resident_kb(pid) if pid else None
                 if size is not None:
-                    self._records.append(Memory(time.time(), role, pid, size))
-            if self._ended.wait(self._every_s):
+                    self.records.append(Memory(time.time(), role, pid, size))
+            if self.ended.wait(self._every_s):
                 return
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Container
 
 LOOPBACK = "127.0.0.1"
@@ -27,6 +28,16 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
+    return True
+
+
+def await_taken(port: int, within_s: float) -> bool:
+    """Wait until somebody listens on this loopback port; whether that was within ``within_s``."""
+    deadline = time.monotonic() + within_s
+    while is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 

@@ -149,11 +149,8 @@ class Arena:
 
     def _await_port(self, role: Role) -> None:
         waits_for = self.ports.redis if role.name == "redis" else role.listens_on
-        deadline = time.monotonic() + READY_S
-        while waits_for is not None and ports.is_free(waits_for):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"error: {role.name} is not ready after {READY_S:g} s")
-            time.sleep(0.02)
+        if waits_for is not None and not ports.await_taken(waits_for, READY_S):
+            raise SystemExit(f"error: {role.name} is not ready after {READY_S:g} s")
 
 
 def _market(settings: Settings, where: Ports, data_dir: Path) -> Iterator[Role]:

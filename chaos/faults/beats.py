@@ -10,20 +10,20 @@ from chaos.scene import Scene
 from local.roles import BEATS
 
 
-def leader_kill(scene: Scene) -> None:
-    beat = scene.lab.leader()
-    at = scene.lab.signal(beat, signal.SIGKILL)
-    scene.recovered(scene.hurt("beat-kill", at, scene.symbols, victim=beat), steady_s=2.0)
+def _end(scene: Scene, kind: str, beat: str, number: signal.Signals) -> None:
+    """A beat ends, and starts again once all is well."""
+    at = scene.lab.signal(beat, number)
+    scene.recovered(scene.hurt(kind, at, scene.symbols, victim=beat), steady_s=2.0)
     scene.hurt("beat-join", scene.lab.start_role(beat), scene.symbols, victim=beat)
     time.sleep(3.0)
+
+
+def leader_kill(scene: Scene) -> None:
+    _end(scene, "beat-kill", scene.lab.leader(), signal.SIGKILL)
 
 
 def leader_term(scene: Scene) -> None:
-    beat = scene.lab.leader()
-    at = scene.lab.signal(beat, signal.SIGTERM)
-    scene.recovered(scene.hurt("beat-term", at, scene.symbols, victim=beat), steady_s=2.0)
-    scene.hurt("beat-join", scene.lab.start_role(beat), scene.symbols, victim=beat)
-    time.sleep(3.0)
+    _end(scene, "beat-term", scene.lab.leader(), signal.SIGTERM)
 
 
 def leader_freeze(scene: Scene) -> None:
@@ -39,11 +39,7 @@ def leader_freeze(scene: Scene) -> None:
 
 def standby_kill(scene: Scene) -> None:
     leader = scene.lab.leader()
-    beat = next(name for name in BEATS if name != leader)
-    at = scene.lab.signal(beat, signal.SIGKILL)
-    scene.recovered(scene.hurt("standby-kill", at, scene.symbols, victim=beat), steady_s=2.0)
-    scene.hurt("beat-join", scene.lab.start_role(beat), scene.symbols, victim=beat)
-    time.sleep(3.0)
+    _end(scene, "standby-kill", next(name for name in BEATS if name != leader), signal.SIGKILL)
 
 
 KINDS = (
