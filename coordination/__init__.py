@@ -5,6 +5,7 @@
 - :mod:`coordination.registration`, :mod:`coordination.roster`: which nodes are alive.
 - :mod:`coordination.leadership`: which dispatcher leads.
 - :mod:`coordination.lease`: the fenced lease without which no report is accepted.
+- :mod:`coordination.events`: what happened of late, for people to read. Nothing is decided by it.
 
 Nothing here knows Celery or market data.
 """

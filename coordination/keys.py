@@ -1,4 +1,4 @@
-"""Redis keys of leases, reports, membership and leadership.
+"""Redis keys of leases, reports, membership, leadership and events.
 
 The braces in a lease's key are Redis Cluster's hash tag: they make ``lease:{report:X}`` share a slot with
 ``report:X``, so that one script may touch both.
@@ -7,6 +7,7 @@ The braces in a lease's key are Redis Cluster's hash tag: they make ``lease:{rep
 NODES = "nt:nodes"
 DISPATCHER = "nt:dispatcher"
 ASSIGNMENT = "nt:assignment"
+EVENTS = "nt:events"
 
 
 def report_key(symbol: str) -> str:

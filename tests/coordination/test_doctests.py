@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["hrw", "assignment", "controller", "clock", "server_errors"])
+@pytest.mark.parametrize("name", ["hrw", "assignment", "controller", "clock", "server_errors", "event_text"])
 def test_examples_hold(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"coordination.{name}"))
     assert result.attempted > 0
