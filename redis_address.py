@@ -124,6 +124,23 @@ def masked(url: str) -> str:
     return re.sub(r"(password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
+def with_password(url: str, password: str) -> str:
+    """``url`` with ``password`` for its user, or for the default one where it names none.
+
+    Raises:
+        ValueError: it has a password already.
+
+    Example:
+        >>> with_password("redis://ann@localhost:6379/0", "a/b")
+        'redis://ann:a%2Fb@localhost:6379/0'
+    """
+    scheme, _, rest = url.partition("://")
+    account, at, _ = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")
+    if ":" in account:
+        raise ValueError("must not hold a password")
+    return f"{scheme}://{account}:{_quoted(password)}@{rest[len(account + at) :]}"
+
+
 def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     """``url`` in kombu's form, which for Sentinel differs from ours, and the transport options that go with it."""
     watched = parse_sentinel(url)

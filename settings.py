@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -30,12 +31,14 @@ from redis_address import (
     masked,
     parse_cluster,
     parse_sentinel,
+    with_password,
 )
 
 SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
+_PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -101,6 +104,12 @@ def _server(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _path(value: str) -> str:
+    if value and not Path(value).is_absolute():
+        raise ValueError("must be an absolute path, like /run/secrets/redis-node")
+    return value
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -124,6 +133,13 @@ class Settings(BaseSettings):
     celery_broker_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES)] = Field(
         "redis://localhost:6379/1",
         description="Celery's broker, Redis or RabbitMQ; may be another server than REDIS_URL.",
+    )
+
+    nt_redis_password_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="File with the password of REDIS_URL's user, alone in one line; the URL then holds none."
+    )
+    nt_broker_password_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="The same for CELERY_BROKER_URL."
     )
 
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = Field(
@@ -223,7 +239,21 @@ class Settings(BaseSettings):
             shown = masked(value) if variable in _WITH_PASSWORD else value
             raise BadSetting(f"{variable}={shown}: {_plain(first)}") from None
         settings._check_together()
-        return settings
+        return settings._with_passwords()
+
+    def _with_passwords(self) -> Settings:
+        """The same with the URLs as they are to be used: with the passwords that stand in files."""
+        urls: dict[str, str] = {}
+        for name, of_url in _PASSWORD_FILES.items():
+            path, url = getattr(self, name), getattr(self, of_url)
+            if not path:
+                continue
+            password = _password(name.upper(), path)
+            try:
+                urls[of_url] = with_password(url, password)
+            except ValueError as error:
+                raise BadSetting(f"{of_url.upper()}={masked(url)}: {error} beside {name.upper()}={path}") from None
+        return self.model_copy(update=urls)
 
     def _check_together(self) -> None:
         def at_least(variable: str, floor: int, reason: str) -> None:
@@ -235,6 +265,18 @@ class Settings(BaseSettings):
         at_least("NT_HEARTBEAT_TTL_MS", 2 * beat, f"two heartbeats (NT_HEARTBEAT_INTERVAL_MS={beat})")
         at_least("NT_LEASE_TTL_MS", 2 * period, f"two report periods (NT_REPORT_PERIOD_MS={period})")
         at_least("NT_SLOW_PERIOD_MS", period, f"one report period (NT_REPORT_PERIOD_MS={period})")
+
+
+def _password(variable: str, path: str) -> str:
+    """The one line of the file that a variable names."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSetting(f"{variable}={path}: must be a file that can be read: {reason}") from None
+    if len(lines) != 1 or not lines[0]:
+        raise BadSetting(f"{variable}={path}: must hold the password in one line; it has {len(lines)} lines")
+    return lines[0]
 
 
 def _plain(error: Any) -> str:

@@ -22,6 +22,9 @@ _METRICS_PORTS = {
     **{name: 9121 + number for number, name in enumerate(INGESTS)},
 }
 
+# Settings of one process, or of servers that are not this stack's.
+_NOT_OF_A_STACK = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+
 # Started in rising order, stopped in falling order; Redis outlives whoever writes to it.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
 
@@ -77,10 +80,10 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """``given`` with the addresses of this stack; an exchange named in ``given`` stays.
 
-    One process's own settings (``NT_NODE_ID``, ``NT_METRICS_PORT``) are left out: they cannot be
-    right for all roles.
+    One process's own settings (``NT_NODE_ID``, ``NT_METRICS_PORT``) and other servers' passwords are left out: they
+    cannot be right here.
     """
-    environment = {name: value for name, value in given.items() if name not in ("NT_NODE_ID", "NT_METRICS_PORT")}
+    environment = {name: value for name, value in given.items() if name not in _NOT_OF_A_STACK}
     environment |= {
         "REDIS_URL": f"redis://{ports.LOOPBACK}:{where.redis}/0",
         "CELERY_BROKER_URL": f"redis://{ports.LOOPBACK}:{where.redis}/1",

@@ -66,6 +66,7 @@ BAD = [
     ("REDIS_URL", "amqp://localhost", "starts with redis://"),
     ("NT_EXCHANGE_WS_URL", "http://localhost", "starts with ws://, wss://"),
     ("NT_EXCHANGE_REST_URL", "ftp://localhost", "starts with http://, https://"),
+    ("NT_REDIS_PASSWORD_FILE", "secrets/redis-node", "an absolute path"),
     ("NT_NODE_ID", "node 1", "[A-Za-z0-9._-]{1,64}"),
     ("NT_NODE_ID", "n" * 65, "[A-Za-z0-9._-]{1,64}"),
     ("NT_ENABLE_MULTI_INSTANCE", "maybe", "one of true, false, 1, 0, yes, no, on, off"),
@@ -111,6 +112,65 @@ def test_a_refused_amqp_url_shows_no_password() -> None:
     with pytest.raises(BadSetting) as raised:
         Settings.from_environment({"CELERY_BROKER_URL": "amqp://ann:sec/ret@localhost/a/b"})
     assert str(raised.value).startswith("CELERY_BROKER_URL=amqp://ann:***@localhost/a/b: must look like amqp://")
+
+
+@pytest.mark.parametrize(
+    ("url", "composed"),
+    [
+        ("redis://node@redis:6379/0", "redis://node:p%3Aa%2Fs%40s@redis:6379/0"),
+        ("redis://localhost", "redis://:p%3Aa%2Fs%40s@localhost"),
+        (
+            "redis+sentinel://node@10.0.0.1:26379,10.0.0.2:26379/mymaster/1",
+            "redis+sentinel://node:p%3Aa%2Fs%40s@10.0.0.1:26379,10.0.0.2:26379/mymaster/1",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("of_url", "file"),
+    [("REDIS_URL", "NT_REDIS_PASSWORD_FILE"), ("CELERY_BROKER_URL", "NT_BROKER_PASSWORD_FILE")],
+)
+def test_a_password_may_stand_in_a_file(tmp_path: Path, of_url: str, file: str, url: str, composed: str) -> None:
+    path = tmp_path / "password"
+    path.write_text("p:a/s@s\n")
+    settings = Settings.from_environment({of_url: url, file: str(path)})
+    assert getattr(settings, of_url.lower()) == composed
+    other = "celery_broker_url" if of_url == "REDIS_URL" else "redis_url"
+    assert getattr(settings, other) == Settings.model_fields[other].default
+
+
+def test_a_password_for_rabbitmq_may_stand_in_a_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("secret")
+    given = {"CELERY_BROKER_URL": "amqp://ann@rabbit/ticks", "NT_BROKER_PASSWORD_FILE": str(path)}
+    assert Settings.from_environment(given).celery_broker_url == "amqp://ann:secret@rabbit/ticks"
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [
+        (None, "must be a file that can be read: No such file or directory"),
+        (b"", "must hold the password in one line; it has 0 lines"),
+        (b"\n", "must hold the password in one line; it has 1 lines"),
+        (b"one\ntwo\n", "must hold the password in one line; it has 2 lines"),
+        (b"\xff\xfe\n", "must be a file that can be read: it is not UTF-8 text"),
+    ],
+)
+def test_a_password_file_that_cannot_serve_is_one_line(tmp_path: Path, content: bytes | None, accepted: str) -> None:
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"NT_REDIS_PASSWORD_FILE": str(path)})
+    assert str(raised.value) == f"NT_REDIS_PASSWORD_FILE={path}: {accepted}"
+
+
+def test_a_password_stands_in_one_place_only(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("other")
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"REDIS_URL": "redis://ann:secret@redis", "NT_REDIS_PASSWORD_FILE": str(path)})
+    line = f"REDIS_URL=redis://ann:***@redis: must not hold a password beside NT_REDIS_PASSWORD_FILE={path}"
+    assert str(raised.value) == line
 
 
 def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:

@@ -59,6 +59,7 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
 
 def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> None:
     given = {"NT_NODE_ID": "mine", "NT_METRICS_PORT": "1", "REDIS_URL": "redis://elsewhere", "NT_LOG_LEVEL": "DEBUG"}
+    given |= {"NT_REDIS_PASSWORD_FILE": "/elsewhere", "NT_BROKER_PASSWORD_FILE": "/elsewhere"}
     assert stack_environment(given, PORTS) == {
         "REDIS_URL": "redis://127.0.0.1:7001/0",
         "CELERY_BROKER_URL": "redis://127.0.0.1:7001/1",
