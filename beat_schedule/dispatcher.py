@@ -91,7 +91,7 @@ class Dispatcher:
         except RedisError as error:
             # Also after an answer that makes no sense: a new connection starts from known ground.
             self._disconnect()
-            metrics.redis_errors.labels("look").inc()
+            metrics.redis_errors.inc()
             self._next_try = time.monotonic() + self._outage.failed(error)
             return None
         self._outage.over()
@@ -207,7 +207,6 @@ class Dispatcher:
         for owner in before.keys() - self._live.keys():
             logger.warning("node is gone", extra={"node": owner.node, "incarnation": owner.incarnation})
         metrics.nodes_alive.set(len(self._live))
-        metrics.leading.set(self._leadership.leading)
         metrics.term.set(self._leadership.term)
 
     def _count(self, moves: list[Move], took_over: bool) -> None:

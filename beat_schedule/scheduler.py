@@ -66,12 +66,21 @@ class HRWScheduler(Scheduler):
                 },
             )
             port = self.settings.nt_metrics_port
-            exporter.serve(DEFAULT_METRICS_PORT if port is None else port, self.settings.nt_metrics_host)
+            exporter.serve(
+                DEFAULT_METRICS_PORT if port is None else port, self.settings.nt_metrics_host, metrics.registry
+            )
+            self._measure()
         super().__init__(*args, lazy=lazy, **kwargs)
         if self.settings.celery_broker_url.startswith("redis"):
             # A broker that stands still must not cost the lead.
             waits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), self.settings.nt_leader_ttl_ms / 3000)
             self.app.conf.broker_transport_options = {**self.app.conf.broker_transport_options, **waits}
+
+    def _measure(self) -> None:
+        # Asked for at each scrape: a dispatcher that cannot look any more is not told that its lead has run out.
+        metrics.leading.set_function(lambda: self.leading)
+        reports = len(self.settings.symbols) if self.settings.nt_enable_kv_reports else 0
+        metrics.reports_due.set(reports * 1000 / self.settings.nt_report_period_ms)
 
     @property
     def leading(self) -> bool:
@@ -98,7 +107,6 @@ class HRWScheduler(Scheduler):
             return float(super().tick(*args, **kwargs))
         except self._unreachable as error:
             self._failed(error)
-            metrics.redis_errors.labels("dispatch").inc()
             self._heap = None  # Celery had taken the entry out and could not put it back
             return LOOK_EVERY_S
 
@@ -146,6 +154,7 @@ class HRWScheduler(Scheduler):
         return time.monotonic() >= self._next_send
 
     def _failed(self, error: Exception) -> None:
+        metrics.broker_errors.inc()
         self._next_send = time.monotonic() + self._outage.failed(error)
 
     def _disconnect(self) -> None:

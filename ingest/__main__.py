@@ -11,7 +11,7 @@ import aiohttp
 
 import settings as environment
 from ingest.service import Ingest
-from monitoring import exporter, logs
+from monitoring import exporter, ingest_metrics, logs
 
 DEFAULT_METRICS_PORT = 9121
 COLLECT_AFTER = 20_000
@@ -48,5 +48,5 @@ if __name__ == "__main__":
     loaded = environment.load()
     logs.configure(loaded.nt_log_level, role="ingest")
     port = DEFAULT_METRICS_PORT if loaded.nt_metrics_port is None else loaded.nt_metrics_port
-    exporter.serve(port, loaded.nt_metrics_host)
+    exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
     asyncio.run(main(loaded))

@@ -68,6 +68,7 @@ class Ingest:
         ]
         self._schedule = SnapshotSchedule(symbols, settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
+        metrics.books.set(len(symbols))
         metrics.books_in_sync.set_function(lambda: sum(book.in_sync for book in self._books.values()))
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
 

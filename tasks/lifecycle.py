@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from coordination.outage import Outage
 from coordination.registration import NodeIdInUse
 from coordination.tick import ALONE
-from monitoring import exporter, logs
+from monitoring import exporter, logs, node_metrics
 from redis_address import masked
 from settings import NODE_ID, Settings, load
 from tasks.celery_app import app
@@ -131,7 +131,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
         },
     )
     wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
-    port = exporter.serve(wanted, settings.nt_metrics_host)
+    port = exporter.serve(wanted, settings.nt_metrics_host, node_metrics.registry)
     if not node.fenced:
         app.amqp.queues.select_add(perishable_queue(ALONE))
         return

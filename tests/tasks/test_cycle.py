@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import redis
-from prometheus_client import REGISTRY
 
 from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from local.embedded_redis import EmbeddedRedis
+from monitoring import node_metrics
 from settings import Settings
 from streams.keys import book_key, snapshot_key, trades_key
 from tasks import cycles
@@ -79,7 +79,7 @@ class Counted:
         self.before = self.value()
 
     def value(self) -> float:
-        return REGISTRY.get_sample_value(self.name, self.labels) or 0.0
+        return node_metrics.registry.get_sample_value(self.name, self.labels) or 0.0
 
     def __call__(self) -> float:
         return self.value() - self.before

@@ -1,0 +1,31 @@
+"""Which metrics a PromQL expression names, and which there are."""
+
+from __future__ import annotations
+
+import re
+
+from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+
+_KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
+
+# Strings, label matchers, ranges, and the lists of labels after by, on and the like.
+_NOT_METRICS = re.compile(
+    r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)'
+)
+
+
+def names(expression: str) -> set[str]:
+    """The metrics named in an expression, as far as this system's expressions go."""
+    bare = _NOT_METRICS.sub(" ", _NOT_METRICS.sub(" ", expression))
+    return {word for word in re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", bare) if word not in _KEYWORDS}
+
+
+def exposed() -> set[str]:
+    """The names of all series that the roles serve, and of those that Prometheus adds."""
+    found = {"up"}
+    for module in (node_metrics, dispatcher_metrics, ingest_metrics):
+        for family in module.registry.collect():
+            found |= {sample.name for sample in family.samples} or {family.name}
+            if family.type == "counter":
+                found.add(f"{family.name}_total")
+    return found
