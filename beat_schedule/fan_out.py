@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from coordination.owner import Owner
 
-SYMBOLS_A_MESSAGE = 64
+SYMBOLS_A_MESSAGE = 128
 """Symbols that share a message where each cannot have its own: then Celery's cost of a message is next to nothing."""
 
 
@@ -20,7 +20,8 @@ class Message(NamedTuple):
 
 
 def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
-    """One message a symbol for an owner of up to ``most``; beyond that, as few messages as hold 64 symbols each.
+    """One message a symbol for an owner of up to ``most``; beyond that, as few messages as hold
+    :data:`SYMBOLS_A_MESSAGE` each.
 
     They are of even size, and never more than ``most``.
 

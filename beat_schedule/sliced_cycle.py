@@ -11,7 +11,7 @@ from celery.beat import ScheduleEntry
 from beat_schedule.fan_out import slices
 from settings import Settings
 
-STEP_S = 0.025
+STEP_S = 0.05
 SYMBOLS_A_STEP = 8
 """So few symbols fall due at once rather than one after the other."""
 

@@ -33,21 +33,23 @@ from benchmarks import (
 )
 
 RESULTS = Path(__file__).parent / "results"
-LEAST, MOST = 1000, 3000
+LEAST, MOST, NODES = 600, 2000, 2
 
 
 def _capacity() -> dict[str, Any]:
-    found, points = capacity.search(LEAST, MOST, nodes=1, seconds=20)
-    print(f"capacity: {found} symbols at 4 Hz, one node")
+    found, points = capacity.search(LEAST, MOST, NODES, seconds=20)
+    print(f"capacity: {found} symbols at 4 Hz, {NODES} nodes")
     return {"symbols": found, "points": [asdict(point) for point in points]}
 
 
 def _latency() -> list[dict[str, Any]]:
-    return [asdict(point) for point in latency.run(seconds=15)]
+    points = latency.run(seconds=15)
+    latency.show_costs(points)
+    return [asdict(point) for point in points]
 
 
 def _overload() -> dict[str, Any]:
-    return overload.run(symbols=1000, nodes=1, seconds=25, factor=2.5).as_dict()
+    return overload.run(symbols=1000, nodes=NODES, seconds=25, factor=2.5).as_dict()
 
 
 def _ingest() -> dict[str, Any]:

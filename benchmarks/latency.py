@@ -11,15 +11,22 @@ from collections.abc import Callable
 from benchmarks.capacity import look
 from benchmarks.point import Point
 
-SIZES = ((6, 3), (30, 3), (100, 3), (300, 3), (600, 3), (1000, 3), (100, 1), (300, 1), (600, 1), (1000, 1), (300, 2))
+SIZES = (
+    *((symbols, 3) for symbols in (6, 30, 100, 300, 600, 1000)),
+    *((symbols, 2) for symbols in (300, 600)),
+    *((symbols, 1) for symbols in (6, 30, 100, 300, 600)),
+)
 """(symbols, nodes) of each measurement."""
+
+FEWEST = 6
+"""So few symbols cost next to nothing: what is spent then is what the processes cost by themselves."""
 
 
 def run(seconds: float, say: Callable[[str], None] = print) -> list[Point]:
     """One point for each size, on a stack of its own."""
     points = []
     for symbols, nodes in SIZES:
-        found = look(symbols, nodes, seconds)
+        found = look(symbols, nodes, seconds, warm_up_s=10.0)
         say(found.line() if found else f"{symbols:5} symbols, {nodes} nodes: did not come up")
         if found:
             points.append(found)
@@ -29,10 +36,30 @@ def run(seconds: float, say: Callable[[str], None] = print) -> list[Point]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20)
-    points = run(parser.parse_args().seconds)
-    cost = {(one.symbols, one.nodes): one.cost_us for one in points}
-    if (100, 1) in cost and (600, 1) in cost:
-        print(f"a report at 600 symbols costs {cost[600, 1] / cost[100, 1]:.0%} of one at 100 (one node)")
+    show_costs(run(parser.parse_args().seconds))
+
+
+def show_costs(points: list[Point]) -> None:
+    """How the cost of a report changes with the number of symbols, on one node.
+
+    In all, and without what node and beat cost by themselves.
+    """
+    of = {one.symbols: one for one in points if one.nodes == 1}
+    if not {FEWEST, 100, 600} <= set(of):
+        return
+    print(f"a report at 600 symbols costs {of[600].cost_us / of[100].cost_us:.0%} of one at 100 (one node)")
+    added = {symbols: _added_cost_us(of[FEWEST], of[symbols]) for symbols in (100, 600)}
+    print(
+        f"without what is spent at {FEWEST} symbols: {added[600]:.0f} us at 600, {added[100]:.0f} us at 100, "
+        f"that is {added[600] / added[100]:.0%}"
+    )
+
+
+def _added_cost_us(fewest: Point, more: Point) -> float:
+    def spent(point: Point) -> float:
+        return point.cost_us * point.reports_per_s
+
+    return (spent(more) - spent(fewest)) / (more.reports_per_s - fewest.reports_per_s)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Point:
         memory_mb: role -> resident MB at the end.
         dropped: messages dropped as late, a second.
         skipped: slices not sent because the node had not taken those before, a second.
+        others: cores that were busy with what is not part of this run. Where they are many, the numbers say little.
     """
 
     symbols: int
@@ -44,13 +45,15 @@ class Point:
     memory_mb: dict[str, float]
     dropped: float
     skipped: float
+    others: float
 
     def line(self) -> str:
         busy = " ".join(f"{role}:{share:.0%}" for role, share in sorted(self.cpu.items()))
         return (
             f"{self.symbols:5} symbols, {self.nodes} nodes: {self.reports_per_s:6.0f} reports/s, on time "
             f"{self.on_time:7.2%}, written p50/p99 {self.written_p50:5.1f}/{self.written_p99:5.1f} ms, data age "
-            f"p50/p95 {self.age_p50:4.0f}/{self.age_p95:4.0f} ms, {self.cost_us:4.0f} us a report; {busy}"
+            f"p50/p95 {self.age_p50:4.0f}/{self.age_p95:4.0f} ms, {self.cost_us:4.0f} us a report; "
+            f"{busy} others:{self.others:.2f}"
         )
 
 
@@ -84,4 +87,5 @@ def point(symbols: int, nodes: int, done: Sample) -> Point:
         memory_mb={role: size / 1e6 for role, size in done.memory.items()},
         dropped=done.count("nt_ticks_dropped_total{cycle=fast}{reason=late}") / done.at,
         skipped=done.count("nt_cycles_skipped_total{entry=fast-cycle}{reason=backlog}") / done.at,
+        others=max(0.0, done.busy - sum(done.cpu.values())) / done.at,
     )

@@ -33,7 +33,7 @@ from benchmarks.peers.arena import Arena
 from benchmarks.peers.contestants import Contestant
 from benchmarks.peers.install import REDBEAT, NotInstalled, install
 from benchmarks.peers.on_time import FORGIVEN_RATE, longest_gap, share_on_time
-from benchmarks.peers.processes import busy_seconds, cpu_seconds
+from benchmarks.processes import busy_seconds, cpu_seconds
 from local.roles import Role
 
 FIRST_STEP = 30

@@ -17,6 +17,7 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.histogram import Buckets
+from benchmarks.processes import busy_seconds
 from coordination.connect import connect
 from local import ports
 from local.roles import BEATS, INGESTS, NODES, Ports, Role, stack_environment, stack_roles
@@ -38,6 +39,7 @@ class Sample:
         memory: role -> resident bytes.
         counters: metric, its labels in braces -> value, summed over the roles.
         histograms: the same for histograms.
+        busy: seconds of CPU that the whole machine has spent on anything.
     """
 
     at: float
@@ -45,6 +47,7 @@ class Sample:
     memory: dict[str, int] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     histograms: dict[str, dict[float, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
+    busy: float = field(default_factory=busy_seconds)
 
     def since(self, before: Sample) -> Sample:
         """What was done from ``before`` on; memory is that of now."""
@@ -57,6 +60,7 @@ class Sample:
                 name: {bound: count - before.histograms.get(name, {}).get(bound, 0.0) for bound, count in found.items()}
                 for name, found in self.histograms.items()
             },
+            self.busy - before.busy,
         )
 
     def count(self, name: str) -> float:
@@ -98,7 +102,7 @@ class Stack:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.environment = stack_environment({**plain, **variables}, self.ports)
         beats = beats or {BEATS[0]: {}}
-        left_out = {"flower", INGESTS[1], *NODES[nodes:], *(set(BEATS) - set(beats))}
+        left_out = {"flower", "web", INGESTS[1], *NODES[nodes:], *(set(BEATS) - set(beats))}
         self.roles = [
             replace(role, environment={**role.environment, **beats.get(role.name, {})})
             for role in stack_roles(settings, self.ports, data_dir)

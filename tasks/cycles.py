@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from celery import Task
+from prometheus_client import Histogram
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
 from analytics import carry, report
@@ -82,11 +83,13 @@ class Cycle(NamedTuple):
         name: label of its metrics.
         compute: finds what to write of a warm symbol at a time (ms).
         accepted: notes that Redis has accepted those values.
+        latency: its metric of the time that ``compute`` takes.
     """
 
     name: str
     compute: Callable[[Node, WarmSymbol, int], Values]
     accepted: Callable[[WarmSymbol, Values], None]
+    latency: Histogram
 
 
 @app.task(name="tasks.fast_cycle", base=PerSymbolTask)  # type: ignore[untyped-decorator]
@@ -125,7 +128,7 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, peri
 
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
-    warm = [node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
+    warm = [node.symbols.get(symbol) or node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
     accepted, unasked = _publish(node, cycle, warm, tick)
     if unasked:  # Redis has lost these leases, or they are another's: ask now rather than lose a cycle
         accepted += _publish(node, cycle, unasked, tick)[0]
@@ -273,7 +276,7 @@ def _compute(node: Node, cycle: Cycle, warm: WarmSymbol) -> Values | None:
     started = time.perf_counter()
     warm.computed_ms = node.clock.now_ms()
     values = cycle.compute(node, warm, warm.computed_ms)
-    metrics.calc_latency.labels(cycle.name).observe((time.perf_counter() - started) * 1000)
+    cycle.latency.observe((time.perf_counter() - started) * 1000)
     return values
 
 
@@ -300,8 +303,8 @@ def _slow_accepted(warm: WarmSymbol, values: Values) -> None:
         warm.carried_at = time.monotonic()
 
 
-FAST = Cycle("fast", _compute_report, _report_accepted)
-SLOW = Cycle("slow", _compute_slow, _slow_accepted)
+FAST = Cycle("fast", _compute_report, _report_accepted, metrics.calc_latency.labels("fast"))
+SLOW = Cycle("slow", _compute_slow, _slow_accepted, metrics.calc_latency.labels("slow"))
 
 
 def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], generation: int) -> list[WarmSymbol]:

@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.histogram import Buckets
 from benchmarks.peers import latencies
 from benchmarks.peers.contestants import Contestant, contestants
-from benchmarks.peers.processes import cpu_seconds, kill
 from benchmarks.peers.watch import Watcher
+from benchmarks.processes import cpu_seconds, kill
 from coordination.connect import connect
 from coordination.keys import report_key
 from local import ports

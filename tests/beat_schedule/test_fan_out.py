@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.entries import FAST_CYCLE, SLOW_CYCLE, entries
-from beat_schedule.fan_out import fan_out, slices
+from beat_schedule.fan_out import SYMBOLS_A_MESSAGE, fan_out, slices
 from coordination.owner import Owner
 from settings import Settings
 
@@ -26,7 +26,7 @@ def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: di
     held, sent = Counter(assignment.values()), Counter(m.owner for m in messages)
     for owner, count in held.items():
         sizes = [len(m.symbols) for m in messages if m.owner == owner]
-        assert sent[owner] == (count if count <= most else min(most, math.ceil(count / 64)))
+        assert sent[owner] == (count if count <= most else min(most, math.ceil(count / SYMBOLS_A_MESSAGE)))
         assert max(sizes) - min(sizes) <= 1
     assert fan_out(dict(reversed(assignment.items())), most) == messages
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.processes import busy_seconds, cpu_seconds, kill, tree
+from benchmarks.processes import busy_seconds, cpu_seconds, kill, tree
 from benchmarks.side_by_side import Failover, Window, held
 
 PARENT = """
