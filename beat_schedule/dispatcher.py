@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
+from beat_schedule.chronicle import Change, Chronicle, Seen
 from coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from coordination.clock import ServerClock
 from coordination.connect import connect
 from coordination.controller import AssignmentController, Move, MovePolicy
+from coordination.event_writer import EventWriter
+from coordination.events import LeaderReason
 from coordination.keys import NODES, node_key
 from coordination.leadership import Lead, Leadership
 from coordination.outage import Outage
@@ -50,6 +53,12 @@ class Dispatcher:
         self._controller = AssignmentController(settings.symbols, _policy(settings))
         self._live: dict[Owner, NodeRecord] = {}
         self._acting_term = 0
+        self._won: Lead | None = None  # the poll that brought the lead
+        self._adopted: frozenset[Owner] = frozenset()
+        self._told: frozenset[Owner] = frozenset()
+        self._events: EventWriter[Seen] = EventWriter(
+            settings.redis_url, "nt:events", Chronicle(name).write, metrics.redis_errors.labels("events").inc
+        )
         self._client: Any = None
         self._client_id = 0
         self._resuming = False
@@ -105,13 +114,13 @@ class Dispatcher:
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
-        if self._client is None:
-            return
-        try:
-            self._leadership.resign(self._client)
-        except RedisError as error:
-            logger.warning("could not resign, the lead runs out by itself: %s", error)
-        self._disconnect()
+        if self._client is not None:
+            try:
+                self._leadership.resign(self._client)
+            except RedisError as error:
+                logger.warning("could not resign, the lead runs out by itself: %s", error)
+            self._disconnect()
+        self._events.close()
 
     def _look(self) -> list[Move]:
         lead, heartbeats, connected = self._read()
@@ -137,18 +146,32 @@ class Dispatcher:
 
     def _act(self, lead: Lead) -> list[Move]:
         took_over = lead.term != self._acting_term
+        dropped: dict[str, Owner] = {}
+        lost, change = False, None
+        if lead.reason is not None:
+            self._won = lead
         if took_over:
             stored = read_assignment(self._client)
             # What Redis shows may be older than what we published, if it came back without its last seconds.
             older = stored.generation < self.generation
             self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
             self.generation = max(self.generation, stored.generation)
+            self._adopted = frozenset(stored.owners.values())
+            dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self.settings.symbols}
+            lost = older or (self._won is not None and self._won.lost)
+        first = not self._controller.owners
         moves = self._controller.step(lead.server_ms, {o: r.weight for o, r in self._live.items()})
         if moves or took_over:
             self._acting_term = 0  # if this fails, start again from what is published
             self.generation = publish_assignment(self._client, lead.term, self.generation, self._controller.owners)
             self._acting_term = lead.term
             self._count(moves, took_over)
+            change = Change(self.generation, moves, dropped, first, lost)
+        if change is not None or self._live.keys() != self._told:
+            self._told = frozenset(self._live)
+            reason = (self._won and self._won.reason) or LeaderReason.RENEWED
+            gone = dict(self._roster.gone)
+            self._events.put(Seen(lead.term, reason, self._told, gone, self._adopted, change))
         if time.monotonic() - self._purged > 60:
             self._client.zremrangebyscore(NODES, 0, lead.server_ms - _PURGE_AFTER_MS)
             self._purged = time.monotonic()
@@ -205,7 +228,8 @@ class Dispatcher:
         for owner in self._live.keys() - before.keys():
             logger.info("node is alive", extra={"node": owner.node, "incarnation": owner.incarnation})
         for owner in before.keys() - self._live.keys():
-            logger.warning("node is gone", extra={"node": owner.node, "incarnation": owner.incarnation})
+            where = {"node": owner.node, "incarnation": owner.incarnation}
+            logger.warning("node is gone", extra=where | {"reason": self._roster.gone.get(owner)})
         metrics.nodes_alive.set(len(self._live))
         metrics.term.set(self._leadership.term)
 

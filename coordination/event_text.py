@@ -65,7 +65,8 @@ def sentence(event: Event) -> str:
         case Kind.LEADER:
             text = f"{_name(of('leader', '?'))} {_LEADER.get(reason, reason)}"
         case Kind.CONFLICT:
-            text = f"{of('node', '?')} was refused the lease of {of('symbol', '?')}: {of('holder', '?')} holds it"
+            holder = "another process of that name" if of("holder") == of("node") else of("holder", "?")
+            text = f"{of('node', '?')} was refused the lease of {of('symbol', '?')}: {holder} holds it"
         case _:
             why = _MOVED.get(reason, reason)
             text = f"{why[:1].upper()}{why[1:]}: {_moved(event)}"

@@ -5,17 +5,29 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from coordination.events import LeaderReason
 from coordination.keys import DISPATCHER
 from coordination.scripts import LEAD, RESIGN
 
 
 class Lead(NamedTuple):
-    """Reply to one poll: whether we lead, the term in force, the server's time, the leader's client id."""
+    """Reply to one poll.
+
+    Attributes:
+        leading: whether we lead.
+        term: the one in force.
+        server_ms: the server's time.
+        client_id: the leader's.
+        reason: how we came to lead, where this is the first poll of our term.
+        lost: whether Redis has forgotten a term that we know of, and so what was written in it.
+    """
 
     leading: bool
     term: int
     server_ms: int
     client_id: int
+    reason: LeaderReason | None = None
+    lost: bool = False
 
 
 class Leadership:
@@ -34,6 +46,7 @@ class Leadership:
         self.ttl_ms = ttl_ms
         self.blink_ms = blink_ms
         self.term = 0
+        self._own_term = 0
         self.leader_client_id = 0
         self._leads_until = 0.0
         self._missing_since: float | None = None
@@ -51,11 +64,25 @@ class Leadership:
     def took(self, reply: list[Any], asked_at: float) -> Lead:
         """Take in the reply to a poll that was sent at ``asked_at`` (monotonic seconds)."""
         lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3] or 0))
+        if lead.leading and lead.term != self.term:
+            lead = self._first_of_its_term(lead, reply[4].decode(), int(reply[5]))
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
         self.term = max(self.term, lead.term)
+        if lead.leading:
+            self._own_term = lead.term
         self._leads_until = asked_at + self.ttl_ms / 1000 if lead.leading else 0.0
         return lead
+
+    def _first_of_its_term(self, lead: Lead, before: str, recorded: int) -> Lead:
+        lost = recorded < self.term
+        if before == self.name or (lost and self._own_term == self.term):
+            reason = LeaderReason.RENEWED
+        elif before or lost:
+            reason = LeaderReason.TOOK_OVER
+        else:
+            reason = LeaderReason.HANDED_OVER if recorded else LeaderReason.FIRST
+        return lead._replace(reason=reason, lost=lost)
 
     def saw_leader_connected(self, connected: bool) -> None:
         """Tell whether the leader's connection was in ``CLIENT LIST``."""

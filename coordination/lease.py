@@ -48,11 +48,15 @@ class Written(StrEnum):
 
 
 class Grant(NamedTuple):
-    """Reply to an acquire: its outcome, the recorded fencing token, and the number of the last accepted write."""
+    """Reply to an acquire: its outcome, the recorded fencing token, and the number of the last accepted write.
+
+    ``holder`` is the owner (``node/incarnation``) because of whom it was refused, where the outcome is a conflict.
+    """
 
     outcome: Acquired
     token: int
     seq: int
+    holder: str = ""
 
     @property
     def granted(self) -> bool:
@@ -65,8 +69,8 @@ def queue_acquire(pipe: Any, symbol: str, owner: Owner, generation: int, ttl_ms:
 
 
 def parse_acquire(reply: Sequence[Any]) -> Grant:
-    outcome, token, seq = reply
-    return Grant(Acquired(_text(outcome)), int(token), int(seq))
+    outcome, token, seq, *holder = reply
+    return Grant(Acquired(_text(outcome)), int(token), int(seq), *map(_text, holder))
 
 
 class Write(NamedTuple):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from coordination.events import NodeReason
 from coordination.owner import Owner
 
 _NONE = -1  # no client has this id; 0 stands for a registration that is not watched
+_REMEMBERED = 100
 
 
 class NodeRecord(NamedTuple):
@@ -66,6 +68,12 @@ class Roster:
         self._unproven: set[int] = set()  # client ids from before resume(), not seen connected since
         self._resumed = 0
         self._looked = 0
+        self._gone: dict[Owner, NodeReason] = {}
+
+    @property
+    def gone(self) -> Mapping[Owner, NodeReason]:
+        """By which sign each owner was judged to be gone, of the last hundred that were."""
+        return self._gone
 
     @property
     def client_ids(self) -> list[int]:
@@ -116,12 +124,21 @@ class Roster:
                 self._forget(node, heartbeats)
             elif connected is not None:
                 self._look(node, now_ms, asked, connected)
-        return {r.owner: r for node, r in self._records.items() if not self._disconnected(node, now_ms)}
+        live = {}
+        for node, record in self._records.items():
+            if self._disconnected(node, now_ms):
+                self._went(record.owner, NodeReason.DIED)
+            else:
+                live[record.owner] = record
+                self._gone.pop(record.owner, None)
+        return live
 
     def _take(self, node: str, record: NodeRecord | None, fresh: bool, listed: bool) -> None:
         known = self._records.get(node)
         if record is None or not (known or fresh):
             return
+        if known and record.owner != known.owner:
+            self._went(known.owner, NodeReason.LEFT if known.left else NodeReason.DIED)
         if known and not listed and record.owner != known.owner:
             record = known._replace(left=True)  # the id was taken over by a process that has not joined yet
         self._records[node] = record
@@ -151,8 +168,14 @@ class Roster:
         return client_id == self._records[node].client_id and now_ms - since >= self.blink_ms
 
     def _forget(self, node: str, heartbeats: Mapping[str, int]) -> None:
-        del self._records[node]
+        record = self._records.pop(node)
+        self._went(record.owner, NodeReason.LEFT if record.left else NodeReason.SILENT)
         self._missing.pop(node, None)
         if node not in heartbeats:
             self._heartbeats.pop(node, None)
             self._heard.pop(node, None)
+
+    def _went(self, owner: Owner, reason: NodeReason) -> None:
+        self._gone.setdefault(owner, reason)
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]

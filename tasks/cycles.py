@@ -257,7 +257,8 @@ def _granted(node: Node, warm: WarmSymbol, grant: Grant) -> bool:
         return True
     if grant.outcome is Acquired.CONFLICT:
         metrics.lease_conflicts.inc()
-        logger.error("lease refused: another owner of this generation holds it", extra=where)
+        logger.error("lease refused: another owner of this generation holds it", extra=where | {"holder": grant.holder})
+        node.conflicts.tell(warm.symbol, grant.holder.rpartition("/")[0])
     else:
         metrics.lease_refused.inc()
         logger.info("lease refused: this message is of an older assignment", extra=where)

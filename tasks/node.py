@@ -21,6 +21,7 @@ from coordination.scripts import execute
 from coordination.tick import ALONE, Tick
 from monitoring import node_metrics as metrics
 from settings import Settings
+from tasks.conflict_events import ConflictEvents
 from tasks.warm_symbol import WarmSymbol
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Node:
         clock: the Redis server's time.
         symbols: warm state of every symbol this node has written lately.
         outage: failures to reach the data plane in the course of a task.
+        conflicts: tells of leases that were refused.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
     """
 
@@ -44,6 +46,7 @@ class Node:
         self.owner = Owner.start(node_id)
         self.clock = ServerClock()
         self.symbols: dict[str, WarmSymbol] = {}
+        self.conflicts = ConflictEvents(settings.redis_url, node_id)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._term = 0

@@ -13,7 +13,7 @@
 -- ARGV[3]  generation of the assignment that sent the caller here
 -- ARGV[4]  lease duration, ms
 --
--- Returns {status, token, seq}; status is one of
+-- Returns {status, token, seq}, and the holder where the status is conflict; status is one of
 --   held      the caller has it already: extended; same token in the same generation, a new one in a newer
 --   taken     it was free or expired, or this generation is newer: the caller has it, with a new token
 --   stale     the caller's generation is older than the recorded one; nothing changed
@@ -49,7 +49,7 @@ if owner == ARGV[1] then
 end
 
 if owner ~= '' and ends > now and generation == recorded then
-  return {'conflict', token, seq}
+  return {'conflict', token, seq, owner}
 end
 
 token = math.max(token + 1, now)

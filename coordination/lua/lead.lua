@@ -11,10 +11,12 @@
 -- ARGV[4]  client id of a leader whose connection was seen to be gone, or "": that leader is deposed
 -- ARGV[5]  highest term the caller has seen
 --
--- Returns {1 if the caller leads, else 0; term; server ms; the leader's client id}.
+-- Returns {1 if the caller leads, else 0; term; server ms; the leader's client id}, and, where the caller leads, who
+-- led as the call came ("" for one that resigned, or nobody yet), and in which term (0 where none is recorded).
 
 local held = redis.call('HMGET', KEYS[1], 'leader', 'client_id', 'term', 'until')
-local leader, client_id, term = held[1] or '', held[2] or '', tonumber(held[3]) or 0
+local leader, client_id, recorded = held[1] or '', held[2] or '', tonumber(held[3]) or 0
+local term = recorded
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local live = leader ~= '' and (tonumber(held[4]) or 0) > now
@@ -30,4 +32,4 @@ if not (live and leader == ARGV[1] and term >= tonumber(ARGV[5])) then
 end
 redis.call('HSET', KEYS[1], 'leader', ARGV[1], 'client_id', ARGV[2], 'term', string.format('%.0f', term),
   'until', string.format('%.0f', now + ARGV[3]))
-return {1, term, now, ARGV[2]}
+return {1, term, now, ARGV[2], leader, recorded}

@@ -10,10 +10,12 @@ import pytest
 import redis
 
 from beat_schedule.dispatcher import Dispatcher
+from coordination import events
 from coordination.assignment_store import publish_assignment, read_assignment
 from coordination.clock import ServerClock
 from coordination.controller import Move
-from coordination.keys import ASSIGNMENT, DISPATCHER
+from coordination.events import Event
+from coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS
 from coordination.owner import Owner
 from coordination.registration import Registration
 from local.embedded_redis import EmbeddedRedis
@@ -90,6 +92,16 @@ def look_until(dispatcher: Dispatcher, condition: Callable[[], object], what: st
 
 def nodes_of(dispatcher: Dispatcher) -> set[str]:
     return {owner.node for owner in dispatcher.owners.values()}
+
+
+def told(client: redis.Redis, wanted: int) -> list[Event]:
+    """The events, once there are as many as wanted."""
+    wait_until(lambda: client.xlen(EVENTS) >= wanted, lambda: f"{wanted} events: {events.read(client)}")
+    return events.read(client)
+
+
+def reasons(found: list[Event]) -> list[tuple[str, str]]:
+    return [(event.kind, event.reason) for event in found]
 
 
 def test_the_first_to_look_leads_and_assigns_every_symbol(
@@ -304,3 +316,108 @@ def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
     back_at = one.clock.now_ms()
     assert look_until(one, lambda: one.clock.now_ms() > back_at + 5 * one._roster.blink_ms, "a while to pass") == []
     assert dict(one.owners) == before
+
+
+def test_what_becomes_of_lead_nodes_and_symbols_is_told(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first = node("node-001")
+    one = dispatcher(NT_MIN_HOLD_MS="0")
+    look_until(one, lambda: one.owners, "an assignment")
+    found = told(redis_client, 3)
+    assert reasons(found) == [("leader", "first"), ("node", "joined"), ("moved", "first assignment")]
+    assert found[0].fields == {"leader": "beat-1", "term": str(one.term)}
+    assert found[1].fields["incarnation"] == first.owner.incarnation
+    assert found[2].fields["generation"] == str(one.generation)
+    assert found[2].moves == dict.fromkeys(SYMBOLS, (None, "node-001"))
+
+    second = node("node-002")
+    look_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
+    found = told(redis_client, 5)[3:]
+    assert reasons(found) == [("node", "joined"), ("moved", "node joined")]
+    moved = found[1].moves
+    assert set(moved.values()) == {("node-001", "node-002")}
+    assert moved.keys() == {symbol for symbol, owner in one.owners.items() if owner == second.owner}
+
+    first.leave()
+    look_until(one, lambda: nodes_of(one) == {"node-002"}, "the rest to move")
+    found = told(redis_client, 7)[5:]
+    assert reasons(found) == [("node", "left"), ("moved", "node left")]
+    assert found[1].moves == dict.fromkeys(set(SYMBOLS) - moved.keys(), ("node-001", "node-002"))
+
+    third = node("node-003")
+    look_until(one, lambda: "node-003" in nodes_of(one), "the third to own some")
+    told(redis_client, 9)
+    third._ended.set()  # as a killed process: no more heartbeats, no word
+    third._thread.join()
+    look_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
+    found = told(redis_client, 11)[9:]
+    assert reasons(found) == [("node", "died"), ("moved", "node died")]
+    assert {(before, now) for before, now in found[1].moves.values()} == {("node-003", "node-002")}
+
+
+def test_a_node_that_falls_silent_is_told_to_be_silent(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first = node("node-001")
+    one = dispatcher(NT_HEARTBEAT_TTL_MS="200")
+    look_until(one, lambda: one.owners, "an assignment")
+    first.withdraw()
+    look_until(one, lambda: not one.owners, "its silence to be noticed")
+    assert reasons(told(redis_client, 4))[3:] == [("node", "silent")]
+
+
+def test_a_lead_that_is_handed_over_is_told_by_who_has_it_and_nothing_else_is(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    look_until(first, lambda: first.owners, "an assignment")
+    second.look()
+    told(redis_client, 3)
+    first.close()
+    second.look()
+    assert second.leading
+    second._events.close(10)
+    found = told(redis_client, 4)[3:]
+    assert [(event.reason, event.fields["leader"]) for event in found] == [("handed over", "beat-2")]
+
+
+def test_lost_data_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
+    node("node-001")
+    one = dispatcher()
+    look_until(one, lambda: one.owners, "an assignment")
+    told(redis_client, 3)
+    term = one.term
+    redis_client.flushall()
+    look_until(one, lambda: one.term > term, "it to lead anew")
+    found = told(redis_client, 2)
+    assert reasons(found) == [("leader", "renewed"), ("moved", "data lost")]
+    assert found[1].moves == {}
+    assert found[1].fields["generation"] == str(one.generation)
+
+
+def test_another_list_of_symbols_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
+    node("node-001")
+    first = dispatcher("beat-1", SYMBOLS="BTCUSDT,ETHUSDT")
+    look_until(first, lambda: first.owners, "an assignment")
+    told(redis_client, 3)
+    first.close()
+    second = dispatcher("beat-2", SYMBOLS="BTCUSDT,ADAUSDT")
+    look_until(second, lambda: second.owners, "an assignment")
+    moved = told(redis_client, 5)[4]
+    assert moved.reason == "symbols changed"
+    assert moved.moves == {"ADAUSDT": (None, "node-001"), "ETHUSDT": ("node-001", None)}
+
+
+def test_events_that_cannot_be_written_keep_nobody_from_leading(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    redis_client.set(EVENTS, "not a stream")
+    first, _ = node("node-001"), node("node-002")
+    one = dispatcher()
+    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    first.leave()
+    assert one.look()
+    assert one.leading
+    assert nodes_of(one) == {"node-002"}

@@ -59,7 +59,7 @@ def test_one_that_shows_in_both_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_node_tells_of_a_conflict_in_these_words_and_by_this_metric(caplog: pytest.LogCaptureFixture) -> None:
-    node = Node(Settings.from_environment({}), "node-001")
+    node = Node(Settings.from_environment({"REDIS_URL": "redis://127.0.0.1:1"}), "node-001")
     before = node_metrics.lease_conflicts._value.get()
     with caplog.at_level(logging.ERROR):
         assert not _granted(node, WarmSymbol("BTCUSDT"), Grant(Acquired.CONFLICT, 1, 1))

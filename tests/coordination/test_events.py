@@ -141,7 +141,10 @@ def test_every_reason_has_its_sentence() -> None:
         *(sentence(Event("1-0", 1, "node", reason, {"node": "node-003"})) for reason in NodeReason),
         *(sentence(Event("1-0", 1, "leader", reason, {"leader": "beat@host/5f"})) for reason in LeaderReason),
         *(sentence(Event("1-0", 1, "moved", reason, {})) for reason in MoveReason),
-        sentence(Event("1-0", 1, "conflict", "lease held", {"symbol": "A1", "node": "n1", "holder": "n2"})),
+        *(
+            sentence(Event("1-0", 1, "conflict", "lease held", {"symbol": "A1", "node": "n1", "holder": holder}))
+            for holder in ("n2", "n1")
+        ),
     ]
     assert said == [
         "node-003 joined.",
@@ -161,6 +164,7 @@ def test_every_reason_has_its_sentence() -> None:
         "The list of symbols changed: no symbol moved.",
         "Redis had lost the assignment, so it was published anew: no symbol moved.",
         "n1 was refused the lease of A1: n2 holds it.",
+        "n1 was refused the lease of A1: another process of that name holds it.",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from coordination.events import LeaderReason
 from coordination.keys import ASSIGNMENT, DISPATCHER
 from coordination.leadership import Lead, Leadership
 from coordination.owner import Owner
@@ -73,6 +74,33 @@ def end_lease(client: redis.Redis) -> None:
     client.hset(DISPATCHER, "until", 1)
 
 
+def test_how_each_came_to_lead(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    assert a.poll().reason is LeaderReason.FIRST
+    assert a.poll().reason is None
+    assert b.poll().reason is None
+    a.leadership.resign(a.client)
+    assert b.poll().reason is LeaderReason.HANDED_OVER
+    end_lease(redis_client)
+    assert a.poll().reason is LeaderReason.TOOK_OVER
+    end_lease(redis_client)
+    again = a.poll()
+    assert (again.reason, again.lost) == (LeaderReason.RENEWED, False)
+
+
+def test_lost_data_shows_whoever_leads_next(candidate: Candidates, redis_client: redis.Redis) -> None:
+    a, b = candidate("a"), candidate("b")
+    a.poll()
+    b.poll()
+    redis_client.flushall()
+    same = a.poll()
+    assert (same.reason, same.lost) == (LeaderReason.RENEWED, True)
+    b.poll()
+    redis_client.flushall()
+    other = b.poll()
+    assert (other.reason, other.lost) == (LeaderReason.TOOK_OVER, True)
+
+
 def test_the_first_leads_and_keeps_its_term_while_it_polls(candidate: Candidates) -> None:
     a, b = candidate("a"), candidate("b")
     first = a.poll()
@@ -126,7 +154,7 @@ def test_a_leader_that_does_not_ask_stops_by_its_own_clock(candidate: Candidates
 
 def test_the_lead_counts_from_the_question_not_from_the_answer() -> None:
     leadership = Leadership("a", ttl_ms=1000)
-    leadership.took([1, 5, 0, b"7"], asked_at=time.monotonic() - 2)
+    leadership.took([1, 5, 0, b"7", b"", 0], asked_at=time.monotonic() - 2)
     assert not leadership.leading
 
 

@@ -125,7 +125,7 @@ def test_its_holder_extends_it_also_after_its_time_if_nobody_took_it(leases: Lea
 def test_another_owner_of_the_same_generation_is_a_conflict(leases: Leases, other: Owner) -> None:
     first = leases.acquire(A)
     before = leases.fields()
-    assert leases.acquire(other) == Grant(Acquired.CONFLICT, first.token, first.seq)
+    assert leases.acquire(other) == Grant(Acquired.CONFLICT, first.token, first.seq, holder=str(A))
     assert leases.fields() == before
 
 

@@ -93,7 +93,7 @@ class LeaseMachine(RuleBasedStateMachine):
         elif lease.owner == owner:
             assert grant.outcome is Acquired.HELD
             if generation == lease.generation:
-                assert grant[1:] == (lease.token, lease.seq)
+                assert grant[1:3] == (lease.token, lease.seq)
             else:
                 assert grant.token > max([0, *history.owner_of])
                 assert grant.seq == max(lease.seq, grant.token)
@@ -101,7 +101,7 @@ class LeaseMachine(RuleBasedStateMachine):
                 lease.token, lease.seq = grant.token, grant.seq
             lease.generation, lease.over = generation, False
         elif lease.owner and not lease.over and generation == lease.generation:
-            assert grant == Grant(Acquired.CONFLICT, lease.token, lease.seq)
+            assert grant == Grant(Acquired.CONFLICT, lease.token, lease.seq, str(lease.owner))
         else:
             assert grant.outcome is Acquired.TAKEN
             assert grant.token > max([0, *history.owner_of])

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from coordination.events import NodeReason
 from coordination.owner import Owner
 from coordination.roster import NodeRecord, Roster
 
@@ -88,6 +89,57 @@ def test_a_node_lives_from_its_first_heartbeat_until_the_ttl_is_over(shown: Fake
     assert watcher.look(1) == set()
     shown.beat("n1")
     assert watcher.look() == {"n1/a"}
+
+
+def test_by_which_sign_each_was_judged_to_be_gone(shown: FakeRedis, watcher: Watcher) -> None:
+    for node in ("n1", "n2", "n3", "n4"):
+        shown.connect(node)
+    watcher.look()
+    shown.leave("n1")
+    watcher.look(25)
+    shown.disconnect("n2")
+    watcher.look(BLINK + 25)
+    shown.beat("n4")
+    watcher.look(TTL - 1)
+    assert watcher.look() == {"n4/a"}
+    watcher.look(10 * TTL)
+    by_node = {owner.node: reason for owner, reason in watcher.roster.gone.items()}
+    assert by_node == {
+        "n1": NodeReason.LEFT,
+        "n2": NodeReason.DIED,
+        "n3": NodeReason.SILENT,
+        "n4": NodeReason.SILENT,
+    }
+
+
+def test_one_that_is_back_is_not_gone(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1")
+    watcher.look()
+    watcher.look(TTL)
+    assert watcher.roster.gone == {Owner("n1", "a"): NodeReason.SILENT}
+    shown.beat("n1")
+    assert watcher.look() == {"n1/a"}
+    assert watcher.roster.gone == {}
+
+
+def test_a_predecessor_whose_id_was_taken_had_died_or_left(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.connect("n1", "a")
+    shown.connect("n2", "a")
+    watcher.look()
+    watcher.look(25)
+    shown.connect("n1", "b")
+    shown.connect("n2", "b")
+    del shown.heartbeats["n2"]  # it has registered, and not joined yet
+    assert watcher.look(1) == {"n1/b"}
+    assert watcher.roster.gone == {Owner("n1", "a"): NodeReason.DIED, Owner("n2", "a"): NodeReason.DIED}
+
+
+def test_departures_are_remembered_for_a_while_only(shown: FakeRedis, watcher: Watcher) -> None:
+    for start in range(300):
+        shown.connect("n1", f"{start}")
+        watcher.look(25)
+    assert len(watcher.roster.gone) == 100
+    assert Owner("n1", "298") in watcher.roster.gone
 
 
 def test_each_heartbeat_counts_from_its_own_time(shown: FakeRedis, watcher: Watcher) -> None:

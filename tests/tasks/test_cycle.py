@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from coordination import events
 from coordination.keys import carry_key, lease_key, report_key, slow_key
 from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
@@ -348,6 +349,8 @@ def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
     run(second)
     assert report(redis_client) == before
     assert conflicts() == 1
+    [told] = wait_until(lambda: events.read(redis_client), "its event")
+    assert (told.kind, told.fields) == ("conflict", {"symbol": S, "node": "node-001", "holder": "node-001"})
     run(first)
     assert report(redis_client)["writer"] == before["writer"]
 
