@@ -57,7 +57,7 @@ class Dispatcher:
         self._adopted: frozenset[Owner] = frozenset()
         self._told: frozenset[Owner] = frozenset()
         self._events: EventWriter[Seen] = EventWriter(
-            settings.redis_url, "nt:events", Chronicle(name).write, metrics.redis_errors.labels("events").inc
+            settings.redis_url, "nt:events", Chronicle(name).write, metrics.event_errors.inc
         )
         self._client: Any = None
         self._client_id = 0

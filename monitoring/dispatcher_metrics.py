@@ -34,6 +34,7 @@ cycles_skipped = known(
 )
 messages_sent = Counter("nt_messages_sent", "Task messages sent", registry=registry)
 redis_errors = Counter("nt_dispatcher_redis_errors", "Looks at the data plane that failed", registry=registry)
+event_errors = Counter("nt_event_errors", "Tries to write an event that failed", registry=registry)
 broker_errors = Counter(
     "nt_dispatcher_broker_errors",
     "Calls to the broker that failed: to ask for the queues' lengths, or to send",

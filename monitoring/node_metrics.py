@@ -50,6 +50,7 @@ redis_errors = known(
     Counter("nt_redis_errors", "Calls to Redis that failed, by what was to be done", ["operation"], registry=registry),
     ("cycle",),
 )
+event_errors = Counter("nt_event_errors", "Tries to write an event that failed", registry=registry)
 data_age = Histogram(
     "nt_data_age_ms",
     "Age of the newest market data in an accepted report, as of its computation",

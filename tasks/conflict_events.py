@@ -27,9 +27,7 @@ class ConflictEvents:
     def __init__(self, url: str, node: str) -> None:
         self._node = node
         self._told: dict[str, float] = {}
-        self._writer: EventWriter[Fields] = EventWriter(
-            url, f"events:{node}", _append, metrics.redis_errors.labels("events").inc
-        )
+        self._writer: EventWriter[Fields] = EventWriter(url, f"events:{node}", _append, metrics.event_errors.inc)
 
     def tell(self, symbol: str, holder: str) -> None:
         """Tell that ``holder`` (a node id) has the lease of ``symbol``. Never waits, never raises."""
