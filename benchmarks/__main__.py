@@ -31,6 +31,7 @@ from benchmarks import (
     plots,
     side_by_side,
 )
+from benchmarks.stack import StackError
 
 RESULTS = Path(__file__).parent / "results"
 LEAST, MOST, NODES = 600, 2000, 2
@@ -102,7 +103,10 @@ def main() -> int:
         both = _Both()
         with contextlib.redirect_stdout(both):
             print(f"== {name}: {machine.described()}")
-            found = GROUPS[name]()
+            try:
+                found = GROUPS[name]()
+            except StackError as error:
+                raise SystemExit(f"error: {name}: {error}") from None
             print()
         (given.out / f"{name}.txt").write_text(both.kept.getvalue())
         if found is not None:

@@ -22,15 +22,15 @@ STEP = 100
 WARM_UP_S = 15.0
 
 
-def look(symbols: int, nodes: int, seconds: float, warm_up_s: float = WARM_UP_S) -> Point | None:
-    """One measurement of a stack of its own; None where it does not come up."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        try:
-            with Stack(Path(folder), symbols, nodes) as stack:
-                stack.settle(warm_up_s)
-                return measure(stack, nodes, seconds)
-        except StackError:
-            return None
+def look(symbols: int, nodes: int, seconds: float, warm_up_s: float = WARM_UP_S) -> Point:
+    """One measurement of a stack of its own.
+
+    Raises:
+        StackError: it does not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Stack(Path(folder), symbols, nodes) as stack:
+        stack.settle(warm_up_s)
+        return measure(stack, nodes, seconds)
 
 
 def search(
@@ -41,12 +41,15 @@ def search(
 
     def carries(symbols: int) -> bool:
         for _ in range(TRIES):
-            found = look(symbols, nodes, seconds)
-            say(found.line() if found else f"{symbols:5} symbols, {nodes} nodes: did not come up")
-            if found:
-                points.append(found)
-                if found.on_time >= ENOUGH:
-                    return True
+            try:
+                found = look(symbols, nodes, seconds)
+            except StackError as error:
+                say(f"{symbols:5} symbols, {nodes} nodes: {error}")
+                continue
+            say(found.line())
+            points.append(found)
+            if found.on_time >= ENOUGH:
+                return True
         return False
 
     if not carries(least):
