@@ -23,7 +23,7 @@ from typing import IO, Self
 
 import redis
 
-from local import ports
+from local import ports, prometheus
 from local.embedded_redis import wait_until_ready
 from local.roles import Ports, Role, stack_environment, stack_roles, uses_other_exchange
 from local.supervision import RoleState, SupervisionError, Supervisor
@@ -133,6 +133,9 @@ class Stack:
         names = ("REDIS_URL", "CELERY_BROKER_URL", "NT_EXCHANGE_WS_URL", "NT_EXCHANGE_REST_URL")
         lines = [f"export {name}={shlex.quote(self.environment[name])}\n" for name in names if name in self.environment]
         (self.state_dir / "env").write_text("".join(lines))
+        roles = [role.name for role in self.roles]
+        measured = {role: port for role, port in self.ports.metrics.items() if role in roles}
+        (self.state_dir / "prometheus.yml").write_text(prometheus.config(measured))
 
     def _wait_until_ready(self, role: Role) -> None:
         if role.name == "redis":

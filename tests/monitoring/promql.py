@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from docs import metrics
 from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
 
 _KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
@@ -25,7 +26,5 @@ def exposed() -> set[str]:
     found = {"up"}
     for module in (node_metrics, dispatcher_metrics, ingest_metrics):
         for family in module.registry.collect():
-            found |= {sample.name for sample in family.samples} or {family.name}
-            if family.type == "counter":
-                found.add(f"{family.name}_total")
+            found |= {sample.name for sample in family.samples} or {metrics.exposed(family)}
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 
 from local.roles import BEATS, INGESTS, NODES, ROOT
 from tests.monitoring.promql import exposed, names
-from tests.programs import program
+from tests.monitoring.promtool import promtool
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 TESTS = sorted((Path(__file__).parent / "alerts").glob("*.yml"))
@@ -20,12 +19,6 @@ RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = [rule["alert"] for rule in RULES]
-
-
-def promtool(*arguments: str) -> None:
-    command = [program("promtool", "prometheus"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_promtool_takes_the_configuration_and_the_rules() -> None:

@@ -1,0 +1,36 @@
+"""One real stack for all tests of this folder that need one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from local.ports import await_taken
+from local.roles import NODES, Ports
+from local.stack import Stack
+from tests.e2e.observer import picture, reports, writers
+from tests.processes import wait_until
+
+FLOWER_USER = "operator:with-a-password"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that writes reports, with Flower. Tests leave it as they found it: every role running."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("NT_", "FLOWER_"))}
+    plain.pop("SYMBOLS", None)
+    environment = plain | {"FLOWER_BASIC_AUTH": FLOWER_USER}
+    with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False)) as stack:
+        stack.start()
+        for port in (stack.ports.flower, *stack.ports.metrics.values()):
+            assert await_taken(port, within_s=30)
+        with stack.redis_client() as client:
+            wait_until(
+                lambda: set(writers(reports(client, stack.settings.symbols)).values()) == set(NODES),
+                lambda: f"reports from three nodes: {picture(stack)}",
+                30,
+                0.1,
+            )
+        yield stack
