@@ -36,9 +36,12 @@ from redis_address import (
 
 SYMBOL = re.compile(r"[A-Z0-9]{2,20}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
+HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
 _PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
+_SECRET = ("NT_WEB_TOKEN",)
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -72,6 +75,23 @@ def _node_id(value: str) -> str:
     if value and not NODE_ID.fullmatch(value):
         raise ValueError("must match [A-Za-z0-9._-]{1,64}, like node-001")
     return value
+
+
+def _token(value: str) -> str:
+    if value and not TOKEN.fullmatch(value):
+        raise ValueError(
+            "must have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32"
+        )
+    return value
+
+
+def _hosts(value: object) -> object:
+    names = [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(HOST.fullmatch(name) for name in names):
+        raise ValueError(
+            "must be a comma-separated list of host names or addresses without a port, like reports.example"
+        )
+    return tuple(names)
 
 
 def _scheme_of(schemes: tuple[str, ...]) -> Callable[[str], str]:
@@ -201,6 +221,18 @@ class Settings(BaseSettings):
         description="Entries ingest keeps while Redis is away; older ones are dropped and counted.",
     )
 
+    nt_web_token: Annotated[str, AfterValidator(_token)] = Field(
+        "", description="Bearer token that the HTTP API, its streams and the MCP server ask for. Default: none."
+    )
+    nt_web_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        (),
+        description="Names that the web server is called by, comma-separated; others are refused. "
+        "Default: the names of this machine's loopback when it listens there, else any.",
+    )
+    nt_web_max_streams: int = Field(
+        1000, ge=1, le=100_000, description="Streams of changes that the web server has open at the same time."
+    )
+
     nt_metrics_port: Port | None = Field(
         None,
         description="Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest.",
@@ -236,7 +268,7 @@ class Settings(BaseSettings):
             first = error.errors(include_url=False)[0]
             variable = str(first["loc"][0]).upper()
             value = given[variable.lower()]
-            shown = masked(value) if variable in _WITH_PASSWORD else value
+            shown = masked(value) if variable in _WITH_PASSWORD else "***" if variable in _SECRET else value
             raise BadSetting(f"{variable}={shown}: {_plain(first)}") from None
         settings._check_together()
         return settings._with_passwords()

@@ -88,7 +88,7 @@ class Lab:
     def _roles(self) -> list[Role]:
         roles = []
         for role in stack_roles(self.settings, self.ports, self._data_dir):
-            if role.name == "flower":
+            if role.name in ("flower", "web"):
                 continue
             if self._group and role.phase == REDIS_PHASE:
                 roles += sentinel_roles(self._group.where, self._data_dir)

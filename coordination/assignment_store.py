@@ -31,7 +31,12 @@ class StoredAssignment(NamedTuple):
 
 
 def read_assignment(client: Any) -> StoredAssignment:
-    fields = {k.decode(): v.decode() for k, v in client.hgetall(ASSIGNMENT).items()}
+    return parse_assignment(client.hgetall(ASSIGNMENT))
+
+
+def parse_assignment(found: Mapping[bytes, bytes]) -> StoredAssignment:
+    """From the reply to ``HGETALL nt:assignment``."""
+    fields = {k.decode(): v.decode() for k, v in found.items()}
     term, generation = int(fields.pop("term", 0)), int(fields.pop("generation", 0))
     return StoredAssignment(term, generation, {symbol: Owner.parse(text) for symbol, text in fields.items()})
 

@@ -45,6 +45,9 @@ def welcome(stack: Stack) -> str:
     cli, who = _cli(), "jq -r .writer.nodeId" if shutil.which("jq") else 'grep -o \'"nodeId":"[^"]*"\''
     here = _relative(stack.state_dir)
     rows: list[tuple[str, str]] = []
+    if "web" in names:
+        rows.append(("Live page", f"http://{ports.LOOPBACK}:{where.web}"))
+        rows.append(("HTTP API", f"http://{ports.LOOPBACK}:{where.web}/docs"))
     if "flower" in names:
         rows.append(("Flower", f"http://{ports.LOOPBACK}:{where.flower}"))
     rows += [

@@ -55,11 +55,12 @@ class Ports:
     redis: int
     simulator: int
     flower: int
+    web: int
     metrics: Mapping[str, int]
 
     @classmethod
     def choose(cls, *, usual: bool = True) -> Ports:
-        """The usual ports (6379, 9443, 5555, 9101...) where they are free, others where they are not.
+        """The usual ports (6379, 9443, 5555, 8000, 9101...) where they are free, others where they are not.
 
         With ``usual=False`` never a usual one, so that two stacks are not in each other's way.
         """
@@ -73,6 +74,7 @@ class Ports:
             redis=pick(6379),
             simulator=pick(9443),
             flower=pick(5555),
+            web=pick(8000),
             metrics={role: pick(port) for role, port in _METRICS_PORTS.items()},
         )
 
@@ -123,6 +125,8 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
         roles.append(_measured(beat, celery("beat"), REPORT_PHASE, where))
     flower = celery("flower", f"--address={ports.LOOPBACK}", f"--port={where.flower}")
     roles.append(Role("flower", flower, REPORT_PHASE))
+    web = (sys.executable, "-m", "web", "--host", ports.LOOPBACK, "--port", str(where.web))
+    roles.append(Role("web", web, REPORT_PHASE))
     return roles
 
 

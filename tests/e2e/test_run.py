@@ -20,7 +20,7 @@ def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> Non
         shown = foreground.wait_for(r"six reports are live, .* s after the start:\n((?:  node-00\d writes .*\n)+)")[1]
         assert sum(len(line.split(" writes ")[1].split()) for line in shown.splitlines()) == 6
         pids = foreground.pids()
-        assert len(pids) == 11  # supervisord and ten roles
+        assert len(pids) == 12  # supervisord and eleven roles
         foreground.order("kill", "node-002")
         foreground.wait_for(r"node-002 \(process \d+\) was killed; start it again: make start ROLE=node-002")
     finally:

@@ -50,7 +50,7 @@ def test_without_redis_cli_and_jq_the_lines_use_what_is_there(stack: Stack, monk
 
 def test_every_address_is_shown(stack: Stack) -> None:
     shown = welcome(stack)
-    for port in (stack.ports.flower, *stack.ports.metrics.values()):
+    for port in (stack.ports.flower, stack.ports.web, *stack.ports.metrics.values()):
         assert f"http://127.0.0.1:{port}" in shown
 
 

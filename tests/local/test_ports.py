@@ -56,7 +56,7 @@ def test_no_free_port_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("usual", [True, False])
 def test_a_stacks_ports_are_all_different(usual: bool) -> None:
     chosen = Ports.choose(usual=usual)
-    numbers = [chosen.redis, chosen.simulator, chosen.flower, *chosen.metrics.values()]
-    assert len(set(numbers)) == len(numbers) == 10
+    numbers = [chosen.redis, chosen.simulator, chosen.flower, chosen.web, *chosen.metrics.values()]
+    assert len(set(numbers)) == len(numbers) == 11
     if not usual:
-        assert not {6379, 9443, 5555, 9101, 9102, 9103, 9111, 9112, 9121, 9122} & set(numbers)
+        assert not {6379, 9443, 5555, 8000, 9101, 9102, 9103, 9111, 9112, 9121, 9122} & set(numbers)

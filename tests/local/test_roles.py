@@ -9,7 +9,7 @@ import pytest
 from local.roles import Ports, Role, stack_environment, stack_roles
 from settings import Settings
 
-PORTS = Ports(redis=7001, simulator=7002, flower=7003, metrics={
+PORTS = Ports(redis=7001, simulator=7002, flower=7003, web=7004, metrics={
     "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest-1": 7121, "ingest-2": 7122,
 })  # fmt: skip
 
@@ -45,7 +45,7 @@ def test_each_measured_role_has_a_metrics_port_of_its_own() -> None:
     ("environment", "absent"),
     [
         ({"NT_ENABLE_MULTI_INSTANCE": "false"}, {"ingest-2", "node-002", "node-003", "beat-2"}),
-        ({"NT_ENABLE_KV_REPORTS": "false"}, {"node-001", "node-002", "node-003", "beat-1", "beat-2", "flower"}),
+        ({"NT_ENABLE_KV_REPORTS": "false"}, {"node-001", "node-002", "node-003", "beat-1", "beat-2", "flower", "web"}),
     ],
 )
 def test_modes_leave_out_what_has_nothing_to_do(environment: dict[str, str], absent: set[str]) -> None:

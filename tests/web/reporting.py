@@ -1,0 +1,74 @@
+"""What nodes and beats leave in Redis, written as they write it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+
+from analytics.report import Report
+from coordination.assignment_store import publish_assignment
+from coordination.events import Fields, queue_append
+from coordination.keys import DISPATCHER, NODES, node_key, report_key
+from coordination.owner import Owner
+from streams import append
+from streams.keys import trades_key
+from tests import appending
+
+_PAGE = Path(__file__).parents[2] / "docs" / "report.md"
+EXAMPLE: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", _PAGE.read_text(), re.DOTALL)[-1])
+"""The report that docs/report.md shows."""
+
+INCARNATION = "5f0c9a1be2d43786"
+
+
+class Cluster:
+    """What a cluster of nodes shows in Redis."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def now_ms(self) -> int:
+        seconds, microseconds = self.client.time()
+        return seconds * 1000 + microseconds // 1000
+
+    def report(
+        self, symbol: str, *, node: str = "node-001", age_ms: int = 0, data_age_ms: int = 50, **fields: Any
+    ) -> dict[str, Any]:
+        """Write a report ``age_ms`` ago, from data that was ``data_age_ms`` old then."""
+        at = self.now_ms() - age_ms
+        written = EXAMPLE | {
+            "symbol": symbol,
+            "writer": {"nodeId": node, "writerToken": 7},
+            "updatedAt": at,
+            "data_age_ms": data_age_ms,
+            "ingestion": {"status": "ok", "last_update": at - data_age_ms},
+            **fields,
+        }
+        text = msgspec.json.encode(msgspec.convert(written, Report))
+        self.client.set(report_key(symbol), text)
+        return dict(json.loads(text))
+
+    def node(self, name: str = "node-001", *, silent_ms: int = 0) -> None:
+        """Register a node that was last heard ``silent_ms`` ago."""
+        record = {"incarnation": INCARNATION, "client_id": 3, "weight": 1.0, "host": "here", "pid": 42}
+        self.client.hset(node_key(name), mapping=record)
+        self.client.zadd(NODES, {name: self.now_ms() - silent_ms})
+
+    def lead(self, leader: str = "beat@here/1", term: int = 5, *, for_ms: int = 60_000) -> None:
+        self.client.hset(DISPATCHER, mapping={"leader": leader, "term": term, "until": self.now_ms() + for_ms})
+
+    def assign(self, owners: Mapping[str, str], generation: int = 1) -> None:
+        publish_assignment(self.client, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()})
+
+    def event(self, fields: Fields) -> None:
+        queue_append(self.client, fields)
+
+    def trade(self, symbol: str, time_ms: int, price: str) -> None:
+        packed = append.packed_trade(time_ms, time_ms, price, "0.5", True, time_ms)
+        appending.add(self.client, trades_key(symbol), packed)

@@ -1,0 +1,221 @@
+"""What the HTTP API answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordination.events import MoveReason, NodeReason, moved_event, node_event
+from coordination.owner import Owner
+from streams.keys import trades_key
+from tests.analytics.schema_check import errors
+from tests.web.reporting import INCARNATION, Cluster
+from tests.web.web_process import WebProcess
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
+
+
+def test_a_report_is_as_its_node_wrote_it_with_its_freshness(web: WebProcess, cluster: Cluster) -> None:
+    written = cluster.report("AAUSDT", age_ms=100)
+    answer = web.get("/reports/AAUSDT")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    report = answer.json
+    fresh = report.pop("freshness")
+    assert report == written
+    assert fresh["status"] == "ok" and not fresh["stale"] and fresh["reason"] is None
+    assert 100 <= fresh["report_age_ms"] < 2_000 and fresh["data_age_ms"] == fresh["report_age_ms"] + 50
+    assert answer.headers["Report-Stale"] == "false"
+    assert answer.headers["Report-Age-Ms"] == str(fresh["report_age_ms"])
+
+
+def test_a_report_that_nobody_rewrites_says_that_it_is_stale(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT", age_ms=60_000)
+    answer = web.get("/reports/AAUSDT")
+    assert answer.status == 200 and answer.headers["Report-Stale"] == "true"
+    assert answer.json["data_age_ms"] == 50  # as it was then
+    fresh = answer.json["freshness"]
+    assert fresh["stale"] and fresh["data_age_ms"] >= 60_000
+    assert fresh["reason"].startswith("the report has not been rewritten for ")
+
+
+@pytest.mark.parametrize("given", ["NOPEUSDT", "aausdt", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])
+def test_an_unknown_symbol_is_named_with_those_that_there_are(web: WebProcess, given: str) -> None:
+    for path in (f"/reports/{given}", f"/prices/{given}", f"/stream/{given}", f"/reports?symbols={given}%2CX"):
+        answer = web.get(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json"), path
+        problem = answer.json
+        assert (problem["status"], problem["title"]) == (404, "Unknown symbol")
+        assert set(problem["accepted"]) == {"AAUSDT", "BBUSDT"}
+        assert "there are AAUSDT, BBUSDT" in problem["detail"] or "there are BBUSDT, AAUSDT" in problem["detail"]
+        assert len(answer.body) < 500
+
+
+def test_the_nearest_symbol_is_named_first(web: WebProcess) -> None:
+    assert web.get("/reports/bbusdt").json["accepted"][0] == "BBUSDT"
+
+
+def test_of_many_symbols_some_are_named(web: WebProcess, cluster: Cluster) -> None:
+    cluster.assign({f"S{number}USDT": "node-001" for number in range(500)})
+    problem = web.get("/reports/S499USDC").json
+    assert problem["accepted"][0] == "S499USDT"
+    assert problem["detail"].endswith("and 490 more at /symbols")
+
+
+def test_a_known_symbol_without_a_report_is_another_matter(web: WebProcess) -> None:
+    answer = web.get("/reports/AAUSDT")
+    assert (answer.status, answer.json["title"], answer.headers["Retry-After"]) == (503, "No report", "1")
+
+
+def test_rubbish_at_a_reports_key_is_told_as_such(web: WebProcess, cluster: Cluster) -> None:
+    cluster.client.set("report:AAUSDT", "{}")
+    answer = web.get("/reports/AAUSDT")
+    assert (answer.status, answer.json["title"]) == (502, "Bad report")
+
+
+def test_several_reports_at_once(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    answer = web.get("/reports?symbols=AAUSDT,BBUSDT,AAUSDT")
+    assert [report["symbol"] for report in answer.json["reports"]] == ["AAUSDT"]
+    assert answer.json["missing"] == ["BBUSDT"]
+    cluster.report("BBUSDT", age_ms=60_000)
+    answer = web.get("/reports")
+    assert [report["freshness"]["stale"] for report in answer.json["reports"]] == [False, True]
+    assert (answer.json["missing"], answer.headers["Report-Stale"]) == ([], "true")
+
+
+def test_the_symbols_are_those_that_are_assigned(web: WebProcess, cluster: Cluster) -> None:
+    assert web.get("/symbols").json == {
+        "generation": 0,
+        "symbols": [{"symbol": "AAUSDT", "owner": None}, {"symbol": "BBUSDT", "owner": None}],
+    }
+    cluster.assign({"ZZUSDT": "node-001", "CCUSDT": "node-002", "BBUSDT": "node-001"}, generation=4)
+    found = web.get("/symbols").json
+    assert [(one["symbol"], one["owner"]) for one in found["symbols"]] == [
+        ("BBUSDT", "node-001"),
+        ("CCUSDT", "node-002"),
+        ("ZZUSDT", "node-001"),
+    ]
+    assert found["generation"] >= 4
+
+
+def test_nodes_have_their_heartbeat_and_how_many_symbols_they_own(web: WebProcess, cluster: Cluster) -> None:
+    cluster.node("node-002", silent_ms=5_000)
+    cluster.node("node-001")
+    cluster.lead("beat@here/1", 5)
+    cluster.assign({"AAUSDT": "node-001", "BBUSDT": "node-001"})
+    found = web.get("/nodes").json
+    one, two = found["nodes"]
+    assert 5_000 <= two.pop("heartbeatAgeMs") < 20_000
+    assert one.pop("heartbeatAgeMs") < 900
+    common = {"host": "here", "pid": 42, "incarnation": INCARNATION, "reportsPerSec": None, "weight": 1.0}
+    assert one == {"node": "node-001", "symbols": 2, "alive": True, **common}
+    assert two == {"node": "node-002", "symbols": 0, "alive": False, **common}
+    assert found["leader"] == {"leader": "beat@here/1", "term": 5}
+
+
+def test_a_lead_that_ran_out_is_none(web: WebProcess, cluster: Cluster) -> None:
+    cluster.lead(for_ms=-1)
+    assert web.get("/nodes").json == {"now": pytest.approx(cluster.now_ms(), abs=20_000), "nodes": [], "leader": None}
+
+
+def test_events_are_read_on_from_the_last_one(web: WebProcess, cluster: Cluster) -> None:
+    assert web.get("/events").json["events"] == []
+    for number in range(5):
+        cluster.event(node_event(NodeReason.JOINED, Owner(f"node-{number}", "aa"), 7))
+    cluster.event(moved_event(MoveReason.DIED, 9, 7, "beat-1", {"AAUSDT": ("node-3", None)}))
+    newest = web.get("/events?limit=3").json["events"]
+    assert [event.get("node") for event in newest] == ["node-3", "node-4", None]
+    event = newest[-1]
+    assert (event["kind"], event["reason"], event["generation"]) == ("moved", "node died", 9)
+    assert event["moves"] == {"AAUSDT": ["node-3", None]}
+    assert event["text"].startswith("A node died: ") and "symbol" not in event
+    assert event["at"] == int(event["id"].split("-")[0])
+    after = web.get(f"/events?limit=1&after={newest[0]['id']}").json["events"]
+    assert [event["node"] for event in after] == ["node-4"]
+    assert web.get(f"/events?after={event['id']}").json["events"] == []
+
+
+def test_the_price_line_has_the_last_trade_of_each_second(web: WebProcess, cluster: Cluster) -> None:
+    second = cluster.now_ms() // 1000 - 30
+    for offset, price in ((0, "1"), (999, "2"), (1000, "3"), (5500, "4.25"), (5501, "5")):
+        cluster.trade("AAUSDT", second * 1000 + offset, price)
+    found = web.get("/prices/AAUSDT?minutes=1").json
+    points = [[0, 999, 2.0], [1000, 1000, 3.0], [5501, 5501, 5.0]]
+    assert found == {"symbol": "AAUSDT", "points": [[second * 1000 + at, price] for _, at, price in points]}
+    cluster.client.delete(trades_key("AAUSDT"))
+    assert web.get("/prices/AAUSDT").json["points"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/events?limit=0", "limit='0': "),
+        ("/events?limit=1001", "1000"),
+        ("/events?limit=" + "9" * 4000, "limit='9"),
+        ("/events?after=x;y", "after='x;y': "),
+        ("/prices/AAUSDT?minutes=31", "30"),
+        ("/prices/AAUSDT?minutes=-1", "minutes='-1': "),
+        ("/prices/AAUSDT?minutes=nan", "minutes='nan': "),
+        ("/reports?symbols=", "from 1 to 100"),
+        ("/reports?symbols=" + ",".join(f"A{n}" for n in range(101)), "names 101 symbols; from 1 to 100"),
+    ],
+)
+def test_bad_parameters_are_named_with_what_is_accepted(web: WebProcess, path: str, told: str) -> None:
+    answer = web.get(path)
+    assert (answer.status, answer.headers["Content-Type"]) == (422, "application/problem+json")
+    assert told in answer.json["detail"] and len(answer.body) < 400
+
+
+def test_it_lives_and_is_ready_once_a_report_is_fresh(web: WebProcess, cluster: Cluster) -> None:
+    assert (web.get("/healthz").status, web.get("/healthz").json) == (200, {"status": "ok"})
+    answer = web.get("/readyz")
+    assert answer.status == 503
+    assert answer.json["reason"] == "none of 2 symbols has a fresh report; there is no report at all"
+    cluster.report("AAUSDT", age_ms=60_000)
+    assert "AAUSDT: the report has not been rewritten for" in web.get("/readyz").json["reason"]
+    cluster.report("BBUSDT")
+    answer = web.get("/readyz")
+    wanted = {"ready": True, "reason": None, "symbols": 2, "fresh": 1, "not_fresh": ["AAUSDT"]}
+    assert (answer.status, answer.json) == (200, wanted)
+
+
+def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.node()
+    cluster.assign({"AAUSDT": "node-001"})
+    cluster.lead()
+    cluster.event(node_event(NodeReason.DIED, Owner("node-1", "aa"), 7))
+    page = web.get("/openapi.json").json
+    paths = {path.replace("{symbol}", "AAUSDT"): item["get"] for path, item in page["paths"].items()}
+    assert paths.keys() == {
+        *("/reports/AAUSDT", "/reports", "/symbols", "/nodes", "/events", "/prices/AAUSDT"),
+        *("/healthz", "/readyz", "/stream", "/stream/AAUSDT"),
+    }
+    for path, operation in paths.items():
+        assert operation["summary"] and operation["description"]
+        if "application/json" in operation["responses"]["200"]["content"]:
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            assert errors(web.get(path).json, schema, page) == [], path
+    assert page["components"]["schemas"]["Depth"] == _components(SCHEMA["$defs"]["Depth"])
+    wanted = _components(SCHEMA["$defs"]["Report"]["properties"])
+    assert wanted.items() <= page["components"]["schemas"]["FreshReport"]["properties"].items()
+
+
+def _components(schema: Any) -> Any:
+    return json.loads(json.dumps(schema).replace("#/$defs/", "#/components/schemas/"))
+
+
+def test_the_description_can_be_read_without_the_internet(web: WebProcess) -> None:
+    page = web.get("/docs").body.decode()
+    assert "http" not in page.replace("tickfence: HTTP API", "")
+    for path in ("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js"):
+        assert path in page
+        assert web.get(path).status == 200
+
+
+def test_the_page_is_at_the_root(web: WebProcess) -> None:
+    answer = web.get("/")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

@@ -1,0 +1,230 @@
+"""Who is sent what, when state changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.web.reporting import EXAMPLE
+from web.board import Board, Seen
+from web.directory import Leader, Node
+from web.events import NEWEST, Event
+
+NOW = 1_700_000_000_000
+NODE = Node("node-001", "here", 1, "aa", 10, 2, None, 1.0, True)
+
+
+def report(symbol: str, at: int = NOW, node: str = "node-001", **fields: Any) -> bytes:
+    ingestion = {"status": "ok", "last_update": at - 50}
+    writer = {"nodeId": node, "writerToken": 7}
+    written = {"symbol": symbol, "updatedAt": at, "ingestion": ingestion, "writer": writer, **fields}
+    return json.dumps(EXAMPLE | written, separators=(",", ":")).encode()
+
+
+def frames(text: bytes) -> list[tuple[str, Any]]:
+    found = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text.decode())
+    assert len(re.findall("\n\n", text.decode())) == len(found)
+    return [(name, json.loads(data)) for name, data in found]
+
+
+def event(number: int) -> Event:
+    return Event(f"{number}-0", number, "node", "joined", f"node {number}")
+
+
+class Market:
+    """A board with some symbols, and ticks of it."""
+
+    def __init__(self, *symbols: str) -> None:
+        self.board = Board(250)
+        self.reports: dict[str, bytes | None] = {symbol: report(symbol) for symbol in symbols}
+        self.owners = dict.fromkeys(symbols, "node-001")
+
+    def tick(
+        self, now: int = NOW, *events: Event, nodes: list[Node] | None = None, **changed: bytes | None
+    ) -> Counter[str]:
+        self.reports |= changed
+        self.board.begin(now)
+        self.board.put_table(tuple(self.reports))
+        written = self.board.put_reports(self.reports, self.owners)
+        self.board.put_events(events)
+        if nodes is not None:
+            self.board.put_nodes(nodes, Leader("beat", 1))
+        return written
+
+    def news(self, seen: Seen) -> list[tuple[str, Any]]:
+        return frames(self.board.table_news(seen))
+
+
+def test_a_new_watcher_gets_the_whole_state_and_then_what_changed() -> None:
+    market, seen = Market("AA", "BB"), Seen()
+    market.tick(NOW, event(1), nodes=[NODE])
+    [(name, state)] = market.news(seen)
+    assert (name, state["now"], state["periodMs"]) == ("state", NOW, 250)
+    assert [row["symbol"] for row in state["symbols"]] == ["AA", "BB"]
+    assert [node["node"] for node in state["nodes"]] == ["node-001"]
+    assert (state["leader"], [e["id"] for e in state["events"]]) == ({"leader": "beat", "term": 1}, ["1-0"])
+    assert market.news(seen) == []
+    market.tick(NOW + 250, BB=report("BB", NOW + 240, last_price=101.5))
+    [(name, rows)] = market.news(seen)
+    assert (name, rows["now"], [(r["symbol"], r["price"]) for r in rows["rows"]]) == (
+        "rows",
+        NOW + 250,
+        [("BB", 101.5)],
+    )
+
+
+def test_a_row_holds_what_the_report_says_and_null_for_what_it_leaves_out() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick(
+        NOW + 30, AA=report("AA", flow={"orders_per_sec": 2.5}, depth={"bids": [], "asks": []}, change_24h_pct=-1.5)
+    )
+    [(_, state)] = market.news(seen)
+    [row] = state["symbols"]
+    wanted = {"symbol": "AA", "status": "ok", "price": EXAMPLE["last_price"], "changePct": -1.5}
+    wanted |= {"spreadBps": EXAMPLE["spread_bps"], "imbalance": None, "netFlow": None, "ordersPerSec": 2.5}
+    wanted |= {"health": EXAMPLE["health"]["score"], "ageMs": 80, "owner": "node-001", "token": 7, "updatedAt": NOW}
+    assert row == wanted
+
+
+def test_a_slow_watcher_gets_the_newest_of_each_row_once() -> None:
+    market, slow, quick = Market("AA", "BB", "CC"), Seen(), Seen()
+    market.tick()
+    market.news(slow), market.news(quick)
+    for number in range(1, 50):
+        at = NOW + number * 250
+        market.tick(at, AA=report("AA", at, last_price=float(number)), CC=report("CC", at))
+        assert len(market.news(quick)) == 1
+    market.tick(at, BB=report("BB", at))
+    [(_, rows)] = market.news(slow)
+    assert [(row["symbol"], row["updatedAt"]) for row in rows["rows"]] == [("AA", at), ("BB", at), ("CC", at)]
+    assert rows["rows"][0]["price"] == 49.0
+
+
+def test_a_report_that_is_not_rewritten_is_told_when_its_status_changes_and_not_in_between() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick()
+    market.news(seen)
+    told = []
+    for later in range(250, 10_000, 250):
+        market.tick(NOW + later)
+        told += [(later, row["status"], row["ageMs"]) for _, rows in market.news(seen) for row in rows["rows"]]
+    assert told == [(1250, "degraded", 1300), (2250, "down", 2300)]
+
+
+def test_one_who_comes_later_is_told_the_age_as_it_is_then() -> None:
+    market = Market("AA")
+    market.tick()
+    market.tick(NOW + 60_000)
+    [(_, state)] = market.news(Seen())
+    assert (state["symbols"][0]["ageMs"], state["symbols"][0]["status"]) == (60_050, "down")
+
+
+def test_a_symbol_without_a_report_has_the_node_it_is_assigned_to() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick(AA=None)
+    [(_, state)] = market.news(seen)
+    assert (state["symbols"][0]["owner"], state["symbols"][0]["status"]) == ("node-001", "down")
+    market.owners["AA"] = "node-002"
+    market.tick()
+    [(_, rows)] = market.news(seen)
+    assert rows["rows"][0]["owner"] == "node-002"
+    market.tick()
+    assert market.news(seen) == []
+
+
+def test_rubbish_at_a_reports_key_is_no_report(caplog: pytest.LogCaptureFixture) -> None:
+    market, seen = Market("AA", "BB"), Seen()
+    market.tick(AA=b'{"updatedAt": "x"}')
+    [(_, state)] = market.news(seen)
+    assert [(row["symbol"], row["price"] is None) for row in state["symbols"]] == [("AA", True), ("BB", False)]
+    market.tick()
+    assert [record.symbol for record in caplog.records] == ["AA"]  # type: ignore[attr-defined]
+
+
+def test_a_change_of_the_table_is_a_new_state() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick()
+    market.news(seen)
+    market.tick(BB=report("BB"))
+    [(name, state)] = market.news(seen)
+    assert (name, [row["symbol"] for row in state["symbols"]]) == ("state", ["AA", "BB"])
+
+
+def test_events_are_told_once_and_in_order() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick(NOW, event(1))
+    market.news(seen)
+    market.tick(NOW, event(2), event(3))
+    market.tick(NOW, event(4))
+    assert [(name, data["id"]) for name, data in market.news(seen)] == [
+        ("event", "2-0"),
+        ("event", "3-0"),
+        ("event", "4-0"),
+    ]
+    assert market.news(seen) == []
+
+
+def test_one_who_missed_more_events_than_are_kept_gets_a_new_state() -> None:
+    market, seen = Market("AA"), Seen()
+    market.tick()
+    market.news(seen)
+    market.tick(NOW, *map(event, range(NEWEST)))
+    assert len(market.news(seen)) == NEWEST
+    market.tick(NOW, *map(event, range(NEWEST + 1)))
+    [(name, state)] = market.news(seen)
+    assert (name, len(state["events"])) == ("state", NEWEST)
+
+
+def test_an_outage_is_told_and_after_it_comes_a_new_state() -> None:
+    market, seen, late = Market("AA"), Seen(), Seen()
+    market.tick()
+    market.news(seen)
+    market.board.lose(1_000, "Redis is away: refused")
+    assert market.news(seen) == [("outage", {"awayForMs": 1_000, "text": "Redis is away: refused"})]
+    assert market.news(seen) == []
+    assert [name for name, _ in market.news(late)] == ["outage"]
+    market.tick()
+    assert [name for name, _ in market.news(seen)] == ["state"]
+    assert [name for name, _ in market.news(late)] == ["state"]
+
+
+def test_the_reports_of_each_node_are_counted_as_they_change() -> None:
+    market = Market("AA", "BB", "CC")
+    assert market.tick() == Counter()
+    later = {"AA": report("AA", NOW + 1), "BB": report("BB", NOW + 1, "node-002"), "CC": None}
+    assert market.tick(NOW, **later) == Counter({"node-001": 1, "node-002": 1})
+    assert market.tick() == Counter()
+
+
+def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
+    market, seen = Market("AA", "BB"), Seen()
+    market.tick(NOW + 10)
+    [(name, data)] = frames(market.board.report_news("AA", seen))
+    fresh = {
+        "read_at": NOW + 10,
+        "report_age_ms": 10,
+        "data_age_ms": 60,
+        "status": "ok",
+        "stale": False,
+        "reason": None,
+    }
+    assert (name, data) == ("report", json.loads(report("AA")) | {"freshness": fresh})
+    market.tick(BB=report("BB", NOW + 1))
+    assert market.board.report_news("AA", seen) == b""
+    market.tick(NOW + 9_250)
+    [(_, data)] = frames(market.board.report_news("AA", seen))
+    assert data["freshness"]["reason"] == "the report has not been rewritten for 9.0 s"
+    market.tick(AA=None)
+    [(name, data)] = frames(market.board.report_news("AA", seen))
+    assert (name, data["symbol"]) == ("absent", "AA")
+
+
+def test_what_many_are_sent_is_encoded_once() -> None:
+    market = Market("AA")
+    market.tick()
+    assert market.board.table_news(Seen()) is market.board.table_news(Seen())
+    assert market.board.report_news("AA", Seen()) is market.board.report_news("AA", Seen())

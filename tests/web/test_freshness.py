@@ -1,0 +1,58 @@
+"""How old a report is when it is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from web.freshness import Freshness, Ingestion, Status, Written, freshness
+
+NOW = 1_700_000_000_000
+
+
+def judged(report_age: int, data_age: int | None, status: Status = "ok", period: int = 250) -> Freshness:
+    """A report written ``report_age`` ms ago, from data that was ``data_age`` ms old then."""
+    written = NOW - report_age
+    last = None if data_age is None else written - data_age
+    return freshness(Written(written, Ingestion(status, last)), NOW, period)
+
+
+def test_ages_are_as_of_now() -> None:
+    assert judged(200, 100) == Freshness(NOW, 200, 300, "ok", False, None)
+
+
+@pytest.mark.parametrize(
+    ("report_age", "data_age", "status"),
+    [
+        (0, 999, "ok"),
+        (250, 999, "ok"),  # its successor is not late yet
+        (251, 999, "degraded"),
+        (250, 1999, "degraded"),
+        (251, 1999, "down"),
+        (1249, 0, "ok"),
+        (1250, 0, "degraded"),
+        (2250, 0, "down"),
+    ],
+)
+def test_a_report_that_is_late_ages_with_the_time_it_is_late(report_age: int, data_age: int, status: Status) -> None:
+    found = judged(report_age, data_age)
+    assert (found.status, found.stale) == (status, status == "down")
+
+
+def test_a_long_period_alone_makes_no_report_stale() -> None:
+    assert judged(9_000, 100, period=10_000).status == "ok"
+
+
+def test_a_report_is_never_better_than_it_says() -> None:
+    assert judged(0, 0, "degraded").status == "degraded"
+    assert judged(0, 0, "down").stale
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
+    found = judged(-5_000, 100)
+    assert (found.report_age_ms, found.data_age_ms) == (0, 0)
+
+
+def test_the_reason_says_what_stopped() -> None:
+    assert judged(9_250, 0).reason == "the report has not been rewritten for 9.0 s"
+    assert judged(100, 7_000, "down").reason == "no market data has come for 7.1 s"
+    assert judged(100, None, "down").reason == "no market data has been received yet"

@@ -1,0 +1,172 @@
+"""What every request passes first, and what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from local.embedded_redis import EmbeddedRedis
+from tests.web.web_process import Answer, WebProcess
+
+TOKEN = "a-token-of-some-length"
+DATA = [
+    "/reports",
+    "/reports/AAUSDT",
+    "/symbols",
+    "/nodes",
+    "/events",
+    "/prices/AAUSDT",
+    "/stream",
+    "/stream/AAUSDT",
+    "/mcp",
+    "/nothing",
+]
+OPEN = ["/", "/docs", "/docs/start.js", "/openapi.json", "/healthz"]
+
+
+@pytest.fixture(scope="module")
+def guarded(redis_server: EmbeddedRedis) -> Iterator[WebProcess]:
+    """One that asks for a token, and is called reports.example."""
+    with WebProcess(
+        redis_server.url(), NT_WEB_TOKEN=TOKEN, NT_WEB_ALLOWED_HOSTS="reports.example,127.0.0.1"
+    ) as process:
+        yield process.wait_until_up()
+
+
+@pytest.mark.parametrize("path", DATA)
+@pytest.mark.parametrize(
+    "given",
+    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xe9"],
+)
+def test_no_data_without_the_token(guarded: WebProcess, path: str, given: str | None) -> None:
+    answer = guarded.get(path) if given is None else guarded.get(path, Authorization=given)
+    assert (answer.status, answer.json["title"]) == (401, "Token needed")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="tickfence"'
+    assert TOKEN not in answer.body.decode()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_the_token_opens(guarded: WebProcess, scheme: str) -> None:
+    assert guarded.get("/symbols", Authorization=f"{scheme} {TOKEN}").status == 200
+    assert guarded.get("/nothing", Authorization=f"{scheme} {TOKEN}").status == 404
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_holds_no_data_is_open(guarded: WebProcess, path: str) -> None:
+    assert guarded.get(path).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//reports",
+        "/static/../reports",
+        "/docs/../reports",
+        "/static/%2e%2e/reports",
+        "/x/healthz",
+        "/healthz/x",
+        "/%72eports",
+    ],
+)
+def test_no_path_goes_round_the_token(guarded: WebProcess, path: str) -> None:
+    assert guarded.get(path).status in (401, 404)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example", "127.0.0.1:80:80"],
+)
+def test_on_loopback_other_names_are_refused(web: WebProcess, host: str) -> None:
+    answer = web.get("/symbols", Host=host)
+    assert (answer.status, answer.json["title"]) == (421, "Wrong host")
+    assert answer.json["accepted"] == ["127.0.0.1", "[::1]", "localhost"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8000"])
+def test_on_loopback_its_names_are_accepted(web: WebProcess, host: str) -> None:
+    assert web.get("/healthz", Host=host).status == 200
+
+
+def test_names_that_are_set_are_accepted_and_no_others(guarded: WebProcess) -> None:
+    assert guarded.get("/healthz", Host="reports.example:443").status == 200
+    assert guarded.get("/healthz", Host="localhost").status == 421
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "http://127.0.0.1"])
+def test_pages_of_other_sites_are_refused(web: WebProcess, origin: str) -> None:
+    answer = web.get("/symbols", Origin=origin)
+    assert (answer.status, answer.json["title"]) == (403, "Wrong origin")
+
+
+def test_the_own_page_is_accepted(web: WebProcess) -> None:
+    answer = web.get("/symbols", Origin=f"http://127.0.0.1:{web.port}")
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def _shielded(answer: Answer) -> bool:
+    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    return (
+        answer.headers["X-Content-Type-Options"] == "nosniff"
+        and answer.headers["X-Frame-Options"] == "DENY"
+        and answer.headers["Referrer-Policy"] == "no-referrer"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/docs/start.js", "/symbols", "/reports/NOPE", "/nothing", "/events?limit=x"]
+)
+def test_every_answer_is_shielded(web: WebProcess, path: str) -> None:
+    assert _shielded(web.get(path))
+
+
+def test_refusals_of_the_guard_are_shielded_too(web: WebProcess) -> None:
+    assert _shielded(web.get("/", Host="evil.example"))
+
+
+def test_too_long_a_url_is_refused(web: WebProcess) -> None:
+    answer = web.get("/reports?symbols=" + "A" * 8_000)
+    assert (answer.status, answer.json["title"]) == (414, "URL too long")
+    assert answer.json["detail"] == "path and query have 8016 bytes; at most 8000 are taken"
+
+
+@pytest.mark.parametrize(("path", "header"), [("/" + "a" * 200_000, "x"), ("/healthz", "a" * 200_000)])
+def test_far_too_long_a_request_is_not_even_read(web: WebProcess, path: str, header: str) -> None:
+    with suppress(ConnectionError):  # it may be closed before all was sent
+        assert web.get(path, X_Header=header).status == 400
+    assert web.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/%00",
+        "/docs/../../settings.py",
+        "/static//etc/passwd",
+        "/static/",
+        "/../../etc/passwd",
+    ],
+)
+def test_path_tricks_lead_nowhere(web: WebProcess, path: str) -> None:
+    answer = web.get(path)
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert b"import" not in answer.body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_nothing_can_be_changed(web: WebProcess, method: str) -> None:
+    answer = web.get("/reports/AAUSDT", method=method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+
+
+def test_no_answer_and_no_log_line_has_a_traceback(web: WebProcess) -> None:
+    """The last of this module: all of its requests stand in the log by then."""
+    assert "Traceback" not in web.log_text()

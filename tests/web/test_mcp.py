@@ -1,0 +1,198 @@
+"""The MCP server, asked by the SDK's own client: on stdio, and over HTTP."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from local.embedded_redis import EmbeddedRedis
+from tests.analytics.schema_check import errors
+from tests.web.reporting import Cluster
+from tests.web.web_process import ROOT, WebProcess
+
+ANSWERS_WITHIN_S = 0.15
+TOKEN = "a-token-of-some-length"
+
+Connect = Callable[[], Any]
+
+
+@asynccontextmanager
+async def on_stdio(url: str, mode: str) -> AsyncIterator[Client]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
+    environment |= {"REDIS_URL": url, "SYMBOLS": "AAUSDT,BBUSDT"}
+    process = StdioServerParameters(command=sys.executable, args=["-m", "web.mcp"], env=environment, cwd=ROOT)
+    async with Client(stdio_client(process), mode=mode) as client:
+        yield client
+
+
+@asynccontextmanager
+async def over_http(web: WebProcess, mode: str) -> AsyncIterator[Client]:
+    async with Client(f"http://127.0.0.1:{web.port}/mcp", mode=mode) as client:
+        yield client
+
+
+@pytest.fixture(params=["stdio legacy", "stdio auto", "http legacy", "http auto"])
+def connect(request: pytest.FixtureRequest, web: WebProcess, redis_server: EmbeddedRedis) -> Connect:
+    """Connects a client, in one of the two ways and by the older or the newer protocol."""
+    way, mode = request.param.split()
+    return partial(on_stdio, redis_server.url(), mode) if way == "stdio" else partial(over_http, web, mode)
+
+
+def asked(connect: Connect, ask: Callable[[Client], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with connect() as client:
+            await ask(client)
+
+    anyio.run(run)
+
+
+def test_tools_are_described_and_only_read(connect: Connect) -> None:
+    async def ask(client: Client) -> None:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert tools.keys() == {"get_report", "list_symbols", "compare"}
+        for tool in tools.values():
+            assert tool.description and tool.output_schema and tool.output_schema["type"] == "object"
+            assert tool.annotations and tool.annotations.read_only_hint
+        assert tools["get_report"].input_schema["required"] == ["symbol"]
+
+    asked(connect, ask)
+
+
+def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluster) -> None:
+    written = cluster.report("AAUSDT")
+
+    async def ask(client: Client) -> None:
+        answer = await client.call_tool("get_report", {"symbol": "aausdt"})
+        assert not answer.is_error
+        report = dict(answer.structured_content)
+        assert report.pop("freshness")["data_age_ms"] >= 50
+        assert report == written
+        [schema] = [tool.output_schema for tool in (await client.list_tools()).tools if tool.name == "get_report"]
+        assert errors(answer.structured_content, schema, schema) == []
+        text = answer.content[0].text
+        for part in (
+            "AAUSDT on binance",
+            "spread",
+            "health 84.5 of 100",
+            "written by node-001",
+            "iceberg, low, bid 100",
+        ):
+            assert part in text
+
+    asked(connect, ask)
+
+
+def test_a_stale_report_says_so_in_its_first_line(connect: Connect, cluster: Cluster) -> None:
+    cluster.report("AAUSDT", age_ms=60_000)
+
+    async def ask(client: Client) -> None:
+        answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+        assert answer.structured_content["freshness"]["stale"]
+        first = answer.content[0].text.splitlines()[0]
+        assert first.startswith("AAUSDT on binance, STALE, do not act on it: the report has not been rewritten for ")
+
+    asked(connect, ask)
+
+
+def test_an_unknown_symbol_and_one_without_a_report_are_clear_errors(connect: Connect) -> None:
+    async def ask(client: Client) -> None:
+        unknown = await client.call_tool("get_report", {"symbol": "NOPEUSDT"})
+        assert unknown.is_error
+        assert "there is no symbol 'NOPEUSDT'; there are AAUSDT, BBUSDT" in unknown.content[0].text
+        absent = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+        assert absent.is_error and "AAUSDT is known, but has no report now" in absent.content[0].text
+        other = await client.call_tool("compare", {"symbols": ["AAUSDT", "NOPEUSDT"]})
+        assert other.is_error and "there is no symbol 'NOPEUSDT'" in other.content[0].text
+        for wrong in ({}, {"symbol": 5}, {"symbol": "A" * 10_000}):
+            answer = await client.call_tool("get_report", wrong)
+            assert answer.is_error and "symbol" in answer.content[0].text
+
+    asked(connect, ask)
+
+
+def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> None:
+    async def ask(client: Client) -> None:
+        cluster.report("BBUSDT", last_price=7.5, change_24h_pct=-1.5)
+        listed = await client.call_tool("list_symbols", {})
+        assert listed.structured_content == {"symbols": ["AAUSDT", "BBUSDT"]}
+        assert listed.content[0].text == "AAUSDT, BBUSDT"
+        compared = await client.call_tool("compare", {"symbols": ["BBUSDT", "AAUSDT", "bbusdt"]})
+        rows = compared.structured_content["rows"]
+        assert [(row["symbol"], row["price"], row["status"]) for row in rows] == [
+            ("BBUSDT", 7.5, "ok"),
+            ("AAUSDT", None, "down"),
+        ]
+        head, first, second = compared.content[0].text.splitlines()
+        assert head.startswith("symbol | status | price | change %")
+        assert first.startswith("BBUSDT | ok | 7.5 | -1.5 | ") and second.startswith("AAUSDT | down | - | - | ")
+        many = await client.call_tool("compare", {"symbols": ["AAUSDT"] * 21})
+        assert many.is_error and "20" in many.content[0].text
+
+    asked(connect, ask)
+
+
+def test_answers_come_within_150_ms(connect: Connect, cluster: Cluster) -> None:
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+    calls = (("get_report", {"symbol": "AAUSDT"}), ("list_symbols", {}), ("compare", {"symbols": ["AAUSDT", "BBUSDT"]}))
+
+    async def ask(client: Client) -> None:
+        for name, arguments in calls:
+            took = []
+            for _ in range(15):
+                started = time.perf_counter()
+                assert not (await client.call_tool(name, arguments)).is_error
+                took.append(time.perf_counter() - started)
+            assert sorted(took)[7] < ANSWERS_WITHIN_S, name
+
+    asked(connect, ask)
+
+
+def test_redis_that_is_away_is_a_clear_error(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server()
+
+    async def ask(client: Client) -> None:
+        server.kill()
+        answer = await client.call_tool("list_symbols", {})
+        assert answer.is_error and "Redis is away: " in answer.content[0].text
+        server.start()
+        assert not (await client.call_tool("list_symbols", {})).is_error
+
+    asked(partial(on_stdio, server.url(), "auto"), ask)
+
+
+def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url(), NT_WEB_TOKEN=TOKEN).wait_until_up() as web:
+
+        @asynccontextmanager
+        async def with_token(token: str) -> AsyncIterator[Client]:
+            url, headers = f"http://127.0.0.1:{web.port}/mcp", {"Authorization": f"Bearer {token}"}
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(url, http_client=http)) as client,
+            ):
+                yield client
+
+        async def ask(client: Client) -> None:
+            assert not (await client.call_tool("list_symbols", {})).is_error
+
+        asked(partial(with_token, TOKEN), ask)
+        with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
+            asked(partial(with_token, "another-token-of-some-length"), ask)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+def test_over_http_there_is_no_session_and_no_stream(web: WebProcess, method: str) -> None:
+    assert web.get("/mcp", method=method).status == 405

@@ -1,0 +1,171 @@
+"""The streams of changes, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from coordination.events import NodeReason, node_event
+from coordination.owner import Owner
+from local import ports
+from local.embedded_redis import EmbeddedRedis
+from tests.processes import wait_until
+from tests.web.reporting import Cluster
+from tests.web.web_process import WebProcess
+
+
+def test_the_table_comes_whole_and_then_as_it_changes(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.node()
+    cluster.lead()
+    cluster.assign({"AAUSDT": "node-001", "BBUSDT": "node-001"})
+    with web.stream() as stream:
+        assert stream.response.headers["Content-Type"].startswith("text/event-stream")
+        assert stream.response.headers["Cache-Control"] == "no-store"
+        events = stream.events()
+        name, state = next(events)
+        assert name == "state"
+        assert [(row["symbol"], row["price"] is None) for row in state["symbols"]] == [
+            ("AAUSDT", False),
+            ("BBUSDT", True),
+        ]
+        assert [(node["node"], node["symbols"], node["alive"]) for node in state["nodes"]] == [("node-001", 2, True)]
+        assert (state["leader"]["term"], state["periodMs"], state["events"]) == (5, 250, [])
+        cluster.report("BBUSDT", node="node-002", last_price=7.5)
+        rows = next(data for name, data in events if name == "rows" and data["rows"][0]["symbol"] == "BBUSDT")["rows"]
+        assert [(row["price"], row["owner"], row["token"]) for row in rows if row["symbol"] == "BBUSDT"] == [
+            (7.5, "node-002", 7)
+        ]
+        cluster.event(node_event(NodeReason.DIED, Owner("node-9", "aa"), 7))
+        told = stream.until("event")
+        assert (told["kind"], told["node"], told["text"]) == ("node", "node-9", "node-9 died: its connection vanished.")
+        cluster.node("node-003")
+        assert len(stream.until("nodes")["nodes"]) in (1, 2)
+        assert [node["node"] for node in stream.until("nodes")["nodes"]] == ["node-001", "node-003"]
+
+
+def test_reports_a_second_are_told_with_the_nodes(web: WebProcess, cluster: Cluster) -> None:
+    cluster.node()
+    cluster.report("AAUSDT")
+    with web.stream() as stream:
+        for name, data in stream.events():
+            cluster.report("AAUSDT")
+            if name == "nodes" and (rate := data["nodes"][0]["reportsPerSec"]):
+                assert 0 < rate <= 5
+                break
+        assert web.get("/nodes").json["nodes"][0]["reportsPerSec"] > 0
+
+
+def test_one_symbols_report_comes_whenever_it_was_rewritten(web: WebProcess, cluster: Cluster) -> None:
+    first = cluster.report("AAUSDT")
+    with web.stream("/stream/AAUSDT") as stream:
+        events = stream.events()
+        name, report = next(events)
+        assert name == "report" and report.pop("freshness")["stale"] is False
+        assert report == first
+        second = cluster.report("AAUSDT", last_price=8.5)
+        cluster.report("BBUSDT")
+        name, report = next(events)
+        assert (name, report["last_price"], report["updatedAt"]) == ("report", 8.5, second["updatedAt"])
+        cluster.client.delete("report:AAUSDT")
+        assert stream.until("absent")["symbol"] == "AAUSDT"
+
+
+def test_a_known_symbol_without_a_report_is_waited_for(web: WebProcess, cluster: Cluster) -> None:
+    with web.stream("/stream/BBUSDT") as stream:
+        events = stream.events()
+        assert next(events)[0] == "absent"
+        cluster.report("BBUSDT")
+        assert next(events)[0] == "report"
+
+
+def test_one_who_does_not_read_gets_the_newest_and_not_all_there_was(web: WebProcess, cluster: Cluster) -> None:
+    """What is sent meanwhile is bounded: socket buffers, and no more."""
+    symbols = [f"S{number}USDT" for number in range(1000)]
+    cluster.assign(dict.fromkeys(symbols, "node-001"))
+    for symbol in symbols:
+        cluster.report(symbol)
+    with web.stream() as idle, web.stream() as quick:
+        quick.until("state")
+        for price in range(30):
+            for symbol in symbols[::2]:
+                cluster.report(symbol, last_price=price + 1.0)
+            rows = quick.until("rows")
+        while not any(row["price"] == 30.0 for row in rows["rows"]):
+            rows = quick.until("rows")
+        sent = 0
+        for name, data in idle.events():
+            if name == "rows":
+                sent += len(data["rows"])
+                if any(row["price"] == 30.0 for row in data["rows"]):
+                    break
+        assert sent < 30 * 500 / 2
+
+
+def test_redis_that_goes_away_is_told_and_comes_back_by_itself(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server()
+    with WebProcess(server.url(), SYMBOLS="AAUSDT").wait_until_up() as web, server.client() as client:
+        cluster = Cluster(client)
+        cluster.report("AAUSDT")
+        with web.stream() as table, web.stream("/stream/AAUSDT") as one:
+            table.until("state"), one.until("report")
+            server.kill()
+            told = table.until("outage")
+            assert told["text"].startswith("Redis is away: ") and told["awayForMs"] >= 0
+            assert table.until("outage")["awayForMs"] > told["awayForMs"]
+            one.until("outage")
+            assert web.get("/healthz").status == 200
+            for path in (
+                "/reports/AAUSDT",
+                "/nodes",
+                "/symbols",
+                "/events",
+                "/reports",
+                "/prices/AAUSDT",
+                "/stream/AAUSDT",
+            ):
+                answer = web.get(path)
+                assert (answer.status, answer.json["title"], answer.headers["Retry-After"]) == (
+                    503,
+                    "Data unavailable",
+                    "1",
+                )
+            assert web.get("/readyz").json["reason"].startswith("Redis is away: ")
+            with web.stream() as late:
+                late.until("outage")
+                server.start()
+                cluster.report("AAUSDT")
+                for stream in (table, late):
+                    assert stream.until("state")["symbols"][0]["symbol"] == "AAUSDT"
+            assert one.until("report")["symbol"] == "AAUSDT"
+        assert web.get("/reports/AAUSDT").status == 200
+        assert "Traceback" not in web.log_text()
+
+
+def test_redis_that_stands_still_is_away(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server()
+    with WebProcess(server.url(), SYMBOLS="AAUSDT").wait_until_up() as web, web.stream() as stream:
+        stream.until("state")
+        server.pause()
+        assert "no answer within 1 s" in stream.until("outage")["text"]
+        answer = web.get("/nodes")
+        assert (answer.status, answer.json["detail"]) == (503, "Redis is away: no answer within 1 s")
+        server.resume()
+        stream.until("state")
+
+
+def test_more_streams_than_allowed_are_refused_and_room_is_made_again(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=2).wait_until_up() as web:
+        with web.stream(), web.stream() as second:
+            second.until("state")
+            answer = web.get("/stream")
+            assert (answer.status, answer.json["title"]) == (503, "Too many streams")
+            assert answer.json["detail"] == "2 streams are open, and NT_WEB_MAX_STREAMS allows no more"
+            assert web.get("/healthz").status == 200
+        wait_until(lambda: _opens(web), "room is made")
+
+
+def _opens(web: WebProcess) -> bool:
+    with socket.create_connection((ports.LOOPBACK, web.port), timeout=20) as connection:
+        connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return connection.recv(64).startswith(b"HTTP/1.1 200 ")

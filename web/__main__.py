@@ -1,0 +1,107 @@
+"""``python -m web --port 8000``: serve page, HTTP API, streams and MCP, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+import settings as environment
+from monitoring import logs
+from web.app import create_app
+
+DEFAULT_PORT = 8000
+_BACKLOG = 1024
+_SEND_BUFFER = 256 * 1024
+"""What the kernel keeps for a client that does not read; by default it would be megabytes of outdated state."""
+_DEAD_AFTER_MS = 60_000
+_SHUTDOWN_S = 2
+_OTHER_CONNECTIONS = 500
+
+logger = logging.getLogger("web")
+
+
+def main() -> int:
+    """Serve; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m web", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
+    arguments = parser.parse_args()
+    settings = environment.load()
+    logs.configure(settings.nt_log_level, role="web")
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except OSError as error:
+        why = error.strerror or error
+        print(
+            f"error: cannot listen on {arguments.host}, port {arguments.port}: {why}; give another --port",
+            file=sys.stderr,
+        )
+        return 1
+    loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    if not loopback and not settings.nt_web_token:
+        logger.warning(
+            "whoever reaches this address can read everything: set NT_WEB_TOKEN", extra={"host": arguments.host}
+        )
+    serve(listener, settings, loopback=loopback)
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        OSError: there is no such address, or its port is taken.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit these.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(listener: socket.socket, settings: environment.Settings, *, loopback: bool) -> None:
+    """Serve on ``listener`` until SIGTERM or SIGINT; open streams do not hold up the end."""
+    config = uvicorn.Config(
+        create_app(settings, loopback=loopback),
+        log_config=None,
+        access_log=False,  # a token may stand in a page's address
+        server_header=False,
+        ws="none",
+        backlog=_BACKLOG,
+        limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn has handlers of its own while it serves, and sends itself the signal again when it has ended.
+        signal.signal(number, lambda *_: None)
+    host, port, *_ = listener.getsockname()
+    logger.info("web starts", extra={"address": f"http://{f'[{host}]' if ':' in host else host}:{port}"})
+    uvicorn.Server(config).run(sockets=[listener])
+    logger.info("web stopped")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""The ASGI application: everything that is served, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from settings import Settings
+from web import api, health, live, mcp, openapi, problems
+from web.backend import Backend
+from web.guard import LOOPBACK_NAMES, Guard
+
+STATIC = Path(__file__).parent / "static"
+SWAGGER = Path(__file__).parent / "swagger"
+_DESCRIPTION = """\
+Market reports of tickfence, one a symbol, written four times a second. Read-only.
+
+Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A request that is refused is answered with
+`application/problem+json` (RFC 9457): what was given, and what is accepted.
+"""
+
+
+def create_app(settings: Settings, *, loopback: bool) -> ASGIApp:
+    """Page, HTTP API, streams and MCP server.
+
+    Parameters:
+        loopback: whether it listens on this machine's loopback, and so is called by loopback's names.
+    """
+    backend = Backend(settings)
+    tools = mcp.server(backend)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with tools.session_manager.run():
+            yield
+        await backend.close()
+
+    app = FastAPI(
+        title="tickfence",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.backend = backend
+    problems.install(app)
+    openapi.install(app)
+    for router in (api.router, live.router, health.router):
+        app.include_router(router)
+    app.router.routes.append(mcp.http_route(tools))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(SWAGGER / "index.html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/docs", StaticFiles(directory=SWAGGER))
+    hosts = settings.nt_web_allowed_hosts or (LOOPBACK_NAMES if loopback else ())
+    return Guard(app, token=settings.nt_web_token, hosts=hosts)

@@ -1,0 +1,97 @@
+"""What routes and tools read from, and how they refuse a symbol that is not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from settings import SYMBOL, Settings
+from web.data_plane import DataPlane
+from web.directory import Directory, known_symbols, read_directory
+from web.feed import Feed
+from web.freshness import Freshness, freshness
+from web.problems import Refusal, shown
+from web.reports import read_reports
+from web.rows import Head, decode_head
+
+_NAMED = 10
+
+
+class Found(NamedTuple):
+    """One symbol's report as it was read."""
+
+    symbol: str
+    report: bytes
+    head: Head
+    fresh: Freshness
+
+
+class Backend:
+    """The data behind everything; one for the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.plane = DataPlane(settings.redis_url)
+        self.feed = Feed(self.plane, settings)
+
+    async def close(self) -> None:
+        """Stop reading, and close the connections."""
+        await self.feed.close()
+        await self.plane.close()
+
+    async def directory(self) -> Directory:
+        """Nodes, leader and assignment.
+
+        Raises:
+            web.data_plane.Unavailable: Redis is away. So do all methods here.
+        """
+        return await read_directory(self.plane, self.settings.nt_heartbeat_ttl_ms)
+
+    async def symbols(self) -> tuple[str, ...]:
+        """All symbols there are."""
+        return known_symbols((await self.directory()).assignment, self.settings.symbols)
+
+    async def reports(self, symbols: Sequence[str]) -> tuple[int, list[Found], list[str]]:
+        """Server ms, the reports there are, and the symbols that have none now.
+
+        Raises:
+            web.problems.Refusal: 404, one of ``symbols`` is not known.
+        """
+        now_ms, texts = await read_reports(self.plane, [symbol for symbol in symbols if SYMBOL.fullmatch(symbol)])
+        found = []
+        for symbol, report in texts.items():
+            if report is not None:
+                head = decode_head(symbol, report)
+                found.append(Found(symbol, report, head, freshness(head, now_ms, self.settings.nt_report_period_ms)))
+        missing = [symbol for symbol in symbols if texts.get(symbol) is None]
+        if missing:
+            self.require_known(missing, await self.symbols())
+        return now_ms, found, missing
+
+    async def report(self, symbol: str) -> Found:
+        """One symbol's report.
+
+        Raises:
+            web.problems.Refusal: 404, the symbol is not known; 503, it has no report now.
+        """
+        _, found, missing = await self.reports([symbol])
+        if missing:
+            detail = f"{symbol} is known, but has no report now; /readyz and the nodes' logs may tell why"
+            raise Refusal(503, "No report", detail, headers={"Retry-After": "1"})
+        return found[0]
+
+    @staticmethod
+    def require_known(given: Sequence[str], known: Sequence[str]) -> None:
+        """Refuse the first of ``given`` that is not among ``known``, naming the nearest that are.
+
+        Raises:
+            web.problems.Refusal: 404.
+        """
+        for symbol in given:
+            if symbol not in known:
+                near = difflib.get_close_matches(symbol[:20].upper(), known, n=3)
+                accepted = [*near, *(name for name in known if name not in near)][:_NAMED]
+                more = f", and {len(known) - len(accepted)} more at /symbols" if len(known) > len(accepted) else ""
+                detail = f"there is no symbol {shown(symbol)}; there are {', '.join(accepted)}{more}"
+                raise Refusal(404, "Unknown symbol", detail, accepted=accepted)

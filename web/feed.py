@@ -1,0 +1,187 @@
+"""Reads Redis for all open streams together, a few times a second, and only while there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from msgspec.structs import replace
+
+from coordination.outage import Outage
+from settings import Settings
+from web.board import Board, Seen
+from web.data_plane import DataPlane, Unavailable
+from web.directory import known_symbols, read_directory
+from web.events import NEWEST, read_events
+from web.rates import Rates
+from web.reports import read_reports
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 0.25
+NODES_EVERY_S = 0.5
+_SAY_AWAY_EVERY_S = 1.0
+
+
+class Full(Exception):
+    """As many streams are open as are allowed."""
+
+
+class Feed:
+    """The state of everything, kept up to date for whoever watches.
+
+    Example:
+        >>> async for frames in feed.table():  # doctest: +SKIP
+        ...     await send(frames)
+    """
+
+    def __init__(self, plane: DataPlane, settings: Settings) -> None:
+        self._plane, self._settings = plane, settings
+        self._board = Board(settings.nt_report_period_ms)  # a new one each time that the reading begins
+        self._tables = 0
+        self._watched: Counter[str] = Counter()
+        self._owners: dict[str, str] = {}
+        self._table: tuple[str, ...] = settings.symbols
+        self._last_event = ""
+        self._nodes_due = 0.0
+        self._rates = Rates()
+        self._wanted: tuple[str, ...] = ()
+        self._looks = 0
+        self._turn = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._tables + self._watched.total()
+
+    def rate(self, node: str) -> float | None:
+        """Reports a second of ``node``, over the last seconds; None while no stream of all symbols is open."""
+        return self._rates.of(node) if self._tables else None
+
+    def table(self) -> AsyncIterator[bytes]:
+        """Frames of ``/stream``.
+
+        Raises:
+            Full: at once, not when first asked for frames.
+        """
+        self._make_room()
+        return self._follow(None)
+
+    def report(self, symbol: str) -> AsyncIterator[bytes]:
+        """Frames of ``/stream/{symbol}``.
+
+        Raises:
+            Full: at once, not when first asked for frames.
+        """
+        self._make_room()
+        return self._follow(symbol)
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _make_room(self) -> None:
+        if self.streams >= self._settings.nt_web_max_streams:
+            raise Full(f"{self.streams} streams are open, and NT_WEB_MAX_STREAMS allows no more")
+
+    async def _follow(self, symbol: str | None) -> AsyncIterator[bytes]:
+        with self._watching(symbol):
+            # A look that has begun may not read what this watcher wants.
+            seen, first, turn = Seen(), self._looks + 1, self._turn
+            while True:
+                await turn.wait()
+                turn = self._turn  # now, and not after the frames are sent: no turn is missed
+                if self._task is None or self._task.done():
+                    return  # it failed, and has said so
+                if self._looks >= first and (frames := self._news(symbol, seen)):
+                    yield frames
+
+    def _news(self, symbol: str | None, seen: Seen) -> bytes:
+        return self._board.table_news(seen) if symbol is None else self._board.report_news(symbol, seen)
+
+    @contextmanager
+    def _watching(self, symbol: str | None) -> Iterator[None]:
+        if symbol is None:
+            self._tables += 1
+        else:
+            self._watched[symbol] += 1
+        if self._task is None or self._task.done():
+            self._board, self._last_event, self._nodes_due = Board(self._settings.nt_report_period_ms), "", 0.0
+            self._task = asyncio.create_task(self._run(), name="feed")
+        try:
+            yield
+        finally:
+            if symbol is None:
+                self._tables -= 1
+            else:
+                self._watched[symbol] -= 1
+                self._watched += Counter()  # without those that are at 0
+            if not self.streams and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def _run(self) -> None:
+        outage = Outage("the data plane", logger)
+        away_since: float | None = None
+        said = 0.0
+        try:
+            while True:
+                started = time.monotonic()
+                self._looks += 1
+                try:
+                    await self._look(started)
+                except Unavailable as error:
+                    away_since = away_since or started
+                    if started - said >= _SAY_AWAY_EVERY_S:
+                        said = started
+                        self._board.lose(round((time.monotonic() - away_since) * 1000), str(error))
+                    self._nodes_due = 0.0
+                    wait = outage.failed(error)
+                else:
+                    outage.over()
+                    away_since, said = None, 0.0
+                    spent = time.monotonic() - started
+                    wait = max(PERIOD_S - spent, spent)  # never busy for more than half of the time
+                self._announce()
+                await asyncio.sleep(wait)
+        except Exception:
+            logger.exception("the feed failed; its streams end")
+            raise
+        finally:
+            asyncio.get_running_loop().call_soon(self._announce)  # when this task is done
+
+    async def _look(self, started: float) -> None:
+        """Read what has to be read now, and put it on the board."""
+        directory = None
+        if started >= self._nodes_due:
+            directory = await read_directory(self._plane, self._settings.nt_heartbeat_ttl_ms)
+            self._nodes_due = started + NODES_EVERY_S
+            self._owners = {symbol: owner.node for symbol, owner in directory.assignment.owners.items()}
+            self._table = known_symbols(directory.assignment, self._settings.symbols)
+        _, happened = await read_events(self._plane, self._last_event, NEWEST)
+        wanted = self._table if self._tables else tuple(self._watched)
+        now_ms, reports = await read_reports(self._plane, wanted)
+        # From here on nothing is awaited, so nobody sees half of it.
+        if wanted != self._wanted:
+            self._wanted, self._rates = wanted, Rates()
+        self._board.begin(now_ms)
+        self._board.put_table(self._table)
+        self._rates.add(started, self._board.put_reports(reports, self._owners))
+        self._board.put_events(happened)
+        if happened:
+            self._last_event = happened[-1].id
+        if directory is not None:
+            nodes = [replace(node, reports_per_sec=self._rates.of(node.node)) for node in directory.nodes]
+            self._board.put_nodes(nodes, directory.leader)
+
+    def _announce(self) -> None:
+        """Wake all watchers."""
+        self._turn.set()
+        self._turn = asyncio.Event()

@@ -1,0 +1,66 @@
+"""Whether the process lives, and whether what it would answer is worth anything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from msgspec import Meta, Struct
+from starlette.responses import Response
+
+from web.backend import Backend
+from web.data_plane import Unavailable
+from web.openapi import answers
+from web.sse import encode_json
+
+_NAMED = 10
+
+router = APIRouter(tags=["health"])
+
+
+class Liveness(Struct, frozen=True):
+    """The process lives."""
+
+    status: str = "ok"
+
+
+class Readiness(Struct, frozen=True):
+    """Whether there is anything fresh to be read."""
+
+    ready: bool
+    reason: Annotated[str | None, Meta(description="Why it is not ready, in one sentence.")]
+    symbols: Annotated[int, Meta(description="How many there are.")] = 0
+    fresh: Annotated[int, Meta(description="How many have a report that is not stale.")] = 0
+    not_fresh: Annotated[list[str], Meta(description=f"The first {_NAMED} of the others.")] = []
+
+
+@router.get("/healthz", responses=answers(Liveness))
+async def healthz() -> Response:
+    """The process lives and answers. Asks nobody else."""
+    return Response(encode_json(Liveness()), media_type="application/json")
+
+
+@router.get("/readyz", responses=answers(Readiness))
+async def readyz(request: Request) -> Response:
+    """200 when Redis answers and at least one report is fresh, else 503 with the reason.
+
+    One symbol that has stopped, delisted for instance, is named in `not_fresh` and does not make all others unavailable.
+    """
+    found = await _readiness(request.app.state.backend)
+    return Response(encode_json(found), 200 if found.ready else 503, media_type="application/json")
+
+
+async def _readiness(backend: Backend) -> Readiness:
+    try:
+        symbols = await backend.symbols()
+        _, found, _ = await backend.reports(symbols)
+    except Unavailable as error:
+        return Readiness(False, str(error))
+    fresh = {one.symbol for one in found if not one.fresh.stale}
+    others = [symbol for symbol in symbols if symbol not in fresh]
+    stale = [one for one in found if one.fresh.stale]
+    reason = None
+    if not fresh:
+        why = f"{stale[0].symbol}: {stale[0].fresh.reason}" if stale else "there is no report at all"
+        reason = f"none of {len(symbols)} symbols has a fresh report; {why}"
+    return Readiness(bool(fresh), reason, len(symbols), len(fresh), others[:_NAMED])

@@ -1,0 +1,142 @@
+"""The MCP server: reports for LLM agents (https://modelcontextprotocol.io). ``python -m web.mcp`` speaks it on stdio.
+
+The web server has the same tools at ``/mcp``, over streamable HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field
+from starlette.routing import Route
+
+import settings as environment
+from monitoring import logs
+from web.backend import Backend
+from web.data_plane import Unavailable
+from web.problems import Refusal
+from web.reports import FreshReport, with_freshness
+from web.rows import BadReport, Row, row
+from web.summary import report_text, table_text
+
+MOST_COMPARED = 20
+_LARGEST_BODY = 64 * 1024
+
+_INSTRUCTIONS = """\
+Near-real-time market reports, one a symbol, rewritten four times a second. Each says how fresh it is: one that is stale
+must not be acted on. Prices are in quote currency (USDT of BTCUSDT), quantities in base currency (BTC), times in ms.
+"""
+
+Symbol = Annotated[str, Field(description="Like BTCUSDT; list_symbols names all.", max_length=64)]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """All symbols that have reports."""
+
+    symbols: list[str]
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """Several symbols in brief."""
+
+    now: int
+    rows: list[Row]
+
+
+def server(backend: Backend) -> MCPServer:
+    """The server with its tools, which read from ``backend``."""
+
+    async def get_report(symbol: Symbol) -> CallToolResult:
+        """The market report of one symbol: price, spread, depth, flow, walls, vacuums, volume profile, anomalies, health."""
+        found = await backend.report(_name(symbol))
+        text = with_freshness(found.report, found.fresh)
+        return _result(report_text(msgspec.json.decode(text, type=FreshReport)), msgspec.json.decode(text))
+
+    async def list_symbols() -> CallToolResult:
+        """All symbols that have a report."""
+        symbols = await backend.symbols()
+        return _result(", ".join(symbols), {"symbols": list(symbols)})
+
+    async def compare(
+        symbols: Annotated[
+            list[Symbol], Field(min_length=1, max_length=MOST_COMPARED, description="Like BTCUSDT, ETHUSDT.")
+        ],
+    ) -> CallToolResult:
+        """Several symbols side by side: price, change, spread, imbalance, flow, health, age of the data."""
+        names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
+        now_ms, found, _ = await backend.reports(names)
+        rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in found}
+        compared = Compared(now_ms, [rows.get(name, Row(name)) for name in names])
+        return _result(table_text(compared.rows), msgspec.to_builtins(compared))
+
+    tools = [_tool(get_report, FreshReport), _tool(list_symbols, Listed), _tool(compare, Compared)]
+    return MCPServer("tickfence", version="1", instructions=_INSTRUCTIONS, tools=tools, log_level="WARNING")
+
+
+def http_route(tools: MCPServer) -> Route:
+    """``tools`` over streamable HTTP at ``/mcp``: each request on its own, no session is kept, and no stream.
+
+    Host, origin and token are the guard's business (`web.guard`). ``tools.session_manager`` must run meanwhile.
+    """
+    application = tools.streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        max_request_body_size=_LARGEST_BODY,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    [route] = [route for route in application.routes if isinstance(route, Route)]
+    return Route(route.path, route.endpoint, methods=["POST"])
+
+
+async def main(settings: environment.Settings) -> None:
+    """Serve one client on standard input and output, until it closes them."""
+    backend = Backend(settings)
+    try:
+        await server(backend).run_stdio_async()
+    finally:
+        await backend.close()
+
+
+def _tool(function: Callable[..., Awaitable[CallToolResult]], answer: type[msgspec.Struct]) -> Tool:
+    """A tool that reads only, whose structured answers have the schema of ``answer``."""
+
+    @wraps(function)
+    async def anticipating(*args: Any, **kwargs: Any) -> CallToolResult:
+        try:
+            return await function(*args, **kwargs)
+        except (Refusal, Unavailable, BadReport) as error:
+            raise ToolError(str(error)) from error  # the client is shown this text, and of no other exception
+
+    hints = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+    tool = Tool.from_function(anticipating, annotations=hints)
+    tool.fn_metadata.output_schema = _object_schema(answer)
+    return tool
+
+
+def _object_schema(answer: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema of ``answer`` with an object at its root, as MCP asks for."""
+    schema = msgspec.json.schema(answer)
+    return {**schema["$defs"][answer.__name__], "$defs": schema["$defs"]}
+
+
+def _name(symbol: str) -> str:
+    return symbol.strip().upper()
+
+
+def _result(text: str, data: dict[str, Any]) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=data)
+
+
+if __name__ == "__main__":
+    loaded = environment.load()
+    logs.configure(loaded.nt_log_level, role="mcp")
+    anyio.run(main, loaded)
