@@ -23,6 +23,7 @@ from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from monitoring import dispatcher_metrics as metrics
 from monitoring import exporter, logs
+from monitoring.garbage import collect_less
 from settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class HRWScheduler(Scheduler):
             )
             self._measure()
         super().__init__(*args, lazy=lazy, **kwargs)
+        if not lazy:
+            collect_less()
         if self.settings.celery_broker_url.startswith("redis"):
             # A broker that stands still must not cost the lead.
             waits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), self.settings.nt_leader_ttl_ms / 3000)

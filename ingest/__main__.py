@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 
@@ -12,11 +11,9 @@ import aiohttp
 import settings as environment
 from ingest.service import Ingest
 from monitoring import exporter, ingest_metrics, logs
+from monitoring.garbage import collect_less
 
 DEFAULT_METRICS_PORT = 9121
-COLLECT_AFTER = 20_000
-"""Objects more than before, at which the collector looks at the youngest."""
-
 logger = logging.getLogger("ingest")
 
 
@@ -28,20 +25,10 @@ async def main(settings: environment.Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ingest.stop)
         where = {"ws": settings.nt_exchange_ws_url, "rest": settings.nt_exchange_rest_url}
-        _collect_less()
+        collect_less()
         logger.info("ingest starts", extra={"symbols": len(settings.symbols), **where})
         await ingest.run()
     logger.info("ingest stopped")
-
-
-def _collect_less() -> None:
-    """Keep the cyclic collector from looking at all that lives as long as the process, again and again.
-
-    Messages and entries are freed by their reference counts; as they come in bursts, each burst would set it off.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from coordination.outage import Outage
 from coordination.registration import NodeIdInUse
 from coordination.tick import ALONE
 from monitoring import exporter, logs, node_metrics
+from monitoring.garbage import collect_less
 from redis_address import masked
 from settings import NODE_ID, Settings, load
 from tasks.celery_app import app
@@ -151,6 +152,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
 
 @worker_ready.connect
 def take_symbols(**_: Any) -> None:
+    collect_less()
     this_node().announce()
 
 
