@@ -66,11 +66,11 @@ class HRWScheduler(Scheduler):
                     "kv_reports": self.settings.nt_enable_kv_reports,
                 },
             )
+            self._measure()
             port = self.settings.nt_metrics_port
             exporter.serve(
                 DEFAULT_METRICS_PORT if port is None else port, self.settings.nt_metrics_host, metrics.registry
             )
-            self._measure()
         super().__init__(*args, lazy=lazy, **kwargs)
         if not lazy:
             collect_less()

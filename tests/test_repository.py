@@ -18,7 +18,7 @@ LEVELS = [
     {"settings"},
     {"analytics", "coordination", "streams", "monitoring"},
     {"tasks", "beat_schedule", "ingest", "web", "simulator", "local"},
-    {"celeryconfig", "chaos"},
+    {"celeryconfig", "chaos", "flowerconfig"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 import urllib.request
 
 import pytest
 
 from local.ports import pick
 from monitoring import exporter, node_metrics
+from settings import Settings
+from tasks.node import Node
+from tasks.warm_symbol import WarmSymbol
 
 
 def page(port: int) -> str:
@@ -24,6 +28,23 @@ def test_metrics_are_served_under_their_names() -> None:
     text = page(port)
     assert "nt_lease_conflicts_total " in text
     assert "_created" not in text
+
+
+def test_the_page_of_a_node_with_a_thousand_symbols_takes_less_than_50_ms() -> None:
+    node = Node(Settings.from_environment({}), "node-of-a-thousand")
+    for number in range(1000):
+        node.symbols[f"S{number}"] = WarmSymbol(f"S{number}", granted_at=time.monotonic() + 3600)
+    port = pick()
+    exporter.serve(port, "127.0.0.1", node_metrics.registry)
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        text = page(port)
+        took.append((time.perf_counter() - started) * 1000)
+    assert 'nt_symbols_assigned{node="node-of-a-thousand"} 1000.0' in text
+    assert min(took) < 50
+    assert len([line for line in text.splitlines() if not line.startswith("#")]) < 200
+    node_metrics.symbols_assigned.remove("node-of-a-thousand")
 
 
 def test_port_0_serves_nothing() -> None:
