@@ -70,20 +70,24 @@ class Turns:
         return messages
 
     def _take(self, owner: Owner, owners: Mapping[str, Owner], length: int) -> list[tuple[SlicedCycle, Message]]:
-        # A slice of each kind may wait while another is worked on.
-        room = max(2, *(cycle.most for cycle, _ in self._waiting[owner].values()), 0) + 1 - length
+        def part(cycle: SlicedCycle, waiting: Waiting) -> tuple[int, list[Message]]:
+            number = next(iter(waiting))
+            held = {symbol: owner for symbol in cycle.slices[number] if owners.get(symbol) == owner}
+            return number, fan_out(held, cycle.most)
+
+        # A slice of each kind may wait while another is worked on. More would be late when its turn comes.
+        waits = [part(cycle, waiting)[1] for cycle, waiting in self._waiting[owner].values() if waiting]
+        room = max([2, *map(len, waits)]) + 1 - length
         messages: list[tuple[SlicedCycle, Message]] = []
         while (chosen := self._next(owner)) is not None:
             cycle, waiting = chosen
-            number = next(iter(waiting))
-            held = {symbol: owner for symbol in cycle.slices[number] if owners.get(symbol) == owner}
-            part = fan_out(held, cycle.most)
-            if len(part) > room:
+            number, found = part(cycle, waiting)
+            if len(found) > room:
                 break
             del waiting[number]
             self._in_a_row[owner] = self._in_a_row.get(owner, 0) + 1 if cycle.urgent else 0
-            messages += ((cycle, message) for message in part)
-            room -= len(part)
+            messages += ((cycle, message) for message in found)
+            room -= len(found)
         return messages
 
     def _next(self, owner: Owner) -> tuple[SlicedCycle, Waiting] | None:

@@ -50,7 +50,7 @@ def _latency() -> list[dict[str, Any]]:
 
 
 def _overload() -> dict[str, Any]:
-    return overload.run(symbols=1000, nodes=NODES, seconds=25, factor=2.5).as_dict()
+    return overload.run(symbols=1000, nodes=NODES, seconds=20, factor=4).as_dict()
 
 
 def _ingest() -> dict[str, Any]:

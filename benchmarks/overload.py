@@ -13,6 +13,7 @@ import argparse
 import signal
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from local.roles import BEATS, NODES
 
 PERIOD_MS = 250
 BACK_TO_NORMAL = 0.99
+_NEW_TOKEN = 1000
 
 
 @dataclass
@@ -65,7 +67,9 @@ class Watch:
         self._stack, self._nodes, self._run, self._say = stack, nodes, run, say
         self.began = time.monotonic()
         self._before = stack.sample()
-        self._numbers: list[list[int]] = []
+        self._numbers: list[int] = []
+        self._numbers_at = 0.0
+        self._written: deque[tuple[float, list[int]]] = deque(maxlen=5)
 
     def second(self, phase: str) -> Second:
         time.sleep(max(0.0, 1 - (time.monotonic() - self._before.at)))
@@ -97,10 +101,20 @@ class Watch:
         pipe = self._stack.client.pipeline(transaction=False)
         for symbol in self._stack.symbols:
             pipe.hget(lease_key(symbol), "seq")
-        self._numbers = [*self._numbers[-5:], [int(number or 0) for number in pipe.execute()]]
-        seconds = max(1, len(self._numbers) - 1)
-        rates = sorted((b - a) / seconds for a, b in zip(self._numbers[0], self._numbers[-1], strict=True))
-        return rates[0], rates[len(rates) // 2], rates[-1]
+        before, then = self._numbers, self._numbers_at
+        self._numbers, self._numbers_at = [int(number or 0) for number in pipe.execute()], time.monotonic()
+        if not before:
+            return (0.0, 0.0, 0.0)
+        grown = [now - number for number, now in zip(before, self._numbers, strict=True)]
+        self._written.append((self._numbers_at - then, grown))
+        rates = []
+        for place in range(len(grown)):
+            # Under a new token the numbers begin anew: what was written meanwhile is not known.
+            known = [(seconds, of[place]) for seconds, of in self._written if of[place] < _NEW_TOKEN]
+            if known:
+                rates.append(sum(count for _, count in known) / sum(seconds for seconds, _ in known))
+        rates.sort()
+        return (rates[0], rates[len(rates) // 2], rates[-1]) if rates else (0.0, 0.0, 0.0)
 
     def _waiting(self) -> int:
         return sum(self._stack.broker.llen(node) for node in NODES[: self._nodes])
@@ -147,9 +161,9 @@ def _hand_over(stack: Stack, leads: str, follows: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", type=int, default=1000)
-    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2, 3))
+    parser.add_argument("--nodes", type=int, default=2, choices=(1, 2, 3))
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--factor", type=float, default=2.5)
+    parser.add_argument("--factor", type=float, default=4)
     given = parser.parse_args()
     found = run(given.symbols, given.nodes, given.seconds, given.factor)
     print(f"back to {BACK_TO_NORMAL:.0%} of the reports due {found.recovered_s:.1f} s after the load fell")

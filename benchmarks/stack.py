@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -165,11 +166,12 @@ class Stack:
         """What every role has done so far."""
         found = Sample(time.monotonic())
         for role, pid in self.pids().items():
-            stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            found.cpu[role] = (int(stat[11]) + int(stat[12])) / _TICKS
-            found.memory[role] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            if role in self.ports.metrics:
-                self._read_metrics(self.ports.metrics[role], found)
+            with contextlib.suppress(OSError):  # it is just ending
+                stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                found.cpu[role] = (int(stat[11]) + int(stat[12])) / _TICKS
+                found.memory[role] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                if role in self.ports.metrics:
+                    self._read_metrics(self.ports.metrics[role], found)
         return found
 
     @staticmethod

@@ -108,6 +108,17 @@ def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> Non
     assert sent == ["fast", "fast", "fast", "slow"] * 10
 
 
+def test_no_more_waits_at_a_node_than_its_slices_need() -> None:
+    """However many messages a slice might be: those of one that waits while another is worked on, and no more."""
+    owners = dict.fromkeys(SYMBOLS, A)
+    turns, fast = Turns(), cycle(SYMBOLS, 2, most=4)
+    assert len(SYMBOLS) // 2 > fast.most, "so each slice is one message"
+    turns.fall_due(fast, 0, owners)
+    turns.fall_due(fast, 1, owners)
+    assert turns.take(owners, {A: 3}) == []
+    assert [message.symbols for _, message in turns.take(owners, {A: 2})] == [tuple(sorted(fast.slices[0]))]
+
+
 def test_a_slice_that_does_not_fit_waits_and_goes_first_later() -> None:
     owners = dict.fromkeys(SYMBOLS[:6], A)
     turns, fast = Turns(), cycle(SYMBOLS[:6], 2, most=3)
