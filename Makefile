@@ -41,10 +41,10 @@ bench: .venv/installed-dev
 lock: .venv/installed-dev
 	@sh local/lock.sh
 
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt pyproject.toml
 	@sh local/install.sh requirements.txt
 
-.venv/installed-dev: requirements.txt requirements-dev.txt
+.venv/installed-dev: requirements.txt requirements-dev.txt pyproject.toml
 	@sh local/install.sh requirements-dev.txt
 
 .PHONY: help run status start stop kill test chaos lint bench lock

@@ -8,7 +8,8 @@ from typing import Any
 from coordination.events import Event, Kind, LeaderReason, MoveReason, NodeReason
 
 _NUMBERS = ("generation", "term")
-_SYMBOLS_NAMED = 3
+_SYMBOLS_NAMED = 6
+_ROUTES_NAMED = 4
 
 _NODE: Mapping[str, str] = {
     NodeReason.JOINED: "joined",
@@ -74,31 +75,35 @@ def sentence(event: Event) -> str:
 
 
 def _moved(event: Event) -> str:
-    moves = event.moves
-    if not moves:
+    routes: dict[tuple[str | None, str | None], list[str]] = {}
+    for symbol, route in event.moves.items():
+        routes.setdefault(route, []).append(symbol)
+    count = sum(map(len, routes.values()))
+    if not routes:
         return "no symbol moved"
-    if len(moves) <= _SYMBOLS_NAMED:
-        return ", ".join(_one(symbol, before, now) for symbol, (before, now) in moves.items())
-    sources = {before for before, _ in moves.values()}
-    targets = {now for _, now in moves.values() if now}
-    text = f"{len(moves)} symbols"
-    if len(sources) == 1 and None not in sources:
-        text += f" from {sources.pop()}"
-    return f"{text} to {_listed(sorted(targets))}" if targets else f"{text} given up"
+    if len(routes) > _ROUTES_NAMED:
+        return f"{count} symbols to {len({now for _, now in routes if now})} nodes"
+    named = count <= _SYMBOLS_NAMED
+    return ", ".join(
+        f"{_listed(symbols) if named else _counted(symbols)}{_along(*route)}" for route, symbols in routes.items()
+    )
 
 
-def _one(symbol: str, before: str | None, now: str | None) -> str:
+def _along(before: str | None, now: str | None) -> str:
     if now is None:
-        return f"{symbol} given up by {before}"
-    return f"{symbol} from {before} to {now}" if before else f"{symbol} to {now}"
+        return f" given up by {before}"
+    return f" from {before} to {now}" if before else f" to {now}"
+
+
+def _counted(symbols: list[str]) -> str:
+    return f"{len(symbols)} symbols" if len(symbols) > 1 else symbols[0]
 
 
 def _listed(names: list[str]) -> str:
-    if len(names) <= _SYMBOLS_NAMED + 1:
-        return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    return f"{len(names)} nodes"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _name(leader: str) -> str:
-    """A dispatcher's name without the number of its start."""
-    return leader.rpartition("/")[0] or leader
+    """A dispatcher's name, with as much of the number of its start as tells two on one host apart."""
+    host, _, start = leader.rpartition("/")
+    return f"{host}/{start[:4]}" if host else leader

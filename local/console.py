@@ -61,6 +61,8 @@ def welcome(stack: Stack) -> str:
             ("A report", f"{cli} -p {where.redis} GET report:{symbol}"),
             ("Who wrote it", f"{cli} -p {where.redis} GET report:{symbol} | {who}"),
             ("The live nodes", f"{cli} -p {where.redis} ZRANGE nt:nodes 0 -1"),
+            ("Who owns what", f". {here}/env && .venv/bin/celery -A tasks owners"),
+            ("Why", f". {here}/env && .venv/bin/celery -A tasks explain {symbol}"),
         ]
     else:
         rows.append(("The market data", f"{cli} -p {where.redis} HGETALL 'md:{{{symbol}}}:ticker'"))

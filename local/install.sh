@@ -34,6 +34,8 @@ if ! .venv/bin/python -c "import pip; $oldest" 2>/dev/null; then
 fi
 
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+# In place, and from nowhere else: so that Celery's command line finds the project's commands.
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 
 touch .venv/installed
 if [ "$lock" = requirements-dev.txt ]; then touch .venv/installed-dev; fi

@@ -130,8 +130,10 @@ class Stack:
         self.stop()
 
     def _write_addresses(self) -> None:
-        names = ("REDIS_URL", "CELERY_BROKER_URL", "NT_EXCHANGE_WS_URL", "NT_EXCHANGE_REST_URL")
-        lines = [f"export {name}={shlex.quote(self.environment[name])}\n" for name in names if name in self.environment]
+        # With all that was set for the roles: a beat of other symbols, say, would not be one more of the same.
+        names = [name.upper() for name in Settings.model_fields if name != "nt_web_token"]
+        given = {name: self.environment[name] for name in names if self.environment.get(name)}
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in given.items()]
         (self.state_dir / "env").write_text("".join(lines))
         roles = [role.name for role in self.roles]
         measured = {role: port for role, port in self.ports.metrics.items() if role in roles}

@@ -10,7 +10,12 @@ from celery.signals import setup_logging
 from monitoring import logs
 from settings import load
 
-app = Celery("tickfence", include=["tasks.cycles", "tasks.lifecycle"], amqp="tasks.queues:AMQP")
+app = Celery(
+    "tickfence",
+    include=["tasks.cycles", "tasks.lifecycle"],
+    amqp="tasks.queues:AMQP",
+    fixups=["command_line.symbol_report:take_symbol"],
+)
 app.config_from_object("celeryconfig")
 
 

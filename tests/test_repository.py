@@ -17,7 +17,7 @@ LEVELS = [
     {"redis_address"},
     {"settings"},
     {"analytics", "coordination", "streams", "monitoring"},
-    {"tasks", "beat_schedule", "ingest", "web", "simulator", "local"},
+    {"tasks", "beat_schedule", "ingest", "web", "command_line", "simulator", "local"},
     {"celeryconfig", "chaos", "flowerconfig"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

@@ -139,7 +139,7 @@ def test_as_json(redis_client: redis.Redis) -> None:
 def test_every_reason_has_its_sentence() -> None:
     said = [
         *(sentence(Event("1-0", 1, "node", reason, {"node": "node-003"})) for reason in NodeReason),
-        *(sentence(Event("1-0", 1, "leader", reason, {"leader": "beat@host/5f"})) for reason in LeaderReason),
+        *(sentence(Event("1-0", 1, "leader", reason, {"leader": "beat@host/5f0c9a1b"})) for reason in LeaderReason),
         *(sentence(Event("1-0", 1, "moved", reason, {})) for reason in MoveReason),
         *(
             sentence(Event("1-0", 1, "conflict", "lease held", {"symbol": "A1", "node": "n1", "holder": holder}))
@@ -151,10 +151,10 @@ def test_every_reason_has_its_sentence() -> None:
         "node-003 left in order.",
         "node-003 died: its connection vanished.",
         "node-003 fell silent: no heartbeat.",
-        "beat@host leads, the first to do so.",
-        "beat@host took the lead: the leader before it was gone.",
-        "beat@host leads: the leader before it resigned.",
-        "beat@host leads again: its lead had run out, or was lost with Redis' data.",
+        "beat@host/5f0c leads, the first to do so.",
+        "beat@host/5f0c took the lead: the leader before it was gone.",
+        "beat@host/5f0c leads: the leader before it resigned.",
+        "beat@host/5f0c leads again: its lead had run out, or was lost with Redis' data.",
         "First assignment: no symbol moved.",
         "A node joined: no symbol moved.",
         "A node left: no symbol moved.",
@@ -171,10 +171,12 @@ def test_every_reason_has_its_sentence() -> None:
 def test_many_moves_make_a_short_sentence() -> None:
     lost = {f"S{n}": ("node-003", f"node-00{1 + n % 2}") for n in range(300)}
     died = Event("1-0", 1, "moved", "node died", {"moves": json.dumps(lost)})
-    assert sentence(died) == "A node died: 300 symbols from node-003 to node-001 and node-002."
+    assert sentence(died) == (
+        "A node died: 150 symbols from node-003 to node-001, 150 symbols from node-003 to node-002."
+    )
     spread = {f"S{n}": (f"node-{n % 4}", f"node-{n % 9}") for n in range(300)}
     joined = Event("1-0", 1, "moved", "node joined", {"moves": json.dumps(spread)})
     assert sentence(joined) == "A node joined: 300 symbols to 9 nodes."
     dropped = {f"S{n}": ("node-1", None) for n in range(5)}
     changed = Event("1-0", 1, "moved", "symbols changed", {"moves": json.dumps(dropped)})
-    assert sentence(changed) == "The list of symbols changed: 5 symbols from node-1 given up."
+    assert sentence(changed) == "The list of symbols changed: S0, S1, S2, S3 and S4 given up by node-1."

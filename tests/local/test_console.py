@@ -22,7 +22,9 @@ from tests.local.foreground import environment
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A whole stack of which only Redis runs."""
     with Stack(
-        tmp_path_factory.mktemp("stack"), environment(SYMBOLS="AAUSDT,BBUSDT"), Ports.choose(usual=False)
+        tmp_path_factory.mktemp("stack"),
+        environment(SYMBOLS="AAUSDT,BBUSDT", NT_HRW_STICKY_PCT="0.03", NT_WEB_TOKEN="not-to-be-told-0123456789"),
+        Ports.choose(usual=False),
     ) as stack:
         stack.start(["redis"])
         yield stack
@@ -46,6 +48,17 @@ def test_without_redis_cli_and_jq_the_lines_use_what_is_there(stack: Stack, monk
     shown = welcome(stack)
     assert f'redis-cli -p {stack.ports.redis} GET report:AAUSDT | grep -o \'"nodeId":"[^"]*"\'' in shown
     assert "jq" not in shown
+
+
+def test_what_a_second_terminal_is_told_are_the_addresses_and_all_settings_but_secrets(stack: Stack) -> None:
+    told = subprocess.run(
+        ["sh", "-c", '. "$0" && env', str(stack.state_dir / "env")], env={}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert f"REDIS_URL={stack.environment['REDIS_URL']}" in told
+    assert f"CELERY_BROKER_URL={stack.environment['CELERY_BROKER_URL']}" in told
+    assert "SYMBOLS=AAUSDT,BBUSDT" in told
+    assert "NT_HRW_STICKY_PCT=0.03" in told
+    assert "not-to-be-told" not in "\n".join(told)
 
 
 def test_every_address_is_shown(stack: Stack) -> None:

@@ -12,9 +12,36 @@ import pytest
 
 from local.roles import ROOT
 
+# A project of nothing but one command, whose own backend builds it: the environments here hold no other.
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = """
+from zipfile import ZipFile
+
+FILES = {
+    "METADATA": "Metadata-Version: 2.1\\nName: tried\\nVersion: 1\\n",
+    "WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "entry_points.txt": "[celery.commands]\\ntried = tried:command\\n",
+    "RECORD": "",
+}
+
+def build_editable(folder, *_):
+    with ZipFile(f"{folder}/tried-1-py3-none-any.whl", "w") as wheel:
+        for name, text in FILES.items():
+            wheel.writestr(f"tried-1.dist-info/{name}", text)
+    return "tried-1-py3-none-any.whl"
+"""
+FIND = "from importlib.metadata import entry_points; print(entry_points(group='celery.commands').names)"
+
 
 def install(folder: Path, lock: str = "requirements.txt", **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / lock).touch()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND)
     return subprocess.run(
         ["sh", str(ROOT / "local" / "install.sh"), lock],
         cwd=folder,
@@ -41,6 +68,10 @@ def test_an_environment_is_made_and_marked_as_installed(tmp_path: Path) -> None:
     assert (tmp_path / ".venv" / "installed").exists()
     assert (tmp_path / ".venv" / "installed-dev").exists()
     assert install(tmp_path, PYTHON="no-such-python").stdout == ""
+    found = subprocess.run(
+        [tmp_path / ".venv" / "bin" / "python", "-c", FIND], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "{'tried'}\n"
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""``celery nodes``: the nodes, and which beat leads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from command_line import session
+from command_line.session import NothingThere, View
+from command_line.state import NodeState, State, read_state
+from command_line.style import STATUS, coloured, duration, node_colours
+from settings import Settings
+
+_NAMED = 8
+
+
+def run(*, as_json: bool, watch: bool) -> None:
+    """Show it."""
+    session.run("nodes", look, as_json=as_json, watch=watch)
+
+
+def look(client: Any, settings: Settings) -> View:
+    """Read it."""
+    state = read_state(client, settings)
+    if not state.nodes and state.lead is None:
+        raise NothingThere(
+            "there is no node and no beat in this Redis. Beside `make run`, tell which Redis that uses: . .local/env"
+        )
+    return View(_data(state), _table(state))
+
+
+def _data(state: State) -> dict[str, Any]:
+    lead = state.lead
+    return {
+        "leader": None if lead is None else {"leader": lead.leader, "term": lead.term, "leftMs": lead.left_ms},
+        "generation": state.assignment.generation,
+        "nodes": [
+            {
+                "node": node.name,
+                "state": node.state,
+                "host": node.record.host,
+                "pid": node.record.pid,
+                "incarnation": node.record.owner.incarnation,
+                "startedAt": node.record.started_at,
+                "heartbeatAgeMs": node.heartbeat_age_ms,
+                "weight": node.record.weight,
+                "metricsUrl": node.record.metrics_url,
+                "symbols": list(node.symbols),
+            }
+            for node in state.nodes
+        ],
+    }
+
+
+def _table(state: State) -> Table:
+    lead = state.lead
+    if lead is None:
+        caption = "[bold red]no beat leads[/]"
+    else:
+        caption = f"{escape(lead.leader)} leads, term {lead.term}, for {duration(lead.left_ms)} unless renewed"
+    live = sum(node.state == "alive" for node in state.nodes)
+    table = Table(title=f"{live} live nodes", caption=caption)
+    for heading in ("node", "state", "host"):
+        table.add_column(heading)
+    for heading in ("pid", "up for", "heartbeat", "weight"):
+        table.add_column(heading, justify="right")
+    table.add_column("symbols")
+    colours = node_colours([node.name for node in state.nodes])
+    for node in state.nodes:
+        record = node.record
+        table.add_row(
+            coloured(node.name, colours[node.name]),
+            coloured(node.state, STATUS[node.state]),
+            escape(record.host),
+            str(record.pid or ""),
+            duration(state.now_ms - record.started_at) if record.started_at and node.state == "alive" else "",
+            "none" if node.heartbeat_age_ms is None else f"{duration(node.heartbeat_age_ms)} ago",
+            f"{record.weight:g}",
+            _symbols(node),
+        )
+    return table
+
+
+def _symbols(node: NodeState) -> str:
+    named = " ".join(node.symbols[:_NAMED])
+    return f"{len(node.symbols)}: {named}{' ...' if len(node.symbols) > _NAMED else ''}" if node.symbols else "0"

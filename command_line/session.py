@@ -1,0 +1,137 @@
+"""What every command does: connect, look, show; once, or again and again."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import click
+from redis.exceptions import RedisClusterException, RedisError
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from coordination.connect import connect, forget_connections
+from redis_address import masked
+from settings import SYMBOL, Settings, load
+
+EVERY_S = 0.5
+WIDTH_OF_A_FILE = 160
+
+UNREACHABLE = (RedisError, RedisClusterException)
+
+
+class Unreachable(click.ClickException):
+    """Redis cannot be reached, or has not what it should."""
+
+    exit_code = os.EX_UNAVAILABLE
+
+
+class NothingThere(click.ClickException):
+    """What was asked for could be there, and is not."""
+
+    exit_code = 1
+
+
+class View(NamedTuple):
+    """What a command found: for programs, as ``json.dumps`` takes it, and for people."""
+
+    data: Any
+    picture: RenderableType
+
+
+Look = Callable[[Any, Settings], View]
+"""Reads Redis, with a client of it."""
+
+
+def run(name: str, look: Look, *, as_json: bool, watch: bool) -> None:
+    """Show what ``look`` finds.
+
+    Parameters:
+        name: the command's, shown by ``CLIENT LIST``.
+        watch: go on until Ctrl-C.
+
+    Raises:
+        click.ClickException: it cannot be shown; click shows its one line, and ends with its status.
+    """
+    settings = load()
+    client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
+    try:
+        view = reach(settings, lambda: look(client, settings))
+        if not watch:
+            _show(view, as_json)
+        elif as_json or not sys.stdout.isatty():
+            while True:
+                _show(view, as_json)
+                time.sleep(EVERY_S)
+                view = reach(settings, lambda: look(client, settings))
+        else:
+            _watch(view, look, client, settings)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+    finally:
+        client.close()
+
+
+def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
+    """What ``ask`` returns; a Redis that cannot be reached is one line and a status."""
+    try:
+        return ask()
+    except UNREACHABLE as error:
+        raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {_one_line(error)}") from None
+
+
+def symbol_named(text: str) -> str:
+    """A symbol as it was typed, in upper case."""
+    symbol = text.upper()
+    if not SYMBOL.fullmatch(symbol):
+        raise click.BadParameter(f"{text!r} must match {SYMBOL.pattern}, like BTCUSDT")
+    return symbol
+
+
+def unknown_symbol(symbol: str, known: Sequence[str]) -> click.ClickException:
+    """The error that names those there are, and the nearest."""
+    near = difflib.get_close_matches(symbol, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    listed = ", ".join(sorted(known)[:20]) + (", ..." if len(known) > 20 else "")
+    return click.BadParameter(f"{symbol} is not reported on; {hint}there are {len(known)}: {listed}")
+
+
+def console() -> Console:
+    """The terminal, or what standard output leads to, which is wide enough for every table."""
+    context = click.get_current_context(silent=True)
+    plain = bool(context and context.obj and context.obj.no_color)
+    return Console(no_color=plain or None, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+
+
+def _show(view: View, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(view.data))
+    else:
+        console().print(view.picture)
+
+
+def _watch(view: View, look: Look, client: Any, settings: Settings) -> None:
+    with Live(view.picture, console=console(), screen=True, auto_refresh=False) as live:
+        live.refresh()
+        while True:
+            time.sleep(EVERY_S)
+            try:
+                view = look(client, settings)
+                live.update(view.picture, refresh=True)
+            except UNREACHABLE as error:
+                forget_connections(client)
+                line = Text(f"Redis does not answer, trying again: {_one_line(error)}", style="bold red")
+                live.update(Group(line, view.picture), refresh=True)
+            except click.ClickException as error:  # what there was is there no more, but may come back
+                live.update(Group(Text(error.format_message(), style="bold red"), view.picture), refresh=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

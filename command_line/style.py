@@ -1,0 +1,63 @@
+"""How things look: colours by node and by status, and times in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rich.markup import escape
+
+# Told apart also by those who do not see red and green alike, on dark and on light grounds.
+_NODES = ("cyan", "magenta", "yellow", "blue", "green", "bright_red", "bright_cyan", "bright_magenta")
+
+STATUS = {
+    "ok": "green",
+    "degraded": "yellow",
+    "down": "bold red",
+    "alive": "green",
+    "left": "yellow",
+    "silent": "bold red",
+    "gone": "bold red",
+}
+SEVERITY = {"low": "dim", "medium": "yellow", "high": "bold red"}
+
+
+def node_colours(names: Collection[str]) -> dict[str, str]:
+    """A colour for each node."""
+    return {name: _NODES[number % len(_NODES)] for number, name in enumerate(sorted(names))}
+
+
+def coloured(text: object, colour: str | None) -> str:
+    """``text``, whatever it holds, in Rich's markup."""
+    plain = escape(str(text))
+    return f"[{colour}]{plain}[/]" if colour else plain
+
+
+def duration(ms: int) -> str:
+    """A length of time, in the unit that fits.
+
+    Example:
+        >>> [duration(ms) for ms in (-5, 0, 999, 1500, 61_000, 7_300_000, 180_000_000)]
+        ['0 ms', '0 ms', '999 ms', '1.5 s', '61 s', '2.0 h', '50 h']
+    """
+    ms = max(0, ms)
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 10_000:
+        return f"{ms / 1000:.1f} s"
+    if ms < 600_000:
+        return f"{ms / 1000:.0f} s"
+    if ms < 3_600_000:
+        return f"{ms / 60_000:.0f} min"
+    hours = ms / 3_600_000
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:.0f} h"
+
+
+def number(value: float) -> str:
+    """A price or a quantity with all its digits, in groups of three.
+
+    Example:
+        >>> [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9)]
+        ['67,123.45', '0.00001234', '12', '0']
+    """
+    text = f"{value:,.8f}".rstrip("0").rstrip(".")
+    return text or "0"

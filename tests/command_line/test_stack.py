@@ -1,0 +1,148 @@
+"""Each command against the real stack; ``explain`` agrees with the live owner of every symbol, after a kill, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordination import events
+from local.roles import NODES, ROOT, Ports
+from local.stack import Stack
+from tests.command_line.processes import CELERY, celery, environment, found
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.e2e
+PAGE = ROOT / "docs" / "command-line.md"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Beats, nodes and what they need; a rebalance is soon done."""
+    quick = {"NT_REBALANCE_INTERVAL_MS": "500", "NT_MIN_HOLD_MS": "500"}
+    with Stack(tmp_path_factory.mktemp("stack"), environment("", **quick), Ports.choose(usual=False)) as stack:
+        wanted = [role.name for role in stack.roles if not role.name.startswith(("flower", "web"))]
+        stack.start(wanted)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack) -> str:
+    return stack.environment["REDIS_URL"]
+
+
+def settled(stack: Stack, url: str) -> list[dict[str, Any]]:
+    """What ``explain`` says of every symbol, once some rebalances found nothing to do."""
+    pause_ms = 4 * stack.settings.nt_rebalance_interval_ms
+    with stack.redis_client() as client:
+
+        def last_move_ms() -> int:
+            return max(event.at_ms for event in events.read(client, limit=1000) if event.kind == "moved")
+
+        wait_until(lambda: time.time() * 1000 - last_move_ms() > pause_ms, "an assignment that stays", 60)
+    said: list[dict[str, Any]] = found(url, "explain", *stack.settings.symbols)
+    return said
+
+
+def owners(url: str) -> dict[str, str]:
+    return {row["symbol"]: row["owner"] for row in found(url, "owners")["symbols"]}
+
+
+def writers(stack: Stack) -> dict[str, str]:
+    """Who really writes, by the reports themselves."""
+    with stack.redis_client() as client:
+        reports = {symbol: client.get(f"report:{symbol}") for symbol in stack.settings.symbols}
+    return {symbol: json.loads(text)["writer"]["nodeId"] for symbol, text in reports.items() if text}
+
+
+def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_kill(stack: Stack, url: str) -> None:
+    wait_until(lambda: len(writers(stack)) == len(stack.settings.symbols), "all reports", 60)
+    for live in (set(NODES), set(NODES) - {"node-002"}):
+        if len(live) < len(NODES):
+            stack.kill("node-002")
+            wait_until(lambda: "node-002" not in owners(url).values(), "its symbols to move", 30)
+        said = settled(stack, url)
+        assert [one["symbol"] for one in said] == list(stack.settings.symbols)
+        assert {one["symbol"]: one["computed"] for one in said} == owners(url) == writers(stack)
+        assert all(one["agrees"] for one in said)
+        assert {node["node"] for one in said for node in one["nodes"]} == live
+    died = [event for event in found(url, "timeline") if event["reason"] in ("died", "node died")]
+    assert [(event["kind"], event.get("node")) for event in died] == [("node", "node-002"), ("moved", None)]
+    assert {before for before, _ in died[1]["moves"].values()} == {"node-002"}
+    states = {node["node"]: node["state"] for node in found(url, "nodes")["nodes"]}
+    assert states == {"node-001": "alive", "node-002": "gone", "node-003": "alive"}
+
+
+def blocks(page: Path) -> Iterator[str]:
+    """The commands in a page's code blocks, without their prompts and comments."""
+    for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            command = re.split("[#|]", line.removeprefix("$ "))[0].strip()
+            if command.startswith((".venv/bin/celery", "celery")):
+                yield command
+
+
+def named_in_tables(page: Path) -> Iterator[str]:
+    yield from re.findall(r"^\| `(celery -A tasks [^`]+)`", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", sorted({*blocks(PAGE), *named_in_tables(PAGE)}))
+def test_each_command_of_the_page_works_beside_a_running_stack(stack: Stack, command: str) -> None:
+    once = command.replace(" --watch", "")
+    typed = re.sub(r"(\.venv/bin/)?celery", f"{sys.executable} {CELERY}", once, count=1)
+    shown = subprocess.run(
+        ["sh", "-c", f". {stack.state_dir}/env && {typed}"],
+        cwd=ROOT,
+        env=environment(""),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert len(shown.stdout) > 3
+
+
+def test_watching_goes_on_until_ctrl_c(url: str) -> None:
+    terminal, inside = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, CELERY, "-A", "tasks", "owners", "--watch"],
+        cwd=ROOT,
+        env=environment(url, TERM="xterm-256color", COLUMNS="120", LINES="40"),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    os.close(inside)
+    try:
+        seen = b""
+        while seen.count(b"generation") < 3:
+            seen += os.read(terminal, 65536)
+        assert b"BTCUSDT" in seen
+        os.killpg(watching.pid, signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        if watching.poll() is None:
+            watching.kill()
+            watching.wait()
+        os.close(terminal)
+
+
+def test_what_is_not_there_has_its_status(url: str) -> None:
+    unknown = celery(url, "report", "BTCUSD")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "BTCUSD is not reported on; did you mean BTCUSDT?" in unknown.stderr
+    no_node = celery(url, "owners", "--node", "node-009")
+    assert (no_node.returncode, no_node.stdout) == (1, "")
+    assert no_node.stderr.startswith("Error: there is no node 'node-009'; there are node-001, ")
