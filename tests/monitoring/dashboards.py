@@ -28,7 +28,7 @@ def expressions(board: Dashboard, rate_interval: str) -> Iterator[tuple[str, str
     """
     own = {variable["name"]: variable["allValue"] for variable in board["templating"]["list"]}
     queries = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", [])]
-    queries += [(note["name"], note["expr"]) for note in board["annotations"]["list"]]
+    queries += [(note["name"], note["target"]["expr"]) for note in board["annotations"]["list"]]
     for title, expression in queries:
         text = expression.replace("$__rate_interval", rate_interval)
         for name, value in own.items():
