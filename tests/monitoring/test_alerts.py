@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.prometheus import config
 from local.roles import BEATS, INGESTS, NODES, ROOT
 from tests.monitoring.promql import exposed, names
 from tests.monitoring.promtool import promtool
@@ -74,10 +75,10 @@ def test_each_alert_is_made_of_metrics_that_exist(rule: dict[str, Any]) -> None:
 
 
 def test_every_role_is_scraped_at_its_usual_port() -> None:
-    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    page = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     found = {
         target["labels"]["instance"]: (job["job_name"], address)
-        for job in config["scrape_configs"]
+        for job in page["scrape_configs"]
         for target in job["static_configs"]
         for address in target["targets"]
     }
@@ -86,3 +87,16 @@ def test_every_role_is_scraped_at_its_usual_port() -> None:
         **{name: ("beat", f"{name}:9111") for name in BEATS},
         **{name: ("ingest", f"{name}:9121") for name in INGESTS},
     }
+
+
+def test_the_configuration_for_this_machine_names_the_roles_that_run(tmp_path: Path) -> None:
+    path = tmp_path / "prometheus.yml"
+    path.write_text(config({"node-001": 20_001, "ingest-1": 20_002}))
+    jobs = yaml.safe_load(path.read_text())["scrape_configs"]
+    assert {job["job_name"]: job["static_configs"] for job in jobs} == {
+        "node": [{"targets": ["127.0.0.1:20001"], "labels": {"instance": "node-001"}}],
+        "beat": None,
+        "ingest": [{"targets": ["127.0.0.1:20002"], "labels": {"instance": "ingest-1"}}],
+    }
+    assert all(job.keys() == {"job_name", "static_configs"} for job in jobs)
+    promtool("check", "config", str(path))
