@@ -1,0 +1,127 @@
+"""What the page shows, written into Redis as beats and nodes write it, without any of them running."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+
+from coordination import events
+from coordination.assignment_store import publish_assignment
+from coordination.events import MoveReason, Moves, NodeReason
+from coordination.keys import DISPATCHER, NODES, node_key, report_key
+from coordination.owner import Owner
+from tests.web.reporting import EXAMPLE
+
+PERIOD_S = 0.25
+NODES_AT_START = ("node-001", "node-002", "node-003")
+
+
+_PRICES = {"price", "last_price", "mid_price", "micro_price", "from", "to", "POC", "VAL", "VAH"}
+
+
+def shifted(part: Any, by: float) -> Any:
+    """A part of a report with every price in it moved."""
+    if isinstance(part, list):
+        return [shifted(item, by) for item in part]
+    if isinstance(part, dict):
+        return {name: round(value + by, 4) if name in _PRICES else shifted(value, by) for name, value in part.items()}
+    return part
+
+
+class Scene:
+    """Nodes that own symbols and write a report of each, four times a second while in the ``with`` block."""
+
+    def __init__(self, client: redis.Redis, symbols: Iterable[str]) -> None:
+        self.client = client
+        self.silent: set[str] = set()  # symbols that nobody writes any more
+        self._random = random.Random(1)
+        self._prices = {symbol: self._random.randint(1_000, 900_000) / 100 for symbol in symbols}
+        self._owners = {node: Owner.start(node) for node in NODES_AT_START}
+        self._held = {s: NODES_AT_START[place % 3] for place, s in enumerate(self._prices)}
+        self._generation, self._term = 1, self.now_ms()
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._keep_writing, name="scene")
+
+    def __enter__(self) -> Self:
+        self._publish(MoveReason.FIRST, {symbol: (None, node) for symbol, node in self._held.items()})
+        self.write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def now_ms(self) -> int:
+        """The server's time."""
+        seconds, microseconds = self.client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def owner(self, symbol: str) -> str:
+        """The node that writes ``symbol``."""
+        return self._held[symbol]
+
+    def price(self, symbol: str) -> float:
+        """What was last written."""
+        return self._prices[symbol]
+
+    def write(self) -> None:
+        """One cycle: heartbeats, the lead, a report of each symbol with another price."""
+        now = self.now_ms()
+        with self._lock, self.client.pipeline(transaction=False) as pipe:
+            for number, (node, owner) in enumerate(self._owners.items()):
+                pipe.zadd(NODES, {node: now})
+                registered = {"incarnation": owner.incarnation, "client_id": 1, "weight": 1, "host": "h", "pid": number}
+                pipe.hset(node_key(node), mapping=registered)
+            pipe.hset(DISPATCHER, mapping={"leader": "beat@here/1", "term": self._term, "until": now + 5000})
+            for symbol, node in self._held.items():
+                if symbol not in self.silent:
+                    price = round(self._prices[symbol] + self._random.choice((-0.02, -0.01, 0.01, 0.02)), 2)
+                    self._prices[symbol] = price
+                    pipe.set(report_key(symbol), json.dumps(self._report(symbol, node, now)))
+            pipe.execute()
+
+    def kill(self, node: str) -> list[str]:
+        """``node`` is gone, its symbols go to the others; those symbols."""
+        with self._lock:
+            gone = self._owners.pop(node)
+            self.client.zadd(NODES, {node: self.now_ms() - 60_000})
+            events.queue_append(self.client, events.node_event(NodeReason.DIED, gone, self._term))
+            left = sorted(self._owners)
+            moves: Moves = {s: (node, left[i % len(left)]) for i, s in enumerate(self._held) if self._held[s] == node}
+            self._held |= {symbol: str(now) for symbol, (_, now) in moves.items()}
+            self._publish(MoveReason.DIED, moves)
+        return list(moves)
+
+    def conflict(self, symbol: str) -> None:
+        """A node is refused the lease of ``symbol``."""
+        events.queue_append(self.client, events.conflict_event(symbol, "node-003", self._held[symbol]))
+
+    def _report(self, symbol: str, node: str, now_ms: int) -> dict[str, Any]:
+        return {
+            **shifted(EXAMPLE, self._prices[symbol] - EXAMPLE["last_price"]),
+            "symbol": symbol,
+            "writer": {"nodeId": node, "writerToken": self._generation},
+            "updatedAt": now_ms,
+            "data_age_ms": 40,
+            "ingestion": {"status": "ok", "last_update": now_ms - 40},
+            "change_24h_pct": 1.25,
+        }
+
+    def _publish(self, reason: MoveReason, moves: Moves) -> None:
+        owners = {symbol: self._owners[node] for symbol, node in self._held.items()}
+        self._generation = publish_assignment(self.client, self._term, self._generation, owners)
+        events.queue_append(self.client, events.moved_event(reason, self._generation, self._term, "beat@here/1", moves))
+
+    def _keep_writing(self) -> None:
+        while not self._end.wait(PERIOD_S):
+            self.write()

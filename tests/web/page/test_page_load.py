@@ -1,0 +1,49 @@
+"""A thousand symbols, four times a second: only what is in sight is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from playwright.sync_api import Browser, expect
+
+from tests.browser import visit
+from tests.web.page.conftest import Served
+
+COUNT = 1000
+SYMBOLS = tuple(f"S{number:04}USDT" for number in range(COUNT))
+
+
+def test_a_thousand_symbols_stay_smooth(
+    browser: Browser, serving: Callable[..., AbstractContextManager[Served]]
+) -> None:
+    with serving(SYMBOLS) as served, visit(browser, served.origin) as opened:
+        page = opened.open()
+        expect(page.locator("#market-count")).to_have_text("1,000")
+        expect(page.locator("#market table")).to_have_attribute("aria-rowcount", "1001")
+        assert page.locator("#market tbody tr").count() < 60
+        cell = page.locator("#market tbody .col-price").first
+        expect(cell).not_to_have_text(cell.inner_text())
+
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor, not of the clock
+
+        def busy_s() -> float:
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
+
+        before = busy_s()
+        page.locator("#market").hover()
+        for _ in range(20):
+            page.mouse.wheel(0, 500)
+            page.wait_for_timeout(50)
+        page.wait_for_timeout(2000)
+        spent = busy_s() - before
+        assert spent < 2, f"{spent} s of work in about 3 s; with every row in the document it is all of them"
+
+        page.locator("#market tbody a").nth(3).focus()
+        page.keyboard.press("End")
+        expect(page.locator("#market tbody a").last).to_have_text(SYMBOLS[-1])
+        assert page.evaluate("document.activeElement.textContent") == SYMBOLS[-1]
+        assert page.locator("#market tbody tr").last.get_attribute("aria-rowindex") == "1001"
+        assert page.locator("#market tbody tr").count() < 60

@@ -1,0 +1,114 @@
+"""The page's own arithmetic: numbers, spans, colours, and the reading of server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from tests.browser import visit
+from web.app import STATIC
+
+MINUS, UNKNOWN = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+
+ORIGIN = "http://page.test"  # answered by the test: no server is needed for arithmetic
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """A page beside the modules, which are taken from their files."""
+
+    def answer(route: Route) -> None:
+        path = STATIC / route.request.url.removeprefix(f"{ORIGIN}/static/")
+        if path.is_file():
+            route.fulfill(path=path)
+        else:
+            route.fulfill(body="<title>modules</title>", content_type="text/html")
+
+    with visit(browser, ORIGIN) as opened:
+        opened.page.route("**/*", answer)
+        yield opened.open()
+
+
+@pytest.fixture(scope="module")
+def call(page: Page) -> Callable[..., Any]:
+    """Calls a function of a module of the page: ``call("format", "fixed", 1.5, 2)``."""
+
+    def run(module: str, function: str, *arguments: Any) -> Any:
+        return page.evaluate(
+            f"""async (given) => (await import("/static/app/{module}.js")).{function}(...given)""", list(arguments)
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "text"),
+    [
+        ("fixed", (63792.5, 2), "63,792.50"),
+        ("fixed", (-0.5, 1), f"{MINUS}0.5"),
+        ("fixed", (None, 2), UNKNOWN),
+        ("signed", (2.345, 2), "+2.35"),
+        ("signed", (-0.001, 2), "0.00"),
+        ("signed", (-1, 1), f"{MINUS}1.0"),
+        ("quantity", (0,), "0"),
+        ("quantity", (12345.6,), "12,346"),
+        ("quantity", (12.345,), "12.35"),
+        ("quantity", (0.001234,), "0.00123"),
+        ("quantity", (2_500_000,), "2.50 M"),
+        ("quantity", (None,), UNKNOWN),
+        ("signedQuantity", (3,), "+3.00"),
+        ("span", (149,), "0.1 s"),
+        ("span", (42_900,), "42 s"),
+        ("span", (600_000,), "10 min"),
+        ("span", (86_400_000,), "24 h"),
+        ("span", (None,), UNKNOWN),
+        ("decimalsOf", (0.5212,), 4),
+        ("decimalsOf", (1e-7,), 7),
+        ("decimalsOf", (64000,), 0),
+        ("count", (1, "symbol"), "1 symbol"),
+        ("count", (1000, "symbol"), "1,000 symbols"),
+    ],
+)
+def test_numbers_as_people_read_them(
+    call: Callable[..., Any], function: str, arguments: tuple[Any, ...], text: Any
+) -> None:
+    assert call("format", function, *arguments) == text
+
+
+def test_nodes_with_numbers_have_the_colours_in_turn_and_every_node_always_the_same(call: Callable[..., Any]) -> None:
+    assert [call("owners", "colourOf", f"node-{n:03}") for n in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+    named = [call("owners", "colourOf", name) for name in ("alpha", "beta", "alpha", "beta", "gamma")]
+    assert named[:2] == named[2:4]
+    assert all(0 <= colour < 8 for colour in named)
+
+
+def test_server_sent_events_may_be_cut_anywhere(page: Page) -> None:
+    text = 'event: rows\r\ndata: {"a":\r\ndata: 1}\r\n\r\n: ping\n\ndata:plain\n\nevent: none\n\nid: 7\rdata: x\r\r\n'
+    whole = [
+        {"event": "rows", "data": '{"a":\n1}'},
+        {"event": "message", "data": "plain"},
+        {"event": "message", "data": "x"},
+    ]
+    cut = """async (text) => {
+        const { SseParser } = await import("/static/app/sse_parser.js");
+        const read = (pieces) => {
+            const parser = new SseParser();
+            return JSON.stringify(pieces.flatMap((piece) => parser.push(piece)));
+        };
+        const results = [read([text]), read([...text])];
+        for (let at = 0; at <= text.length; at += 1) results.push(read([text.slice(0, at), text.slice(at)]));
+        return [...new Set(results)];
+    }"""
+    assert [json.loads(result) for result in page.evaluate(cut, text)] == [whole]
+
+
+def test_the_tries_to_connect_again_are_spaced_out(call: Callable[..., Any]) -> None:
+    shortest_and_longest = [
+        [call("event_stream", "backoff", n, random) for random in (0, 1)] for n in (1, 2, 3, 9, 500)
+    ]
+    assert shortest_and_longest == [[125, 250], [250, 500], [500, 1000], [4000, 8000], [4000, 8000]]

@@ -1,0 +1,113 @@
+"""The view of one symbol."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import visit
+from tests.web.page.conftest import Served
+
+DRAWN = "document.querySelector('{} canvas').toDataURL()"
+
+
+def moves(page: Page, chart: str) -> bool:
+    """Whether a chart shows something else after a while."""
+    before = page.evaluate(DRAWN.format(chart))
+    page.wait_for_function(f"before => {DRAWN.format(chart)} !== before", arg=before)
+    return True
+
+
+def is_drawn(page: Page, chart: str) -> int:
+    """How many colours a chart's canvas has."""
+    colours = """name => {
+        const canvas = document.querySelector(`${name} canvas`);
+        const pixels = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+        return new Set(pixels).size;
+    }"""
+    return int(page.evaluate(colours, chart))
+
+
+def test_the_charts_move(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open("/#/BTCUSDT")
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+        assert is_drawn(page, ".depth-chart") > 20
+        assert moves(page, ".depth-chart")
+        assert moves(page, ".price-chart")
+        expect(page.locator(".depth-chart")).to_have_attribute("aria-label", re.compile(r"best bid [\d,.]+, best ask"))
+        expect(page.locator(".price-chart")).to_have_attribute("aria-label", re.compile("point of control"))
+
+
+def test_the_report_is_told_in_full(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open("/#/BTCUSDT")
+        head = page.locator(".symbol-head")
+        expect(head.locator("h1")).to_have_text("BTCUSDT")
+        expect(head.locator(".owner")).to_have_text(served.scene.owner("BTCUSDT"))
+        expect(head.locator(".token")).to_have_text(re.compile(r"token \d{13}"))
+        expect(head.locator(".status")).to_have_text("ok")
+        expect(page.locator(".card-walls tbody tr")).to_have_count(1)
+        expect(page.locator(".card-walls tbody")).to_contain_text("high")
+        expect(page.locator(".card-vacuums tbody tr td").nth(2)).to_have_text("3")
+        expect(page.locator(".card-anomalies tbody")).to_contain_text("5 trades took 1.40, still 1.00")
+        expect(page.locator(".card-health li")).to_have_count(4)
+        expect(page.locator(".card-health .score")).to_have_text("84.5 of 100")
+        expect(page.locator(".card-profile")).to_contain_text("13 trades in 30 min")
+        for name in ("VAH", "POC", "VAL"):
+            expect(page.locator(f".card-profile dd[data-name={name}]")).to_contain_text("bps")
+        expect(page.locator(".card-history li").first).to_contain_text("BTCUSDT")
+        assert "BTCUSDT" in page.title()
+
+
+def test_the_price_under_the_pointer_is_read_out(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open("/#/BTCUSDT")
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+        page.locator(".depth-chart .u-over").hover(position={"x": 60, "y": 60})
+        expect(page.locator(".card-depth .read-out")).to_have_text(
+            re.compile("^[\\d,.]+: [\\d.]+ bid up to here, \N{MINUS SIGN}[\\d.]+ bps")
+        )
+
+
+def test_a_report_that_grows_old_is_visibly_stale(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open("/#/ADAUSDT")
+        expect(page.locator(".symbol-head .status")).to_have_text("ok")
+        expect(page.locator("#symbol > .banner")).to_be_hidden()
+        served.scene.silent.add("ADAUSDT")
+        try:
+            expect(page.locator(".symbol-head .status")).to_have_text("down")
+            expect(page.locator("#symbol > .banner")).to_have_text(
+                re.compile(r"^Stale: the report has not been rewritten")
+            )
+            expect(page.locator("#symbol")).to_have_class(re.compile("stale"))
+        finally:
+            served.scene.silent.clear()
+        expect(page.locator("#symbol > .banner")).to_be_hidden()
+
+
+def test_a_symbol_that_is_not_there_is_said_so(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin, allowed="404") as opened:
+        page = opened.open("/#/NOSUCH")
+        expect(page.locator("#symbol > .banner")).to_have_text("There is no symbol NOSUCH here.")
+        expect(page.locator(".cards")).to_be_hidden()
+        page.get_by_role("link", name="All symbols").click()
+        expect(page.locator("#overview")).to_be_visible()
+
+
+def test_opening_and_leaving_a_symbol_leaves_nothing_open(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open()
+        open_streams: set[str] = set()
+        page.on("request", lambda request: "/stream/" in request.url and open_streams.add(request.url))
+        page.on("requestfailed", lambda request: open_streams.discard(request.url))
+        for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT"):
+            page.locator(f'#market a[href="#/{symbol}"]').click()
+            expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+            page.keyboard.press("Escape")
+            expect(page.locator("#overview")).to_be_visible()
+        page.wait_for_timeout(200)
+        assert open_streams == set()
+        assert page.locator("canvas").count() == 0

@@ -1,0 +1,106 @@
+// What the page's charts share: a uPlot that fills its element, and marks on top of it.
+
+import uPlot from "../../vendor/uplot/uPlot.esm.js";
+import { colour } from "./palette.js";
+
+const FONT = "11px Inter, system-ui, sans-serif";
+
+export { uPlot };
+
+export class Chart {
+  #resize;
+
+  /** host: the element to fill; options: uPlot's, without width and height. */
+  constructor(host, options) {
+    this.plot = new uPlot(
+      { legend: { show: false }, padding: [10, 0, 0, 12], ...options, ...size(host) },
+      options.series.map(() => []),
+      host,
+    );
+    this.#resize = new ResizeObserver(() => host.clientWidth && this.plot.setSize(size(host)));
+    this.#resize.observe(host);
+  }
+
+  redraw() {
+    this.plot.redraw(true, true);
+  }
+
+  close() {
+    this.#resize.disconnect();
+    this.plot.destroy();
+  }
+}
+
+function size(host) {
+  return { width: Math.max(50, host.clientWidth), height: Math.max(50, host.clientHeight) };
+}
+
+/** An axis in the page's colours; `more` overrides. */
+export function axis(more) {
+  return {
+    font: FONT,
+    stroke: () => colour("ink-3"),
+    grid: { stroke: () => colour("line"), width: 1 },
+    ticks: { show: false },
+    gap: 6,
+    ...more,
+  };
+}
+
+/** A vertical (`x`) or horizontal (`y`) line over the whole plot at a value, with a label at its end; not if outside. */
+export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4], row = 0 }) {
+  const { left, top, width, height } = plot.bbox;
+  const place = plot.valToPos(value, scale, true);
+  const isAcross = scale === "y";
+  if (isAcross ? place < top || place > top + height : place < left || place > left + width) return false;
+  const ratio = devicePixelRatio;
+  const { ctx } = plot;
+  ctx.save();
+  ctx.strokeStyle = stroke;
+  ctx.lineWidth = ratio;
+  ctx.setLineDash(dash.map((length) => length * ratio));
+  ctx.beginPath();
+  if (isAcross) {
+    ctx.moveTo(left, place);
+    ctx.lineTo(left + width, place);
+  } else {
+    ctx.moveTo(place, top);
+    ctx.lineTo(place, top + height);
+  }
+  ctx.stroke();
+  ctx.restore();
+  if (!label) return true;
+  if (isAcross) drawText(plot, label, left + 6 * ratio, place - 4 * ratio, stroke);
+  else drawText(plot, label, place, top + (10 + 13 * row) * ratio, stroke, "center");
+  return true;
+}
+
+/** Text at a place in canvas pixels, kept inside the plot, on a ground of the panel's colour so that it can be read. */
+export function drawText(plot, text, x, y, fill, align = "left") {
+  const { ctx, bbox } = plot;
+  const ratio = devicePixelRatio;
+  ctx.save();
+  ctx.font = FONT.replace("11px", `${11 * ratio}px`);
+  const width = ctx.measureText(text).width;
+  let left = align === "center" ? x - width / 2 : x;
+  left = Math.min(Math.max(left, bbox.left + 2 * ratio), bbox.left + bbox.width - width - 2 * ratio);
+  ctx.fillStyle = colour("panel", 0.85);
+  ctx.fillRect(left - 3 * ratio, y - 10 * ratio, width + 6 * ratio, 13 * ratio);
+  ctx.fillStyle = fill;
+  ctx.fillText(text, left, y);
+  ctx.restore();
+}
+
+/** A band between two values of a scale over the whole plot. */
+export function drawBand(plot, scale, from, to, fill) {
+  const { left, top, width, height } = plot.bbox;
+  const ends = [plot.valToPos(from, scale, true), plot.valToPos(to, scale, true)].sort((a, b) => a - b);
+  const limits = scale === "y" ? [top, top + height] : [left, left + width];
+  const [low, high] = [Math.max(ends[0], limits[0]), Math.min(ends[1], limits[1])];
+  if (high <= low) return;
+  plot.ctx.save();
+  plot.ctx.fillStyle = fill;
+  if (scale === "y") plot.ctx.fillRect(left, low, width, high - low);
+  else plot.ctx.fillRect(low, top, high - low, height);
+  plot.ctx.restore();
+}

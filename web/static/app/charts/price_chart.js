@@ -1,0 +1,137 @@
+// The price over the last minutes, with the volume profile's value area behind it.
+
+import { clock, fixed } from "../format.js";
+import { axis, Chart, drawBand, drawLine } from "./chart.js";
+import { colour } from "./palette.js";
+
+const LONGEST_MS = 30 * 60_000;
+const GAP_MS = 5000; // longer without a price is drawn as a gap
+
+export class PriceChart extends Chart {
+  minutes = 15;
+  #points = []; // [ms, price], rising
+  #profile = null;
+  #walls = [];
+  #decimals = 2;
+  #now = Date.now();
+
+  constructor(host, onPoint) {
+    let self = null;
+    super(host, {
+      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+      ms: 1,
+      scales: {
+        x: { range: () => [self ? self.#now - self.minutes * 60_000 : 0, self ? self.#now + self.minutes * 300 : 1] },
+        y: { range: (plot, low, high) => self?.priceRange(low, high) ?? [0, 1] },
+      },
+      axes: [
+        axis({ size: 28, space: 70, values: (plot, splits) => splits.map((ms) => clock(ms).slice(0, 5)) }),
+        axis({
+          side: 1,
+          space: 34,
+          size: (plot, values) => 22 + 6.4 * Math.max(4, ...(values ?? []).map((text) => text.length)),
+          values: (plot, splits) => splits.map((value) => fixed(value, self.#decimals)),
+        }),
+      ],
+      series: [{}, { stroke: () => colour("price"), width: 1.5, points: { show: false } }],
+      hooks: {
+        drawClear: [(plot) => self?.drawUnder(plot)],
+        draw: [(plot) => self?.drawOver(plot)],
+        setCursor: [(plot) => self && onPoint(self.readOut(plot.cursor.idx))],
+      },
+    });
+    self = this;
+  }
+
+  /** The prices before this view was opened: [[ms, price], …], rising. */
+  setHistory(points) {
+    const first = this.#points[0]?.[0] ?? Infinity;
+    this.#points = [...points.filter(([ms]) => ms < first), ...this.#points];
+  }
+
+  /** A report's price. */
+  add(ms, price, decimals) {
+    this.#decimals = decimals;
+    const last = this.#points.at(-1);
+    if (price == null || (last && ms <= last[0])) return;
+    this.#points.push([ms, price]);
+    if (this.#points[0][0] < ms - LONGEST_MS - 60_000) {
+      this.#points = this.#points.filter(([at]) => at >= ms - LONGEST_MS);
+    }
+  }
+
+  setMarks(profile, walls) {
+    this.#profile = profile ?? null;
+    this.#walls = walls ?? [];
+  }
+
+  show(now) {
+    this.#now = now;
+    const from = now - this.minutes * 60_000;
+    const times = [];
+    const prices = [];
+    for (const [ms, price] of this.#points) {
+      if (ms < from) continue;
+      if (times.length && ms - times.at(-1) > GAP_MS) {
+        times.push(times.at(-1) + 1);
+        prices.push(null);
+      }
+      times.push(ms);
+      prices.push(price);
+    }
+    this.plot.setData([times, prices]);
+  }
+
+  /** The prices with some room, and the value area where that does not flatten the line. */
+  priceRange(low, high) {
+    if (low == null) return [0, 1];
+    const span = Math.max(high - low, high * 2e-5);
+    const marks = [this.#profile?.VAL, this.#profile?.VAH].filter((price) => price != null);
+    const near = marks.filter((price) => price > low - span * 0.6 && price < high + span * 0.6);
+    const [from, to] = [Math.min(low, ...near), Math.max(high, ...near)];
+    return [from - span * 0.08, to + span * 0.12];
+  }
+
+  drawUnder(plot) {
+    if (this.#profile) drawBand(plot, "y", this.#profile.VAL, this.#profile.VAH, colour("profile", 0.1));
+  }
+
+  drawOver(plot) {
+    if (!plot.data[0].length) return;
+    for (const name of this.#profile ? ["VAH", "POC", "VAL"] : []) {
+      const dash = name === "POC" ? [] : [3, 3];
+      drawLine(plot, "y", this.#profile[name], { stroke: colour("profile"), label: name, dash });
+    }
+    for (const { side, price, severity } of this.#walls) {
+      if (severity !== "low") drawLine(plot, "y", price, { stroke: colour(side), dash: [1, 4] });
+    }
+    this.#drawLast(plot);
+  }
+
+  // The newest price as a tag on the axis.
+  #drawLast(plot) {
+    const last = this.#points.at(-1);
+    if (!last) return;
+    const ratio = devicePixelRatio;
+    const { left, width, top, height } = plot.bbox;
+    const y = plot.valToPos(last[1], "y", true);
+    if (y < top || y > top + height) return;
+    const { ctx } = plot;
+    ctx.save();
+    ctx.fillStyle = colour("price");
+    ctx.fillRect(left + width, y - 9 * ratio, plot.ctx.canvas.width - left - width, 18 * ratio);
+    ctx.beginPath();
+    ctx.arc(plot.valToPos(last[0], "x", true), y, 3 * ratio, 0, 2 * Math.PI);
+    ctx.fill();
+    ctx.fillStyle = colour("panel");
+    ctx.font = `600 ${11 * ratio}px Inter, system-ui, sans-serif`;
+    ctx.textBaseline = "middle";
+    ctx.fillText(fixed(last[1], this.#decimals), left + width + 6 * ratio, y);
+    ctx.restore();
+  }
+
+  readOut(index) {
+    const [times, prices] = this.plot.data;
+    return index == null || prices[index] == null ? "" : `${clock(times[index])}: ${fixed(prices[index], this.#decimals)}`;
+  }
+}

@@ -1,0 +1,132 @@
+// One server-sent stream, kept up: it reconnects by itself and says in what state it is.
+// fetch() rather than EventSource, which cannot send the Authorization header.
+
+import { request } from "./session.js";
+import { SseParser } from "./sse_parser.js";
+
+const FIRST_DELAY_MS = 250;
+const LONGEST_DELAY_MS = 8000;
+const SILENCE_MS = 6000; // the server says something at least twice a second, or pings
+const OUTAGE_MS = 10_000;
+
+/** How long to wait before try `failures`, in ms: doubling, with up to half of it at random. */
+export function backoff(failures, random = Math.random()) {
+  const full = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
+  return full * (0.5 + random / 2);
+}
+
+class Refused extends Error {
+  constructor(status) {
+    super(`refused with status ${status}`);
+    this.status = status;
+  }
+}
+
+export class EventStream {
+  #path;
+  #handlers;
+  #abort = null;
+  #wake = null;
+  #lostAt = null;
+
+  /**
+   * handlers:
+   *   onMessage(event, data): an event's name and its parsed JSON.
+   *   onState(state, failures): "connecting", "live", "reconnecting", or "outage" after 10 s without.
+   *   onRefused(status): the server says no (401, 403, 404); it ends until start() is called again.
+   */
+  constructor(path, handlers) {
+    this.#path = path;
+    this.#handlers = handlers;
+  }
+
+  start() {
+    if (this.#abort) return;
+    this.#abort = new AbortController();
+    this.#lostAt = performance.now();
+    this.#keepUp(this.#abort);
+  }
+
+  stop() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.#wake?.();
+  }
+
+  /** Tries at once instead of waiting: the network is back, the tab is looked at again. */
+  hurry() {
+    this.#wake?.();
+  }
+
+  async #keepUp(abort) {
+    this.#handlers.onState("connecting", 0);
+    for (let failures = 0; !abort.signal.aborted; ) {
+      try {
+        await this.#read(abort, () => {
+          failures = 0;
+          this.#lostAt = null;
+          this.#handlers.onState("live", 0);
+        });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        if (error instanceof Refused) {
+          this.#abort = null;
+          this.#handlers.onRefused(error.status);
+          return;
+        }
+        console.info(`${this.#path}: ${error.message}`);
+      }
+      if (abort.signal.aborted) return;
+      failures += 1;
+      this.#lostAt ??= performance.now();
+      const isLong = performance.now() - this.#lostAt > OUTAGE_MS;
+      this.#handlers.onState(isLong ? "outage" : "reconnecting", failures);
+      await this.#pause(backoff(failures));
+    }
+  }
+
+  /** One connection from its start to its end; throws when it breaks or says nothing for too long. */
+  async #read(abort, onLive) {
+    const once = new AbortController();
+    const end = () => once.abort();
+    abort.signal.addEventListener("abort", end);
+    let silence = setTimeout(end, SILENCE_MS);
+    try {
+      const answer = await request(this.#path, { signal: once.signal, headers: { Accept: "text/event-stream" } });
+      if ([401, 403, 404, 422].includes(answer.status)) throw new Refused(answer.status);
+      if (!answer.ok) throw new Error(`answered with status ${answer.status}`);
+      const parser = new SseParser();
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      onLive();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) throw new Error("the server ended the stream");
+        clearTimeout(silence);
+        silence = setTimeout(end, SILENCE_MS);
+        for (const { event, data } of parser.push(value)) this.#tell(event, JSON.parse(data));
+      }
+    } finally {
+      clearTimeout(silence);
+      abort.signal.removeEventListener("abort", end);
+      once.abort();
+    }
+  }
+
+  #tell(event, message) {
+    try {
+      this.#handlers.onMessage(event, message);
+    } catch (error) {
+      reportError(error); // a fault of the page is no reason to connect again
+    }
+  }
+
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,42 @@
+// What happened, in words: an event's headline, its kind of mark, and the symbols it moved.
+
+import { count } from "./format.js";
+
+export const KINDS = [
+  { name: "all", label: "All" },
+  { name: "moved", label: "Moves" },
+  { name: "node", label: "Nodes" },
+  { name: "leader", label: "Leader" },
+  { name: "conflict", label: "Conflicts" },
+];
+
+const BAD = ["died", "silent", "took over", "data lost", "node died", "node silent"];
+
+/** How serious it is: "bad", "odd" or "plain"; shown as the mark's colour, and the mark has a shape for each kind. */
+export function weight({ kind, reason }) {
+  if (kind === "conflict") return "odd";
+  return BAD.includes(reason) ? "bad" : "plain";
+}
+
+/** The moves of an event: [symbol, from or null, to or null], by symbol. */
+export function movesOf(event) {
+  return Object.entries(event.moves ?? {})
+    .map(([symbol, [from, to]]) => [symbol, from, to])
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Whether an event has to do with a symbol. */
+export function concerns(event, symbol) {
+  return event.symbol === symbol || symbol in (event.moves ?? {});
+}
+
+/** One sentence: the server's own, but for moves, which are listed below it: there, why and how many. */
+export function headline(event) {
+  const moves = movesOf(event).length;
+  return moves ? `${event.text.split(": ")[0]}: ${count(moves, "symbol")}` : event.text;
+}
+
+/** A beat's name without the number of its start. */
+export function beatName(leader) {
+  return leader.replace(/\/[^/]*$/, "");
+}

@@ -1,0 +1,29 @@
+// Asks for the bearer token when the server wants one.
+
+import { byId, setText } from "./dom.js";
+import { keepToken } from "./session.js";
+
+let asked = null; // the promise of the dialog that is open
+
+/** Resolves once a token was given. Asked again while open, it is the same dialog. */
+export function askForToken(isSecondTry) {
+  asked ??= new Promise((resolve) => {
+    const dialog = byId("login");
+    const field = byId("token");
+    if (isSecondTry) setText(byId("login-title"), "That token was not accepted");
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.querySelector("form").addEventListener(
+      "submit",
+      () => {
+        keepToken(field.value);
+        field.value = "";
+        asked = null;
+        resolve();
+      },
+      { once: true },
+    );
+    dialog.showModal();
+    field.focus();
+  });
+  return asked;
+}

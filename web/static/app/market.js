@@ -1,0 +1,97 @@
+// What the page knows: the present rows, nodes, leader and events, put together from the stream's messages.
+
+import { decimalsOf } from "./format.js";
+import { status } from "./freshness.js";
+
+const MAX_EVENTS = 500;
+
+/**
+ * Emits "rows" (detail: the symbols that changed), "nodes", "event" (detail: the event), "state" (all is new) and
+ * "outage" (detail: the server's sentence; what was there before stays).
+ * A row is the server's, with what only a watcher knows:
+ *   sentAt: the server's time when it was sent;
+ *   decimals: the most decimals its price has shown;
+ *   tick, tickAt: +1 or -1, how the price moved last, and when (performance.now());
+ *   movedAt: when it was seen to change its owner.
+ */
+export class Market extends EventTarget {
+  rows = new Map();
+  nodes = [];
+  leader = null;
+  events = [];
+  periodMs = 250;
+  heardAt = 0; // the server's time of its last message that was not an outage
+  #serverAhead = 0;
+
+  /** The server's time, ms. Between two messages it goes on by itself. */
+  now() {
+    return performance.timeOrigin + performance.now() + this.#serverAhead;
+  }
+
+  /** A row's status, now: see freshness.js. */
+  status(row) {
+    return status(row, this.now(), this.heardAt);
+  }
+
+  /** Takes a message of `/stream`. Unknown ones are left to newer pages. */
+  apply(name, message) {
+    if (message.now) {
+      this.#serverAhead = message.now - performance.timeOrigin - performance.now();
+      this.heardAt = message.now;
+    }
+    if (name === "outage") this.#emit("outage", message.text);
+    else if (name === "state") this.#applyState(message);
+    else if (name === "rows") this.#applyRows(message);
+    else if (name === "nodes") this.#applyNodes(message);
+    else if (name === "event") this.#applyEvent(message);
+  }
+
+  #applyState({ now, periodMs, symbols, nodes, leader, events }) {
+    const before = this.rows;
+    this.periodMs = periodMs ?? this.periodMs;
+    this.rows = new Map(symbols.map((row) => [row.symbol, watched(row, now, before.get(row.symbol))]));
+    this.nodes = nodes;
+    this.leader = leader;
+    this.events = events;
+    this.#emit("state");
+  }
+
+  #applyRows({ now, rows }) {
+    const symbols = [];
+    for (const row of rows) {
+      this.rows.set(row.symbol, watched(row, now, this.rows.get(row.symbol)));
+      symbols.push(row.symbol);
+    }
+    this.#emit("rows", symbols);
+  }
+
+  #applyNodes({ nodes, leader }) {
+    this.nodes = nodes;
+    this.leader = leader ?? null;
+    this.#emit("nodes");
+  }
+
+  #applyEvent(event) {
+    if (this.events.some((known) => known.id === event.id)) return;
+    this.events = [...this.events, event].slice(-MAX_EVENTS);
+    this.#emit("event", event);
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+function watched(row, now, before) {
+  row.sentAt = now;
+  row.decimals = Math.max(before?.decimals ?? 0, decimalsOf(row.price));
+  row.tick = before?.tick ?? 0;
+  row.tickAt = before?.tickAt ?? -Infinity;
+  row.movedAt = before?.movedAt ?? -Infinity;
+  if (before?.price != null && row.price != null && row.price !== before.price) {
+    row.tick = row.price > before.price ? 1 : -1;
+    row.tickAt = performance.now();
+  }
+  if (before?.owner && row.owner !== before.owner) row.movedAt = performance.now();
+  return row;
+}

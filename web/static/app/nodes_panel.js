@@ -1,0 +1,75 @@
+// The nodes: alive or dead, how old the heartbeat is, what each one carries; and who leads.
+
+import { byId, el, setData, setText } from "./dom.js";
+import { beatName } from "./events.js";
+import { fixed, span } from "./format.js";
+import { ownerTag, showOwner } from "./owners.js";
+
+const HEADS = [
+  ["Node", "text"],
+  ["State", "text"],
+  ["Heartbeat", "number"],
+  ["Symbols", "number"],
+  ["Reports/s", "number"],
+];
+
+export class NodesPanel {
+  #market;
+  #views = new Map();
+  #body = el("tbody");
+  #leader = el("p", { class: "leader" });
+  #empty = el("p", { class: "empty" }, "No node has registered yet: celery -A tasks worker -Q node-001 starts one.");
+
+  constructor(market) {
+    this.#market = market;
+    const heads = HEADS.map(([label, kind]) => el("th", { scope: "col", class: kind }, label));
+    const table = el(
+      "table",
+      { class: "nodes-table" },
+      el("caption", { class: "unseen" }, "Nodes"),
+      el("thead", {}, el("tr", {}, ...heads)),
+      this.#body,
+    );
+    byId("nodes").append(this.#leader, table, this.#empty);
+  }
+
+  update() {
+    const { nodes, leader } = this.#market;
+    const present = new Set(nodes.map((node) => node.node));
+    for (const [name, view] of this.#views) if (!present.has(name)) this.#remove(name, view);
+    for (const node of [...nodes].sort((a, b) => (a.node < b.node ? -1 : 1))) this.#show(node);
+    this.#empty.hidden = nodes.length > 0;
+    const alive = nodes.filter((node) => node.alive).length;
+    setText(byId("nodes-count"), nodes.length ? `${alive} of ${nodes.length} alive` : "");
+    setText(this.#leader, leader ? `${beatName(leader.leader)} leads, term ${leader.term}` : "No beat leads: nothing is dispatched.");
+    setData(this.#leader, "state", leader ? "led" : "none");
+  }
+
+  #show(node) {
+    const view = this.#views.get(node.node) ?? this.#add(node.node);
+    showOwner(view.name, node.node);
+    setText(view.state, node.alive ? "alive" : "dead");
+    setData(view.state, "status", node.alive ? "ok" : "down");
+    setText(view.heartbeat, span(node.heartbeatAgeMs));
+    setText(view.symbols, fixed(node.symbols));
+    setText(view.rate, fixed(node.reportsPerSec, 1));
+    view.row.title = [node.host, node.pid && `process ${node.pid}`, node.incarnation].filter(Boolean).join(", ");
+    view.row.classList.toggle("stale", !node.alive);
+  }
+
+  #add(name) {
+    const view = { name: ownerTag(name), state: el("span", { class: "status" }) };
+    for (const key of ["heartbeat", "symbols", "rate"]) view[key] = el("td", { class: "number" });
+    const head = el("th", { scope: "row", class: "text" }, view.name);
+    view.row = el("tr", {}, head, el("td", { class: "text" }, view.state), view.heartbeat, view.symbols, view.rate);
+    const next = [...this.#views.keys()].filter((other) => other > name).sort()[0];
+    this.#body.insertBefore(view.row, next ? this.#views.get(next).row : null);
+    this.#views.set(name, view);
+    return view;
+  }
+
+  #remove(name, view) {
+    view.row.remove();
+    this.#views.delete(name);
+  }
+}

@@ -1,0 +1,105 @@
+// Walls, vacuums and anomalies of a report as small tables.
+
+import { el, setText } from "./dom.js";
+import { fixed, NOTHING, quantity, signed } from "./format.js";
+
+const SHOWN = 50;
+
+const away = (price, { middle }) => (middle ? `${signed((price / middle - 1) * 1e4, 1)} bps` : NOTHING);
+const severity = ({ severity: level }) => el("span", { class: "severity", "data-severity": level }, level);
+const side = ({ side: name }) => el("span", { class: "side", "data-side": name }, name);
+const NAMES = { spoofing: "Spoofing", iceberg: "Iceberg", flash_crash_risk: "Flash crash risk" };
+const SIGNALS = { wide_spread: "wide spread", imbalance: "imbalance", sell_acceleration: "accelerating sells" };
+
+/** heads: [label, kind]; cells(item, place): as many texts or elements. place: { middle, decimals }. */
+export const WALLS = {
+  caption: "Walls: unusually large levels",
+  empty: "No level is unusually large.",
+  heads: [["Side", "text"], ["Price", "number"], ["Quantity", "number"], ["From mid", "number"], ["Severity", "text"]],
+  order: (item, { middle }) => Math.abs(item.price - middle),
+  cells: (wall, place) => [
+    side(wall),
+    fixed(wall.price, place.decimals),
+    quantity(wall.qty),
+    away(wall.price, place),
+    severity(wall),
+  ],
+};
+
+export const VACUUMS = {
+  caption: "Vacuums: stretches of thin levels",
+  empty: "No thin stretch.",
+  heads: [["From", "number"], ["To", "number"], ["Levels", "number"], ["From mid", "number"], ["Severity", "text"]],
+  order: (item, { middle }) => Math.min(Math.abs(item.from - middle), Math.abs(item.to - middle)),
+  cells: (vacuum, place) => [
+    fixed(vacuum.from, place.decimals),
+    fixed(vacuum.to, place.decimals),
+    fixed(vacuum.levels),
+    away(Math.abs(vacuum.from - place.middle) < Math.abs(vacuum.to - place.middle) ? vacuum.from : vacuum.to, place),
+    severity(vacuum),
+  ],
+};
+
+export const ANOMALIES = {
+  caption: "Anomalies",
+  empty: "Nothing unusual.",
+  heads: [["What", "text"], ["Where", "number"], ["Severity", "text"]],
+  order: ({ severity: level }) => ["high", "medium", "low"].indexOf(level),
+  cells: (anomaly, place) => [
+    el("span", {}, NAMES[anomaly.type] ?? anomaly.type, el("small", {}, seen(anomaly))),
+    anomaly.price == null ? NOTHING : el("span", {}, side(anomaly), " ", fixed(anomaly.price, place.decimals)),
+    severity(anomaly),
+  ],
+};
+
+function seen(anomaly) {
+  if (anomaly.type === "spoofing") return `pulled in ${anomaly.pulls} of ${anomaly.changes} changes`;
+  if (anomaly.type === "iceberg") {
+    return `${anomaly.trades} trades took ${quantity(anomaly.traded_qty)}, still ${quantity(anomaly.visible_qty)}`;
+  }
+  return (anomaly.signals ?? []).map((signal) => SIGNALS[signal] ?? signal).join(", ");
+}
+
+export class ReportList {
+  count = el("span", { class: "count" });
+  element;
+  #what;
+  #body = el("tbody");
+  #table;
+  #empty = el("p", { class: "empty" });
+  #shown = "";
+
+  constructor(what) {
+    this.#what = what;
+    const heads = what.heads.map(([label, kind]) => el("th", { scope: "col", class: kind }, label));
+    this.#table = el(
+      "table",
+      {},
+      el("caption", { class: "unseen" }, what.caption),
+      el("thead", {}, el("tr", {}, ...heads)),
+      this.#body,
+    );
+    const scroller = { class: "scroller list", tabindex: "0", role: "region", "aria-label": what.caption };
+    this.element = el("div", scroller, this.#table, this.#empty);
+  }
+
+  /** items: undefined where the report leaves them out. */
+  show(items, place) {
+    this.#table.hidden = !items?.length;
+    this.#empty.hidden = Boolean(items?.length);
+    setText(this.#empty, items ? this.#what.empty : "Not enough data yet.");
+    setText(this.count, items?.length ? String(items.length) : "");
+    if (!items?.length) return;
+    const order = (item) => this.#what.order(item, place);
+    const rows = [...items].sort((a, b) => order(a) - order(b)).slice(0, SHOWN);
+    const state = JSON.stringify([rows, place.decimals]);
+    if (state === this.#shown) return; // the slow cycle's sections are the same in eight reports on end
+    this.#shown = state;
+    this.#body.replaceChildren(...rows.map((item) => this.#row(item, place)));
+  }
+
+  #row(item, place) {
+    const cells = this.#what.cells(item, place);
+    return el("tr", {}, ...cells.map((cell, index) => el("td", { class: this.#what.heads[index][1] }, cell)));
+  }
+}

@@ -1,0 +1,42 @@
+// The line of figures in the page's head.
+
+import { byId, el, setData, setText } from "./dom.js";
+import { beatName } from "./events.js";
+import { fixed } from "./format.js";
+
+const FIGURES = [
+  ["fresh", "Fresh"],
+  ["rate", "Reports/s"],
+  ["nodes", "Nodes"],
+  ["leader", "Leader"],
+];
+
+export class Summary {
+  #market;
+  #values = {};
+
+  constructor(market) {
+    this.#market = market;
+    for (const [name, label] of FIGURES) {
+      this.#values[name] = el("dd", { "data-name": name }, "–");
+      byId("summary").append(el("div", {}, el("dt", {}, label), this.#values[name]));
+    }
+  }
+
+  update() {
+    const { rows, nodes, leader } = this.#market;
+    let fresh = 0;
+    for (const row of rows.values()) if (this.#market.status(row) === "ok") fresh += 1;
+    const alive = nodes.filter((node) => node.alive).length;
+    const rate = nodes.reduce((sum, node) => sum + (node.alive ? node.reportsPerSec ?? 0 : 0), 0);
+    this.#show("fresh", `${fixed(fresh)} of ${fixed(rows.size)}`, fresh < rows.size);
+    this.#show("rate", fixed(rate, rate < 100 ? 1 : 0), false);
+    this.#show("nodes", `${alive} of ${nodes.length}`, alive < nodes.length);
+    this.#show("leader", leader ? beatName(leader.leader) : "none", !leader);
+  }
+
+  #show(name, text, isBad) {
+    setText(this.#values[name], text);
+    setData(this.#values[name], "state", isBad ? "bad" : "good");
+  }
+}

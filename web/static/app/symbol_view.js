@@ -1,0 +1,226 @@
+// One symbol: its own stream, charts, and what the report says besides.
+
+import { DepthChart } from "./charts/depth_chart.js";
+import { PriceChart } from "./charts/price_chart.js";
+import { el, setText } from "./dom.js";
+import { eventItem } from "./event_item.js";
+import { EventStream } from "./event_stream.js";
+import { concerns } from "./events.js";
+import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
+import { HealthPanel } from "./health_panel.js";
+import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
+import { ProfilePanel } from "./profile_panel.js";
+import { request } from "./session.js";
+import { SymbolHead } from "./symbol_head.js";
+
+const MINUTES = [5, 15, 30];
+const DESCRIBE_MS = 5000;
+const SILENCE_MS = 3000; // a report, or that there is none in time, comes sooner
+
+export class SymbolView {
+  #root;
+  #market;
+  #report = null;
+  #absence = null; // the server's words for a report that is gone
+  #isRefused = false;
+  #decimals = 0;
+  #describedAt = -Infinity;
+  #stream;
+  #gone = new AbortController();
+
+  constructor(root, symbol, market) {
+    this.#root = root;
+    this.symbol = symbol;
+    this.#market = market;
+    this.#build();
+    this.showEvents();
+    const row = market.rows.get(symbol);
+    this.#decimals = row?.decimals ?? 0;
+    if (row) this.#head.showPrice(row.price, this.#decimals);
+    this.tick();
+    this.#stream = new EventStream(`stream/${symbol}`, {
+      onMessage: (name, message) => this.#take(name, message),
+      onState: (state) => state === "live" && this.#loadHistory(),
+      onRefused: (status) => this.#refused(status),
+    });
+    this.#stream.start();
+    this.#head.title.focus({ preventScroll: true });
+  }
+
+  close() {
+    this.#gone.abort();
+    this.#stream.stop();
+    this.#price.close();
+    this.#depth.close();
+    this.#root.replaceChildren();
+  }
+
+  redraw() {
+    this.#price.redraw();
+    this.#depth.redraw();
+  }
+
+  /** Ages go on between reports, and without any. */
+  tick() {
+    const now = this.#market.now();
+    const { owner, status, age, why } = this.#state(now);
+    this.#head.showState(owner, status, age);
+    const isStale = status === "down";
+    this.#root.classList.toggle("stale", isStale);
+    if (!this.#isRefused) {
+      this.#banner.hidden = !isStale;
+      setText(this.#banner, isStale ? `Stale: ${why}.` : "");
+    }
+    if (this.#report) this.#price.show(now);
+  }
+
+  #state(now) {
+    if (!this.#report) {
+      const row = this.#market.rows.get(this.symbol);
+      return { owner: row?.owner ?? null, status: "none", age: null };
+    }
+    const { freshness, writer } = this.#report;
+    const silence = Math.max(0, now - freshness.read_at);
+    const age = freshness.data_age_ms == null ? null : freshness.data_age_ms + silence;
+    const lost = this.#absence ?? (silence > SILENCE_MS ? `nothing has been heard of it for ${span(silence)}` : null);
+    return { owner: writer.nodeId, status: lost ? "down" : freshness.status, age, why: lost ?? freshness.reason };
+  }
+
+  /** Tries its stream again, once a token was given. */
+  retry() {
+    this.#stream.start();
+  }
+
+  /** All that happened to this symbol. */
+  showEvents() {
+    this.#events.replaceChildren();
+    this.#noEvents.hidden = false;
+    for (const event of this.#market.events) this.addEvent(event);
+  }
+
+  /** One event more; it is shown if it has to do with this symbol. */
+  addEvent(event) {
+    if (!concerns(event, this.symbol)) return;
+    const own = event.moves ? { ...event, moves: { [this.symbol]: event.moves[this.symbol] } } : event;
+    this.#events.prepend(eventItem(own));
+    this.#noEvents.hidden = true;
+  }
+
+  #take(name, message) {
+    if (name === "report") this.#show(message);
+    if (name === "absent") this.#absence = message.text;
+  }
+
+  #show(report) {
+    this.#report = report;
+    this.#absence = null;
+    this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
+    const { depth, liquidity = {}, anomalies } = report;
+    this.#head.show(report, this.#decimals);
+    this.#depth.show(report, this.#decimals);
+    this.#price.setMarks(liquidity.volume_profile, liquidity.walls);
+    this.#price.add(report.updatedAt, report.last_price, this.#decimals);
+    this.#health.show(report.health);
+    this.#profile.show(liquidity.volume_profile, report, this.#decimals);
+    const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
+    this.#walls.show(liquidity.walls, place);
+    this.#vacuums.show(liquidity.vacuums, place);
+    this.#anomalies.show(anomalies, place);
+    const [bid, ask] = [quantity(depth.total_bid_qty), quantity(depth.total_ask_qty)];
+    setText(this.#depthSum, `Bid ${bid}, ask ${ask}, imbalance ${signed(depth.imbalance, 2)}`);
+    document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
+    this.tick();
+    this.#describe(report);
+  }
+
+  // The charts in words, for who cannot see them; not at every report, which nobody could follow.
+  #describe(report) {
+    if (performance.now() - this.#describedAt < DESCRIBE_MS) return;
+    this.#describedAt = performance.now();
+    const { depth, liquidity } = report;
+    const price = (value) => (value == null ? NOTHING : fixed(value, this.#decimals));
+    this.#depthHost.setAttribute(
+      "aria-label",
+      `Depth chart: best bid ${price(report.best_bid?.price)}, best ask ${price(report.best_ask?.price)}, ` +
+        `imbalance ${signed(depth.imbalance, 2)}`,
+    );
+    const { VAL, VAH, POC } = liquidity?.volume_profile ?? {};
+    const area = POC == null ? "" : `, value area ${price(VAL)} to ${price(VAH)}, point of control ${price(POC)}`;
+    this.#priceHost.setAttribute("aria-label", `Price chart: last ${price(report.last_price)}${area}`);
+  }
+
+  async #loadHistory() {
+    try {
+      const answer = await request(`prices/${this.symbol}?minutes=${MINUTES.at(-1)}`, { signal: this.#gone.signal });
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      const { points } = await answer.json();
+      this.#price.setHistory(points);
+      this.#price.show(this.#market.now());
+    } catch (error) {
+      if (error.name !== "AbortError") console.info(`No price history of ${this.symbol}: ${error.message}`);
+    }
+  }
+
+  #refused(status) {
+    if (status === 401 || status === 403) return; // the main stream asks for the token; see main.js
+    this.#isRefused = true;
+    this.#head.refuse();
+    this.#cards.hidden = true;
+    this.#banner.hidden = false;
+    setText(this.#banner, `There is no symbol ${this.symbol} here.`);
+  }
+
+  #head = null;
+  #price = null;
+  #depth = null;
+  #health = new HealthPanel();
+  #profile = new ProfilePanel();
+  #walls = new ReportList(WALLS);
+  #vacuums = new ReportList(VACUUMS);
+  #anomalies = new ReportList(ANOMALIES);
+  #banner = el("p", { class: "banner", hidden: true });
+  #cards = el("div", { class: "cards" });
+  #priceHost = el("div", { class: "chart price-chart", role: "img", "aria-label": "Price chart" });
+  #depthHost = el("div", { class: "chart depth-chart", role: "img", "aria-label": "Depth chart" });
+  #priceReadOut = el("span", { class: "count read-out", "aria-hidden": "true" });
+  #depthReadOut = el("span", { class: "count read-out", "aria-hidden": "true" });
+  #depthSum = el("span", { class: "count" });
+  #events = el("ol", { class: "events" });
+  #noEvents = el("p", { class: "empty" }, "Nothing has happened to this symbol yet.");
+
+  #build() {
+    this.#head = new SymbolHead(this.symbol);
+    const pointed = (readOut) => (text) => setText(readOut, text);
+    this.#cards.append(
+      panel("price", "Price", [this.#priceReadOut, this.#minutesChoice()], this.#priceHost),
+      panel("profile", "Volume profile", [this.#profile.count], this.#profile.element),
+      panel("depth", "Depth", [this.#depthSum, this.#depthReadOut], this.#depthHost),
+      panel("health", "Health", [this.#health.score], this.#health.element),
+      panel("walls", "Walls", [this.#walls.count], this.#walls.element),
+      panel("vacuums", "Vacuums", [this.#vacuums.count], this.#vacuums.element),
+      panel("anomalies", "Anomalies", [this.#anomalies.count], this.#anomalies.element),
+      panel("history", "Ownership", [], el("div", { class: "scroller" }, this.#events, this.#noEvents)),
+    );
+    this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
+    this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut));
+    this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut));
+  }
+
+  #minutesChoice() {
+    const buttons = MINUTES.map((minutes) => {
+      const button = el("button", { type: "button", "aria-pressed": String(minutes === 15) }, `${minutes} min`);
+      button.addEventListener("click", () => {
+        this.#price.minutes = minutes;
+        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+        this.#price.show(this.#market.now());
+      });
+      return button;
+    });
+    return el("div", { class: "choice", role: "group", "aria-label": "Span of the price chart" }, ...buttons);
+  }
+}
+
+function panel(name, title, extras, body) {
+  const head = el("header", {}, el("h2", { id: `${name}-title` }, title), ...extras);
+  return el("section", { class: `panel card-${name}`, "aria-labelledby": `${name}-title` }, head, body);
+}
