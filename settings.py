@@ -224,6 +224,9 @@ class Settings(BaseSettings):
     nt_web_token: Annotated[str, AfterValidator(_token)] = Field(
         "", description="Bearer token that the HTTP API, its streams and the MCP server ask for. Default: none."
     )
+    nt_web_token_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="File with NT_WEB_TOKEN, alone in one line."
+    )
     nt_web_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
         (),
         description="Names that the web server is called by, comma-separated; others are refused. "
@@ -285,7 +288,20 @@ class Settings(BaseSettings):
                 urls[of_url] = with_password(url, password)
             except ValueError as error:
                 raise BadSetting(f"{of_url.upper()}={masked(url)}: {error} beside {name.upper()}={path}") from None
-        return self.model_copy(update=urls)
+        return self.model_copy(update=urls | self._with_token())
+
+    def _with_token(self) -> dict[str, str]:
+        path = self.nt_web_token_file
+        if not path:
+            return {}
+        if self.nt_web_token:
+            raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: must not be set beside NT_WEB_TOKEN")
+        try:
+            return {"nt_web_token": _token(_password("NT_WEB_TOKEN_FILE", path))}
+        except ValueError as error:
+            if isinstance(error, BadSetting):
+                raise
+            raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: what it holds {error}") from None
 
     def _check_together(self) -> None:
         def at_least(variable: str, floor: int, reason: str) -> None:

@@ -11,7 +11,6 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from settings import Settings
 from web import api, health, live, mcp, openapi, problems
 from web.backend import Backend
 from web.guard import LOOPBACK_NAMES, Guard
@@ -26,13 +25,14 @@ Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A reque
 """
 
 
-def create_app(settings: Settings, *, loopback: bool) -> ASGIApp:
+def create_app(backend: Backend, *, loopback: bool) -> ASGIApp:
     """Page, HTTP API, streams and MCP server.
 
     Parameters:
+        backend: is closed when the application ends.
         loopback: whether it listens on this machine's loopback, and so is called by loopback's names.
     """
-    backend = Backend(settings)
+    settings = backend.settings
     tools = mcp.server(backend)
 
     @asynccontextmanager
@@ -51,6 +51,7 @@ def create_app(settings: Settings, *, loopback: bool) -> ASGIApp:
         redirect_slashes=False,
     )
     app.state.backend = backend
+    app.state.readiness = health.Look(backend)
     problems.install(app)
     openapi.install(app)
     for router in (api.router, live.router, health.router):

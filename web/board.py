@@ -123,11 +123,13 @@ class Board:
         self._outage = Outage(away_for_ms, text)
         self._outage_number += 1
 
-    def put_table(self, symbols: tuple[str, ...]) -> None:
-        """Which symbols the table has, in this order."""
-        if symbols != self._table:
+    def put_table(self, symbols: tuple[str, ...]) -> bool:
+        """Which symbols the table has, in this order; whether they are others than before."""
+        changed = symbols != self._table
+        if changed:
             self._table = symbols
             self._epoch += 1
+        return changed
 
     def put_reports(self, reports: Mapping[str, bytes | None], owners: Mapping[str, str]) -> Counter[str]:
         """Take in all reports just read, ``None`` for a symbol without one, and the node each symbol is assigned to.
@@ -197,12 +199,12 @@ class Board:
         return row(symbol, head, freshness(head, self._now_ms, self.period_ms))
 
     def _state(self) -> State:
-        shown = [(symbol, self._lines[symbol]) for symbol in self._table if symbol in self._lines]
-        rows = [self._row(symbol, line.head, line.owner) for symbol, line in shown]  # with their age as it is now
+        # Made anew, with their age as it is now.
+        rows = [self._row(symbol, self._lines[symbol].head, self._lines[symbol].owner) for symbol in self._table]
         return State(self._now_ms, self.period_ms, rows, self._nodes, self._leader, list(self._events))
 
     def _changes(self, since: int, missed: int) -> bytes:
-        rows = [line.row for line in self._lines.values() if line.changed > since]
+        rows = [self._lines[symbol].row for symbol in self._table if self._lines[symbol].changed > since]
         news = [frame("event", event) for event in list(self._events)[len(self._events) - missed :]]
         if rows:
             news.append(frame("rows", {"now": self._now_ms, "rows": rows}))

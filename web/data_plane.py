@@ -12,12 +12,12 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel as SentinelManager
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import ConnectionError, RedisClusterException, RedisError
 
 from coordination.server_errors import is_server_failure
 from redis_address import parse_cluster, parse_sentinel
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 2.0
 _AT_ONCE = 16  # connections; further readers wait for one, within the same time limit
 
 Command = tuple[str | int, ...]
@@ -59,7 +59,7 @@ class DataPlane:
                 except ConnectionError:
                     await self._forget_connections()
                     found = await self._read(commands)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             await self._forget_connections()
             raise Unavailable(f"Redis is away: {str(error) or f'no answer within {TIMEOUT_S:g} s'}") from error
         for reply in found[1]:
@@ -74,21 +74,22 @@ class DataPlane:
         await self._client.aclose()
 
     async def _read(self, commands: Sequence[Command]) -> tuple[int, list[Any]]:
-        pipe = self._client.pipeline(transaction=False)
         if isinstance(self._client, RedisCluster):
             # In a pipeline of a cluster's client a command without a key has no address.
-            node = self._client.get_default_node() or self._client.get_random_node()
-            time = await self._client.execute_command("TIME", target_nodes=node)
-            for command in commands:
-                pipe.execute_command(*command)
-            return _ms(time), await pipe.execute(raise_on_error=False) if commands else []
-        pipe.execute_command("TIME")
-        for command in commands:
-            pipe.execute_command(*command)
-        time, *replies = await pipe.execute(raise_on_error=False)
+            await self._client.initialize()
+            time = await self._client.execute_command("TIME", target_nodes=self._client.get_default_node())
+            return _ms(time), await self._pipeline(commands) if commands else []
+        time, *replies = await self._pipeline([("TIME",), *commands])
         if isinstance(time, Exception):
             raise time
         return _ms(time), replies
+
+    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        pipe = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies
 
     async def _forget_connections(self) -> None:
         if isinstance(self._client, RedisCluster):

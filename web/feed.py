@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 PERIOD_S = 0.25
 NODES_EVERY_S = 0.5
 _SAY_AWAY_EVERY_S = 1.0
+_PIECE = 64 * 1024
+"""Bytes that are sent at once. The next are sent when the client has room for them, so no more wait in memory for it."""
 
 
 class Full(Exception):
@@ -49,10 +51,10 @@ class Feed:
         self._last_event = ""
         self._nodes_due = 0.0
         self._rates = Rates()
-        self._wanted: tuple[str, ...] = ()
         self._looks = 0
         self._turn = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
 
     @property
     def streams(self) -> int:
@@ -81,8 +83,14 @@ class Feed:
         self._make_room()
         return self._follow(symbol)
 
+    def end(self) -> None:
+        """End all streams, now."""
+        self._ended = True
+        self._announce()
+
     async def close(self) -> None:
         """Stop reading."""
+        self.end()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -98,10 +106,12 @@ class Feed:
             while True:
                 await turn.wait()
                 turn = self._turn  # now, and not after the frames are sent: no turn is missed
-                if self._task is None or self._task.done():
-                    return  # it failed, and has said so
-                if self._looks >= first and (frames := self._news(symbol, seen)):
-                    yield frames
+                if self._ended or self._task is None or self._task.done():
+                    return  # where it failed, it has said so
+                if self._looks >= first:
+                    news = self._news(symbol, seen)
+                    for start in range(0, len(news), _PIECE):
+                        yield news[start : start + _PIECE]
 
     def _news(self, symbol: str | None, seen: Seen) -> bytes:
         return self._board.table_news(seen) if symbol is None else self._board.report_news(symbol, seen)
@@ -166,13 +176,12 @@ class Feed:
             self._owners = {symbol: owner.node for symbol, owner in directory.assignment.owners.items()}
             self._table = known_symbols(directory.assignment, self._settings.symbols)
         _, happened = await read_events(self._plane, self._last_event, NEWEST)
-        wanted = self._table if self._tables else tuple(self._watched)
-        now_ms, reports = await read_reports(self._plane, wanted)
+        table = self._table if self._tables else ()
+        now_ms, reports = await read_reports(self._plane, tuple(dict.fromkeys((*table, *self._watched))))
         # From here on nothing is awaited, so nobody sees half of it.
-        if wanted != self._wanted:
-            self._wanted, self._rates = wanted, Rates()
         self._board.begin(now_ms)
-        self._board.put_table(self._table)
+        if self._board.put_table(table):
+            self._rates = Rates()
         self._rates.add(started, self._board.put_reports(reports, self._owners))
         self._board.put_events(happened)
         if happened:

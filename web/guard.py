@@ -32,7 +32,8 @@ _HEADERS = {
 
 # What holds no data of the market: the page, which asks for the token, the API's description, and the two questions
 # that are asked by machines without a token.
-_OPEN = re.compile(r"/|/static/.*|/favicon\.ico|/docs(?:/.*)?|/openapi\.json|/healthz|/readyz")
+_FILES = re.compile(r"/|/static/.*|/docs(?:/.*)?")
+_OPEN = re.compile(rf"{_FILES.pattern}|/favicon\.ico|/openapi\.json|/healthz|/readyz")
 
 
 class Guard:
@@ -59,7 +60,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("Cache-Control", "no-cache" if _FILES.fullmatch(scope["path"]) else "no-store")
             await send(message)
 
         refusal = self._refusal(scope)

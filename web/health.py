@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -13,6 +15,7 @@ from web.data_plane import Unavailable
 from web.openapi import answers
 from web.sse import encode_json
 
+STANDS_S = 1.0
 _NAMED = 10
 
 router = APIRouter(tags=["health"])
@@ -42,12 +45,32 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses=answers(Readiness))
 async def readyz(request: Request) -> Response:
-    """200 when Redis answers and at least one report is fresh, else 503 with the reason.
+    """200 when Redis answers and at least one report is fresh, else 503 with the reason. Looks at most once a second.
 
     One symbol that has stopped, delisted for instance, is named in `not_fresh` and does not make all others unavailable.
     """
-    found = await _readiness(request.app.state.backend)
+    found = await request.app.state.readiness.found()
     return Response(encode_json(found), 200 if found.ready else 503, media_type="application/json")
+
+
+class Look:
+    """Looks whether all is ready, for however many ask.
+
+    It reads every report, and whoever asks needs no token: so what was found stands for a second.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._asking = asyncio.Lock()
+        self._found, self._until = Readiness(False, None), 0.0
+
+    async def found(self) -> Readiness:
+        """What the last look found."""
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                self._found = await _readiness(self._backend)
+                self._until = time.monotonic() + STANDS_S
+        return self._found
 
 
 async def _readiness(backend: Backend) -> Readiness:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from web.api import Symbol, backend
 from web.feed import Full
@@ -17,24 +14,13 @@ from web.openapi import streams
 from web.problems import Refusal
 
 PING_S = 15
-SEND_TIMEOUT_S = 30.0
-"""A client that takes nothing for so long is gone."""
-
-logger = logging.getLogger(__name__)
-
 router = APIRouter(tags=["streams"])
 
 
 class EventStream(EventSourceResponse):
-    """Server-sent events to one client, with pings, until it goes or takes nothing any more."""
+    """Server-sent events to one client, with pings."""
 
     media_type = "text/event-stream"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            logger.info("a stream's client took nothing any more", extra={"for_s": SEND_TIMEOUT_S})
 
 
 @router.get("/stream", response_class=EventStream, responses=streams(503))
@@ -64,7 +50,7 @@ def _stream(follow: Callable[[], AsyncIterator[bytes]]) -> Response:
         frames = follow()
     except Full as error:
         raise Refusal(503, "Too many streams", str(error), headers={"Retry-After": "5"}) from None
-    return EventStream(frames, ping=PING_S, send_timeout=SEND_TIMEOUT_S, ping_message_factory=_ping)
+    return EventStream(frames, ping=PING_S, ping_message_factory=_ping)
 
 
 def _ping() -> ServerSentEvent:

@@ -48,7 +48,7 @@ class Market:
     ) -> Counter[str]:
         self.reports |= changed
         self.board.begin(now)
-        self.board.put_table(tuple(self.reports))
+        self.board.put_table(tuple(symbol for symbol in self.reports if symbol != "WATCHED"))
         written = self.board.put_reports(self.reports, self.owners)
         self.board.put_events(events)
         if nodes is not None:
@@ -221,6 +221,17 @@ def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
     market.tick(AA=None)
     [(name, data)] = frames(market.board.report_news("AA", seen))
     assert (name, data["symbol"]) == ("absent", "AA")
+
+
+def test_a_symbol_that_is_only_watched_is_not_in_the_table() -> None:
+    market, table, one = Market("AA", "WATCHED"), Seen(), Seen()
+    market.tick()
+    [(_, state)] = market.news(table)
+    assert [row["symbol"] for row in state["symbols"]] == ["AA"]
+    market.board.report_news("WATCHED", one)
+    market.tick(WATCHED=report("WATCHED", NOW + 1))
+    assert market.news(table) == []
+    assert market.board.report_news("WATCHED", one) != b""
 
 
 def test_what_many_are_sent_is_encoded_once() -> None:

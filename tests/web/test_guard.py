@@ -125,6 +125,18 @@ def test_every_answer_is_shielded(web: WebProcess, path: str) -> None:
     assert _shielded(web.get(path))
 
 
+def test_files_may_be_kept_and_are_asked_for_again_and_data_may_not(web: WebProcess) -> None:
+    for path, wanted in (
+        ("/", "no-cache"),
+        ("/docs/start.js", "no-cache"),
+        ("/symbols", "no-store"),
+        ("/x", "no-store"),
+    ):
+        assert web.get(path).headers["Cache-Control"] == wanted
+    first = web.get("/docs/start.js")
+    assert web.get("/docs/start.js", If_None_Match=first.headers["ETag"]).status == 304
+
+
 def test_refusals_of_the_guard_are_shielded_too(web: WebProcess) -> None:
     assert _shielded(web.get("/", Host="evil.example"))
 

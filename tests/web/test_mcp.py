@@ -25,11 +25,11 @@ from tests.web.web_process import ROOT, WebProcess
 ANSWERS_WITHIN_S = 0.15
 TOKEN = "a-token-of-some-length"
 
-Connect = Callable[[], Any]
+Connect = Callable[..., Any]
 
 
 @asynccontextmanager
-async def on_stdio(url: str, mode: str) -> AsyncIterator[Client]:
+async def on_stdio(url: str, mode: str = "auto") -> AsyncIterator[Client]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
     environment |= {"REDIS_URL": url, "SYMBOLS": "AAUSDT,BBUSDT"}
     process = StdioServerParameters(command=sys.executable, args=["-m", "web.mcp"], env=environment, cwd=ROOT)
@@ -38,16 +38,17 @@ async def on_stdio(url: str, mode: str) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def over_http(web: WebProcess, mode: str) -> AsyncIterator[Client]:
+async def over_http(web: WebProcess, mode: str = "auto") -> AsyncIterator[Client]:
     async with Client(f"http://127.0.0.1:{web.port}/mcp", mode=mode) as client:
         yield client
 
 
-@pytest.fixture(params=["stdio legacy", "stdio auto", "http legacy", "http auto"])
+@pytest.fixture(params=["stdio", "http"])
 def connect(request: pytest.FixtureRequest, web: WebProcess, redis_server: EmbeddedRedis) -> Connect:
-    """Connects a client, in one of the two ways and by the older or the newer protocol."""
-    way, mode = request.param.split()
-    return partial(on_stdio, redis_server.url(), mode) if way == "stdio" else partial(over_http, web, mode)
+    """Connects a client in one of the two ways, by the newest protocol or, ``mode="legacy"``, by the one before."""
+    if request.param == "stdio":
+        return partial(on_stdio, redis_server.url())
+    return partial(over_http, web)
 
 
 def asked(connect: Connect, ask: Callable[[Client], Awaitable[None]]) -> None:
@@ -92,6 +93,15 @@ def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluste
             assert part in text
 
     asked(connect, ask)
+
+
+def test_clients_of_the_protocol_before_are_answered_too(connect: Connect, cluster: Cluster) -> None:
+    async def ask(client: Client) -> None:
+        cluster.report("AAUSDT")
+        answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+        assert answer.structured_content["symbol"] == "AAUSDT"
+
+    asked(partial(connect, mode="legacy"), ask)
 
 
 def test_a_stale_report_says_so_in_its_first_line(connect: Connect, cluster: Cluster) -> None:
@@ -170,7 +180,7 @@ def test_redis_that_is_away_is_a_clear_error(own_redis_server: Callable[..., Emb
         server.start()
         assert not (await client.call_tool("list_symbols", {})).is_error
 
-    asked(partial(on_stdio, server.url(), "auto"), ask)
+    asked(partial(on_stdio, server.url()), ask)
 
 
 def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:

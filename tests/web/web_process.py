@@ -90,6 +90,15 @@ class WebProcess:
         finally:
             connection.close()
 
+    def status(self, path: str) -> int:
+        """The status of the answer, whose body need not end."""
+        connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
     @contextmanager
     def stream(self, path: str = "/stream", **headers: str) -> Iterator[Stream]:
         """An open stream."""

@@ -1,0 +1,72 @@
+"""A thousand clients that open a stream and never read: borne without harm to the others."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from local import ports
+from local.embedded_redis import EmbeddedRedis
+from tests.processes import wait_until
+from tests.web.reporting import Cluster
+from tests.web.web_process import WebProcess
+
+CLIENTS = 1000
+SYMBOLS = 200
+GROWTH_MB = 300
+
+
+@contextmanager
+def files(soft: int) -> Iterator[None]:
+    """With this limit of open files, for this process and those that it starts."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process, as Linux counts it; elsewhere 0."""
+    if sys.platform != "linux":
+        return 0
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+@pytest.mark.skipif(0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2 * CLIENTS, reason="too few files allowed")
+def test_a_thousand_idle_clients(redis_server: EmbeddedRedis, cluster: Cluster) -> None:
+    symbols = [f"S{number}USDT" for number in range(SYMBOLS)]
+    cluster.assign(dict.fromkeys(symbols, "node-001"))
+    with ExitStack() as opened:
+        with files(CLIENTS // 2):  # it has to ask for more by itself
+            web = opened.enter_context(WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=CLIENTS)).wait_until_up()
+        opened.enter_context(files(2 * CLIENTS))
+        wait_until(lambda: web.get("/healthz").status == 200, "it is up")
+        before = resident_mb(web.process.pid)
+        for _ in range(CLIENTS - 1):
+            client = opened.enter_context(socket.create_connection((ports.LOOPBACK, web.port), timeout=20))
+            client.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stream = opened.enter_context(web.stream())
+        stream.until("state")
+        wait_until(lambda: web.status("/stream") == 503, "all are served, and no more")
+        for price in range(1, 9):
+            for symbol in symbols:
+                cluster.report(symbol, last_price=float(price))
+            while not any(row["price"] == price for row in stream.until("rows")["rows"]):
+                pass
+        took = []
+        for _ in range(20):
+            started = time.perf_counter()
+            assert web.get(f"/reports/{symbols[0]}").status == 200
+            took.append(time.perf_counter() - started)
+        assert sorted(took)[10] < 1
+        assert resident_mb(web.process.pid) - before < GROWTH_MB
+        assert "Traceback" not in web.log_text()
+        assert web.stop() == 0

@@ -1,0 +1,103 @@
+"""``python -m web`` as a process: how it starts, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from local import ports
+from local.embedded_redis import EmbeddedRedis
+from tests.processes import wait_until
+from tests.web.web_process import ROOT, WebProcess
+from web.__main__ import main
+
+ENDS_WITHIN_S = 3
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs the command with these arguments, in this process; its status and what it said on standard error."""
+
+    def running(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["web", *arguments])
+        try:
+            status = main()
+        except SystemExit as end:
+            status = int(str(end.code))
+        return status, capsys.readouterr().err
+
+    return running
+
+
+def test_a_taken_port_is_one_clear_line(run: Callable[..., tuple[int, str]]) -> None:
+    with socket.socket() as other:
+        other.bind((ports.LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        wanted = f"error: cannot listen on 127.0.0.1, port {port}: Address already in use; give another --port\n"
+        assert run("--port", str(port)) == (1, wanted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("--port", "65536"), 2, "'65536' must be a whole number from 0 to 65535"),
+        (("--port", "http"), 2, "'http' must be a whole number"),
+        (("--host", "no.such.host.invalid"), 1, "error: cannot listen on no.such.host.invalid, port 8000: "),
+        (("--host", "192.0.2.1"), 1, "error: cannot listen on 192.0.2.1, port 8000: Cannot assign requested address"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told(
+    run: Callable[..., tuple[int, str]], arguments: tuple[str, ...], status: int, told: str
+) -> None:
+    ended = run(*arguments)
+    assert ended[0] == status and told in ended[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_and_cleanly_with_streams_open(redis_server: EmbeddedRedis, number: signal.Signals) -> None:
+    with WebProcess(redis_server.url()).wait_until_up() as web, ExitStack() as open_streams:
+        for path in ("/stream", "/stream/BTCUSDT"):
+            stream = open_streams.enter_context(web.stream(path))
+            stream.until("state", "absent")
+        started = time.monotonic()
+        assert web.stop(number) == 0
+        assert time.monotonic() - started < ENDS_WITHIN_S
+        lines = [json.loads(line) for line in web.log_text().splitlines()]
+        assert lines[-1]["message"] == "web stopped"
+        assert [line for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
+
+
+def test_it_says_its_address_and_warns_of_one_that_all_can_reach(
+    redis_server: EmbeddedRedis, web_process: WebProcess
+) -> None:
+    warning = "whoever reaches this address can read everything: set NT_WEB_TOKEN"
+    with WebProcess(redis_server.url(), "--host", "0.0.0.0").wait_until_up() as web:
+        assert warning in web.log_text()
+        wait_until(lambda: f'"address": "http://0.0.0.0:{web.port}"' in web.log_text(), "its address is told")
+        assert web.get("/healthz", Host="any.example").status == 200
+    with WebProcess(redis_server.url(), "--host", "0.0.0.0", NT_WEB_TOKEN="a-token-of-some-length") as web:
+        wait_until(lambda: "web starts" in web.wait_until_up().log_text(), "its start is told")
+        assert warning not in web.log_text()
+    assert warning not in web_process.log_text()
+
+
+def test_a_token_that_is_too_short_ends_it_without_showing_it() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "web"],
+        cwd=ROOT,
+        env={"NT_WEB_TOKEN": "short"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: NT_WEB_TOKEN=***: must have 16 to 256 ")
