@@ -8,6 +8,7 @@ help:
 	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
 	@echo 'make test     every test'
 	@echo 'make chaos    faults at random, every write checked; ARGS="--minutes 10 --seed 7 --only node-kill"'
+	@echo 'make compose-test  docker-compose.yml in real containers: Docker or podman'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
 	@echo 'make lock     requirements*.txt anew from requirements*.in'
@@ -26,6 +27,9 @@ start stop kill: .venv/installed
 
 test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest
+
+compose-test: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m pytest -s tests/deploy/compose_run.py
 
 lint: .venv/installed-dev
 	$(VENV_PYTHON) -m ruff check .
@@ -47,4 +51,4 @@ lock: .venv/installed-dev
 .venv/installed-dev: requirements.txt requirements-dev.txt pyproject.toml
 	@sh local/install.sh requirements-dev.txt
 
-.PHONY: help run status start stop kill test chaos lint bench lock
+.PHONY: help run status start stop kill test compose-test chaos lint bench lock

@@ -34,12 +34,17 @@ _COLLECT_AFTER = 20_000
 logger = logging.getLogger("web")
 
 
+def parser() -> argparse.ArgumentParser:
+    """All options with their defaults."""
+    p = argparse.ArgumentParser(prog="python -m web", description=__doc__)
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    p.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
+    return p
+
+
 def main() -> int:
     """Serve; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m web", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     settings = environment.load()
     try:
         listener = listen(arguments.host, arguments.port)

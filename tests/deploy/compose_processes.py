@@ -1,0 +1,143 @@
+"""The roles of docker-compose.yml as processes of this machine: the same commands, environments and secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from local import ports
+from tests.deploy.acl_redis import AclRedis
+from tests.deploy.compose_file import ROOT, command, services
+
+OURS = "tickfence"
+"""The image of our own roles."""
+
+_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101}
+
+
+def image(folder: Path) -> Path:
+    """What the image has in its ``/app``: the files that ``.dockerignore`` lets in."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    barred = [line for line in lines if line and line[0] not in "#!*"]
+    folder.mkdir()
+    for name in (line[1:] for line in lines if line.startswith("!")):
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, folder)
+        elif (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in barred:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    _install(folder)
+    return folder
+
+
+def _install(folder: Path) -> None:
+    """Leave what ``pip install --editable .`` leaves in the folder: the names of the commands for Celery."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    about = folder / f"{project['name']}.egg-info"
+    about.mkdir()
+    (about / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        f"[{group}]\n" + "".join(f"{name} = {where}\n" for name, where in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (about / "entry_points.txt").write_text("\n".join(lines))
+
+
+class ComposeProcesses:
+    """Runs services whose image is ours, each with a port of its own for each port of its container.
+
+    Parameters:
+        server: stands for the service ``redis``.
+        folder: for logs.
+        replicas: of the service ``node``.
+    """
+
+    def __init__(self, server: AclRedis, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self._server, self._folder = server, folder
+        self._image = image(folder / "image")
+        self.services = {n: s for n, s in services(environment).items() if s["image"] == OURS}
+        taken: list[int] = []
+        self.ports: dict[str, dict[int, int]] = {}
+        for name, service in self.services.items():
+            self.ports[name] = {}
+            spoken_of = f"{command(service)} {service['healthcheck']['test']}"
+            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-2]1|5555|8000|9443)\b", spoken_of)}):
+                taken.append(ports.pick(taken=taken))
+                self.ports[name][inner] = taken[-1]
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, names: Iterable[str] | None = None) -> None:
+        """Start the named services, or all."""
+        for name in names or self.services:
+            words = [self._here(name, word) for word in command(self.services[name])]
+            with (self._folder / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    words, cwd=self._image, env=self.environment(name), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What a service's container would have, and nothing of this process's own."""
+        given = {n: self._here(name, v) for n, v in self.services[name].get("environment", {}).items() if v is not None}
+        kind = name.partition("-")[0]
+        if kind in _DEFAULT_METRICS:
+            given["NT_METRICS_PORT"] = str(self.ports[name][_DEFAULT_METRICS[kind]])
+        programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {
+            **given,
+            "PATH": programs,
+            "PYTHONPATH": str(self._image),
+            "HOSTNAME": "4f6a09c1d2e3",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run another command as ``docker compose exec`` would."""
+        return subprocess.run(
+            words, cwd=self._image, env=self.environment(name), capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def healthy(self, name: str) -> bool:
+        """Whether the service's health check passes."""
+        test = self._here(name, self.services[name]["healthcheck"]["test"])
+        return self.run(name, "sh", "-c", test).returncode == 0
+
+    def page(self, name: str, inner: int, path: str) -> str:
+        """A page that a service serves at a port of its container; empty while it does not."""
+        try:
+            with urlopen(f"http://{ports.LOOPBACK}:{self.ports[name][inner]}{path}", timeout=5) as answer:
+                text: str = answer.read().decode()
+                return text
+        except URLError:
+            return ""
+
+    def log(self, name: str) -> str:
+        """All that a service wrote."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+
+    def _here(self, name: str, text: str) -> str:
+        """A text with this machine's addresses for the containers'."""
+        text = text.replace("redis:6379", f"{ports.LOOPBACK}:{self._server.port}").replace("0.0.0.0", ports.LOOPBACK)
+        text = text.replace("simulator:9443", f"{ports.LOOPBACK}:{self.ports['simulator'][9443]}")
+        text = text.replace("/run/secrets", str(self._server.secrets))
+        inner = "|".join(map(str, self.ports[name]))
+        return re.sub(rf"\b({inner})\b", lambda found: str(self.ports[name][int(found[1])]), text)

@@ -1,0 +1,230 @@
+"""The Compose file in real containers: `make compose-test`. Not among the tests of `make test`.
+
+Builds the image, starts everything, and has nodes stopped, killed, frozen and cut off, as docs/deployment.md shows it.
+Shows what it types and what comes of it, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from local import ports
+from tests.deploy import engine as engines
+from tests.deploy.acl_redis import make_secrets
+from tests.deploy.compose_file import ROOT, services
+from tests.deploy.engine import Engine
+from tests.deploy.report_watch import ReportWatch, seconds_since
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+NODES = {"node-001", "node-002", "node-003"}
+OPTIONAL = ("prometheus", "grafana")
+"""Services that are left out where their image cannot be had."""
+
+_PORTS = {f"{name.upper()}_PORT": str(ports.pick()) for name in ("web", "flower", "prometheus", "grafana")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The engine, with a copy of the repository, secrets of its own, and the image built."""
+    folder = tmp_path_factory.mktemp("project")
+    engine = engines.find(folder, f"tickfence-test-{os.getpid()}", _PORTS)
+    if engine is None:
+        pytest.exit(f"make compose-test {engines.NONE}", returncode=2)
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "secrets", "tests", "docs")
+    shutil.copytree(ROOT, folder, ignore=left_out, dirs_exist_ok=True)
+    shutil.copy(ROOT / ".dockerignore", folder)
+    make_secrets(folder / "secrets")
+    pip = ["--secret", f"id=pip,src={path}"] if (path := os.environ.get("PIP_CONFIG_FILE")) else []
+    engine.run("build", *pip, "--tag", "tickfence", str(folder))
+    try:
+        yield engine
+    finally:
+        engine.clean_up()
+        assert engine.containers() == []
+
+
+@pytest.fixture(scope="module")
+def running(project: Engine) -> set[str]:
+    """The services that were started."""
+    here = services()
+    missing = {name for name in OPTIONAL if not project.has_image(here[name]["image"])}
+    for name in missing:
+        print(f"{name}: its image {here[name]['image']} cannot be had here, so it is left out")
+    started = here.keys() - missing - {"node"}
+    project.compose("up", "-d", "--no-build", *sorted(started))
+    return started
+
+
+@pytest.fixture(scope="module")
+def watch(running: set[str]) -> Iterator[ReportWatch]:
+    assert "web" in running
+    with ReportWatch(f"http://{ports.LOOPBACK}:{_PORTS['WEB_PORT']}") as watching:
+        yield watching
+    assert watching.falling_tokens() == []
+
+
+_LOOK_UP = (
+    "import socket, time; t = time.monotonic(); socket.getaddrinfo('redis', 6379); assert time.monotonic() - t < 0.5"
+)
+
+
+def wait_for_names(project: Engine) -> None:
+    """Wait until names are answered promptly. Podman's name server may stall for half a minute as containers come."""
+    prompt = 0
+
+    def settled() -> bool:
+        nonlocal prompt
+        prompt = prompt + 1 if project.succeeds("exec", project.container("beat-1"), "python", "-c", _LOOK_UP) else 0
+        return prompt >= 5
+
+    wait_until(settled, "names are looked up promptly", 180, 0.2)
+
+
+def wait_for_writers(project: Engine, watch: ReportWatch, wanted: set[str], timeout_s: float = 60) -> None:
+    """Wait until all six symbols have new reports, by the nodes that are wanted and no other."""
+    since, started = watch.now_ms(), time.monotonic()
+
+    def right() -> bool:
+        found = watch.writers(since)
+        return len(found) == 6 and set(found.values()) == wanted
+
+    def seen() -> str:
+        return f"reports by {wanted}; they are by {watch.writers()}; {project.logs('web')}\n{project.logs('node-001')}"
+
+    wait_until(right, seen, timeout_s)
+    print(f"  {seconds_since(started)} later: {dict(sorted(watch.writers(since).items()))}")
+
+
+def test_reports_flow_from_three_nodes(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    wait_for_writers(project, watch, NODES, 120)
+
+
+def test_every_health_check_passes(project: Engine, running: set[str]) -> None:
+    for service in sorted(running):
+        wait_until(lambda service=service: project.healthy(service), f"{service} is healthy", 60, 0.5)
+    print(f"  healthy: {', '.join(sorted(running))}")
+
+
+def test_a_container_is_confined(project: Engine) -> None:
+    node = project.container("node-001")
+    assert project.run("exec", node, "id", "-u").strip() == "10001"
+    look = "touch /app/x 2>/dev/null && echo wrote; touch /tmp/x && ls /run/secrets; echo end"
+    assert project.run("exec", node, "sh", "-c", look).split() == ["redis-node", "end"]
+    reach = "import socket; socket.create_connection(('simulator', 9443), 2)"
+    with pytest.raises(AssertionError, match=r"Name or service not known|Temporary failure"):
+        project.run("exec", node, "python", "-c", reach)
+    assert "NOAUTH" in project.run("exec", project.container("redis"), "redis-cli", "ping")
+
+
+def test_prometheus_sees_all_roles(running: set[str]) -> None:
+    if "prometheus" not in running:
+        pytest.skip("its image cannot be had here")
+    there = ReportWatch(f"http://{ports.LOOPBACK}:{_PORTS['PROMETHEUS_PORT']}")
+
+    def up() -> set[str]:
+        targets = there.page("/api/v1/targets")["data"]["activeTargets"]
+        return {target["labels"]["instance"] for target in targets if target["health"] == "up"}
+
+    roles = NODES | {"beat-1", "beat-2", "ingest-1", "ingest-2"}
+    wait_until(lambda: roles <= up(), lambda: f"{roles}: {up()}", 30, 0.5)
+
+
+def test_a_node_that_is_stopped_hands_over(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    since = watch.now_ms()
+    project.compose("stop", "node-002")
+    wait_for_writers(project, watch, NODES - {"node-002"})
+    told(watch, since)
+    project.compose("start", "node-002")
+    wait_for_writers(project, watch, NODES)
+
+
+def test_a_node_that_is_killed_is_replaced(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    since = watch.now_ms()
+    project.run("kill", project.container("node-003"))
+    wait_for_writers(project, watch, NODES - {"node-003"})
+    told(watch, since)
+    project.compose("start", "node-003")
+    wait_for_writers(project, watch, NODES)
+
+
+def test_a_node_that_is_frozen_is_replaced(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    since = watch.now_ms()
+    project.run("pause", project.container("node-001"))
+    wait_for_writers(project, watch, NODES - {"node-001"})
+    told(watch, since)
+    project.run("unpause", project.container("node-001"))
+    wait_for_writers(project, watch, NODES)
+
+
+def test_a_node_that_is_cut_off_is_replaced(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    network, node = f"{project.project}_data", project.container("node-002")
+    since = watch.now_ms()
+    project.run("network", "disconnect", network, node)
+    wait_for_writers(project, watch, NODES - {"node-002"})
+    told(watch, since)
+    wait_until(lambda: not project.healthy("node-002"), "node-002 is unhealthy", 60, 0.5)
+    project.run("network", "connect", network, node)
+    wait_for_writers(project, watch, NODES)
+
+
+def test_the_leading_beat_is_stopped(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    leader = watch.page("/nodes")["leader"]["leader"]
+    beat = next(name for name in ("beat-1", "beat-2") if name in leader)
+    since = watch.now_ms()
+    project.run("kill", project.container(beat))
+    wait_until(lambda: watch.page("/nodes")["leader"]["leader"] != leader, "another beat leads", 20)
+    wait_for_writers(project, watch, NODES)
+    told(watch, since)
+    project.compose("start", beat)
+
+
+def test_redis_is_restarted(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    since = watch.now_ms()
+    project.compose("restart", "redis")
+    wait_for_writers(project, watch, NODES, 120)
+    told(watch, since, 120_000)  # most of it may be the name server's: every role asks it again and again
+
+
+def test_two_more_nodes_are_added(project: Engine, watch: ReportWatch) -> None:
+    if project.program == "docker":
+        project.compose("up", "-d", "--no-build", "--no-recreate", "--scale", "node=2", "node")
+    else:  # older podman-compose reads --scale and does nothing
+        project.compose("up", "-d", "--no-build", "node", EXTRA_NODES="2")
+
+    def alive() -> set[str]:
+        return {node["node"] for node in watch.page("/nodes")["nodes"] if node["alive"]}
+
+    wait_until(lambda: len(alive()) == 5, lambda: f"five nodes: {alive()}; {project.logs('node')}", 60, 0.2)
+    assert alive() > NODES
+    print(f"  alive: {sorted(alive())}")
+
+
+def told(watch: ReportWatch, since_ms: int, at_most_ms: int = 20_000) -> None:
+    """Show, and bound with much room, how long a symbol was without a new report."""
+    gap = watch.longest_gap_ms(since_ms)
+    print(f"  longest time between two reports of a symbol: {gap} ms")
+    assert gap < at_most_ms
+
+
+def test_nothing_is_left_behind(project: Engine) -> None:
+    project.clean_up()
+    assert project.containers() == []
+    listed = subprocess.run(
+        [project.program, "network", "ls", "--format", "{{.Name}}"], capture_output=True, text=True, check=True
+    )
+    assert project.project not in listed.stdout

@@ -1,0 +1,165 @@
+"""What each role must not do in Redis is refused, by a server that has loaded the access list of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from tests.deploy.acl_redis import AclRedis
+
+ROLES = ("ingest", "node", "beat", "flower", "web")
+
+WRITERS = {
+    "md:{BTCUSDT}:trades": {"ingest"},
+    "md:{BTCUSDT}:snapshot": {"ingest"},
+    "report:BTCUSDT": {"node"},
+    "slow:{report:BTCUSDT}": {"node"},
+    "carry:{report:BTCUSDT}": {"node"},
+    "lease:{report:BTCUSDT}": {"node"},
+    "nt:nodes": {"node", "beat"},
+    "nt:node:node-001": {"node"},
+    "nt:events": {"node", "beat"},
+    "nt:dispatcher": {"beat"},
+    "nt:assignment": {"beat"},
+    "node-001": {"node", "beat"},
+    "celery": set(),
+    "anything": set(),
+}
+"""Key -> who may write it."""
+
+WRITES = {
+    "SET": ("1",),
+    "HSET": ("f", "1"),
+    "XADD": ("*", "f", "1"),
+    "ZADD": ("1", "m"),
+    "ZREM": ("m",),
+    "SADD": ("m",),
+    "LPUSH": ("m",),
+    "DEL": (),
+    "UNLINK": (),
+    "EXPIRE": ("1",),
+    "PEXPIRE": ("1",),
+    "RENAME": ("other",),
+    "XTRIM": ("MAXLEN", "0"),
+    "GETDEL": (),
+}
+
+READERS = {
+    "md:{BTCUSDT}:trades": {"ingest", "node", "web"},
+    "report:BTCUSDT": {"node", "web"},
+    "nt:assignment": {"beat", "web"},
+    "nt:dispatcher": {"beat", "web"},
+    "node-001": {"node", "beat", "flower"},
+    "anything": set(),
+}
+
+OPERATORS_OWN = [
+    ("CONFIG", "GET", "*"),
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("KEYS", "*"),
+    ("SCAN", "0"),
+    ("MONITOR",),
+    ("SHUTDOWN",),
+    ("REPLICAOF", "no", "one"),
+    ("ACL", "LIST"),
+    ("CLIENT", "KILL", "ID", "1"),
+    ("CLIENT", "PAUSE", "1000"),
+    ("SCRIPT", "FLUSH"),
+    ("SCRIPT", "KILL"),
+    ("FUNCTION", "FLUSH"),
+    ("DEBUG", "SLEEP", "1"),
+    ("SWAPDB", "0", "1"),
+    ("INFO",),
+]
+
+
+@pytest.fixture(scope="module")
+def admin(acl_redis: AclRedis) -> Iterator[redis.Redis]:
+    with acl_redis.client("admin") as client:
+        yield client
+
+
+def allowed(admin: redis.Redis, role: str, *words: str) -> bool:
+    """Whether the server would let a role do this."""
+    verdict = admin.execute_command("ACL", "DRYRUN", role, *words)
+    assert verdict == b"OK" or b"has no permissions" in verdict, verdict
+    return bool(verdict == b"OK")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_writes_its_own_keys_only(admin: redis.Redis, role: str) -> None:
+    wrong = []
+    for key, writers in WRITERS.items():
+        does = [name for name, rest in WRITES.items() if allowed(admin, role, name, key, *rest)]
+        if bool(does) != (role in writers):
+            wrong.append(f"{key}: {does or 'nothing'}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_reads_what_it_needs_only(admin: redis.Redis, role: str) -> None:
+    reads = ("GET", "HGETALL", "HMGET f", "XREVRANGE + -", "LLEN")
+    for key, readers in READERS.items():
+        does = [read for read in reads if allowed(admin, role, *(w := read.split())[:1], key, *w[1:])]
+        assert bool(does) == (role in readers), f"{key}: {does}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_is_the_operators_is_refused(admin: redis.Redis, role: str) -> None:
+    assert [" ".join(words) for words in OPERATORS_OWN if allowed(admin, role, *words)] == []
+    assert all(allowed(admin, "admin", *words) for words in OPERATORS_OWN)
+
+
+def test_web_has_no_writing_command_and_no_key_to_write(admin: redis.Redis) -> None:
+    changing = set(admin.acl_cat("write")) | {"eval", "evalsha", "fcall", "publish", "spublish"}
+    assert {"set", "xadd", "del"} < changing
+    user = admin.acl_getuser("web")
+    granted = {name.removeprefix("+") for name in user["commands"] if name.startswith("+")}
+    assert {"get", "xread"} < granted
+    assert granted & changing == set()
+    assert [name for name in user["categories"] if name.startswith("+")] == ["+@connection"]
+    assert all(pattern.startswith("%R~") for pattern in user["keys"])
+
+
+@pytest.mark.parametrize(
+    ("role", "script"),
+    [
+        ("node", "return redis.call('HSET', 'nt:assignment', 'BTCUSDT', 'node-001/x')"),
+        ("node", "return redis.call('SET', 'md:{BTCUSDT}:snapshot', '{}')"),
+        ("ingest", "return redis.call('SET', 'report:BTCUSDT', '{}')"),
+        ("ingest", "return redis.call('HSET', 'lease:{report:BTCUSDT}', 'token', '9')"),
+        ("beat", "return redis.call('HSET', 'nt:node:node-001', 'left', '1')"),
+    ],
+)
+def test_a_script_does_not_get_round_it(acl_redis: AclRedis, admin: redis.Redis, role: str, script: str) -> None:
+    with (
+        acl_redis.client(role) as client,
+        pytest.raises(redis.ResponseError, match=r"NOPERM|The user executing the script"),
+    ):
+        client.eval(script, 0)
+    assert admin.dbsize() == 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_real_connection_is_refused_what_is_not_its_own(acl_redis: AclRedis, role: str) -> None:
+    with acl_redis.client(role) as client, pytest.raises(NoPermissionError):
+        client.set("anything", 1)
+
+
+def test_nobody_gets_in_without_a_password(acl_redis: AclRedis) -> None:
+    with redis.Redis(port=acl_redis.port) as nobody, pytest.raises(AuthenticationError):
+        nobody.ping()
+    guessing = redis.Redis(port=acl_redis.port, username="node", password="wrong", retry=None)
+    with guessing, pytest.raises(AuthenticationError):
+        guessing.ping()
+
+
+def test_the_health_check_can_ping_and_nothing_else(acl_redis: AclRedis) -> None:
+    with acl_redis.client("health") as health:
+        assert health.ping()
+        with pytest.raises(NoPermissionError):
+            health.get("report:BTCUSDT")

@@ -1,0 +1,239 @@
+"""docker-compose.yml says what it should, and nothing that the code does not accept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from celery.bin.celery import celery
+from tornado.options import options as flowers_options
+
+from monitoring.probe import parser as probes_parser
+from settings import Settings
+from simulator.__main__ import parser as simulators_parser
+from tests.deploy.acl_redis import make_secrets
+from tests.deploy.compose_file import ROOT, command, compose_file, services
+from web.__main__ import parser as webs_parser
+
+OURS = {
+    **dict.fromkeys(("ingest-1", "ingest-2"), "ingest"),
+    **dict.fromkeys(("beat-1", "beat-2"), "beat"),
+    **dict.fromkeys(("node-001", "node-002", "node-003", "node"), "node"),
+    "flower": "flower",
+    "web": "web",
+    "simulator": None,
+}
+"""Service of our image -> its Redis user."""
+
+PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000}
+METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121}
+OTHERS_VARIABLES = {"grafana": "GF_", "flower": "FLOWER_"}
+
+SERVICES = services()
+every_service = pytest.mark.parametrize("name", SERVICES)
+every_service_of_ours = pytest.mark.parametrize("name", OURS)
+
+
+def test_the_services_are_those_of_the_whole_system() -> None:
+    assert SERVICES.keys() == OURS.keys() | {"redis", "prometheus", "grafana"}
+    assert {name for name, service in SERVICES.items() if service["image"] == "tickfence"} == OURS.keys()
+    assert SERVICES["node"]["deploy"]["replicas"] == "0"
+    assert services({"EXTRA_NODES": "2"})["node"]["deploy"]["replicas"] == "2"
+
+
+@every_service
+def test_a_container_has_few_rights_and_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[1-9]\d*:\d+", service["user"]), "a number, and not root's"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert 0 < service["cpus"] <= 1
+    assert re.fullmatch(r"\d+m|1g", service["mem_limit"])
+    assert 0 < service["pids_limit"] <= 200
+    assert not service.keys() & {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "env_file"}
+
+
+@every_service
+def test_a_container_has_a_health_check(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check.keys() == {"test", "interval", "timeout", "retries", "start_period"}
+    words = check["test"].split()
+    if words[:3] == ["python", "-m", "monitoring.probe"]:
+        asked = probes_parser().parse_args(words[3:])
+        gauge = f'"{asked.fresh}"' if asked.fresh else ""
+        assert gauge in (ROOT / "monitoring" / "node_metrics.py").read_text()
+    else:
+        assert name in ("redis", "prometheus", "grafana")
+
+
+def test_what_is_published_is_published_on_the_loopback_address_only() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in PUBLISHED.items()}
+    moved = {f"{name.upper()}_PORT": "1234" for name in PUBLISHED}
+    for name, port in PUBLISHED.items():
+        assert services(moved)[name]["ports"] == [f"127.0.0.1:1234:{port}"]
+
+
+def test_only_ingest_can_reach_the_exchange_and_only_what_is_published_the_outside() -> None:
+    networks = compose_file()["networks"]
+    assert networks == {"data": {"internal": True}, "market": None, "edge": None}
+    on = {net: {name for name, service in SERVICES.items() if net in service["networks"]} for net in networks}
+    assert on["market"] == {"simulator", "ingest-1", "ingest-2"}
+    assert on["edge"] == PUBLISHED.keys()
+    assert on["data"] == SERVICES.keys() - {"simulator", "grafana"}
+
+
+def test_each_service_gets_its_own_secrets_and_all_of_them_are_made(tmp_path: Path) -> None:
+    made = {path.name for path in make_secrets(tmp_path / "secrets").iterdir()}
+    assert {name: secret["file"] for name, secret in compose_file()["secrets"].items()} == {
+        name: f"./secrets/{name}" for name in made - {"redis-admin"}
+    }
+    for name, user in OURS.items():
+        assert SERVICES[name].get("secrets", []) == ([f"redis-{user}"] if user else [])
+    assert SERVICES["redis"]["secrets"] == ["redis-users.acl", "redis-health"]
+    assert SERVICES["grafana"]["secrets"] == ["grafana-admin"]
+    assert "secrets" not in SERVICES["prometheus"]
+
+
+def test_secrets_stay_as_they_are_until_they_are_removed(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path / "secrets")
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(re.fullmatch("[0-9a-f]{48}", text) for name, text in before.items() if name != "redis-users.acl")
+    passwords = [text for name, text in before.items() if name != "redis-users.acl"]
+    assert len(set(passwords)) == len(passwords)
+    assert not any(password in before["redis-users.acl"] for password in passwords)
+    (folder / "redis-node").unlink()
+    after = {path.name: path.read_text() for path in make_secrets(folder).iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"redis-node", "redis-users.acl"}
+
+
+def test_no_secret_can_be_committed_or_get_into_the_image() -> None:
+    assert "secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    assert not any("secrets" in line for line in lines if line.startswith("!"))
+
+
+@every_service_of_ours
+def test_every_variable_is_one_that_the_code_reads(name: str, tmp_path: Path) -> None:
+    given = {variable: value or "" for variable, value in SERVICES[name].get("environment", {}).items()}
+    foreign = OTHERS_VARIABLES.get(name, "-")
+    assert {variable for variable in given if not variable.startswith(foreign)} <= {
+        field.upper() for field in Settings.model_fields
+    }
+    assert not any(":" in value.partition("://")[2].rpartition("@")[0] for value in given.values()), "a password"
+    (tmp_path / "password").write_text("secret")
+    here = {n: re.sub("/run/secrets/.*", str(tmp_path / "password"), value) for n, value in given.items()}
+    settings = Settings.from_environment(here)
+    if user := OURS[name]:
+        urls = [url for url in (given.get("REDIS_URL"), given.get("CELERY_BROKER_URL")) if url]
+        assert all(url.startswith(f"redis://{user}@redis:6379/") for url in urls)
+        files = [value for variable, value in given.items() if variable.endswith("_PASSWORD_FILE")]
+        assert files == [f"/run/secrets/redis-{user}"] * len(urls)
+        assert "secret" in settings.redis_url + settings.celery_broker_url
+
+
+def test_variables_of_the_caller_reach_the_roles() -> None:
+    theirs = {
+        "SYMBOLS": "BTCUSDT,ETHUSDT",
+        "NT_LOG_LEVEL": "DEBUG",
+        "NT_EXCHANGE_WS_URL": "wss://stream.binance.com:9443",
+        "NT_EXCHANGE_REST_URL": "https://api.binance.com",
+    }
+    called = services(theirs)
+    for name in OURS:
+        environment = called[name].get("environment", {})
+        assert {n: v for n, v in environment.items() if n in theirs} == {
+            n: theirs[n] for n in theirs if n in environment
+        }
+    assert called["beat-1"]["environment"]["SYMBOLS"] == theirs["SYMBOLS"]
+    assert called["ingest-1"]["environment"]["NT_EXCHANGE_WS_URL"] == theirs["NT_EXCHANGE_WS_URL"]
+    assert called["ingest-1"]["environment"]["NT_EXCHANGE_REST_URL"] == theirs["NT_EXCHANGE_REST_URL"]
+    assert SERVICES["web"]["environment"]["NT_WEB_TOKEN"] is None, "passed on where it is set"
+    words = command(called["simulator"])
+    assert words[words.index("--symbols") + 1] == "BTCUSDT,ETHUSDT"
+
+
+@every_service_of_ours
+def test_every_command_is_one_that_the_code_accepts(name: str) -> None:
+    words = command(SERVICES[name])
+    if words[:2] == ["sh", "-c"]:
+        words = words[2].removeprefix("exec ").split()
+    accept(words)
+
+
+def accept(words: list[str]) -> None:
+    """Fail if a command line would not be accepted."""
+    match words:
+        case ["celery", "-A", "tasks", "flower", *rest]:
+            for word in rest:
+                assert word.removeprefix("--").partition("=")[0] in flowers_options, word
+        case ["celery", "-A", "tasks", name, *rest]:
+            subcommand = celery.commands[name]
+            _, left, _ = subcommand.make_parser(click.Context(subcommand)).parse_args(rest)
+            assert left == []
+        case ["python", "-m", "simulator", *rest]:
+            simulators_parser().parse_args(rest)
+        case ["python", "-m", "ingest"]:
+            pass
+        case ["python", "-m", "web", *rest]:
+            webs_parser().parse_args(rest)
+        case _:
+            pytest.fail(f"{words}: not a command of ours")
+
+
+@pytest.mark.parametrize(
+    "words", ["celery -A tasks worker -R x", "celery -A tasks flower --adress=x", "python -m tasks"]
+)
+def test_a_wrong_command_is_found(words: str) -> None:
+    with pytest.raises((click.ClickException, AssertionError, pytest.fail.Exception)):
+        accept(words.split())
+
+
+def test_nodes_consume_queues_that_the_access_list_knows() -> None:
+    for name, user in OURS.items():
+        if user == "node":
+            words = " ".join(command(SERVICES[name]))
+            assert re.search(rf"-Q {name}$" if name != "node" else r"-Q node-\$HOSTNAME$", words)
+
+
+def test_what_is_mounted_is_there_and_read_only() -> None:
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            source, _, rest = volume.partition(":")
+            if source.startswith("."):
+                assert (ROOT / source).exists(), f"{name}: {source}"
+                assert rest.endswith(":ro"), f"{name}: {volume}"
+            else:
+                assert source in compose_file()["volumes"]
+
+
+def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
+    file: dict[str, Any] = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    targets = {
+        target
+        for job in file["scrape_configs"]
+        for group in job.get("static_configs", [])
+        for target in group["targets"]
+    }
+    expected = {f"{name}:{METRICS_PORTS[user]}" for name, user in OURS.items() if user in METRICS_PORTS}
+    assert expected - {"node:9101"} <= targets
+    for target in targets:
+        assert target.partition(":")[0] in SERVICES, target
+        assert SERVICES[target.partition(":")[0]]["environment"].get("NT_METRICS_HOST", "0.0.0.0") == "0.0.0.0"
+
+
+def test_the_image_runs_as_the_user_that_the_services_name() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    user = re.findall(r"^USER (.*)$", text, re.MULTILINE)[-1]
+    assert {SERVICES[name]["user"] for name in OURS} == {user}
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    images = [*bases, *(service["image"] for service in SERVICES.values() if service["image"] != "tickfence")]
+    assert all(image.startswith("docker.io/") and ":" in image for image in images)
