@@ -3,7 +3,7 @@
     python -m benchmarks [--only calculators,hrw] [--out benchmarks/results]
 
 One group alone, without results: ``python -m benchmarks.hrw``. Every group takes its own ratios in its own run, so that
-a slow machine, or a busy one, slows both sides. Nothing here is a test.
+a slow machine, or a busy one, slows both sides. All of them take half an hour. Nothing here is a test.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from benchmarks import (
 from benchmarks.stack import StackError
 
 RESULTS = Path(__file__).parent / "results"
-LEAST, MOST, NODES = 600, 2000, 2
+LEAST, MOST, NODES = 1000, 1400, 2
+PEER_STEPS = (30, 60, 100, 200, 400, 800, 1000)
 
 
 def _capacity() -> dict[str, Any]:
@@ -44,7 +45,7 @@ def _capacity() -> dict[str, Any]:
 
 
 def _latency() -> list[dict[str, Any]]:
-    points = latency.run(seconds=15)
+    points = latency.run(seconds=10)
     latency.show_costs(points)
     return [asdict(point) for point in points]
 
@@ -73,7 +74,7 @@ GROUPS: dict[str, Callable[[], Any]] = {
     "latency": _latency,
     "capacity": _capacity,
     "overload": _overload,
-    "side_by_side": side_by_side.run,
+    "side_by_side": lambda: side_by_side.run(seconds=7, steps=PEER_STEPS),
 }
 
 

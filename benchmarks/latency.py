@@ -13,7 +13,7 @@ from benchmarks.point import Point
 
 SIZES = (
     *((symbols, 3) for symbols in (6, 30, 100, 300, 600, 1000)),
-    *((symbols, 1) for symbols in (6, 100, 300, 600)),
+    *((symbols, 1) for symbols in (6, 100, 600)),
 )
 """(symbols, nodes) of each measurement."""
 
@@ -25,7 +25,7 @@ def run(seconds: float, say: Callable[[str], None] = print) -> list[Point]:
     """One point for each size, on a stack of its own."""
     points = []
     for symbols, nodes in SIZES:
-        points.append(look(symbols, nodes, seconds, warm_up_s=10.0))
+        points.append(look(symbols, nodes, seconds, warm_up_s=8.0))
         say(points[-1].line())
     return points
 
