@@ -117,7 +117,6 @@ class Chronicle:
             fields = event.fields
             if event.kind == Kind.NODE and event.reason in list(NodeReason):
                 owner = Owner(fields.get("node", ""), fields.get("incarnation", ""))
-                self._nodes.pop(owner, None)
                 self._nodes[owner] = NodeReason(event.reason)
             elif event.kind == Kind.LEADER:
                 self._term = max(self._term, _number(fields.get("term")))

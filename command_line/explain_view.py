@@ -62,12 +62,12 @@ def _rules(settings: Settings) -> Rules:
 
 def _last_moves(client: Any, symbols: Sequence[str]) -> dict[str, LastMove]:
     found: dict[str, LastMove] = {}
-    for event in events.read(client, limit=events.KEPT):
-        if event.kind == Kind.MOVED:
-            moves = event.moves
-            for symbol in symbols:
-                if symbol in moves:
-                    found[symbol] = LastMove(event.at_ms, event.reason, *moves[symbol])
+    for event in reversed(events.read(client, limit=events.KEPT)):
+        if len(found) == len(symbols):
+            break
+        moves = event.moves if event.kind == Kind.MOVED else {}
+        for symbol in moves.keys() & set(symbols) - found.keys():
+            found[symbol] = LastMove(event.at_ms, event.reason, *moves[symbol])
     return found
 
 

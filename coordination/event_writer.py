@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from coordination.connect import connect
+from coordination.connect import connect, forget_connections
 from coordination.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -87,8 +87,7 @@ class EventWriter(Generic[Item]):
                 except _UNREACHABLE as error:
                     self._on_failure()
                     if client is not None:
-                        client.close()
-                    client = None
+                        forget_connections(client)
                     wait = self._outage.failed(error)
                     if time.monotonic() + wait > give_up or self._closing.wait(wait):
                         break

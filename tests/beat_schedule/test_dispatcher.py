@@ -383,6 +383,26 @@ def test_a_lead_that_is_handed_over_is_told_by_who_has_it_and_nothing_else_is(
     assert [(event.reason, event.fields["leader"]) for event in found] == [("handed over", "beat-2")]
 
 
+def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    gone, _ = node("node-001"), node("node-002")
+    first = dispatcher("beat-1")
+    look_until(first, lambda: nodes_of(first) == {"node-001", "node-002"}, "two owners")
+    first.close()
+    gone.leave()
+    redis_client.delete(EVENTS)  # as if all of it had been pushed out
+    second = dispatcher("beat-2")
+    look_until(second, lambda: nodes_of(second) == {"node-002"}, "its symbols to move")
+    found = told(redis_client, 4)
+    assert [(event.kind, event.reason, event.fields.get("node")) for event in found] == [
+        ("leader", "handed over", None),
+        ("node", "joined", "node-002"),
+        ("node", "left", "node-001"),
+        ("moved", "node left", None),
+    ]
+
+
 def test_lost_data_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
     node("node-001")
     one = dispatcher()

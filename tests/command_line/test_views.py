@@ -12,10 +12,11 @@ from rich.console import Console, RenderableType
 
 from command_line import explain_view, nodes_view, owners_view, report_view, timeline_view
 from command_line.session import NothingThere, symbol_named
-from command_line.style import duration, number
+from command_line.style import coloured, duration, number
 from coordination import events
 from coordination.events import LeaderReason, MoveReason
 from coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS, NODES, lease_key, node_key, report_key
+from local.embedded_redis import EmbeddedRedis
 from settings import Settings
 
 SETTINGS = Settings.from_environment({})
@@ -276,6 +277,20 @@ class TestTimeline:
         assert timeline_view.look(redis_client, SETTINGS, 20).data == []
 
 
+@pytest.mark.parametrize("rules", ["+client", "-client"])
+def test_a_user_who_may_only_read_is_enough(client: redis.Redis, redis_server: EmbeddedRedis, rules: str) -> None:
+    client.execute_command(*f"ACL SETUSER reader on nopass ~* +@read +@connection +time -@write {rules}".split())
+    url = redis_server.url().replace("redis://", "redis://reader:any@")
+    with redis.Redis.from_url(url) as reader:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            reader.set("x", 1)
+        assert owners_view.look(reader, SETTINGS).data["symbols"]
+        assert nodes_view.look(reader, SETTINGS).data["nodes"]
+        assert explain_view.look(reader, SETTINGS, ["BTCUSDT"]).data
+        assert report_view.look(reader, SETTINGS, "BTCUSDT").data
+        assert timeline_view.look(reader, SETTINGS, 1).data == []
+
+
 @pytest.mark.parametrize("typed", ["", "BTC/USDT", "B", "x" * 21, "BTCUSDT\n"])
 def test_what_cannot_be_a_symbol_is_refused(typed: str) -> None:
     with pytest.raises(click.BadParameter, match="must match"):
@@ -284,6 +299,10 @@ def test_what_cannot_be_a_symbol_is_refused(typed: str) -> None:
 
 def test_a_symbol_may_be_typed_in_lower_case() -> None:
     assert symbol_named("btcusdt") == "BTCUSDT"
+
+
+def test_what_is_coloured_is_shown_as_it_stands() -> None:
+    assert [text(coloured("[b]x", colour)) for colour in ("red", None)] == ["[b]x\n", "[b]x\n"]
 
 
 def test_times_and_numbers_in_words() -> None:

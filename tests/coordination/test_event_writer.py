@@ -132,6 +132,20 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
     assert symbols(redis_client) == ["kept"]
 
 
+def test_the_next_try_goes_over_another_connection(writer: MakeWriter, redis_server: EmbeddedRedis) -> None:
+    """The address may lead to another server by then, such as after one that answers that it is a replica now."""
+    tried: list[int] = []
+
+    def refused(client: Any, _: str) -> None:
+        tried.append(client.client_id())
+        if len(tried) == 1:
+            raise redis.ReadOnlyError("You can't write against a read only replica.")
+
+    writer(redis_server.url(), refused).put("S1")
+    wait_until(lambda: len(tried) == 2, "another try")
+    assert tried[0] != tried[1]
+
+
 def test_closing_does_not_wait_for_a_redis_that_is_away(writer: MakeWriter, failures: Failures) -> None:
     one = writer("redis://127.0.0.1:1/0")
     for n in range(10):
