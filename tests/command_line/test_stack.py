@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from typing import Any
 import pytest
 
 from coordination import events
-from local.roles import NODES, ROOT, Ports
+from coordination.assignment_store import read_assignment
+from coordination.event_text import to_json
+from local.roles import BEATS, NODES, ROOT, Ports
 from local.stack import Stack
 from tests.command_line.processes import CELERY, celery, environment, found
 from tests.processes import wait_until
@@ -54,8 +57,9 @@ def settled(stack: Stack, url: str) -> list[dict[str, Any]]:
     return said
 
 
-def owners(url: str) -> dict[str, str]:
-    return {row["symbol"]: row["owner"] for row in found(url, "owners")["symbols"]}
+def assigned(stack: Stack) -> dict[str, str]:
+    with stack.redis_client() as client:
+        return {symbol: owner.node for symbol, owner in read_assignment(client).owners.items()}
 
 
 def writers(stack: Stack) -> dict[str, str]:
@@ -70,10 +74,11 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     for live in (set(NODES), set(NODES) - {"node-002"}):
         if len(live) < len(NODES):
             stack.kill("node-002")
-            wait_until(lambda: "node-002" not in owners(url).values(), "its symbols to move", 30)
+            wait_until(lambda: "node-002" not in assigned(stack).values(), "its symbols to move", 30)
         said = settled(stack, url)
+        owners = {row["symbol"]: row["owner"] for row in found(url, "owners")["symbols"]}
         assert [one["symbol"] for one in said] == list(stack.settings.symbols)
-        assert {one["symbol"]: one["computed"] for one in said} == owners(url) == writers(stack)
+        assert {one["symbol"]: one["computed"] for one in said} == owners == assigned(stack) == writers(stack)
         assert all(one["agrees"] for one in said)
         assert {node["node"] for one in said for node in one["nodes"]} == live
     died = [event for event in found(url, "timeline") if event["reason"] in ("died", "node died")]
@@ -81,6 +86,44 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     assert {before for before, _ in died[1]["moves"].values()} == {"node-002"}
     states = {node["node"]: node["state"] for node in found(url, "nodes")["nodes"]}
     assert states == {"node-001": "alive", "node-002": "gone", "node-003": "alive"}
+
+
+def leading(stack: Stack) -> str:
+    """The beat that says it leads."""
+
+    def says_so(beat: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.metrics[beat]}/metrics", timeout=2) as page:
+                return b"\nnt_dispatcher_leading 1.0\n" in page.read()
+        except OSError:
+            return False
+
+    return wait_until(lambda: next((beat for beat in BEATS if says_so(beat)), None), "a beat that leads")
+
+
+def test_a_leader_that_freezes_and_the_node_that_died_with_it_are_each_told_of_once(stack: Stack) -> None:
+    if not stack.states()["node-002"].running:
+        stack.start_role("node-002")
+    wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
+    leader = leading(stack)
+    with stack.redis_client() as client:
+        before = events.read(client)[-1].id
+
+    def told() -> list[dict[str, Any]]:
+        with stack.redis_client() as client:
+            return [to_json(event) for event in events.read(client, before)]
+
+    stack.kill(leader, signal.SIGSTOP)
+    stack.kill("node-003")
+    wait_until(lambda: [event for event in told() if event["reason"] == "node died"], "its symbols to move", 30)
+    stack.kill(leader, signal.SIGCONT)  # it wakes with a lead that is not its own any more, and is to say nothing
+    wait_until(lambda: leading(stack) != leader, "it to know")
+    assert [(event["kind"], event["reason"]) for event in told() if event["reason"] != "rebalance"] == [
+        ("leader", "took over"),
+        ("node", "died"),
+        ("moved", "node died"),
+    ]
+    assert len({event["term"] for event in told()}) == 1
 
 
 def blocks(page: Path) -> Iterator[str]:
