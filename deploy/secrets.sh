@@ -3,6 +3,7 @@
 #   redis-<user>     password of a Redis user
 #   redis-users.acl  deploy/redis/users.acl with the hashes of those passwords, as Redis loads it
 #   grafana-admin    password of Grafana's user admin
+#   web-token        what the HTTP API asks for, if it is told to
 # A password that is there stays. To have a new one remove its file, run this again, and start anew who uses it.
 set -eu
 rules=$(dirname "$0")/redis/users.acl
@@ -22,6 +23,7 @@ chmod 700 "$folder"
 umask 022
 
 password grafana-admin
+password web-token
 one_line_a_user=$(sed 's/ *#.*//; /^$/d' "$rules" | awk '/^user / && line { print line; line = "" } { sub(/^ +/, " "); line = line $0 } END { print line }')
 echo "$one_line_a_user" | while read -r _ user rest; do
     if [ "$user" = default ]; then

@@ -9,15 +9,12 @@ from typing import Any
 import click
 import pytest
 import yaml
-from celery.bin.celery import celery
-from tornado.options import options as flowers_options
 
 from monitoring.probe import parser as probes_parser
 from settings import Settings
-from simulator.__main__ import parser as simulators_parser
+from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, command, compose_file, services
-from web.__main__ import parser as webs_parser
 
 OURS = {
     **dict.fromkeys(("ingest-1", "ingest-2"), "ingest"),
@@ -95,7 +92,8 @@ def test_each_service_gets_its_own_secrets_and_all_of_them_are_made(tmp_path: Pa
         name: f"./secrets/{name}" for name in made - {"redis-admin"}
     }
     for name, user in OURS.items():
-        assert SERVICES[name].get("secrets", []) == ([f"redis-{user}"] if user else [])
+        more = ["web-token"] if name == "web" else []
+        assert SERVICES[name].get("secrets", []) == ([f"redis-{user}", *more] if user else [])
     assert SERVICES["redis"]["secrets"] == ["redis-users.acl", "redis-health"]
     assert SERVICES["grafana"]["secrets"] == ["grafana-admin"]
     assert "secrets" not in SERVICES["prometheus"]
@@ -156,7 +154,7 @@ def test_variables_of_the_caller_reach_the_roles() -> None:
     assert called["beat-1"]["environment"]["SYMBOLS"] == theirs["SYMBOLS"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_WS_URL"] == theirs["NT_EXCHANGE_WS_URL"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_REST_URL"] == theirs["NT_EXCHANGE_REST_URL"]
-    assert SERVICES["web"]["environment"]["NT_WEB_TOKEN"] is None, "passed on where it is set"
+    assert SERVICES["web"]["environment"]["NT_WEB_TOKEN_FILE"] is None, "passed on where it is set"
     words = command(called["simulator"])
     assert words[words.index("--symbols") + 1] == "BTCUSDT,ETHUSDT"
 
@@ -167,26 +165,6 @@ def test_every_command_is_one_that_the_code_accepts(name: str) -> None:
     if words[:2] == ["sh", "-c"]:
         words = words[2].removeprefix("exec ").split()
     accept(words)
-
-
-def accept(words: list[str]) -> None:
-    """Fail if a command line would not be accepted."""
-    match words:
-        case ["celery", "-A", "tasks", "flower", *rest]:
-            for word in rest:
-                assert word.removeprefix("--").partition("=")[0] in flowers_options, word
-        case ["celery", "-A", "tasks", name, *rest]:
-            subcommand = celery.commands[name]
-            _, left, _ = subcommand.make_parser(click.Context(subcommand)).parse_args(rest)
-            assert left == []
-        case ["python", "-m", "simulator", *rest]:
-            simulators_parser().parse_args(rest)
-        case ["python", "-m", "ingest"]:
-            pass
-        case ["python", "-m", "web", *rest]:
-            webs_parser().parse_args(rest)
-        case _:
-            pytest.fail(f"{words}: not a command of ours")
 
 
 @pytest.mark.parametrize(
