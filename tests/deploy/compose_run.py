@@ -125,6 +125,12 @@ def test_a_container_is_confined(project: Engine) -> None:
     assert "NOAUTH" in project.run("exec", project.container("redis"), "redis-cli", "ping")
 
 
+def test_the_commands_of_the_project_are_there(project: Engine, watch: ReportWatch) -> None:
+    wait_for_names(project)
+    shown = project.run("exec", project.container("web"), "celery", "-A", "tasks", "owners")
+    assert all(symbol in shown for symbol in watch.newest())
+
+
 def test_prometheus_sees_all_roles(running: set[str]) -> None:
     if "prometheus" not in running:
         pytest.skip("its image cannot be had here")
