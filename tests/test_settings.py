@@ -83,6 +83,10 @@ BAD = [
     ("NT_HEARTBEAT_TTL_MS", "499", "two heartbeats (NT_HEARTBEAT_INTERVAL_MS=250), that is 500 or more"),
     ("NT_LEASE_TTL_MS", "400", "two report periods (NT_REPORT_PERIOD_MS=250), that is 500 or more"),
     ("NT_SLOW_PERIOD_MS", "200", "one report period (NT_REPORT_PERIOD_MS=250), that is 250 or more"),
+    ("NT_WEB_ALLOWED_HOSTS", "reports.example:8000", "host names or addresses without a port"),
+    ("NT_WEB_ALLOWED_HOSTS", "a b", "host names or addresses without a port"),
+    ("NT_WEB_TOKEN_FILE", "secrets/web", "an absolute path"),
+    ("NT_WEB_MAX_STREAMS", "0", "greater than or equal to 1"),
     ("NT_METRICS_PORT", "65536", "less than or equal to 65535"),
     ("NT_METRICS_PORT", "-1", "greater than or equal to 0"),
     ("NT_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
@@ -171,6 +175,28 @@ def test_a_password_stands_in_one_place_only(tmp_path: Path) -> None:
         Settings.from_environment({"REDIS_URL": "redis://ann:secret@redis", "NT_REDIS_PASSWORD_FILE": str(path)})
     line = f"REDIS_URL=redis://ann:***@redis: must not hold a password beside NT_REDIS_PASSWORD_FILE={path}"
     assert str(raised.value) == line
+
+
+@pytest.mark.parametrize("value", ["short", "has a space in it, so what", "é" * 20, "x" * 257])
+def test_a_token_that_is_refused_is_not_shown(tmp_path: Path, value: str) -> None:
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"NT_WEB_TOKEN": value})
+    assert str(raised.value).startswith("NT_WEB_TOKEN=***: must have 16 to 256 letters, digits or ")
+    path = tmp_path / "token"
+    path.write_text(value)
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"NT_WEB_TOKEN_FILE": str(path)})
+    assert str(raised.value).startswith(f"NT_WEB_TOKEN_FILE={path}: what it holds must have 16 to 256 letters, ")
+    assert value not in str(raised.value)
+
+
+def test_a_token_may_stand_in_a_file_and_there_only(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("a-token-of-some-length\n")
+    assert Settings.from_environment({"NT_WEB_TOKEN_FILE": str(path)}).nt_web_token == "a-token-of-some-length"
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({"NT_WEB_TOKEN_FILE": str(path), "NT_WEB_TOKEN": "another-of-some-length"})
+    assert str(raised.value) == f"NT_WEB_TOKEN_FILE={path}: must not be set beside NT_WEB_TOKEN"
 
 
 def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:

@@ -105,6 +105,7 @@ def serve(listener: socket.socket, settings: environment.Settings, *, loopback: 
     config = uvicorn.Config(
         create_app(backend, loopback=loopback),
         log_config=None,
+        log_level="warning",
         access_log=False,  # a token may stand in a page's address
         server_header=False,
         ws="none",

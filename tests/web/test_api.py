@@ -58,6 +58,12 @@ def test_the_nearest_symbol_is_named_first(web: WebProcess) -> None:
     assert web.get("/reports/bbusdt").json["accepted"][0] == "BBUSDT"
 
 
+def test_what_is_no_symbol_names_no_key(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.client.rename("report:AAUSDT", "report:secret")
+    assert web.get("/reports/secret").status == 404
+
+
 def test_of_many_symbols_some_are_named(web: WebProcess, cluster: Cluster) -> None:
     cluster.assign({f"S{number}USDT": "node-001" for number in range(500)})
     problem = web.get("/reports/S499USDC").json
@@ -78,7 +84,7 @@ def test_rubbish_at_a_reports_key_is_told_as_such(web: WebProcess, cluster: Clus
 
 def test_several_reports_at_once(web: WebProcess, cluster: Cluster) -> None:
     cluster.report("AAUSDT")
-    answer = web.get("/reports?symbols=AAUSDT,BBUSDT,AAUSDT")
+    answer = web.get("/reports?symbols=AAUSDT,BBUSDT,AAUSDT,BBUSDT")
     assert [report["symbol"] for report in answer.json["reports"]] == ["AAUSDT"]
     assert answer.json["missing"] == ["BBUSDT"]
     cluster.report("BBUSDT", age_ms=60_000)
@@ -92,12 +98,12 @@ def test_the_symbols_are_those_that_are_assigned(web: WebProcess, cluster: Clust
         "generation": 0,
         "symbols": [{"symbol": "AAUSDT", "owner": None}, {"symbol": "BBUSDT", "owner": None}],
     }
-    cluster.assign({"ZZUSDT": "node-001", "CCUSDT": "node-002", "BBUSDT": "node-001"}, generation=4)
+    cluster.assign({"A1USDT": "node-001", "CCUSDT": "node-002", "BBUSDT": "node-001"}, generation=4)
     found = web.get("/symbols").json
     assert [(one["symbol"], one["owner"]) for one in found["symbols"]] == [
-        ("BBUSDT", "node-001"),
+        ("BBUSDT", "node-001"),  # the one that SYMBOLS names first
+        ("A1USDT", "node-001"),
         ("CCUSDT", "node-002"),
-        ("ZZUSDT", "node-001"),
     ]
     assert found["generation"] >= 4
 

@@ -118,9 +118,12 @@ def test_a_report_that_is_not_rewritten_is_told_when_its_status_changes_and_not_
 def test_one_who_comes_later_is_told_the_age_as_it_is_then() -> None:
     market = Market("AA")
     market.tick()
+    market.tick(NOW + 30_000)
     market.tick(NOW + 60_000)
     [(_, state)] = market.news(Seen())
     assert (state["symbols"][0]["ageMs"], state["symbols"][0]["status"]) == (60_050, "down")
+    [(_, told)] = frames(market.board.report_news("AA", Seen()))
+    assert told["freshness"]["report_age_ms"] == 60_000
 
 
 def test_a_symbol_without_a_report_has_the_node_it_is_assigned_to() -> None:

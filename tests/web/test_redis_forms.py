@@ -62,6 +62,15 @@ def test_sentinel_names_another_master() -> None:
         assert web.get(f"/reports/{SYMBOLS[0]}").json["last_price"] == 7.5
 
 
+def test_a_restart_of_redis_that_nobody_saw_costs_no_request(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server()
+    with WebProcess(server.url()).wait_until_up() as web:
+        assert web.get("/symbols").status == 200
+        server.kill()
+        server.start()
+        assert web.get("/symbols").status == 200
+
+
 def test_a_user_who_may_only_read_these_keys_is_enough(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
     server = own_redis_server()
     with server.client() as client:
