@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from celery.beat import ScheduleEntry
@@ -11,7 +12,7 @@ from celery.beat import ScheduleEntry
 from beat_schedule.fan_out import slices
 from settings import Settings
 
-STEP_S = 0.05
+STEP_MS = 50
 SYMBOLS_A_STEP = 8
 """So few symbols fall due at once rather than one after the other."""
 
@@ -40,7 +41,7 @@ class SlicedCycle:
         The slices depend on the symbols alone, so that a change of nodes shifts no symbol in time.
         """
         symbols, cap = settings.symbols, settings.nt_max_tasks_per_cycle
-        most = max(1, min(cap, int(entry.schedule.run_every.total_seconds() / STEP_S)))
+        most = max(1, min(cap, entry.schedule.run_every // timedelta(milliseconds=STEP_MS)))
         count = most if task.spread else min(most, -(-len(symbols) // SYMBOLS_A_STEP))
         return cls(entry, slices(symbols, count), max(1, cap // count), urgent=not task.spread)
 

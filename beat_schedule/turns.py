@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 from beat_schedule.fan_out import Message, fan_out
 from beat_schedule.sliced_cycle import SlicedCycle
@@ -36,6 +37,7 @@ class Turns:
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting.clear()
+        self._in_a_row.clear()
 
     def nodes(self) -> list[Owner]:
         """Owners for which something waits."""
@@ -58,30 +60,40 @@ class Turns:
             lengths: how many messages are in the queue of each node for which something waits.
         """
         alive = set(owners.values())
+        self._in_a_row = {owner: count for owner, count in self._in_a_row.items() if owner in alive}
+        parts: dict[tuple[str, int], dict[Owner, list[Message]]] = {}
+
+        def part(owner: Owner, cycle: SlicedCycle, number: int) -> list[Message]:
+            """What of a slice is the owner's."""
+            key = cycle.entry.name, number
+            if key not in parts:  # for all owners at once: a slice is looked through once only, however many there are
+                held = {symbol: owners[symbol] for symbol in cycle.slices[number] if symbol in owners}
+                parts[key] = defaultdict(list)
+                for message in fan_out(held, cycle.most):
+                    parts[key][message.owner].append(message)
+            return parts[key][owner]
+
         messages = []
         for owner in list(self._waiting):
             if owner not in alive:
                 del self._waiting[owner]
-                self._in_a_row.pop(owner, None)
                 continue
-            messages += self._take(owner, owners, lengths.get(owner, 0))
+            messages += self._take(owner, part, lengths.get(owner, 0))
             if not any(waiting for _, waiting in self._waiting[owner].values()):
                 del self._waiting[owner]
         return messages
 
-    def _take(self, owner: Owner, owners: Mapping[str, Owner], length: int) -> list[tuple[SlicedCycle, Message]]:
-        def part(cycle: SlicedCycle, waiting: Waiting) -> tuple[int, list[Message]]:
-            number = next(iter(waiting))
-            held = {symbol: owner for symbol in cycle.slices[number] if owners.get(symbol) == owner}
-            return number, fan_out(held, cycle.most)
-
+    def _take(
+        self, owner: Owner, part: Callable[[Owner, SlicedCycle, int], list[Message]], length: int
+    ) -> list[tuple[SlicedCycle, Message]]:
         # A slice of each kind may wait while another is worked on. More would be late when its turn comes.
-        waits = [part(cycle, waiting)[1] for cycle, waiting in self._waiting[owner].values() if waiting]
+        waits = [part(owner, cycle, next(iter(numbers))) for cycle, numbers in self._waiting[owner].values() if numbers]
         room = max([2, *map(len, waits)]) + 1 - length
         messages: list[tuple[SlicedCycle, Message]] = []
         while (chosen := self._next(owner)) is not None:
             cycle, waiting = chosen
-            number, found = part(cycle, waiting)
+            number = next(iter(waiting))
+            found = part(owner, cycle, number)
             if len(found) > room:
                 break
             del waiting[number]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import ipaddress
 import logging
 import resource
@@ -16,6 +15,7 @@ from sse_starlette.sse import AppStatus
 
 import settings as environment
 from monitoring import logs
+from monitoring.garbage import collect_less
 from web.app import create_app
 from web.backend import Backend
 
@@ -28,8 +28,6 @@ _DEAD_AFTER_MS = 30_000
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
 _OTHER_FILES = 100
-_COLLECT_AFTER = 20_000
-"""Objects more than before, at which the collector looks at the youngest."""
 
 logger = logging.getLogger("web")
 
@@ -120,7 +118,7 @@ def serve(listener: socket.socket, settings: environment.Settings, *, loopback: 
     logger.info("web starts", extra={"address": f"http://{f'[{host}]' if ':' in host else host}:{port}"})
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it looks twice a second, and breaks streams off
     _allow_sockets(config.limit_concurrency or 0)
-    _collect_less()
+    collect_less()
     _Server(config, backend).run(sockets=[listener])
     logger.info("web stopped")
 
@@ -134,13 +132,6 @@ def _allow_sockets(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         logger.warning("fewer clients than set: raise ulimit -n", extra={"files": allowed, "wanted": wanted})
-
-
-def _collect_less() -> None:
-    """Keep the cyclic collector from looking at all that lives as long as the process: that takes 0.4 s each time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
 def _port(text: str) -> int:

@@ -69,7 +69,7 @@ def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float
 
 @given(st.floats(0.1, 5), st.floats(0.1, 40))
 def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(fast_ms: float, slow_ms: float) -> None:
-    """A node of 40 symbols, one message a slice; steps of 25 ms, a slow slice every 62.5 ms."""
+    """A node of 40 symbols, one message a slice; steps of 25 ms, a slow slice every 62.5 ms, finer than what beat does."""
     owners = dict.fromkeys(SYMBOLS, A)
     turns = Turns()
     fast, slow = cycle(SYMBOLS, 10, most=1), cycle(SYMBOLS, 32, most=1, urgent=False)
