@@ -40,6 +40,7 @@ class Scene:
     def __init__(self, client: redis.Redis, symbols: Iterable[str]) -> None:
         self.client = client
         self.silent: set[str] = set()  # symbols that nobody writes any more
+        self.cycles = 0  # how often all were written
         self._random = random.Random(1)
         self._prices = {symbol: self._random.randint(1_000, 900_000) / 100 for symbol in symbols}
         self._owners = {node: Owner.start(node) for node in NODES_AT_START}
@@ -89,6 +90,7 @@ class Scene:
                     self._prices[symbol] = price
                     pipe.set(report_key(symbol), json.dumps(self._report(symbol, node, now)))
             pipe.execute()
+        self.cycles += 1
 
     def kill(self, node: str) -> list[str]:
         """``node`` is gone, its symbols go to the others; those symbols."""

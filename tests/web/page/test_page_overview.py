@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit
+from tests.processes import wait_until
 from tests.web.page.conftest import SYMBOLS, Served
 
 
@@ -32,6 +33,23 @@ def test_all_symbols_are_shown_by_owner_and_their_prices_move(browser: Browser, 
         expect(page.locator(f"{row('BTCUSDT')} .col-status")).to_have_text("ok")
         expect(page.locator("#connection")).to_have_text("Live")
         expect(page.locator("#summary")).to_contain_text("6 of 6")
+
+
+def test_every_report_is_shown_and_not_only_when_rows_are_sorted_anew(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open()
+        expect(page.locator(f"{row('BTCUSDT')} .col-status")).to_have_text("ok")
+        page.evaluate(
+            """selector => {
+                window.changes = 0;
+                const watched = { childList: true, characterData: true, subtree: true };
+                new MutationObserver(() => (changes += 1)).observe(document.querySelector(selector), watched);
+            }""",
+            f"{row('BTCUSDT')} .col-price",
+        )
+        before = served.scene.cycles
+        wait_until(lambda: served.scene.cycles >= before + 12, "three seconds of reports")
+        assert page.evaluate("window.changes") > (served.scene.cycles - before) / 2
 
 
 def test_price_ticks_say_their_direction_and_keep_still_for_who_wants_less_motion(

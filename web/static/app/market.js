@@ -82,16 +82,16 @@ export class Market extends EventTarget {
   }
 }
 
-function watched(row, now, before) {
-  row.sentAt = now;
-  row.decimals = Math.max(before?.decimals ?? 0, decimalsOf(row.price));
-  row.tick = before?.tick ?? 0;
-  row.tickAt = before?.tickAt ?? -Infinity;
-  row.movedAt = before?.movedAt ?? -Infinity;
-  if (before?.price != null && row.price != null && row.price !== before.price) {
-    row.tick = row.price > before.price ? 1 : -1;
+// The same object for as long as there is the symbol, so that whoever holds it sees what is new.
+function watched(fresh, now, known) {
+  const { price, owner } = known ?? {};
+  const row = known ?? { decimals: 0, tick: 0, tickAt: -Infinity, movedAt: -Infinity };
+  Object.assign(row, fresh, { sentAt: now });
+  row.decimals = Math.max(row.decimals, decimalsOf(row.price));
+  if (price != null && row.price != null && row.price !== price) {
+    row.tick = row.price > price ? 1 : -1;
     row.tickAt = performance.now();
   }
-  if (before?.owner && row.owner !== before.owner) row.movedAt = performance.now();
+  if (owner && row.owner !== owner) row.movedAt = performance.now();
   return row;
 }
