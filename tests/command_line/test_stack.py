@@ -157,6 +157,7 @@ def test_each_command_of_the_page_works_beside_a_running_stack(stack: Stack, com
 
 
 def test_watching_goes_on_until_ctrl_c(url: str) -> None:
+    wait_until(lambda: celery(url, "owners").returncode == 0, "an assignment")
     terminal, inside = pty.openpty()
     watching = subprocess.Popen(
         [sys.executable, CELERY, "-A", "tasks", "owners", "--watch"],
@@ -166,12 +167,17 @@ def test_watching_goes_on_until_ctrl_c(url: str) -> None:
         stdout=inside,
         stderr=inside,
         start_new_session=True,
+        # As in a terminal, even where this process was started in the background, which ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     os.close(inside)
     try:
         seen = b""
         while seen.count(b"generation") < 3:
-            seen += os.read(terminal, 65536)
+            try:
+                seen += os.read(terminal, 65536)
+            except OSError:  # Linux's way to say that the other side has ended
+                raise AssertionError(f"it ended: {seen.decode(errors='replace')}") from None
         assert b"BTCUSDT" in seen
         os.killpg(watching.pid, signal.SIGINT)
         assert watching.wait(20) == 0
