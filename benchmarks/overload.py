@@ -56,8 +56,8 @@ class Run:
     """The whole run.
 
     Attributes:
-        recovered_s: how long after the load fell the first second began from which on no message was late, none left
-            out, and 95 % of the reports due were written in each second (a slice may fall into the next one).
+        recovered_s: how long after the load fell the first second ended in which no message was late, none left out, and
+            95 % of the reports due were written (a slice may fall into the next second).
     """
 
     symbols: int
@@ -159,10 +159,10 @@ def run(symbols: int, nodes: int, seconds: float, factor: float, say: Callable[[
         _hand_over(stack, *reversed(BEATS))
         fell = phase("after")
         due = symbols * 1000 / PERIOD_MS
-        for one in reversed([one for one in found.seconds if one.phase == "after"]):
-            if one.late_or_left_out or one.written < BACK_TO_NORMAL * due:
+        for one in [one for one in found.seconds if one.phase == "after"]:
+            if not one.late_or_left_out and one.written >= BACK_TO_NORMAL * due:
+                found.recovered_s = one.at - (fell - watch.began)
                 break
-            found.recovered_s = one.at - 1 - (fell - watch.began)
     return found
 
 
