@@ -19,8 +19,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from local.embedded_redis import EmbeddedRedis
 from tests.analytics.schema_check import errors
+from tests.role_process import ROOT
 from tests.web.reporting import Cluster
-from tests.web.web_process import ROOT, WebProcess
+from tests.web.web_process import WebProcess
 
 ANSWERS_WITHIN_S = 0.15
 TOKEN = "a-token-of-some-length"

@@ -16,7 +16,8 @@ import pytest
 from local import ports
 from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
-from tests.web.web_process import ROOT, WebProcess
+from tests.role_process import ROOT
+from tests.web.web_process import WebProcess
 from web.__main__ import main
 
 ENDS_WITHIN_S = 3

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from local import ports
 from tests.processes import wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.role_process import RoleProcess
 
 
 class Answer(NamedTuple):
@@ -55,16 +47,12 @@ class Stream:
         return next(data for name, data in self.events() if name in names)
 
 
-class WebProcess:
-    """A running web server; ends with the ``with`` block."""
+class WebProcess(RoleProcess):
+    """A running web server."""
 
     def __init__(self, redis_url: str, *arguments: str, port: int | None = None, **variables: object) -> None:
         self.port = port or ports.pick()
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
-        environment |= {"REDIS_URL": redis_url, **{name: str(value) for name, value in variables.items()}}
-        command = [sys.executable, "-m", "web", "--port", str(self.port), *arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=self._errors, text=True)
+        super().__init__("web", "--port", str(self.port), *arguments, **{"REDIS_URL": redis_url} | variables)
 
     def wait_until_up(self) -> Self:
         """Return once it answers."""
@@ -110,24 +98,3 @@ class WebProcess:
             yield Stream(connection, response)
         finally:
             connection.close()
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout=15)
-
-    def log_text(self) -> str:
-        """Everything written to standard error."""
-        self._errors.seek(0)
-        return self._errors.read()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if error is not None:
-            print(self.log_text())
-        self._errors.close()
