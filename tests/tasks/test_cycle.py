@@ -1,4 +1,4 @@
-"""Cycles of real nodes against a real Redis: what is written, what is withheld, and whose write counts."""
+"""Cycles of real nodes against a real Redis: what is read of the market, what is written and what is withheld."""
 
 from __future__ import annotations
 
@@ -10,80 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from coordination import events
-from coordination.keys import carry_key, lease_key, report_key, slow_key
-from coordination.owner import Owner
-from coordination.tick import ALONE, Tick
-from local.embedded_redis import EmbeddedRedis
-from monitoring import node_metrics
-from settings import Settings
+from coordination.keys import lease_key, report_key, slow_key
+from coordination.tick import Tick
 from streams.keys import book_key, snapshot_key, trades_key
-from tasks import cycles
 from tasks.cycles import FAST, SLOW, run_cycle
 from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
-from tests.processes import wait_until
+from tests.tasks.cycle_runs import PERIOD_MS, Counted, MakeNode, S, lease, report, run, tick
 from tests.tasks.market import Market
-
-S = "BTCUSDT"
-PERIOD_MS = 60_000  # so that no tick is late on a slow machine
-
-MakeNode = Callable[..., Node]
-
-
-@pytest.fixture
-def node(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> MakeNode:
-    """Makes nodes whose clock has seen the server."""
-
-    def make(name: str = "node-001", **variables: str) -> Node:
-        made = Node(
-            Settings.from_environment({"REDIS_URL": redis_server.url(), "NT_LEASE_TTL_MS": "600000"} | variables), name
-        )
-        sent = time.monotonic()
-        seconds, microseconds = redis_client.time()
-        made.clock.observe(sent, time.monotonic(), seconds * 1000 + microseconds / 1000)
-        return made
-
-    return make
-
-
-@pytest.fixture
-def market(redis_client: redis.Redis) -> Market:
-    one = Market(redis_client, S)
-    one.open()
-    return one
-
-
-def tick(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Tick:
-    owner = node.owner if node.fenced else Owner(ALONE, ALONE)
-    return Tick(str(owner), generation, term, node.clock.now_ms() - age_ms)
-
-
-def run(node: Node, *symbols: str, cycle: cycles.Cycle = FAST, **of_tick: int) -> None:
-    run_cycle(node, cycle, symbols or (S,), tick(node, **of_tick), PERIOD_MS)
-
-
-def report(client: redis.Redis, symbol: str = S) -> Any:
-    text = client.get(report_key(symbol))
-    return text and json.loads(text)
-
-
-def lease(client: redis.Redis, symbol: str = S) -> dict[str, str]:
-    return {k.decode(): v.decode() for k, v in client.hgetall(lease_key(symbol)).items()}
-
-
-class Counted:
-    """How much a metric grows."""
-
-    def __init__(self, name: str, **labels: str) -> None:
-        self.name, self.labels = name, labels
-        self.before = self.value()
-
-    def value(self) -> float:
-        return node_metrics.registry.get_sample_value(self.name, self.labels) or 0.0
-
-    def __call__(self) -> float:
-        return self.value() - self.before
 
 
 def test_a_report_is_written_under_the_lease_it_took(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
@@ -305,70 +238,6 @@ def test_a_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_clien
     assert report(redis_client, "ETHUSDT")
 
 
-def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(
-    node: MakeNode, market: Market, redis_client: redis.Redis
-) -> None:
-    """The old owner is paused where it hurts: between computing a report and writing it."""
-    old, new = node("node-001"), node("node-002")
-    run(old, generation=1)
-    market.diff(bids=[(99.6, 1.0)])
-    warm = [old.symbols[S]]
-    assert cycles._read(old, warm, 1) == (warm, set(), None)  # its last write renewed the lease
-    values = cycles._compute(old, FAST, warm[0])
-    assert values
-
-    market.diff(bids=[(99.7, 1.0)])
-    run(new, generation=2)
-    taken = report(redis_client)
-    assert taken["writer"]["nodeId"] == "node-002"
-    assert taken["writer"]["writerToken"] > warm[0].token
-
-    assert cycles._write(old, FAST, [(warm[0], values)], 1) == warm
-    assert report(redis_client) == taken
-
-    conflicts, refused = Counted("nt_lease_conflicts_total"), Counted("nt_lease_refused_total")
-    run(old, generation=1)
-    assert report(redis_client) == taken
-    assert (conflicts(), refused()) == (0, 1)
-    assert S not in old.symbols
-    assert old.assigned() == 0
-
-    run(old, generation=3)
-    assert report(redis_client)["writer"]["nodeId"] == "node-001"
-    assert report(redis_client)["best_bid"]["price"] == 99.7
-
-
-@pytest.mark.usefixtures("market")
-def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
-    node: MakeNode, redis_client: redis.Redis
-) -> None:
-    first, second = node("node-001"), node("node-001")
-    run(first)
-    conflicts = Counted("nt_lease_conflicts_total")
-    before = report(redis_client)
-    run(second)
-    assert report(redis_client) == before
-    assert conflicts() == 1
-    [told] = wait_until(lambda: events.read(redis_client), "its event")
-    assert (told.kind, told.fields) == ("conflict", {"symbol": S, "node": "node-001", "holder": "node-001"})
-    run(first)
-    assert report(redis_client)["writer"] == before["writer"]
-
-
-@pytest.mark.usefixtures("market")
-def test_released_leases_are_free_at_once(node: MakeNode, redis_client: redis.Redis) -> None:
-    first, second = node("node-001"), node("node-002")
-    run(first)
-    first.release()
-    assert lease(redis_client)["owner"] == ""
-    conflicts = Counted("nt_lease_conflicts_total")
-    run(second)
-    assert report(redis_client)["writer"]["nodeId"] == "node-002"
-    assert conflicts() == 0
-    first.release()
-    assert lease(redis_client)["owner"] == str(second.owner)
-
-
 @pytest.mark.usefixtures("market")
 @pytest.mark.parametrize(
     ("reason", "change"),
@@ -401,17 +270,6 @@ def test_alone_a_node_writes_without_a_lease_and_its_token_is_1(node: MakeNode, 
     assert redis_client.exists(slow_key(S), lease_key(S)) == 1
     one.release()
     assert redis_client.exists(lease_key(S)) == 0
-
-
-@pytest.mark.usefixtures("market")
-def test_a_lease_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_client: redis.Redis) -> None:
-    Market(redis_client, "ETHUSDT").open()
-    redis_client.sadd(lease_key(S), "not a lease")
-    one, withheld = node(), Counted("nt_reports_withheld_total", reason="bad lease")
-    run(one, S, "ETHUSDT")
-    assert report(redis_client) is None
-    assert report(redis_client, "ETHUSDT")
-    assert withheld() == 1
 
 
 @pytest.mark.usefixtures("market")
@@ -448,240 +306,6 @@ def test_slow_sections_are_fenced_and_the_next_owner_starts_with_them(
     assert redis_client.get(slow_key(S)) == sections
 
 
-def test_while_redis_is_away_a_cycle_is_lost_and_the_next_one_after_is_not(
-    own_redis_server: Callable[..., EmbeddedRedis],
-) -> None:
-    server = own_redis_server()
-    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
-    with server.client() as client:
-        Market(client, S).open()
-    run(one)
-    failed = Counted("nt_redis_errors_total", operation="cycle")
-    server.stop(save=True)
-    run(one)
-    assert failed() == 1
-    server.start()
-    run(one)
-    assert failed() == 1
-    with server.client() as client:
-        held = lease(client)
-        assert int(held["seq"]) == int(held["token"]) + 2
-        assert report(client)["writer"]["writerToken"] == int(held["token"])
-
-
-@pytest.mark.parametrize("in_step", [True, False])
-def test_a_master_that_became_a_replica_is_an_outage_and_left(
-    own_redis_server: Callable[..., EmbeddedRedis], caplog: pytest.LogCaptureFixture, in_step: bool
-) -> None:
-    """In step with a new master that has nothing, or, while that cannot be reached, with all its data still."""
-    server, other = own_redis_server(), own_redis_server()
-    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
-    with server.client() as client:
-        Market(client, S).open()
-        run(one)
-        failed = Counted("nt_redis_errors_total", operation="cycle")
-        withheld = Counted("nt_reports_withheld_total", reason="bad lease")
-        if not in_step:
-            other.kill()
-        client.replicaof("127.0.0.1", other.port)
-        link = "up" if in_step else "down"
-        wait_until(lambda: client.info("replication")["master_link_status"] == link, "the replica's link")
-        caplog.clear()
-        for number in range(1, 4):
-            run(one)
-            assert failed() == number
-            wait_until(lambda: not _clients(client, "work:node-001"), "the connection's end")
-        assert withheld() == 0
-        assert [record.levelname for record in caplog.records].count("WARNING") == 1
-        assert "cannot reach the data plane" in caplog.text
-        assert "ERROR" not in [record.levelname for record in caplog.records]
-        client.replicaof("NO", "ONE")
-        Market(client, S).open()
-        client.delete(report_key(S))
-        run(one)
-        run(one)
-        assert report(client)["writer"]["writerToken"] == int(lease(client)["token"])
-        assert failed() == 3
-
-
-def _clients(client: redis.Redis, name: str) -> list[Any]:
-    return [one for one in client.client_list() if one["name"] == name]
-
-
-@pytest.mark.usefixtures("market")
-def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNode, redis_client: redis.Redis) -> None:
-    one = node()
-    run(one)
-    warm = one.symbols[S]
-    cycles._read(one, [warm], 1)
-    values = cycles._compute(one, FAST, warm)
-    seq = warm.seq
-    assert cycles._write(one, FAST, [(warm, values)], 1) == []
-    warm.seq = seq  # as if its reply had been lost
-    assert cycles._write(one, FAST, [(warm, values)], 1) == []
-    assert warm.seq == seq + 1 == int(lease(redis_client)["seq"])
-
-
-def test_an_accepted_write_stands_for_the_next_acquire(
-    node: MakeNode, market: Market, redis_client: redis.Redis
-) -> None:
-    one = node()
-    run(one)
-    first = lease(redis_client)
-    redis_client.hset(lease_key(S), "until", 1)
-    redis_client.config_resetstat()
-    market.diff(bids=[(99.6, 1.0)])
-    run(one)
-    run(one, cycle=SLOW)
-    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2  # the writes
-    renewed = lease(redis_client)
-    assert (renewed["token"], int(renewed["seq"])) == (first["token"], int(first["seq"]) + 2)
-    assert int(renewed["until"]) >= int(first["until"])
-    assert one.assigned() == 1
-
-    run(one, generation=2)
-    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 4  # a newer assignment: it asks
-
-
-def test_a_cycle_without_a_write_makes_the_next_one_ask(
-    node: MakeNode, market: Market, redis_client: redis.Redis
-) -> None:
-    one = node()
-    run(one)
-    redis_client.delete(snapshot_key(S))
-    market.diff(bids=[(99.6, 1.0)], lost=1)
-    redis_client.config_resetstat()
-    run(one)  # a gap and no snapshot
-    run(one)
-    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
-    assert one.assigned() == 1
-
-
-@pytest.mark.usefixtures("market")
-def test_a_lease_that_redis_has_lost_costs_no_report(node: MakeNode, redis_client: redis.Redis) -> None:
-    one = node()
-    run(one)
-    fenced, observed = Counted("nt_writes_fenced_total"), _observed()
-    redis_client.delete(lease_key(S), report_key(S))
-    run(one)
-    assert report(redis_client)["writer"]["writerToken"] == int(lease(redis_client)["token"])
-    assert fenced() == 0
-    assert [count() for count in observed] == [1, 1]
-
-
-@pytest.mark.usefixtures("market")
-def test_a_symbol_that_moved_on_is_no_news_and_a_report_refused_is_not_observed(
-    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    old, new = node("node-001"), node("node-002")
-    run(old, generation=1)
-    run(new, generation=2)
-    fenced, refused, observed = Counted("nt_writes_fenced_total"), Counted("nt_lease_refused_total"), _observed()
-    run(old, generation=1)
-    assert (fenced(), refused()) == (0, 1)
-    assert "write refused" not in caplog.text
-    assert [count() for count in observed] == [0, 0]
-    assert report(redis_client)["writer"]["nodeId"] == "node-002"
-
-
-@pytest.mark.usefixtures("market")
-def test_a_write_refused_though_its_lease_was_just_granted_is_counted_and_logged(
-    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    old, new = node("node-001"), node("node-002")
-    fenced = Counted("nt_writes_fenced_total")
-    run(old, generation=1, cycle=_before_write(FAST, lambda: run(new, generation=2)))
-    assert fenced() == 1
-    assert caplog.text.count("write refused") == 1
-    assert report(redis_client)["writer"]["nodeId"] == "node-002"
-
-
-def test_a_lease_asked_for_while_a_gap_was_bridged_was_asked_for(node: MakeNode, market: Market) -> None:
-    old, new = node("node-001"), node("node-002")
-    run(old, generation=1)
-    market.diff(lost=3)
-    market.diff()
-    market.snapshot()
-    fenced = Counted("nt_writes_fenced_total")
-    run(old, generation=1, cycle=_before_write(FAST, lambda: run(new, generation=2)))
-    assert fenced() == 1
-
-
-def test_a_node_that_was_frozen_does_not_count_what_others_took(node: MakeNode, market: Market) -> None:
-    old, new = node("node-001"), node("node-002")
-    run(old, generation=1)
-    assert old.assigned() == 1
-    run(new, generation=2)
-    old.symbols[S].granted_at -= 3600  # that long it was frozen
-    market.diff(bids=[(101.5, 1.0)])
-    run(old, generation=1)  # its lease is not asked for, and a crossed book is not written
-    assert old.assigned() == 0
-
-
-def _observed() -> list[Counted]:
-    return [Counted("nt_dispatch_to_written_ms_count", cycle="fast"), Counted("nt_data_age_ms_count")]
-
-
-@pytest.mark.usefixtures("market")
-def test_what_a_new_owner_starts_with_is_written_again_if_its_write_was_refused(
-    node: MakeNode, redis_client: redis.Redis
-) -> None:
-    one = node()
-    run(one)
-    redis_client.delete(lease_key(S))
-    run(one, cycle=SLOW)
-    assert redis_client.exists(slow_key(S), carry_key(S)) == 2
-    redis_client.delete(carry_key(S))
-    run(one, cycle=SLOW)
-    assert not redis_client.exists(carry_key(S)), "it is fresh"
-
-
-def test_what_a_new_owner_starts_with_is_written_again_if_its_write_failed(
-    own_redis_server: Callable[..., EmbeddedRedis],
-) -> None:
-    server = own_redis_server()
-    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
-    with server.client() as client:
-        Market(client, S).open()
-    run(one)
-    run(one, cycle=_before_write(SLOW, lambda: server.stop(save=True)))
-    server.start()
-    run(one, cycle=SLOW)
-    with server.client() as client:
-        assert client.exists(slow_key(S), carry_key(S)) == 2
-
-
-def test_the_number_of_a_write_whose_outcome_is_unknown_is_not_used_again(
-    own_redis_server: Callable[..., EmbeddedRedis],
-) -> None:
-    """Both tries fail, and Redis may yet find them in its sockets."""
-    server = own_redis_server()
-    one = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-001")
-    with server.client() as client:
-        Market(client, S).open()
-    run(one)
-    seq = one.symbols[S].seq
-    run(one, cycle=_before_write(FAST, lambda: server.stop(save=True)))
-    server.start()
-    run(one)
-    assert one.symbols[S].seq == seq + 2
-    with server.client() as client:
-        assert int(lease(client)["seq"]) == seq + 2
-
-
-def _before_write(cycle: cycles.Cycle, happens: Callable[[], object]) -> cycles.Cycle:
-    """``cycle``, but something happens between computing and writing."""
-
-    def compute(node: Node, warm: WarmSymbol, now_ms: int) -> cycles.Values:
-        values = cycle.compute(node, warm, now_ms)
-        happens()
-        return values
-
-    return cycle._replace(compute=compute)
-
-
 @pytest.mark.usefixtures("market")
 def test_symbols_that_have_been_elsewhere_for_a_while_are_forgotten(node: MakeNode, redis_client: redis.Redis) -> None:
     Market(redis_client, "ETHUSDT").open()
@@ -704,18 +328,3 @@ def test_more_symbols_than_one_command_takes_are_all_written(node: MakeNode, red
     run(one, *symbols)
     assert all(report(redis_client, symbol)["symbol"] == symbol for symbol in symbols)
     assert [one.symbols[symbol].seq - one.symbols[symbol].token for symbol in symbols] == [2] * 70
-
-
-@pytest.mark.usefixtures("market")
-def test_a_lease_key_of_another_type_under_a_warm_symbol_stops_that_symbol_only(
-    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    Market(redis_client, "ETHUSDT").open()
-    one = node()
-    run(one, S, "ETHUSDT")
-    redis_client.delete(lease_key(S), report_key(S), report_key("ETHUSDT"))
-    redis_client.set(lease_key(S), "not a hash")
-    run(one, S, "ETHUSDT")
-    assert report(redis_client) is None
-    assert report(redis_client, "ETHUSDT")
-    assert "no lease can be had" in caplog.text

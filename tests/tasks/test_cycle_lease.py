@@ -1,0 +1,231 @@
+"""Cycles of real nodes against a real Redis: under which lease they write, and whose write counts."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from coordination import events
+from coordination.keys import carry_key, lease_key, report_key, slow_key
+from streams.keys import snapshot_key
+from tasks import cycles
+from tasks.cycles import FAST, SLOW
+from tests.processes import wait_until
+from tests.tasks.cycle_runs import Counted, MakeNode, S, before_write, lease, observations, report, run
+from tests.tasks.market import Market
+
+
+def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    """The old owner is paused where it hurts: between computing a report and writing it."""
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    market.diff(bids=[(99.6, 1.0)])
+    warm = [old.symbols[S]]
+    assert cycles._read(old, warm, 1) == (warm, set(), None)  # its last write renewed the lease
+    values = cycles._compute(old, FAST, warm[0])
+    assert values
+
+    market.diff(bids=[(99.7, 1.0)])
+    run(new, generation=2)
+    taken = report(redis_client)
+    assert taken["writer"]["nodeId"] == "node-002"
+    assert taken["writer"]["writerToken"] > warm[0].token
+
+    assert cycles._write(old, FAST, [(warm[0], values)], 1) == warm
+    assert report(redis_client) == taken
+
+    conflicts, refused = Counted("nt_lease_conflicts_total"), Counted("nt_lease_refused_total")
+    run(old, generation=1)
+    assert report(redis_client) == taken
+    assert (conflicts(), refused()) == (0, 1)
+    assert S not in old.symbols
+    assert old.assigned() == 0
+
+    run(old, generation=3)
+    assert report(redis_client)["writer"]["nodeId"] == "node-001"
+    assert report(redis_client)["best_bid"]["price"] == 99.7
+
+
+@pytest.mark.usefixtures("market")
+def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    first, second = node("node-001"), node("node-001")
+    run(first)
+    conflicts = Counted("nt_lease_conflicts_total")
+    before = report(redis_client)
+    run(second)
+    assert report(redis_client) == before
+    assert conflicts() == 1
+    [told] = wait_until(lambda: events.read(redis_client), "its event")
+    assert (told.kind, told.fields) == ("conflict", {"symbol": S, "node": "node-001", "holder": "node-001"})
+    run(first)
+    assert report(redis_client)["writer"] == before["writer"]
+
+
+@pytest.mark.usefixtures("market")
+def test_released_leases_are_free_at_once(node: MakeNode, redis_client: redis.Redis) -> None:
+    first, second = node("node-001"), node("node-002")
+    run(first)
+    first.release()
+    assert lease(redis_client)["owner"] == ""
+    conflicts = Counted("nt_lease_conflicts_total")
+    run(second)
+    assert report(redis_client)["writer"]["nodeId"] == "node-002"
+    assert conflicts() == 0
+    first.release()
+    assert lease(redis_client)["owner"] == str(second.owner)
+
+
+@pytest.mark.usefixtures("market")
+def test_a_lease_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_client: redis.Redis) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    redis_client.sadd(lease_key(S), "not a lease")
+    one, withheld = node(), Counted("nt_reports_withheld_total", reason="bad lease")
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+    assert withheld() == 1
+
+
+@pytest.mark.usefixtures("market")
+def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNode, redis_client: redis.Redis) -> None:
+    one = node()
+    run(one)
+    warm = one.symbols[S]
+    cycles._read(one, [warm], 1)
+    values = cycles._compute(one, FAST, warm)
+    seq = warm.seq
+    assert cycles._write(one, FAST, [(warm, values)], 1) == []
+    warm.seq = seq  # as if its reply had been lost
+    assert cycles._write(one, FAST, [(warm, values)], 1) == []
+    assert warm.seq == seq + 1 == int(lease(redis_client)["seq"])
+
+
+def test_an_accepted_write_stands_for_the_next_acquire(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    first = lease(redis_client)
+    redis_client.hset(lease_key(S), "until", 1)
+    redis_client.config_resetstat()
+    market.diff(bids=[(99.6, 1.0)])
+    run(one)
+    run(one, cycle=SLOW)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2  # the writes
+    renewed = lease(redis_client)
+    assert (renewed["token"], int(renewed["seq"])) == (first["token"], int(first["seq"]) + 2)
+    assert int(renewed["until"]) >= int(first["until"])
+    assert one.assigned() == 1
+
+    run(one, generation=2)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 4  # a newer assignment: it asks
+
+
+def test_a_cycle_without_a_write_makes_the_next_one_ask(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    redis_client.delete(snapshot_key(S))
+    market.diff(bids=[(99.6, 1.0)], lost=1)
+    redis_client.config_resetstat()
+    run(one)  # a gap and no snapshot
+    run(one)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    assert one.assigned() == 1
+
+
+@pytest.mark.usefixtures("market")
+def test_a_lease_that_redis_has_lost_costs_no_report(node: MakeNode, redis_client: redis.Redis) -> None:
+    one = node()
+    run(one)
+    fenced, observed = Counted("nt_writes_fenced_total"), observations()
+    redis_client.delete(lease_key(S), report_key(S))
+    run(one)
+    assert report(redis_client)["writer"]["writerToken"] == int(lease(redis_client)["token"])
+    assert fenced() == 0
+    assert [count() for count in observed] == [1, 1]
+
+
+@pytest.mark.usefixtures("market")
+def test_a_symbol_that_moved_on_is_no_news_and_a_report_refused_is_not_observed(
+    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    run(new, generation=2)
+    fenced, refused, observed = Counted("nt_writes_fenced_total"), Counted("nt_lease_refused_total"), observations()
+    run(old, generation=1)
+    assert (fenced(), refused()) == (0, 1)
+    assert "write refused" not in caplog.text
+    assert [count() for count in observed] == [0, 0]
+    assert report(redis_client)["writer"]["nodeId"] == "node-002"
+
+
+@pytest.mark.usefixtures("market")
+def test_a_write_refused_though_its_lease_was_just_granted_is_counted_and_logged(
+    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    old, new = node("node-001"), node("node-002")
+    fenced = Counted("nt_writes_fenced_total")
+    run(old, generation=1, cycle=before_write(FAST, lambda: run(new, generation=2)))
+    assert fenced() == 1
+    assert caplog.text.count("write refused") == 1
+    assert report(redis_client)["writer"]["nodeId"] == "node-002"
+
+
+def test_a_lease_asked_for_while_a_gap_was_bridged_was_asked_for(node: MakeNode, market: Market) -> None:
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    market.diff(lost=3)
+    market.diff()
+    market.snapshot()
+    fenced = Counted("nt_writes_fenced_total")
+    run(old, generation=1, cycle=before_write(FAST, lambda: run(new, generation=2)))
+    assert fenced() == 1
+
+
+def test_a_node_that_was_frozen_does_not_count_what_others_took(node: MakeNode, market: Market) -> None:
+    old, new = node("node-001"), node("node-002")
+    run(old, generation=1)
+    assert old.assigned() == 1
+    run(new, generation=2)
+    old.symbols[S].granted_at -= 3600  # that long it was frozen
+    market.diff(bids=[(101.5, 1.0)])
+    run(old, generation=1)  # its lease is not asked for, and a crossed book is not written
+    assert old.assigned() == 0
+
+
+@pytest.mark.usefixtures("market")
+def test_what_a_new_owner_starts_with_is_written_again_if_its_write_was_refused(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    one = node()
+    run(one)
+    redis_client.delete(lease_key(S))
+    run(one, cycle=SLOW)
+    assert redis_client.exists(slow_key(S), carry_key(S)) == 2
+    redis_client.delete(carry_key(S))
+    run(one, cycle=SLOW)
+    assert not redis_client.exists(carry_key(S)), "it is fresh"
+
+
+@pytest.mark.usefixtures("market")
+def test_a_lease_key_of_another_type_under_a_warm_symbol_stops_that_symbol_only(
+    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    Market(redis_client, "ETHUSDT").open()
+    one = node()
+    run(one, S, "ETHUSDT")
+    redis_client.delete(lease_key(S), report_key(S), report_key("ETHUSDT"))
+    redis_client.set(lease_key(S), "not a hash")
+    run(one, S, "ETHUSDT")
+    assert report(redis_client) is None
+    assert report(redis_client, "ETHUSDT")
+    assert "no lease can be had" in caplog.text
