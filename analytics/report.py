@@ -18,6 +18,7 @@ from analytics.sections import Anomaly, Liquidity, Milliseconds, Price, Quantity
 from analytics.symbol_state import SymbolState
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
+Status = Literal["ok", "degraded", "down"]
 OK_MS = 1000
 """Data younger than this is `ok`."""
 DEGRADED_MS = 2000
@@ -41,7 +42,7 @@ class Writer(Struct, frozen=True, rename="camel", gc=False):
 class Ingestion(Struct, frozen=True, gc=False):
     """Whether market data flows; last_update is the receive time (ms) of the newest, or of a book that has stopped."""
 
-    status: Literal["ok", "degraded", "down"]
+    status: Status
     last_update: Milliseconds | UnsetType = UNSET
 
 
@@ -181,7 +182,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     return encode_json(report)
 
 
-def _status(age_ms: int | None, both_sides: bool) -> Literal["ok", "degraded", "down"]:
+def _status(age_ms: int | None, both_sides: bool) -> Status:
     if age_ms is None or age_ms >= DEGRADED_MS:
         return "down"
     return "ok" if both_sides and age_ms < OK_MS else "degraded"

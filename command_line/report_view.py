@@ -12,7 +12,8 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from analytics.report import OK_MS, Level, Report
+from analytics.freshness import Freshness, freshness
+from analytics.report import Level, Report
 from analytics.sections import Anomaly, FlashCrashRisk
 from command_line import session
 from command_line.session import NothingThere, View, unknown_symbol
@@ -50,27 +51,22 @@ def look(client: Any, settings: Settings, symbol: str) -> View:
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise NothingThere(f"what stands at {report_key(symbol)} is no report: {error}") from None
-    return View(data, _picture(report, server_ms(client), settings.nt_report_period_ms))
+    return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms)))
 
 
-def _picture(report: Report, now_ms: int, period_ms: int) -> RenderableType:
+def _picture(report: Report, fresh: Freshness) -> RenderableType:
     parts: list[RenderableType] = [
         SideBySide(
             _grid("prices", _prices(report)),
             _grid("flow and health", _flow(report)),
-            _grid("writer", _writer(report, now_ms)),
+            _grid("writer", _writer(report, fresh)),
         ),
         SideBySide(_book(report), _grid("liquidity", list(_sections(report)))),
     ]
-    late = now_ms - report.updated_at - period_ms
-    if late >= OK_MS:
-        parts.insert(0, f"[bold red]stale: it has not been rewritten for {duration(late)}[/]")
-    title = f"[bold]{report.symbol}[/] {report.venue} {_status(report)}"
+    if fresh.stale:
+        parts.insert(0, f"[bold red]stale: {fresh.reason}[/]")
+    title = f"[bold]{report.symbol}[/] {report.venue} {coloured(fresh.status, STATUS[fresh.status])}"
     return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
-
-
-def _status(report: Report) -> str:
-    return coloured(report.ingestion.status, STATUS[report.ingestion.status])
 
 
 def _grid(title: str, rows: Sequence[tuple[str, str]]) -> Table:
@@ -105,14 +101,14 @@ def _flow(report: Report) -> list[tuple[str, str]]:
     return shown
 
 
-def _writer(report: Report, now_ms: int) -> list[tuple[str, str]]:
+def _writer(report: Report, fresh: Freshness) -> list[tuple[str, str]]:
     shown = [
         ("node", report.writer.node_id),
         ("token", str(report.writer.writer_token)),
-        ("written", f"{duration(now_ms - report.updated_at)} ago"),
+        ("written", f"{duration(fresh.report_age_ms)} ago"),
     ]
-    if report.ingestion.last_update is not UNSET:
-        shown.append(("market data", f"{duration(now_ms - report.ingestion.last_update)} old"))
+    if fresh.data_age_ms is not None:
+        shown.append(("market data", f"{duration(fresh.data_age_ms)} old"))
     return shown
 
 

@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from analytics.freshness import Freshness, freshness
 from settings import SYMBOL, Settings
 from web.data_plane import DataPlane
 from web.directory import Directory, known_symbols, read_directory
 from web.feed import Feed
-from web.freshness import Freshness, freshness
 from web.problems import Refusal, shown
 from web.reports import read_reports
 from web.rows import Head, decode_head

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from msgspec import Raw, Struct
 
+from analytics.freshness import freshness
+from analytics.report import Status
 from web.directory import Leader, Node
 from web.events import NEWEST, Event
-from web.freshness import Status, freshness
 from web.reports import with_freshness
 from web.rows import BadReport, Head, Row, decode_head, row
 from web.sse import encode_json, frame

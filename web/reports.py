@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analytics.freshness import Freshness
 from analytics.report import Report
 from coordination.keys import report_key
 from web.data_plane import Command, DataPlane
-from web.freshness import Freshness
 from web.sse import encode_json
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from web.freshness import Freshness, Status, Written
+from analytics.freshness import Freshness
+from analytics.report import Ingestion, Status
 
 
 class Row(Struct, frozen=True, rename="camel", gc=False):
@@ -46,9 +47,11 @@ class _Health(Struct, frozen=True, gc=False):
     score: float
 
 
-class Head(Written, frozen=True, gc=False):
+class Head(Struct, frozen=True, gc=False):
     """The part of a report that a row shows; the rest, most of it, is skipped when decoding."""
 
+    updated_at: int = msgspec.field(name="updatedAt")
+    ingestion: Ingestion
     writer: _Writer
     health: _Health
     depth: _Depth = _Depth()

@@ -197,9 +197,9 @@ class TestReport:
 
     def test_a_report_that_nobody_rewrites_is_stale(self, client: redis.Redis) -> None:
         client.set(report_key("BTCUSDT"), json.dumps(report(now_ms(client) - 5_250)))
-        assert "stale: it has not been rewritten for 5.0 s" in text(
-            report_view.look(client, SETTINGS, "BTCUSDT").picture
-        )
+        shown = text(report_view.look(client, SETTINGS, "BTCUSDT").picture)
+        assert "stale: the report has not been rewritten for 5.0 s" in shown
+        assert "BTCUSDT binance down" in shown  # it says ok of itself
 
     def test_the_least_that_a_report_may_hold(self, client: redis.Redis) -> None:
         optional = ("data_age_ms", "last_price", "change_24h_pct", "volume_24h", "spread_bps", "flow", "liquidity")

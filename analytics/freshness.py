@@ -1,15 +1,13 @@
-"""How old a report is when it is read, and whether it may be relied on. No I/O."""
+"""How old a report is when it is read, and whether it may be relied on: for every reader the same. No I/O."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Protocol
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
-from analytics.report import DEGRADED_MS, OK_MS
+from analytics.report import DEGRADED_MS, OK_MS, Ingestion, Status
 
-Status = Literal["ok", "degraded", "down"]
 _WORSE: tuple[Status, ...] = ("ok", "degraded", "down")
 
 
@@ -28,43 +26,46 @@ class Freshness(Struct, frozen=True, gc=False):
     reason: Annotated[str | None, Meta(description="Why it is stale, in one sentence.")] = None
 
 
-class Ingestion(Struct, frozen=True, gc=False):
-    """``ingestion`` of a report."""
+class Dated(Protocol):
+    """A report, or the part of one that tells its age."""
 
-    status: Status
-    last_update: int | None = None
+    @property
+    def updated_at(self) -> int: ...
 
-
-class Written(Struct, frozen=True, gc=False):
-    """What a report says of its own age."""
-
-    updated_at: int = msgspec.field(name="updatedAt")
-    ingestion: Ingestion
+    @property
+    def ingestion(self) -> Ingestion: ...
 
 
-def freshness(report: Written, now_ms: int, period_ms: int) -> Freshness:
+def freshness(report: Dated, now_ms: int, period_ms: int) -> Freshness:
     """Judge ``report`` at ``now_ms``.
 
     A report no older than ``period_ms``, the time after which the next one is due, is as good as when it was written.
-    From then on it ages with the time it is late, by the limits that ``ingestion.status`` has.
+    From then on it ages with the time it is late, by the limits that ``ingestion.status`` has. One that is dated ahead
+    of ``now_ms`` ages by how far: the clock was set back, or another server's took its place, and nobody can tell how
+    old the report is.
+
+    Parameters:
+        now_ms: the Redis server's time.
+        period_ms: ``NT_REPORT_PERIOD_MS``.
     """
-    report_age = max(0, now_ms - report.updated_at)
+    since = now_ms - report.updated_at
     last_update = report.ingestion.last_update
-    data_age = None if last_update is None else max(0, now_ms - last_update)
-    late = max(0, report_age - period_ms)
+    data_age = None if last_update is UNSET else max(0, now_ms - last_update)
+    late = max(0, abs(since) - period_ms)
     status: Status = "down"
-    if last_update is not None:
+    if last_update is not UNSET:
         age = max(0, report.updated_at - last_update) + late
         by_age: Status = "ok" if age < OK_MS else "degraded" if age < DEGRADED_MS else "down"
         status = max(by_age, report.ingestion.status, key=_WORSE.index)
-    return Freshness(now_ms, report_age, data_age, status, status == "down", _reason(status, late, data_age))
+    stale = status == "down"
+    return Freshness(now_ms, max(0, since), data_age, status, stale, _reason(since, late, data_age) if stale else None)
 
 
-def _reason(status: Status, late_ms: int, data_age_ms: int | None) -> str | None:
-    if status != "down":
-        return None
+def _reason(since_ms: int, late_ms: int, data_age_ms: int | None) -> str:
     if data_age_ms is None:
         return "no market data has been received yet"
+    if late_ms >= OK_MS and since_ms < 0:
+        return f"the report is dated {-since_ms / 1000:.1f} s ahead of Redis' clock, so its age is not known"
     if late_ms >= OK_MS:
         return f"the report has not been rewritten for {late_ms / 1000:.1f} s"
     return f"no market data has come for {data_age_ms / 1000:.1f} s"

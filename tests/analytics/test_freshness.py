@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import NamedTuple
 
-from web.freshness import Freshness, Ingestion, Status, Written, freshness
+import pytest
+from msgspec import UNSET, UnsetType
+
+from analytics.freshness import Freshness, freshness
+from analytics.report import Ingestion, Status
 
 NOW = 1_700_000_000_000
+
+
+class Dated(NamedTuple):
+    updated_at: int
+    ingestion: Ingestion
 
 
 def judged(report_age: int, data_age: int | None, status: Status = "ok", period: int = 250) -> Freshness:
     """A report written ``report_age`` ms ago, from data that was ``data_age`` ms old then."""
     written = NOW - report_age
-    last = None if data_age is None else written - data_age
-    return freshness(Written(written, Ingestion(status, last)), NOW, period)
+    last: int | UnsetType = UNSET if data_age is None else written - data_age
+    return freshness(Dated(written, Ingestion(status, last)), NOW, period)
 
 
 def test_ages_are_as_of_now() -> None:
@@ -52,7 +61,15 @@ def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
     assert (found.report_age_ms, found.data_age_ms) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "status"), [(250, "ok"), (1149, "ok"), (1150, "degraded"), (2150, "down"), (60_000, "down")]
+)
+def test_a_report_dated_ahead_may_be_of_any_age(ahead: int, status: Status) -> None:
+    assert judged(-ahead, 100).status == status
+
+
 def test_the_reason_says_what_stopped() -> None:
     assert judged(9_250, 0).reason == "the report has not been rewritten for 9.0 s"
+    assert judged(-9_250, 0).reason == "the report is dated 9.2 s ahead of Redis' clock, so its age is not known"
     assert judged(100, 7_000, "down").reason == "no market data has come for 7.1 s"
     assert judged(100, None, "down").reason == "no market data has been received yet"
