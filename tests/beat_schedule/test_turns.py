@@ -147,3 +147,27 @@ def test_symbols_without_an_owner_are_nobodys_turn() -> None:
     assert turns.take({}, {}) == []
     turns.fall_due(fast, 0, {"S1USDT": A})
     assert taken(turns, {"S1USDT": A}) == ["S1USDT"]
+
+
+def test_slices_that_go_together_keep_their_own_symbols_and_cycle() -> None:
+    owners = {symbol: (A, B)[number % 2] for number, symbol in enumerate(SYMBOLS)}
+    turns = Turns()
+    fast, slow = cycle(SYMBOLS, 4, most=8), cycle(SYMBOLS, 5, most=8, urgent=False)
+    due = [(fast, 0), (fast, 1), (slow, 0), (slow, 1)]
+    for of, number in due:
+        turns.fall_due(of, number, owners)
+    found = turns.take(owners, {A: -40, B: -40})  # room for all of them
+    assert sorted((of.entry.name, symbol) for of, message in found for symbol in message.symbols) == sorted(
+        (of.entry.name, symbol) for of, number in due for symbol in of.slices[number]
+    )
+    assert all(owners[symbol] == message.owner for _, message in found for symbol in message.symbols)
+
+
+def test_owners_that_come_and_go_leave_nothing_behind() -> None:
+    turns, fast = Turns(), cycle(SYMBOLS, 1, most=1)
+    for number in range(50):
+        owners = dict.fromkeys(SYMBOLS, Owner("node-001", f"start-{number}"))
+        turns.fall_due(fast, 0, owners)
+        turns.take(owners, {})
+    assert turns.nodes() == []
+    assert len(turns._in_a_row) == 1
