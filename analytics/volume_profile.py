@@ -74,6 +74,16 @@ class RollingVolumeProfile:
             trade_count=count,
         )
 
+    @property
+    def bin_width(self) -> float:
+        """Between the edges of a bin, in quote currency."""
+        return round(TICKS_PER_BIN * self._tick_size, self._decimals)
+
+    def bins(self) -> list[tuple[float, float]]:
+        """(lower edge, volume) of each bin that was traded in at the last update(), by rising price."""
+        width = TICKS_PER_BIN * self._tick_size
+        return [(round(low * width, self._decimals) + 0.0, units / UNITS) for low, units in sorted(self._units.items())]
+
     def _binned(self, trades: TradeWindow, first: int, last: int) -> Iterator[tuple[float, int]]:
         if first >= last:
             return iter(())

@@ -17,6 +17,7 @@ from web.events import NEWEST, Event, read_events
 from web.openapi import answers
 from web.prices import LONGEST_MINUTES, Prices, read_prices
 from web.problems import Refusal
+from web.profile import Profile
 from web.reports import FreshReport, with_freshness
 from web.sse import encode_json
 
@@ -110,6 +111,14 @@ async def get_prices(
     source = backend(request)
     source.require_known([symbol], await source.symbols())
     return _json(await read_prices(source.plane, symbol, minutes))
+
+
+@router.get("/profiles/{symbol}", responses=answers(Profile, 404, 503), tags=["reports"])
+async def get_profile(request: Request, symbol: Symbol) -> Response:
+    """The volume profile of one symbol as a histogram, at most five seconds old."""
+    source = backend(request)
+    source.require_known([symbol], await source.symbols())
+    return _json(await source.profiles.get(symbol))
 
 
 @router.get("/nodes", responses=answers(Nodes, 503), tags=["cluster"])

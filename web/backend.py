@@ -12,6 +12,7 @@ from web.data_plane import DataPlane
 from web.directory import Directory, known_symbols, read_directory
 from web.feed import Feed
 from web.problems import Refusal, shown
+from web.profile import Profiles
 from web.reports import read_reports
 from web.rows import Head, decode_head
 
@@ -34,6 +35,7 @@ class Backend:
         self.settings = settings
         self.plane = DataPlane(settings.redis_url)
         self.feed = Feed(self.plane, settings)
+        self.profiles = Profiles(self.plane)
 
     async def close(self) -> None:
         """Stop reading, and close the connections."""

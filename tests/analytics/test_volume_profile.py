@@ -41,6 +41,14 @@ def test_by_hand():
     assert found == {"POC": 100.125, "VAL": 100.05, "VAH": 100.2, "window_sec": 1800, "trade_count": 50}
 
 
+def test_the_bins_are_what_was_traded_where():
+    window, rolling = TradeWindow(), RollingVolumeProfile(0.01)
+    extend(window, at(20.0, 10.0, 0.0, 40.0))
+    rolling.update(window, NOW)
+    assert rolling.bin_width == 0.05
+    assert rolling.bins() == [(100.0, 20.0), (100.05, 10.0), (100.15, 40.0)]
+
+
 def test_the_lowest_of_equally_full_bins_is_the_poc_and_ties_grow_down():
     found = profile_of(at(10.0, 30.0, 10.0, 30.0, 10.0), 0.01)
     # From bin 1 (30 of 90): 10 below ties with 10 above, so down (40); then up (50), up (80).

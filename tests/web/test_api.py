@@ -10,7 +10,7 @@ import pytest
 
 from coordination.events import MoveReason, NodeReason, moved_event, node_event
 from coordination.owner import Owner
-from streams.keys import trades_key
+from streams.keys import info_key, trades_key
 from tests.analytics.schema_check import errors
 from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
@@ -44,7 +44,13 @@ def test_a_report_that_nobody_rewrites_says_that_it_is_stale(web: WebProcess, cl
 
 @pytest.mark.parametrize("given", ["NOPEUSDT", "aausdt", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])
 def test_an_unknown_symbol_is_named_with_those_that_there_are(web: WebProcess, given: str) -> None:
-    for path in (f"/reports/{given}", f"/prices/{given}", f"/stream/{given}", f"/reports?symbols={given}%2CX"):
+    for path in (
+        f"/reports/{given}",
+        f"/prices/{given}",
+        f"/profiles/{given}",
+        f"/stream/{given}",
+        f"/reports?symbols={given}%2CX",
+    ):
         answer = web.get(path)
         assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json"), path
         problem = answer.json
@@ -156,6 +162,17 @@ def test_the_price_line_has_the_last_trade_of_each_second(web: WebProcess, clust
     assert web.get("/prices/AAUSDT").json["points"] == []
 
 
+def test_the_profile_is_the_histogram_that_the_reports_three_prices_are_of(web: WebProcess, cluster: Cluster) -> None:
+    now = cluster.now_ms()
+    cluster.trade("AAUSDT", now - 1_801_000, "99.00")  # older than 30 minutes
+    for place, price in enumerate(("100.07", "100.02", "100.04", "100.00", "100.05")):
+        cluster.trade("AAUSDT", now - 1000 + place, price)
+    cluster.client.hset(info_key("AAUSDT"), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
+    found = web.get("/profiles/AAUSDT").json
+    assert (found["windowSec"], found["tradeCount"], found["binWidth"]) == (1800, 5, 0.05)
+    assert found["bins"] == [[100.0, 1.5], [100.05, 1.0]]
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [
@@ -207,7 +224,7 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     page = web.get("/openapi.json").json
     paths = {path.replace("{symbol}", "AAUSDT"): item["get"] for path, item in page["paths"].items()}
     assert paths.keys() == {
-        *("/reports/AAUSDT", "/reports", "/symbols", "/nodes", "/events", "/prices/AAUSDT"),
+        *("/reports/AAUSDT", "/reports", "/symbols", "/nodes", "/events", "/prices/AAUSDT", "/profiles/AAUSDT"),
         *("/healthz", "/readyz", "/stream", "/stream/AAUSDT"),
     }
     for path, operation in paths.items():

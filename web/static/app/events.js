@@ -33,7 +33,9 @@ export function concerns(event, symbol) {
 /** One sentence: the server's own, but for moves, which are listed below it: there, why and how many. */
 export function headline(event) {
   const moves = movesOf(event).length;
-  return moves ? `${event.text.split(": ")[0]}: ${count(moves, "symbol")}` : event.text;
+  if (!moves) return event.text;
+  const does = event.reason === "first assignment" ? "" : " moved";
+  return `${event.text.split(": ")[0]}: ${count(moves, "symbol")}${does}`;
 }
 
 /** A beat's name without the number of its start. */

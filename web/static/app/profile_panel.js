@@ -1,58 +1,82 @@
-// The volume profile: point of control and value area, and where the price is to them.
+// The volume profile: its histogram, point of control and value area, and where the price is to them.
 
+import { ProfileChart } from "./charts/profile_chart.js";
 import { el, setText } from "./dom.js";
 import { count, fixed, NOTHING, signed } from "./format.js";
+import { request } from "./session.js";
 
-const ROWS = [
-  ["VAH", "Value area high"],
-  ["POC", "Point of control"],
+const PRICES = [
   ["VAL", "Value area low"],
+  ["POC", "Point of control"],
+  ["VAH", "Value area high"],
 ];
+const EVERY_MS = 10_000; // the window is half an hour
 
 export class ProfilePanel {
   count = el("span", { class: "count" });
   element = el("div", { class: "profile" });
+  bars = []; // [[middle, volume], …] as last read, for the price chart
+  #symbol;
   #values = {};
-  #ladder = el("div", { class: "ladder", "aria-hidden": "true" });
-  #marks = { area: el("i", { class: "area" }), POC: el("i", { class: "poc" }), last: el("i", { class: "last" }) };
+  #host = el("div", { class: "chart profile-chart", role: "img", "aria-label": "Volume by price" });
+  #chart = null;
   #where = el("p", { class: "where" });
   #empty = el("p", { class: "empty" }, "Fewer than 10 trades in 30 minutes: there is no profile.");
   #list = el("dl", {});
+  #timer = null;
+  #gone = new AbortController();
 
-  constructor() {
-    for (const [name, label] of ROWS) {
+  constructor(symbol) {
+    this.#symbol = symbol;
+    for (const [name, label] of PRICES) {
       this.#values[name] = el("dd", { "data-name": name }, NOTHING);
       this.#list.append(el("div", {}, el("dt", {}, el("abbr", { title: label }, name)), this.#values[name]));
     }
-    this.#ladder.append(...Object.values(this.#marks));
-    this.element.append(this.#ladder, this.#list, this.#where, this.#empty);
+    this.element.append(this.#host, this.#list, this.#where, this.#empty);
   }
 
-  show(profile, report, decimals) {
+  /** Once it is in the document: a chart takes the size of its place. */
+  open(onPoint) {
+    this.#chart = new ProfileChart(this.#host, onPoint);
+    this.#read();
+  }
+
+  close() {
+    this.#gone.abort();
+    clearTimeout(this.#timer);
+    this.#chart.close();
+  }
+
+  redraw() {
+    this.#chart.redraw();
+  }
+
+  /** The report's part of it. */
+  show(profile, price, decimals) {
     this.#empty.hidden = profile != null;
-    this.#list.hidden = this.#ladder.hidden = this.#where.hidden = profile == null;
-    if (!profile) return setText(this.count, "");
-    const { POC, VAL, VAH, window_sec: seconds, trade_count: trades } = profile;
-    const price = report.last_price;
-    setText(this.count, `${count(trades, "trade")} in ${fixed(seconds / 60, 0)} min`);
-    for (const [name] of ROWS) {
-      const away = price ? `  ${signed((profile[name] / price - 1) * 1e4, 1)} bps` : "";
+    this.#list.hidden = this.#where.hidden = this.#host.hidden = profile == null;
+    this.#chart.setMarks(profile ?? null, price ?? null, decimals);
+    setText(this.count, profile ? `${count(profile.trade_count, "trade")} in ${fixed(profile.window_sec / 60)} min` : "");
+    if (!profile) return;
+    for (const [name] of PRICES) {
+      const away = price ? `\n${signed((profile[name] / price - 1) * 1e4, 1)} bps` : "";
       setText(this.#values[name], fixed(profile[name], decimals) + away);
     }
-    const place = price > VAH ? "above" : price < VAL ? "below" : "inside";
+    const place = price > profile.VAH ? "above" : price < profile.VAL ? "below" : "inside";
     setText(this.#where, price == null ? "" : `The price is ${place} the value area, which holds 70 % of the volume.`);
-    this.#draw(POC, VAL, VAH, price ?? POC);
-    return undefined;
   }
 
-  #draw(poc, low, high, price) {
-    const from = Math.min(low, price);
-    const to = Math.max(high, price);
-    const room = (to - from) * 0.12 || 1;
-    const at = (value) => ((value - from + room) / (to - from + 2 * room)) * 100;
-    this.#marks.area.style.bottom = `${at(low)}%`;
-    this.#marks.area.style.height = `${at(high) - at(low)}%`;
-    this.#marks.POC.style.bottom = `${at(poc)}%`;
-    this.#marks.last.style.bottom = `${at(price)}%`;
+  async #read() {
+    try {
+      const answer = await request(`profiles/${this.#symbol}`, { signal: this.#gone.signal });
+      if (answer.status === 404) return; // the symbol's stream says so
+      if (!answer.ok) throw new Error(`status ${answer.status}`);
+      const { bins, binWidth } = await answer.json();
+      this.bars = this.#chart.setBins(bins, binWidth);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      console.info(`No volume profile of ${this.#symbol}: ${error.message}`);
+    }
+    if (!this.#gone.signal.aborted) this.#timer = setTimeout(() => this.#read(), EVERY_MS);
   }
 }

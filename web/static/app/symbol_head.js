@@ -51,7 +51,7 @@ export class SymbolHead {
       bid: level(report.best_bid, price),
       ask: level(report.best_ask, price),
       spread: report.spread_bps == null ? NOTHING : `${fixed(report.spread_bps, 2)} bps`,
-      micro: price(report.micro_price),
+      micro: fixed(report.micro_price, Math.min(8, decimals + 2)),
       range: report.low_24h == null ? NOTHING : `${price(report.low_24h)} to ${price(report.high_24h)}`,
       volume: quantity(report.volume_24h),
       trades: fixed(report.flow?.orders_per_sec, 1),
@@ -71,7 +71,7 @@ export class SymbolHead {
   }
 
   refuse() {
-    this.element.querySelector(".figures").hidden = true;
+    for (const part of this.element.querySelectorAll(".figures, .writer, .price")) part.hidden = true;
   }
 
   #before = null;

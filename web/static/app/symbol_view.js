@@ -52,12 +52,14 @@ export class SymbolView {
     this.#stream.stop();
     this.#price.close();
     this.#depth.close();
+    this.#profile.close();
     this.#root.replaceChildren();
   }
 
   redraw() {
     this.#price.redraw();
     this.#depth.redraw();
+    this.#profile.redraw();
   }
 
   /** Ages go on between reports, and without any. */
@@ -118,10 +120,10 @@ export class SymbolView {
     const { depth, liquidity = {}, anomalies } = report;
     this.#head.show(report, this.#decimals);
     this.#depth.show(report, this.#decimals);
-    this.#price.setMarks(liquidity.volume_profile, liquidity.walls);
+    this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
     this.#price.add(report.updatedAt, report.last_price, this.#decimals);
     this.#health.show(report.health);
-    this.#profile.show(liquidity.volume_profile, report, this.#decimals);
+    this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
     const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
     this.#walls.show(liquidity.walls, place);
     this.#vacuums.show(liquidity.vacuums, place);
@@ -174,7 +176,7 @@ export class SymbolView {
   #price = null;
   #depth = null;
   #health = new HealthPanel();
-  #profile = new ProfilePanel();
+  #profile = null;
   #walls = new ReportList(WALLS);
   #vacuums = new ReportList(VACUUMS);
   #anomalies = new ReportList(ANOMALIES);
@@ -184,16 +186,18 @@ export class SymbolView {
   #depthHost = el("div", { class: "chart depth-chart", role: "img", "aria-label": "Depth chart" });
   #priceReadOut = el("span", { class: "count read-out", "aria-hidden": "true" });
   #depthReadOut = el("span", { class: "count read-out", "aria-hidden": "true" });
+  #profileReadOut = el("span", { class: "count read-out", "aria-hidden": "true" });
   #depthSum = el("span", { class: "count" });
   #events = el("ol", { class: "events" });
   #noEvents = el("p", { class: "empty" }, "Nothing has happened to this symbol yet.");
 
   #build() {
     this.#head = new SymbolHead(this.symbol);
+    this.#profile = new ProfilePanel(this.symbol);
     const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
       panel("price", "Price", [this.#priceReadOut, this.#minutesChoice()], this.#priceHost),
-      panel("profile", "Volume profile", [this.#profile.count], this.#profile.element),
+      panel("profile", "Volume profile", [this.#profile.count, this.#profileReadOut], this.#profile.element),
       panel("depth", "Depth", [this.#depthSum, this.#depthReadOut], this.#depthHost),
       panel("health", "Health", [this.#health.score], this.#health.element),
       panel("walls", "Walls", [this.#walls.count], this.#walls.element),
@@ -204,6 +208,7 @@ export class SymbolView {
     this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
     this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut));
     this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut));
+    this.#profile.open(pointed(this.#profileReadOut));
   }
 
   #minutesChoice() {

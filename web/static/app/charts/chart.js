@@ -1,6 +1,7 @@
 // What the page's charts share: a uPlot that fills its element, and marks on top of it.
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
+import { fixed } from "../format.js";
 import { colour } from "./palette.js";
 
 const FONT = "11px Inter, system-ui, sans-serif";
@@ -45,6 +46,15 @@ export function axis(more) {
     gap: 6,
     ...more,
   };
+}
+
+/** Labels of a price axis below a plot; none where it would be cut off by the edge. */
+export function priceLabels(decimals) {
+  return (plot, splits) =>
+    splits.map((value) => {
+      const text = fixed(value, decimals());
+      return plot.valToPos(value, "x") < text.length * 2.6 ? null : text;
+    });
 }
 
 /** A vertical (`x`) or horizontal (`y`) line over the whole plot at a value, with a label at its end; not if outside. */

@@ -1,7 +1,7 @@
 // The book: how much is bid and asked up to each price, with walls, vacuums and the volume profile's prices marked.
 
 import { fixed, quantity, signed } from "../format.js";
-import { axis, Chart, drawBand, drawLine, uPlot } from "./chart.js";
+import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
 import { colour } from "./palette.js";
 
 const SLACK = 0.12; // the scales follow the book only when it has outgrown them by this share
@@ -29,7 +29,7 @@ export class DepthChart extends Chart {
         y: { range: () => [0, self?.quantityRange() ?? 1] },
       },
       axes: [
-        axis({ size: 28, space: 90, values: (plot, splits) => splits.map((value) => fixed(value, self.#decimals)) }),
+        axis({ size: 28, space: 90, values: priceLabels(() => self.#decimals) }),
         axis({ side: 1, size: 52, space: 36, values: (plot, splits) => splits.map(quantity) }),
       ],
       // Bids hold from a level down to the next, asks from a level up to the next.

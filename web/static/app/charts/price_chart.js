@@ -5,13 +5,21 @@ import { axis, Chart, drawBand, drawLine } from "./chart.js";
 import { colour } from "./palette.js";
 
 const LONGEST_MS = 30 * 60_000;
+const SHORTEST_MS = 60_000;
+const BARS_SHARE = 0.2; // of the plot's width, for the fullest price
 const GAP_MS = 5000; // longer without a price is drawn as a gap
+
+// With seconds where minutes do not tell two of them apart.
+function times(plot, splits, index, space, step) {
+  return splits.map((ms) => (step < 60_000 ? clock(ms) : clock(ms).slice(0, 5)));
+}
 
 export class PriceChart extends Chart {
   minutes = 15;
   #points = []; // [ms, price], rising
   #profile = null;
   #walls = [];
+  #bars = [];
   #decimals = 2;
   #now = Date.now();
 
@@ -21,11 +29,11 @@ export class PriceChart extends Chart {
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       ms: 1,
       scales: {
-        x: { range: () => [self ? self.#now - self.minutes * 60_000 : 0, self ? self.#now + self.minutes * 300 : 1] },
+        x: { range: () => self?.timeRange() ?? [0, 1] },
         y: { range: (plot, low, high) => self?.priceRange(low, high) ?? [0, 1] },
       },
       axes: [
-        axis({ size: 28, space: 70, values: (plot, splits) => splits.map((ms) => clock(ms).slice(0, 5)) }),
+        axis({ size: 28, space: 70, values: times }),
         axis({
           side: 1,
           space: 34,
@@ -60,9 +68,11 @@ export class PriceChart extends Chart {
     }
   }
 
-  setMarks(profile, walls) {
+  /** bars: [[middle, volume], …] of the volume profile, drawn from the left. */
+  setMarks(profile, walls, bars) {
     this.#profile = profile ?? null;
     this.#walls = walls ?? [];
+    this.#bars = bars;
   }
 
   show(now) {
@@ -82,6 +92,13 @@ export class PriceChart extends Chart {
     this.plot.setData([times, prices]);
   }
 
+  /** The minutes asked for, or what there is of them. */
+  timeRange() {
+    const first = this.plot.data[0][0] ?? this.#now;
+    const from = Math.max(this.#now - this.minutes * 60_000, Math.min(first, this.#now - SHORTEST_MS));
+    return [from, this.#now + (this.#now - from) * 0.005];
+  }
+
   /** The prices with some room, and the value area where that does not flatten the line. */
   priceRange(low, high) {
     if (low == null) return [0, 1];
@@ -93,7 +110,27 @@ export class PriceChart extends Chart {
   }
 
   drawUnder(plot) {
-    if (this.#profile) drawBand(plot, "y", this.#profile.VAL, this.#profile.VAH, colour("profile", 0.1));
+    if (!this.#profile || !plot.data[0].length) return;
+    drawBand(plot, "y", this.#profile.VAL, this.#profile.VAH, colour("profile", 0.1));
+    this.#drawBars(plot);
+  }
+
+  #drawBars(plot) {
+    if (this.#bars.length < 2) return;
+    const { ctx, bbox } = plot;
+    const most = Math.max(...this.#bars.map(([, volume]) => volume));
+    const step = this.#bars[1][0] - this.#bars[0][0];
+    const height = Math.max(1, Math.abs(plot.valToPos(step, "y", true) - plot.valToPos(0, "y", true)) - devicePixelRatio);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.fillStyle = colour("profile", 0.2);
+    for (const [price, volume] of this.#bars) {
+      const middle = plot.valToPos(price, "y", true);
+      ctx.fillRect(bbox.left, middle - height / 2, (bbox.width * BARS_SHARE * volume) / most, height);
+    }
+    ctx.restore();
   }
 
   drawOver(plot) {
