@@ -26,6 +26,7 @@ from coordination.registration import Registration
 from coordination.tick import Tick
 from local.embedded_redis import EmbeddedRedis
 from local.ports import pick
+from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -244,14 +245,15 @@ def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> 
     assert "multi_instance" in (beats.folder / "beat-0.log").read_text()
 
 
-def test_without_reports_it_sends_nothing(beats: Beats) -> None:
+def test_without_reports_it_sends_nothing(beats: Beats, tmp_path: Path) -> None:
     beats.node("node-001")
-    process = beats.start(NT_ENABLE_KV_REPORTS="false")
+    process = beats.start(NT_ENABLE_KV_REPORTS="false", **telling(tmp_path))
     beats.wait(beats.leader, "it to lead")
     beats.wait(lambda: beats.client.hlen("nt:assignment") > 2, "an assignment")
     assert beats.queued("node-001") == []
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
+    assert frozen(tmp_path) > 10_000
 
 
 def test_a_queue_that_nobody_empties_does_not_grow(untaken: Beats) -> None:

@@ -7,12 +7,14 @@ import signal
 import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
 from local.embedded_redis import EmbeddedRedis
+from tests.frozen_objects import frozen, telling
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
 from tests.simulator.exchange_process import Exchange
@@ -121,14 +123,15 @@ def test_everything_the_design_lists_is_written(stack: Stack) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_even_with_redis_and_exchange_away(
-    number: signal.Signals, start_exchange: StartExchange, start_ingest: StartIngest
+    number: signal.Signals, start_exchange: StartExchange, start_ingest: StartIngest, tmp_path: Path
 ) -> None:
     exchange = start_exchange()
     exchange.stop()
     nowhere = EmbeddedRedis()
-    ingest = start_ingest(exchange, nowhere, "BTCUSDT")
+    ingest = start_ingest(exchange, nowhere, "BTCUSDT", **telling(tmp_path))
     wait_until(lambda: any("Redis is away" in line["message"] for line in ingest.log()), "the first attempts")
     assert ingest.stop(number) == 0
+    assert frozen(tmp_path) > 10_000
     nowhere.close()
 
 

@@ -24,6 +24,7 @@ from coordination.owner import Owner
 from coordination.tick import ALONE, Tick
 from local.embedded_redis import EmbeddedRedis
 from local.ports import pick
+from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tests.tasks.market import Market
 
@@ -120,8 +121,8 @@ def market(workers: Workers) -> Market:
 
 
 @pytest.mark.usefixtures("market")
-def test_a_worker_writes_reports_and_hands_over_when_it_is_told_to_stop(workers: Workers) -> None:
-    process = workers.start("-Q", "node-x")
+def test_a_worker_writes_reports_and_hands_over_when_it_is_told_to_stop(workers: Workers, tmp_path: Path) -> None:
+    process = workers.start("-Q", "node-x", **telling(tmp_path))
     workers.joined("node-x")
     owner = workers.owner("node-x")
     workers.tick("node-x")
@@ -132,6 +133,7 @@ def test_a_worker_writes_reports_and_hands_over_when_it_is_told_to_stop(workers:
     process.send_signal(signal.SIGTERM)
     workers.wait(lambda: workers.client.zscore(NODES, "node-x") is None, "it to leave")
     assert workers.ended(process) == 0
+    assert frozen(tmp_path) > 10_000
     assert workers.client.hget(node_key("node-x"), "left")
     assert workers.client.hget(lease_key(S), "owner") == b""
     assert not [client for client in workers.client.client_list() if "node-x" in client["name"]]

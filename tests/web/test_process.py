@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from local import ports
 from local.embedded_redis import EmbeddedRedis
+from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tests.role_process import ROOT
 from tests.web.web_process import WebProcess
@@ -64,14 +66,17 @@ def test_an_address_that_cannot_be_is_told(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_once_and_cleanly_with_streams_open(redis_server: EmbeddedRedis, number: signal.Signals) -> None:
-    with WebProcess(redis_server.url()).wait_until_up() as web, ExitStack() as open_streams:
+def test_it_ends_at_once_and_cleanly_with_streams_open(
+    redis_server: EmbeddedRedis, number: signal.Signals, tmp_path: Path
+) -> None:
+    with WebProcess(redis_server.url(), **telling(tmp_path)).wait_until_up() as web, ExitStack() as open_streams:
         for path in ("/stream", "/stream/BTCUSDT"):
             stream = open_streams.enter_context(web.stream(path))
             stream.until("state", "absent")
         started = time.monotonic()
         assert web.stop(number) == 0
         assert time.monotonic() - started < ENDS_WITHIN_S
+        assert frozen(tmp_path) > 10_000
         lines = [json.loads(line) for line in web.log_text().splitlines()]
         assert lines[-1]["message"] == "web stopped"
         assert [line for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
