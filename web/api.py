@@ -35,6 +35,7 @@ class Reports(Struct, frozen=True):
     now: Annotated[int, Meta(description="When they were read, ms on the Redis server's clock.")]
     reports: list[FreshReport]
     missing: Annotated[list[str], Meta(description="Known symbols that have no report now.")]
+    unreadable: Annotated[list[str], Meta(description="Symbols whose report is of another schema version, or none.")]
 
 
 class Assigned(Struct, frozen=True):
@@ -87,9 +88,10 @@ async def get_reports(
     """The reports of several symbols, or of all. The header `Report-Stale` is `true` when one of them is stale."""
     source = backend(request)
     wanted = await source.symbols() if symbols is None else _several(symbols)
-    now_ms, found, missing = await source.reports(wanted)
-    reports = [Raw(with_freshness(one.report, one.fresh)) for one in found]
-    return _json(Reports(now_ms, cast(list[FreshReport], reports), missing), _stale(found))
+    read = await source.reports(wanted)
+    reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
+    answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
+    return _json(answer, _stale(read.found))
 
 
 @router.get("/symbols", responses=answers(Symbols, 503), tags=["reports"])

@@ -14,7 +14,7 @@ from web.feed import Feed
 from web.problems import Refusal, shown
 from web.profile import Profiles
 from web.reports import read_reports
-from web.rows import Head, decode_head
+from web.rows import BadReport, Head, decode_head
 
 _NAMED = 10
 
@@ -26,6 +26,22 @@ class Found(NamedTuple):
     report: bytes
     head: Head
     fresh: Freshness
+
+
+class Read(NamedTuple):
+    """What was found of several symbols.
+
+    Attributes:
+        now_ms: when they were read, server ms.
+        found: the reports there are.
+        missing: symbols that have none now.
+        bad: why what stands in the place of a report is none, by symbol.
+    """
+
+    now_ms: int
+    found: list[Found]
+    missing: list[str]
+    bad: dict[str, BadReport]
 
 
 class Backend:
@@ -54,34 +70,41 @@ class Backend:
         """All symbols there are."""
         return known_symbols((await self.directory()).assignment, self.settings.symbols)
 
-    async def reports(self, symbols: Sequence[str]) -> tuple[int, list[Found], list[str]]:
-        """Server ms, the reports there are, and the symbols that have none now.
+    async def reports(self, symbols: Sequence[str]) -> Read:
+        """The reports of ``symbols``. One that cannot be read does not keep the others back.
 
         Raises:
             web.problems.Refusal: 404, one of ``symbols`` is not known.
         """
         now_ms, texts = await read_reports(self.plane, [symbol for symbol in symbols if SYMBOL.fullmatch(symbol)])
-        found = []
+        found, bad = [], {}
         for symbol, report in texts.items():
             if report is not None:
-                head = decode_head(symbol, report)
+                try:
+                    head = decode_head(symbol, report)
+                except BadReport as error:
+                    bad[symbol] = error
+                    continue
                 found.append(Found(symbol, report, head, freshness(head, now_ms, self.settings.nt_report_period_ms)))
         missing = [symbol for symbol in symbols if texts.get(symbol) is None]
         if missing:
             self.require_known(missing, await self.symbols())
-        return now_ms, found, missing
+        return Read(now_ms, found, missing, bad)
 
     async def report(self, symbol: str) -> Found:
         """One symbol's report.
 
         Raises:
             web.problems.Refusal: 404, the symbol is not known; 503, it has no report now.
+            web.rows.BadReport: what stands in its place is none.
         """
-        _, found, missing = await self.reports([symbol])
-        if missing:
+        read = await self.reports([symbol])
+        if read.bad:
+            raise read.bad[symbol]
+        if read.missing:
             detail = f"{symbol} is known, but has no report now; /readyz and the nodes' logs may tell why"
             raise Refusal(503, "No report", detail, headers={"Retry-After": "1"})
-        return found[0]
+        return read.found[0]
 
     @staticmethod
     def require_known(given: Sequence[str], known: Sequence[str]) -> None:

@@ -190,7 +190,7 @@ class Board:
             if owner == known.owner and self._row(symbol, head, owner).status == known.status:
                 return known
         else:
-            head = None if report is None else _head(symbol, report)
+            head = None if report is None else _head(symbol, report, said=known is not None and _is_bad(known))
         now = self._row(symbol, head, owner)
         return _Line(report, head, owner, now.status, Raw(encode_json(now)), self.tick)
 
@@ -235,9 +235,14 @@ class Board:
         seen.tick, seen.epoch, seen.event = self.tick, self._epoch, self._event_number
 
 
-def _head(symbol: str, report: bytes) -> Head | None:
+def _head(symbol: str, report: bytes, *, said: bool) -> Head | None:
     try:
         return decode_head(symbol, report)
     except BadReport as error:
-        logger.warning("a report is left out", extra={"symbol": symbol, "error": str(error)})
+        if not said:  # a node of another version writes one after the other
+            logger.warning("a report is left out", extra={"symbol": symbol, "error": str(error)})
         return None
+
+
+def _is_bad(line: _Line) -> bool:
+    return line.report is not None and line.head is None

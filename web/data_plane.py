@@ -27,6 +27,10 @@ class Unavailable(Exception):
     """Redis does not answer, or answers with an error; the text says which."""
 
 
+class Unreadable(Unavailable):
+    """Redis answers, but what stands there is not what tickfence writes; the text says where, and what."""
+
+
 class DataPlane:
     """Reads, and nothing else.
 

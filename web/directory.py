@@ -12,7 +12,7 @@ from coordination.assignment_store import StoredAssignment, parse_assignment
 from coordination.keys import ASSIGNMENT, DISPATCHER, NODES, node_key
 from coordination.owner import Owner
 from coordination.roster import NodeRecord
-from web.data_plane import DataPlane
+from web.data_plane import DataPlane, Unreadable
 
 
 class Node(Struct, frozen=True, rename="camel", gc=False):
@@ -51,20 +51,21 @@ async def read_directory(plane: DataPlane, heartbeat_ttl_ms: int) -> Directory:
     """Nodes, leader and assignment, in two round trips.
 
     Raises:
-        web.data_plane.Unavailable: Redis is away.
+        web.data_plane.Unavailable: Redis is away, or one of these keys holds something else.
     """
     _, [heartbeats] = await plane.read([("ZRANGE", NODES, 0, -1, "WITHSCORES")])
-    names = [name.decode() for name, _ in heartbeats]
+    names = [name.decode(errors="replace") for name, _ in heartbeats]
     commands = [("HGETALL", ASSIGNMENT), ("HMGET", DISPATCHER, "leader", "term", "until")]
     now_ms, [fields, lead, *hashes] = await plane.read([*commands, *(("HGETALL", node_key(name)) for name in names)])
-    assignment = parse_assignment(fields)
-    owned = Counter(assignment.owners.values())
-    nodes = []
-    for (name, heartbeat), texts in zip(heartbeats, hashes, strict=True):
-        record = NodeRecord.from_hash(name.decode(), {k.decode(): v.decode() for k, v in texts.items()})
-        if record is not None:
-            nodes.append(_node(record, max(0, now_ms - int(heartbeat)), heartbeat_ttl_ms, owned))
-    return Directory(now_ms, sorted(nodes, key=lambda node: node.node), _leader(lead, now_ms), assignment)
+    found = zip(names, heartbeats, hashes, strict=True)
+    try:
+        assignment = parse_assignment(fields)
+        nodes = _nodes({name: (int(at), texts) for name, (_, at), texts in found}, assignment, now_ms, heartbeat_ttl_ms)
+        return Directory(now_ms, nodes, _leader(lead, now_ms), assignment)
+    except (ValueError, OverflowError) as error:
+        raise Unreadable(
+            f"one of {NODES}, {DISPATCHER}, {ASSIGNMENT} holds what is not tickfence's: {error}"
+        ) from error
 
 
 def known_symbols(assignment: StoredAssignment, configured: Sequence[str]) -> tuple[str, ...]:
@@ -76,6 +77,19 @@ def known_symbols(assignment: StoredAssignment, configured: Sequence[str]) -> tu
         return tuple(configured)
     place = {symbol: number for number, symbol in enumerate(configured)}
     return tuple(sorted(assignment.owners, key=lambda symbol: (place.get(symbol, len(place)), symbol)))
+
+
+def _nodes(
+    found: Mapping[str, tuple[int, Mapping[bytes, bytes]]], assignment: StoredAssignment, now_ms: int, ttl_ms: int
+) -> list[Node]:
+    """Those whose record is whole, sorted by id, from their last heartbeat and their record."""
+    owned = Counter(assignment.owners.values())
+    nodes = []
+    for name, (heartbeat, texts) in sorted(found.items()):
+        record = NodeRecord.from_hash(name, {key.decode(): value.decode() for key, value in texts.items()})
+        if record is not None:
+            nodes.append(_node(record, max(0, now_ms - heartbeat), ttl_ms, owned))
+    return nodes
 
 
 def _node(record: NodeRecord, age_ms: int, ttl_ms: int, owned: Mapping[Owner, int]) -> Node:

@@ -43,4 +43,11 @@ async def read_events(plane: DataPlane, after: str, limit: int) -> tuple[int, li
         web.data_plane.Unavailable: Redis is away.
     """
     now_ms, [entries] = await plane.read([events.read_command(after, limit)])
-    return now_ms, [msgspec.convert(event_text.to_json(event), Event) for event in events.parse(entries)]
+    return now_ms, [_event(event) for event in events.parse(entries)]
+
+
+def _event(event: events.Event) -> Event:
+    try:
+        return msgspec.convert(event_text.to_json(event), Event)
+    except msgspec.ValidationError:  # a field is not of its kind: what is sure of every event remains
+        return Event(event.id, event.at_ms, event.kind, event.reason, event_text.sentence(event))

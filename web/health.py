@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from web.backend import Backend
+from web.backend import Backend, Read
 from web.data_plane import Unavailable
 from web.openapi import answers
 from web.sse import encode_json
@@ -76,14 +76,21 @@ class Look:
 async def _readiness(backend: Backend) -> Readiness:
     try:
         symbols = await backend.symbols()
-        _, found, _ = await backend.reports(symbols)
+        read = await backend.reports(symbols)
     except Unavailable as error:
         return Readiness(False, str(error))
-    fresh = {one.symbol for one in found if not one.fresh.stale}
+    fresh = {one.symbol for one in read.found if not one.fresh.stale}
     others = [symbol for symbol in symbols if symbol not in fresh]
-    stale = [one for one in found if one.fresh.stale]
     reason = None
     if not fresh:
-        why = f"{stale[0].symbol}: {stale[0].fresh.reason}" if stale else "there is no report at all"
-        reason = f"none of {len(symbols)} symbols has a fresh report; {why}"
+        reason = f"none of {len(symbols)} symbols has a fresh report; {_why(read)}"
     return Readiness(bool(fresh), reason, len(symbols), len(fresh), others[:_NAMED])
+
+
+def _why(read: Read) -> str:
+    """Of the first there is, where none is fresh."""
+    for one in read.found:
+        return f"{one.symbol}: {one.fresh.reason}"
+    for error in read.bad.values():
+        return str(error)
+    return "there is no report at all"

@@ -59,7 +59,11 @@ def server(backend: Backend) -> MCPServer:
         """The market report of one symbol: price, spread, depth, flow, walls, vacuums, volume profile, anomalies, health."""
         found = await backend.report(_name(symbol))
         text = with_freshness(found.report, found.fresh)
-        return _result(report_text(msgspec.json.decode(text, type=FreshReport)), msgspec.json.decode(text))
+        try:
+            report = msgspec.json.decode(text, type=FreshReport)
+        except msgspec.DecodeError as error:
+            raise BadReport(f"report:{found.symbol} holds no report: {error}") from error
+        return _result(report_text(report), msgspec.json.decode(text))
 
     async def list_symbols() -> CallToolResult:
         """All symbols that have a report."""
@@ -73,9 +77,9 @@ def server(backend: Backend) -> MCPServer:
     ) -> CallToolResult:
         """Several symbols side by side: price, change, spread, imbalance, flow, health, age of the data."""
         names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
-        now_ms, found, _ = await backend.reports(names)
-        rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in found}
-        compared = Compared(now_ms, [rows.get(name, Row(name)) for name in names])
+        read = await backend.reports(names)
+        rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in read.found}
+        compared = Compared(read.now_ms, [rows.get(name, Row(name)) for name in names])
         return _result(table_text(compared.rows), msgspec.to_builtins(compared))
 
     tools = [_tool(get_report, FreshReport), _tool(list_symbols, Listed), _tool(compare, Compared)]

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from streams.codec import decode_trade
+from streams.codec import BadEntry, decode_trade
 from streams.keys import trades_key
-from web.data_plane import Command, DataPlane
+from web.data_plane import Command, DataPlane, Unreadable
 
 LONGEST_MINUTES = 30
 """Ingest keeps trades a minute longer."""
@@ -30,8 +30,7 @@ async def read_prices(plane: DataPlane, symbol: str, minutes: int) -> Prices:
     One command a second of the line, each for one entry, whatever the number of trades.
 
     Raises:
-        web.data_plane.Unavailable: Redis is away.
-        streams.codec.BadEntry: an entry of the stream is none.
+        web.data_plane.Unavailable: Redis is away, or an entry of the stream is no trade.
     """
     now_ms, _ = await plane.read([])
     key, second = trades_key(symbol), now_ms // 1000
@@ -40,5 +39,8 @@ async def read_prices(plane: DataPlane, symbol: str, minutes: int) -> Prices:
         for start in range(second - minutes * 60 + 1, second + 1)
     ]
     _, replies = await plane.read(commands)
-    trades = [decode_trade(*entries[0]) for entries in replies if entries]
+    try:
+        trades = [decode_trade(*entries[0]) for entries in replies if entries]
+    except BadEntry as error:
+        raise Unreadable(f"{key}: {error}") from error
     return Prices(symbol, [(trade.time_ms, trade.price) for trade in trades])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from analytics.freshness import Freshness
-from analytics.report import Ingestion, Status
+from analytics.report import SCHEMA_VERSION, Ingestion, Status
 
 
 class Row(Struct, frozen=True, rename="camel", gc=False):
@@ -50,6 +50,7 @@ class _Health(Struct, frozen=True, gc=False):
 class Head(Struct, frozen=True, gc=False):
     """The part of a report that a row shows; the rest, most of it, is skipped when decoding."""
 
+    schema_version: Literal["1.1"] = msgspec.field(name="schemaVersion")
     updated_at: int = msgspec.field(name="updatedAt")
     ingestion: Ingestion
     writer: _Writer
@@ -65,19 +66,21 @@ _decode = msgspec.json.Decoder(Head).decode
 
 
 class BadReport(ValueError):
-    """What stands at a report's key is no report."""
+    """What stands at a report's key is no report, or one of another schema version."""
 
 
 def decode_head(symbol: str, report: bytes) -> Head:
-    """The head of a report's JSON.
+    """The head of a report's JSON, in one line as nodes write it: so it can be sent on as it is.
 
     Raises:
         BadReport: it is none.
     """
+    if not report.endswith(b"}") or b"\n" in report or b"\r" in report:
+        raise BadReport(f"report:{symbol} holds no report: it is not one line with a JSON object")
     try:
         return _decode(report)
     except msgspec.DecodeError as error:
-        raise BadReport(f"report:{symbol} holds no report: {error}") from error
+        raise BadReport(f"report:{symbol} holds no report of schema version {SCHEMA_VERSION}: {error}") from error
 
 
 def row(symbol: str, head: Head, fresh: Freshness) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,86 @@ def test_a_known_symbol_without_a_report_is_another_matter(web: WebProcess) -> N
     assert (answer.status, answer.json["title"], answer.headers["Retry-After"]) == (503, "No report", "1")
 
 
-def test_rubbish_at_a_reports_key_is_told_as_such(web: WebProcess, cluster: Cluster) -> None:
-    cluster.client.set("report:AAUSDT", "{}")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda _: b"{}", "holds no report of schema version 1.1: "),
+        (lambda text: text[:-9], "holds no report: "),
+        (
+            lambda text: text.replace(b'"1.1"', b'"2.0"'),
+            "holds no report of schema version 1.1: Invalid enum value '2.0'",
+        ),
+        (lambda text: text + b"\n", "it is not one line with a JSON object"),
+        (lambda text: json.dumps(json.loads(text), indent=1).encode(), "it is not one line with a JSON object"),
+    ],
+)
+def test_one_report_that_cannot_be_read_is_told_as_such_and_keeps_no_other_back(
+    web: WebProcess, cluster: Cluster, change: Callable[[bytes], bytes], told: str
+) -> None:
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+    cluster.client.set("report:AAUSDT", change(cluster.client.get("report:AAUSDT")))
     answer = web.get("/reports/AAUSDT")
     assert (answer.status, answer.json["title"]) == (502, "Bad report")
+    assert answer.json["detail"].startswith("report:AAUSDT holds no report") and told in answer.json["detail"]
+    answer = web.get("/reports")
+    assert (answer.status, answer.json["unreadable"], answer.json["missing"]) == (200, ["AAUSDT"], [])
+    assert [report["symbol"] for report in answer.json["reports"]] == ["BBUSDT"]
+
+    def ready() -> bool:
+        cluster.report("BBUSDT")
+        answer = web.get("/readyz")
+        return answer.status == 200 and answer.json["not_fresh"] == ["AAUSDT"]
+
+    wait_until(ready, "it is ready")
+    with web.stream() as table, web.stream("/stream/AAUSDT") as one:
+        rows = table.until("state")["symbols"]
+        assert [(row["symbol"], row["price"] is None) for row in rows] == [("AAUSDT", True), ("BBUSDT", False)]
+        assert one.until("report", "absent")["text"] == "AAUSDT has no report now"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("HSET", "nt:dispatcher", "until", "soon"), "nt:dispatcher"),
+        (("HSET", "nt:assignment", "generation", "first"), "nt:assignment"),
+        (("ZADD", "nt:nodes", "inf", "node-001"), "nt:nodes"),
+        (("SET", "nt:assignment", "x"), "Redis refused to be read: "),
+    ],
+)
+def test_what_is_not_tickfences_in_redis_is_told_and_the_streams_wait_for_its_end(
+    web: WebProcess, cluster: Cluster, command: tuple[str, ...], told: str
+) -> None:
+    cluster.node()
+    cluster.lead()
+    cluster.assign({"AAUSDT": "node-001"})
+    cluster.report("AAUSDT")
+    with web.stream() as stream:
+        stream.until("state")
+        cluster.client.execute_command(*command)
+        assert told in stream.until("outage")["text"]
+        for path in ("/nodes", "/symbols", "/reports"):
+            answer = web.get(path)
+            assert (answer.status, answer.json["title"]) == (503, "Data unavailable"), path
+            assert told in answer.json["detail"]
+        cluster.client.delete("nt:dispatcher", "nt:assignment", "nt:nodes")
+        assert stream.until("state")["symbols"]
+
+
+def test_a_name_or_an_event_that_cannot_be_read_harms_nothing_else(web: WebProcess, cluster: Cluster) -> None:
+    cluster.node()
+    cluster.client.zadd("nt:nodes", {b"\xff\xfe": cluster.now_ms()})
+    assert [node["node"] for node in web.get("/nodes").json["nodes"]] == ["node-001"]
+    cluster.event({"kind": "leader", "reason": "first", "leader": "beat@here/1", "term": "new"})
+    [event] = web.get("/events").json["events"]
+    assert event["text"] == "beat@here/1 leads, the first to do so." and "term" not in event
+
+
+def test_a_trade_that_cannot_be_read_is_told(web: WebProcess, cluster: Cluster) -> None:
+    cluster.client.xadd(trades_key("AAUSDT"), {"p": "x"}, id=f"{cluster.now_ms() // 1000 * 1000 - 2000}-1")
+    answer = web.get("/prices/AAUSDT")
+    assert (answer.status, answer.json["title"]) == (503, "Data unavailable")
+    assert answer.json["detail"].startswith("md:{AAUSDT}:trades: trade ")
 
 
 def test_several_reports_at_once(web: WebProcess, cluster: Cluster) -> None:

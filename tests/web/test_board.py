@@ -145,7 +145,11 @@ def test_rubbish_at_a_reports_key_is_no_report(caplog: pytest.LogCaptureFixture)
     [(_, state)] = market.news(seen)
     assert [(row["symbol"], row["price"] is None) for row in state["symbols"]] == [("AA", True), ("BB", False)]
     market.tick()
+    market.tick(AA=b'{"updatedAt": "y"}')
     assert [record.symbol for record in caplog.records] == ["AA"]  # type: ignore[attr-defined]
+    market.tick(AA=report("AA"))
+    market.tick(AA=b"{}")
+    assert len(caplog.records) == 2
 
 
 def test_a_change_of_the_table_is_a_new_state() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -150,6 +151,25 @@ def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> 
         assert first.startswith("BBUSDT | ok | 7.5 | -1.5 | ") and second.startswith("AAUSDT | down | - | - | ")
         many = await client.call_tool("compare", {"symbols": ["AAUSDT"] * 21})
         assert many.is_error and "20" in many.content[0].text
+
+    asked(connect, ask)
+
+
+def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
+    connect: Connect, cluster: Cluster
+) -> None:
+    cluster.report("BBUSDT", last_price=7.5)
+    whole = cluster.report("AAUSDT")
+
+    async def ask(client: Client) -> None:
+        for wrong in ({}, whole | {"schemaVersion": "2.0"}, whole | {"depth": {"bids": [{"price": "1"}], "asks": []}}):
+            cluster.client.set("report:AAUSDT", json.dumps(wrong))
+            answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+            assert answer.is_error and "report:AAUSDT holds no report" in answer.content[0].text
+        cluster.client.set("report:AAUSDT", "{}")
+        compared = await client.call_tool("compare", {"symbols": ["AAUSDT", "BBUSDT"]})
+        rows = compared.structured_content["rows"]
+        assert [(row["status"], row["price"]) for row in rows] == [("down", None), ("ok", 7.5)]
 
     asked(connect, ask)
 
