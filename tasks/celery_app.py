@@ -14,6 +14,7 @@ app = Celery(
     "tickfence",
     include=["tasks.cycles", "tasks.lifecycle"],
     amqp="tasks.queues:AMQP",
+    control="tasks.control:Control",
     fixups=["command_line.symbol_report:take_symbol"],
 )
 app.config_from_object("celeryconfig")
