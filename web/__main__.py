@@ -111,15 +111,21 @@ def serve(listener: socket.socket, settings: environment.Settings, *, loopback: 
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
+    server = _Server(config, backend)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn has handlers of its own while it serves, and sends itself the signal again when it has ended.
-        signal.signal(number, lambda *_: None)
+        # uvicorn has handlers of its own while it serves, and sends itself the signal again when it has ended. One that
+        # comes before is not to be lost.
+        signal.signal(number, end)
     host, port, *_ = listener.getsockname()
     logger.info("web starts", extra={"address": f"http://{f'[{host}]' if ':' in host else host}:{port}"})
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it looks twice a second, and breaks streams off
     _allow_sockets(config.limit_concurrency or 0)
     collect_less()
-    _Server(config, backend).run(sockets=[listener])
+    server.run(sockets=[listener])
     logger.info("web stopped")
 
 

@@ -82,6 +82,12 @@ def test_it_ends_at_once_and_cleanly_with_streams_open(
         assert [line for line in lines if line["level"] in ("ERROR", "CRITICAL")] == []
 
 
+def test_a_signal_that_comes_before_it_serves_is_not_lost(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url()) as web:
+        wait_until(lambda: "web starts" in web.log_text(), "its first line", 60, 0.001)
+        assert web.stop(signal.SIGTERM) == 0
+
+
 def test_it_says_its_address_and_warns_of_one_that_all_can_reach(
     redis_server: EmbeddedRedis, web_process: WebProcess
 ) -> None:
