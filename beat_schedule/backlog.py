@@ -19,10 +19,11 @@ def waiting(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[int]:
     Raises what ``channel`` raises; an AMQP channel must not be used any more then, since answers may be on their way.
     """
     if not amqp:
-        pipe = channel.client.pipeline(transaction=False)
-        for queue in queues:
-            pipe.llen(queue.name)
-        return [int(length) for length in pipe.execute()]
+        with channel.conn_or_acquire() as client:  # the connection that messages are sent over, too
+            pipe = client.pipeline(transaction=False)
+            for queue in queues:
+                pipe.llen(queue.name)
+            return [int(length) for length in pipe.execute()]
     for queue in queues:
         as_consumed = (False, queue.durable, queue.exclusive, queue.auto_delete, False, queue.queue_arguments)
         channel.send_method(_DECLARE, _FIELDS, (0, queue.name, *as_consumed))

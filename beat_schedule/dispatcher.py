@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
@@ -80,6 +80,11 @@ class Dispatcher:
     def owners(self) -> Mapping[str, Owner]:
         """symbol -> owner, of symbols whose owner is alive."""
         return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._live}
+
+    @property
+    def nodes(self) -> Collection[Owner]:
+        """Those that are alive."""
+        return self._live.keys()
 
     def look(self) -> list[Move]:
         """Look once; return the symbols that moved. Never raises for a Redis that cannot be reached: it waits

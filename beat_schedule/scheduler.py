@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 LOOK_EVERY_S = 0.025
+ASK_EVERY_S = 1.0
 DEFAULT_METRICS_PORT = 9111
 
 
@@ -53,6 +54,7 @@ class HRWScheduler(Scheduler):
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._outage = Outage("the broker", logger)
         self._next_look = 0.0
+        self._next_ask = 0.0
         self._cycles: dict[str, SlicedCycle] = {}
         self._turns = Turns()
         self._next_send = 0.0
@@ -95,6 +97,7 @@ class HRWScheduler(Scheduler):
             self._look()
             self._next_look = time.monotonic() + LOOK_EVERY_S
         self._step()
+        self._keep_connected()
         wait = LOOK_EVERY_S
         if self._broker_is_tried:
             wait = self._celerys_tick(*args, **kwargs)
@@ -187,6 +190,19 @@ class HRWScheduler(Scheduler):
         found = self._asked(lambda sending: self._waiting(nodes, sending), producer)
         if found is not None:
             self._send([(cycle.entry, message) for cycle, message in self._turns.take(owners, found)], producer)
+
+    def _keep_connected(self) -> None:
+        """Standing by, use the connection to the broker, so that it is there when the lead comes.
+
+        To resolve the broker's name may take seconds, RabbitMQ ends a connection on which nothing is said, and that a
+        stand-by cannot reach its broker is better known before.
+        """
+        now = time.monotonic()
+        if self.leading or now < self._next_ask:
+            return
+        self._next_ask = now + ASK_EVERY_S
+        if nodes := self.dispatcher.nodes:
+            self._asked(lambda sending: self._waiting(nodes, sending))
 
     def _look(self) -> None:
         if not self.settings.nt_enable_multi_instance:

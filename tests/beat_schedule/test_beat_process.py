@@ -236,6 +236,31 @@ def test_who_takes_the_lead_dispatches_every_symbol_at_once(beats: Beats) -> Non
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-001") for s in symbols} == set(SYMBOLS), "its symbols")
 
 
+def test_a_stand_by_has_its_connection_to_the_broker_before_it_leads(beats: Beats) -> None:
+    beats.node("node-001")
+    leading = beats.start()
+    beats.wait(lambda: beats.fast("node-001"), "a leader")
+    leader = beats.leader()
+
+    def connections(last_command: str = "") -> set[int]:
+        clients = beats.client.client_list()
+        return {int(one["id"]) for one in clients if one["db"] == "1" and last_command in one["cmd"]}
+
+    others = connections()
+    beats.start()
+    beats.wait(lambda: connections("llen") - others, "the stand-by to ask what waits")
+    lost = connections() - others
+    for connection in lost:
+        beats.client.client_kill_filter(_id=str(connection))
+    beats.wait(lambda: connections("llen") - others - lost, "it to ask again")
+    made = connections()
+    leading.kill()
+    beats.wait(lambda: beats.leader() not in (leader, b""), "it to lead")
+    beats.forget()
+    beats.wait(lambda: len(beats.fast("node-001")) >= len(SYMBOLS), "a cycle of its")
+    assert connections() <= made
+
+
 def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:
     beats.start(NT_ENABLE_MULTI_INSTANCE="false")
     beats.wait(lambda: len(beats.fast("single")) >= 12, "two cycles")
