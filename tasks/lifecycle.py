@@ -136,7 +136,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
     if not node.fenced:
         app.amqp.queues.select_add(perishable_queue(ALONE))
         return
-    metrics_url = f"http://{settings.nt_metrics_host}:{port}/metrics" if port else ""
+    metrics_url = exporter.page_url(port, settings.nt_metrics_host)
     deadline, outage = time.monotonic() + START_WITHIN_S, Outage("the data plane", logger)
     while True:
         try:

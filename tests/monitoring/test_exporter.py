@@ -65,3 +65,21 @@ def test_an_address_that_is_not_this_hosts_is_a_clear_message_too(caplog: pytest
     with caplog.at_level(logging.ERROR):
         assert exporter.serve(pick(), "192.0.2.1", node_metrics.registry) is None
     assert "on 192.0.2.1 cannot be opened" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("::1", "[::1]"),
+        ("metrics.example", "metrics.example"),
+        ("0.0.0.0", socket.gethostname()),
+        ("::", socket.gethostname()),
+    ],
+)
+def test_a_page_has_an_address_that_others_can_go_to(host: str, shown: str) -> None:
+    assert exporter.page_url(9101, host) == f"http://{shown}:9101/metrics"
+
+
+def test_no_page_has_no_address() -> None:
+    assert exporter.page_url(None, "0.0.0.0") == ""
