@@ -53,7 +53,31 @@ def test_a_container_has_few_rights_and_limits(name: str) -> None:
     assert 0 < service["cpus"] <= 1
     assert re.fullmatch(r"\d+m|1g", service["mem_limit"])
     assert 0 < service["pids_limit"] <= 200
+    assert service["tmpfs"]
+    assert all(re.fullmatch(r"/[\w/]+:size=\d+m", folder) for folder in service["tmpfs"]), (
+        "what is in it counts as memory"
+    )
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}, "or the disk runs full"
     assert not service.keys() & {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "env_file"}
+
+
+@every_service
+def test_a_container_has_an_init_that_buries_what_a_health_check_leaves(name: str) -> None:
+    assert SERVICES[name]["init"] is True
+
+
+def test_the_image_is_built_once_and_never_pulled() -> None:
+    # Compose builds services side by side, and with Docker two builds that end in one name may fail: "already exists".
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["web"]
+    assert {name for name, service in SERVICES.items() if service.get("pull_policy") == "never"} == OURS.keys()
+
+
+def test_grafana_fetches_nothing() -> None:
+    told = SERVICES["grafana"]["environment"]
+    assert {"GF_PLUGINS_PREINSTALL_DISABLED": "true", "GF_NEWS_NEWS_FEED_ENABLED": "false"}.items() <= told.items()
+    assert {
+        told[f"GF_ANALYTICS_{what}"] for what in ("REPORTING_ENABLED", "CHECK_FOR_UPDATES", "CHECK_FOR_PLUGIN_UPDATES")
+    } == {"false"}
 
 
 @every_service
