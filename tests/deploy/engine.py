@@ -27,7 +27,7 @@ class Engine:
         self, program: str, compose: Sequence[str], folder: Path, project: str, environment: Mapping[str, str]
     ) -> None:
         self.program, self.project = program, project
-        self._compose, self._folder = [*compose, "-p", project], folder
+        self._compose, self.folder = [*compose, "-p", project], folder
         self._environment = {**os.environ, **environment}
 
     def compose(self, *words: str, **more: str) -> str:
@@ -37,6 +37,15 @@ class Engine:
     def run(self, *words: str) -> str:
         """``docker <words>``; what it wrote."""
         return self._run([self.program, *words], {})
+
+    def type(self, line: str) -> str:
+        """A whole command line without its first word: ``compose stop web``, ``pause tickfence-web-1``."""
+        first, *rest = line.split()
+        return self.compose(*rest) if first == "compose" else self.run(first, *rest)
+
+    def ask(self, *words: str) -> str:
+        """``docker <words>`` without a word about it; what it wrote to its standard output, whatever its status."""
+        return subprocess.run([self.program, *words], capture_output=True, text=True, check=False, timeout=120).stdout
 
     def succeeds(self, *words: str) -> bool:
         """Whether ``docker <words>`` ends with status 0; shows nothing."""
@@ -56,39 +65,59 @@ class Engine:
         """Names of the containers of a service, or of all, whatever their state."""
         labels = [f"project={self.project}", *([f"service={service}"] if service else [])]
         filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
-        return self._quiet("ps", "--all", "--format", "{{.Names}}", *filters).split()
+        return self.ask("ps", "--all", "--format", "{{.Names}}", *filters).split()
 
     def logs(self, service: str) -> str:
         """What the containers of a service wrote last."""
-        return "\n".join(self._quiet("logs", "--tail", "15", name) for name in self.containers(service))
+        said = (
+            subprocess.run(
+                [self.program, "logs", "--tail", "15", name],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=120,
+            ).stdout
+            for name in self.containers(service)
+        )
+        return "\n".join(said)
 
     def healthy(self, service: str) -> bool:
         """Whether a service's health check passes now."""
         name = self.container(service)
         if self.program == "podman":  # it runs them by systemd's timers, where there is systemd
             return self.succeeds("healthcheck", "run", name)
-        return self._quiet("inspect", "--format", "{{.State.Health.Status}}", name).strip() == "healthy"
+        return self.ask("inspect", "--format", "{{.State.Health.Status}}", name).strip() == "healthy"
+
+    def hold_bridges(self) -> None:
+        """Fix the hardware addresses of the project's bridges, where the engine does not.
+
+        A bridge takes the lowest address among its ports, so it changes as containers come and go; until the others
+        notice, which takes ten seconds and more, they ask a name server that is not there. Netavark fixes the address
+        from 1.9 on: https://github.com/containers/netavark/pull/833
+        """
+        mine = self.ask("network", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        for bridge in self.ask("network", "inspect", "--format", "{{.NetworkInterface}}", *mine.split()).split():
+            address = Path("/sys/class/net", bridge, "address")
+            if address.exists():  # rootless podman has its bridges elsewhere
+                subprocess.run(["ip", "link", "set", "dev", bridge, "address", address.read_text().strip()], check=True)
 
     def clean_up(self) -> None:
         """Remove containers, volumes and networks of the project."""
-        left = self.containers()
-        if left:
-            self._quiet("rm", "--force", *left)
+        for _ in range(2):  # podman 4.3 removes one that was cut off and connected again at the second try only
+            if left := self.containers():
+                self.ask("rm", "--force", *left)
         for kind in ("volume", "network"):
             mine = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
-            if names := self._quiet(kind, "ls", *mine).split():
-                self._quiet(kind, "rm", *names)
-
-    def _quiet(self, *words: str) -> str:
-        done = subprocess.run([self.program, *words], capture_output=True, text=True, check=False, timeout=120)
-        return done.stdout + done.stderr if words[0] == "logs" else done.stdout
+            if names := self.ask(kind, "ls", *mine).split():
+                self.ask(kind, "rm", *names)
 
     def _run(self, words: list[str], more: Mapping[str, str]) -> str:
         started = time.monotonic()
         print(f"$ {' '.join([*(f'{n}={v}' for n, v in more.items()), *words])}", flush=True)
         done = subprocess.run(
             words,
-            cwd=self._folder,
+            cwd=self.folder,
             env={**self._environment, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -38,12 +38,14 @@ def test_compose_commands_name_services_that_there_are() -> None:
 
 def test_network_commands_name_the_network_and_a_container() -> None:
     project = compose_file()["name"]
-    shown = [words for words in commands("docker network ") if len(words) == 5]
-    assert len(shown) == 2
-    for _, _, verb, network, container in shown:
-        assert verb in ("connect", "disconnect")
+    shown = {words[2]: words[3:] for words in commands("docker network ")}
+    assert shown.keys() == {"connect", "disconnect"}
+    for *alias, network, container in shown.values():
         assert network.removeprefix(f"{project}_") in compose_file()["networks"]
-        assert re.fullmatch(rf"{project}-(.+)-1", container)[1] in services()  # type: ignore[index]
+        service = re.fullmatch(rf"{project}-(.+)-1", container)[1]  # type: ignore[index]
+        assert service in services()
+        assert alias in ([], ["--alias", service])
+    assert "--alias" in shown["connect"], "else it has lost the name that Prometheus knows it by"
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", PAGE, re.MULTILINE))))
