@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import ipaddress
 import logging
+import re
 import resource
 import signal
 import socket
@@ -28,6 +30,8 @@ _DEAD_AFTER_MS = 30_000
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
 _OTHER_FILES = 100
+_LAST_PORT = 65_535
+_SHOWN = 40  # of a bad argument
 
 logger = logging.getLogger("web")
 
@@ -35,7 +39,7 @@ logger = logging.getLogger("web")
 def parser() -> argparse.ArgumentParser:
     """All options with their defaults."""
     p = argparse.ArgumentParser(prog="python -m web", description=__doc__)
-    p.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    p.add_argument("--host", type=_host, default="127.0.0.1", help="address to listen on (default: %(default)s)")
     p.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
     return p
 
@@ -47,11 +51,9 @@ def main() -> int:
     try:
         listener = listen(arguments.host, arguments.port)
     except OSError as error:
-        why = error.strerror or error
-        print(
-            f"error: cannot listen on {arguments.host}, port {arguments.port}: {why}; give another --port",
-            file=sys.stderr,
-        )
+        other = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        why = f"{error.strerror or error}; give another {other}"
+        print(f"error: cannot listen on {arguments.host}, port {arguments.port}: {why}", file=sys.stderr)
         return 1
     logs.configure(settings.nt_log_level, role="web")
     loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
@@ -140,9 +142,18 @@ def _allow_sockets(most: int) -> None:
         logger.warning("fewer clients than set: raise ulimit -n", extra={"files": allowed, "wanted": wanted})
 
 
+def _host(text: str) -> str:
+    try:
+        if not text.encode("idna"):
+            raise UnicodeError("it is empty")
+    except UnicodeError as error:
+        raise argparse.ArgumentTypeError(f"{text[:_SHOWN]!r} must be a host's name or address: {error}") from None
+    return text
+
+
 def _port(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 65535")
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text[:_SHOWN]!r} must be a whole number from 0 to {_LAST_PORT}")
     return int(text)
 
 

@@ -19,6 +19,7 @@ from web.prices import LONGEST_MINUTES, Prices, read_prices
 from web.problems import Refusal
 from web.profile import Profile
 from web.reports import FreshReport, with_freshness
+from web.sending import LargeAnswer
 from web.sse import encode_json
 
 MOST_SYMBOLS = 100
@@ -91,7 +92,7 @@ async def get_reports(
     read = await source.reports(wanted)
     reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
     answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
-    return _json(answer, _stale(read.found))
+    return LargeAnswer(encode_json(answer), request.app.state.room, _stale(read.found))
 
 
 @router.get("/symbols", responses=answers(Symbols, 503), tags=["reports"])
@@ -146,7 +147,7 @@ async def get_events(
     Without `after` the newest; with it the oldest of those that came after, so that the last id leads on to the next.
     """
     now_ms, events = await read_events(backend(request).plane, after, limit)
-    return _json(Events(now_ms, events))
+    return LargeAnswer(encode_json(Events(now_ms, events)), request.app.state.room)
 
 
 def _several(text: str) -> list[str]:

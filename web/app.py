@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from web import api, health, live, mcp, openapi, problems
 from web.backend import Backend
 from web.guard import LOOPBACK_NAMES, Guard
+from web.sending import Room
 
 STATIC = Path(__file__).parent / "static"
 SWAGGER = Path(__file__).parent / "swagger"
@@ -52,6 +53,7 @@ def create_app(backend: Backend, *, loopback: bool) -> ASGIApp:
     )
     app.state.backend = backend
     app.state.readiness = health.Look(backend)
+    app.state.room = Room()
     problems.install(app)
     openapi.install(app)
     for router in (api.router, live.router, health.router):

@@ -19,14 +19,13 @@ from web.directory import known_symbols, read_directory
 from web.events import NEWEST, read_events
 from web.rates import Rates
 from web.reports import read_reports
+from web.sending import PIECE
 
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 0.25
 NODES_EVERY_S = 0.5
 _SAY_AWAY_EVERY_S = 1.0
-_PIECE = 64 * 1024
-"""Bytes that are sent at once. The next are sent when the client has room for them, so no more wait in memory for it."""
 
 
 class Full(Exception):
@@ -44,6 +43,7 @@ class Feed:
     def __init__(self, plane: DataPlane, settings: Settings) -> None:
         self._plane, self._settings = plane, settings
         self._board = Board(settings.nt_report_period_ms)  # a new one each time that the reading begins
+        self._places = 0
         self._tables = 0
         self._watched: Counter[str] = Counter()
         self._owners: dict[str, str] = {}
@@ -56,31 +56,31 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
-    @property
-    def streams(self) -> int:
-        """How many are open."""
-        return self._tables + self._watched.total()
-
     def rate(self, node: str) -> float | None:
         """Reports a second of ``node``, over the last seconds; None while no stream of all symbols is open."""
         return self._rates.of(node) if self._tables else None
 
-    def table(self) -> AsyncIterator[bytes]:
-        """Frames of ``/stream``.
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the streams that may be open at the same time.
 
         Raises:
-            Full: at once, not when first asked for frames.
+            Full: there is none left.
         """
-        self._make_room()
+        if self._places >= self._settings.nt_web_max_streams:
+            raise Full(f"{self._places} streams are open, and NT_WEB_MAX_STREAMS allows no more")
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
+
+    def table(self) -> AsyncIterator[bytes]:
+        """Frames of ``/stream``."""
         return self._follow(None)
 
     def report(self, symbol: str) -> AsyncIterator[bytes]:
-        """Frames of ``/stream/{symbol}``.
-
-        Raises:
-            Full: at once, not when first asked for frames.
-        """
-        self._make_room()
+        """Frames of ``/stream/{symbol}``."""
         return self._follow(symbol)
 
     def end(self) -> None:
@@ -95,10 +95,6 @@ class Feed:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _make_room(self) -> None:
-        if self.streams >= self._settings.nt_web_max_streams:
-            raise Full(f"{self.streams} streams are open, and NT_WEB_MAX_STREAMS allows no more")
-
     async def _follow(self, symbol: str | None) -> AsyncIterator[bytes]:
         with self._watching(symbol):
             # A look that has begun may not read what this watcher wants.
@@ -110,8 +106,8 @@ class Feed:
                     return  # where it failed, it has said so
                 if self._looks >= first:
                     news = self._news(symbol, seen)
-                    for start in range(0, len(news), _PIECE):
-                        yield news[start : start + _PIECE]
+                    for start in range(0, len(news), PIECE):
+                        yield news[start : start + PIECE]
 
     def _news(self, symbol: str | None, seen: Seen) -> bytes:
         return self._board.table_news(seen) if symbol is None else self._board.report_news(symbol, seen)
@@ -133,7 +129,7 @@ class Feed:
             else:
                 self._watched[symbol] -= 1
                 self._watched += Counter()  # without those that are at 0
-            if not self.streams and self._task is not None:
+            if not self._tables and not self._watched and self._task is not None:
                 self._task.cancel()
                 self._task = None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from web.api import Symbol, backend
-from web.feed import Full
+from web.feed import Feed, Full
 from web.openapi import streams
 from web.problems import Refusal
 
@@ -18,12 +20,27 @@ router = APIRouter(tags=["streams"])
 
 
 class EventStream(EventSourceResponse):
-    """Server-sent events to one client, with pings."""
+    """Server-sent events to one client, with pings; refused where no more streams may be open."""
 
     media_type = "text/event-stream"
 
+    def __init__(self, feed: Feed, frames: AsyncIterator[bytes]) -> None:
+        super().__init__(frames, ping=PING_S, ping_message_factory=_ping)
+        self._feed = feed
 
-@router.get("/stream", response_class=EventStream, responses=streams(503))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them until the client goes."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._feed.place())
+            except Full as error:
+                refusal = Refusal(503, "Too many streams", str(error), headers={"Retry-After": "5"})
+                await refusal.response()(scope, receive, send)
+                return
+            await super().__call__(scope, receive, send)
+
+
+@router.get("/stream", status_code=200, response_class=EventStream, responses=streams(503))
 async def stream_table(request: Request) -> Response:
     """All symbols in brief, the nodes and what happens, as they change.
 
@@ -31,10 +48,11 @@ async def stream_table(request: Request) -> Response:
     second, `event`. A client that is slow gets the newest, and not what it missed. While Redis is away: `outage`, about
     once a second, and after it `state` again.
     """
-    return _stream(backend(request).feed.table)
+    feed = backend(request).feed
+    return EventStream(feed, feed.table())
 
 
-@router.get("/stream/{symbol}", response_class=EventStream, responses=streams(404, 503))
+@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(404, 503))
 async def stream_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as `GET /reports/{symbol}` has it, whenever it was rewritten or became stale.
 
@@ -42,15 +60,7 @@ async def stream_report(request: Request, symbol: Symbol) -> Response:
     """
     source = backend(request)
     await source.reports([symbol])  # refuses a symbol that is not known
-    return _stream(lambda: source.feed.report(symbol))
-
-
-def _stream(follow: Callable[[], AsyncIterator[bytes]]) -> Response:
-    try:
-        frames = follow()
-    except Full as error:
-        raise Refusal(503, "Too many streams", str(error), headers={"Retry-After": "5"}) from None
-    return EventStream(frames, ping=PING_S, ping_message_factory=_ping)
+    return EventStream(source.feed, source.feed.report(symbol))
 
 
 def _ping() -> ServerSentEvent:

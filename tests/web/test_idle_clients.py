@@ -1,4 +1,4 @@
-"""A thousand clients that open a stream and never read: borne without harm to the others."""
+"""Clients that ask and never read, a thousand of them with streams: borne without harm to the others."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from web.sending import MOST_WAITING
 
 CLIENTS = 1000
 SYMBOLS = 200
@@ -70,3 +71,24 @@ def test_a_thousand_idle_clients(redis_server: EmbeddedRedis, cluster: Cluster) 
         assert resident_mb(web.process.pid) - before < GROWTH_MB
         assert "Traceback" not in web.log_text()
         assert web.stop() == 0
+
+
+def test_large_answers_that_nobody_takes_fill_no_more_than_their_room(web: WebProcess, cluster: Cluster) -> None:
+    symbols = [f"S{number}USDT" for number in range(1000)]
+    cluster.assign(dict.fromkeys(symbols, "node-001"))
+    for symbol in symbols:
+        cluster.report(symbol)
+    size = len(web.get("/reports").body)
+    fit = MOST_WAITING // size
+    with ExitStack() as opened:
+        for number in range(fit + 3):
+            client = opened.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.connect((ports.LOOPBACK, web.port))
+            client.sendall(b"GET /reports HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(12) == (b"HTTP/1.1 200" if number < fit else b"HTTP/1.1 503"), number
+        refused = web.get("/reports")
+        assert (refused.status, refused.json["title"]) == (503, "Too many answers wait")
+        assert web.get(f"/reports/{symbols[0]}").status == 200
+    wait_until(lambda: web.get("/reports").status == 200, "room is made")

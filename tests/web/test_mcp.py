@@ -169,7 +169,7 @@ def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
         cluster.client.set("report:AAUSDT", "{}")
         compared = await client.call_tool("compare", {"symbols": ["AAUSDT", "BBUSDT"]})
         rows = compared.structured_content["rows"]
-        assert [(row["status"], row["price"]) for row in rows] == [("down", None), ("ok", 7.5)]
+        assert [(row["symbol"], row["price"]) for row in rows] == [("AAUSDT", None), ("BBUSDT", 7.5)]
 
     asked(connect, ask)
 

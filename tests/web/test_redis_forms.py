@@ -13,6 +13,8 @@ from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
 
 SYMBOLS = [f"S{number}USDT" for number in range(20)]
+PATIENT = {"NT_REPORT_PERIOD_MS": 20_000, "NT_SLOW_PERIOD_MS": 20_000, "NT_LEASE_TTL_MS": 40_000}
+"""Nobody rewrites the reports here; by these settings they stay fresh."""
 ADDRESSES = ("/reports", f"/reports/{SYMBOLS[0]}", "/symbols", "/nodes", "/events", f"/prices/{SYMBOLS[0]}", "/readyz")
 
 
@@ -35,7 +37,7 @@ def answers_all(web: WebProcess) -> None:
 
 
 def test_a_cluster_and_the_death_of_one_of_its_masters() -> None:
-    with ClusterGroup(replica=True) as group, WebProcess(group.url).wait_until_up() as web:
+    with ClusterGroup(replica=True) as group, WebProcess(group.url, **PATIENT).wait_until_up() as web:
         cluster = fill(group.client)
         answers_all(web)
         with web.stream() as stream:
@@ -49,7 +51,7 @@ def test_a_cluster_and_the_death_of_one_of_its_masters() -> None:
 
 
 def test_sentinel_names_another_master() -> None:
-    with SentinelGroup() as group, WebProcess(group.url()).wait_until_up() as web:
+    with SentinelGroup() as group, WebProcess(group.url(), **PATIENT).wait_until_up() as web:
         fill(group.first.client)
         answers_all(web)
         with web.stream() as stream:
@@ -78,7 +80,7 @@ def test_a_user_who_may_only_read_these_keys_is_enough(own_redis_server: Callabl
         client.execute_command("ACL", "SETUSER", "web", "on", ">secret", "resetkeys", "-@all", *rights)
         fill(client)
         url = f"redis://web:secret@{ports.LOOPBACK}:{server.port}/0"
-        with WebProcess(url).wait_until_up() as web, web.stream() as stream:
+        with WebProcess(url, **PATIENT).wait_until_up() as web, web.stream() as stream:
             answers_all(web)
             stream.until("state")
             client.execute_command("ACL", "SETUSER", "web", "resetkeys")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from coordination.events import NodeReason, node_event
 from coordination.owner import Owner
+from local import ports
 from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
@@ -175,3 +179,15 @@ def test_more_streams_than_allowed_are_refused_and_room_is_made_again(redis_serv
             assert answer.json["detail"] == "2 streams are open, and NT_WEB_MAX_STREAMS allows no more"
             assert web.get("/healthz").status == 200
         wait_until(lambda: web.status("/stream") == 200, "room is made")
+
+
+def test_not_one_more_is_let_in_when_many_come_together(redis_server: EmbeddedRedis, cluster: Cluster) -> None:
+    cluster.report("BTCUSDT")
+    with WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=2).wait_until_up() as web, ExitStack() as opened:
+        web.get("/healthz")
+        address = (ports.LOOPBACK, web.port)
+        clients = [opened.enter_context(socket.create_connection(address, timeout=20)) for _ in range(40)]
+        for client in clients:
+            client.sendall(b"GET /stream/BTCUSDT HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answered = Counter(client.recv(12) for client in clients)
+        assert answered == {b"HTTP/1.1 200": 2, b"HTTP/1.1 503": 38}
