@@ -1,4 +1,4 @@
-"""One real stack for all tests of this folder that need one."""
+"""One real stack for the tests of a module that need one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.processes import wait_until
 FLOWER_USER = "operator:with-a-password"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: it takes most of a core for as long as it runs
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that writes reports, with Flower. Tests leave it as they found it: every role running."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("NT_", "FLOWER_"))}
