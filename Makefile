@@ -26,7 +26,7 @@ start stop kill: .venv/installed
 	@exec $(VENV_PYTHON) -m local $@ '$(ROLE)'
 
 test: .venv/installed-dev
-	@exec $(VENV_PYTHON) -m pytest
+	@exec $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadscope
 
 compose-test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest -s tests/deploy/compose_run.py
