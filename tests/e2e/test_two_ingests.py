@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 import redis
@@ -24,10 +24,11 @@ class Follower:
     """Reads every trades and book stream on from its end, and checks that the exchange's numbers connect.
 
     An entry is the first and the last of the numbers it stands for: a trade's id twice, or a diff's update ids.
+    ``background`` is told with what does not connect.
     """
 
-    def __init__(self, client: redis.Redis, symbols: Iterable[str]) -> None:
-        self._client = client
+    def __init__(self, client: redis.Redis, symbols: Iterable[str], background: Callable[[], str]) -> None:
+        self._client, self._background = client, background
         self._keys = [key(symbol) for symbol in symbols for key in (trades_key, book_key)]
         tops = {key: client.xrevrange(key, count=1) for key in self._keys}
         self._after = {key: top[0][0] for key, top in tops.items()}
@@ -53,7 +54,8 @@ class Follower:
             for entry_id, fields in entries:
                 first, last = _numbers(entry_id, fields)
                 before = self._last[key]
-                assert first == before + 1, f"{key}: {first} to {last} (entry {entry_id}) follows {before}"
+                if first != before + 1:
+                    pytest.fail(f"{key}: {first} to {last} ({entry_id!r}) follows {before}\n{self._background()}")
                 self._after[key], self._last[key] = entry_id, last
         return {key: len(entries) for key, entries in found.items()}
 
@@ -79,7 +81,7 @@ def test_whichever_is_killed_nothing_is_missing_and_nothing_is_there_twice(stack
             lambda: f"a report of each symbol from fresh data: {picture(stack)}",
             timeout_s=30,
         )
-        streams = Follower(data, stack.settings.symbols)
+        streams = Follower(data, stack.settings.symbols, lambda: "\n".join(stack.log(name)[-4000:] for name in INGESTS))
         with Watch(stack) as watch:
             for victim in INGESTS:
                 assert streams.goes_on(by=5)
