@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from web.board import Nodes
 from web.directory import known_symbols
 from web.events import NEWEST, Event, read_events
 from web.openapi import answers
+from web.parameters import known_only
 from web.prices import LONGEST_MINUTES, Prices, read_prices
 from web.problems import Refusal
 from web.profile import Profile
@@ -25,7 +26,7 @@ from web.sse import encode_json
 MOST_SYMBOLS = 100
 """In one ``?symbols=``."""
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(known_only)])
 
 Symbol = Annotated[str, Path(description="Like BTCUSDT.", examples=["BTCUSDT"])]
 

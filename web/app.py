@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from web import api, health, live, mcp, openapi, problems
 from web.backend import Backend
 from web.guard import LOOPBACK_NAMES, Guard
+from web.head import Head
 from web.sending import Room
 
 STATIC = Path(__file__).parent / "static"
@@ -71,4 +72,4 @@ def create_app(backend: Backend, *, loopback: bool) -> ASGIApp:
     app.mount("/static", StaticFiles(directory=STATIC))
     app.mount("/docs", StaticFiles(directory=SWAGGER))
     hosts = settings.nt_web_allowed_hosts or (LOOPBACK_NAMES if loopback else ())
-    return Guard(app, token=settings.nt_web_token, hosts=hosts)
+    return Guard(Head(app), token=settings.nt_web_token, hosts=hosts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 from web.api import Symbol, backend
 from web.feed import Feed, Full
 from web.openapi import streams
+from web.parameters import known_only
 from web.problems import Refusal
 
 PING_S = 15
-router = APIRouter(tags=["streams"])
+router = APIRouter(tags=["streams"], dependencies=[Depends(known_only)])
 
 
 class EventStream(EventSourceResponse):

@@ -77,7 +77,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} {shown(request.url.path)}: see /docs for what there is"
-        return Refusal(error.status_code, str(error.detail), detail, headers=error.headers).response()
+        headers = error.headers
+        if error.status_code == 405:
+            allowed = dict(headers or {}).get("Allow", "GET")  # files do not say
+            headers = {"Allow": "GET, HEAD" if allowed == "GET" else allowed}  # see web.head
+        return Refusal(error.status_code, str(error.detail), detail, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:

@@ -270,6 +270,35 @@ def test_bad_parameters_are_named_with_what_is_accepted(web: WebProcess, path: s
     assert told in answer.json["detail"] and len(answer.body) < 400
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/reports?symbol=AAUSDT", "there is no parameter 'symbol'; there are symbols"),
+        ("/reports?symbols=AAUSDT&symbols=BBUSDT", "symbols is given 2 times; it is taken once"),
+        ("/events?since=1", "there is no parameter 'since'; there are after, limit"),
+        ("/symbols?token=secret", "there is no parameter 'token'; none is taken here"),
+        ("/stream?%F0%9F%92%A5=1", "none is taken here"),
+        ("/stream/AAUSDT?symbols=BBUSDT", "none is taken here"),
+    ],
+)
+def test_a_parameter_is_never_passed_over_in_silence(web: WebProcess, path: str, told: str) -> None:
+    answer = web.get(path)
+    assert (answer.status, answer.json["title"]) == (422, "Bad parameter")
+    assert told in answer.json["detail"]
+
+
+def test_head_answers_as_get_without_the_body(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT", age_ms=60_000)
+    wanted = {"/reports/NOPE": 404, "/mcp": 405}
+    for path in ("/", "/docs/start.js", "/healthz", "/reports/AAUSDT", "/reports", "/symbols", "/stream", *wanted):
+        answer = web.get(path, method="HEAD")
+        assert (answer.status, answer.body) == (wanted.get(path, 200), b""), path
+        assert "Content-Security-Policy" in answer.headers
+    assert web.get("/reports/AAUSDT", method="HEAD").headers["Report-Stale"] == "true"
+    sizes = [web.get("/symbols", method=method).headers["Content-Length"] for method in ("GET", "HEAD")]
+    assert sizes[0] == sizes[1] != "0"
+
+
 def test_it_lives_and_is_ready_once_a_report_is_fresh(web: WebProcess, cluster: Cluster) -> None:
     assert (web.get("/healthz").status, web.get("/healthz").json) == (200, {"status": "ok"})
 
