@@ -91,16 +91,25 @@ class _Both(io.TextIOBase):
         return self.kept.write(text)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help=f"groups, comma-separated: {', '.join(GROUPS)} (all)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, JSON and plots (%(default)s)")
-    given = parser.parse_args()
-    chosen = given.only.split(",") if given.only else list(GROUPS)
+def parser() -> argparse.ArgumentParser:
+    """All options with their defaults."""
+    p = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    p.add_argument("--only", type=_groups, default=list(GROUPS), help=f"comma-separated: {', '.join(GROUPS)} (all)")
+    p.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, JSON and plots (%(default)s)")
+    return p
+
+
+def _groups(text: str) -> list[str]:
+    chosen = text.split(",")
     if unknown := sorted(set(chosen) - set(GROUPS)):
-        parser.error(f"no group {', '.join(unknown)}: must be of {', '.join(GROUPS)}")
+        raise argparse.ArgumentTypeError(f"no group {', '.join(unknown)}: must be of {', '.join(GROUPS)}")
+    return chosen
+
+
+def main() -> int:
+    given = parser().parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    for name in chosen:
+    for name in given.only:
         both = _Both()
         with contextlib.redirect_stdout(both):
             print(f"== {name}: {machine.described()}")

@@ -21,7 +21,7 @@ Each process serves its own at `/metrics` of `NT_METRICS_PORT`, in Prometheus' t
 """
 
 _ROLES = (
-    ("node", "`celery -A tasks worker`, port 9101", node_metrics.registry),
+    ("node", "`celery -A tasks worker -Q node-001`, port 9101", node_metrics.registry),
     ("beat", "`celery -A tasks beat`, port 9111", dispatcher_metrics.registry),
     ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
 )

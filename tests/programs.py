@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,9 @@ def program(name: str, package: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(missing)
     pytest.skip(missing)
+
+
+def libraries(found: str) -> dict[str, str]:
+    """Environment in which the program ``found`` finds its libraries, also where its packages were only unpacked."""
+    folders = (Path(found).resolve().parent.parent / "lib").glob("*-linux-gnu")
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders))}

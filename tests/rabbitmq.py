@@ -86,6 +86,14 @@ class RabbitMQ:
         self._server.wait()
         self._server = None
 
+    def shown_by(self, command: str) -> str:
+        """What RabbitMQ's own command line shows of this server."""
+        path = {"PATH": f"{_DEBIAN.parent}:{os.environ['PATH']}"}
+        words = command.split()
+        done = subprocess.run(words, env=self._environment | path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, SIGSTOP or SIGCONT for instance."""
         os.killpg(self.pid, number)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +24,6 @@ from tests.command_line.processes import CELERY, celery, environment, found
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.e2e
-PAGE = ROOT / "docs" / "command-line.md"
 
 
 @pytest.fixture(scope="module")
@@ -124,36 +121,6 @@ def test_a_leader_that_freezes_and_the_node_that_died_with_it_are_each_told_of_o
         ("moved", "node died"),
     ]
     assert len({event["term"] for event in told()}) == 1
-
-
-def blocks(page: Path) -> Iterator[str]:
-    """The commands in a page's code blocks, without their prompts and comments."""
-    for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            command = re.split("[#|]", line.removeprefix("$ "))[0].strip()
-            if command.startswith((".venv/bin/celery", "celery")):
-                yield command
-
-
-def named_in_tables(page: Path) -> Iterator[str]:
-    yield from re.findall(r"^\| `(celery -A tasks [^`]+)`", page.read_text(), re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", sorted({*blocks(PAGE), *named_in_tables(PAGE)}))
-def test_each_command_of_the_page_works_beside_a_running_stack(stack: Stack, command: str) -> None:
-    once = command.replace(" --watch", "")
-    typed = re.sub(r"(\.venv/bin/)?celery", f"{sys.executable} {CELERY}", once, count=1)
-    shown = subprocess.run(
-        ["sh", "-c", f". {stack.state_dir}/env && {typed}"],
-        cwd=ROOT,
-        env=environment(""),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert len(shown.stdout) > 3
 
 
 def test_watching_goes_on_until_ctrl_c(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import redis
 from local import ports
 from tests.deploy.compose_file import ROOT
 from tests.processes import wait_until
-from tests.programs import program
+from tests.programs import libraries, program
 
 
 def server_program(folder: Path) -> Path | None:
@@ -26,16 +25,10 @@ def server_program(folder: Path) -> Path | None:
     found = shutil.which("redis-server") or shutil.which("valkey-server") or program("redis-check-rdb", "redis-tools")
     executable = folder / "redis-server"
     executable.symlink_to(found)
-    said = subprocess.run([executable, "--version"], capture_output=True, text=True, env=_libraries(found), check=True)
+    said = subprocess.run([executable, "--version"], capture_output=True, text=True, env=libraries(found), check=True)
     version = re.search(r" v=(\d+)\.", said.stdout)
     assert version, said.stdout
     return executable if int(version[1]) >= 7 else None
-
-
-def _libraries(found: str) -> dict[str, str]:
-    """Environment in which a program finds its libraries, also where its packages were only unpacked."""
-    folders = (Path(found).resolve().parent.parent / "lib").glob("*-linux-gnu")
-    return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders))}
 
 
 def make_secrets(folder: Path) -> Path:
@@ -59,7 +52,7 @@ class AclRedis:
         options = ["--port", str(self.port), "--bind", ports.LOOPBACK, "--dir", str(folder)]
         options += ["--aclfile", str(self.secrets / "redis-users.acl"), "--logfile", str(log)]
         configuration = ROOT / "deploy" / "redis" / "redis.conf"
-        environment = _libraries(str(executable.readlink()))
+        environment = libraries(str(executable.readlink()))
         self._process = subprocess.Popen([executable, configuration, *options], env=environment)
         wait_until(self._answers, lambda: f"the server answers: {log.read_text() if log.exists() else ''}")
 

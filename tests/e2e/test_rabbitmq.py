@@ -12,6 +12,7 @@ from kombu import Connection, Exchange, Producer
 from beat_schedule.backlog import waiting
 from local.embedded_redis import EmbeddedRedis
 from tasks.queues import ARGUMENTS, PerishableQueues
+from tests.docs.pages import commands
 from tests.e2e.roles_at import NODES, SYMBOLS, RolesAt
 from tests.processes import wait_until
 from tests.rabbitmq import RabbitMQ, find_server
@@ -93,3 +94,8 @@ def test_a_queue_takes_no_more_than_it_may_hold_and_what_has_expired_is_gone(con
     channel.queue_purge(queue.name)
     producer.publish({}, routing_key=queue.name, expiration=0.05)
     assert wait_until(lambda: waiting(channel, [queue], amqp=True) == [0], "it to expire")
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("rabbitmq")])
+def test_a_command_of_the_pages_shows_something(rabbitmq: RabbitMQ, command: str) -> None:
+    assert rabbitmq.shown_by(command).strip()

@@ -27,14 +27,6 @@ def test_promtool_takes_the_configuration_and_the_rules() -> None:
     promtool("check", "rules", str(PROMETHEUS / "alerts.yml"))
 
 
-def test_the_commands_of_the_page_about_monitoring_work() -> None:
-    commands = re.findall(r"^promtool .*$", (ROOT / "docs" / "monitoring.md").read_text(), re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        words = [word for part in command.split()[1:] for word in (sorted(map(str, ROOT.glob(part))) or [part])]
-        promtool(*words)
-
-
 @pytest.mark.parametrize("page", TESTS, ids=lambda page: page.stem)
 def test_promtool_sees_each_alert_fire_and_stay_silent_as_described(page: Path) -> None:
     promtool("test", "rules", str(page))

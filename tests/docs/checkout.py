@@ -1,0 +1,145 @@
+"""A copy of this repository in which somebody types what the pages say, beside a real `make run`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local import ports
+from local.embedded_redis import find_cli
+from tests.docs.pages import ROOT
+from tests.processes import wait_until
+from tests.programs import libraries
+
+_LEFT_OUT = shutil.ignore_patterns(".git", ".local", ".venv", ".*_cache", ".hypothesis", "secrets", "unpacked")
+
+
+class Checkout:
+    """The copy, with `make run` in it from the ``with`` block's beginning to its end.
+
+    Parameters:
+        folder: where it is to be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "tickfence"
+        shutil.copytree(ROOT, self.folder, ignore=_LEFT_OUT)
+        _link_environment(self.folder / ".venv")
+        self._output = folder / "make-run"
+        self._stand_ins = folder / "stand-ins"
+        self._environment = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
+        self._environment["PATH"] = f"{self._stand_ins}:{self.folder}/.venv/bin:{self._environment['PATH']}"
+
+    def __enter__(self) -> Self:
+        with self._output.open("wb") as output:
+            self._run = subprocess.Popen(
+                ["make", "run"],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(self._live, self._output.read_text, 100, 0.1)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+        assert self._output.read_text().endswith("\nStopped.\n")
+
+    def here(self, command: str) -> str:
+        """A command with this stack's ports instead of the usual ones, which somebody else may have."""
+        for usual, port in self.ports.items():
+            command = re.sub(rf"\b{usual}\b", str(port), command)
+        return command
+
+    def start(self, command: str, output: Path) -> subprocess.Popen[bytes]:
+        """Begin with a command, in a terminal whose Python and whose addresses are the stack's; both outputs to a file."""
+        with output.open("wb") as file:
+            return subprocess.Popen(
+                ["/bin/sh", "-c", f". .local/env && {command}"],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # As in a terminal, even where this process was started in the background, which ignores it.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            )
+
+    def type(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, in such a terminal."""
+        return subprocess.run(
+            ["/bin/sh", "-c", f". .local/env && {command}"],
+            cwd=self.folder,
+            env=self._environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def roles(self) -> dict[str, bool]:
+        """Each role of the stack: whether it runs."""
+        shown = self.type("make status").stdout.splitlines()
+        return {line.split()[0]: " runs, process " in line for line in shown}
+
+    def _live(self) -> bool:
+        assert self._run.poll() is None, self._output.read_text()
+        shown = self._output.read_text()
+        if "six reports are live" not in shown:
+            return False
+        redis = re.search(r"REDIS_URL=redis://[^:]+:(\d+)", (self.folder / ".local" / "env").read_text())
+        web = re.search(r"Live page +http://[^:]+:(\d+)", shown)
+        assert redis and web, shown
+        self.ports = {"6379": int(redis[1]), "8000": int(web[1])}
+        self._make_stand_ins(redis[1])
+        return True
+
+    def _make_stand_ins(self, redis_port: str) -> None:
+        """Programs with something before what is typed: Redis' port, which a later one overrules; or libraries."""
+        begin = {"redis-cli": f"{find_cli()} -p {redis_port}"}
+        for name in ("curl", "jq", "openssl"):
+            if path := shutil.which(name):
+                begin[name] = f"env LD_LIBRARY_PATH={libraries(path)['LD_LIBRARY_PATH']} {path}"
+        self._stand_ins.mkdir()
+        for name, words in begin.items():
+            (self._stand_ins / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            (self._stand_ins / name).chmod(0o755)
+
+    def _end(self) -> None:
+        os.killpg(self._run.pid, signal.SIGINT)
+        self._run.wait(30)
+
+
+def _link_environment(folder: Path) -> None:
+    """This process's virtual environment as the checkout's, with which `make` finds nothing to be done."""
+    folder.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if not path.name.startswith("installed"):
+            (folder / path.name).symlink_to(path)
+    for name in ("installed", "installed-dev"):
+        (folder / name).touch()
+
+
+def free_ports(command: str, *usual: str) -> tuple[str, dict[str, int]]:
+    """A command with free ports instead of the usual ones; which became which."""
+    chosen: dict[str, int] = {}
+    for port in usual:
+        chosen[port] = ports.pick(taken=chosen.values())
+        command = re.sub(rf"\b{port}\b", str(chosen[port]), command)
+    return command, chosen
