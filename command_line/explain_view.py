@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from command_line import session
 from command_line.explain import Explanation, Rules, explain_all
+from command_line.fitting_table import Column, FittingTable
 from command_line.session import NothingThere, View, unknown_symbol
 from command_line.state import State, read_state
 from command_line.style import coloured, duration, node_colours
@@ -96,13 +96,18 @@ def _data(state: State, found: Explanation, move: LastMove | None, rules: Rules)
 def _picture(state: State, found: Explanation, move: LastMove | None, rules: Rules) -> RenderableType:
     colours = node_colours([one.node for one in found.candidates])
     owner = coloured(found.owner, colours.get(found.owner or "", "bold red"))
-    table = Table(
-        title=f"{found.symbol} is on {owner}", caption=_caption(state, found, move, rules), caption_justify="left"
+    table = FittingTable(
+        Column("node"),
+        Column("score", right=True),
+        Column(f"with the owner's {rules.sticky:.0%}", right=True, spare=3),
+        Column("weight", right=True, spare=4),
+        Column("symbols", right=True, spare=1),
+        Column("room for", right=True, spare=2),
+        Column(),
+        title=f"{found.symbol} is on {owner}",
+        caption=_caption(state, found, move, rules),
+        caption_justify="left",
     )
-    table.add_column("node")
-    for heading in ("score", f"with the owner's {rules.sticky:.0%}", "weight", "symbols", "room for"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
     for one in found.candidates:
         bonus = f"{one.bid:.4f}" if one.bid != one.score else ""
         full = one.full and one.node not in (found.owner, found.computed)

@@ -5,15 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from command_line import session
+from command_line.fitting_table import Column, FittingTable
 from command_line.session import NothingThere, View
 from command_line.state import NodeState, State, read_state
 from command_line.style import STATUS, coloured, duration, node_colours
 from settings import Settings
 
 _NAMED = 8
+_COLUMNS = (
+    Column("node"),
+    Column("state"),
+    Column("host", spare=3),
+    Column("pid", right=True, spare=4),
+    Column("up for", right=True, spare=2),
+    Column("heartbeat", right=True, spare=1),
+    Column("weight", right=True, spare=5),
+    Column("symbols", wraps=16),
+)
 
 
 def run(*, as_json: bool, watch: bool) -> None:
@@ -54,19 +64,14 @@ def _data(state: State) -> dict[str, Any]:
     }
 
 
-def _table(state: State) -> Table:
+def _table(state: State) -> FittingTable:
     lead = state.lead
     if lead is None:
         caption = "[bold red]no beat leads[/]"
     else:
         caption = f"{escape(lead.leader)} leads, term {lead.term}, for {duration(lead.left_ms)} unless renewed"
     live = sum(node.state == "alive" for node in state.nodes)
-    table = Table(title=f"{live} live nodes", caption=caption)
-    for heading in ("node", "state", "host"):
-        table.add_column(heading)
-    for heading in ("pid", "up for", "heartbeat", "weight"):
-        table.add_column(heading, justify="right")
-    table.add_column("symbols")
+    table = FittingTable(*_COLUMNS, title=f"{live} live nodes", caption=caption)
     colours = node_colours([node.name for node in state.nodes])
     for node in state.nodes:
         record = node.record

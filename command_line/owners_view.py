@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from rich.markup import escape
-from rich.table import Table
 
 from command_line import session
+from command_line.fitting_table import Column, FittingTable
 from command_line.session import NothingThere, View
 from command_line.state import State, read_state
 from command_line.style import STATUS, coloured, duration, node_colours
@@ -19,6 +19,14 @@ from coordination.keys import lease_key, report_key
 from settings import Settings
 
 _AT_ONCE = 200
+_COLUMNS = (
+    Column("symbol"),
+    Column("owner", wraps=10),
+    Column("token", right=True, spare=2),
+    Column("lease for", right=True, spare=3),
+    Column("report", right=True),
+    Column("data", right=True, spare=1),
+)
 
 
 class _Writer(Struct, rename="camel"):
@@ -124,20 +132,18 @@ def _row(state: State, symbol: str, lease: Sequence[bytes | None], report: bytes
     )
 
 
-def _table(state: State, rows: Sequence[Row]) -> Table:
+def _table(state: State, rows: Sequence[Row]) -> FittingTable:
     colours = node_colours({row.owner or row.writer or "" for row in rows})
     counts = Counter(row.owner or row.writer for row in rows)
     held = ", ".join(
         f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
     )
     leader = f"{state.lead.leader} leads" if state.lead else "no beat leads"
-    table = Table(
-        title=f"{len(rows)} symbols: {held}", caption=escape(f"generation {state.assignment.generation}, {leader}")
+    table = FittingTable(
+        *_COLUMNS,
+        title=f"{len(rows)} symbols: {held}",
+        caption=escape(f"generation {state.assignment.generation}, {leader}"),
     )
-    for heading in ("symbol", "owner"):
-        table.add_column(heading)
-    for heading in ("token", "lease for", "report", "data"):
-        table.add_column(heading, justify="right")
     for row in rows:
         owner = row.owner or row.writer or ""
         shown = coloured(owner, colours.get(owner))

@@ -16,10 +16,11 @@ from analytics.freshness import Freshness, freshness
 from analytics.report import Level, Report
 from analytics.sections import Anomaly, FlashCrashRisk
 from command_line import session
+from command_line.fitting_table import Column, FittingTable
 from command_line.session import NothingThere, View, unknown_symbol
 from command_line.side_by_side import SideBySide
 from command_line.state import server_ms
-from command_line.style import SEVERITY, STATUS, coloured, duration, number
+from command_line.style import SEVERITY, STATUS, coloured, duration, filled, number
 from coordination.assignment_store import read_assignment
 from coordination.keys import report_key
 from settings import Settings
@@ -117,11 +118,16 @@ def _book(report: Report) -> RenderableType:
     bids, asks = depth.bids[:_LEVELS], depth.asks[:_LEVELS]
     most = max((level.qty for level in [*bids, *asks]), default=0.0)
     imbalance = "" if depth.imbalance is UNSET else f", imbalance {depth.imbalance:+.4f}"
-    table = Table(title=f"book{imbalance}", box=box.SIMPLE)
-    for heading in ("", "quantity", "bid"):
-        table.add_column(heading, justify="right")
-    for heading in ("ask", "quantity", ""):
-        table.add_column(heading)
+    table = FittingTable(
+        Column(right=True, spare=1),
+        Column("quantity", right=True),
+        Column("bid", right=True),
+        Column("ask"),
+        Column("quantity"),
+        Column(spare=2),
+        title=f"book{imbalance}",
+        box=box.SIMPLE,
+    )
     for row in range(max(len(bids), len(asks))):
         bid, ask = _level(bids, row), _level(asks, row)
         table.add_row(
@@ -140,7 +146,7 @@ def _level(levels: Sequence[Level], row: int) -> Level | None:
 
 
 def _bar(level: Level | None, most: float) -> str:
-    return "█" * max(1, round(level.qty / most * _BAR)) if level and most else ""
+    return filled() * max(1, round(level.qty / most * _BAR)) if level and most else ""
 
 
 def _sections(report: Report) -> Iterator[tuple[str, str]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import io
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
 
 import click
 from redis.exceptions import RedisClusterException, RedisError
@@ -38,6 +42,12 @@ class NothingThere(click.ClickException):
     exit_code = 1
 
 
+class Unwritable(click.ClickException):
+    """Standard output does not take what there is to show."""
+
+    exit_code = os.EX_IOERR
+
+
 class View(NamedTuple):
     """What a command found: for programs, as ``json.dumps`` takes it, and for people."""
 
@@ -59,13 +69,15 @@ def run(name: str, look: Look, *, as_json: bool, watch: bool) -> None:
     Raises:
         click.ClickException: it cannot be shown; click shows its one line, and ends with its status.
     """
+    if sys.stdout is None:
+        raise Unwritable("standard output is closed")
     settings = load()
     client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
     try:
         view = reach(settings, lambda: look(client, settings))
         if not watch:
             _show(view, as_json)
-        elif as_json or not sys.stdout.isatty():
+        elif as_json or not _is_screen():
             while True:
                 _show(view, as_json)
                 time.sleep(EVERY_S)
@@ -105,19 +117,35 @@ def unknown_symbol(symbol: str, known: Sequence[str]) -> click.ClickException:
 
 def console() -> Console:
     """The terminal, or what standard output leads to, which is wide enough for every table."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale without the letters is no reason to show nothing
     context = click.get_current_context(silent=True)
     plain = bool(context and context.obj and context.obj.no_color)
     return Console(no_color=plain or None, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
 
 
 def _show(view: View, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(view.data))
-    else:
-        console().print(view.picture)
+    try:
+        if as_json:
+            click.echo(json.dumps(view.data))
+        else:
+            console().print(view.picture)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # who reads has seen enough: click ends without a word
+            raise
+        raise Unwritable(f"standard output: {error.strerror}") from None
+
+
+def _is_screen() -> bool:
+    return sys.stdout.isatty() and not console().is_dumb_terminal
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _watch(view: View, look: Look, client: Any, settings: Settings) -> None:
+    signal.signal(signal.SIGTERM, _end)  # by default the process would end at once, and leave the terminal as it is
     with Live(view.picture, console=console(), screen=True, auto_refresh=False) as live:
         live.refresh()
         while True:

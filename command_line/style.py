@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 
 from rich.markup import escape
@@ -30,6 +31,15 @@ def coloured(text: object, colour: str | None) -> str:
     """``text``, whatever it holds, in Rich's markup."""
     plain = escape(str(text))
     return f"[{colour}]{plain}[/]" if colour else plain
+
+
+def filled() -> str:
+    """A filled cell, as far as standard output has one."""
+    try:
+        "█".encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return "#"
+    return "█"
 
 
 def duration(ms: int) -> str:

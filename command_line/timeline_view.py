@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from command_line import session
+from command_line.fitting_table import Column, FittingTable
 from command_line.session import View
 from coordination import events
 from coordination.event_text import to_json
 from coordination.events import Event, Kind
 from settings import Settings
 
+_COLUMNS = (Column("time", wraps=12), Column("kind", spare=1), Column("what", wraps=20), Column("why", spare=2))
 _COLOURS = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kind.CONFLICT: "bold red"}
 
 
@@ -31,10 +32,8 @@ def look(client: Any, settings: Settings, limit: int) -> View:
     return View([to_json(event) for event in found], _table(found))
 
 
-def _table(found: Iterable[Event]) -> Table:
-    table = Table(title="events, the newest last")
-    for heading in ("time", "kind", "what", "why"):
-        table.add_column(heading)
+def _table(found: Iterable[Event]) -> FittingTable:
+    table = FittingTable(*_COLUMNS, title="events, the newest last")
     for event in found:
         at = datetime.fromtimestamp(event.at_ms / 1000).astimezone()
         kind = f"[{_COLOURS[Kind(event.kind)]}]{event.kind}[/]"

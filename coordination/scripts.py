@@ -25,7 +25,7 @@ class Script:
     """
 
     def __init__(self, name: str) -> None:
-        self.source = (_FOLDER / f"{name}.lua").read_text()
+        self.source = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         _loaded[self.sha] = self
 

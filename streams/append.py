@@ -25,7 +25,7 @@ _PACKED_ARGUMENTS = 9
 """An id, and four fields with their values."""
 
 _REFUSED = "equal or smaller than the target stream top item"
-_PUT_SNAPSHOT = (Path(__file__).parent / "lua" / "put_snapshot.lua").read_text()
+_PUT_SNAPSHOT = (Path(__file__).parent / "lua" / "put_snapshot.lua").read_text(encoding="utf-8")
 _PUT_SNAPSHOT_SHA = hashlib.sha1(_PUT_SNAPSHOT.encode(), usedforsecurity=False).hexdigest()
 
 

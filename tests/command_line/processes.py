@@ -33,6 +33,20 @@ def celery(url: str, *arguments: str, folder: Path = ROOT, **more: str) -> subpr
     )
 
 
+def shell(url: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which ``celery`` is this project's."""
+    command = f'set -o pipefail; celery() {{ "{sys.executable}" "{CELERY}" -A tasks "$@"; }}; {line}'
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(url, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def found(url: str, *arguments: str) -> Any:
     """What it shows with ``--json``."""
     shown = celery(url, *arguments, "--json")

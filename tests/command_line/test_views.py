@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ import redis
 from rich.console import Console, RenderableType
 
 from command_line import explain_view, nodes_view, owners_view, report_view, timeline_view
-from command_line.session import NothingThere, symbol_named
+from command_line.session import NothingThere, View, symbol_named
 from command_line.style import coloured, duration, number
 from coordination import events
 from coordination.events import LeaderReason, MoveReason
@@ -275,6 +276,26 @@ class TestTimeline:
 
     def test_none(self, redis_client: redis.Redis) -> None:
         assert timeline_view.look(redis_client, SETTINGS, 20).data == []
+
+
+VIEWS: dict[str, Callable[[redis.Redis], View]] = {
+    "owners": lambda client: owners_view.look(client, SETTINGS),
+    "nodes": lambda client: nodes_view.look(client, SETTINGS),
+    "explain": lambda client: explain_view.look(client, SETTINGS, ["BTCUSDT"]),
+    "report": lambda client: report_view.look(client, SETTINGS, "BTCUSDT"),
+    "timeline": lambda client: timeline_view.look(client, SETTINGS, 1),
+}
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+@pytest.mark.parametrize("name", VIEWS)
+def test_names_and_numbers_stay_whole_on_a_narrow_terminal(client: redis.Redis, name: str, width: int) -> None:
+    events.queue_append(client, events.conflict_event("BTCUSDT", "node-001", "node-002"))
+    shown = text(VIEWS[name](client).picture, width)
+    assert max(len(line) for line in shown.splitlines()) <= width
+    assert "…" not in shown
+    assert "BTCUSDT" in shown
+    assert "node-001" in shown
 
 
 @pytest.mark.parametrize("rules", ["+client", "-client"])
