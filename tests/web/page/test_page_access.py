@@ -1,4 +1,4 @@
-"""The page for everybody: axe finds nothing serious, a phone needs no sideways scrolling, the policy is strict."""
+"""The page for everybody: axe finds nothing, a phone needs no sideways scrolling, the policy is strict."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import violations, visit
+from tests.processes import wait_until
 from tests.web.page.conftest import SYMBOLS, Served
 
 PHONE = {"viewport": {"width": 375, "height": 720}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
@@ -24,7 +25,7 @@ def wait_until_shown(page: Page, view: str) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, served: Served, view: str, scheme: str) -> None:
+def test_axe_finds_nothing(browser: Browser, served: Served, view: str, scheme: str) -> None:
     with visit(browser, served.origin, color_scheme=scheme, reduced_motion="reduce") as opened:
         page = opened.open(VIEWS[view])
         wait_until_shown(page, view)
@@ -50,7 +51,25 @@ def test_the_chosen_colours_stay_over_a_reload(browser: Browser, served: Served)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, view: str) -> None:
+def test_new_values_move_nothing(browser: Browser, served: Served, view: str) -> None:
+    with visit(browser, served.origin) as opened:
+        page = opened.open(VIEWS[view])
+        wait_until_shown(page, view)
+        page.evaluate(
+            """() => {
+                window.shifts = [];
+                const told = (source) => `${source.node?.nodeName} ${source.node?.textContent}`;
+                const take = (list) => shifts.push(...list.getEntries().flatMap((shift) => shift.sources.map(told)));
+                new PerformanceObserver(take).observe({ type: "layout-shift" });
+            }"""
+        )
+        before = served.scene.cycles
+        wait_until(lambda: served.scene.cycles >= before + 8, "two seconds of reports")
+        assert page.evaluate("shifts") == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_needs_no_sideways_scrolling_and_no_thin_fingers(browser: Browser, served: Served, view: str) -> None:
     with visit(browser, served.origin, **PHONE) as opened:
         page = opened.open(VIEWS[view])
         wait_until_shown(page, view)
@@ -61,6 +80,12 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, served: Served, v
             .filter((one) => getComputedStyle(one).display !== "inline")
             .map((one) => `${one.tagName} ${one.className} ${one.textContent}`)"""
         assert page.evaluate(cut_off) == []
+        small = """() => [...document.querySelectorAll("a, button, input, summary")]
+            .filter((one) => one.offsetParent && !one.matches(".skip"))
+            .map((one) => [one.textContent, one.getBoundingClientRect()])
+            .filter(([, box]) => box.width < 36 || box.height < 40)
+            .map(([text, box]) => `${text}: ${box.width} x ${box.height}`)"""
+        assert page.evaluate(small) == []
 
 
 def test_every_control_has_a_name_and_the_order_of_focus_is_that_of_reading(browser: Browser, served: Served) -> None:

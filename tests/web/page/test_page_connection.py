@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser import visit
+from tests.processes import wait_until
 from tests.web.page.conftest import SYMBOLS, Served
 
 NOT_RELOADED = "window.loadedBefore = true"
@@ -33,7 +35,7 @@ def test_a_server_that_goes_and_comes_back_needs_no_reload(browser: Browser, ser
 
 @pytest.mark.parametrize("path", ["/", "/#/BTCUSDT"])
 def test_an_outage_of_redis_is_told_and_ends(browser: Browser, served: Served, path: str) -> None:
-    with visit(browser, served.origin) as opened:
+    with visit(browser, served.origin, allowed="503") as opened:
         page = opened.open(path)
         expect(page.locator("#connection")).to_have_text("Live")
         served.redis.pause()
@@ -45,3 +47,38 @@ def test_an_outage_of_redis_is_told_and_ends(browser: Browser, served: Served, p
             served.redis.resume()
         expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
         expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_a_server_that_ends_each_stream_at_once_is_asked_less_and_less(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        asked: list[float] = []
+
+        def end_at_once(route: Route) -> None:
+            asked.append(time.monotonic())
+            route.fulfill(body="", content_type="text/event-stream")
+
+        opened.page.route("**/stream", end_at_once)
+        page = opened.open()
+        wait_until(lambda: page.wait_for_timeout(50) is None and len(asked) >= 5, "five tries")
+        assert asked[4] - asked[0] >= 0.125 + 0.25 + 0.5 + 1
+        expect(page.locator("#banner")).to_contain_text("trying again by itself")
+
+
+def test_silence_about_a_symbol_is_no_lost_connection(browser: Browser, served: Served) -> None:
+    """Nobody writes its report, so there is nothing to say of it; that the server is there, the nodes' state tells."""
+    with visit(browser, served.origin) as opened:
+        opened.page.clock.install()
+        page = opened.open("/#/ADAUSDT")
+        expect(page.locator(".symbol-head .status")).to_have_text("ok")
+        served.scene.silent.add("ADAUSDT")
+        try:
+            expect(page.locator("#symbol > .banner")).to_have_text(
+                re.compile("^Stale: the report has not been rewritten")
+            )
+            page.clock.fast_forward(10_000)
+            expect(page.locator("#connection")).to_have_text("Live")
+        finally:
+            served.scene.silent.clear()
+        expect(page.locator(".symbol-head .status")).to_have_text("ok")
+        asked = [url.removeprefix(served.origin) for url in opened.requests]
+        assert asked.count("/stream/ADAUSDT") == 1

@@ -60,6 +60,8 @@ def call(page: Page) -> Callable[..., Any]:
         ("quantity", (12.345,), "12.35"),
         ("quantity", (0.001234,), "0.00123"),
         ("quantity", (2_500_000,), "2.50 M"),
+        ("quantity", (4_322_200_000,), "4.32 B"),
+        ("quantity", (-7.5e12,), f"{MINUS}7.50 T"),
         ("quantity", (None,), UNKNOWN),
         ("signedQuantity", (3,), "+3.00"),
         ("span", (149,), "0.1 s"),
@@ -112,3 +114,20 @@ def test_the_tries_to_connect_again_are_spaced_out(call: Callable[..., Any]) -> 
         [call("event_stream", "backoff", n, random) for random in (0, 1)] for n in (1, 2, 3, 9, 500)
     ]
     assert shortest_and_longest == [[125, 250], [250, 500], [500, 1000], [4000, 8000], [4000, 8000]]
+
+
+def test_prices_of_an_outage_are_put_in_between_and_those_that_were_watched_stay(page: Page) -> None:
+    shown = page.evaluate(
+        """async () => {
+            const { PriceChart } = await import("/static/app/charts/price_chart.js");
+            const host = document.body.appendChild(document.createElement("div"));
+            const chart = new PriceChart(host, () => {});
+            for (const [ms, price] of [[10_000, 1], [10_250, 2], [14_000, 5]]) chart.add(ms, price, 0);
+            chart.setHistory([[8_900, 0], [10_900, 9], [12_000, 3], [13_000, 4], [14_900, 9]]);
+            chart.show(15_000);
+            const shown = chart.plot.data[1];
+            chart.close();
+            return [shown, host.childElementCount];
+        }"""
+    )
+    assert shown == [[0, 1, 2, 3, 4, 5], 0]

@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
+from coordination.keys import report_key
 from tests.browser import visit
 from tests.web.page.conftest import Served
 
@@ -111,3 +112,18 @@ def test_opening_and_leaving_a_symbol_leaves_nothing_open(browser: Browser, serv
         page.wait_for_timeout(200)
         assert open_streams == set()
         assert page.locator("canvas").count() == 0
+
+
+def test_a_symbol_without_a_report_says_so_in_place_of_empty_charts(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin) as opened:
+        served.scene.silent.add("XRPUSDT")
+        served.scene.client.delete(report_key("XRPUSDT"))
+        try:
+            page = opened.open("/#/XRPUSDT")
+            expect(page.locator("#symbol > .banner")).to_have_text("XRPUSDT has no report now.")
+            expect(page.locator(".cards")).to_be_hidden()
+        finally:
+            served.scene.silent.clear()
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+        expect(page.locator("#symbol > .banner")).to_be_hidden()
+        assert page.locator(".depth-chart canvas").bounding_box()["width"] > 300

@@ -26,8 +26,10 @@ def test_it_asks_until_the_token_is_right_and_keeps_it_for_the_tab(browser: Brow
         expect(page.get_by_role("dialog")).to_contain_text("This page asks for a token")
         expect(page.locator("#token")).to_be_focused()
         assert violations(page) == []
-        page.keyboard.press("Escape")
+        for _ in range(3):  # at the second one a browser asks no more
+            page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_be_visible()
+        expect(page.locator("#token")).to_be_focused()
         page.keyboard.type("something-else-entirely")
         page.keyboard.press("Enter")
         expect(page.get_by_role("dialog")).to_contain_text("That token was not accepted")

@@ -7,14 +7,14 @@ import { ownerTag } from "./owners.js";
 
 const SHOWN_MOVES = 3; // more are folded
 
-/** A list item: time, mark, sentence, and who had each moved symbol before and has it now. */
-export function eventItem(event) {
+/** A list item: time, mark, sentence, and who had each moved symbol before and has it now; of `only` one, if given. */
+export function eventItem(event, only = null) {
   const at = new Date(event.at);
   const time = el("time", { datetime: at.toISOString(), title: at.toString() }, clock(event.at));
   time.append(el("span", { class: "fine" }, thousandths(event.at)));
   const mark = el("i", { class: "mark", "data-kind": event.kind, "data-weight": weight(event), "aria-hidden": "true" });
   const body = el("div", { class: "what" }, el("p", {}, headline(event)));
-  const moves = movesOf(event);
+  const moves = movesOf(event).filter(([symbol]) => only === null || symbol === only);
   if (moves.length) body.append(moves.length > SHOWN_MOVES ? folded(moves) : moveList(moves));
   return el("li", {}, time, mark, body);
 }
@@ -32,7 +32,6 @@ function moveList(moves) {
       "li",
       {},
       el("a", { href: `#/${symbol}` }, symbol),
-      " ",
       ...(from ? [ownerTag(from)] : []),
       el("span", { class: "arrow", "aria-label": "to" }, "→"),
       ownerTag(to),

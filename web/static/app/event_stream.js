@@ -6,8 +6,8 @@ import { SseParser } from "./sse_parser.js";
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 8000;
-const SILENCE_MS = 6000; // the server says something at least twice a second, or pings
 const OUTAGE_MS = 10_000;
+const SETTLED_MS = 5000; // a connection that ends sooner counts as one more failure
 
 /** How long to wait before try `failures`, in ms: doubling, with up to half of it at random. */
 export function backoff(failures, random = Math.random()) {
@@ -24,19 +24,24 @@ class Refused extends Error {
 
 export class EventStream {
   #path;
+  #silenceMs;
+  #refusals;
   #handlers;
   #abort = null;
   #wake = null;
   #lostAt = null;
 
   /**
+   * silenceMs: how long a server that is there never says nothing; then the connection is given up.
    * handlers:
    *   onMessage(event, data): an event's name and its parsed JSON.
    *   onState(state, failures): "connecting", "live", "reconnecting", or "outage" after 10 s without.
-   *   onRefused(status): the server says no (401, 403, 404); it ends until start() is called again.
+   *   onRefused(status): the server says no, with one of the statuses of `refusals`; it ends until start() is called again.
    */
-  constructor(path, handlers) {
+  constructor(path, { silenceMs, refusals, ...handlers }) {
     this.#path = path;
+    this.#silenceMs = silenceMs;
+    this.#refusals = refusals;
     this.#handlers = handlers;
   }
 
@@ -61,9 +66,10 @@ export class EventStream {
   async #keepUp(abort) {
     this.#handlers.onState("connecting", 0);
     for (let failures = 0; !abort.signal.aborted; ) {
+      let liveAt = null;
       try {
         await this.#read(abort, () => {
-          failures = 0;
+          liveAt = performance.now();
           this.#lostAt = null;
           this.#handlers.onState("live", 0);
         });
@@ -77,7 +83,8 @@ export class EventStream {
         console.info(`${this.#path}: ${error.message}`);
       }
       if (abort.signal.aborted) return;
-      failures += 1;
+      const wasSettled = liveAt !== null && performance.now() - liveAt >= SETTLED_MS;
+      failures = wasSettled ? 1 : failures + 1;
       this.#lostAt ??= performance.now();
       const isLong = performance.now() - this.#lostAt > OUTAGE_MS;
       this.#handlers.onState(isLong ? "outage" : "reconnecting", failures);
@@ -90,10 +97,10 @@ export class EventStream {
     const once = new AbortController();
     const end = () => once.abort();
     abort.signal.addEventListener("abort", end);
-    let silence = setTimeout(end, SILENCE_MS);
+    let silence = setTimeout(end, this.#silenceMs);
     try {
       const answer = await request(this.#path, { signal: once.signal, headers: { Accept: "text/event-stream" } });
-      if ([401, 403, 404, 422].includes(answer.status)) throw new Refused(answer.status);
+      if (this.#refusals.includes(answer.status)) throw new Refused(answer.status);
       if (!answer.ok) throw new Error(`answered with status ${answer.status}`);
       const parser = new SseParser();
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -102,7 +109,7 @@ export class EventStream {
         const { done, value } = await reader.read();
         if (done) throw new Error("the server ended the stream");
         clearTimeout(silence);
-        silence = setTimeout(end, SILENCE_MS);
+        silence = setTimeout(end, this.#silenceMs);
         for (const { event, data } of parser.push(value)) this.#tell(event, JSON.parse(data));
       }
     } finally {

@@ -2,6 +2,7 @@
 
 export const NOTHING = "–";
 const MINUS = "−";
+const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"]];
 const formats = new Map();
 
 function decimal(value, decimals) {
@@ -34,12 +35,12 @@ export function decimalsOf(value) {
   return Math.min(8, Math.max(0, written));
 }
 
-/** A quantity in about four significant digits: 12,345; 12.35; 0.00123. */
+/** A quantity in about four significant digits: 4.32 B; 12,345; 12.35; 0.00123. */
 export function quantity(value) {
   if (value == null) return NOTHING;
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size >= 1e6) return `${decimal(value / 1e6, 2)} M`;
+  for (const [unit, name] of UNITS) if (size >= unit) return `${decimal(value / unit, 2)} ${name}`;
   if (size >= 1000) return decimal(value, 0);
   if (size >= 1) return decimal(value, 2);
   return decimal(value, Math.min(8, 2 - Math.floor(Math.log10(size))));

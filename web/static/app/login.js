@@ -10,11 +10,14 @@ export function askForToken(isSecondTry) {
   asked ??= new Promise((resolve) => {
     const dialog = byId("login");
     const field = byId("token");
+    const ended = new AbortController();
+    // Browsers close a dialog at the second Escape, whatever the page says to it.
+    dialog.addEventListener("close", () => dialog.showModal(), { signal: ended.signal });
     if (isSecondTry) setText(byId("login-title"), "That token was not accepted");
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
     dialog.querySelector("form").addEventListener(
       "submit",
       () => {
+        ended.abort();
         keepToken(field.value);
         field.value = "";
         asked = null;

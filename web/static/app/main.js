@@ -31,14 +31,15 @@ let symbolView = null;
 let tokensTried = 0;
 
 const stream = new EventStream("stream", {
+  silenceMs: 6000, // the nodes' state comes twice a second
+  refusals: [401],
   onMessage: (name, message) => market.apply(name, message),
   onState: (state, failures) => {
     if (state === "live") tokensTried = 0;
     connection.show(state, failures);
   },
-  onRefused: async (status) => {
+  onRefused: async () => {
     connection.show("refused");
-    if (status !== 401 && status !== 403) return;
     await askForToken(tokensTried > 0);
     tokensTried += 1;
     stream.start();
@@ -48,7 +49,9 @@ const stream = new EventStream("stream", {
 
 market.addEventListener("state", () => {
   connection.heard();
+  byId("overview").classList.remove("waiting");
   overview.order();
+  summary.update();
   nodes.update();
   timeline.showAll();
   symbolView?.showEvents();
@@ -92,7 +95,7 @@ addEventListener("hashchange", showRoute);
 addEventListener("online", () => stream.hurry());
 document.addEventListener("visibilitychange", () => document.hidden || stream.hurry());
 document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented || event.target.closest("dialog")) return;
   if (event.key === "Escape" && symbolView && !isTyping(event)) goToOverview();
   if (event.key === "/" && !symbolView && !isTyping(event)) {
     event.preventDefault();

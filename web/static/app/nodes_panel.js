@@ -2,7 +2,7 @@
 
 import { byId, el, setData, setText } from "./dom.js";
 import { beatName } from "./events.js";
-import { fixed, span } from "./format.js";
+import { fixed, NOTHING, span } from "./format.js";
 import { ownerTag, showOwner } from "./owners.js";
 
 const HEADS = [
@@ -52,7 +52,7 @@ export class NodesPanel {
     setData(view.state, "status", node.alive ? "ok" : "down");
     setText(view.heartbeat, span(node.heartbeatAgeMs));
     setText(view.symbols, fixed(node.symbols));
-    setText(view.rate, fixed(node.reportsPerSec, 1));
+    setText(view.rate, node.alive ? fixed(node.reportsPerSec, 1) : NOTHING);
     view.row.title = [node.host, node.pid && `process ${node.pid}`, node.incarnation].filter(Boolean).join(", ");
     view.row.classList.toggle("stale", !node.alive);
   }

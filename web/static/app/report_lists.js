@@ -79,7 +79,7 @@ export class ReportList {
       el("thead", {}, el("tr", {}, ...heads)),
       this.#body,
     );
-    const scroller = { class: "scroller list", tabindex: "0", role: "region", "aria-label": what.caption };
+    const scroller = { class: "scroller list", tabindex: "0", role: "group", "aria-label": what.caption };
     this.element = el("div", scroller, this.#table, this.#empty);
   }
 

@@ -39,6 +39,8 @@ export class SymbolView {
     if (row) this.#head.showPrice(row.price, this.#decimals);
     this.tick();
     this.#stream = new EventStream(`stream/${symbol}`, {
+      silenceMs: 40_000, // while there is no news of it, two pings' time
+      refusals: [401, 404],
       onMessage: (name, message) => this.#take(name, message),
       onState: (state) => state === "live" && this.#loadHistory(),
       onRefused: (status) => this.#refused(status),
@@ -70,8 +72,10 @@ export class SymbolView {
     const isStale = status === "down";
     this.#root.classList.toggle("stale", isStale);
     if (!this.#isRefused) {
-      this.#banner.hidden = !isStale;
-      setText(this.#banner, isStale ? `Stale: ${why}.` : "");
+      const isAbsent = !this.#report && this.#absence !== null;
+      this.#cards.hidden = isAbsent;
+      this.#banner.hidden = !isStale && !isAbsent;
+      setText(this.#banner, isStale ? `Stale: ${why}.` : isAbsent ? `${this.#absence}.` : "");
     }
     if (this.#report) this.#price.show(now);
   }
@@ -103,8 +107,7 @@ export class SymbolView {
   /** One event more; it is shown if it has to do with this symbol. */
   addEvent(event) {
     if (!concerns(event, this.symbol)) return;
-    const own = event.moves ? { ...event, moves: { [this.symbol]: event.moves[this.symbol] } } : event;
-    this.#events.prepend(eventItem(own));
+    this.#events.prepend(eventItem(event, this.symbol));
     this.#noEvents.hidden = true;
   }
 
@@ -164,7 +167,7 @@ export class SymbolView {
   }
 
   #refused(status) {
-    if (status === 401 || status === 403) return; // the main stream asks for the token; see main.js
+    if (status === 401) return; // the main stream asks for the token; see main.js
     this.#isRefused = true;
     this.#head.refuse();
     this.#cards.hidden = true;

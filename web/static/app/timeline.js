@@ -32,7 +32,7 @@ export class Timeline {
   /** Builds the list anew. */
   showAll() {
     const chosen = this.#market.events.filter((event) => this.#isChosen(event));
-    this.#list.replaceChildren(...chosen.slice(-SHOWN).reverse().map(eventItem));
+    this.#list.replaceChildren(...chosen.slice(-SHOWN).reverse().map((event) => eventItem(event)));
     this.#showCounts();
   }
 

@@ -5,6 +5,8 @@ import { fixed } from "../format.js";
 import { colour } from "./palette.js";
 
 const FONT = "11px Inter, system-ui, sans-serif";
+const ALIGN = { before: "right", on: "center", after: "left" };
+const BESIDE = { before: -5, on: 0, after: 5 }; // px from a line to its label
 
 export { uPlot };
 
@@ -57,8 +59,12 @@ export function priceLabels(decimals) {
     });
 }
 
-/** A vertical (`x`) or horizontal (`y`) line over the whole plot at a value, with a label at its end; not if outside. */
-export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4], row = 0 }) {
+/**
+ * A vertical (`x`) or horizontal (`y`) line over the whole plot at a value, with a label at its end; not if outside.
+ * Labels of lines that may be near one another are kept apart by `row` (how many labels come before it there) and, at
+ * vertical lines, by `side`: "before" it or "after" it.
+ */
+export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4], row = 0, side = "on" }) {
   const { left, top, width, height } = plot.bbox;
   const place = plot.valToPos(value, scale, true);
   const isAcross = scale === "y";
@@ -80,8 +86,8 @@ export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4]
   ctx.stroke();
   ctx.restore();
   if (!label) return true;
-  if (isAcross) drawText(plot, label, left + 6 * ratio, place - 4 * ratio, stroke);
-  else drawText(plot, label, place, top + (10 + 13 * row) * ratio, stroke, "center");
+  if (isAcross) drawText(plot, label, left + (6 + 36 * row) * ratio, place - 4 * ratio, stroke);
+  else drawText(plot, label, place + BESIDE[side] * ratio, top + (10 + 14 * row) * ratio, stroke, ALIGN[side]);
   return true;
 }
 
@@ -92,7 +98,7 @@ export function drawText(plot, text, x, y, fill, align = "left") {
   ctx.save();
   ctx.font = FONT.replace("11px", `${11 * ratio}px`);
   const width = ctx.measureText(text).width;
-  let left = align === "center" ? x - width / 2 : x;
+  let left = x - width * { left: 0, center: 0.5, right: 1 }[align];
   left = Math.min(Math.max(left, bbox.left + 2 * ratio), bbox.left + bbox.width - width - 2 * ratio);
   ctx.fillStyle = colour("panel", 0.85);
   ctx.fillRect(left - 3 * ratio, y - 10 * ratio, width + 6 * ratio, 13 * ratio);

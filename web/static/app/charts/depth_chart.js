@@ -4,6 +4,7 @@ import { fixed, quantity, signed } from "../format.js";
 import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
 import { colour } from "./palette.js";
 
+const PROFILE_PLACES = { VAL: { row: 1, side: "before" }, VAH: { row: 1, side: "after" }, POC: { row: 2 } }; // below walls
 const SLACK = 0.12; // the scales follow the book only when it has outgrown them by this share
 
 export class DepthChart extends Chart {
@@ -84,9 +85,9 @@ export class DepthChart extends Chart {
 
   drawOver(plot) {
     const { walls = [], volume_profile: profile } = this.#report?.liquidity ?? {};
-    for (const name of ["VAL", "VAH", "POC"]) {
+    for (const [name, place] of Object.entries(PROFILE_PLACES)) {
       const value = profile?.[name];
-      if (value != null) drawLine(plot, "x", value, { stroke: colour("profile"), label: name, dash: [2, 3], row: 1 });
+      if (value != null) drawLine(plot, "x", value, { stroke: colour("profile"), label: name, dash: [2, 3], ...place });
     }
     for (const { side, price, qty, severity } of walls) {
       const label = severity === "low" ? "" : `wall ${quantity(qty)}`;

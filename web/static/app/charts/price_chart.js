@@ -37,8 +37,8 @@ export class PriceChart extends Chart {
         axis({
           side: 1,
           space: 34,
-          size: (plot, values) => 22 + 6.4 * Math.max(4, ...(values ?? []).map((text) => text.length)),
-          values: (plot, splits) => splits.map((value) => fixed(value, self.#decimals)),
+          size: (plot, values) => 22 + 6.4 * Math.max(4, ...[...(values ?? []), self?.tag() ?? ""].map((text) => text.length)),
+          values: (plot, splits) => splits.map((value) => (self.#isUnderTag(value) ? "" : fixed(value, self.#decimals))),
         }),
       ],
       series: [{}, { stroke: () => colour("price"), width: 1.5, points: { show: false } }],
@@ -51,10 +51,11 @@ export class PriceChart extends Chart {
     self = this;
   }
 
-  /** The prices before this view was opened: [[ms, price], …], rising. */
+  /** The prices of seconds that were not watched, before or in between: [[ms, price], …]. */
   setHistory(points) {
-    const first = this.#points[0]?.[0] ?? Infinity;
-    this.#points = [...points.filter(([ms]) => ms < first), ...this.#points];
+    const second = ([ms]) => Math.floor(ms / 1000);
+    const watched = new Set(this.#points.map(second));
+    this.#points = [...this.#points, ...points.filter((point) => !watched.has(second(point)))].sort(([a], [b]) => a - b);
   }
 
   /** A report's price. */
@@ -135,14 +136,25 @@ export class PriceChart extends Chart {
 
   drawOver(plot) {
     if (!plot.data[0].length) return;
-    for (const name of this.#profile ? ["VAH", "POC", "VAL"] : []) {
+    (this.#profile ? ["VAH", "POC", "VAL"] : []).forEach((name, row) => {
       const dash = name === "POC" ? [] : [3, 3];
-      drawLine(plot, "y", this.#profile[name], { stroke: colour("profile"), label: name, dash });
-    }
+      drawLine(plot, "y", this.#profile[name], { stroke: colour("profile"), label: name, dash, row });
+    });
     for (const { side, price, severity } of this.#walls) {
       if (severity !== "low") drawLine(plot, "y", price, { stroke: colour(side), dash: [1, 4] });
     }
     this.#drawLast(plot);
+  }
+
+  /** The newest price, as it is written on the axis. */
+  tag() {
+    return this.#points.length ? fixed(this.#points.at(-1)[1], this.#decimals) : "";
+  }
+
+  // Whether the newest price's tag would cover a label of the axis at this value.
+  #isUnderTag(value) {
+    const last = this.#points.at(-1);
+    return last !== undefined && Math.abs(this.plot.valToPos(value, "y") - this.plot.valToPos(last[1], "y")) < 15;
   }
 
   // The newest price as a tag on the axis.
@@ -163,7 +175,7 @@ export class PriceChart extends Chart {
     ctx.fillStyle = colour("panel");
     ctx.font = `600 ${11 * ratio}px Inter, system-ui, sans-serif`;
     ctx.textBaseline = "middle";
-    ctx.fillText(fixed(last[1], this.#decimals), left + width + 6 * ratio, y);
+    ctx.fillText(this.tag(), left + width + 6 * ratio, y);
     ctx.restore();
   }
 

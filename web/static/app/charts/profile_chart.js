@@ -4,6 +4,7 @@ import { fixed, quantity } from "../format.js";
 import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
 import { colour } from "./palette.js";
 
+const PLACES = { VAL: { dash: [3, 3], side: "before" }, VAH: { dash: [3, 3], side: "after" }, POC: { dash: [], row: 1 } };
 const BARS = 90; // more would be thinner than can be seen
 
 export class ProfileChart extends Chart {
@@ -18,7 +19,7 @@ export class ProfileChart extends Chart {
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: {
         x: { time: false, range: (plot, low, high) => self?.priceRange(low, high) ?? [0, 1] },
-        y: { range: (plot, low, high) => [0, (high || 1) * 1.25] },
+        y: { range: (plot, low, high) => [0, (high || 1) * 1.4] },
       },
       axes: [
         axis({ size: 28, space: 90, values: priceLabels(() => self.#decimals) }),
@@ -72,9 +73,8 @@ export class ProfileChart extends Chart {
 
   drawOver(plot) {
     if (!plot.data[0].length) return;
-    for (const name of this.#profile ? ["VAL", "VAH", "POC"] : []) {
-      const row = name === "POC" ? 1 : 0;
-      drawLine(plot, "x", this.#profile[name], { stroke: colour("profile"), label: name, dash: row ? [] : [3, 3], row });
+    for (const [name, place] of this.#profile ? Object.entries(PLACES) : []) {
+      drawLine(plot, "x", this.#profile[name], { stroke: colour("profile"), label: name, ...place });
     }
     if (this.#price != null) drawLine(plot, "x", this.#price, { stroke: colour("price"), dash: [] });
   }
