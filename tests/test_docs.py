@@ -25,6 +25,12 @@ def test_no_link_is_dead(page: Path) -> None:
     assert [str(target) for target in links(page) if not target.exists()] == []
 
 
+def test_the_readme_is_short() -> None:
+    text = PAGES[0].read_text()
+    assert len(text) < 5000 and text.count("\n") < 70, "two screens"
+    assert len(re.findall(r"!\[", text)) == 1, "one screenshot"
+
+
 def test_the_readme_links_every_page() -> None:
     assert set(PAGES[1:]) <= set(links(PAGES[0]))
 

@@ -45,7 +45,9 @@ class Elsewhere:
 def recipe(command: str) -> None:
     """The target exists, and what it runs is there; variables before it are settings."""
     *given, _, target = command.split()
-    assert {name.partition("=")[0].lower() for name in given} <= Settings.model_fields.keys()
+    environment = dict(word.split("=", 1) for word in given)
+    assert {name.lower() for name in environment} <= Settings.model_fields.keys()
+    Settings.from_environment(environment)
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for module in re.findall(r"-m (\w+)", done.stdout):
@@ -188,7 +190,9 @@ def by_rabbitmqs_test(command: str) -> None:
 
 
 ELSEWHERE = [
-    Elsewhere("(NT_.*)?make run", "the stack beside which all others are run: tests/docs/checkout.py", recipe),
+    Elsewhere(
+        "((NT_|SYMBOLS).*)?make run", "the stack beside which all others are run: tests/docs/checkout.py", recipe
+    ),
     Elsewhere("make (test|lint)", "what .ci/run does", recipe),
     Elsewhere("make bench", "takes half an hour", recipe),
     Elsewhere("make lock", "asks a package index", recipe),

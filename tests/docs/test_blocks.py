@@ -1,0 +1,48 @@
+"""Programs and MCP servers that the pages show do what they should beside a real `make run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from tests.docs.checkout import Checkout
+from tests.docs.pages import PAGES, blocks
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+PROGRAMS = [text for page in PAGES for language, text in blocks(page.read_text()) if language == "python"]
+DATA = [text for page in PAGES for language, text in blocks(page.read_text()) if language == "json"]
+MCP_SERVERS = sorted({text for text in DATA if "mcpServers" in text})
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+def test_a_program_reads_a_report(text: str, checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(text)
+    done = checkout.type(f"python {tmp_path}/program.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "BTCUSDT" in done.stdout and " ms ago by node-00" in done.stdout
+
+
+def test_data_is_json() -> None:
+    assert all(json.loads(text) for text in DATA)
+
+
+@pytest.mark.parametrize("text", MCP_SERVERS)
+def test_a_client_that_is_told_of_an_mcp_server_gets_a_report(text: str, checkout: Checkout, tmp_path: Path) -> None:
+    [(_, server)] = json.loads(checkout.here(text.replace("<this folder>", str(checkout.folder))))["mcpServers"].items()
+
+    async def ask() -> Any:
+        # Started from somewhere else, as such clients do.
+        to = server["url"] if "url" in server else stdio_client(StdioServerParameters(**server, cwd=tmp_path))
+        async with Client(to) as client:
+            return await client.call_tool("get_report", {"symbol": "BTCUSDT"})
+
+    answer = anyio.run(ask)
+    assert not answer.is_error
+    assert answer.structured_content["symbol"] == "BTCUSDT"
