@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from coordination.events import KEPT
+from web import examples
 from web.backend import Backend, Found
 from web.board import Nodes
 from web.directory import known_symbols
@@ -67,7 +68,11 @@ def backend(request: Request) -> Backend:
     return found
 
 
-@router.get("/reports/{symbol}", responses=answers(FreshReport, 404, 503), tags=["reports"])
+@router.get(
+    "/reports/{symbol}",
+    responses=answers(examples.REPORT, 404, 502, headers=("Report-Stale", "Report-Age-Ms")),
+    tags=["reports"],
+)
 async def get_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as its node wrote it, with `freshness` added.
 
@@ -79,12 +84,16 @@ async def get_report(request: Request, symbol: Symbol) -> Response:
     return _json(Raw(with_freshness(found.report, found.fresh)), headers)
 
 
-@router.get("/reports", responses=answers(Reports, 404, 422, 503), tags=["reports"])
+@router.get(
+    "/reports",
+    responses=answers(Reports(examples.AT, [examples.REPORT], ["ETHUSDT"], []), 404, headers=("Report-Stale",)),
+    tags=["reports"],
+)
 async def get_reports(
     request: Request,
     symbols: Annotated[
         str | None,
-        Query(description=f"At most {MOST_SYMBOLS}, comma-separated; without it: all.", examples=["BTCUSDT"]),
+        Query(description=f"At most {MOST_SYMBOLS}, comma-separated; without it: all.", examples=["BTCUSDT,ETHUSDT"]),
     ] = None,
 ) -> Response:
     """The reports of several symbols, or of all. The header `Report-Stale` is `true` when one of them is stale."""
@@ -96,7 +105,7 @@ async def get_reports(
     return LargeAnswer(encode_json(answer), request.app.state.room, _stale(read.found))
 
 
-@router.get("/symbols", responses=answers(Symbols, 503), tags=["reports"])
+@router.get("/symbols", responses=answers(Symbols(examples.AT, [Assigned("BTCUSDT", "node-002")])), tags=["reports"])
 async def get_symbols(request: Request) -> Response:
     """All symbols, and the node each is assigned to."""
     source = backend(request)
@@ -107,9 +116,11 @@ async def get_symbols(request: Request) -> Response:
     return _json(Symbols(assignment.generation, rows))
 
 
-@router.get("/prices/{symbol}", responses=answers(Prices, 404, 422, 503), tags=["reports"])
+@router.get("/prices/{symbol}", responses=answers(Prices("BTCUSDT", [(examples.AT, 67_123.45)]), 404), tags=["reports"])
 async def get_prices(
-    request: Request, symbol: Symbol, minutes: Annotated[int, Query(ge=1, le=LONGEST_MINUTES)] = 15
+    request: Request,
+    symbol: Symbol,
+    minutes: Annotated[int, Query(ge=1, le=LONGEST_MINUTES, description="How far back.", examples=[15])] = 15,
 ) -> Response:
     """The price line of one symbol: the last trade of each second that had one."""
     source = backend(request)
@@ -117,7 +128,11 @@ async def get_prices(
     return _json(await read_prices(source.plane, symbol, minutes))
 
 
-@router.get("/profiles/{symbol}", responses=answers(Profile, 404, 503), tags=["reports"])
+@router.get(
+    "/profiles/{symbol}",
+    responses=answers(Profile("BTCUSDT", 1_800, 412, 0.05, [(67_123.4, 1.25), (67_123.45, 0.5)]), 404),
+    tags=["reports"],
+)
 async def get_profile(request: Request, symbol: Symbol) -> Response:
     """The volume profile of one symbol as a histogram, at most five seconds old."""
     source = backend(request)
@@ -125,7 +140,7 @@ async def get_profile(request: Request, symbol: Symbol) -> Response:
     return _json(await source.profiles.get(symbol))
 
 
-@router.get("/nodes", responses=answers(Nodes, 503), tags=["cluster"])
+@router.get("/nodes", responses=answers(examples.NODES), tags=["cluster"])
 async def get_nodes(request: Request) -> Response:
     """The nodes, and the beat that leads. A node that died stays for some time, with `alive` false."""
     source = backend(request)
@@ -134,14 +149,18 @@ async def get_nodes(request: Request) -> Response:
     return _json(Nodes(found.now_ms, nodes, found.leader))
 
 
-@router.get("/events", responses=answers(Events, 422, 503), tags=["cluster"])
+@router.get("/events", responses=answers(Events(examples.AT, [examples.EVENT])), tags=["cluster"])
 async def get_events(
     request: Request,
     after: Annotated[
         str,
-        Query(pattern=r"^([0-9]{1,19}(-[0-9]{1,19})?)?$", description="An event's id: only what came after it."),
+        Query(
+            pattern=r"^([0-9]{1,19}(-[0-9]{1,19})?)?$",
+            description="An event's id: only what came after it.",
+            examples=["1700000000000-0"],
+        ),
     ] = "",
-    limit: Annotated[int, Query(ge=1, le=KEPT)] = NEWEST,
+    limit: Annotated[int, Query(ge=1, le=KEPT, description="At most so many.", examples=[20])] = NEWEST,
 ) -> Response:
     """Moves with their reason, nodes that came and went, conflicts, changes of the lead. Some thousand are kept.
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from web.backend import Backend, Read
 from web.data_plane import Unavailable
-from web.openapi import answers
+from web.openapi import open_answers
 from web.sse import encode_json
 
 STANDS_S = 1.0
@@ -31,19 +31,24 @@ class Readiness(Struct, frozen=True):
     """Whether there is anything fresh to be read."""
 
     ready: bool
-    reason: Annotated[str | None, Meta(description="Why it is not ready, in one sentence.")]
+    reason: Annotated[str | None, Meta(description="Why it is not ready, in one sentence.")] = None
     symbols: Annotated[int, Meta(description="How many there are.")] = 0
     fresh: Annotated[int, Meta(description="How many have a report that is not stale.")] = 0
     not_fresh: Annotated[list[str], Meta(description=f"The first {_NAMED} of the others.")] = []
 
 
-@router.get("/healthz", responses=answers(Liveness))
+@router.get("/healthz", responses=open_answers(Liveness()))
 async def healthz() -> Response:
     """The process lives and answers. Asks nobody else."""
     return Response(encode_json(Liveness()), media_type="application/json")
 
 
-@router.get("/readyz", responses=answers(Readiness))
+@router.get(
+    "/readyz",
+    responses=open_answers(
+        Readiness(True, None, 2, 1, ["ETHUSDT"]), s503=Readiness(False, "Redis is away: no answer within 2 s")
+    ),
+)
 async def readyz(request: Request) -> Response:
     """200 when Redis answers and at least one report is fresh, else 503 with the reason. Looks at most once a second.
 

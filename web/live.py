@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from web import examples
 from web.api import Symbol, backend
 from web.feed import Feed, Full
 from web.openapi import streams
@@ -17,6 +18,14 @@ from web.parameters import known_only
 from web.problems import Refusal
 
 PING_S = 15
+_TABLE = {
+    "state": examples.STATE,
+    "rows": examples.ROWS,
+    "nodes": examples.NODES,
+    "event": examples.EVENT,
+    "outage": examples.OUTAGE,
+}
+_ONE = {"report": examples.REPORT, "absent": examples.ABSENT, "outage": examples.OUTAGE}
 router = APIRouter(tags=["streams"], dependencies=[Depends(known_only)])
 
 
@@ -41,7 +50,7 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-@router.get("/stream", status_code=200, response_class=EventStream, responses=streams(503))
+@router.get("/stream", status_code=200, response_class=EventStream, responses=streams(_TABLE))
 async def stream_table(request: Request) -> Response:
     """All symbols in brief, the nodes and what happens, as they change.
 
@@ -53,7 +62,7 @@ async def stream_table(request: Request) -> Response:
     return EventStream(feed, feed.table())
 
 
-@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(404, 503))
+@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(_ONE, 404))
 async def stream_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as `GET /reports/{symbol}` has it, whenever it was rewritten or became stale.
 

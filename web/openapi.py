@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from web import examples
 from web.problems import MEDIA_TYPE, Problem
+from web.sse import frame
 
+Responses = dict[int | str, dict[str, Any]]
 _REF = "#/components/schemas/"
-_answered: dict[str, type[msgspec.Struct]] = {"Problem": Problem}
+_answered: dict[str, type[msgspec.Struct]] = {}
 
-_TITLES = {
+_MEANING = {
     401: "Without the token",
     404: "Unknown symbol",
-    414: "URL too long",
     422: "Bad parameter",
-    503: "Redis is away, or there is no report",
+    502: "What stands in Redis is no report of this schema version",
+    503: "Redis is away, there is no report, or too much is asked at the same time",
+}
+_OTHERWISE = (
+    "Any other refusal: 403 another site's `Origin`, 414 too long a URL, 421 a `Host` that is not this server's"
+)
+_HEADERS = {
+    "Report-Stale": {"description": "Whether a report here is stale.", "schema": {"enum": ["true", "false"]}},
+    "Report-Age-Ms": {"description": "Since the report was written.", "schema": {"type": "integer", "minimum": 0}},
 }
 
 
-def answers(kind: type[msgspec.Struct], *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's ``responses``: 200 with ``kind``, and problems with the statuses ``refusals``."""
-    _answered[kind.__name__] = kind
-    schema = {"$ref": _REF + kind.__name__}
-    found: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"schema": schema}}}}
-    for status in (401, *refusals):
-        content = {MEDIA_TYPE: {"schema": {"$ref": _REF + "Problem"}}}
-        found[status] = {"description": _TITLES[status], "content": content}
-    return found
+def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = ()) -> Responses:
+    """For a route's ``responses``: 200 as ``example`` is, problems with the statuses ``refusals``, and those of all data."""
+    found: Responses = {200: {"content": _json(example)}}
+    if headers:
+        found[200]["headers"] = {name: _HEADERS[name] for name in headers}
+    return found | _refusals(401, *refusals, 422, 503)
 
 
-def streams(*refusals: int) -> dict[int | str, dict[str, Any]]:
-    """For the ``responses`` of a route that answers with server-sent events."""
-    found = answers(Problem, *refusals)
-    found[200] = {"description": "Server-sent events, without an end", "content": {"text/event-stream": {}}}
-    return found
+def open_answers(example: msgspec.Struct, **others: msgspec.Struct) -> Responses:
+    """The same for a route that asks for no token; ``others`` by status, like ``s503``."""
+    found: Responses = {200: {"content": _json(example)}}
+    for status, other in others.items():
+        found[int(status.removeprefix("s"))] = {"description": "Not ready", "content": _json(other)}
+    return found | _refusals()
+
+
+def streams(events: Mapping[str, msgspec.Struct], *refusals: int) -> Responses:
+    """For the ``responses`` of a route that answers with server-sent events: an example of each, by name.
+
+    OpenAPI 3.1 has no word for the schemas of a stream's events: they stand in ``x-events``.
+    """
+    listed = ", ".join(f"`{name}` ({type(example).__name__})" for name, example in events.items())
+    text = b"".join(frame(name, example) for name, example in events.items()).decode()
+    content = {
+        "schema": {"type": "string"},
+        "example": text,
+        "x-events": {name: _schema(example) for name, example in events.items()},
+    }
+    stream = {
+        "description": f"Server-sent events, without an end: {listed}",
+        "content": {"text/event-stream": content},
+    }
+    return {200: stream} | _refusals(401, *refusals, 422, 503)
 
 
 def install(app: FastAPI) -> None:
@@ -52,9 +80,8 @@ def install(app: FastAPI) -> None:
             page["security"] = [{}, {"token": []}]
             for path in page["paths"].values():
                 for operation in path.values():
-                    # FastAPI's own words for 422, which are not what is answered here.
-                    if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {}):
-                        operation["responses"].pop("422", None)
+                    if "401" not in operation["responses"]:
+                        operation["security"] = []
             app.openapi_schema = page
         return app.openapi_schema
 
@@ -65,3 +92,21 @@ def schemas() -> dict[str, Any]:
     """All schemas by name."""
     _, found = msgspec.json.schema_components(_answered.values(), ref_template=_REF + "{name}")
     return dict(found)
+
+
+def _refusals(*statuses: int) -> Responses:
+    found: Responses = {"default": {"description": _OTHERWISE, "content": _json(examples.WRONG_HOST)}}
+    for status in statuses:
+        found[status] = {"description": _MEANING[status], "content": _json(examples.PROBLEMS[status])}
+    return found
+
+
+def _json(example: msgspec.Struct) -> dict[str, Any]:
+    kind = MEDIA_TYPE if isinstance(example, Problem) else "application/json"
+    return {kind: {"schema": _schema(example), "example": msgspec.to_builtins(example)}}
+
+
+def _schema(example: msgspec.Struct) -> dict[str, str]:
+    name = type(example).__name__
+    _answered[name] = type(example)
+    return {"$ref": _REF + name}

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from analytics.trade_window import TradeWindow
 from analytics.volume_profile import WINDOW_MS, RollingVolumeProfile
-from streams.codec import INFO_FIELDS, TradeEntry, decode_info, decode_trade
+from streams.codec import INFO_FIELDS, BadEntry, TradeEntry, decode_info, decode_trade
 from streams.keys import info_key, trades_key
-from web.data_plane import DataPlane
+from web.data_plane import DataPlane, Unreadable
 
 MOST_TRADES = 20_000
 """The newest so many are counted, which is as many as a node reads at its start."""
@@ -56,14 +56,16 @@ class Profiles:
         """The profile of ``symbol``, at most some seconds old.
 
         Raises:
-            web.data_plane.Unavailable: Redis is away.
-            streams.codec.BadEntry: what stands in the stream is no trade.
+            web.data_plane.Unavailable: Redis is away, or an entry of the stream is no trade.
         """
         slot = self._slots.setdefault(symbol, _Slot())
         async with slot.lock:  # who comes while it is read waits for the same one
             now = time.monotonic()
             if slot.profile is None or now - slot.at >= _KEPT_S:
-                slot.at, slot.profile = now, await read_profile(self._plane, symbol)
+                try:
+                    slot.at, slot.profile = now, await read_profile(self._plane, symbol)
+                except BadEntry as error:
+                    raise Unreadable(f"{symbol}: {error}") from error
             found = slot.profile
         self._slots = {
             name: kept for name, kept in self._slots.items() if kept.lock.locked() or now - kept.at < _KEPT_S

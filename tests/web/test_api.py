@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,10 @@ def test_a_name_or_an_event_that_cannot_be_read_harms_nothing_else(web: WebProce
 
 def test_a_trade_that_cannot_be_read_is_told(web: WebProcess, cluster: Cluster) -> None:
     cluster.client.xadd(trades_key("AAUSDT"), {"p": "x"}, id=f"{cluster.now_ms() // 1000 * 1000 - 2000}-1")
-    answer = web.get("/prices/AAUSDT")
-    assert (answer.status, answer.json["title"]) == (503, "Data unavailable")
-    assert answer.json["detail"].startswith("md:{AAUSDT}:trades: trade ")
+    for path, told in (("/prices/AAUSDT", "md:{AAUSDT}:trades: trade "), ("/profiles/AAUSDT", "AAUSDT: trade ")):
+        answer = web.get(path)
+        assert (answer.status, answer.json["title"]) == (503, "Data unavailable")
+        assert answer.json["detail"].startswith(told)
 
 
 def test_several_reports_at_once(web: WebProcess, cluster: Cluster) -> None:
@@ -338,9 +340,64 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
         if "application/json" in operation["responses"]["200"]["content"]:
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             assert errors(web.get(path).json, schema, page) == [], path
+        else:
+            name, data = next(read_some(web, path))
+            schema = operation["responses"]["200"]["content"]["text/event-stream"]["x-events"][name]
+            assert errors(data, schema, page) == [], path
     assert page["components"]["schemas"]["Depth"] == _components(SCHEMA["$defs"]["Depth"])
     wanted = _components(SCHEMA["$defs"]["Report"]["properties"])
     assert wanted.items() <= page["components"]["schemas"]["FreshReport"]["properties"].items()
+
+
+def read_some(web: WebProcess, path: str) -> Iterator[tuple[str, Any]]:
+    with web.stream(path) as stream:
+        yield from stream.events()
+
+
+def test_every_answer_is_described_with_an_example_that_is_right(web: WebProcess) -> None:
+    page = web.get("/openapi.json").json
+    for path, item in page["paths"].items():
+        operation = item["get"]
+        for parameter in operation.get("parameters", ()):
+            assert parameter["schema"]["examples"] and parameter["description"], (path, parameter["name"])
+        described = operation["responses"]
+        data = path not in ("/healthz", "/readyz")
+        assert {"200", "default", *(("401", "422", "503") if data else ())} <= described.keys()
+        assert ("security" in operation) != data
+        for status, response in described.items():
+            assert response["description"]
+            [(kind, content)] = response["content"].items()
+            if kind == "text/event-stream":
+                told = dict(re.findall(r"event: (\w+)\ndata: (.*)\n\n", content["example"]))
+                assert told.keys() == content["x-events"].keys()
+                for name, schema in content["x-events"].items():
+                    assert errors(json.loads(told[name]), schema, page) == [], (path, name)
+            else:
+                assert errors(content["example"], content["schema"], page) == [], (path, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/reports/AAUSDT", "503"),
+        ("/reports/NOPE", "404"),
+        ("/reports?symbols=NOPE", "404"),
+        ("/events?limit=0", "422"),
+        ("/prices/NOPE", "404"),
+        ("/stream/NOPE", "404"),
+        ("/stream?x=1", "422"),
+        ("/readyz", "503"),
+    ],
+)
+def test_refusals_are_as_described(web: WebProcess, path: str, status: str) -> None:
+    page = web.get("/openapi.json").json
+    route = re.sub(r"(AAUSDT|NOPE)$", "{symbol}", path.partition("?")[0])
+    if path == "/readyz":
+        wait_until(lambda: web.get(path).status == int(status), "it is not ready")
+    answer = web.get(path)
+    described = page["paths"][route]["get"]["responses"][status]["content"]
+    assert (str(answer.status), [answer.headers["Content-Type"]]) == (status, list(described))
+    assert errors(answer.json, described[answer.headers["Content-Type"]]["schema"], page) == []
 
 
 def _components(schema: Any) -> Any:
