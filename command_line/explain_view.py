@@ -39,13 +39,17 @@ def look(client: Any, settings: Settings, symbols: Sequence[str]) -> View:
     state = read_state(client, settings)
     assigned = {symbol: owner.node for symbol, owner in state.assignment.owners.items()}
     if not assigned:
+        if not settings.nt_enable_multi_instance:
+            raise NothingThere(session.NO_COORDINATION)
         raise NothingThere("no symbol is assigned: no beat leads here, or no node has come yet")
     for symbol in symbols:
         if symbol not in assigned:
             raise unknown_symbol(symbol, list(assigned))
     rules = _rules(settings)
     moves = _last_moves(client, symbols)
-    found = explain_all(assigned, state.weights(), rules)
+    live = {node.record.owner for node in state.nodes if node.state == "alive"}
+    gone = {symbol for symbol, owner in state.assignment.owners.items() if owner not in live}
+    found = explain_all(assigned, state.weights(), rules, gone)
     data = [_data(state, found[symbol], moves.get(symbol), rules) for symbol in symbols]
     pictures = [_picture(state, found[symbol], moves.get(symbol), rules) for symbol in symbols]
     return View(data, Group(*pictures))

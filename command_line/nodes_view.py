@@ -35,6 +35,8 @@ def look(client: Any, settings: Settings) -> View:
     """Read it."""
     state = read_state(client, settings)
     if not state.nodes and state.lead is None:
+        if not settings.nt_enable_multi_instance:
+            raise NothingThere(session.NO_COORDINATION)
         raise NothingThere(
             "there is no node and no beat in this Redis. Beside `make run`, tell which Redis that uses: . .local/env"
         )

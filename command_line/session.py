@@ -27,6 +27,7 @@ from settings import SYMBOL, Settings, load
 EVERY_S = 0.5
 WIDTH_OF_A_FILE = 160
 
+NO_COORDINATION = "coordination is off (NT_ENABLE_MULTI_INSTANCE=false): one node writes all reports, no node registers and no beat leads"
 UNREACHABLE = (RedisError, RedisClusterException)
 
 

@@ -54,6 +54,38 @@ def test_once_a_leader_has_nothing_to_move_it_agrees_on_every_symbol(
         assert one.because.startswith(f"{one.owner} owns it: ")
 
 
+@given(
+    st.integers(1, 60).map(lambda count: [f"S{n}USDT" for n in range(count)]),
+    weights,
+    st.data(),
+    st.sampled_from([1.0, 1.25, 4.0]),
+)
+def test_an_orphan_goes_where_a_leader_puts_it_at_once(
+    symbols: list[str], nodes: dict[str, float], data: st.DataObject, load_factor: float
+) -> None:
+    controller = AssignmentController(symbols, MovePolicy(0.02, load_factor, 2000, 2500))
+    live = {Owner(node, "a"): weight for node, weight in nodes.items()}
+    for now in (0, 5000, 10_000):
+        controller.step(now, live)
+    assigned = {symbol: owner.node for symbol, owner in controller.owners.items()}
+    dead = data.draw(st.sampled_from(sorted(nodes)))
+    left = {node: weight for node, weight in nodes.items() if node != dead}
+    controller.step(10_025, {Owner(node, "a"): weight for node, weight in left.items()})
+    found = explain_all(assigned, left, Rules(0.02, load_factor, 2000, 2500))
+    for symbol in [symbol for symbol, node in assigned.items() if node == dead]:
+        assert not found[symbol].agrees
+        assert found[symbol].computed == (controller.owners[symbol].node if left else None)
+        assert found[symbol].because.startswith(f"{dead} is not alive")
+
+
+def test_a_process_that_is_gone_though_another_has_its_name() -> None:
+    found = explain_all({"BTCUSDT": "node-001"}, {"node-001": 1.0}, RULES, gone={"BTCUSDT"})["BTCUSDT"]
+    assert not found.agrees
+    assert found.because == (
+        "the process of node-001 that owns it is not alive; it goes to node-001 at once: there is no other live node"
+    )
+
+
 def test_the_highest_score_alone() -> None:
     found = explain_all({"BTCUSDT": best("BTCUSDT")}, dict.fromkeys(NODES, 1.0), RULES)["BTCUSDT"]
     assert found.because == f"{best('BTCUSDT')} owns it: its score is the highest"

@@ -252,12 +252,29 @@ class TestExplain:
         assert ": node died." in shown
         assert "It is held for another " in shown
 
+    def test_an_owner_that_is_another_process_of_a_live_node(self, client: redis.Redis) -> None:
+        client.hset(node_key("node-001"), "incarnation", "b")
+        [found] = explain_view.look(client, SETTINGS, ["BTCUSDT"]).data
+        assert not found["agrees"]
+        assert found["because"].startswith("the process of node-001 that owns it is not alive; it goes to ")
+        assert [node["bid"] == node["score"] for node in found["nodes"]] == [True, True]
+
     def test_an_unknown_symbol_and_an_empty_redis(self, client: redis.Redis) -> None:
         with pytest.raises(click.BadParameter, match="NOPE is not reported on; there are 3: BTCUSDT, ETHUSDT, OLDUSDT"):
             explain_view.look(client, SETTINGS, ["NOPE"])
         client.flushall()
         with pytest.raises(NothingThere, match="no symbol is assigned"):
             explain_view.look(client, SETTINGS, ["BTCUSDT"])
+
+
+@pytest.mark.parametrize("command", ["nodes", "explain"])
+def test_without_coordination_it_says_so(redis_client: redis.Redis, command: str) -> None:
+    alone = Settings.from_environment({"NT_ENABLE_MULTI_INSTANCE": "false"})
+    with pytest.raises(NothingThere, match="coordination is off"):
+        if command == "nodes":
+            nodes_view.look(redis_client, alone)
+        else:
+            explain_view.look(redis_client, alone, ["BTCUSDT"])
 
 
 class TestTimeline:
