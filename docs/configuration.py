@@ -24,6 +24,26 @@ Written from `settings.py` by `python -m docs.configuration`.
 | --- | --- | --- | --- |
 """
 
+_OTHERS = """
+## Not of the processes
+
+What is around them reads these:
+
+| variable | default | read by | what it is |
+| --- | --- | --- | --- |
+| `FLOWER_BASIC_AUTH` | | Flower | `name:password`, several with commas, that Flower asks for |
+| `FLOWER_ADDRESS` | `127.0.0.1` | Flower | Address it listens on |
+| `FLOWER_MAX_TASKS` | `10000` | Flower | Tasks it keeps in memory |
+| `FLOWER_PURGE_OFFLINE_WORKERS` | `3600` | Flower | Seconds after which a node that is away is not shown any more |
+| `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | What its list of tasks shows |
+| `EXTRA_NODES` | `0` | Compose | Further nodes: [deployment](deployment.md#more-nodes) |
+| `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `3000` | Compose | Ports on 127.0.0.1. `FLOWER_PORT` is Flower's own, too |
+| `PYTHON` | | `make` | The Python that makes `.venv`. Default: the first of a suitable version |
+| `UV_OPTIONS` | | `make lock` | Further options of uv, which works out the versions |
+
+Flower takes each option of its own as `FLOWER_<OPTION>`.
+"""
+
 
 def page() -> str:
     """The page's text."""
@@ -32,7 +52,7 @@ def page() -> str:
         f"| `{name.upper()}` | {_default(field)} | {_accepted(name, schemas[name])} | {field.description} |\n"
         for name, field in Settings.model_fields.items()
     ]
-    return _HEAD + "".join(rows)
+    return _HEAD + "".join(rows) + _OTHERS
 
 
 def _default(field: FieldInfo) -> str:

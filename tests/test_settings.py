@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,16 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 def test_the_page_of_settings_is_in_step() -> None:
     assert configuration.PAGE.read_text() == configuration.page(), "run: python -m docs.configuration"
+
+
+def test_every_variable_that_anything_reads_is_on_the_page() -> None:
+    by_code = r'environ(?:\.get\(|\[)"(\w+)"'
+    by_shell = r"\$\{(\w+):-"
+    files = [*ROOT.glob("*.py"), *ROOT.glob("local/*.py"), *ROOT.glob("local/*.sh"), ROOT / "docker-compose.yml"]
+    read = {name for file in files for pair in re.findall(f"{by_code}|{by_shell}", file.read_text()) for name in pair}
+    page = configuration.PAGE.read_text()
+    assert {"FLOWER_MAX_TASKS", "PYTHON", "WEB_PORT"} <= read
+    assert [name for name in sorted(read - {"", "TIED_TO"}) if f"`{name}`" not in page] == []  # TIED_TO: from itself
 
 
 def test_a_variable_that_is_set_but_empty_counts_as_not_set() -> None:
