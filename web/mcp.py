@@ -5,8 +5,11 @@ The web server has the same tools at ``/mcp``, over streamable HTTP.
 
 from __future__ import annotations
 
+import argparse
+import signal
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from inspect import getdoc
 from typing import Annotated, Any
 
 import anyio
@@ -16,31 +19,36 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 from starlette.routing import Route
 
 import settings as environment
 from monitoring import logs
 from web.backend import Backend
 from web.data_plane import Unavailable
-from web.problems import Refusal
+from web.problems import Refusal, shown
 from web.reports import FreshReport, with_freshness
 from web.rows import BadReport, Row, row
 from web.summary import report_text, table_text
 
 MOST_COMPARED = 20
 _LARGEST_BODY = 64 * 1024
+_NAMED = 3  # wrong arguments
 
 _INSTRUCTIONS = """\
 Near-real-time market reports, one a symbol, rewritten four times a second. Each says how fresh it is: one that is stale
-must not be acted on. Prices are in quote currency (USDT of BTCUSDT), quantities in base currency (BTC), times in ms.
+must not be acted on. Prices are in quote currency (USDT of BTCUSDT), quantities in base currency (BTC), times in ms
+since 1970 UTC. To find a symbol: list_symbols; for one in full: get_report; for up to 20 in brief: compare. Nothing can
+be changed or traded here.
 """
 
-Symbol = Annotated[str, Field(description="Like BTCUSDT; list_symbols names all.", max_length=64)]
+Symbol = Annotated[
+    str, Field(description="Like BTCUSDT, in any case; list_symbols names all.", max_length=64, examples=["BTCUSDT"])
+]
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """All symbols that have reports."""
+    """All symbols that are reported on."""
 
     symbols: list[str]
 
@@ -56,7 +64,14 @@ def server(backend: Backend) -> MCPServer:
     """The server with its tools, which read from ``backend``."""
 
     async def get_report(symbol: Symbol) -> CallToolResult:
-        """The market report of one symbol: price, spread, depth, flow, walls, vacuums, volume profile, anomalies, health."""
+        """The market report of one symbol, now.
+
+        Look at `freshness` first: where `stale` is true, `reason` says why, and nothing else here is to be acted on.
+        Then: last, mid and micro price; best bid and ask, spread in basis points; the 20 best levels of each side with
+        their imbalance (-1 all asks, 1 all bids); trades a second and net aggressive volume of the last 30 s (above 0:
+        buyers); walls, vacuums and the volume profile (POC, VAL, VAH) of the last 30 min; anomalies (spoofing, iceberg,
+        flash crash risk) with their severity; health from 0 to 100. A field that lacks data is left out, which is not 0.
+        """
         found = await backend.report(_name(symbol))
         text = with_freshness(found.report, found.fresh)
         try:
@@ -66,16 +81,26 @@ def server(backend: Backend) -> MCPServer:
         return _result(report_text(report), msgspec.json.decode(text))
 
     async def list_symbols() -> CallToolResult:
-        """All symbols that have a report."""
+        """The names of all symbols that are reported on. One may have no report at the moment: get_report says so."""
         symbols = await backend.symbols()
         return _result(", ".join(symbols), {"symbols": list(symbols)})
 
     async def compare(
         symbols: Annotated[
-            list[Symbol], Field(min_length=1, max_length=MOST_COMPARED, description="Like BTCUSDT, ETHUSDT.")
+            list[Symbol],
+            Field(
+                min_length=1,
+                max_length=MOST_COMPARED,
+                description=f"A list of 1 to {MOST_COMPARED}.",
+                examples=[["BTCUSDT", "ETHUSDT"]],
+            ),
         ],
     ) -> CallToolResult:
-        """Several symbols side by side: price, change, spread, imbalance, flow, health, age of the data."""
+        """From 1 to 20 symbols side by side, one row each, in the order asked for: price, change over 24 h in percent,
+        spread in basis points, depth imbalance, net flow, trades a second, health, age of the data in ms.
+
+        A row whose `status` is `down` is stale or without a report: do not act on it. What is not known is null.
+        """
         names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
         read = await backend.reports(names)
         rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in read.found}
@@ -102,12 +127,35 @@ def http_route(tools: MCPServer) -> Route:
 
 
 async def main(settings: environment.Settings) -> None:
-    """Serve one client on standard input and output, until it closes them."""
+    """Serve one client on standard input and output, until it closes them or a signal comes."""
+    # The SDK reads in a thread that a KeyboardInterrupt would wait for, until the client closes. Nothing is left undone.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     backend = Backend(settings)
     try:
         await server(backend).run_stdio_async()
     finally:
         await backend.close()
+
+
+class _Tool(Tool):
+    """A tool whose refusal of arguments is one plain line."""
+
+    async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
+        """Call it.
+
+        Raises:
+            ToolError: it refuses.
+        """
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = [
+                f"{'.'.join(map(str, one['loc']))}={shown(str(one['input']))}: {one['msg']}"
+                for one in error.__cause__.errors()
+            ]
+            raise ToolError(f"bad arguments of {self.name}: {'; '.join(wrong[:_NAMED])}") from error
 
 
 def _tool(function: Callable[..., Awaitable[CallToolResult]], answer: type[msgspec.Struct]) -> Tool:
@@ -121,7 +169,7 @@ def _tool(function: Callable[..., Awaitable[CallToolResult]], answer: type[msgsp
             raise ToolError(str(error)) from error  # the client is shown this text, and of no other exception
 
     hints = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-    tool = Tool.from_function(anticipating, annotations=hints)
+    tool = _Tool.from_function(anticipating, description=getdoc(function), annotations=hints)
     tool.fn_metadata.output_schema = _object_schema(answer)
     return tool
 
@@ -141,6 +189,7 @@ def _result(text: str, data: dict[str, Any]) -> CallToolResult:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m web.mcp", description=__doc__).parse_args()
     loaded = environment.load()
     logs.configure(loaded.nt_log_level, role="mcp")
     anyio.run(main, loaded)

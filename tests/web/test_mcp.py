@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +28,7 @@ from tests.web.web_process import WebProcess
 
 ANSWERS_WITHIN_S = 0.15
 TOKEN = "a-token-of-some-length"
+_INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
 Connect = Callable[..., Any]
 
@@ -66,8 +69,16 @@ def test_tools_are_described_and_only_read(connect: Connect) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools.keys() == {"get_report", "list_symbols", "compare"}
         for tool in tools.values():
-            assert tool.description and tool.output_schema and tool.output_schema["type"] == "object"
+            assert (
+                tool.description
+                and "\n  " not in tool.description
+                and tool.output_schema
+                and tool.output_schema["type"] == "object"
+            )
             assert tool.annotations and tool.annotations.read_only_hint
+            for parameter in tool.input_schema["properties"].values():
+                assert parameter["description"] and parameter["examples"]
+        assert "stale" in tools["get_report"].description and "stale" in tools["compare"].description
         assert tools["get_report"].input_schema["required"] == ["symbol"]
 
     asked(connect, ask)
@@ -149,8 +160,15 @@ def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> 
         head, first, second = compared.content[0].text.splitlines()
         assert head.startswith("symbol | status | price | change %")
         assert first.startswith("BBUSDT | ok | 7.5 | -1.5 | ") and second.startswith("AAUSDT | down | - | - | ")
-        many = await client.call_tool("compare", {"symbols": ["AAUSDT"] * 21})
-        assert many.is_error and "20" in many.content[0].text
+        for wrong, told in (
+            ([], "symbols='[]': List should have at least 1 item"),
+            (["AAUSDT"] * 1000, "List should have at most 20 items"),
+            ("AAUSDT,BBUSDT", "symbols='AAUSDT,BBUSDT': Input should be a valid list"),
+            ([1], "symbols.0='1': Input should be a valid string"),
+        ):
+            refused = await client.call_tool("compare", {"symbols": wrong})
+            assert refused.is_error and refused.content[0].text.startswith("bad arguments of compare: ")
+            assert told in refused.content[0].text and len(refused.content[0].text) < 200
 
     asked(connect, ask)
 
@@ -227,3 +245,41 @@ def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 def test_over_http_there_is_no_session_and_no_stream(web: WebProcess, method: str) -> None:
     assert web.get("/mcp", method=method).status == 405
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_on_stdio_all_of_the_output_is_protocol_and_a_signal_ends_it(
+    redis_server: EmbeddedRedis, number: signal.Signals
+) -> None:
+    calls: list[dict[str, Any]] = [
+        {"id": 1, "method": "initialize", "params": _INITIALIZE},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "get_report", "arguments": {"symbol": "NOPE"}}},
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "web.mcp"],
+        cwd=ROOT,
+        env={"REDIS_URL": redis_server.url(), "NT_LOG_LEVEL": "DEBUG"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(b"no JSON\n")
+        for call in calls:
+            process.stdin.write(json.dumps({"jsonrpc": "2.0", **call}).encode() + b"\n")
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert [answer["id"] for answer in answers] == [1, 2]
+        process.send_signal(number)
+        assert process.wait(30) == -number
+        assert process.stdout.read() == b""
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_its_command_says_what_it_is() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "web.mcp", "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "speaks it on stdio" in told.stdout
