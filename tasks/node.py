@@ -87,10 +87,14 @@ class Node:
             ttl_ms=self.settings.nt_heartbeat_ttl_ms,
             clock=self.clock,
             on_replaced=on_replaced,
-            on_beat=metrics.node_heartbeat.labels(self.owner.node).set_to_current_time,
+            on_beat=self._beaten,
         )
         registration.register()
         self._registration = registration
+
+    def _beaten(self) -> None:
+        # A series at 0 before the first one would look like a heartbeat in 1970.
+        metrics.node_heartbeat.labels(self.owner.node).set_to_current_time()
 
     def announce(self) -> None:
         """Tell the dispatcher that this node takes symbols from now on."""

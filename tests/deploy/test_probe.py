@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -22,9 +23,14 @@ def page() -> tuple[str, Gauge]:
     return f"http://{ports.LOOPBACK}:{port}/metrics", gauge
 
 
-def probe(*words: str) -> subprocess.CompletedProcess[str]:
+def probe(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "monitoring.probe", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "monitoring.probe", *words],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -37,6 +43,16 @@ def test_nobody_there_is_one_line() -> None:
     assert found.returncode == 1
     assert found.stderr.startswith("error: http://127.0.0.1:")
     assert found.stderr.count("\n") == 1
+
+
+def test_a_proxy_for_the_way_out_is_not_asked(page: tuple[str, Gauge]) -> None:
+    assert probe(page[0], http_proxy=f"http://{ports.LOOPBACK}:1", no_proxy="").returncode == 0
+
+
+def test_what_is_no_address_is_one_line() -> None:
+    found = probe("127.0.0.1/metrics")
+    assert (found.returncode, found.stderr.count("\n")) == (1, 1)
+    assert found.stderr.startswith("error: 127.0.0.1/metrics: ")
 
 
 def test_a_time_must_be_there_and_recent(page: tuple[str, Gauge]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from docs import metrics
 from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
@@ -19,6 +20,31 @@ def names(expression: str) -> set[str]:
     """The metrics named in an expression, as far as this system's expressions go."""
     bare = _NOT_METRICS.sub(" ", _NOT_METRICS.sub(" ", expression))
     return {word for word in re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", bare) if word not in _KEYWORDS}
+
+
+def matchers(expression: str) -> Iterator[tuple[str, str, str, str]]:
+    """(metric, label, operator, value) of each label matcher in an expression."""
+    for metric, listed in re.findall(r"\b([a-zA-Z_:][\w:]*)\{([^}]*)\}", expression):
+        for label, operator, value in re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', listed):
+            yield metric, label, operator, value
+
+
+def grouped(expression: str) -> set[str]:
+    """The labels that an expression groups or joins by."""
+    lists = re.findall(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", expression)
+    return {label.strip() for listed in lists for label in listed.split(",") if label.strip()}
+
+
+def labels(metric: str) -> dict[str, set[str]]:
+    """Label -> its values there are from the start, of the series of this name; with those that Prometheus adds."""
+    found: dict[str, set[str]] = {"instance": set(), "job": {"node", "beat", "ingest"}}
+    for module in (node_metrics, dispatcher_metrics, ingest_metrics):
+        for family in module.registry.collect():
+            for sample in family.samples:
+                if sample.name == metric:
+                    for label, value in sample.labels.items():
+                        found.setdefault(label, set()).add(value)
+    return found
 
 
 def exposed() -> set[str]:

@@ -6,14 +6,18 @@ import logging
 import socket
 import time
 import urllib.request
+from collections.abc import Callable
 
 import pytest
+from redis.exceptions import RedisError
 
+from local.embedded_redis import EmbeddedRedis
 from local.ports import pick
 from monitoring import exporter, node_metrics
 from settings import Settings
 from tasks.node import Node
 from tasks.warm_symbol import WarmSymbol
+from tests.processes import wait_until
 
 
 def page(port: int) -> str:
@@ -45,6 +49,22 @@ def test_the_page_of_a_node_with_a_thousand_symbols_takes_less_than_50_ms() -> N
     assert min(took) < 50
     assert len([line for line in text.splitlines() if not line.startswith("#")]) < 200
     node_metrics.symbols_assigned.remove("node-of-a-thousand")
+
+
+def test_a_node_that_has_never_reached_redis_has_no_time_of_a_heartbeat(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    node = Node(Settings.from_environment({"REDIS_URL": server.url()}), "node-to-come")
+    series = ("nt_node_heartbeat", {"node": "node-to-come"})
+    server.stop()
+    with pytest.raises(RedisError):
+        node.register("", pytest.fail)
+    assert node_metrics.registry.get_sample_value(*series) is None
+    server.start()
+    node.register("", pytest.fail)
+    wait_until(lambda: node_metrics.registry.get_sample_value(*series), "the first heartbeat")
+    node.leave()
 
 
 def test_port_0_serves_nothing() -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from docs import metrics
 from ingest.events import Reason
 from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tests.monitoring.promtool import complaints
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = (node_metrics.registry, dispatcher_metrics.registry, ingest_metrics.registry)
@@ -98,6 +99,14 @@ def test_so_has_each_reason_for_a_move() -> None:
 def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
     labels = {label for family in metrics.own(registry) for sample in family.samples for label in sample.labels}
     assert labels <= {"cycle", "entry", "kind", "le", "node", "operation", "outcome", "reason", "where"}
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_promtool_finds_fault_with_the_agreed_milliseconds_alone(registry: CollectorRegistry) -> None:
+    in_ms = {family.name for family in metrics.own(registry) if family.name.endswith("_ms")}
+    wanted = {f"{name} metric names should not contain abbreviated units" for name in in_ms}
+    assert complaints(generate_latest(registry)) == wanted
+    assert in_ms <= {"nt_data_age_ms", "nt_calc_latency_ms", "nt_dispatch_to_written_ms", "nt_ingest_append_ms"}
 
 
 def test_the_promised_names_are_there() -> None:
