@@ -25,6 +25,18 @@ def test_no_link_is_dead(page: Path) -> None:
     assert [str(target) for target in links(page) if not target.exists()] == []
 
 
+def headings(page: Path) -> set[str]:
+    """What a link to a heading ends with: words in small letters, joined by hyphens."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_to_a_heading_finds_it(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([\w./-]*\.md)?#([^)]+)\)", page.read_text()):
+        assert heading in headings((page.parent / target) if target else page), f"{target}#{heading}"
+
+
 def test_the_readme_is_short() -> None:
     text = PAGES[0].read_text()
     assert len(text) < 5000 and text.count("\n") < 70, "two screens"

@@ -36,6 +36,6 @@ def test_each_setting_is_one() -> None:
 def test_each_word_of_a_log_a_label_or_a_field_stands_in_the_code(word: str) -> None:
     if (ROOT / word).exists() or word == ".local/logs/":
         return
-    folders = ("analytics", "beat_schedule", "coordination", "ingest", "monitoring", "tasks")
+    folders = ("analytics", "beat_schedule", "coordination", "ingest", "monitoring", "tasks", "web")
     code = "".join(path.read_text() for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
     assert all(part in code for part in word.split(".")), word
