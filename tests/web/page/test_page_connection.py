@@ -33,6 +33,27 @@ def test_a_server_that_goes_and_comes_back_needs_no_reload(browser: Browser, ser
         assert page.evaluate("window.loadedBefore") is True
 
 
+@pytest.mark.parametrize("lost", ["app/format.js", "css/layout.css"])
+def test_a_page_that_came_in_part_is_loaded_again(browser: Browser, served: Served, lost: str) -> None:
+    with visit(browser, served.origin, allowed="net::ERR") as opened:
+        opened.page.route(f"**/{lost}", lambda route: route.abort(), times=2)
+        page = opened.open()
+        loads = f"{served.origin}/"
+        wait_until(lambda: page.wait_for_timeout(50) is None and opened.requests.count(loads) == 3, "two more loads")
+        expect(page.locator("#connection")).to_have_text("Live")
+        expect(page.locator("#banner")).to_be_hidden()
+        page.wait_for_function("sessionStorage.length === 0")
+
+
+def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin, allowed="net::ERR") as opened:
+        opened.page.route("**/app/format.js", lambda route: route.abort())
+        opened.page.add_init_script("sessionStorage.setItem('failedStarts', '5')")
+        page = opened.open()
+        expect(page.locator("#banner")).to_have_text("A part of this page did not come. Please reload it.")
+        assert opened.requests.count(f"{served.origin}/") == 1
+
+
 @pytest.mark.parametrize("path", ["/", "/#/BTCUSDT"])
 def test_an_outage_of_redis_is_told_and_ends(browser: Browser, served: Served, path: str) -> None:
     with visit(browser, served.origin, allowed="503") as opened:

@@ -1,0 +1,40 @@
+// Runs before all else: where a script or style sheet does not come (the network has just changed, the server is just
+// restarting), the page would stay half. It is loaded again then, a few times, ever later. See index.html.
+{
+  const KEY = "failedStarts";
+  const MOST = 5;
+  const FIRST_DELAY_MS = 500;
+  let hasFailed = false;
+
+  const failedBefore = () => {
+    try {
+      return Number(sessionStorage.getItem(KEY));
+    } catch (error) {
+      console.info("Nobody counts how often the page was loaded:", error.message); // storage may be forbidden
+      return MOST;
+    }
+  };
+
+  const tell = (text) => {
+    const banner = document.getElementById("banner");
+    banner.textContent = text;
+    banner.hidden = false;
+  };
+
+  const tryAgain = () => {
+    const failed = failedBefore();
+    if (failed >= MOST) return tell("A part of this page did not come. Please reload it.");
+    sessionStorage.setItem(KEY, failed + 1);
+    tell("A part of this page did not come; trying again.");
+    return setTimeout(() => location.reload(), FIRST_DELAY_MS * 2 ** failed);
+  };
+
+  addEventListener(
+    "error",
+    ({ target }) => {
+      if (target instanceof HTMLScriptElement || target.rel === "stylesheet") hasFailed = true;
+    },
+    true, // such errors do not bubble
+  );
+  addEventListener("load", () => (hasFailed ? tryAgain() : failedBefore() && sessionStorage.removeItem(KEY)));
+}
