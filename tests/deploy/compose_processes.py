@@ -60,13 +60,14 @@ class ComposeProcesses:
     Parameters:
         server: stands for the service ``redis``.
         folder: for logs.
-        replicas: of the service ``node``.
+        more: variables that all of them are told on top.
     """
 
-    def __init__(self, server: AclRedis, folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, server: AclRedis, folder: Path, more: dict[str, str] | None = None) -> None:
         self._server, self._folder = server, folder
+        self._more = more or {}
         self._image = image(folder / "image")
-        self.services = {n: s for n, s in services(environment).items() if s["image"] == OURS}
+        self.services = {n: s for n, s in services().items() if s["image"] == OURS}
         taken: list[int] = []
         self.ports: dict[str, dict[int, int]] = {}
         for name, service in self.services.items():
@@ -95,6 +96,7 @@ class ComposeProcesses:
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {
             **given,
+            **self._more,
             "PATH": programs,
             "PYTHONPATH": str(self._image),
             "HOSTNAME": "4f6a09c1d2e3",

@@ -25,6 +25,7 @@ WRITERS = {
     "nt:dispatcher": {"beat"},
     "nt:assignment": {"beat"},
     "node-001": {"node", "beat"},
+    "single": {"node", "beat"},
     "celery": set(),
     "anything": set(),
 }
@@ -53,6 +54,7 @@ READERS = {
     "nt:assignment": {"beat", "web"},
     "nt:dispatcher": {"beat", "web"},
     "node-001": {"node", "beat", "flower"},
+    "single": {"node", "beat", "flower"},
     "anything": set(),
 }
 
