@@ -196,9 +196,9 @@ def test_redis_is_restarted(project: Engine, watch: ReportWatch) -> None:
 
 
 def test_two_more_nodes_are_added(project: Engine, running: set[str], watch: ReportWatch) -> None:
-    if project.program == "docker":
-        project.compose("up", "-d", "--no-build", "--no-recreate", "--scale", "node=2", "node")
-    else:  # older podman-compose reads --scale and does nothing
+    if project.scales():
+        project.compose("up", "-d", "--no-build", "--scale", "node=2", "node")
+    else:
         project.compose("up", "-d", "--no-build", "node", EXTRA_NODES="2")
 
     def alive() -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -46,6 +47,12 @@ class Engine:
     def ask(self, *words: str) -> str:
         """``docker <words>`` without a word about it; what it wrote to its standard output, whatever its status."""
         return subprocess.run([self.program, *words], capture_output=True, text=True, check=False, timeout=120).stdout
+
+    def scales(self) -> bool:
+        """Whether Compose does what ``--scale`` says; podman-compose before 1.1 reads it and does nothing."""
+        said = subprocess.run([*self._compose[:-2], "version"], capture_output=True, text=True, check=True)
+        version = re.search(r"podman-compose\w* version\D*(\d+)\.(\d+)", said.stdout + said.stderr)
+        return version is None or (int(version[1]), int(version[2])) >= (1, 1)
 
     def succeeds(self, *words: str) -> bool:
         """Whether ``docker <words>`` ends with status 0; shows nothing."""
@@ -104,7 +111,7 @@ class Engine:
 
     def clean_up(self) -> None:
         """Remove containers, volumes and networks of the project."""
-        for _ in range(2):  # podman 4.3 removes one that was cut off and connected again at the second try only
+        for _ in range(4):  # podman refuses one that others depend on, and at first one that was cut off for a while
             if left := self.containers():
                 self.ask("rm", "--force", *left)
         for kind in ("volume", "network"):
