@@ -123,6 +123,40 @@ def test_a_leader_that_freezes_and_the_node_that_died_with_it_are_each_told_of_o
     assert len({event["term"] for event in told()}) == 1
 
 
+def test_a_node_that_is_stopped_and_one_that_freezes_are_each_told_of_once_by_their_reason(
+    stack: Stack, url: str
+) -> None:
+    for node in NODES:
+        if not stack.states()[node].running:
+            stack.start_role(node)
+    wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
+    before = found(url, "timeline", "--limit", "1")[0]["id"]
+
+    def told() -> list[tuple[str, str, str | None]]:
+        with stack.redis_client() as client:
+            news = [to_json(event) for event in events.read(client, before)]
+        return [(one["kind"], one["reason"], one.get("node")) for one in news if one["reason"] != "rebalance"]
+
+    stack.kill("node-001", signal.SIGTERM)
+    wait_until(lambda: ("moved", "node left", None) in told(), lambda: f"the first, not {told()}", 30)
+    stack.kill("node-002", signal.SIGSTOP)
+    wait_until(lambda: ("moved", "node silent", None) in told(), lambda: f"the second, not {told()}", 30)
+    stack.kill("node-002", signal.SIGCONT)
+    wait_until(lambda: "node-002" in assigned(stack).values(), "it to be back", 30)
+    wanted = [
+        ("node", "left", "node-001"),
+        ("moved", "node left", None),
+        ("node", "silent", "node-002"),
+        ("moved", "node silent", None),
+        ("node", "joined", "node-002"),
+        ("moved", "node joined", None),
+    ]
+    wait_until(lambda: len(told()) >= len(wanted), lambda: f"all of it, not {told()}", 10)
+    assert told() == wanted
+    stack.start_role("node-001")
+    wait_until(lambda: "node-001" in assigned(stack).values(), "the other one, too", 30)
+
+
 def test_watching_goes_on_until_ctrl_c(url: str) -> None:
     wait_until(lambda: celery(url, "owners").returncode == 0, "an assignment")
     terminal, inside = pty.openpty()
