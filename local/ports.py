@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import time
 from collections.abc import Container
+from itertools import chain
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,15 +43,40 @@ def await_taken(port: int, within_s: float) -> bool:
     return True
 
 
-def pick(preferred: int | None = None, *, taken: Container[int] = ()) -> int:
-    """``preferred`` where it is free, else any free port; never one of ``taken``.
+class Claim:
+    """Keeps other stacks on this machine from choosing a port, for as long as this object lives.
+
+    A role binds its port seconds after it was chosen, and until then the port looks free to everybody. Only Linux has
+    names that end with their holder; elsewhere nobody is kept from anything.
+
+    Raises:
+        OSError: another has it.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._name = socket.socket(socket.AF_UNIX)
+        if sys.platform == "linux":
+            self._name.bind(f"\0tickfence-port-{port}")
+
+    def __del__(self) -> None:
+        self._name.close()
+
+
+def choose(preferred: int | None = None, *, taken: Container[int] = ()) -> tuple[int, Claim]:
+    """``preferred`` where it is free, else any free port; never one of ``taken``, nor one that another has claimed.
 
     Raises :exc:`RuntimeError` when no free port was found.
     """
-    if preferred is not None and preferred not in taken and is_free(preferred):
-        return preferred
-    for _ in range(_TRIES):
-        port = random.randint(_FIRST, _LAST)
+    drawn = (random.randint(_FIRST, _LAST) for _ in range(_TRIES))
+    for port in drawn if preferred is None else chain([preferred], drawn):
         if port not in taken and is_free(port):
-            return port
+            try:
+                return port, Claim(port)
+            except OSError:
+                continue
     raise RuntimeError(f"no free port between {_FIRST} and {_LAST} on {LOOPBACK} after {_TRIES} tries")
+
+
+def pick(preferred: int | None = None, *, taken: Container[int] = ()) -> int:
+    """The port that `choose` gives, for one who binds it at once."""
+    return choose(preferred, taken=taken)[0]

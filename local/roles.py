@@ -50,13 +50,14 @@ class Role:
 
 @dataclass(frozen=True)
 class Ports:
-    """The loopback ports of one stack; ``metrics`` is by role name."""
+    """The loopback ports of one stack; ``metrics`` is by role name. They are claimed while this object lives."""
 
     redis: int
     simulator: int
     flower: int
     web: int
     metrics: Mapping[str, int]
+    claims: tuple[ports.Claim, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def choose(cls, *, usual: bool = True) -> Ports:
@@ -64,19 +65,14 @@ class Ports:
 
         With ``usual=False`` never a usual one, so that two stacks are not in each other's way.
         """
-        taken: list[int] = []
-
-        def pick(preferred: int) -> int:
-            taken.append(ports.pick(preferred if usual else None, taken=taken))
-            return taken[-1]
-
-        return cls(
-            redis=pick(6379),
-            simulator=pick(9443),
-            flower=pick(5555),
-            web=pick(8000),
-            metrics={role: pick(port) for role, port in _METRICS_PORTS.items()},
-        )
+        usuals = {"redis": 6379, "simulator": 9443, "flower": 5555, "web": 8000, **_METRICS_PORTS}
+        chosen: dict[str, int] = {}
+        claims = []
+        for name, port in usuals.items():
+            chosen[name], claim = ports.choose(port if usual else None, taken=chosen.values())
+            claims.append(claim)
+        metrics = {role: chosen.pop(role) for role in _METRICS_PORTS}
+        return cls(**chosen, metrics=metrics, claims=tuple(claims))
 
 
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:

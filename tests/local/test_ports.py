@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from local import ports
-from local.roles import Ports
+from local.roles import ROOT, Ports
 
 
 def listener() -> socket.socket:
@@ -51,6 +53,22 @@ def test_no_free_port_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_TRIES", 0)
     with pytest.raises(RuntimeError, match=r"no free port between 20000 and 32000 on 127\.0\.0\.1"):
         ports.pick()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that end with their holder")
+def test_what_one_stack_has_chosen_no_other_chooses_though_nobody_listens_yet() -> None:
+    first = Ports.choose()
+    ours = {first.redis, first.simulator, first.flower, first.web, *first.metrics.values()}
+    assert all(ports.is_free(port) for port in ours)
+    code = "from local.roles import Ports; p = Ports.choose(); print(p.redis, p.simulator, p.flower, p.web, *p.metrics.values())"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not ours & {int(port) for port in told.stdout.split()}
+    assert ports.pick(first.web) != first.web
+    web = first.web
+    del first
+    assert ports.pick(web) == web
 
 
 @pytest.mark.parametrize("usual", [True, False])

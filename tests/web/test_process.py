@@ -70,6 +70,11 @@ def test_an_address_that_cannot_be_is_told(
     assert ended[0] == status and told in ended[1]
 
 
+def test_it_has_its_port_before_it_loads_what_takes_long() -> None:
+    code = "import sys, web.__main__; sys.exit(len({'fastapi', 'mcp', 'uvicorn', 'numpy'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_once_and_cleanly_with_streams_open(
     redis_server: EmbeddedRedis, number: signal.Signals, tmp_path: Path
