@@ -91,6 +91,7 @@ def test_names_within_a_workload_agree(name: str) -> None:
     assert {mount["name"] for mount in container(name)["volumeMounts"]} == {
         v["name"] for v in template["spec"]["volumes"]
     }
+    assert {mount["name"] for mount in container(name)["volumeMounts"] if not mount.get("readOnly")} == {"tmp"}
     ports = {port["name"] for port in container(name)["ports"]}
     for probe in (container(name)["livenessProbe"], container(name)["readinessProbe"]):
         assert "exec" in probe or probe["httpGet"]["port"] in ports
@@ -109,6 +110,12 @@ def test_services_and_policies_select_pods_that_there_are() -> None:
             assert selector == WORKLOADS[name]["spec"]["selector"]["matchLabels"]
             if document["kind"] == "Service":
                 assert spec["ports"][0]["targetPort"] == container(name)["ports"][0]["name"]
+            if document["kind"] == "NetworkPolicy":
+                [rule] = spec["ingress"]
+                assert [port["port"] for port in rule["ports"]] == [port["name"] for port in container(name)["ports"]]
+                [admitted] = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
+                for role in ROLES:
+                    assert admitted.items() <= WORKLOADS[role]["spec"]["template"]["metadata"]["labels"].items()
     assert WORKLOADS["node"]["spec"]["serviceName"] in BY_KIND["Service"]
 
 
