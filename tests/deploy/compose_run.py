@@ -172,6 +172,22 @@ def test_a_node_that_is_taken_away_is_replaced(project: Engine, watch: ReportWat
     wait_for_writers(project, watch, NODES)
 
 
+def test_a_node_that_crashes_is_started_again(project: Engine, watch: ReportWatch) -> None:
+    def incarnation() -> str | None:
+        found = [
+            node["incarnation"]
+            for node in watch.page("/nodes")["nodes"]
+            if node["node"] == "node-003" and node["alive"]
+        ]
+        return found[0] if found else None
+
+    first, since = incarnation(), watch.now_ms()
+    project.ask("exec", project.container("node-003"), "sh", "-c", "kill -9 -1")  # all but the init
+    wait_until(lambda: incarnation() not in (None, first), "node-003 is started again", 60)
+    wait_for_writers(project, watch, NODES)
+    told(watch, since)
+
+
 def test_the_leading_beat_is_stopped(project: Engine, watch: ReportWatch) -> None:
     def leader() -> str | None:
         lead = watch.page("/nodes")["leader"]
