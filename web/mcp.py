@@ -6,6 +6,7 @@ The web server has the same tools at ``/mcp``, over streamable HTTP.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -107,6 +108,7 @@ def server(backend: Backend) -> MCPServer:
         compared = Compared(read.now_ms, [rows.get(name, Row(name)) for name in names])
         return _result(table_text(compared.rows), msgspec.to_builtins(compared))
 
+    logging.getLogger("mcp").setLevel(logging.WARNING)  # below, the SDK has a line for each request
     tools = [_tool(get_report, FreshReport), _tool(list_symbols, Listed), _tool(compare, Compared)]
     return MCPServer("tickfence", version="1", instructions=_INSTRUCTIONS, tools=tools, log_level="WARNING")
 

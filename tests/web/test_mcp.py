@@ -242,6 +242,18 @@ def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:
             asked(partial(with_token, "another-token-of-some-length"), ask)
 
 
+def test_requests_over_http_leave_nothing_in_the_log(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+
+    async def ask(client: Client) -> None:
+        for symbol in ("AAUSDT", "NOPEUSDT"):
+            await client.call_tool("get_report", {"symbol": symbol})
+
+    before = web.log_text()
+    asked(partial(over_http, web), ask)
+    assert web.log_text() == before
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 def test_over_http_there_is_no_session_and_no_stream(web: WebProcess, method: str) -> None:
     assert web.get("/mcp", method=method).status == 405
