@@ -98,8 +98,7 @@ async def get_reports(
 ) -> Response:
     """The reports of several symbols, or of all. The header `Report-Stale` is `true` when one of them is stale."""
     source = backend(request)
-    wanted = await source.symbols() if symbols is None else _several(symbols)
-    read = await source.reports(wanted)
+    read = await source.all_reports() if symbols is None else await source.reports(_several(symbols))
     reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
     answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
     return LargeAnswer(encode_json(answer), request.app.state.room, _stale(read.found))

@@ -32,12 +32,14 @@ class Read(NamedTuple):
     """What was found of several symbols.
 
     Attributes:
+        asked: the symbols.
         now_ms: when they were read, server ms.
         found: the reports there are.
         missing: symbols that have none now.
         bad: why what stands in the place of a report is none, by symbol.
     """
 
+    asked: Sequence[str]
     now_ms: int
     found: list[Found]
     missing: list[str]
@@ -70,12 +72,22 @@ class Backend:
         """All symbols there are."""
         return known_symbols((await self.directory()).assignment, self.settings.symbols)
 
+    async def all_reports(self) -> Read:
+        """The reports of all symbols. One that ceases to be known meanwhile, as when Redis loses all, is missing."""
+        return await self._read(await self.symbols())
+
     async def reports(self, symbols: Sequence[str]) -> Read:
         """The reports of ``symbols``. One that cannot be read does not keep the others back.
 
         Raises:
             web.problems.Refusal: 404, one of ``symbols`` is not known.
         """
+        read = await self._read(symbols)
+        if read.missing:
+            self.require_known(read.missing, await self.symbols())
+        return read
+
+    async def _read(self, symbols: Sequence[str]) -> Read:
         now_ms, texts = await read_reports(self.plane, [symbol for symbol in symbols if SYMBOL.fullmatch(symbol)])
         found, bad = [], {}
         for symbol, report in texts.items():
@@ -86,10 +98,7 @@ class Backend:
                     bad[symbol] = error
                     continue
                 found.append(Found(symbol, report, head, freshness(head, now_ms, self.settings.nt_report_period_ms)))
-        missing = [symbol for symbol in symbols if texts.get(symbol) is None]
-        if missing:
-            self.require_known(missing, await self.symbols())
-        return Read(now_ms, found, missing, bad)
+        return Read(symbols, now_ms, found, [symbol for symbol in symbols if texts.get(symbol) is None], bad)
 
     async def report(self, symbol: str) -> Found:
         """One symbol's report.

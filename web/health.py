@@ -80,16 +80,15 @@ class Look:
 
 async def _readiness(backend: Backend) -> Readiness:
     try:
-        symbols = await backend.symbols()
-        read = await backend.reports(symbols)
+        read = await backend.all_reports()
     except Unavailable as error:
         return Readiness(False, str(error))
     fresh = {one.symbol for one in read.found if not one.fresh.stale}
-    others = [symbol for symbol in symbols if symbol not in fresh]
+    others = [symbol for symbol in read.asked if symbol not in fresh]
     reason = None
     if not fresh:
-        reason = f"none of {len(symbols)} symbols has a fresh report; {_why(read)}"
-    return Readiness(bool(fresh), reason, len(symbols), len(fresh), others[:_NAMED])
+        reason = f"none of {len(read.asked)} symbols has a fresh report; {_why(read)}"
+    return Readiness(bool(fresh), reason, len(read.asked), len(fresh), others[:_NAMED])
 
 
 def _why(read: Read) -> str:

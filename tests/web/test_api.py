@@ -178,6 +178,13 @@ def test_several_reports_at_once(web: WebProcess, cluster: Cluster) -> None:
     assert (answer.json["missing"], answer.headers["Report-Stale"]) == ([], "true")
 
 
+def test_which_symbols_there_are_is_asked_once(web: WebProcess, cluster: Cluster) -> None:
+    """Asked again, they may be others by then, and the first ones unknown."""
+    cluster.client.config_resetstat()
+    assert web.get("/reports").json["missing"] == ["AAUSDT", "BBUSDT"]
+    assert cluster.client.info("commandstats")["cmdstat_hgetall"]["calls"] == 1
+
+
 def test_the_symbols_are_those_that_are_assigned(web: WebProcess, cluster: Cluster) -> None:
     assert web.get("/symbols").json == {
         "generation": 0,
