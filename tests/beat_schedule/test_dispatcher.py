@@ -204,7 +204,7 @@ def test_where_client_list_is_not_allowed_it_leads_all_the_same(
 ) -> None:
     server = own_redis_server()
     with server.client() as admin:
-        rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname +client|setinfo"
+        rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname"
         admin.execute_command(*rules.split())
     node("node-001", server.url())
     node("node-002", server.url())

@@ -308,22 +308,8 @@ def test_where_client_list_is_not_allowed_the_time_to_live_decides(
 ) -> None:
     server = own_redis_server()
     with server.client() as admin:
-        admin.execute_command(
-            *[
-                "ACL",
-                "SETUSER",
-                "plain",
-                "on",
-                "nopass",
-                "~*",
-                "&*",
-                "+@all",
-                "-client",
-                "+client|id",
-                "+client|setname",
-                "+client|setinfo",
-            ]
-        )
+        rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname"
+        admin.execute_command(*rules.split())
         url = server.url().replace("redis://", "redis://plain:any@")
         first = registering(url=url, ttl_ms=400)
         first.registration.register()
