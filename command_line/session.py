@@ -20,6 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from command_line.screenful import Screenful
 from coordination.connect import connect, forget_connections
 from redis_address import masked
 from settings import SYMBOL, Settings, load
@@ -147,19 +148,23 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _watch(view: View, look: Look, client: Any, settings: Settings) -> None:
     signal.signal(signal.SIGTERM, _end)  # by default the process would end at once, and leave the terminal as it is
-    with Live(view.picture, console=console(), screen=True, auto_refresh=False) as live:
-        live.refresh()
+    live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False)
+    try:
+        live.start(refresh=True)  # within, since Ctrl-C may come before it has ended
         while True:
             time.sleep(EVERY_S)
             try:
                 view = look(client, settings)
-                live.update(view.picture, refresh=True)
+                live.update(Screenful(view.picture), refresh=True)
             except UNREACHABLE as error:
                 forget_connections(client)
                 line = Text(f"Redis does not answer, trying again: {_one_line(error)}", style="bold red")
-                live.update(Group(line, view.picture), refresh=True)
+                live.update(Screenful(Group(line, view.picture)), refresh=True)
             except click.ClickException as error:  # what there was is there no more, but may come back
-                live.update(Group(Text(error.format_message(), style="bold red"), view.picture), refresh=True)
+                line = Text(error.format_message(), style="bold red")
+                live.update(Screenful(Group(line, view.picture)), refresh=True)
+    finally:
+        live.stop()
 
 
 def _one_line(error: Exception) -> str:

@@ -133,6 +133,14 @@ def test_a_terminal_that_can_do_nothing_gets_one_table_after_the_other(url: str)
         assert terminal.end(signal.SIGINT) == 0
 
 
+def test_what_is_higher_than_the_terminal_says_how_much_is_missing(url: str, redis_client: redis.Redis) -> None:
+    redis_client.hset(ASSIGNMENT, mapping={f"S{number}USDT": "node-001/a" for number in range(100)})
+    with Terminal(url, "owners", "--watch") as terminal:
+        # A title, a heading of three lines, 101 symbols, an edge and a caption; of the 24 lines the last tells.
+        terminal.read(b"84 more lines")
+        assert b"101 symbols" in terminal.seen
+
+
 @pytest.mark.parametrize("command", ALL)
 def test_no_colour_where_none_is_wanted(url: str, command: str) -> None:
     with Terminal(url, *command.split(), NO_COLOR="1") as terminal:
