@@ -23,7 +23,7 @@ NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser. Module by module at most: while it runs, this thread can run no other event loop."""
+    """A browser. For a module, or a folder of its own: while it runs, this thread can run no other event loop."""
     path = Path(program("chromium", "chromium"))
     environment: dict[str, Any] = dict(os.environ)
     unpacked = path.parent.parent / "lib"

@@ -57,20 +57,20 @@ def serve(symbols: tuple[str, ...] = SYMBOLS, **variables: str) -> Iterator[Serv
             served.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served() -> Iterator[Served]:
-    """One for the module's tests, which leave it running."""
+    """One for all tests that leave it as it was."""
     with serve() as served:
         yield served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def serving() -> Callable[..., object]:
     """Servers of the test's own: ``with serving(NT_WEB_TOKEN="...") as served``."""
     return serve
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit
 from tests.processes import wait_until
 from tests.web.page.conftest import SYMBOLS, Served
+
+
+@pytest.fixture(scope="module")
+def served(serving: Callable[..., AbstractContextManager[Served]]) -> Iterator[Served]:
+    """One of this module's own: it counts what happens, and kills a node."""
+    with serving() as served:
+        yield served
 
 
 def row(symbol: str) -> str:
@@ -33,6 +44,8 @@ def test_all_symbols_are_shown_by_owner_and_their_prices_move(browser: Browser, 
         expect(page.locator(f"{row('BTCUSDT')} .col-status")).to_have_text("ok")
         expect(page.locator("#connection")).to_have_text("Live")
         expect(page.locator("#summary")).to_contain_text("6 of 6")
+        cut_off = "cells => cells.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
+        assert page.locator("#market th, #market td").evaluate_all(cut_off) == []
 
 
 def test_every_report_is_shown_and_not_only_when_rows_are_sorted_anew(browser: Browser, served: Served) -> None:
