@@ -94,6 +94,9 @@ def visit(browser: Browser, origin: str, *, allowed: str = "", **context: Any) -
     try:
         yield opened
         assert [problem for problem in opened.problems if not allowed or allowed not in problem] == []
+    except BaseException as error:
+        error.add_note(f"On the page: {opened.problems}")
+        raise
     finally:
         opened.close()
 

@@ -6,6 +6,7 @@ import { SseParser } from "./sse_parser.js";
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 8000;
+const FIRST_MESSAGE_MS = 6000; // it comes within a second
 const OUTAGE_MS = 10_000;
 const SETTLED_MS = 5000; // a connection that ends sooner counts as one more failure
 
@@ -32,7 +33,7 @@ export class EventStream {
   #lostAt = null;
 
   /**
-   * silenceMs: how long a server that is there never says nothing; then the connection is given up.
+   * silenceMs: how long, after its first message, a server that is there never says nothing; then the connection is given up.
    * handlers:
    *   onMessage(event, data): an event's name and its parsed JSON.
    *   onState(state, failures): "connecting", "live", "reconnecting", or "outage" after 10 s without.
@@ -97,7 +98,7 @@ export class EventStream {
     const once = new AbortController();
     const end = () => once.abort();
     abort.signal.addEventListener("abort", end);
-    let silence = setTimeout(end, this.#silenceMs);
+    let silence = setTimeout(end, FIRST_MESSAGE_MS);
     try {
       const answer = await request(this.#path, { signal: once.signal, headers: { Accept: "text/event-stream" } });
       if (this.#refusals.includes(answer.status)) throw new Refused(answer.status);
