@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from web import api, health, live, mcp, openapi, problems
 from web.backend import Backend
-from web.guard import LOOPBACK_NAMES, Guard
+from web.guard import Guard
 from web.head import Head
 from web.sending import Room
 
@@ -27,12 +27,12 @@ Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A reque
 """
 
 
-def create_app(backend: Backend, *, loopback: bool) -> ASGIApp:
+def create_app(backend: Backend, *, names: Collection[str]) -> ASGIApp:
     """Page, HTTP API, streams and MCP server.
 
     Parameters:
         backend: is closed when the application ends.
-        loopback: whether it listens on this machine's loopback, and so is called by loopback's names.
+        names: in the ``Host`` header that are accepted where ``NT_WEB_ALLOWED_HOSTS`` names none; none: any.
     """
     settings = backend.settings
     tools = mcp.server(backend)
@@ -71,5 +71,4 @@ def create_app(backend: Backend, *, loopback: bool) -> ASGIApp:
 
     app.mount("/static", StaticFiles(directory=STATIC))
     app.mount("/docs", StaticFiles(directory=SWAGGER))
-    hosts = settings.nt_web_allowed_hosts or (LOOPBACK_NAMES if loopback else ())
-    return Guard(Head(app), token=settings.nt_web_token, hosts=hosts)
+    return Guard(Head(app), token=settings.nt_web_token, hosts=settings.nt_web_allowed_hosts or names)

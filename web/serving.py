@@ -14,6 +14,7 @@ from monitoring.garbage import collect_less
 from settings import Settings
 from web.app import create_app
 from web.backend import Backend
+from web.guard import LOOPBACK_NAMES
 from web.listening import BACKLOG
 
 _SHUTDOWN_S = 2
@@ -36,8 +37,10 @@ class _Server(uvicorn.Server):
 def serve(listener: socket.socket, settings: Settings, *, loopback: bool) -> None:
     """Serve on ``listener`` until SIGTERM or SIGINT; open streams do not hold up the end."""
     backend = Backend(settings)
+    host, port, *_ = listener.getsockname()
+    written = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        create_app(backend, loopback=loopback),
+        create_app(backend, names={*LOOPBACK_NAMES, written} if loopback else ()),
         log_config=None,
         log_level="warning",
         access_log=False,  # a token may stand in a page's address
@@ -56,8 +59,7 @@ def serve(listener: socket.socket, settings: Settings, *, loopback: bool) -> Non
         # uvicorn has handlers of its own while it serves, and sends itself the signal again when it has ended. One that
         # comes before is not to be lost.
         signal.signal(number, end)
-    host, port, *_ = listener.getsockname()
-    logger.info("web starts", extra={"address": f"http://{f'[{host}]' if ':' in host else host}:{port}"})
+    logger.info("web starts", extra={"address": f"http://{written}:{port}"})
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it looks twice a second, and breaks streams off
     _allow_sockets(config.limit_concurrency or 0)
     collect_less()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
@@ -110,6 +111,24 @@ def test_it_says_its_address_and_warns_of_one_that_all_can_reach(
         wait_until(lambda: "web starts" in web.wait_until_up().log_text(), "its start is told")
         assert warning not in web.log_text()
     assert warning not in web_process.log_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
+def test_it_is_called_by_the_loopback_address_that_it_listens_on(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url(), "--host", "127.0.0.2") as web:
+
+        def status(host: str) -> int:
+            connection = http.client.HTTPConnection("127.0.0.2", web.port, timeout=20)
+            try:
+                connection.request("GET", "/symbols", headers={"Host": host})
+                return connection.getresponse().status
+            except ConnectionRefusedError:
+                return 0
+            finally:
+                connection.close()
+
+        wait_until(lambda: status(f"127.0.0.2:{web.port}") == 200, web.log_text, 60)
+        assert (status("localhost"), status("127.0.0.3"), status("evil.example")) == (200, 421, 421)
 
 
 def test_a_token_that_is_too_short_ends_it_without_showing_it() -> None:

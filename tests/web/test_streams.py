@@ -158,6 +158,18 @@ def test_redis_that_goes_away_is_told_and_comes_back_by_itself(own_redis_server:
         assert "Traceback" not in web.log_text()
 
 
+def test_redis_that_is_not_there_yet_is_waited_for(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    port = ports.pick()
+    with (
+        WebProcess(f"redis://{ports.LOOPBACK}:{port}/0", SYMBOLS="AAUSDT").wait_until_up() as web,
+        web.stream() as stream,
+    ):
+        stream.until("outage")
+        assert (web.get("/healthz").status, web.get("/readyz").status) == (200, 503)
+        own_redis_server(port)
+        assert [row["symbol"] for row in stream.until("state")["symbols"]] == ["AAUSDT"]
+
+
 def test_redis_that_stands_still_is_away(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
     server = own_redis_server()
     with WebProcess(server.url(), SYMBOLS="AAUSDT").wait_until_up() as web, web.stream() as stream:
