@@ -94,6 +94,7 @@ export class SymbolView {
 
   /** Tries its stream again, once a token was given. */
   retry() {
+    this.#stream.stop(); // a try with the token before may be on its way, and would end it
     this.#stream.start();
   }
 
