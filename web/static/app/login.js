@@ -5,6 +5,11 @@ import { keepToken } from "./session.js";
 
 let asked = null; // the promise of the dialog that is open
 
+/** Whether the page waits for a token: then keys are the dialog's, also in the moment between its closing and its return. */
+export function isAsking() {
+  return asked !== null;
+}
+
 /** Resolves once a token was given. Asked again while open, it is the same dialog. */
 export function askForToken(isSecondTry) {
   asked ??= new Promise((resolve) => {

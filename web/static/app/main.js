@@ -5,7 +5,7 @@ import { Connection } from "./connection.js";
 import { byId } from "./dom.js";
 import { EventStream } from "./event_stream.js";
 import { headline, weight } from "./events.js";
-import { askForToken } from "./login.js";
+import { askForToken, isAsking } from "./login.js";
 import { Market } from "./market.js";
 import { NodesPanel } from "./nodes_panel.js";
 import { Overview } from "./overview.js";
@@ -95,7 +95,7 @@ addEventListener("hashchange", showRoute);
 addEventListener("online", () => stream.hurry());
 document.addEventListener("visibilitychange", () => document.hidden || stream.hurry());
 document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented || event.target.closest("dialog")) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented || isAsking()) return;
   if (event.key === "Escape" && symbolView && !isTyping(event)) goToOverview();
   if (event.key === "/" && !symbolView && !isTyping(event)) {
     event.preventDefault();
