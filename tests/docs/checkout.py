@@ -34,7 +34,9 @@ class Checkout:
         _link_environment(self.folder / ".venv")
         self._output = folder / "make-run"
         self._stand_ins = folder / "stand-ins"
-        self._environment = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
+        # Without settings, and without what `make test` tells a make below it, which would then say where it is.
+        others = ("NT_", "MAKE", "MFLAGS", "SYMBOLS")
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self._environment["PATH"] = f"{self._stand_ins}:{self.folder}/.venv/bin:{self._environment['PATH']}"
 
     def __enter__(self) -> Self:
