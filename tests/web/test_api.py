@@ -16,20 +16,27 @@ from streams.keys import info_key, trades_key
 from tests.analytics.schema_check import errors
 from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
-from tests.web.web_process import WebProcess
+from tests.web.web_process import Answer, WebProcess
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
 
 def test_a_report_is_as_its_node_wrote_it_with_its_freshness(web: WebProcess, cluster: Cluster) -> None:
-    written = cluster.report("AAUSDT", age_ms=100)
-    answer = web.get("/reports/AAUSDT")
+    written: dict[str, Any] = {}
+
+    def soon() -> Answer | None:
+        """The answer, unless this machine took its time for it."""
+        written.update(cluster.report("AAUSDT", age_ms=100))
+        answer = web.get("/reports/AAUSDT")
+        return answer if int(answer.headers["Report-Age-Ms"]) < 250 else None
+
+    answer = wait_until(soon, "an answer within 150 ms")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     report = answer.json
     fresh = report.pop("freshness")
     assert report == written
     assert fresh["status"] == "ok" and not fresh["stale"] and fresh["reason"] is None
-    assert 100 <= fresh["report_age_ms"] < 2_000 and fresh["data_age_ms"] == fresh["report_age_ms"] + 50
+    assert fresh["report_age_ms"] >= 100 and fresh["data_age_ms"] == fresh["report_age_ms"] + 50
     assert answer.headers["Report-Stale"] == "false"
     assert answer.headers["Report-Age-Ms"] == str(fresh["report_age_ms"])
 

@@ -26,6 +26,8 @@ from tests.role_process import ROOT
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
 
+pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
+
 ANSWERS_WITHIN_S = 0.15
 TOKEN = "a-token-of-some-length"
 _INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}

@@ -23,6 +23,8 @@ from tests.role_process import ROOT
 from tests.web.web_process import WebProcess
 from web.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
+
 ENDS_WITHIN_S = 3
 
 

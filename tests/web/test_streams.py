@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import pytest
+
 from coordination.events import NodeReason, node_event
 from coordination.owner import Owner
 from local import ports
@@ -14,6 +16,8 @@ from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+
+pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
 
 
 def test_the_table_comes_whole_and_then_as_it_changes(web: WebProcess, cluster: Cluster) -> None:
