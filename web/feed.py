@@ -51,7 +51,7 @@ class Feed:
         self._last_event = ""
         self._nodes_due = 0.0
         self._rates = Rates()
-        self._looks = 0
+        self._looks_begun = self._looks_done = 0
         self._turn = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
@@ -97,14 +97,15 @@ class Feed:
 
     async def _follow(self, symbol: str | None) -> AsyncIterator[bytes]:
         with self._watching(symbol):
-            # A look that has begun may not read what this watcher wants.
-            seen, first, turn = Seen(), self._looks + 1, self._turn
+            # A look that has begun may not read what this watcher wants. Nor is each turn the end of a look: the
+            # reading for watchers who left announces its own end.
+            seen, first, turn = Seen(), self._looks_begun + 1, self._turn
             while True:
                 await turn.wait()
                 turn = self._turn  # now, and not after the frames are sent: no turn is missed
                 if self._ended or self._task is None or self._task.done():
                     return  # where it failed, it has said so
-                if self._looks >= first:
+                if self._looks_done >= first:
                     news = self._news(symbol, seen)
                     for start in range(0, len(news), PIECE):
                         yield news[start : start + PIECE]
@@ -140,7 +141,7 @@ class Feed:
         try:
             while True:
                 started = time.monotonic()
-                self._looks += 1
+                self._looks_begun = number = self._looks_begun + 1
                 try:
                     await self._look(started)
                 except Unavailable as error:
@@ -155,6 +156,7 @@ class Feed:
                     away_since, said = None, 0.0
                     spent = time.monotonic() - started
                     wait = max(PERIOD_S - spent, spent)  # never busy for more than half of the time
+                self._looks_done = number
                 self._announce()
                 await asyncio.sleep(wait)
         except Exception:
