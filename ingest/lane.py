@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 from ingest.backoff import Backoff
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
+from ingest.holdback import ASK_EVERY_S, Holdback
 from ingest.log_limit import LogLimit
 from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
 from ingest.redis_connection import AWAY, Open, Unavailable
@@ -86,6 +87,7 @@ class Lane:
         self._clock = clock
         self._observes = observes
         self._buffer = Buffer(buffer_entries)
+        self._holdback = Holdback()
         self._snapshots = SnapshotOutbox(streams.books, streams.diffs, PROTECT_INTERVALS * snapshot_interval_ms)
         self._hashes = HashOutbox(clock.now_ms)
         self._keep_book_ms = KEEP_BOOK_INTERVALS * snapshot_interval_ms
@@ -105,12 +107,12 @@ class Lane:
     @property
     def waiting(self) -> int:
         """Entries that wait for the server."""
-        return len(self._buffer)
+        return len(self._buffer) + len(self._holdback)
 
     @property
     def idle(self) -> bool:
         """True when every entry was written."""
-        return not (self._buffer or self._to_create or self._sending)
+        return not (self.waiting or self._to_create or self._sending)
 
     async def run(self, connect: Open, on_away: Callable[[], None] = lambda: None) -> None:
         """Write until cancelled, reconnecting as often as it takes; what was not known to be written then waits."""
@@ -118,7 +120,8 @@ class Lane:
 
     def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
         """Give all that waits to other lanes, in its order. This one must not run."""
-        for entry in [*self._to_delete.values(), *self._buffer.take(len(self._buffer))]:
+        held_back = self._holdback.hand_over(lambda symbol: lane_of[symbol]._holdback)
+        for entry in [*self._to_delete.values(), *held_back, *self._buffer.take(len(self._buffer))]:
             lane_of[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():
             lane_of[symbol].want_snapshot(symbol, reason)
@@ -137,6 +140,10 @@ class Lane:
         if gone is not None:
             self._dropped([gone], "buffer_full")
         self._work.set()
+
+    def hold_back(self, symbol: str, first: tuple[int, int], after: int) -> None:
+        """The symbol's trades from the id ``first`` on wait, for a time, for another ingest to append ``after``."""
+        self._holdback.expect(symbol, first, after)
 
     def want_snapshot(self, symbol: str, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
@@ -167,6 +174,7 @@ class Lane:
 
     async def _use(self, link: RedisLink) -> None:
         await self._greet(link)
+        self._holdback.begin_anew()
         self._work.set()
         while True:
             await self._work.wait()
@@ -174,6 +182,8 @@ class Lane:
             self._work.clear()
             while await self._send_batch(link):
                 pass
+            if self._holdback:
+                asyncio.get_running_loop().call_later(ASK_EVERY_S, self.wake)
 
     async def _greet(self, link: RedisLink) -> None:
         """Learn what this server has: its time, the newest id of each stream, and which books."""
@@ -201,10 +211,11 @@ class Lane:
         """Send what is due, snapshots first; returns False when there was nothing."""
         first, self._to_create = self._deletes_due() + self._to_create, []
         sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
-        entries = first + self._buffer.take(BATCH_ENTRIES)
-        if not (sent or entries or time.monotonic() >= self._probe_at):
+        entries = first + self._may_go(self._buffer.take(BATCH_ENTRIES))
+        asked = self._holdback.to_ask()
+        if not (sent or entries or asked or time.monotonic() >= self._probe_at):
             return False
-        commands = [command for command, _ in sent]
+        commands = [append.top_command(trades_key(symbol)) for symbol in asked] + [command for command, _ in sent]
         probe = time.monotonic() >= self._probe_at
         if probe:
             commands.insert(0, ("TIME",))
@@ -224,12 +235,26 @@ class Lane:
         metrics.append_latency.observe((ended - started) * 1000)
         if probe:
             self._probed(started, ended, replies.pop(0))
+        self._ends_of(asked, replies[: len(asked)])
+        del replies[: len(asked)]
         for (command, done), reply in zip(sent, replies, strict=False):
             done(reply)
             if isinstance(reply, ResponseError) and not append.unknown_script(reply):
                 self._failed(str(command[1]), reply)
         self._settle(entries, replies[len(sent) :])
         return True
+
+    def _may_go(self, entries: list[Entry]) -> list[Entry]:
+        return self._holdback.take(entries) if self._holdback else entries
+
+    def _ends_of(self, symbols: Sequence[str], replies: Sequence[Any]) -> None:
+        """The newest entries of trades streams that others may append to."""
+        for symbol, reply in zip(symbols, replies, strict=True):
+            nothing = isinstance(reply, ResponseError) or not reply
+            missing = self._holdback.saw(symbol, None if nothing else split_id(reply[0][0]))
+            if missing and (held := self._logs.allows("missing")) is not None:
+                counts = {"symbol": symbol, "trades": missing, "held_back": held}
+                logger.warning("trades are missing that no ingest has", extra=counts)
 
     def _deletes_due(self) -> list[Entry]:
         """What is to be deleted at last. What came into the stream since goes too: the book is written with it."""

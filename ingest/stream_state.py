@@ -18,17 +18,18 @@ class StreamState:
 
     ``time_ms`` and ``sequence`` are the newest that were queued here or seen in Redis.
     ``acknowledged`` is an id that Redis is known to have had, None while it had none.
+    ``heard`` is the newest sequence that the exchange told this process, -1 before the first.
 
     Stream ids must rise, and so do trade ids and update ids; the exchange's clock may not. An
     entry therefore never gets a lower time than the one before it. Every process that sees the
     same sequence makes the same ids of it, so two of them still agree.
     """
 
-    __slots__ = ("acknowledged", "sequence", "time_ms", "trimmed_ms")
+    __slots__ = ("acknowledged", "heard", "sequence", "time_ms", "trimmed_ms")
 
     def __init__(self) -> None:
         self.time_ms = 0
-        self.sequence = -1
+        self.sequence = self.heard = -1
         self.acknowledged: tuple[int, int] | None = None
         self.trimmed_ms = 0
 
@@ -43,6 +44,11 @@ class StreamState:
         self.time_ms = time_ms
         self.sequence = sequence
         return Place.ANEW
+
+    def follows(self, sequence: int) -> bool:
+        """Whether the exchange told this process also what comes before ``sequence``, which it tells now."""
+        before, self.heard = self.heard, max(self.heard, sequence)
+        return sequence <= before + 1
 
     def saw(self, top: tuple[int, int] | None) -> bool:
         """Redis has ``top`` as its newest id (None: no stream); True when it lost what it had acknowledged."""

@@ -147,6 +147,27 @@ def test_nothing_is_lost_or_out_of_order_when_a_symbol_moves_to_another_master()
     assert dropped() == was
 
 
+def test_a_process_that_starts_does_not_overtake_one_that_lags_on_a_cluster() -> None:
+    async def test() -> None:
+        with ClusterGroup() as group:
+            lagging, newcomer = Process(group.url, symbols=SYMBOLS), Process(group.url, symbols=SYMBOLS)
+            async with running(lagging):
+                for number in range(1, 11):
+                    lagging.trade(number)
+                await lagging.writer.drain(10)
+                for number in range(21, 31):
+                    newcomer.trade(number)  # before it knows the cluster
+                async with running(newcomer):
+                    await until(lambda: len(newcomer.writer._lanes) == 3, "the cluster's lanes")
+                    for number in range(11, 26):
+                        lagging.trade(number)
+                        await asyncio.sleep(0.02)
+                    await newcomer.writer.drain(10)
+                assert trades(group.client) == list(range(1, 31))
+
+    run(test)
+
+
 def test_a_frozen_master_holds_up_its_own_symbols_only() -> None:
     async def test() -> None:
         with ClusterGroup(full_coverage=False) as group:

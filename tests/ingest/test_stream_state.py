@@ -25,6 +25,16 @@ def test_a_copy_is_told_from_an_exchange_that_counts_anew() -> None:
     assert state.place(201, 4) is Place.NEXT
 
 
+def test_what_follows_is_told_from_what_follows_something_unheard() -> None:
+    state = StreamState()
+    state.saw((100, 9))  # Redis has it, the exchange did not tell it to this process
+    assert not state.follows(10)
+    assert state.follows(11)
+    assert state.follows(3)  # a copy
+    assert state.follows(12)
+    assert not state.follows(14)
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50))))
 def test_two_processes_make_the_same_ids_of_the_same_sequence(entries: list[tuple[int, int]]) -> None:
     first, second = StreamState(), StreamState()

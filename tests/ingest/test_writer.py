@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ import redis
 
 from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules, Ticker
+from ingest.holdback import STANDSTILL_S
 from local.embedded_redis import EmbeddedRedis
 from monitoring import ingest_metrics as metrics
 from streams import codec
@@ -111,6 +113,86 @@ def test_two_processes_leave_one_copy_and_the_survivor_goes_on(
             await second.writer.drain(10)
         assert diffs(redis_client) == trades(redis_client) == list(range(1, 501))
         assert_reader_agrees(redis_client, second)
+
+    run(test)
+
+
+def test_a_process_that_starts_does_not_overtake_one_that_lags(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        lagging, newcomer = Process(redis_server.url()), Process(redis_server.url())
+        async with running(lagging, newcomer):
+            for number in range(1, 11):
+                lagging.trade(number)
+            await until(lambda: trades(redis_client) == list(range(1, 11)), "the first trades")
+            for number in range(21, 31):  # the exchange is at 21 when it starts, the other still at 10
+                newcomer.trade(number)
+            await until(lambda: newcomer.writer.waiting == 10, "it to wait")
+            for number in range(11, 26):
+                lagging.trade(number)
+                await asyncio.sleep(0.01)
+            await until(lambda: trades(redis_client)[-1] == 30, "its own trades")
+            for number in range(26, 36):
+                lagging.trade(number)
+                newcomer.trade(number)
+            await newcomer.writer.drain(10)
+        assert trades(redis_client) == list(range(1, 36))
+
+    run(test)
+
+
+def test_time_without_redis_is_no_reason_to_overtake(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    server = own_redis_server(append_only=True)
+
+    async def test() -> None:
+        lagging, newcomer = Process(server.url()), Process(server.url())
+        async with running(lagging):
+            for number in range(1, 11):
+                lagging.trade(number)
+            await lagging.writer.drain(10)
+        for number in range(11, 26):
+            lagging.trade(number)
+        async with running(newcomer):
+            newcomer.trade(21)
+            await until(lambda: len(newcomer.writer._lanes[0]._holdback) == 1, "it to wait")
+            server.kill()
+            away_since, connects = time.monotonic(), metrics.redis_connects._value.get()
+            await until(lambda: time.monotonic() - away_since > STANDSTILL_S, "a time without Redis")
+            await asyncio.to_thread(server.start)
+            await until(lambda: metrics.redis_connects._value.get() > connects, "it to connect")
+            async with running(lagging):
+                await lagging.writer.drain(10)
+                for number in range(22, 27):
+                    newcomer.trade(number)
+                await newcomer.writer.drain(10)
+        with server.client() as client:
+            assert trades(client) == list(range(1, 27))
+
+    run(test)
+
+
+def test_trades_that_no_process_has_are_not_waited_for_without_end(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        first, second = Process(redis_server.url()), Process(redis_server.url())
+        async with running(first):
+            for number in range(1, 11):
+                first.trade(number)
+            await first.writer.drain(10)
+        async with running(second):
+            for number in range(21, 31):
+                second.trade(number)
+            second.diff(1)  # the book does not wait
+            await until(lambda: diffs(redis_client) == [1], "the book")
+            assert (trades(redis_client)[-1], second.writer.waiting) == (10, 10)
+            await until(lambda: trades(redis_client)[-1] == 30, "the trades")
+            second.trade(33)  # a gap right after one that was in vain
+            await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=0.5)
+        assert trades(redis_client) == [*range(1, 11), *range(21, 31), 33]
+        [line] = [record for record in caplog.records if "no ingest has" in record.message]
+        assert (line.__dict__["symbol"], line.__dict__["trades"]) == (SYMBOL, 10)
 
     run(test)
 
