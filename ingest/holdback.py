@@ -3,7 +3,8 @@
 Ids in a stream only rise. An ingest that has just started, or reconnected, knows nothing of the trades before its
 first one; if it appended that at once, what the other ingest has on its way would come too late and be refused, and
 be missing for good. So it holds its trades back until the stream has the one before them. Nobody may have that one:
-then the stream's end stands still, and they go.
+when no stream that is waited for has grown for a while, nobody is taken to append, and they go. Of two ingests that
+both wait, the first to give up may still overtake the other.
 
 A hold-back queue, as in ordered multicast (Coulouris et al., "Distributed Systems", 5th ed., section 15.4).
 """
@@ -11,112 +12,164 @@ A hold-back queue, as in ordered multicast (Coulouris et al., "Distributed Syste
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 from ingest.buffer import Entry
 
-STANDSTILL_S = 1.0
+STANDSTILL_S = 1.5
+"""Another one's connection to Redis may hang for a second, and be made anew."""
+AGAIN_S = 0.25
+"""Instead, in the minute after it was in vain."""
+IN_VAIN_S = 60.0
 LONGEST_S = 5.0
 ASK_EVERY_S = 0.02
-NOT_AGAIN_S = 60.0
-"""After it was in vain: nobody has what is missing, and more may be."""
+ASK_MOST = 100
+
+Id = tuple[int, int]
+
+
+class _Gap(NamedTuple):
+    """This process heard of ``before`` and then of ``first``, whose number is higher by more than one."""
+
+    before: int
+    first: Id
+
+    def closed(self, top: Id) -> bool:
+        """Whether the stream that ends with ``top`` has all before ``first``; not one whose numbers begin anew."""
+        return top >= self.first or self.first[1] - 1 == top[1]
+
+    def missing(self, top: Id) -> int:
+        return max(self.first[1] - 1 - max(self.before, top[1]), 0)
 
 
 @dataclass
 class _Held:
-    """What waits for one stream to have the trade ``after``; ``first`` is the id of the first that has to."""
+    """What waits for one stream."""
 
-    first: tuple[int, int]
-    after: int
-    entries: list[Entry] = field(default_factory=list)
+    gaps: deque[_Gap] = field(default_factory=deque)
+    entries: deque[Entry] = field(default_factory=deque)
     since: float | None = None
-    moved_at: float = 0.0
-    top: tuple[int, int] | None = None
+    top: Id | None = None
 
 
 class Holdback:
-    """The trades of one server's symbols that wait for the ones before them.
+    """The trades of one server's symbols that wait for the ones before them, while there is a connection to it.
 
     Parameters:
+        limit: of entries; what would be more makes all of them go.
         clock: monotonic, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
         self._clock = clock
         self._held: dict[str, _Held] = {}
-        self._free: list[Entry] = []
-        self._not_before: dict[str, float] = {}
+        self._count = 0
+        self._released: list[Entry] = []
+        self._in_vain_at: dict[str, float] = {}
+        self._moved_at = 0.0
         self._ask_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._free) + sum(len(held.entries) for held in self._held.values())
+        return self._count
 
-    def __bool__(self) -> bool:
-        return bool(self._held or self._free)
+    @property
+    def expects(self) -> bool:
+        """Whether anything has to wait, be it here already or not."""
+        return bool(self._held)
 
-    def expect(self, symbol: str, first: tuple[int, int], after: int) -> None:
-        """The symbol's trades from the id ``first`` on are to wait until its stream has the trade ``after``."""
-        held = self._held.get(symbol)
-        if held is not None:
-            held.after = max(held.after, after)
-        elif self._clock() >= self._not_before.get(symbol, 0.0):
-            self._held[symbol] = _Held(first, after)
-
-    def begin_anew(self) -> None:
-        """A connection to Redis was made: whoever else appends may have been without one, too."""
-        for held in self._held.values():
-            held.since = None
+    def expect(self, symbol: str, before: int, first: Id) -> None:
+        """The symbol's trades from the id ``first`` on are to wait until its stream has those behind ``before``."""
+        self._held.setdefault(symbol, _Held()).gaps.append(_Gap(before, first))
 
     def take(self, entries: Sequence[Entry]) -> list[Entry]:
-        """What may be appended now: what waited long enough, then those of ``entries`` that need not wait."""
-        now = self._clock()
-        may_go, self._free = self._free, []
+        """Those of ``entries`` that need not wait; the others wait here from now on."""
+        now, may_go = self._clock(), []
         for entry in entries:
             held = None if entry.is_book else self._held.get(entry.symbol)
-            if held is None or (entry.time_ms, entry.sequence) < held.first:
+            if held is None or (entry.time_ms, entry.sequence) < held.gaps[0].first:
                 may_go.append(entry)
                 continue
             held.entries.append(entry)
+            self._count += 1
             if held.since is None:
-                held.since = held.moved_at = now
+                held.since = now
+        if self._count > self._limit:
+            for symbol in list(self._held):
+                self._release(symbol)
         return may_go
 
     def to_ask(self) -> list[str]:
         """Symbols of which `saw` should be told the end of the trades stream now."""
         now = self._clock()
-        if not self._held or now < self._ask_at:
+        if not self._count or now < self._ask_at:
             return []
         self._ask_at = now + ASK_EVERY_S
-        return [symbol for symbol, held in self._held.items() if held.entries]
+        asked = list(islice((symbol for symbol, held in self._held.items() if held.entries), ASK_MOST))
+        for symbol in asked:
+            self._held[symbol] = self._held.pop(symbol)  # the others are next
+        return asked
 
-    def saw(self, symbol: str, top: tuple[int, int] | None) -> int:
+    def saw(self, symbol: str, top: Id | None) -> int:
         """The stream's newest id is ``top`` (None: there is no stream to wait for).
 
-        Returns how many trades before the first are missing for good, 0 while there is hope.
+        Returns how many trades will be missing because they are waited for no more.
         """
         held, now = self._held[symbol], self._clock()
-        if held.since is None:
-            held.since = held.moved_at = now
-        if top is None or top[1] >= held.after:
+        assert held.since is not None
+        if top is None:
             self._release(symbol)
             return 0
-        if top != held.top:
-            held.top, held.moved_at = top, now
-        if now - held.moved_at < STANDSTILL_S and now - held.since < LONGEST_S:
+        if held.top is not None and held.top != top:
+            self._moved_at = now
+        held.top = top
+        while held.gaps and held.gaps[0].closed(top):
+            held.gaps.popleft()
+            self._release(symbol, held.gaps[0].first if held.gaps else None)
+            held.since = now
+        if not held.gaps:
             return 0
-        self._not_before[symbol] = now + NOT_AGAIN_S
+        patience = AGAIN_S if now < self._in_vain_at.get(symbol, -IN_VAIN_S) + IN_VAIN_S else STANDSTILL_S
+        stands_still = now - max(held.since, self._moved_at) >= patience
+        if stands_still:
+            self._in_vain_at[symbol] = now
+        if not stands_still and now - held.since < LONGEST_S:
+            return 0
+        missing = sum(gap.missing(top) for gap in held.gaps)
         self._release(symbol)
-        return held.after - top[1]
+        return missing
 
-    def hand_over(self, other: Callable[[str], Holdback]) -> list[Entry]:
-        """All that waits, in each symbol's order, to be given to ``other(symbol)``, which now expects what this did."""
-        entries, self._free = self._free, []
-        for symbol, held in self._held.items():
+    def released(self) -> list[Entry]:
+        """What waits no more since the last call, in each symbol's order."""
+        released, self._released = self._released, []
+        return released
+
+    def disconnected(self) -> list[Entry]:
+        """The connection ended, maybe another one's as well: all that waited. It will wait anew from the next on."""
+        entries = self.released()
+        for held in self._held.values():
             entries += held.entries
-            other(symbol).expect(symbol, held.first, held.after)
-        self._held.clear()
+            held.entries.clear()
+            held.since = held.top = None
+        self._count = 0
         return entries
 
-    def _release(self, symbol: str) -> None:
-        self._free += self._held.pop(symbol).entries
+    def hand_over(self, other: Callable[[str], Holdback]) -> None:
+        """``other(symbol)`` expects from now on what this one did; after `disconnected`."""
+        for symbol, held in self._held.items():
+            for gap in held.gaps:
+                other(symbol).expect(symbol, *gap)
+        self._held.clear()
+
+    def _release(self, symbol: str, until: Id | None = None) -> None:
+        """Let go what is before the id ``until``, or everything."""
+        held = self._held[symbol]
+        while held.entries and (until is None or (held.entries[0].time_ms, held.entries[0].sequence) < until):
+            self._released.append(held.entries.popleft())
+            self._count -= 1
+        if until is None:
+            del self._held[symbol]

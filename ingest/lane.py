@@ -1,6 +1,7 @@
 """What is on its way to one Redis server, and the sending of it in batches.
 
-Per symbol and stream the order is kept. A batch whose replies did not all come is sent again
+Per symbol and stream the order is kept; trades whose predecessors only another ingest may have
+wait in a `Holdback`. A batch whose replies did not all come is sent again
 as a whole: what Redis took of it already, it refuses the second time. While Redis is away
 entries wait in a `Buffer`. After a drop, or when Redis turns out to have lost a stream, the
 whole book is written anew, so that readers, who see the gap in the update ids, find what to
@@ -87,7 +88,7 @@ class Lane:
         self._clock = clock
         self._observes = observes
         self._buffer = Buffer(buffer_entries)
-        self._holdback = Holdback()
+        self._holdback = Holdback(buffer_entries // 2)
         self._snapshots = SnapshotOutbox(streams.books, streams.diffs, PROTECT_INTERVALS * snapshot_interval_ms)
         self._hashes = HashOutbox(clock.now_ms)
         self._keep_book_ms = KEEP_BOOK_INTERVALS * snapshot_interval_ms
@@ -106,7 +107,7 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """Entries that wait for the server."""
+        """Entries that wait for the server, or for another ingest's."""
         return len(self._buffer) + len(self._holdback)
 
     @property
@@ -120,8 +121,8 @@ class Lane:
 
     def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
         """Give all that waits to other lanes, in its order. This one must not run."""
-        held_back = self._holdback.hand_over(lambda symbol: lane_of[symbol]._holdback)
-        for entry in [*self._to_delete.values(), *held_back, *self._buffer.take(len(self._buffer))]:
+        self._holdback.hand_over(lambda symbol: lane_of[symbol]._holdback)
+        for entry in [*self._to_delete.values(), *self._buffer.take(len(self._buffer))]:
             lane_of[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():
             lane_of[symbol].want_snapshot(symbol, reason)
@@ -141,9 +142,9 @@ class Lane:
             self._dropped([gone], "buffer_full")
         self._work.set()
 
-    def hold_back(self, symbol: str, first: tuple[int, int], after: int) -> None:
-        """The symbol's trades from the id ``first`` on wait, for a time, for another ingest to append ``after``."""
-        self._holdback.expect(symbol, first, after)
+    def expect_trades(self, symbol: str, before: int, first: tuple[int, int]) -> None:
+        """The symbol's trades from the id ``first`` on wait for another ingest to append those behind ``before``."""
+        self._holdback.expect(symbol, before, first)
 
     def want_snapshot(self, symbol: str, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
@@ -174,16 +175,18 @@ class Lane:
 
     async def _use(self, link: RedisLink) -> None:
         await self._greet(link)
-        self._holdback.begin_anew()
         self._work.set()
-        while True:
-            await self._work.wait()
-            await asyncio.sleep(FLUSH_S)
-            self._work.clear()
-            while await self._send_batch(link):
-                pass
-            if self._holdback:
-                asyncio.get_running_loop().call_later(ASK_EVERY_S, self.wake)
+        try:
+            while True:
+                await self._work.wait()
+                await asyncio.sleep(FLUSH_S)
+                self._work.clear()
+                while await self._send_batch(link):
+                    pass
+                if self._holdback:
+                    asyncio.get_running_loop().call_later(ASK_EVERY_S, self.wake)
+        finally:
+            self._put_back(self._holdback.disconnected())
 
     async def _greet(self, link: RedisLink) -> None:
         """Learn what this server has: its time, the newest id of each stream, and which books."""
@@ -208,13 +211,13 @@ class Lane:
             logger.info("connected to Redis", extra=extra)
 
     async def _send_batch(self, link: RedisLink) -> bool:
-        """Send what is due, snapshots first; returns False when there was nothing."""
+        """Send what is due, snapshots first; returns False when there is nothing more."""
         first, self._to_create = self._deletes_due() + self._to_create, []
         sent: list[Sent] = self._snapshots.commands() + self._hashes.commands()
-        entries = first + self._may_go(self._buffer.take(BATCH_ENTRIES))
+        entries = first + self._next_entries()
         asked = self._holdback.to_ask()
         if not (sent or entries or asked or time.monotonic() >= self._probe_at):
-            return False
+            return bool(self._buffer)
         commands = [append.top_command(trades_key(symbol)) for symbol in asked] + [command for command, _ in sent]
         probe = time.monotonic() >= self._probe_at
         if probe:
@@ -225,7 +228,7 @@ class Lane:
         try:
             replies = await link.exchange(text, len(commands) + len(entries))
         except (*AWAY, asyncio.CancelledError):
-            self._dropped(self._buffer.put_back(entries), "buffer_full")
+            self._put_back(entries)
             for _, done in sent:
                 done(UNSENT)
             raise
@@ -244,17 +247,26 @@ class Lane:
         self._settle(entries, replies[len(sent) :])
         return True
 
-    def _may_go(self, entries: list[Entry]) -> list[Entry]:
-        return self._holdback.take(entries) if self._holdback else entries
+    def _next_entries(self) -> list[Entry]:
+        entries = self._buffer.take(BATCH_ENTRIES)
+        if self._holdback.expects:
+            entries = self._holdback.take(entries)
+            self._put_back(self._holdback.released())
+        return entries
+
+    def _put_back(self, entries: Sequence[Entry]) -> None:
+        self._dropped(self._buffer.put_back(entries), "buffer_full")
 
     def _ends_of(self, symbols: Sequence[str], replies: Sequence[Any]) -> None:
         """The newest entries of trades streams that others may append to."""
         for symbol, reply in zip(symbols, replies, strict=True):
             nothing = isinstance(reply, ResponseError) or not reply
             missing = self._holdback.saw(symbol, None if nothing else split_id(reply[0][0]))
+            metrics.trades_missing.inc(missing)
             if missing and (held := self._logs.allows("missing")) is not None:
                 counts = {"symbol": symbol, "trades": missing, "held_back": held}
-                logger.warning("trades are missing that no ingest has", extra=counts)
+                logger.warning("nobody appended the trades before these in time, they are missing", extra=counts)
+        self._put_back(self._holdback.released())
 
     def _deletes_due(self) -> list[Entry]:
         """What is to be deleted at last. What came into the stream since goes too: the book is written with it."""

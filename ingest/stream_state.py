@@ -42,13 +42,14 @@ class StreamState:
         if time_ms <= self.time_ms:
             return Place.COPY
         self.time_ms = time_ms
-        self.sequence = sequence
+        self.sequence = self.heard = sequence
         return Place.ANEW
 
-    def follows(self, sequence: int) -> bool:
-        """Whether the exchange told this process also what comes before ``sequence``, which it tells now."""
-        before, self.heard = self.heard, max(self.heard, sequence)
-        return sequence <= before + 1
+    def unheard(self, sequence: int) -> int | None:
+        """The exchange tells ``sequence`` now: the newest it told before, if it left out what is between the two."""
+        before = self.heard
+        self.heard = max(before, sequence)
+        return None if sequence <= before + 1 else before
 
     def saw(self, top: tuple[int, int] | None) -> bool:
         """Redis has ``top`` as its newest id (None: no stream); True when it lost what it had acknowledged."""

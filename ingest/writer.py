@@ -95,15 +95,15 @@ class Writer:
         Where this process has not heard of the one before it, the other ingest may: it then waits a little.
         """
         state = self._trades[trade.symbol]
-        follows = state.follows(trade.trade_id)
+        before = state.unheard(trade.trade_id)
         if state.place(trade.time_ms, trade.trade_id) is Place.COPY:
             self._skipped(trade.symbol, state, trade.time_ms)
             return
         time_ms = state.time_ms
         text = append.packed_trade(time_ms, trade.trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
         lane = self._lane_of[trade.symbol]
-        if not follows:
-            lane.hold_back(trade.symbol, (time_ms, trade.trade_id), trade.trade_id - 1)
+        if before is not None:
+            lane.expect_trades(trade.symbol, before, (time_ms, trade.trade_id))
         lane.add(Entry(trade.symbol, False, time_ms, trade.trade_id, text))
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:

@@ -49,6 +49,11 @@ dropped = known(
     Counter("nt_ingest_dropped", "Entries that never reached Redis, by reason", ["reason"], registry=registry),
     ("buffer_full", "redis_error"),
 )
+trades_missing = Counter(
+    "nt_ingest_trades_missing",
+    "Trades unknown to this process that were not in the stream when it appended later ones",
+    registry=registry,
+)
 buffer_entries = Gauge("nt_ingest_buffer_entries", "Entries waiting for Redis", registry=registry)
 appended = Counter("nt_ingest_appended", "Entries Redis took", registry=registry)
 append_latency = Histogram(

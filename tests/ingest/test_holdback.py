@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.buffer import Entry
-from ingest.holdback import ASK_EVERY_S, LONGEST_S, NOT_AGAIN_S, STANDSTILL_S, Holdback
+from ingest.holdback import AGAIN_S, ASK_EVERY_S, ASK_MOST, IN_VAIN_S, LONGEST_S, STANDSTILL_S, Holdback
 
 SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
 
@@ -30,10 +30,16 @@ def top(number: int) -> tuple[int, int]:
     return (1_000 + number, number)
 
 
-def holding(time: Time) -> Holdback:
-    """A queue in which the trade 10 waits for 9, since now."""
-    one = Holdback(time)
-    one.expect(SYMBOL, top(10), 9)
+def looked(one: Holdback, number: int, symbol: str = SYMBOL) -> tuple[int, list[int]]:
+    """How many are missing, and which trades go, when the stream's newest is found to be ``number``."""
+    missing = one.saw(symbol, top(number))
+    return missing, [entry.sequence for entry in one.released()]
+
+
+def holding(time: Time, limit: int = 100) -> Holdback:
+    """A queue in which the trade 10 waits for those behind 3, since now."""
+    one = Holdback(limit, time)
+    one.expect(SYMBOL, 3, top(10))
     assert one.take([trade(10)]) == []
     return one
 
@@ -41,18 +47,18 @@ def holding(time: Time) -> Holdback:
 def test_trades_wait_until_the_one_before_them_is_there() -> None:
     one = holding(Time())
     assert one.take([trade(11)]) == []
-    assert one.saw(SYMBOL, top(8)) == 0
+    assert looked(one, 8) == (0, [])
     assert (one.take([trade(12)]), len(one)) == ([], 3)
-    assert one.saw(SYMBOL, top(9)) == 0
-    assert one.take([trade(13)]) == [trade(10), trade(11), trade(12), trade(13)]
-    assert not one
+    assert looked(one, 9) == (0, [10, 11, 12])
+    assert not one.expects
+    assert not len(one)
     assert one.take([trade(14)]) == [trade(14)]
 
 
 def test_a_stream_that_is_not_there_is_not_waited_for() -> None:
     one = holding(Time())
     assert one.saw(SYMBOL, None) == 0
-    assert one.take([]) == [trade(10)]
+    assert one.released() == [trade(10)]
 
 
 def test_neither_books_nor_other_symbols_nor_what_came_before_wait() -> None:
@@ -64,64 +70,97 @@ def test_neither_books_nor_other_symbols_nor_what_came_before_wait() -> None:
 def test_a_stream_that_stands_still_is_given_up_and_says_how_many_are_missing() -> None:
     time = Time()
     one = holding(time)
-    assert one.saw(SYMBOL, top(4)) == 0
+    assert looked(one, 4) == (0, [])
     time.passes(STANDSTILL_S * 0.9)
-    assert one.saw(SYMBOL, top(4)) == 0
-    assert one.take([]) == []
+    assert looked(one, 4) == (0, [])
     time.passes(STANDSTILL_S * 0.2)
-    assert one.saw(SYMBOL, top(4)) == 5
-    assert one.take([]) == [trade(10)]
+    assert looked(one, 4) == (5, [10])
+
+
+def test_what_this_process_knows_is_not_missing() -> None:
+    time = Time()
+    one = holding(time)
+    time.passes(STANDSTILL_S)
+    assert looked(one, 1) == (6, [10])  # 4 to 9: 2 and 3 it has appended, or Redis lost them
+
+
+def test_a_quiet_symbol_waits_while_another_stream_grows() -> None:
+    time = Time()
+    one = holding(time)
+    one.expect(OTHER, 3, top(100))
+    one.take([trade(100, OTHER)])
+    for number in range(3):
+        assert looked(one, 4) == looked(one, number, OTHER) == (0, [])
+        time.passes(STANDSTILL_S * 0.9)
 
 
 def test_a_stream_that_grows_is_waited_for_but_not_without_end() -> None:
     time = Time()
     one = holding(time)
     for number in range(8):
-        assert one.saw(SYMBOL, top(number)) == 0
+        assert looked(one, number) == (0, [])
         time.passes(LONGEST_S / 8)
-    assert one.take([]) == []
-    assert one.saw(SYMBOL, top(8)) == 1
-    assert one.take([]) == [trade(10)]
+    assert looked(one, 8) == (1, [10])
 
 
-def test_after_waiting_in_vain_the_next_gap_is_taken_as_it_is_for_a_while() -> None:
+def test_after_waiting_in_vain_the_next_gap_is_waited_for_less_for_a_while() -> None:
     time = Time()
     one = holding(time)
-    time.passes(LONGEST_S)
-    one.saw(SYMBOL, top(4))
-    one.take([])
-    one.expect(SYMBOL, top(20), 19)
-    assert one.take([trade(20)]) == [trade(20)]
-    time.passes(NOT_AGAIN_S)
-    one.expect(SYMBOL, top(30), 29)
-    assert one.take([trade(30)]) == []
+    time.passes(STANDSTILL_S)
+    looked(one, 4)
+    for passed, patience in ((0.0, AGAIN_S), (IN_VAIN_S, STANDSTILL_S)):
+        time.passes(passed)
+        one.expect(SYMBOL, 10, top(20))
+        assert one.take([trade(20)]) == []
+        time.passes(patience * 0.9)
+        assert looked(one, 10) == (0, [])
+        time.passes(patience * 0.2)
+        assert looked(one, 10) == (9, [20])
 
 
-def test_a_second_gap_is_waited_for_with_the_first() -> None:
+def test_what_lies_between_two_gaps_waits_for_the_first_alone() -> None:
     one = holding(Time())
-    one.expect(SYMBOL, top(15), 14)
+    one.take([trade(11)])
+    one.expect(SYMBOL, 11, top(15))
     assert one.take([trade(15)]) == []
-    one.saw(SYMBOL, top(9))
-    assert one.take([]) == []
-    one.saw(SYMBOL, top(14))
-    assert one.take([]) == [trade(10), trade(15)]
+    assert looked(one, 9) == (0, [10, 11])
+    assert one.take([trade(16)]) == []
+    assert looked(one, 14) == (0, [15, 16])
+
+
+def test_a_stream_of_the_numbers_before_an_exchange_counted_anew_is_not_what_is_waited_for() -> None:
+    one = holding(Time())
+    assert one.saw(SYMBOL, (900, 5_000)) == 0
+    assert one.released() == []
+    assert one.saw(SYMBOL, (2_000, 5_000)) == 0
+    assert one.released() == [trade(10)]
 
 
 def test_time_without_redis_does_not_count() -> None:
     time = Time()
     one = holding(time)
-    one.saw(SYMBOL, top(4))
+    looked(one, 4)
     time.passes(60)
-    one.begin_anew()
-    assert one.saw(SYMBOL, top(4)) == 0
+    again = one.disconnected()
+    assert (again, len(one), one.take(again)) == ([trade(10)], 0, [])
+    assert looked(one, 4) == (0, [])
     time.passes(STANDSTILL_S)
-    assert one.saw(SYMBOL, top(4)) == 5
+    assert looked(one, 4) == (5, [10])
+
+
+def test_more_than_the_limit_does_not_wait() -> None:
+    one = holding(Time(), limit=3)
+    one.take([trade(11), trade(12)])
+    assert one.released() == []
+    assert one.take([trade(13)]) == []
+    assert one.released() == [trade(10), trade(11), trade(12), trade(13)]
+    assert not one.expects
 
 
 def test_the_end_of_a_stream_is_asked_for_while_something_waits_and_not_too_often() -> None:
     time = Time()
-    one = Holdback(time)
-    one.expect(SYMBOL, top(10), 9)
+    one = Holdback(100, time)
+    one.expect(SYMBOL, 3, top(10))
     assert one.to_ask() == []
     one.take([trade(10)])
     time.passes(ASK_EVERY_S)
@@ -131,40 +170,62 @@ def test_the_end_of_a_stream_is_asked_for_while_something_waits_and_not_too_ofte
     assert one.to_ask() == [SYMBOL]
 
 
+def test_of_very_many_streams_some_are_asked_for_at_a_time_and_each_in_turn() -> None:
+    time = Time()
+    one = Holdback(1_000, time)
+    symbols = [f"S{number}" for number in range(3 * ASK_MOST)]
+    for symbol in symbols:
+        one.expect(symbol, 3, top(10))
+        one.take([trade(10, symbol)])
+    asked = []
+    for _ in range(3):
+        time.passes(ASK_EVERY_S)
+        asked += one.to_ask()
+    assert asked == symbols
+
+
 def test_handed_over_it_waits_on_for_the_same() -> None:
-    one, next_one = holding(Time()), Holdback(Time())
-    assert next_one.take(one.hand_over(lambda _: next_one)) == []
-    assert not one
-    assert next_one.saw(SYMBOL, top(9)) == 0
-    assert next_one.take([]) == [trade(10)]
+    one, next_one = holding(Time()), Holdback(100, Time())
+    entries = one.disconnected()
+    one.hand_over(lambda _: next_one)
+    assert not one.expects
+    assert next_one.take(entries) == []
+    assert looked(next_one, 9) == (0, [10])
 
 
 @given(
-    first=st.integers(2, 12),
-    others=st.lists(st.integers(0, 3), min_size=1, max_size=30),
-    passed=st.lists(st.sampled_from([0.0, 0.05, 0.5, 1.5]), min_size=30, max_size=30),
+    missing=st.sets(st.integers(1, 20), max_size=8),
+    others=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    cut=st.sets(st.integers(0, 40), max_size=3),
+    passed=st.lists(st.sampled_from([0.0, 0.05, 0.5, 2.0]), min_size=40, max_size=40),
 )
 def test_none_is_lost_none_out_of_order_and_none_before_its_time(
-    first: int, others: list[int], passed: list[float]
+    missing: set[int], others: list[int], cut: set[int], passed: list[float]
 ) -> None:
-    """This process has the trades from ``first`` on, the other appends all from 0, some at each look."""
-    time, appended = Time(), -1
-    one = Holdback(time)
-    one.expect(SYMBOL, top(first), first - 1)
+    """This process hears all trades but ``missing``, the other appends all, some at each look; connections break."""
+    time, appended, heard = Time(), 0, 0
+    one = Holdback(1_000, time)
     went: list[int] = []
-    stood = waited = 0.0
-    for number, (more, seconds) in enumerate(zip(others, passed, strict=False)):
-        may_go = one.take([trade(first + number)])
-        if may_go and not went:
-            assert appended >= first - 1 or stood >= STANDSTILL_S or waited >= LONGEST_S
-        went += [entry.sequence for entry in may_go]
+    given_up = False
+    told = [number for number in range(1, 41) if number not in missing]
+    waiting: list[Entry] = []
+    for look, (number, more, seconds) in enumerate(zip(told, others, passed, strict=False)):
+        if number > heard + 1:
+            one.expect(SYMBOL, heard, top(number))
+        heard = number
+        goes = one.take([*waiting, trade(number)])
+        waiting = []
+        for symbol in one.to_ask():
+            given_up = one.saw(symbol, top(appended)) > 0 or given_up
+        goes += one.released()
+        for entry in goes:
+            before = entry.sequence - 1
+            assert given_up or before == 0 or before in went or appended >= before
+            went.append(entry.sequence)
+        if look in cut:
+            waiting = one.disconnected()
         time.passes(seconds)
-        stood, waited = (stood + seconds if not more else 0.0), waited + seconds
         appended += more
-        if one and not went:
-            one.saw(SYMBOL, top(appended) if appended >= 0 else (0, 0))
-    time.passes(LONGEST_S)
-    if one.to_ask():
-        one.saw(SYMBOL, top(appended))
-    went += [entry.sequence for entry in one.take([])]
-    assert went == list(range(first, first + len(others)))
+    went += [entry.sequence for entry in [*waiting, *one.disconnected()]]
+    assert went == told[: len(went)]
+    assert len(went) == min(len(others), len(told))

@@ -25,14 +25,18 @@ def test_a_copy_is_told_from_an_exchange_that_counts_anew() -> None:
     assert state.place(201, 4) is Place.NEXT
 
 
-def test_what_follows_is_told_from_what_follows_something_unheard() -> None:
+def test_what_follows_something_unheard_is_told_from_what_does_not() -> None:
     state = StreamState()
     state.saw((100, 9))  # Redis has it, the exchange did not tell it to this process
-    assert not state.follows(10)
-    assert state.follows(11)
-    assert state.follows(3)  # a copy
-    assert state.follows(12)
-    assert not state.follows(14)
+    assert state.unheard(10) == -1
+    assert state.unheard(11) is None
+    assert state.unheard(3) is None  # a copy
+    assert state.unheard(12) is None
+    assert state.unheard(14) == 12
+    state.place(200, 14)
+    assert state.unheard(1) is None
+    assert state.place(300, 1) is Place.ANEW
+    assert state.unheard(5) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50))))

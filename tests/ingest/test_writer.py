@@ -12,6 +12,7 @@ import redis
 from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules, Ticker
 from ingest.holdback import STANDSTILL_S
+from ingest.lane import BATCH_ENTRIES
 from local.embedded_redis import EmbeddedRedis
 from monitoring import ingest_metrics as metrics
 from streams import codec
@@ -172,9 +173,74 @@ def test_time_without_redis_is_no_reason_to_overtake(own_redis_server: Callable[
     run(test)
 
 
+def test_what_waits_for_another_ingest_fits_the_buffer_while_redis_takes_no_writes(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+
+    async def test() -> None:
+        first, second = Process(server.url()), Process(server.url(), buffer_entries=50)
+        async with running(first):
+            first.trade(1)
+            await first.writer.drain(10)
+        with server.client() as client:
+            client.config_set("maxmemory", 1)
+            async with running(second):
+                connects = metrics.redis_connects._value.get()
+                for number in range(10, 410):
+                    second.trade(number)
+                    await asyncio.sleep(0.002)
+                    assert second.writer.waiting <= 100
+                assert metrics.redis_connects._value.get() > connects + 2
+                assert second.writer.waiting >= 50
+                client.config_set("maxmemory", 0)
+                await until(lambda: trades(client)[-1] == 409, "the last trade")
+                assert trades(client) == [1, *range(360, 410)]
+
+    run(test)
+
+
+def test_more_than_half_of_the_buffer_does_not_wait(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        first, second = Process(redis_server.url()), Process(redis_server.url(), buffer_entries=50)
+        async with running(first):
+            first.trade(1)
+            await first.writer.drain(10)
+        async with running(second):
+            for number in range(10, 35):
+                second.trade(number)
+            await until(lambda: len(second.writer._lanes[0]._holdback) == 25, "half of it to wait")
+            second.trade(35)
+            await until(lambda: trades(redis_client)[-1] == 35, "all to go", timeout_s=STANDSTILL_S / 2)
+        assert trades(redis_client) == [1, *range(10, 36)]
+
+    run(test)
+
+
+def test_many_that_waited_go_in_batches_and_in_order(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        first, second = Process(redis_server.url()), Process(redis_server.url())
+        async with running(first):
+            first.trade(1)
+            await first.writer.drain(10)
+            async with running(second):
+                for number in range(10, 10 + 2 * BATCH_ENTRIES + 1):
+                    second.trade(number)
+                await until(lambda: len(second.writer._lanes[0]._holdback) == 2 * BATCH_ENTRIES + 1, "all to wait")
+                for number in range(2, 10):
+                    first.trade(number)
+                await second.writer.drain(10)
+        assert trades(redis_client) == list(range(1, 10 + 2 * BATCH_ENTRIES + 1))
+
+    run(test)
+
+
 def test_trades_that_no_process_has_are_not_waited_for_without_end(
     redis_client: redis.Redis, redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
+    missing = metrics.trades_missing._value
+    before = missing.get()
+
     async def test() -> None:
         first, second = Process(redis_server.url()), Process(redis_server.url())
         async with running(first):
@@ -189,10 +255,11 @@ def test_trades_that_no_process_has_are_not_waited_for_without_end(
             assert (trades(redis_client)[-1], second.writer.waiting) == (10, 10)
             await until(lambda: trades(redis_client)[-1] == 30, "the trades")
             second.trade(33)  # a gap right after one that was in vain
-            await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=0.5)
+            await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=STANDSTILL_S)
         assert trades(redis_client) == [*range(1, 11), *range(21, 31), 33]
-        [line] = [record for record in caplog.records if "no ingest has" in record.message]
+        [line] = [record for record in caplog.records if "they are missing" in record.message]
         assert (line.__dict__["symbol"], line.__dict__["trades"]) == (SYMBOL, 10)
+        assert missing.get() - before == 12
 
     run(test)
 
