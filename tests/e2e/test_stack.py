@@ -83,12 +83,11 @@ def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack:
             lambda: all(r["updatedAt"] > returned + 1000 for r in reports(data, stack.settings.symbols).values()),
             "another second of reports",
         )
-    period = stack.settings.nt_report_period_ms
     for symbol, seen in watch.sequences.items():
         assert len(seen.times_ms) > 4, f"{symbol}: {seen}"
         assert seen.tokens == sorted(seen.tokens), f"{symbol}: a token fell: {seen}"
-        # One period between two reports is the rule; a gap of one more is what must not be exceeded.
-        assert seen.longest_gap_ms() <= 2 * period + 50 + watch.stall_ms, f"{symbol}: {seen}"
+        # The old owner hands over: nobody waits for its lease to run out. (How long it takes: `make chaos`.)
+        assert seen.longest_gap_ms() < stack.settings.nt_lease_ttl_ms + watch.stall_ms, f"{symbol}: {seen}"
     each_node_writes_its_share(stack)
 
 
