@@ -16,14 +16,14 @@ help:
 	@echo 'make status   all roles; make stop|start|kill ROLE=node-002   one of them'
 
 run: .venv/installed
-	@exec $(VENV_PYTHON) -m local
+	@exec $(VENV_PYTHON) -m tools.local
 
 status: .venv/installed
-	@exec $(VENV_PYTHON) -m local status
+	@exec $(VENV_PYTHON) -m tools.local status
 
 start stop kill: .venv/installed
 	@test -n '$(ROLE)' || { echo 'which role? For example: make $@ ROLE=node-002 (make status lists them)' >&2; exit 2; }
-	@exec $(VENV_PYTHON) -m local $@ '$(ROLE)'
+	@exec $(VENV_PYTHON) -m tools.local $@ '$(ROLE)'
 
 test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadscope
@@ -37,18 +37,18 @@ lint: .venv/installed-dev
 	$(VENV_PYTHON) -m mypy .
 
 chaos: .venv/installed-dev
-	@exec $(VENV_PYTHON) -m chaos $(ARGS)
+	@exec $(VENV_PYTHON) -m tools.chaos $(ARGS)
 
 bench: .venv/installed-dev
-	@exec $(VENV_PYTHON) -m benchmarks
+	@exec $(VENV_PYTHON) -m tools.benchmarks
 
 lock: .venv/installed-dev
-	@sh local/lock.sh
+	@sh tools/local/lock.sh
 
 .venv/installed: requirements.txt pyproject.toml
-	@sh local/install.sh requirements.txt
+	@sh tools/local/install.sh requirements.txt
 
 .venv/installed-dev: requirements.txt requirements-dev.txt pyproject.toml
-	@sh local/install.sh requirements-dev.txt
+	@sh tools/local/install.sh requirements-dev.txt
 
 .PHONY: help run status start stop kill test compose-test chaos lint bench lock

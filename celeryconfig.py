@@ -1,9 +1,9 @@
 """Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
 
-from amqp_address import parse_amqp
 from beat_schedule.entries import entries
-from redis_address import kombu_address
-from settings import load
+from tickfence.amqp_address import parse_amqp
+from tickfence.redis_access.address import kombu_address
+from tickfence.settings import load
 
 _settings = load()
 

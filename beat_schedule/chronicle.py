@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from coordination import events
-from coordination.controller import Move
-from coordination.events import Event, Fields, Kind, LeaderReason, MoveReason, Moves, NodeReason
-from coordination.keys import DISPATCHER, node_key
-from coordination.owner import Owner
+from tickfence.coordination.controller import Move, MoveReason
+from tickfence.coordination.keys import DISPATCHER, node_key
+from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+from tickfence.instrument import Instrument
+from tickfence.timeline import events
+from tickfence.timeline.events import Event, Fields, Kind, Moves
 
 _REMEMBERED = 1000
 
@@ -42,7 +45,7 @@ class Change(NamedTuple):
 
     generation: int
     moves: Collection[Move] = ()
-    dropped: Mapping[str, Owner] = {}
+    dropped: Mapping[Instrument, Owner] = {}
     first: bool = False
     lost: bool = False
 

@@ -10,21 +10,21 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError, ResponseError
 
 from beat_schedule.chronicle import Change, Chronicle, Seen
-from coordination.assignment_store import Deposed, publish_assignment, read_assignment
-from coordination.clock import ServerClock
-from coordination.connect import connect
-from coordination.controller import AssignmentController, Move, MovePolicy
-from coordination.event_writer import EventWriter
-from coordination.events import LeaderReason
-from coordination.keys import NODES, node_key
-from coordination.leadership import Lead, Leadership
-from coordination.outage import Outage
-from coordination.owner import Owner
-from coordination.roster import NodeRecord, Roster
-from coordination.scripts import execute
-from monitoring import dispatcher_metrics as metrics
-from redis_address import parse_cluster
-from settings import Settings
+from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
+from tickfence.coordination.keys import NODES, node_key
+from tickfence.coordination.leadership import Lead, LeaderReason, Leadership
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeRecord, Roster
+from tickfence.instrument import Instrument
+from tickfence.monitoring import dispatcher_metrics as metrics
+from tickfence.redis_access.address import parse_cluster
+from tickfence.redis_access.connect import connect
+from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.scripts import execute
+from tickfence.settings import Settings
+from tickfence.timeline.writer import EventWriter
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Dispatcher:
         return self._leadership.term
 
     @property
-    def owners(self) -> Mapping[str, Owner]:
+    def owners(self) -> Mapping[Instrument, Owner]:
         """symbol -> owner, of symbols whose owner is alive."""
         return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._live}
 
@@ -151,7 +151,7 @@ class Dispatcher:
 
     def _act(self, lead: Lead) -> list[Move]:
         took_over = lead.term != self._acting_term
-        dropped: dict[str, Owner] = {}
+        dropped: dict[Instrument, Owner] = {}
         lost, change = False, None
         if lead.reason is not None:
             self._won = lead

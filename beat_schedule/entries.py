@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from beat_schedule.fixed_rate import fixed_rate
-from settings import Settings
+from tickfence.settings import Settings
 
 FAST_CYCLE = "fast-cycle"
 SLOW_CYCLE = "slow-cycle"

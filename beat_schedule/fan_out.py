@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from coordination.owner import Owner
+from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
 
 SYMBOLS_A_MESSAGE = 128
 """Symbols that share a message where each cannot have its own: then Celery's cost of a message is next to nothing."""
@@ -16,10 +17,10 @@ class Message(NamedTuple):
     """One task message: symbols that one owner is to report on."""
 
     owner: Owner
-    symbols: tuple[str, ...]
+    symbols: tuple[Instrument, ...]
 
 
-def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
+def fan_out(owners: Mapping[Instrument, Owner], most: int) -> list[Message]:
     """One message a symbol for an owner of up to ``most``; beyond that, as few messages as hold
     :data:`SYMBOLS_A_MESSAGE` each.
 
@@ -32,7 +33,7 @@ def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
         >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a}, most=1)]
         [('ADAUSDT', 'BNBUSDT')]
     """
-    held: dict[Owner, list[str]] = defaultdict(list)
+    held: dict[Owner, list[Instrument]] = defaultdict(list)
     for symbol in sorted(owners):
         held[owners[symbol]].append(symbol)
     messages = []
@@ -48,7 +49,7 @@ def fan_out(owners: Mapping[str, Owner], most: int) -> list[Message]:
     return messages
 
 
-def slices(symbols: Sequence[str], most: int) -> list[tuple[str, ...]]:
+def slices(symbols: Sequence[Instrument], most: int) -> list[tuple[Instrument, ...]]:
     """``symbols`` in at most ``most`` slices of even size, to be dispatched one after the other.
 
     Example:

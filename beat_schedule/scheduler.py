@@ -18,13 +18,14 @@ from beat_schedule.fan_out import Message, fan_out
 from beat_schedule.fixed_rate import fixed_rate
 from beat_schedule.sliced_cycle import SlicedCycle
 from beat_schedule.turns import Turns
-from coordination.outage import Outage
-from coordination.owner import Owner
-from coordination.tick import ALONE, Tick
-from monitoring import dispatcher_metrics as metrics
-from monitoring import exporter, logs
-from monitoring.garbage import collect_less
-from settings import Settings, load
+from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
+from tickfence.monitoring import dispatcher_metrics as metrics
+from tickfence.monitoring import exporter, logs
+from tickfence.monitoring.garbage import collect_less
+from tickfence.redis_access.outage import Outage
+from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +210,7 @@ class HRWScheduler(Scheduler):
             self.dispatcher.read_clock()
             return
         led = self.dispatcher.leading
-        moved: Mapping[str, Owner] = {move.symbol: move.target for move in self.dispatcher.look()}
+        moved: Mapping[Instrument, Owner] = {move.symbol: move.target for move in self.dispatcher.look()}
         if self.dispatcher.leading and not led:
             moved = self.dispatcher.owners  # nobody led for a while, so the last cycle may not have been sent
         if moved and FAST_CYCLE in self.schedule:
@@ -219,7 +220,7 @@ class HRWScheduler(Scheduler):
                 entry = self.schedule[FAST_CYCLE]
                 self._send([(entry, one) for one in fan_out(moved, most) if found[one.owner] < 2 * most])
 
-    def _owners(self) -> Mapping[str, Owner]:
+    def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:
             return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
@@ -235,7 +236,7 @@ class HRWScheduler(Scheduler):
         """Send all in one batch. What cannot be sent now is dropped and counted: the next cycle is near."""
         if not messages:
             return
-        tick = Tick(
+        tick = Dispatch(
             owner="",
             generation=self.dispatcher.generation,
             term=self.dispatcher.term,

@@ -10,7 +10,8 @@ from typing import Any
 from celery.beat import ScheduleEntry
 
 from beat_schedule.fan_out import slices
-from settings import Settings
+from tickfence.instrument import Instrument
+from tickfence.settings import Settings
 
 STEP_MS = 50
 SYMBOLS_A_STEP = 8
@@ -29,7 +30,7 @@ class SlicedCycle:
     """
 
     entry: ScheduleEntry
-    slices: list[tuple[str, ...]]
+    slices: list[tuple[Instrument, ...]]
     most: int
     urgent: bool
     steps: deque[tuple[float, int]] = field(default_factory=deque)

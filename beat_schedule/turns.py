@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from beat_schedule.fan_out import Message, fan_out
 from beat_schedule.sliced_cycle import SlicedCycle
-from coordination.owner import Owner
+from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
 
 URGENT_IN_A_ROW = 3
 """After so many urgent slices one of the others goes, if it waits: they are thinned out first, but never stop."""
@@ -43,7 +44,7 @@ class Turns:
         """Owners for which something waits."""
         return list(self._waiting)
 
-    def fall_due(self, cycle: SlicedCycle, number: int, owners: Mapping[str, Owner]) -> int:
+    def fall_due(self, cycle: SlicedCycle, number: int, owners: Mapping[Instrument, Owner]) -> int:
         """Slice ``number`` is due; returns for how many nodes it still waits from a cycle before, which is lost."""
         lost = 0
         for owner in {owners[symbol] for symbol in cycle.slices[number] if symbol in owners}:
@@ -52,7 +53,9 @@ class Turns:
             waiting.setdefault(number)
         return lost
 
-    def take(self, owners: Mapping[str, Owner], lengths: Mapping[Owner, int]) -> list[tuple[SlicedCycle, Message]]:
+    def take(
+        self, owners: Mapping[Instrument, Owner], lengths: Mapping[Owner, int]
+    ) -> list[tuple[SlicedCycle, Message]]:
         """What is to be sent now; a slice goes whole or waits.
 
         Parameters:

@@ -8,10 +8,10 @@ import signal
 
 import aiohttp
 
-import settings as environment
 from ingest.service import Ingest
-from monitoring import exporter, ingest_metrics, logs
-from monitoring.garbage import collect_less
+from tickfence import settings as environment
+from tickfence.monitoring import exporter, ingest_metrics, logs
+from tickfence.monitoring.garbage import collect_less
 
 DEFAULT_METRICS_PORT = 9121
 logger = logging.getLogger("ingest")

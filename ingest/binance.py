@@ -14,6 +14,7 @@ from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder
 from ingest.binance_plain import PlainDecoder
 from ingest.events import INFINITY, Depth, Event, ExchangeInfo, Reason, Rejected, SymbolRules
 from ingest.exchange import Request
+from tickfence.instrument import Instrument
 
 DEPTH_WEIGHTS = ((5_000, 250), (1_000, 50), (500, 25), (100, 5))
 """Levels a side that one request may ask for, and its weight."""
@@ -34,7 +35,7 @@ class _Filter(msgspec.Struct):
 
 
 class _Symbol(msgspec.Struct):
-    symbol: str
+    symbol: Instrument
     status: str
     filters: list[_Filter] = []
 
@@ -69,7 +70,7 @@ class Binance:
     weight_per_minute = 6_000
     used_weight_header = "X-MBX-USED-WEIGHT-1M"
 
-    def __init__(self, symbols: Sequence[str]) -> None:
+    def __init__(self, symbols: Sequence[Instrument]) -> None:
         checked = CheckedDecoder({name: symbol for symbol in symbols for name in self.streams(symbol)})
         self._checked = checked.decode
         self._plain = PlainDecoder(symbols, checked.ticker).decode
@@ -78,7 +79,7 @@ class Binance:
             (limit for limit in DEPTH_WEIGHTS if limit[1] <= affordable), DEPTH_WEIGHTS[-1]
         )
 
-    def streams(self, symbol: str) -> list[str]:
+    def streams(self, symbol: Instrument) -> list[str]:
         """The diff, trade and ticker streams of ``symbol``."""
         return [symbol.lower() + suffix for suffix in (DEPTH, TRADE, TICKER)]
 
@@ -98,7 +99,7 @@ class Binance:
         """
         return self._plain(message) or self._checked(message)
 
-    def depth_request(self, symbol: str) -> Request:
+    def depth_request(self, symbol: Instrument) -> Request:
         """GET /api/v3/depth."""
         return Request("/api/v3/depth", {"symbol": symbol, "limit": str(self._depth_limit)}, self._depth_weight)
 

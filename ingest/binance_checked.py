@@ -24,6 +24,7 @@ from ingest.events import (
     Trade,
     check_levels,
 )
+from tickfence.instrument import Instrument
 
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ _decode_levels = msgspec.json.Decoder(list[Level], strict=False).decode
 class CheckedDecoder:
     """Decodes the messages of a set of streams; ``symbol_of`` names the symbol of each."""
 
-    def __init__(self, symbol_of: Mapping[str, str]) -> None:
+    def __init__(self, symbol_of: Mapping[str, Instrument]) -> None:
         self._symbol_of = symbol_of
 
     def decode(self, message: bytes) -> Event:
@@ -157,14 +158,14 @@ class CheckedDecoder:
             raise Rejected(Reason.NOT_A_NUMBER, f"{symbol} ticker v={data.v[:40]!r} P={data.P[:40]!r}")
         return Ticker(symbol, data.c, data.P, data.h, data.l, data.v)
 
-    def _known(self, stream: str, symbol: str, suffix: str) -> str:
+    def _known(self, stream: str, symbol: str, suffix: str) -> Instrument:
         known = self._symbol_of.get(stream)
         if known is None or known != symbol or not stream.endswith(suffix):
             book = known if stream.endswith(DEPTH) else None
             raise Rejected(Reason.UNKNOWN_SYMBOL, f"{symbol[:40]!r} on stream {stream[:60]!r}", book)
         return known
 
-    def _book_of(self, message: bytes) -> str | None:
+    def _book_of(self, message: bytes) -> Instrument | None:
         """The symbol whose diff this was meant to be, where that can be told."""
         try:
             stream = decoded(_decode_stream, message).stream
@@ -197,7 +198,7 @@ def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
         raise Rejected(Reason.NOT_JSON, f"{error}: {text[:80]!r}") from None
 
 
-def levels(raw: msgspec.Raw, symbol: str | None) -> list[Level]:
+def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
     """One side of a book.
 
     :raises Rejected: not pairs of decimal strings, or a price or quantity that cannot be.
@@ -214,7 +215,7 @@ def levels(raw: msgspec.Raw, symbol: str | None) -> list[Level]:
     return found
 
 
-def _check_decimal(text: str, reason: Reason, symbol: str) -> None:
+def _check_decimal(text: str, reason: Reason, symbol: Instrument) -> None:
     """Refuse what is not a positive decimal number in plain digits."""
     if not DECIMAL.fullmatch(text):
         wrong = reason if _SIGNED.fullmatch(text) else Reason.NOT_A_NUMBER

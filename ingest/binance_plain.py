@@ -14,6 +14,7 @@ import msgspec
 
 from ingest.binance_checked import DEPTH, LAST_TIME_MS, MAX_ID, TRADE, TickerMessage
 from ingest.events import Diff, Event, Ticker, Trade
+from tickfence.instrument import Instrument
 
 # The text's length bounds the number: what has so few digits is finite.
 _are_decimals = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})? [0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII).fullmatch
@@ -63,7 +64,7 @@ class PlainDecoder:
         ticker: makes the event of a ticker message on a stream, and may raise Rejected.
     """
 
-    def __init__(self, symbols: Sequence[str], ticker: Callable[[str, TickerMessage], Ticker]) -> None:
+    def __init__(self, symbols: Sequence[Instrument], ticker: Callable[[str, TickerMessage], Ticker]) -> None:
         self._of_diffs = {symbol.lower() + DEPTH: symbol for symbol in symbols}
         self._of_trades = {symbol.lower() + TRADE: symbol for symbol in symbols}
         self._ticker = ticker

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from analytics.book import BookGap, OrderBook
 from ingest.events import INFINITY, Depth, Diff, Reason, Rejected
+from tickfence.analytics.book import BookGap, OrderBook
+from tickfence.instrument import Instrument
 
 MAX_WAITING = 5_000
 """Diffs kept while a snapshot is on its way: over eight minutes of one symbol."""
@@ -35,7 +36,7 @@ class BookSync:
         *("book", "received_ms", "symbol", "why"),
     )
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: Instrument) -> None:
         self.symbol = symbol
         self.book = OrderBook()
         self.why: str | None = "start"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tickfence.instrument import Instrument
+
 ANEW = b""
 """As an entry's text, which no other entry has empty: the stream is to be deleted, what follows has nothing to do with what it holds."""
 
@@ -17,7 +19,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     ``text`` is its id and fields, packed as in `streams.append`. ``is_book`` tells the two streams of a symbol apart.
     """
 
-    symbol: str
+    symbol: Instrument
     is_book: bool
     time_ms: int
     sequence: int

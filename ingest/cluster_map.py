@@ -13,21 +13,22 @@ from redis.exceptions import RedisClusterException
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
 from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Address, Open, options, to_node
-from redis_address import Cluster
-from streams.keys import book_key
+from tickfence.instrument import Instrument
+from tickfence.redis_access.address import Cluster
+from tickfence.streams.keys import book_key
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.05, 0.25
 
-Placement = Mapping[Address, tuple[str, ...]]
+Placement = Mapping[Address, tuple[Instrument, ...]]
 """The symbols of each master. All keys of a symbol share a slot, so a symbol has one master."""
 
 
 class ClusterMap:
     """Where the cluster's nodes say the symbols are, asked for again whenever that is in doubt."""
 
-    def __init__(self, cluster: Cluster, symbols: Iterable[str]) -> None:
+    def __init__(self, cluster: Cluster, symbols: Iterable[Instrument]) -> None:
         self._cluster = cluster
         self._symbols = tuple(symbols)
         self._client = RedisCluster(
@@ -76,7 +77,7 @@ class ClusterMap:
         try:
             # The nodes it found last time are asked first; those of the URL are names that outlive addresses.
             await nodes.initialize(additional_startup_nodes_info=list(self._cluster.nodes))
-            placement: dict[Address, list[str]] = defaultdict(list)
+            placement: dict[Address, list[Instrument]] = defaultdict(list)
             for symbol in self._symbols:
                 node = self._client.get_node_from_key(book_key(symbol))
                 if node is not None:  # that is for replicas

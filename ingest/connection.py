@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from ingest.exchange import Exchange
-from monitoring import ingest_metrics as metrics
+from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tickfence.instrument import Instrument
+
 Level = tuple[float, float]
 
 INFINITY = float("inf")
@@ -38,7 +40,7 @@ class Rejected(ValueError):
     or none can be told.
     """
 
-    def __init__(self, reason: Reason, detail: str, book_symbol: str | None = None) -> None:
+    def __init__(self, reason: Reason, detail: str, book_symbol: Instrument | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.book_symbol = book_symbol
@@ -47,7 +49,7 @@ class Rejected(ValueError):
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade; ``price`` and ``quantity`` are the exchange's decimal text, checked to be positive numbers."""
 
-    symbol: str
+    symbol: Instrument
     time_ms: int
     trade_id: int
     price: str
@@ -58,7 +60,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 class Diff(msgspec.Struct, frozen=True, gc=False):
     """What changed in an order book from ``first_update_id`` to ``last_update_id``; quantity 0 removes a level."""
 
-    symbol: str
+    symbol: Instrument
     time_ms: int
     first_update_id: int
     last_update_id: int
@@ -69,7 +71,7 @@ class Diff(msgspec.Struct, frozen=True, gc=False):
 class Ticker(msgspec.Struct, frozen=True, gc=False):
     """Statistics of the last 24 hours, as the exchange's decimal text."""
 
-    symbol: str
+    symbol: Instrument
     last: str
     change_pct: str
     high: str
@@ -115,7 +117,7 @@ class SymbolRules(NamedTuple):
 class ExchangeInfo(NamedTuple):
     """Every symbol the exchange lists, and the REST weight one address may use a minute (None if it does not say)."""
 
-    symbols: dict[str, SymbolRules]
+    symbols: dict[Instrument, SymbolRules]
     weight_per_minute: int | None
 
 

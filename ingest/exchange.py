@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ingest.events import Depth, Event, ExchangeInfo
+from tickfence.instrument import Instrument
 
 
 class Request(NamedTuple):
@@ -30,7 +31,7 @@ class Exchange(Protocol):
     weight_per_minute: int
     used_weight_header: str
 
-    def streams(self, symbol: str) -> list[str]:
+    def streams(self, symbol: Instrument) -> list[str]:
         """Names of the streams that carry all of one symbol."""
 
     def url(self, base: str, streams: Sequence[str]) -> str:
@@ -45,7 +46,7 @@ class Exchange(Protocol):
         :raises ingest.events.Rejected: it must not be used.
         """
 
-    def depth_request(self, symbol: str) -> Request:
+    def depth_request(self, symbol: Instrument) -> Request:
         """How to ask for the whole order book of a symbol."""
 
     def decode_depth(self, body: bytes) -> Depth:

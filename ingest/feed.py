@@ -23,7 +23,8 @@ from ingest.backoff import Backoff
 from ingest.connection import SILENCE_S, Connection, ConnectionEnded
 from ingest.exchange import Exchange
 from ingest.rate import Allowance
-from monitoring import ingest_metrics as metrics
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Feed:
         session: aiohttp.ClientSession,
         exchange: Exchange,
         base_url: str,
-        symbols: Sequence[str],
+        symbols: Sequence[Instrument],
         *,
         on_message: Callable[[Feed, bytes], None],
         on_open: Callable[[Feed], None],

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ingest.buffer import Entry
+from tickfence.instrument import Instrument
 
 STANDSTILL_S = 1.5
 """Another one's connection to Redis may hang for a second, and be made anew."""
@@ -67,10 +68,10 @@ class Holdback:
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._clock = clock
-        self._held: dict[str, _Held] = {}
+        self._held: dict[Instrument, _Held] = {}
         self._count = 0
         self._released: list[Entry] = []
-        self._in_vain_at: dict[str, float] = {}
+        self._in_vain_at: dict[Instrument, float] = {}
         self._moved_at = 0.0
         self._ask_at = 0.0
 
@@ -82,7 +83,7 @@ class Holdback:
         """Whether anything has to wait, be it here already or not."""
         return bool(self._held)
 
-    def expect(self, symbol: str, before: int, first: Id) -> None:
+    def expect(self, symbol: Instrument, before: int, first: Id) -> None:
         """The symbol's trades from the id ``first`` on are to wait until its stream has those behind ``before``."""
         self._held.setdefault(symbol, _Held()).gaps.append(_Gap(before, first))
 
@@ -103,7 +104,7 @@ class Holdback:
                 self._release(symbol)
         return may_go
 
-    def to_ask(self) -> list[str]:
+    def to_ask(self) -> list[Instrument]:
         """Symbols of which `saw` should be told the end of the trades stream now."""
         now = self._clock()
         if not self._count or now < self._ask_at:
@@ -114,7 +115,7 @@ class Holdback:
             self._held[symbol] = self._held.pop(symbol)  # the others are next
         return asked
 
-    def saw(self, symbol: str, top: Id | None) -> int:
+    def saw(self, symbol: Instrument, top: Id | None) -> int:
         """The stream's newest id is ``top`` (None: there is no stream to wait for).
 
         Returns how many trades will be missing because they are waited for no more.
@@ -158,14 +159,14 @@ class Holdback:
         self._count = 0
         return entries
 
-    def hand_over(self, other: Callable[[str], Holdback]) -> None:
+    def hand_over(self, other: Callable[[Instrument], Holdback]) -> None:
         """``other(symbol)`` expects from now on what this one did; after `disconnected`."""
         for symbol, held in self._held.items():
             for gap in held.gaps:
                 other(symbol).expect(symbol, *gap)
         self._held.clear()
 
-    def _release(self, symbol: str, until: Id | None = None) -> None:
+    def _release(self, symbol: Instrument, until: Id | None = None) -> None:
         """Let go what is before the id ``until``, or everything."""
         held = self._held[symbol]
         while held.entries and (until is None or (held.entries[0].time_ms, held.entries[0].sequence) < until):

@@ -13,7 +13,8 @@ from ingest.feed import Feed
 from ingest.log_limit import LogLimit
 from ingest.rest import Priority
 from ingest.writer import Writer
-from monitoring import ingest_metrics as metrics
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +36,18 @@ class Intake:
     def __init__(
         self,
         exchange: Exchange,
-        books: Mapping[str, BookSync],
+        books: Mapping[Instrument, BookSync],
         writer: Writer,
         *,
         now_ms: Callable[[], int],
-        want_depth: Callable[[str, Priority], None],
+        want_depth: Callable[[Instrument, Priority], None],
     ) -> None:
         self._decode = exchange.decode
         self._now_ms = now_ms
         self._want_depth = want_depth
         self._books = books
         self._writer = writer
-        self._lost_at: dict[str, float] = {}
+        self._lost_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
         self._messages = self._diffs = self._trades = self._tickers = 0
 
@@ -84,7 +85,7 @@ class Intake:
         metrics.events.labels("ticker").inc(self._tickers)
         self._messages = self._diffs = self._trades = self._tickers = 0
 
-    def on_depth(self, symbol: str, depth: Depth) -> bool:
+    def on_depth(self, symbol: Instrument, depth: Depth) -> bool:
         """Take a snapshot; False when it was of no use and another is needed."""
         book = self._books[symbol]
         try:
@@ -102,7 +103,7 @@ class Intake:
             self._writer.add_diff(diff, received_ms)
         return True
 
-    def check_depth(self, symbol: str) -> None:
+    def check_depth(self, symbol: Instrument) -> None:
         """Load a book anew whose known levels the market has left behind."""
         book = self._books[symbol]
         if book.why is None and book.shallow():

@@ -28,11 +28,12 @@ from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
 from ingest.redis_connection import AWAY, Open, Unavailable
 from ingest.redis_link import RedisLink
 from ingest.stream_state import StreamState
-from monitoring import ingest_metrics as metrics
-from streams import append
-from streams.append import Command
-from streams.codec import split_id
-from streams.keys import book_key, snapshot_key, trades_key
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.streams import append
+from tickfence.streams.append import Command
+from tickfence.streams.codec import split_id
+from tickfence.streams.keys import book_key, snapshot_key, trades_key
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,9 @@ class Clock(Protocol):
 class Streams(NamedTuple):
     """The state of each symbol's two streams, and the books the diffs lead to."""
 
-    trades: Mapping[str, StreamState]
-    diffs: Mapping[str, StreamState]
-    books: Mapping[str, Book]
+    trades: Mapping[Instrument, StreamState]
+    diffs: Mapping[Instrument, StreamState]
+    books: Mapping[Instrument, Book]
 
 
 class Lane:
@@ -75,7 +76,7 @@ class Lane:
 
     def __init__(
         self,
-        symbols: Collection[str],
+        symbols: Collection[Instrument],
         streams: Streams,
         *,
         clock: Clock,
@@ -95,7 +96,7 @@ class Lane:
         self._work = asyncio.Event()
         self._probe_at = 0.0 if observes else math.inf
         self._to_create: list[Entry] = []
-        self._to_delete: dict[str, Entry] = {}
+        self._to_delete: dict[Instrument, Entry] = {}
         self._delete_at = 0.0
         self._delete_backoff = Backoff(FIRST_DELETE_RETRY_S, LONGEST_DELETE_RETRY_S)
         self._heads = [
@@ -119,7 +120,7 @@ class Lane:
         """Write until cancelled, reconnecting as often as it takes; what was not known to be written then waits."""
         await RedisLink(connect, self._use, on_away).run()
 
-    def hand_over(self, lane_of: Mapping[str, Lane]) -> None:
+    def hand_over(self, lane_of: Mapping[Instrument, Lane]) -> None:
         """Give all that waits to other lanes, in its order. This one must not run."""
         self._holdback.hand_over(lambda symbol: lane_of[symbol]._holdback)
         for entry in [*self._to_delete.values(), *self._buffer.take(len(self._buffer))]:
@@ -142,11 +143,11 @@ class Lane:
             self._dropped([gone], "buffer_full")
         self._work.set()
 
-    def expect_trades(self, symbol: str, before: int, first: tuple[int, int]) -> None:
+    def expect_trades(self, symbol: Instrument, before: int, first: tuple[int, int]) -> None:
         """The symbol's trades from the id ``first`` on wait for another ingest to append those behind ``before``."""
         self._holdback.expect(symbol, before, first)
 
-    def want_snapshot(self, symbol: str, reason: str) -> None:
+    def want_snapshot(self, symbol: Instrument, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
         self._snapshots.want(symbol, reason)
         self._work.set()
@@ -155,7 +156,7 @@ class Lane:
         """Write the ticker within a second."""
         self._hashes.set_ticker(ticker)
 
-    def set_info(self, symbol: str, rules: SymbolRules) -> None:
+    def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
         self._hashes.set_info(symbol, rules)
         self._work.set()
@@ -257,7 +258,7 @@ class Lane:
     def _put_back(self, entries: Sequence[Entry]) -> None:
         self._dropped(self._buffer.put_back(entries), "buffer_full")
 
-    def _ends_of(self, symbols: Sequence[str], replies: Sequence[Any]) -> None:
+    def _ends_of(self, symbols: Sequence[Instrument], replies: Sequence[Any]) -> None:
         """The newest entries of trades streams that others may append to."""
         for symbol, reply in zip(symbols, replies, strict=True):
             nothing = isinstance(reply, ResponseError) or not reply

@@ -14,10 +14,11 @@ from redis.exceptions import ResponseError
 
 from ingest.events import SymbolRules, Ticker
 from ingest.stream_state import StreamState
-from monitoring import ingest_metrics as metrics
-from streams import append
-from streams.append import Command
-from streams.codec import NO_ENTRY, Level, Snapshot
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.streams import append
+from tickfence.streams.append import Command
+from tickfence.streams.codec import NO_ENTRY, Level, Snapshot
 
 BATCH_SNAPSHOTS = 20
 TICKERS_EVERY_S = 1.0
@@ -55,24 +56,26 @@ class SnapshotOutbox:
     much older.
     """
 
-    def __init__(self, books: Mapping[str, Book], states: Mapping[str, StreamState], protect_ms: int) -> None:
+    def __init__(
+        self, books: Mapping[Instrument, Book], states: Mapping[Instrument, StreamState], protect_ms: int
+    ) -> None:
         self._books = books
         self._states = states
         self._protect_ms = protect_ms
-        self._wanted: dict[str, str] = {}
-        self._anew: set[str] = set()
+        self._wanted: dict[Instrument, str] = {}
+        self._anew: set[Instrument] = set()
         self._load = True
 
     def __len__(self) -> int:
         return len(self._wanted)
 
-    def want(self, symbol: str, reason: str) -> None:
+    def want(self, symbol: Instrument, reason: str) -> None:
         """Write this symbol's book with the next batch. After reason "anew" its ids may be lower than the stored."""
         self._wanted.setdefault(symbol, reason)
         if reason == "anew":
             self._anew.add(symbol)
 
-    def wanted(self) -> list[tuple[str, str]]:
+    def wanted(self) -> list[tuple[Instrument, str]]:
         """Symbols whose books are still to be written, and why."""
         return list((self._wanted | dict.fromkeys(self._anew, "anew")).items())
 
@@ -81,7 +84,7 @@ class SnapshotOutbox:
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
         return [sent for symbol in symbols if (sent := self._command(symbol, self._wanted.pop(symbol))) is not None]
 
-    def _command(self, symbol: str, reason: str) -> Sent | None:
+    def _command(self, symbol: Instrument, reason: str) -> Sent | None:
         if not self._books[symbol].in_sync:
             return None
         book, time_ms = self._books[symbol].book, self._books[symbol].received_ms
@@ -95,7 +98,7 @@ class SnapshotOutbox:
         command = append.put_snapshot(symbol, snapshot, protect_ms=protect_ms, load=load)
         return command, lambda reply: self._done(symbol, reason, reply)
 
-    def _done(self, symbol: str, reason: str, reply: Any) -> None:
+    def _done(self, symbol: Instrument, reason: str, reply: Any) -> None:
         if reply is UNSENT or append.unknown_script(reply):
             self._load = True
             self.want(symbol, reason)
@@ -110,8 +113,8 @@ class HashOutbox:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
-        self._tickers: dict[str, Ticker] = {}
-        self._infos: dict[str, SymbolRules] = {}
+        self._tickers: dict[Instrument, Ticker] = {}
+        self._infos: dict[Instrument, SymbolRules] = {}
         self._tickers_at = 0.0
 
     def __len__(self) -> int:
@@ -121,7 +124,7 @@ class HashOutbox:
         """Write this ticker within a second."""
         self._tickers[ticker.symbol] = ticker
 
-    def set_info(self, symbol: str, rules: SymbolRules) -> None:
+    def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write these rules with the next batch."""
         self._infos[symbol] = rules
 
@@ -129,7 +132,7 @@ class HashOutbox:
         """Those that wait."""
         return list(self._tickers.values())
 
-    def infos(self) -> list[tuple[str, SymbolRules]]:
+    def infos(self) -> list[tuple[Instrument, SymbolRules]]:
         """Those that wait."""
         return list(self._infos.items())
 
@@ -150,7 +153,7 @@ class HashOutbox:
         command = append.set_ticker(ticker.symbol, (*prices, "volume", ticker.volume, "r", received_ms))
         return command, _ignore
 
-    def _info(self, symbol: str, rules: SymbolRules) -> Sent:
+    def _info(self, symbol: Instrument, rules: SymbolRules) -> Sent:
         values = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
 
         def done(reply: Any) -> None:

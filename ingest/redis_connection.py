@@ -15,7 +15,7 @@ from redis.asyncio.sentinel import Sentinel as SentinelManager
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError
 
-from redis_address import Sentinel, parse_sentinel
+from tickfence.redis_access.address import Sentinel, parse_sentinel
 
 IO_TIMEOUT_S = 1.0
 SENTINEL_TIMEOUT_S = 0.5

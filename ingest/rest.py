@@ -17,7 +17,8 @@ from ingest.events import Depth, ExchangeInfo, Rejected
 from ingest.exchange import Exchange, Request
 from ingest.log_limit import LogLimit
 from ingest.rate import Allowance
-from monitoring import ingest_metrics as metrics
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class RestClient:
         self._weight = Allowance(exchange.weight_per_minute, 60.0)
         self._silent_until = 0.0
 
-    async def depth(self, symbol: str, priority: Priority) -> Depth:
+    async def depth(self, symbol: Instrument, priority: Priority) -> Depth:
         """The order book of ``symbol``.
 
         :raises RestError: no usable answer.
@@ -138,7 +139,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-Deliver = Callable[[str, Depth], bool]
+Deliver = Callable[[Instrument, Depth], bool]
 """Takes a symbol's book; False when it is of no use and another is needed."""
 
 
@@ -149,14 +150,14 @@ class DepthQueue:
 
     def __init__(self, client: RestClient) -> None:
         self._client = client
-        self._queue: list[tuple[Priority, int, str]] = []
+        self._queue: list[tuple[Priority, int, Instrument]] = []
         self._order = itertools.count()
-        self._wanted: set[str] = set()
-        self._backoffs: dict[str, Backoff] = {}
+        self._wanted: set[Instrument] = set()
+        self._backoffs: dict[Instrument, Backoff] = {}
         self._changed = asyncio.Event()
         self._logs = LogLimit()
 
-    def want(self, symbol: str, priority: Priority) -> None:
+    def want(self, symbol: Instrument, priority: Priority) -> None:
         """Ask for a symbol's book, unless it is asked for already."""
         if symbol not in self._wanted:
             self._wanted.add(symbol)
@@ -181,7 +182,7 @@ class DepthQueue:
             else:
                 asyncio.get_running_loop().call_later(retry_s, self._push, symbol, priority)
 
-    async def _fetch(self, symbol: str, priority: Priority, deliver: Deliver) -> float | None:
+    async def _fetch(self, symbol: Instrument, priority: Priority, deliver: Deliver) -> float | None:
         """None when the book was delivered, else the seconds to wait before asking again."""
         backoff = self._backoffs.setdefault(symbol, Backoff(self.FIRST_RETRY_S, self.LONGEST_RETRY_S))
         try:
@@ -192,6 +193,6 @@ class DepthQueue:
             return self.FINAL_RETRY_S if error.final else backoff.next_s()
         return None if deliver(symbol, depth) else backoff.next_s()
 
-    def _push(self, symbol: str, priority: Priority) -> None:
+    def _push(self, symbol: Instrument, priority: Priority) -> None:
         heapq.heappush(self._queue, (priority, next(self._order), symbol))
         self._changed.set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tickfence.instrument import Instrument
+
 
 class SnapshotSchedule:
     """Spreads the symbols evenly over an interval, so that Redis gets a steady trickle of books.
@@ -13,13 +15,13 @@ class SnapshotSchedule:
     (['A'], [], ['B'])
     """
 
-    def __init__(self, symbols: Sequence[str], interval_s: float, start: float) -> None:
+    def __init__(self, symbols: Sequence[Instrument], interval_s: float, start: float) -> None:
         self._symbols = symbols
         self._step_s = interval_s / len(symbols)
         self._start = start
         self._done = 0
 
-    def due(self, now: float) -> list[str]:
+    def due(self, now: float) -> list[Instrument]:
         """The symbols whose turn came since the last call, each at most once."""
         total = int((now - self._start) / self._step_s)
         first = max(self._done, total - len(self._symbols))

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from coordination.clock import ServerClock
 from ingest.backoff import Backoff
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
@@ -21,8 +20,10 @@ from ingest.rate import Allowance
 from ingest.rest import DepthQueue, RestClient, RestError
 from ingest.schedule import SnapshotSchedule
 from ingest.writer import Writer
-from monitoring import ingest_metrics as metrics
-from settings import Settings
+from tickfence.coordination.clock import ServerClock
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ class Ingest:
             await asyncio.sleep(INFO_EVERY_S)
 
 
-def shards(symbols: Sequence[str], exchange: Exchange) -> list[Sequence[str]]:
+def shards(symbols: Sequence[Instrument], exchange: Exchange) -> list[Sequence[Instrument]]:
     """The symbols of each connection: as few connections as the exchange allows, about equally loaded."""
     most = min(SYMBOLS_PER_CONNECTION, exchange.streams_per_connection // len(exchange.streams(symbols[0])))
     count = math.ceil(len(symbols) / most)

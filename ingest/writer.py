@@ -16,9 +16,10 @@ from ingest.log_limit import LogLimit
 from ingest.outbox import Book
 from ingest.redis_connection import to_redis
 from ingest.stream_state import Place, StreamState
-from monitoring import ingest_metrics as metrics
-from redis_address import Cluster, parse_cluster
-from streams import append
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.address import Cluster, parse_cluster
+from tickfence.streams import append
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Writer:
     def __init__(
         self,
         url: str,
-        books: Mapping[str, Book],
+        books: Mapping[Instrument, Book],
         *,
         clock: Clock,
         buffer_entries: int,
@@ -122,7 +123,7 @@ class Writer:
         text = append.packed_diff(time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms)
         lane.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
-    def want_snapshot(self, symbol: str, reason: str) -> None:
+    def want_snapshot(self, symbol: Instrument, reason: str) -> None:
         """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
         self._lane_of[symbol].want_snapshot(symbol, reason)
 
@@ -130,11 +131,11 @@ class Writer:
         """Write the ticker within a second."""
         self._lane_of[ticker.symbol].set_ticker(ticker)
 
-    def set_info(self, symbol: str, rules: SymbolRules) -> None:
+    def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
         self._lane_of[symbol].set_info(symbol, rules)
 
-    def _skipped(self, symbol: str, state: StreamState, time_ms: int) -> None:
+    def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:
         metrics.duplicates.labels("ingest").inc()
         if time_ms < state.time_ms - FAR_AHEAD_MS and (held := self._logs.allows("ahead")) is not None:
             logger.error(
@@ -142,7 +143,7 @@ class Writer:
                 extra={"symbol": symbol, "ahead_ms": state.time_ms - time_ms, "held_back": held},
             )
 
-    def _lane(self, symbols: tuple[str, ...], *, observes: bool) -> Lane:
+    def _lane(self, symbols: tuple[Instrument, ...], *, observes: bool) -> Lane:
         share = math.ceil(self._buffer_entries * len(symbols) / len(self._trades))
         return Lane(
             symbols,

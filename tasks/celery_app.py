@@ -7,15 +7,15 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
-from monitoring import logs
-from settings import load
+from tickfence.monitoring import logs
+from tickfence.settings import load
 
 app = Celery(
     "tickfence",
     include=["tasks.cycles", "tasks.lifecycle"],
     amqp="tasks.queues:AMQP",
     control="tasks.control:Control",
-    fixups=["command_line.symbol_report:take_symbol"],
+    fixups=["tickfence.cli.symbol_report:take_symbol"],
 )
 app.config_from_object("celeryconfig")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from coordination.event_writer import EventWriter
-from coordination.events import Fields, conflict_event, queue_append
-from monitoring import node_metrics as metrics
+from tickfence.instrument import Instrument
+from tickfence.monitoring import node_metrics as metrics
+from tickfence.timeline.events import Fields, conflict_event, queue_append
+from tickfence.timeline.writer import EventWriter
 
 EVERY_S = 10.0
 MOST = 20
@@ -26,10 +27,10 @@ class ConflictEvents:
 
     def __init__(self, url: str, node: str) -> None:
         self._node = node
-        self._told: dict[str, float] = {}
+        self._told: dict[Instrument, float] = {}
         self._writer: EventWriter[Fields] = EventWriter(url, f"events:{node}", _append, metrics.event_errors.inc)
 
-    def tell(self, symbol: str, holder: str) -> None:
+    def tell(self, symbol: Instrument, holder: str) -> None:
         """Tell that ``holder`` (a node id) has the lease of ``symbol``. Never waits, never raises."""
         now = time.monotonic()
         self._told = {name: at for name, at in self._told.items() if now - at < EVERY_S}

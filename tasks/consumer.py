@@ -11,11 +11,11 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 from redis.exceptions import ConnectionError, ResponseError
 
-from coordination.connect import pauses
-from coordination.outage import Outage
-from coordination.server_errors import is_server_failure
-from coordination.tick import ALONE
 from tasks.lifecycle import this_node
+from tickfence.coordination.dispatch import ALONE
+from tickfence.redis_access.connect import pauses
+from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.server_errors import is_server_failure
 
 logger = logging.getLogger(__name__)
 

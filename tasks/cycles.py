@@ -19,11 +19,15 @@ from celery import Task
 from prometheus_client import Histogram
 from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
 
-from analytics import carry, report
-from analytics import slow_cycle as sections
-from coordination.connect import forget_connections
-from coordination.keys import carry_key, lease_key, report_key, slow_key
-from coordination.lease import (
+from tasks.celery_app import app
+from tasks.lifecycle import this_node
+from tasks.node import Node
+from tasks.warm_symbol import WarmSymbol
+from tickfence.analytics import carry, report
+from tickfence.analytics import slow_cycle as sections
+from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
+from tickfence.coordination.lease import (
     Acquired,
     Grant,
     Write,
@@ -34,16 +38,13 @@ from coordination.lease import (
     queue_writes,
     writes_per_call,
 )
-from coordination.raw_pipeline import pipeline
-from coordination.scripts import execute
-from coordination.server_errors import is_server_failure
-from coordination.tick import Tick
-from monitoring import node_metrics as metrics
-from streams.codec import BadEntry
-from tasks.celery_app import app
-from tasks.lifecycle import this_node
-from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
+from tickfence.instrument import Instrument
+from tickfence.monitoring import node_metrics as metrics
+from tickfence.redis_access.connect import forget_connections
+from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.server_errors import is_server_failure
+from tickfence.streams.codec import BadEntry
 
 logger = logging.getLogger(__name__)
 
@@ -93,20 +94,20 @@ class Cycle(NamedTuple):
 
 
 @app.task(name="tasks.fast_cycle", base=PerSymbolTask)  # type: ignore[untyped-decorator]
-def fast_cycle(symbols: Sequence[str], tick: Sequence[Any]) -> None:
-    """Write the reports of ``symbols``, as told by ``tick`` (:class:`coordination.tick.Tick`)."""
+def fast_cycle(symbols: Sequence[Instrument], tick: Sequence[Any]) -> None:
+    """Write the reports of ``symbols``, as told by ``tick`` (:class:`tickfence.coordination.dispatch.Dispatch`)."""
     node = this_node()
-    run_cycle(node, FAST, symbols, Tick(*tick), node.settings.nt_report_period_ms)
+    run_cycle(node, FAST, symbols, Dispatch(*tick), node.settings.nt_report_period_ms)
 
 
 @app.task(name="tasks.slow_cycle", base=SpreadTask)  # type: ignore[untyped-decorator]
-def slow_cycle(symbols: Sequence[str], tick: Sequence[Any]) -> None:
+def slow_cycle(symbols: Sequence[Instrument], tick: Sequence[Any]) -> None:
     """Find the slow sections of ``symbols``' reports, as told by ``tick``."""
     node = this_node()
-    run_cycle(node, SLOW, symbols, Tick(*tick), node.settings.nt_slow_period_ms)
+    run_cycle(node, SLOW, symbols, Dispatch(*tick), node.settings.nt_slow_period_ms)
 
 
-def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, period_ms: int) -> None:
+def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[Instrument], tick: Dispatch, period_ms: int) -> None:
     """One cycle of ``symbols`` on ``node``; a tick that is not for it, or whose time is over, is dropped."""
     with node.lock:
         try:
@@ -127,7 +128,7 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick, peri
         node.forget_old()
 
 
-def _run(node: Node, cycle: Cycle, symbols: Sequence[str], tick: Tick) -> None:
+def _run(node: Node, cycle: Cycle, symbols: Sequence[Instrument], tick: Dispatch) -> None:
     warm = [node.symbols.get(symbol) or node.symbols.setdefault(symbol, WarmSymbol(symbol)) for symbol in symbols]
     accepted, unasked = _publish(node, cycle, warm, tick)
     if unasked:  # Redis has lost these leases, or they are another's: ask now rather than lose a cycle
@@ -147,11 +148,11 @@ class Read(NamedTuple):
     """
 
     granted: list[WarmSymbol]
-    asked: set[str]
+    asked: set[Instrument]
     failure: ResponseError | None
 
 
-def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Tick) -> tuple[int, list[WarmSymbol]]:
+def _publish(node: Node, cycle: Cycle, warm: list[WarmSymbol], tick: Dispatch) -> tuple[int, list[WarmSymbol]]:
     """Read, compute, write.
 
     Returns the number of writes accepted, and the symbols whose write was refused while their lease was not asked for.
@@ -187,7 +188,7 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
     """
     now_ms = node.clock.now_ms()
 
-    def queue() -> tuple[Any, set[str], list[int]]:
+    def queue() -> tuple[Any, set[Instrument], list[int]]:
         pipe = pipeline(node.client)
         asked = {warm.symbol for warm in symbols if node.fenced and warm.renewed != generation}
         counts = []

@@ -16,15 +16,15 @@ from celery.worker import state
 from kombu import Queue
 from redis.exceptions import RedisError
 
-from coordination.outage import Outage
-from coordination.registration import NodeIdInUse
-from coordination.tick import ALONE
-from monitoring import exporter, logs, node_metrics
-from monitoring.garbage import collect_less
-from redis_address import masked
-from settings import NODE_ID, Settings, load
 from tasks.celery_app import app
 from tasks.node import Node
+from tickfence.coordination.dispatch import ALONE
+from tickfence.coordination.registration import NodeIdInUse
+from tickfence.monitoring import exporter, logs, node_metrics
+from tickfence.monitoring.garbage import collect_less
+from tickfence.redis_access.address import masked
+from tickfence.redis_access.outage import Outage
+from tickfence.settings import NODE_ID, Settings, load
 
 logger = logging.getLogger(__name__)
 

@@ -11,18 +11,19 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from coordination.clock import ServerClock
-from coordination.connect import connect
-from coordination.lease import queue_release
-from coordination.outage import Outage
-from coordination.owner import Owner
-from coordination.registration import Registration
-from coordination.scripts import execute
-from coordination.tick import ALONE, Tick
-from monitoring import node_metrics as metrics
-from settings import Settings
 from tasks.conflict_events import ConflictEvents
 from tasks.warm_symbol import WarmSymbol
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.lease import queue_release
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import Registration
+from tickfence.instrument import Instrument
+from tickfence.monitoring import node_metrics as metrics
+from tickfence.redis_access.connect import connect
+from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.scripts import execute
+from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Node:
         self.settings = settings
         self.owner = Owner.start(node_id)
         self.clock = ServerClock()
-        self.symbols: dict[str, WarmSymbol] = {}
+        self.symbols: dict[Instrument, WarmSymbol] = {}
         self.conflicts = ConflictEvents(settings.redis_url, node_id)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
@@ -72,7 +73,7 @@ class Node:
         return self._client
 
     def register(self, metrics_url: str, on_replaced: Any) -> None:
-        """Take the node id; raises :exc:`coordination.registration.NodeIdInUse` if another live worker has it."""
+        """Take the node id; raises :exc:`tickfence.coordination.registration.NodeIdInUse` if another live worker has it."""
         registration = Registration(
             self.settings.redis_url,
             self.owner,
@@ -155,7 +156,7 @@ class Node:
         recent = time.monotonic() - 2 * self.settings.nt_report_period_ms / 1000
         return sum(warm.granted_at >= recent for warm in list(self.symbols.values()))
 
-    def refusal(self, tick: Tick, period_ms: int) -> str | None:
+    def refusal(self, tick: Dispatch, period_ms: int) -> str | None:
         """Why a message must not be acted on, or ``None``: a tick that is not for us, or not for now, is dropped."""
         if self.fenced:
             if tick.owner != str(self.owner):

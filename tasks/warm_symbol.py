@@ -8,15 +8,16 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from analytics import carry
-from analytics.book import BookGap, BookNotInSync
-from analytics.symbol_state import SymbolState, Ticker24h
-from analytics.trade_window import MAX_TRADES
-from coordination.keys import carry_key, slow_key
-from monitoring import node_metrics as metrics
-from streams.codec import INFO_FIELDS, DiffEntry, SymbolInfo, Ticker, TradeEntry, decode_info
-from streams.keys import info_key
-from streams.read import (
+from tickfence.analytics import carry
+from tickfence.analytics.book import BookGap, BookNotInSync
+from tickfence.analytics.symbol_state import SymbolState, Ticker24h
+from tickfence.analytics.trade_window import MAX_TRADES
+from tickfence.coordination.keys import carry_key, slow_key
+from tickfence.instrument import Instrument
+from tickfence.monitoring import node_metrics as metrics
+from tickfence.streams.codec import INFO_FIELDS, DiffEntry, SymbolInfo, Ticker, TradeEntry, decode_info
+from tickfence.streams.keys import info_key
+from tickfence.streams.read import (
     ColdStart,
     Cursor,
     parse_cold_read,
@@ -49,7 +50,7 @@ class WarmSymbol:
         renewed: generation in which the last write was accepted, and renewed the lease; 0 from the next read on.
     """
 
-    symbol: str
+    symbol: Instrument
     state: SymbolState = field(init=False)
     cursor: Cursor = field(default_factory=Cursor)
     cold: bool = True

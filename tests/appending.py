@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from streams import append
+from tickfence.streams import append
 
 
 def add(

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import redis
 
-from local.embedded_redis import EmbeddedRedis
+from tools.local.embedded_redis import EmbeddedRedis
 
 # How long an example takes says more about the machine than about the product.
 hypothesis.settings.register_profile("untimed", deadline=None)

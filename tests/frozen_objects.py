@@ -1,4 +1,4 @@
-"""What a process has frozen (:mod:`monitoring.garbage`), told by itself when it ends."""
+"""What a process has frozen (:mod:`tickfence.monitoring.garbage`), told by itself when it ends."""
 
 from __future__ import annotations
 

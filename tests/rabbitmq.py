@@ -14,8 +14,8 @@ from typing import Self
 
 from kombu import Connection
 
-from local import ports
 from tests.processes import wait_until
+from tools.local import ports
 
 # Debian's command for the PATH changes user and environment; the server's own script does not.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

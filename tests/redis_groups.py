@@ -13,10 +13,10 @@ from typing import Self
 import redis
 from redis.cluster import ClusterNode, key_slot
 
-from local import ports
-from local.embedded_redis import find_server, server_command, wait_until_ready
-from streams.keys import book_key
 from tests.processes import wait_until
+from tickfence.streams.keys import book_key
+from tools.local import ports
+from tools.local.embedded_redis import find_server, server_command, wait_until_ready
 
 SERVICE = "mymaster"
 SLOTS = 16_384

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kombu import Connection
 
-from amqp_address import parse_amqp
-from redis_address import masked
+from tickfence.amqp_address import parse_amqp
+from tickfence.redis_access.address import masked
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#[]@%"), min_size=1)
 

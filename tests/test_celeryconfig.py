@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import settings
+from tickfence import settings
 
 SHOW = """
 import json
@@ -31,7 +31,7 @@ def told(broker: str) -> dict[str, Any]:
     """What a process that is given this broker makes of it."""
     shown = subprocess.run(
         [sys.executable, "-c", SHOW],
-        cwd=Path(settings.__file__).parent,
+        cwd=Path(settings.__file__).parents[1],
         env={**os.environ, "CELERY_BROKER_URL": broker},
         capture_output=True,
         text=True,

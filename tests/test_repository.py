@@ -12,15 +12,26 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A module may import from levels below its own, and from its own package.
+# A module may import from levels below its own, and from its own package. Every Python file of the product has its level.
 LEVELS = [
-    {"redis_address"},
-    {"settings"},
-    {"analytics", "coordination", "streams", "monitoring"},
-    {"tasks", "beat_schedule", "ingest", "web", "command_line", "simulator", "local"},
-    {"celeryconfig", "chaos", "flowerconfig"},
+    {"tickfence.redis_access.address", "tickfence.instrument", "tickfence.keys"},
+    {"tickfence.amqp_address"},
+    {"tickfence.settings"},
+    {"tickfence.redis_access"},
+    {"tickfence.analytics", "tickfence.coordination", "tickfence.streams", "tickfence.monitoring"},
+    {"tickfence.timeline"},
+    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
+    {"celeryconfig", "flowerconfig", "tools.local"},
+    {"tools.chaos", "tools.benchmarks", "tools.reference"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+
+
+def part(module: str) -> str:
+    """The entry of :data:`LEVELS` that a module belongs to, or ``""``."""
+    words = module.split(".")
+    names = [".".join(words[:count]) for count in range(len(words), 0, -1)]
+    return next((name for name in names if name in LEVEL), "")
 
 
 def tracked(suffix: str = "") -> list[Path]:
@@ -34,49 +45,65 @@ def tracked(suffix: str = "") -> list[Path]:
     return [path for path in found if path.is_file() and path.name.endswith(suffix)]
 
 
+def module(path: Path) -> str:
+    """The name by which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Top-level names that a file imports, wherever in the file."""
+    """Modules that a file imports, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module, f"{path}: a relative import"
-            yield node.module.partition(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def upward(package: str, imported: str) -> bool:
-    if imported == package or imported not in LEVEL:
-        return False
-    return LEVEL[imported] >= LEVEL[package]
+def upward(importer: str, imported: str) -> bool:
+    """Whether an import breaks the rule: nothing of the product imports tests, and nothing but tools imports tools."""
+    if imported.partition(".")[0] == "tests":
+        return True
+    own, other = part(importer), part(imported)
+    return bool(other) and own != other and LEVEL[other] >= LEVEL[own]
+
+
+def product() -> list[Path]:
+    """Python files apart from the tests."""
+    return [path for path in tracked(".py") if path.relative_to(ROOT).parts[0] != "tests"]
 
 
 def test_imports_run_downwards_only() -> None:
-    wrong = []
-    for path in tracked(".py"):
-        package = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if package in LEVEL:
-            wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in imports(path) if upward(package, name)]
-    assert wrong == []
+    assert [
+        f"{module(path)} imports {name}"
+        for path in product()
+        if part(module(path))
+        for name in imports(path)
+        if upward(module(path), name)
+    ] == []
 
 
 @pytest.mark.parametrize(
-    ("package", "imported", "wrong"),
+    ("importer", "imported", "wrong"),
     [
-        ("analytics", "streams", True),
-        ("coordination", "tasks", True),
-        ("settings", "monitoring", True),
-        ("tasks", "ingest", True),
-        ("tasks", "analytics", False),
-        ("ingest", "msgspec", False),
+        ("tickfence.analytics.book", "tickfence.streams.read", True),
+        ("tickfence.coordination.lease", "tasks.cycles", True),
+        ("tickfence.settings", "tickfence.monitoring.logs", True),
+        ("tickfence.redis_access.address", "tickfence.redis_access.connect", True),
+        ("tasks.cycles", "ingest.feed", True),
+        ("tasks.cycles", "tools.local.ports", True),
+        ("tools.benchmarks.hrw", "tests.processes", True),
+        ("tasks.cycles", "tickfence.analytics.report", False),
+        ("ingest.feed", "msgspec", False),
     ],
 )
-def test_the_rule_of_imports(package: str, imported: str, wrong: bool) -> None:
-    assert upward(package, imported) is wrong
+def test_the_rule_of_imports(importer: str, imported: str, wrong: bool) -> None:
+    assert upward(importer, imported) is wrong
 
 
-def test_every_package_has_its_level() -> None:
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "docs", "benchmarks"}
-    assert packages <= LEVEL.keys()
+def test_every_module_has_its_level() -> None:
+    packages = {"tickfence", "tools"}
+    assert [name for path in product() if (name := module(path)) not in packages and not part(name)] == []
 
 
 FORBIDDEN = {

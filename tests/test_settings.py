@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import settings
-from docs import configuration
-from settings import BadSetting, Settings
+from tickfence import settings
+from tickfence.settings import BadSetting, Settings
+from tools.reference import configuration
 
-ROOT = Path(settings.__file__).parent
+ROOT = Path(settings.__file__).parents[1]
 
 
 def test_every_variable_is_optional() -> None:
@@ -207,7 +207,7 @@ def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:
 
 def load_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "import settings; print(settings.load().nt_report_period_ms)"],
+        [sys.executable, "-c", "from tickfence import settings; print(settings.load().nt_report_period_ms)"],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("NT_")} | environment,
         capture_output=True,
@@ -232,13 +232,18 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 
 def test_the_page_of_settings_is_in_step() -> None:
-    assert configuration.PAGE.read_text() == configuration.page(), "run: python -m docs.configuration"
+    assert configuration.PAGE.read_text() == configuration.page(), "run: python -m tools.reference.configuration"
 
 
 def test_every_variable_that_anything_reads_is_on_the_page() -> None:
     by_code = r'environ(?:\.get\(|\[)"(\w+)"'
     by_shell = r"\$\{(\w+):-"
-    files = [*ROOT.glob("*.py"), *ROOT.glob("local/*.py"), *ROOT.glob("local/*.sh"), ROOT / "docker-compose.yml"]
+    files = [
+        *ROOT.glob("*.py"),
+        *ROOT.glob("tools/local/*.py"),
+        *ROOT.glob("tools/local/*.sh"),
+        ROOT / "docker-compose.yml",
+    ]
     read = {name for file in files for pair in re.findall(f"{by_code}|{by_shell}", file.read_text()) for name in pair}
     page = configuration.PAGE.read_text()
     assert {"FLOWER_MAX_TASKS", "PYTHON", "WEB_PORT"} <= read
@@ -247,7 +252,7 @@ def test_every_variable_that_anything_reads_is_on_the_page() -> None:
 
 def test_a_variable_that_is_set_but_empty_counts_as_not_set() -> None:
     empty = {name.upper(): "" for name in Settings.model_fields}
-    code = "import settings; print(settings.load() == settings.Settings.from_environment({}))"
+    code = "from tickfence import settings; print(settings.load() == settings.Settings.from_environment({}))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **empty}, capture_output=True, text=True, check=False
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.book import BookGap, BookNotInSync, OrderBook
+from tickfence.analytics.book import BookGap, BookNotInSync, OrderBook
 
 PRICES = st.integers(1, 30).map(lambda ticks: ticks / 10)
 QUANTITIES = st.one_of(st.just(0.0), st.integers(1, 5).map(float), st.sampled_from([1e-8, 1e12]))

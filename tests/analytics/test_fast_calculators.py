@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analytics import depth, flow, health, spread
-from analytics.trade_window import TradeWindow
+from tickfence.analytics import depth, flow, health, spread
+from tickfence.analytics.trade_window import TradeWindow
 
 POSITIVE = st.one_of(st.floats(1e-8, 1e12), st.sampled_from([1e-8, 1.0, 1e12]))
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import pytest
 from msgspec import UNSET, UnsetType
 
-from analytics.freshness import Freshness, freshness
-from analytics.report import Ingestion, Status
+from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.analytics.report import Ingestion, Status
 
 NOW = 1_700_000_000_000
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from analytics import report, slow_cycle
-from analytics.schema import main, report_schema
-from analytics.symbol_state import SymbolState
-from benchmarks.fuzz_report import BadReport, Fuzz, check
 from tests.analytics.random_market import START, RandomMarket
 from tests.analytics.schema_check import errors
+from tickfence.analytics import report, slow_cycle
+from tickfence.analytics.schema import main, report_schema
+from tickfence.analytics.symbol_state import SymbolState
+from tools.benchmarks.fuzz_report import BadReport, Fuzz, check
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = report_schema()
@@ -36,7 +36,7 @@ def reports():
 def test_the_schema_in_docs_is_the_one_of_the_model(capsys):
     main()
     assert (DOCS / "report.schema.json").read_text() == capsys.readouterr().out, (
-        "write it anew: python -m analytics.schema > docs/report.schema.json"
+        "write it anew: python -m tickfence.analytics.schema > docs/report.schema.json"
     )
 
 

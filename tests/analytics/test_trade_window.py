@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.trade_window import TradeWindow
+from tickfence.analytics.trade_window import TradeWindow
 
 TRADE = st.tuples(
     st.integers(0, 500), st.sampled_from([1.0, 2.0, 1e-8, 1e12]), st.sampled_from([0.5, 1e-8, 1e9]), st.booleans()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analytics.trade_window import TradeWindow
-from analytics.volume_profile import RollingVolumeProfile
 from tests.oracles.volume_profile import volume_profile
+from tickfence.analytics.trade_window import TradeWindow
+from tickfence.analytics.volume_profile import RollingVolumeProfile
 
 NOW = 1_700_000_000_000
 HALF_HOUR = 1_800_000

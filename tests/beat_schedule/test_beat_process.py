@@ -19,15 +19,15 @@ from typing import Any
 import pytest
 import redis
 
-from coordination.clock import ServerClock
-from coordination.keys import DISPATCHER
-from coordination.owner import Owner
-from coordination.registration import Registration
-from coordination.tick import Tick
-from local.embedded_redis import EmbeddedRedis
-from local.ports import pick
 from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.keys import DISPATCHER
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import Registration
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.ports import pick
 
 ROOT = Path(__file__).parents[2]
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
@@ -100,16 +100,16 @@ class Beats:
         self.nodes.append(one)
         return one
 
-    def queued(self, node: str) -> list[tuple[str, list[str], Tick]]:
+    def queued(self, node: str) -> list[tuple[str, list[str], Dispatch]]:
         """(task, symbols, tick) of each message that ``node`` took or that waits for it, oldest first."""
         found = []
         for text in [*self.taken[node], *reversed(self.broker.lrange(node, 0, -1))]:
             message: dict[str, Any] = json.loads(text)
             (symbols, tick), _, _ = json.loads(base64.b64decode(message["body"]))
-            found.append((message["headers"]["task"], symbols, Tick(*tick)))
+            found.append((message["headers"]["task"], symbols, Dispatch(*tick)))
         return found
 
-    def fast(self, node: str) -> list[tuple[list[str], Tick]]:
+    def fast(self, node: str) -> list[tuple[list[str], Dispatch]]:
         return [(symbols, tick) for task, symbols, tick in self.queued(node) if task == "tasks.fast_cycle"]
 
     def leader(self) -> bytes:

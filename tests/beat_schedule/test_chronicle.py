@@ -6,12 +6,13 @@ import pytest
 import redis
 
 from beat_schedule.chronicle import Change, Chronicle, Seen
-from coordination import events
-from coordination.controller import Move
-from coordination.event_text import sentence
-from coordination.events import LeaderReason, MoveReason, NodeReason
-from coordination.keys import DISPATCHER, EVENTS, node_key
-from coordination.owner import Owner
+from tickfence.coordination.controller import Move, MoveReason
+from tickfence.coordination.keys import DISPATCHER, EVENTS, node_key
+from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+from tickfence.timeline import events
+from tickfence.timeline.text import sentence
 
 ONE, TWO, THREE = (Owner(f"node-00{n}", "a") for n in (1, 2, 3))
 FIRST = Change(10, [Move("BTCUSDT", None, ONE, "orphan"), Move("ETHUSDT", None, TWO, "orphan")], first=True)

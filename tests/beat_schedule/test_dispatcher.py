@@ -10,17 +10,17 @@ import pytest
 import redis
 
 from beat_schedule.dispatcher import Dispatcher
-from coordination import events
-from coordination.assignment_store import publish_assignment, read_assignment
-from coordination.clock import ServerClock
-from coordination.controller import Move
-from coordination.events import Event
-from coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS
-from coordination.owner import Owner
-from coordination.registration import Registration
-from local.embedded_redis import EmbeddedRedis
-from settings import Settings
 from tests.processes import wait_until
+from tickfence.coordination.assignment_store import publish_assignment, read_assignment
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.controller import Move
+from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import Registration
+from tickfence.settings import Settings
+from tickfence.timeline import events
+from tickfence.timeline.events import Event
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 # Silence shorter than half a minute kills nobody here: where something dies, it is by another sign.

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from beat_schedule.entries import FAST_CYCLE, SLOW_CYCLE, entries
 from beat_schedule.fan_out import SYMBOLS_A_MESSAGE, fan_out, slices
-from coordination.owner import Owner
-from settings import Settings
+from tickfence.coordination.owner import Owner
+from tickfence.settings import Settings
 
 owners = st.sampled_from([Owner(f"node-{i}", "a") for i in range(4)])
 assignments = st.dictionaries(st.integers(0, 999).map(lambda i: f"S{i}USDT"), owners, max_size=300)

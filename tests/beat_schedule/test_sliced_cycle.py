@@ -10,7 +10,7 @@ from celery.beat import ScheduleEntry
 
 from beat_schedule.fixed_rate import fixed_rate
 from beat_schedule.sliced_cycle import SlicedCycle
-from settings import Settings
+from tickfence.settings import Settings
 
 
 def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bool = False) -> SlicedCycle:

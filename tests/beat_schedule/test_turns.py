@@ -13,7 +13,7 @@ from beat_schedule.fan_out import slices
 from beat_schedule.fixed_rate import fixed_rate
 from beat_schedule.sliced_cycle import SlicedCycle
 from beat_schedule.turns import Turns
-from coordination.owner import Owner
+from tickfence.coordination.owner import Owner
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
 SYMBOLS = [f"S{number}USDT" for number in range(40)]

@@ -7,9 +7,9 @@ import socket
 import sys
 import threading
 
-from coordination.clock import ServerClock
-from coordination.owner import Owner
-from coordination.registration import NodeIdInUse, Registration
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import NodeIdInUse, Registration
 
 
 def main() -> None:

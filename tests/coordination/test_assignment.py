@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordination.assignment import assign, capacities
-from coordination.hrw import scores
+from tickfence.coordination.assignment import assign, capacities
+from tickfence.coordination.hrw import scores
 
 SIX = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 UNBOUNDED = 1000.0

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from coordination.assignment import capacities
-from coordination.controller import AssignmentController, Move, MovePolicy
-from coordination.owner import Owner
+from tickfence.coordination.assignment import capacities
+from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
+from tickfence.coordination.owner import Owner
 
 POLICY = MovePolicy(min_hold_ms=2000, rebalance_interval_ms=2500)
 SIX = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordination.hrw import scores
+from tickfence.coordination.hrw import scores
 
 ROOT = Path(__file__).parents[2]
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -37,7 +37,7 @@ def test_scores_are_these_for_ever() -> None:
 def test_every_process_computes_the_same(seed: str) -> None:
     symbols, nodes = ["BTCUSDT", "ETHUSDT", "Δ"], ["node-001", "b", "ノード"]
     program = (
-        "import json, sys; from coordination.hrw import scores; "
+        "import json, sys; from tickfence.coordination.hrw import scores; "
         "print(json.dumps(scores(*json.loads(sys.argv[1])).tolist()))"
     )
     printed = subprocess.check_output(

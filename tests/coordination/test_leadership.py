@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from coordination.assignment_store import Deposed, publish_assignment, read_assignment
-from coordination.events import LeaderReason
-from coordination.keys import ASSIGNMENT, DISPATCHER
-from coordination.leadership import Lead, Leadership
-from coordination.owner import Owner
-from coordination.scripts import execute
-from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
+from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER
+from tickfence.coordination.leadership import Lead, LeaderReason, Leadership
+from tickfence.coordination.owner import Owner
+from tickfence.redis_access.scripts import execute
+from tools.local.embedded_redis import EmbeddedRedis
 
 LONG_MS = 600_000
 OWNERS = {"BTCUSDT": Owner("node-001", "a"), "ETHUSDT": Owner("node-002", "b")}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from coordination.keys import carry_key, lease_key, report_key, slow_key
-from coordination.lease import (
+from tests.processes import wait_until
+from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
+from tickfence.coordination.lease import (
     Acquired,
     Grant,
     Write,
@@ -20,9 +21,8 @@ from coordination.lease import (
     queue_release,
     queue_writes,
 )
-from coordination.owner import Owner
-from coordination.scripts import execute
-from tests.processes import wait_until
+from tickfence.coordination.owner import Owner
+from tickfence.redis_access.scripts import execute
 
 S = "BTCUSDT"
 A, B = Owner("node-001", "a"), Owner("node-002", "b")

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from coordination.keys import lease_key, report_key
-from coordination.lease import (
+from tickfence.coordination.keys import lease_key, report_key
+from tickfence.coordination.lease import (
     Acquired,
     Grant,
     Write,
@@ -22,8 +22,8 @@ from coordination.lease import (
     queue_release,
     queue_writes,
 )
-from coordination.owner import Owner
-from coordination.scripts import execute
+from tickfence.coordination.owner import Owner
+from tickfence.redis_access.scripts import execute
 
 LONG_MS = 600_000
 OWNERS = [Owner("node-001", "a"), Owner("node-001", "b"), Owner("node-002", "a"), Owner("node-003", "a")]

@@ -9,8 +9,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordination.clock import ServerClock
-from coordination.owner import Owner
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.owner import Owner
 
 
 def test_two_starts_of_one_node_are_two_owners() -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from coordination.clock import ServerClock
-from coordination.keys import NODES, node_key
-from coordination.owner import Owner
-from coordination.registration import NodeIdInUse, Registration
-from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.keys import NODES, node_key
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import NodeIdInUse, Registration
+from tools.local.embedded_redis import EmbeddedRedis
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("keep_registered.py")

@@ -9,9 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from coordination.events import NodeReason
-from coordination.owner import Owner
-from coordination.roster import NodeRecord, Roster
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason, NodeRecord, Roster
 
 TTL, BLINK = 1000, 100
 HASH = {"incarnation": "5f0c", "client_id": "17", "weight": "2.5"}

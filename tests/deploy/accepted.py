@@ -7,8 +7,8 @@ import pytest
 from celery.bin.celery import celery
 from tornado.options import options as flowers_options
 
-from simulator.__main__ import parser as simulators_parser
-from web.__main__ import parser as webs_parser
+from tickfence.web.__main__ import parser as webs_parser
+from tools.simulator.__main__ import parser as simulators_parser
 
 
 def accept(words: list[str]) -> None:
@@ -21,11 +21,11 @@ def accept(words: list[str]) -> None:
             subcommand = celery.commands[name]
             _, left, _ = subcommand.make_parser(click.Context(subcommand)).parse_args(rest)
             assert left == []
-        case ["python", "-m", "simulator", *rest]:
+        case ["python", "-m", "tools.simulator", *rest]:
             simulators_parser().parse_args(rest)
         case ["python", "-m", "ingest"]:
             pass
-        case ["python", "-m", "web", *rest]:
+        case ["python", "-m", "tickfence.web", *rest]:
             webs_parser().parse_args(rest)
         case _:
             pytest.fail(f"{words}: not a command of ours")

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import redis
 
-from local import ports
 from tests.deploy.compose_file import ROOT
 from tests.processes import wait_until
 from tests.programs import libraries, program
+from tools.local import ports
 
 
 def server_program(folder: Path) -> Path | None:

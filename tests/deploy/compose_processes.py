@@ -15,9 +15,9 @@ from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from local import ports
 from tests.deploy.acl_redis import AclRedis
 from tests.deploy.compose_file import ROOT, command, services
+from tools.local import ports
 
 OURS = "tickfence"
 """The image of our own roles."""

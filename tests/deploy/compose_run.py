@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from local import ports
 from tests.deploy import engine as engines
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, services
 from tests.deploy.engine import Engine
 from tests.deploy.report_watch import ReportWatch, seconds_since
 from tests.processes import wait_until
+from tools.local import ports
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -135,7 +135,16 @@ def test_a_node_tells_where_its_metrics_are(project: Engine) -> None:
     nodes = json.loads(project.ask("exec", web, "celery", "-A", "tasks", "nodes", "--json"))["nodes"]
     assert {node["node"] for node in nodes} == NODES
     for node in nodes:
-        project.run("exec", web, "python", "-m", "monitoring.probe", node["metricsUrl"], "--fresh", "nt_node_heartbeat")
+        project.run(
+            "exec",
+            web,
+            "python",
+            "-m",
+            "tickfence.monitoring.probe",
+            node["metricsUrl"],
+            "--fresh",
+            "nt_node_heartbeat",
+        )
 
 
 def scraped(job: str) -> list[str]:

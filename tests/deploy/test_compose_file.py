@@ -10,11 +10,11 @@ import click
 import pytest
 import yaml
 
-from monitoring.probe import parser as probes_parser
-from settings import Settings
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, command, compose_file, services
+from tickfence.monitoring.probe import parser as probes_parser
+from tickfence.settings import Settings
 
 OURS = {
     **dict.fromkeys(("ingest-1", "ingest-2"), "ingest"),
@@ -85,10 +85,10 @@ def test_a_container_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check.keys() == {"test", "interval", "timeout", "retries", "start_period"}
     words = check["test"].split()
-    if words[:3] == ["python", "-m", "monitoring.probe"]:
+    if words[:3] == ["python", "-m", "tickfence.monitoring.probe"]:
         asked = probes_parser().parse_args(words[3:])
         gauge = f'"{asked.fresh}"' if asked.fresh else ""
-        assert gauge in (ROOT / "monitoring" / "node_metrics.py").read_text()
+        assert gauge in (ROOT / "tickfence" / "monitoring" / "node_metrics.py").read_text()
     else:
         assert name in ("redis", "prometheus", "grafana")
 
@@ -218,7 +218,7 @@ def test_what_is_mounted_is_there_and_read_only() -> None:
 
 
 def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
-    file: dict[str, Any] = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    file: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     targets = {
         target
         for job in file["scrape_configs"]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.probe import parser as probes_parser
-from settings import Settings
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, services
+from tickfence.monitoring.probe import parser as probes_parser
+from tickfence.settings import Settings
 
 FOLDER = ROOT / "deploy" / "k8s"
 
@@ -178,7 +178,7 @@ def test_probes_ask_where_the_role_answers(name: str) -> None:
         )
     if "exec" in only["readinessProbe"]:
         words = only["readinessProbe"]["exec"]["command"]
-        assert words[:3] == ["python", "-m", "monitoring.probe"]
+        assert words[:3] == ["python", "-m", "tickfence.monitoring.probe"]
         assert f":{port['containerPort']}/metrics" in probes_parser().parse_args(words[3:]).url
 
 

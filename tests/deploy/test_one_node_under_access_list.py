@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from settings import Settings
 from tests.deploy.acl_redis import AclRedis
 from tests.deploy.compose_processes import ComposeProcesses
 from tests.processes import wait_until
+from tickfence.settings import Settings
 
 pytestmark = pytest.mark.e2e
 

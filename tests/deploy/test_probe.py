@@ -10,8 +10,8 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from local import ports
 from tests.deploy.compose_file import ROOT
+from tools.local import ports
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def page() -> tuple[str, Gauge]:
 
 def probe(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "monitoring.probe", *words],
+        [sys.executable, "-m", "tickfence.monitoring.probe", *words],
         cwd=ROOT,
         env=os.environ | variables,
         capture_output=True,

@@ -10,10 +10,10 @@ import pytest
 import redis
 from redis.client import PubSub
 
-from settings import Settings
 from tests.deploy.acl_redis import AclRedis
 from tests.deploy.compose_processes import ComposeProcesses
 from tests.processes import wait_until
+from tickfence.settings import Settings
 
 SYMBOLS = Settings.from_environment({}).symbols
 NODES = {"node-001", "node-002", "node-003", "node-4f6a09c1d2e3"}

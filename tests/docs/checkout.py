@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local import ports
-from local.embedded_redis import find_cli
 from tests.docs.pages import ROOT
 from tests.processes import wait_until
 from tests.programs import libraries
+from tools.local import ports
+from tools.local.embedded_redis import find_cli
 
 _LEFT_OUT = shutil.ignore_patterns(".git", ".local", ".venv", ".*_cache", ".hypothesis", "secrets", "unpacked")
 

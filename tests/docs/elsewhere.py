@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.__main__ import parser as benchmarks_parser
-from chaos.__main__ import parser as chaos_parser
-from chaos.faults import CHOSEN
-from local.embedded_redis import EmbeddedRedis, find_cli
-from settings import Settings
 from tests.deploy.accepted import accept
 from tests.deploy.compose_file import compose_file, services
 from tests.docs.pages import ROOT
 from tests.redis_groups import SERVICE, ClusterGroup, SentinelGroup
+from tickfence.settings import Settings
+from tools.benchmarks.__main__ import parser as benchmarks_parser
+from tools.chaos.__main__ import parser as chaos_parser
+from tools.chaos.faults import CHOSEN
+from tools.local.embedded_redis import EmbeddedRedis, find_cli
 
 KUBERNETES = ROOT / "deploy" / "k8s"
 COMPOSE_VERBS = {"up", "ps", "stop", "start", "kill", "pause", "unpause", "restart", "exec"}
@@ -180,7 +180,7 @@ def _redis_cli(command: str) -> str:
 def installs_in_place(command: str) -> None:
     """The program that makes .venv, and the image, use the same words."""
     options = set(command.split()[2:-2])
-    for file in ("local/install.sh", "Dockerfile"):
+    for file in ("tools/local/install.sh", "Dockerfile"):
         assert any(options <= set(line.split()) for line in (ROOT / file).read_text().splitlines()), file
 
 
@@ -197,8 +197,8 @@ ELSEWHERE = [
     Elsewhere("make bench", "takes half an hour", recipe),
     Elsewhere("make lock", "asks a package index", recipe),
     Elsewhere("make compose-test", "needs a container engine, and minutes", recipe),
-    Elsewhere("make chaos.*", "takes minutes; tests/chaos/test_campaign.py runs short ones", campaign),
-    Elsewhere(r"python -m benchmarks( --only \S+|\.calculators|\.side_by_side)", "takes minutes", benchmark),
+    Elsewhere("make chaos.*", "takes minutes; tests/tools/chaos/test_campaign.py runs short ones", campaign),
+    Elsewhere(r"python -m tools.benchmarks( --only \S+|\.calculators|\.side_by_side)", "takes minutes", benchmark),
     Elsewhere("python -m (web|simulator)", "run with a port of its own", accepted),
     Elsewhere("celery -A tasks events", "Celery's own monitor, which needs a terminal", accepted),
     Elsewhere("for bridge .*", "changes this machine's network: make compose-test runs it", each_bridge),

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from local.ports import LOOPBACK
 from tests.docs.checkout import Checkout
 from tests.docs.pages import ROOT, spans
+from tools.local.ports import LOOPBACK
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import pick
 from tests.docs.checkout import Checkout, free_ports
 from tests.docs.elsewhere import ELSEWHERE, elsewhere
 from tests.docs.pages import LANGUAGES, PAGES, PROGRAMS, Command, blocks, commands, in_blocks, spans
 from tests.processes import wait_until
 from tests.programs import program
+from tools.local.ports import pick
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -58,14 +58,19 @@ SERVERS = [
     Server("celery -A tasks beat", '"message": "node is alive"'),
     Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C),
     Server("python -m ingest", '"message": "connected to Redis"'),
-    Server(r"python -m web --port \d+", '"message": "web starts"', ("8000",)),
-    Server("python -m simulator --port .*", "listening on", ("9443",)),
+    Server(r"python -m tickfence.web --port \d+", '"message": "web starts"', ("8000",)),
+    Server("python -m tools.simulator --port .*", "listening on", ("9443",)),
     Server(r"(\.venv/bin/)?celery .* --watch", "(BTCUSDT.*){2}"),
     Server("prometheus .*", "Server is ready to receive web requests", ("9090",)),
 ]
 
 # What they do shows elsewhere than in their output.
-SILENT = {". .venv/bin/activate", ". .local/env", "python -m docs.configuration", "python -m docs.metrics"}
+SILENT = {
+    ". .venv/bin/activate",
+    ". .local/env",
+    "python -m tools.reference.configuration",
+    "python -m tools.reference.metrics",
+}
 
 
 def servers(command: str) -> list[Server]:

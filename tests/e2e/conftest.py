@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.roles import Ports
-from local.stack import Stack
+from tools.local.roles import Ports
+from tools.local.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from typing import Any, Self
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.ports import LOOPBACK
-from local.roles import NODES
-from local.stack import Stack
+from tools.local.ports import LOOPBACK
+from tools.local.roles import NODES
+from tools.local.stack import Stack
 
 Report = dict[str, Any]
 

@@ -15,13 +15,13 @@ from typing import Self
 import redis
 from redis.exceptions import RedisClusterException
 
-from coordination.connect import connect, forget_connections
-from local import ports
-from local.roles import ROOT, celery
-from settings import Settings
 from tests.e2e.observer import Report, metric
 from tests.processes import wait_until
-from tests.simulator.exchange_process import Exchange
+from tests.tools.simulator.exchange_process import Exchange
+from tickfence.redis_access.connect import connect, forget_connections
+from tickfence.settings import Settings
+from tools.local import ports
+from tools.local.roles import ROOT, celery
 
 SYMBOLS = Settings.from_environment({}).symbols
 NODES = ("node-001", "node-002")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded_redis import EmbeddedRedis
 from tests.e2e.observer import tokens, writers
 from tests.e2e.roles_at import SYMBOLS, RolesAt
 from tests.redis_groups import ClusterGroup
+from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 

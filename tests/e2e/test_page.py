@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from local.ports import LOOPBACK
-from local.roles import NODES
-from local.stack import Stack
 from tests.browser import chromium, visit
 from tests.e2e.observer import picture
 from tests.processes import wait_until
+from tools.local.ports import LOOPBACK
+from tools.local.roles import NODES
+from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

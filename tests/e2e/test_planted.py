@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import redis
 
-from local.ports import LOOPBACK
-from local.roles import INGESTS, Ports
-from local.stack import Stack
 from tests.e2e.observer import Report, picture, reports
 from tests.processes import wait_until
-from tests.simulator.planting import plant, planted, remove
+from tests.tools.simulator.planting import plant, planted, remove
+from tools.local.ports import LOOPBACK
+from tools.local.roles import INGESTS, Ports
+from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

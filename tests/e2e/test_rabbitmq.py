@@ -10,12 +10,12 @@ import pytest
 from kombu import Connection, Exchange, Producer
 
 from beat_schedule.backlog import waiting
-from local.embedded_redis import EmbeddedRedis
 from tasks.queues import ARGUMENTS, PerishableQueues
 from tests.docs.pages import commands
 from tests.e2e.roles_at import NODES, SYMBOLS, RolesAt
 from tests.processes import wait_until
 from tests.rabbitmq import RabbitMQ, find_server
+from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = [
     pytest.mark.e2e,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.roles import INGESTS
-from tests.local.foreground import Foreground, alive
+from tests.tools.local.foreground import Foreground, alive
+from tools.local.roles import INGESTS
 
 
 @pytest.mark.e2e

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.roles import BEATS, INGESTS, NODES, ROOT, celery
-from local.stack import Stack
 from tests.analytics.schema_check import errors
 from tests.e2e.observer import Watch, over_nodes, picture, reports, tokens, writers
 from tests.processes import wait_until
+from tools.local.roles import BEATS, INGESTS, NODES, ROOT, celery
+from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 import pytest
 import redis
 
-from local.roles import INGESTS
-from local.stack import Stack
-from streams import codec
-from streams.keys import book_key, snapshot_key, trades_key
 from tests.e2e.observer import Watch, metric, picture, reports
 from tests.processes import wait_until
+from tickfence.streams import codec
+from tickfence.streams.keys import book_key, snapshot_key, trades_key
+from tools.local.roles import INGESTS
+from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

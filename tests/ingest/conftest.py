@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from local.embedded_redis import EmbeddedRedis
 from tests.ingest.ingest_process import IngestProcess
-from tests.simulator.exchange_process import Exchange
+from tests.tools.simulator.exchange_process import Exchange
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 import urllib.request
 from typing import Any
 
-from local import ports
 from tests.role_process import RoleProcess
+from tools.local import ports
 
 
 class IngestProcess(RoleProcess):

@@ -17,8 +17,8 @@ from ingest.binance import Binance
 from ingest.feed import Feed
 from ingest.rate import Allowance
 from ingest.service import shards
-from monitoring import ingest_metrics as metrics
-from tests.simulator.exchange_process import Exchange
+from tests.tools.simulator.exchange_process import Exchange
+from tickfence.monitoring import ingest_metrics as metrics
 
 StartExchange = Callable[..., Exchange]
 

@@ -9,7 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from coordination.clock import ServerClock
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.events import Depth
@@ -18,7 +17,8 @@ from ingest.intake import MAX_AHEAD_MS, Intake
 from ingest.rate import Allowance
 from ingest.rest import Priority
 from ingest.writer import Writer
-from monitoring import ingest_metrics as metrics
+from tickfence.coordination.clock import ServerClock
+from tickfence.monitoring import ingest_metrics as metrics
 
 SYMBOL = "BTCUSDT"
 NOW = int(time.time() * 1000)

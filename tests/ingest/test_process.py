@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import redis
 
-from local.embedded_redis import EmbeddedRedis
 from tests.frozen_objects import frozen, telling
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
-from tests.simulator.exchange_process import Exchange
+from tests.tools.simulator.exchange_process import Exchange
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FAST = {"NT_SNAPSHOT_INTERVAL_MS": 500}

@@ -9,8 +9,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError
 
 from ingest.redis_connection import read_replies, to_redis
-from local.embedded_redis import EmbeddedRedis
-from streams import append
+from tickfence.streams import append
+from tools.local.embedded_redis import EmbeddedRedis
 
 LONG = b"x" * 200_000
 """Comes in several pieces."""

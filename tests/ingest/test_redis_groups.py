@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from ingest.events import SymbolRules, Ticker
-from local import ports
-from monitoring import ingest_metrics as metrics
-from streams.keys import book_key, info_key, snapshot_key, ticker_key
 from tests.ingest.writing import SYMBOL, Process, assert_reader_agrees, diffs, run, running, trades, until
 from tests.redis_groups import ClusterGroup, SentinelGroup
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key
+from tools.local import ports
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT")
 

@@ -9,8 +9,8 @@ import redis
 
 from ingest.redis_connection import Unavailable, to_redis
 from ingest.redis_link import RedisLink
-from local.embedded_redis import EmbeddedRedis
-from streams import append
+from tickfence.streams import append
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 def write(server: EmbeddedRedis) -> Exception | None:

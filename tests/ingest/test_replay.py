@@ -17,10 +17,10 @@ import redis
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.events import Diff
-from local.embedded_redis import EmbeddedRedis
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
-from tests.simulator.exchange_process import COMMITTED_CAPTURE, RECORDED_CAPTURE, Exchange
+from tests.tools.simulator.exchange_process import COMMITTED_CAPTURE, RECORDED_CAPTURE, Exchange
+from tools.local.embedded_redis import EmbeddedRedis
 
 Sides = tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]
 

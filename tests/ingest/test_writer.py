@@ -13,10 +13,6 @@ from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules, Ticker
 from ingest.holdback import STANDSTILL_S
 from ingest.lane import BATCH_ENTRIES
-from local.embedded_redis import EmbeddedRedis
-from monitoring import ingest_metrics as metrics
-from streams import codec
-from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 from tests.ingest.writing import (
     NOW,
     OTHER,
@@ -29,6 +25,10 @@ from tests.ingest.writing import (
     trades,
     until,
 )
+from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.streams import codec
+from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 def test_entries_arrive_in_order_under_the_exchange_s_ids(

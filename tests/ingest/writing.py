@@ -9,13 +9,13 @@ from typing import Any
 
 import redis
 
-from analytics.book import OrderBook
-from coordination.clock import ServerClock
 from ingest.book_sync import BookSync
 from ingest.events import Depth, Diff, Trade
 from ingest.writer import Writer
-from streams import read
-from streams.keys import book_key, trades_key
+from tickfence.analytics.book import OrderBook
+from tickfence.coordination.clock import ServerClock
+from tickfence.streams import read
+from tickfence.streams.keys import book_key, trades_key
 
 SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
 NOW = 1_700_000_000_000

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.ports import await_taken
-from local.roles import NODES, Ports
-from local.stack import Stack
 from tests.e2e.observer import picture, reports, writers
 from tests.processes import wait_until
+from tools.local.ports import await_taken
+from tools.local.roles import NODES, Ports
+from tools.local.stack import Stack
 
 FLOWER_USER = "operator:with-a-password"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from local.roles import ROOT
+from tools.local.roles import ROOT
 
-GRAFANA = ROOT / "monitoring" / "grafana"
+GRAFANA = ROOT / "deploy" / "grafana"
 PAGES = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 Dashboard = dict[str, Any]

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 import yaml
 
-from local import ports
 from tests.processes import wait_until
 from tests.programs import program
+from tools.local import ports
 
 
 class Prometheus:

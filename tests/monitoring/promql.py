@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from docs import metrics
-from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tools.reference import metrics
 
 _KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from local.prometheus import config
-from local.roles import BEATS, INGESTS, NODES, ROOT
 from tests.monitoring.promql import exposed, names
 from tests.monitoring.promtool import promtool
+from tools.local.prometheus import config
+from tools.local.roles import BEATS, INGESTS, NODES, ROOT
 
-PROMETHEUS = ROOT / "monitoring" / "prometheus"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
 TESTS = sorted((Path(__file__).parent / "alerts").glob("*.yml"))
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"] for rule in group["rules"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded_redis import EmbeddedRedis
-from local.ports import await_taken, pick
-from local.roles import ROOT, celery
 from tests.e2e.observer import metric
 from tests.processes import wait_until
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.ports import await_taken, pick
+from tools.local.roles import ROOT, celery
 
 StartBeat = Callable[..., int]
 

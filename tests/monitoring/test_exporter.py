@@ -11,13 +11,13 @@ from collections.abc import Callable
 import pytest
 from redis.exceptions import RedisError
 
-from local.embedded_redis import EmbeddedRedis
-from local.ports import pick
-from monitoring import exporter, node_metrics
-from settings import Settings
 from tasks.node import Node
 from tasks.warm_symbol import WarmSymbol
 from tests.processes import wait_until
+from tickfence.monitoring import exporter, node_metrics
+from tickfence.settings import Settings
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.ports import pick
 
 
 def page(port: int) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from local.ports import LOOPBACK
-from local.roles import NODES
-from local.stack import Stack
 from tests.monitoring.conftest import FLOWER_USER
 from tests.processes import wait_until
+from tools.local.ports import LOOPBACK
+from tools.local.roles import NODES
+from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

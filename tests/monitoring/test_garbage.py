@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitoring.garbage import COLLECT_AFTER, collect_less
+from tickfence.monitoring.garbage import COLLECT_AFTER, collect_less
 
 
 @pytest.fixture(autouse=True)

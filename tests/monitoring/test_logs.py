@@ -24,7 +24,7 @@ def logged(program: str) -> list[dict[str, object]]:
 
 def test_lines_are_json_with_the_calls_fields_and_the_processs() -> None:
     first, second = logged(
-        "import logging; from monitoring import logs\n"
+        "import logging; from tickfence.monitoring import logs\n"
         "logs.configure('INFO', role='node', node='node-001')\n"
         "log = logging.getLogger('tasks.cycles')\n"
         "log.info('lease taken', extra={'symbol': 'BTCUSDT', 'token': 17})\n"
@@ -46,7 +46,7 @@ def test_lines_are_json_with_the_calls_fields_and_the_processs() -> None:
 
 def test_fields_stay_when_it_is_configured_again_and_no_line_is_written_twice() -> None:
     lines = logged(
-        "import logging; from monitoring import logs\n"
+        "import logging; from tickfence.monitoring import logs\n"
         "logs.configure('DEBUG', role='node')\n"
         "logs.configure('DEBUG', node='node-001')\n"
         "logs.configure('DEBUG')\n"
@@ -57,7 +57,7 @@ def test_fields_stay_when_it_is_configured_again_and_no_line_is_written_twice() 
 
 def test_an_exception_stays_on_its_line() -> None:
     [line] = logged(
-        "import logging; from monitoring import logs\n"
+        "import logging; from tickfence.monitoring import logs\n"
         "logs.configure('INFO')\n"
         "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.getLogger('x').exception('failed')\n"
     )
@@ -68,7 +68,7 @@ def test_an_exception_stays_on_its_line() -> None:
 @pytest.mark.parametrize(("level", "shown"), [("INFO", False), ("DEBUG", True)])
 def test_celerys_two_lines_a_task_are_left_out_unless_asked_for(level: str, shown: bool) -> None:
     lines = logged(
-        "import logging; from monitoring import logs\n"
+        "import logging; from tickfence.monitoring import logs\n"
         f"logs.configure({level!r})\n"
         "logging.getLogger('celery.app.trace').info('Task succeeded')\n"
         "logging.getLogger('celery.app.trace').error('Task failed')\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from docs import metrics
 from ingest.events import Reason
-from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
 from tests.monitoring.promtool import complaints
+from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tools.reference import metrics
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = (node_metrics.registry, dispatcher_metrics.registry, ingest_metrics.registry)
@@ -89,7 +89,7 @@ def test_so_has_each_reason_why_a_message_is_refused() -> None:
 
 
 def test_so_has_each_reason_for_a_move() -> None:
-    tree = ast.parse((ROOT / "coordination" / "controller.py").read_text())
+    tree = ast.parse((ROOT / "tickfence" / "coordination" / "controller.py").read_text())
     assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)]
     reasons = texts([node.value for node in assigned if ast.unparse(node.targets[0]) == "reason"])
     assert reasons == known_values(dispatcher_metrics.symbol_moves)
@@ -124,4 +124,4 @@ def test_the_promised_names_are_there() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert metrics.PAGE.read_text() == metrics.page(), "run: python -m docs.metrics"
+    assert metrics.PAGE.read_text() == metrics.page(), "run: python -m tools.reference.metrics"

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from docs import metrics
-from local.ports import LOOPBACK
-from local.roles import BEATS, INGESTS, NODES
-from local.stack import Stack
-from monitoring import dispatcher_metrics, ingest_metrics, node_metrics
 from tests.monitoring.dashboards import PAGES, expressions, load
 from tests.monitoring.prometheus_server import Prometheus
 from tests.processes import wait_until
+from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tools.local.ports import LOOPBACK
+from tools.local.roles import BEATS, INGESTS, NODES
+from tools.local.stack import Stack
+from tools.reference import metrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

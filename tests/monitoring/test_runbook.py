@@ -9,9 +9,9 @@ import re
 
 import pytest
 
-from local.roles import ROOT
-from settings import Settings
 from tests.docs.pages import in_text, promql
+from tickfence.settings import Settings
+from tools.local.roles import ROOT
 
 PAGE = (ROOT / "docs" / "runbook.md").read_text()
 QUOTED = sorted(set(re.findall(r"`([^`\n]+)`", PAGE)))

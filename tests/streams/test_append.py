@@ -3,9 +3,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import append, codec
-from streams.keys import info_key, snapshot_key, ticker_key, trades_key
 from tests import appending
+from tickfence.streams import append, codec
+from tickfence.streams.keys import info_key, snapshot_key, ticker_key, trades_key
 
 KEY = trades_key("BTCUSDT")
 

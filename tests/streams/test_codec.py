@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import codec
-from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+from tickfence.streams import codec
+from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 
 finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
 levels = st.lists(st.tuples(finite, finite), max_size=30)

@@ -3,11 +3,11 @@ import pytest
 import redis
 
 from ingest.lane import KEEP_BOOK_INTERVALS
-from local.embedded_redis import EmbeddedRedis
-from settings import Settings
-from streams import append, codec, read
-from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 from tests import appending
+from tickfence.settings import Settings
+from tickfence.streams import append, codec, read
+from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOL = "BTCUSDT"
 DIFF_EVERY_MS = 100

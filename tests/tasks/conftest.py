@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from local.embedded_redis import EmbeddedRedis
-from settings import Settings
 from tasks.node import Node
 from tests.tasks.cycle_runs import MakeNode, S, run
 from tests.tasks.market import Market
+from tickfence.settings import Settings
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from typing import Any
 
 import redis
 
-from coordination.keys import lease_key, report_key
-from coordination.owner import Owner
-from coordination.tick import ALONE, Tick
-from monitoring import node_metrics
 from tasks import cycles
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
 from tasks.warm_symbol import WarmSymbol
+from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.keys import lease_key, report_key
+from tickfence.coordination.owner import Owner
+from tickfence.monitoring import node_metrics
 
 S = "BTCUSDT"
 PERIOD_MS = 60_000  # so that no tick is late on a slow machine
@@ -23,10 +23,10 @@ PERIOD_MS = 60_000  # so that no tick is late on a slow machine
 MakeNode = Callable[..., Node]
 
 
-def tick(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Tick:
+def tick(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Dispatch:
     """A tick for the node, due now or ``age_ms`` ago."""
     owner = node.owner if node.fenced else Owner(ALONE, ALONE)
-    return Tick(str(owner), generation, term, node.clock.now_ms() - age_ms)
+    return Dispatch(str(owner), generation, term, node.clock.now_ms() - age_ms)
 
 
 def run(node: Node, *symbols: str, cycle: cycles.Cycle = FAST, **of_tick: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import redis
 
-from streams import append, codec
-from streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 from tests import appending
+from tickfence.streams import append, codec
+from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 
 Levels = list[tuple[float, float]]
 

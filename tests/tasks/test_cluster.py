@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 
-from coordination.keys import report_key
-from coordination.tick import Tick
-from settings import Settings
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
 from tests.redis_groups import ClusterGroup
 from tests.tasks.market import Market
+from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.keys import report_key
+from tickfence.settings import Settings
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 
@@ -27,7 +27,7 @@ def test_all_symbols_of_one_message_are_written() -> None:
             market.open()
         assert len({group.master_of(symbol) for symbol in SYMBOLS}) == 3
         for _ in range(2):
-            run_cycle(node, FAST, SYMBOLS, Tick(str(node.owner), 1, 1, node.clock.now_ms()), 60_000)
+            run_cycle(node, FAST, SYMBOLS, Dispatch(str(node.owner), 1, 1, node.clock.now_ms()), 60_000)
         for symbol in SYMBOLS:
             assert json.loads(group.client.get(report_key(symbol)))["symbol"] == symbol
             assert node.symbols[symbol].seq == node.symbols[symbol].token + 2

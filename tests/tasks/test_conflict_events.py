@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from coordination import events
-from local.embedded_redis import EmbeddedRedis
 from tasks import conflict_events
 from tasks.conflict_events import MOST, ConflictEvents
+from tickfence.timeline import events
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from kombu import Queue
 
-from local.embedded_redis import EmbeddedRedis
 from tasks.celery_app import app
+from tools.local.embedded_redis import EmbeddedRedis
 
 OwnRedis = Callable[..., EmbeddedRedis]
 LONG_S = 30

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from coordination.keys import lease_key, report_key, slow_key
-from coordination.tick import Tick
-from streams.keys import book_key, snapshot_key, trades_key
 from tasks.cycles import FAST, SLOW, run_cycle
 from tasks.node import Node
 from tests.tasks.cycle_runs import PERIOD_MS, Counted, MakeNode, S, lease, report, run, tick
 from tests.tasks.market import Market
+from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.keys import lease_key, report_key, slow_key
+from tickfence.streams.keys import book_key, snapshot_key, trades_key
 
 
 def test_a_report_is_written_under_the_lease_it_took(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
@@ -248,7 +248,7 @@ def test_a_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_clien
     ],
 )
 def test_a_tick_that_is_not_for_us_or_not_for_now_is_dropped_and_counted(
-    node: MakeNode, redis_client: redis.Redis, reason: str, change: Callable[[Tick], Tick]
+    node: MakeNode, redis_client: redis.Redis, reason: str, change: Callable[[Dispatch], Dispatch]
 ) -> None:
     one = node()
     run(one, term=2)

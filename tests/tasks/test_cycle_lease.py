@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import redis
 
-from coordination import events
-from coordination.keys import carry_key, lease_key, report_key, slow_key
-from streams.keys import snapshot_key
 from tasks import cycles
 from tasks.cycles import FAST, SLOW
 from tests.processes import wait_until
 from tests.tasks.cycle_runs import Counted, MakeNode, S, before_write, lease, observations, report, run
 from tests.tasks.market import Market
+from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
+from tickfence.streams.keys import snapshot_key
+from tickfence.timeline import events
 
 
 def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(

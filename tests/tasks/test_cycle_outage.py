@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import redis
 
-from coordination.keys import carry_key, report_key, slow_key
-from local.embedded_redis import EmbeddedRedis
 from tasks.cycles import FAST, SLOW
 from tests.processes import wait_until
 from tests.tasks.conftest import Apart
 from tests.tasks.cycle_runs import Counted, S, before_write, lease, report, run
 from tests.tasks.market import Market
+from tickfence.coordination.keys import carry_key, report_key, slow_key
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 def test_while_redis_is_away_a_cycle_is_lost_and_the_next_one_after_is_not(apart: Apart) -> None:

@@ -9,10 +9,10 @@ import redis
 from celery import Celery
 from kombu.asynchronous.timer import Timer
 
-from local.embedded_redis import EmbeddedRedis
 from tasks.consumer import Consumer
 from tasks.heartbeat import Heart
 from tests.processes import wait_until
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.mark.timeout(30)  # sent again until the broker is there, it would hang

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from coordination.owner import Owner
-from coordination.tick import ALONE, Tick
-from settings import BadSetting, Settings
 from tasks.lifecycle import choose_node_id, perishable_queue, this_node
 from tasks.node import Node
+from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.owner import Owner
+from tickfence.settings import BadSetting, Settings
 
 
 def settings(**variables: str) -> Settings:
@@ -67,8 +67,8 @@ class TestRefusal:
         return Node(settings(), "node-001")
 
     @staticmethod
-    def tick(node: Node, *, owner: str | None = None, term: int = 5, age_ms: int = 0) -> Tick:
-        return Tick(str(node.owner) if owner is None else owner, 1, term, node.clock.now_ms() - age_ms)
+    def tick(node: Node, *, owner: str | None = None, term: int = 5, age_ms: int = 0) -> Dispatch:
+        return Dispatch(str(node.owner) if owner is None else owner, 1, term, node.clock.now_ms() - age_ms)
 
     def test_a_tick_for_it_and_for_now_is_acted_on(self, node: Node) -> None:
         assert node.refusal(self.tick(node), 250) is None

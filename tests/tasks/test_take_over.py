@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import redis
 
-from analytics import report, slow_cycle
-from analytics.trade_window import MAX_TRADES
-from coordination.keys import carry_key, report_key
-from coordination.tick import Tick
-from local.embedded_redis import EmbeddedRedis
-from settings import Settings
-from streams import append
-from streams.keys import book_key, trades_key
-from streams.read import TRADES_LIMIT
 from tasks.cycles import FAST, SLOW, Cycle, run_cycle
 from tasks.node import Node
 from tasks.warm_symbol import WarmSymbol
 from tests import appending
 from tests.tasks.market import Market
+from tickfence.analytics import report, slow_cycle
+from tickfence.analytics.trade_window import MAX_TRADES
+from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.keys import carry_key, report_key
+from tickfence.settings import Settings
+from tickfence.streams import append
+from tickfence.streams.keys import book_key, trades_key
+from tickfence.streams.read import TRADES_LIMIT
+from tools.local.embedded_redis import EmbeddedRedis
 
 S = "BTCUSDT"
 PERIOD_MS = 60_000
@@ -104,7 +104,7 @@ def nodes(redis_server: EmbeddedRedis) -> Iterator[Node]:
 
 def run(node: Node, cycle: Cycle = FAST, generation: int = 1) -> None:
     node.learn_time()
-    run_cycle(node, cycle, [S], Tick(str(node.owner), generation, 1, node.clock.now_ms()), PERIOD_MS)
+    run_cycle(node, cycle, [S], Dispatch(str(node.owner), generation, 1, node.clock.now_ms()), PERIOD_MS)
 
 
 def catch_up(node: Node) -> None:

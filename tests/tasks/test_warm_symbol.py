@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import redis
 
-from streams.keys import ticker_key
 from tasks.warm_symbol import WarmSymbol
 from tests.tasks.market import Market
+from tickfence.streams.keys import ticker_key
 
 S = "BTCUSDT"
 

@@ -19,14 +19,14 @@ import pytest
 import redis
 from celery import Celery
 
-from coordination.keys import NODES, lease_key, node_key, report_key
-from coordination.owner import Owner
-from coordination.tick import ALONE, Tick
-from local.embedded_redis import EmbeddedRedis
-from local.ports import pick
 from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tests.tasks.market import Market
+from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.keys import NODES, lease_key, node_key, report_key
+from tickfence.coordination.owner import Owner
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.ports import pick
 
 ROOT = Path(__file__).parents[2]
 S = "BTCUSDT"
@@ -90,7 +90,7 @@ class Workers:
     def tick(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
         seconds, microseconds = self.client.time()
         due_ms = seconds * 1000 + microseconds // 1000 - late_ms
-        tick = Tick(owner or self.owner(node), self.generation, 1, due_ms)
+        tick = Dispatch(owner or self.owner(node), self.generation, 1, due_ms)
         self.producer.send_task("tasks.fast_cycle", ([S], tick), queue=queue or node, serializer="json")
 
     def report(self) -> dict | None:
@@ -182,7 +182,7 @@ def test_what_is_not_json_is_refused_and_what_is_late_or_for_others_is_dropped(w
     workers.joined("node-x")
     evil = Celery(broker=workers.server.url(1))
     evil.conf.update(task_serializer="pickle", accept_content=["pickle", "json"])
-    evil.send_task("tasks.fast_cycle", ([S], list(Tick("x", 1, 1, 1))), queue="node-x", serializer="pickle")
+    evil.send_task("tasks.fast_cycle", ([S], list(Dispatch("x", 1, 1, 1))), queue="node-x", serializer="pickle")
     evil.close()
     assert pickle.HIGHEST_PROTOCOL  # the content type that must not be taken
     workers.wait(lambda: "pickle" in workers.said(), "the refusal")

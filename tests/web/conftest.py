@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from local.embedded_redis import EmbeddedRedis
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")

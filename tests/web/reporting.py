@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import redis
 
-from analytics.report import Report
-from coordination.assignment_store import publish_assignment
-from coordination.events import Fields, queue_append
-from coordination.keys import DISPATCHER, NODES, node_key, report_key
-from coordination.owner import Owner
-from streams import append
-from streams.keys import trades_key
 from tests import appending
+from tickfence.analytics.report import Report
+from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.keys import DISPATCHER, NODES, node_key, report_key
+from tickfence.coordination.owner import Owner
+from tickfence.streams import append
+from tickfence.streams.keys import trades_key
+from tickfence.timeline.events import Fields, queue_append
 
 _PAGE = Path(__file__).parents[2] / "docs" / "report.md"
 EXAMPLE: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", _PAGE.read_text(), re.DOTALL)[-1])

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from coordination.events import MoveReason, NodeReason, moved_event, node_event
-from coordination.owner import Owner
-from streams.keys import info_key, trades_key
 from tests.analytics.schema_check import errors
 from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
 from tests.web.web_process import Answer, WebProcess
+from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+from tickfence.streams.keys import info_key, trades_key
+from tickfence.timeline.events import moved_event, node_event
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.web.reporting import EXAMPLE
-from web.board import Board, Seen
-from web.directory import Leader, Node
-from web.events import NEWEST, Event
+from tickfence.web.board import Board, Seen
+from tickfence.web.directory import Leader, Node
+from tickfence.web.events import NEWEST, Event
 
 NOW = 1_700_000_000_000
 NODE = Node("node-001", "here", 1, "aa", 10, 2, None, 1.0, True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
-from local.embedded_redis import EmbeddedRedis
-from settings import Settings
 from tests.web.reporting import Cluster
-from web.data_plane import DataPlane
-from web.feed import Feed
+from tickfence.settings import Settings
+from tickfence.web.data_plane import DataPlane
+from tickfence.web.feed import Feed
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ["AAUSDT", "BBUSDT"]
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from local.embedded_redis import EmbeddedRedis
 from tests.web.web_process import Answer, WebProcess
+from tools.local.embedded_redis import EmbeddedRedis
 
 TOKEN = "a-token-of-some-length"
 DATA = [

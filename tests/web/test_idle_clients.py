@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from local import ports
-from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
-from web.sending import MOST_WAITING
+from tickfence.web.sending import MOST_WAITING
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
 
 CLIENTS = 1000
 SYMBOLS = 200

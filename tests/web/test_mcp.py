@@ -20,11 +20,11 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from local.embedded_redis import EmbeddedRedis
 from tests.analytics.schema_check import errors
 from tests.role_process import ROOT
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
 
@@ -39,7 +39,7 @@ Connect = Callable[..., Any]
 async def on_stdio(url: str, mode: str = "auto") -> AsyncIterator[Client]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
     environment |= {"REDIS_URL": url, "SYMBOLS": "AAUSDT,BBUSDT"}
-    process = StdioServerParameters(command=sys.executable, args=["-m", "web.mcp"], env=environment, cwd=ROOT)
+    process = StdioServerParameters(command=sys.executable, args=["-m", "tickfence.web.mcp"], env=environment, cwd=ROOT)
     async with Client(stdio_client(process), mode=mode) as client:
         yield client
 
@@ -271,7 +271,7 @@ def test_on_stdio_all_of_the_output_is_protocol_and_a_signal_ends_it(
         {"id": 2, "method": "tools/call", "params": {"name": "get_report", "arguments": {"symbol": "NOPE"}}},
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "web.mcp"],
+        [sys.executable, "-m", "tickfence.web.mcp"],
         cwd=ROOT,
         env={"REDIS_URL": redis_server.url(), "NT_LOG_LEVEL": "DEBUG"},
         stdin=subprocess.PIPE,
@@ -294,6 +294,11 @@ def test_on_stdio_all_of_the_output_is_protocol_and_a_signal_ends_it(
 
 def test_its_command_says_what_it_is() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "web.mcp", "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "tickfence.web.mcp", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert "speaks it on stdio" in told.stdout

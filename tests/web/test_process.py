@@ -1,4 +1,4 @@
-"""``python -m web`` as a process: how it starts, what it says, how it ends."""
+"""``python -m tickfence.web`` as a process: how it starts, what it says, how it ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from local import ports
-from local.embedded_redis import EmbeddedRedis
 from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tests.role_process import ROOT
 from tests.web.web_process import WebProcess
-from web.__main__ import main
+from tickfence.web.__main__ import main
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
 
@@ -74,7 +74,7 @@ def test_an_address_that_cannot_be_is_told(
 
 
 def test_it_has_its_port_before_it_loads_what_takes_long() -> None:
-    code = "import sys, web.__main__; sys.exit(len({'fastapi', 'mcp', 'uvicorn', 'numpy'} & {*sys.modules}))"
+    code = "import sys, tickfence.web.__main__; sys.exit(len({'fastapi', 'mcp', 'uvicorn', 'numpy'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -135,7 +135,7 @@ def test_it_is_called_by_the_loopback_address_that_it_listens_on(redis_server: E
 
 def test_a_token_that_is_too_short_ends_it_without_showing_it() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "web"],
+        [sys.executable, "-m", "tickfence.web"],
         cwd=ROOT,
         env={"NT_WEB_TOKEN": "short"},
         capture_output=True,

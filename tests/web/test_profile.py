@@ -6,11 +6,11 @@ import asyncio
 
 import redis
 
-from local.embedded_redis import EmbeddedRedis
-from streams.keys import info_key, trades_key
 from tests.web.reporting import Cluster
-from web.data_plane import DataPlane
-from web.profile import MOST_TRADES, Profile, Profiles, read_profile
+from tickfence.streams.keys import info_key, trades_key
+from tickfence.web.data_plane import DataPlane
+from tickfence.web.profile import MOST_TRADES, Profile, Profiles, read_profile
+from tools.local.embedded_redis import EmbeddedRedis
 
 INFO = {"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from web.rates import Rates
+from tickfence.web.rates import Rates
 
 
 def test_the_rate_is_over_the_time_between_the_looks() -> None:

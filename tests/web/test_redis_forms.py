@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import redis
 
-from local import ports
-from local.embedded_redis import EmbeddedRedis
 from tests.redis_groups import ClusterGroup, SentinelGroup
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = [f"S{number}USDT" for number in range(20)]
 PATIENT = {"NT_REPORT_PERIOD_MS": 20_000, "NT_SLOW_PERIOD_MS": 20_000, "NT_LEASE_TTL_MS": 40_000}

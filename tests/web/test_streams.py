@@ -9,13 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from coordination.events import NodeReason, node_event
-from coordination.owner import Owner
-from local import ports
-from local.embedded_redis import EmbeddedRedis
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+from tickfence.timeline.events import node_event
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
 

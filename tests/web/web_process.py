@@ -1,4 +1,4 @@
-"""Starting ``python -m web`` as a process of its own, and asking it over real sockets."""
+"""Starting ``python -m tickfence.web`` as a process of its own, and asking it over real sockets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
-from local import ports
 from tests.processes import wait_until
 from tests.role_process import RoleProcess
+from tools.local import ports
 
 
 class Answer(NamedTuple):
@@ -52,7 +52,7 @@ class WebProcess(RoleProcess):
 
     def __init__(self, redis_url: str, *arguments: str, port: int | None = None, **variables: object) -> None:
         self.port = port or ports.pick()
-        super().__init__("web", "--port", str(self.port), *arguments, **{"REDIS_URL": redis_url} | variables)
+        super().__init__("tickfence.web", "--port", str(self.port), *arguments, **{"REDIS_URL": redis_url} | variables)
 
     def wait_until_up(self) -> Self:
         """Return once it answers."""

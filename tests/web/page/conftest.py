@@ -8,17 +8,17 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser
 
-from local import ports
-from local.embedded_redis import EmbeddedRedis
 from tests.browser import chromium
 from tests.web.page.scene import Scene
 from tests.web.web_process import WebProcess
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT")
 
 
 class Served:
-    """`python -m web` on a Redis with a scene in it.
+    """`python -m tickfence.web` on a Redis with a scene in it.
 
     Attributes:
         origin: the page's address without a path.

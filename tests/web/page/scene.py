@@ -11,12 +11,14 @@ from typing import Any, Self
 
 import redis
 
-from coordination import events
-from coordination.assignment_store import publish_assignment
-from coordination.events import MoveReason, Moves, NodeReason
-from coordination.keys import DISPATCHER, NODES, node_key, report_key
-from coordination.owner import Owner
 from tests.web.reporting import EXAMPLE
+from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.keys import DISPATCHER, NODES, node_key, report_key
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+from tickfence.timeline import events
+from tickfence.timeline.events import Moves
 
 PERIOD_S = 0.25
 NODES_AT_START = ("node-001", "node-002", "node-003")

@@ -6,9 +6,9 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
-from coordination.keys import report_key
 from tests.browser import visit
 from tests.web.page.conftest import Served
+from tickfence.coordination.keys import report_key
 
 DRAWN = "document.querySelector('{} canvas').toDataURL()"
 

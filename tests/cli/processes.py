@@ -1,0 +1,54 @@
+"""``celery -A tasks ...`` as one types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.local.roles import ROOT
+
+CELERY = str(Path(sys.executable).parent / "celery")
+
+
+def environment(url: str, **more: str) -> dict[str, str]:
+    """This process's environment without settings, but with the Redis at ``url``."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("NT_") and name != "SYMBOLS"}
+    return plain | {"REDIS_URL": url} | more
+
+
+def celery(url: str, *arguments: str, folder: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        [sys.executable, CELERY, "-A", "tasks", *arguments],
+        cwd=folder,
+        env=environment(url, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def shell(url: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which ``celery`` is this project's."""
+    command = f'set -o pipefail; celery() {{ "{sys.executable}" "{CELERY}" -A tasks "$@"; }}; {line}'
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=ROOT,
+        env=environment(url, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def found(url: str, *arguments: str) -> Any:
+    """What it shows with ``--json``."""
+    shown = celery(url, *arguments, "--json")
+    assert shown.returncode == 0, shown.stderr
+    return json.loads(shown.stdout)

@@ -1,0 +1,73 @@
+"""How Celery comes to have the commands, and what they say when there is nothing to show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import pytest
+import redis
+
+from tests.cli.processes import CELERY, celery
+from tickfence.cli import plugin
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.roles import ROOT
+
+NOBODY = "redis://127.0.0.1:1/0"
+GROUP = "celery.commands"
+
+
+def test_the_project_is_installed_with_its_entry_points() -> None:
+    """`make` does it (tools/local/install.sh); by hand: pip install --no-deps --no-build-isolation --editable ."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
+    commands = {name: value for name, value in vars(plugin).items() if isinstance(value, click.Command)}
+    assert named.keys() == commands.keys() - {"report"}  # which Celery's own would replace
+    installed = {entry.name: entry.load() for entry in entry_points(group=GROUP) if entry.name in named}
+    assert installed == {name: commands[name] for name in named}
+
+
+def test_workers_and_beats_do_not_load_what_commands_need() -> None:
+    loaded = (
+        "import sys; import celery.bin.celery; print(sorted(set(sys.modules) & {'rich', 'numpy', 'tasks', 'settings'}))"
+    )
+    shown = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert shown.stdout == "[]\n"
+
+
+def test_it_works_from_any_folder(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    redis_client.hset("nt:assignment", mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
+    shown = celery(redis_server.url(), "owners", folder=tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "BTCUSDT" in shown.stdout
+
+
+def test_report_without_a_symbol_is_celerys_own() -> None:
+    shown = celery(NOBODY, "report")
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("\nsoftware -> celery:")
+    help_text = celery(NOBODY, "report", "--help").stdout
+    assert "[OPTIONS] SYMBOL" in help_text
+    assert "--watch" in help_text
+
+
+def test_without_the_app_report_is_celerys_own() -> None:
+    shown = subprocess.run([sys.executable, CELERY, "report"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("\nsoftware -> celery:")
+
+
+@pytest.mark.parametrize("command", [("owners",), ("report", "BTCUSDT", "--json")])
+def test_a_redis_that_cannot_be_reached_is_one_line_and_a_status(command: tuple[str, ...]) -> None:
+    shown = celery("redis://ann:secret@127.0.0.1:1/0", *command)
+    assert (shown.returncode, shown.stdout) == (69, "")
+    assert shown.stderr.startswith("Error: REDIS_URL=redis://ann:***@127.0.0.1:1/0: ")
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_setting_that_is_not_accepted_is_one_line_and_a_status() -> None:
+    shown = celery("http://nonsense", "owners")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert shown.stderr.startswith("error: REDIS_URL=http://nonsense: must be a URL that starts with redis://")

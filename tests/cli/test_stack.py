@@ -1,0 +1,198 @@
+"""Each command against the real stack; ``explain`` agrees with the live owner of every symbol, after a kill, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import CELERY, celery, environment, found
+from tests.processes import wait_until
+from tickfence.coordination.assignment_store import read_assignment
+from tickfence.timeline import events
+from tickfence.timeline.text import to_json
+from tools.local.roles import BEATS, NODES, ROOT, Ports
+from tools.local.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Beats, nodes and what they need; a rebalance is soon done."""
+    quick = {"NT_REBALANCE_INTERVAL_MS": "500", "NT_MIN_HOLD_MS": "500"}
+    with Stack(tmp_path_factory.mktemp("stack"), environment("", **quick), Ports.choose(usual=False)) as stack:
+        wanted = [role.name for role in stack.roles if not role.name.startswith(("flower", "web"))]
+        stack.start(wanted)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def url(stack: Stack) -> str:
+    return stack.environment["REDIS_URL"]
+
+
+def settled(stack: Stack, url: str) -> list[dict[str, Any]]:
+    """What ``explain`` says of every symbol, once some rebalances found nothing to do."""
+    pause_ms = 4 * stack.settings.nt_rebalance_interval_ms
+    with stack.redis_client() as client:
+
+        def last_move_ms() -> int:
+            return max(event.at_ms for event in events.read(client, limit=1000) if event.kind == "moved")
+
+        wait_until(lambda: time.time() * 1000 - last_move_ms() > pause_ms, "an assignment that stays", 60)
+    said: list[dict[str, Any]] = found(url, "explain", *stack.settings.symbols)
+    return said
+
+
+def assigned(stack: Stack) -> dict[str, str]:
+    with stack.redis_client() as client:
+        return {symbol: owner.node for symbol, owner in read_assignment(client).owners.items()}
+
+
+def writers(stack: Stack) -> dict[str, str]:
+    """Who really writes, by the reports themselves."""
+    with stack.redis_client() as client:
+        reports = {symbol: client.get(f"report:{symbol}") for symbol in stack.settings.symbols}
+    return {symbol: json.loads(text)["writer"]["nodeId"] for symbol, text in reports.items() if text}
+
+
+def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_kill(stack: Stack, url: str) -> None:
+    wait_until(lambda: len(writers(stack)) == len(stack.settings.symbols), "all reports", 60)
+    for live in (set(NODES), set(NODES) - {"node-002"}):
+        if len(live) < len(NODES):
+            stack.kill("node-002")
+            wait_until(lambda: "node-002" not in assigned(stack).values(), "its symbols to move", 30)
+        said = settled(stack, url)
+        owners = {row["symbol"]: row["owner"] for row in found(url, "owners")["symbols"]}
+        assert [one["symbol"] for one in said] == list(stack.settings.symbols)
+        assert {one["symbol"]: one["computed"] for one in said} == owners == assigned(stack) == writers(stack)
+        assert all(one["agrees"] for one in said)
+        assert {node["node"] for one in said for node in one["nodes"]} == live
+    died = [event for event in found(url, "timeline") if event["reason"] in ("died", "node died")]
+    assert [(event["kind"], event.get("node")) for event in died] == [("node", "node-002"), ("moved", None)]
+    assert {before for before, _ in died[1]["moves"].values()} == {"node-002"}
+    states = {node["node"]: node["state"] for node in found(url, "nodes")["nodes"]}
+    assert states == {"node-001": "alive", "node-002": "gone", "node-003": "alive"}
+
+
+def leading(stack: Stack) -> str:
+    """The beat that says it leads."""
+
+    def says_so(beat: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{stack.ports.metrics[beat]}/metrics", timeout=2) as page:
+                return b"\nnt_dispatcher_leading 1.0\n" in page.read()
+        except OSError:
+            return False
+
+    return wait_until(lambda: next((beat for beat in BEATS if says_so(beat)), None), "a beat that leads")
+
+
+def test_a_leader_that_freezes_and_the_node_that_died_with_it_are_each_told_of_once(stack: Stack) -> None:
+    if not stack.states()["node-002"].running:
+        stack.start_role("node-002")
+    wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
+    leader = leading(stack)
+    with stack.redis_client() as client:
+        before = events.read(client)[-1].id
+
+    def told() -> list[dict[str, Any]]:
+        with stack.redis_client() as client:
+            return [to_json(event) for event in events.read(client, before)]
+
+    stack.kill(leader, signal.SIGSTOP)
+    stack.kill("node-003")
+    wait_until(lambda: [event for event in told() if event["reason"] == "node died"], "its symbols to move", 30)
+    stack.kill(leader, signal.SIGCONT)  # it wakes with a lead that is not its own any more, and is to say nothing
+    wait_until(lambda: leading(stack) != leader, "it to know")
+    assert [(event["kind"], event["reason"]) for event in told() if event["reason"] != "rebalance"] == [
+        ("leader", "took over"),
+        ("node", "died"),
+        ("moved", "node died"),
+    ]
+    assert len({event["term"] for event in told()}) == 1
+
+
+def test_a_node_that_is_stopped_and_one_that_freezes_are_each_told_of_once_by_their_reason(
+    stack: Stack, url: str
+) -> None:
+    for node in NODES:
+        if not stack.states()[node].running:
+            stack.start_role(node)
+    wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
+    before = found(url, "timeline", "--limit", "1")[0]["id"]
+
+    def told() -> list[tuple[str, str, str | None]]:
+        with stack.redis_client() as client:
+            news = [to_json(event) for event in events.read(client, before)]
+        return [(one["kind"], one["reason"], one.get("node")) for one in news if one["reason"] != "rebalance"]
+
+    stack.kill("node-001", signal.SIGTERM)
+    wait_until(lambda: ("moved", "node left", None) in told(), lambda: f"the first, not {told()}", 30)
+    stack.kill("node-002", signal.SIGSTOP)
+    wait_until(lambda: ("moved", "node silent", None) in told(), lambda: f"the second, not {told()}", 30)
+    stack.kill("node-002", signal.SIGCONT)
+    wait_until(lambda: "node-002" in assigned(stack).values(), "it to be back", 30)
+    wanted = [
+        ("node", "left", "node-001"),
+        ("moved", "node left", None),
+        ("node", "silent", "node-002"),
+        ("moved", "node silent", None),
+        ("node", "joined", "node-002"),
+        ("moved", "node joined", None),
+    ]
+    wait_until(lambda: len(told()) >= len(wanted), lambda: f"all of it, not {told()}", 10)
+    assert told() == wanted
+    stack.start_role("node-001")
+    wait_until(lambda: "node-001" in assigned(stack).values(), "the other one, too", 30)
+
+
+def test_watching_goes_on_until_ctrl_c(url: str) -> None:
+    wait_until(lambda: celery(url, "owners").returncode == 0, "an assignment")
+    terminal, inside = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, CELERY, "-A", "tasks", "owners", "--watch"],
+        cwd=ROOT,
+        env=environment(url, TERM="xterm-256color", COLUMNS="120", LINES="40"),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        # As in a terminal, even where this process was started in the background, which ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    os.close(inside)
+    try:
+        seen = b""
+        while seen.count(b"generation") < 3:
+            try:
+                seen += os.read(terminal, 65536)
+            except OSError:  # Linux's way to say that the other side has ended
+                raise AssertionError(f"it ended: {seen.decode(errors='replace')}") from None
+        assert b"BTCUSDT" in seen
+        os.killpg(watching.pid, signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        if watching.poll() is None:
+            watching.kill()
+            watching.wait()
+        os.close(terminal)
+
+
+def test_what_is_not_there_has_its_status(url: str) -> None:
+    unknown = celery(url, "report", "BTCUSD")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "BTCUSD is not reported on; did you mean BTCUSDT?" in unknown.stderr
+    no_node = celery(url, "owners", "--node", "node-009")
+    assert (no_node.returncode, no_node.stdout) == (1, "")
+    assert no_node.stderr.startswith("Error: there is no node 'node-009'; there are node-001, ")

@@ -1,0 +1,74 @@
+"""Conflicts are counted though processes die and logs are turned over."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tasks.cycles import _granted
+from tasks.node import Node
+from tasks.warm_symbol import WarmSymbol
+from tickfence.coordination.lease import Acquired, Grant
+from tickfence.monitoring import node_metrics
+from tickfence.settings import Settings
+from tools.chaos.campaign import Outcome, judge
+from tools.chaos.conflicts import LOGGED, METRIC, Conflicts
+from tools.chaos.faults import BY_NAME
+
+
+class Metrics:
+    """What the nodes would answer."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float | None] = {"node-001": 0.0, "node-002": None}
+
+    def __call__(self, node: str, name: str) -> float | None:
+        assert name == METRIC
+        return self.values[node]
+
+
+def test_a_metric_counts_though_its_process_was_restarted(tmp_path: Path) -> None:
+    metrics = Metrics()
+    conflicts = Conflicts(tuple(metrics.values), metrics, tmp_path)
+    seen = []
+    for one, two in ((0.0, None), (2.0, 1.0), (2.0, None), (1.0, 3.0)):
+        metrics.values |= {"node-001": one, "node-002": two}
+        seen.append(conflicts.look())
+    assert seen == [0, 3, 0, 3]
+
+
+def test_a_log_counts_where_no_metric_does(tmp_path: Path) -> None:
+    conflicts = Conflicts(("node-001",), lambda _node, _name: None, tmp_path)
+    log = tmp_path / "node-001.log"
+    log.write_bytes(b"lease refused: " + LOGGED + b"\nlease taken\nlease refused: " + LOGGED)
+    assert conflicts.look() == 1  # the last line is not whole yet
+    with log.open("ab") as file:
+        file.write(b"\n")
+    assert conflicts.look() == 1
+    assert conflicts.look() == 0
+    log.write_bytes(LOGGED + b"\n")  # turned over
+    assert conflicts.look() == 1
+
+
+def test_one_that_shows_in_both_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "node-001.log").write_bytes(LOGGED + b"\n")
+    assert Conflicts(("node-001",), lambda _node, _name: 1.0, tmp_path).look() == 1
+
+
+def test_a_node_tells_of_a_conflict_in_these_words_and_by_this_metric(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(Settings.from_environment({"REDIS_URL": "redis://127.0.0.1:1"}), "node-001")
+    before = node_metrics.lease_conflicts._value.get()
+    with caplog.at_level(logging.ERROR):
+        assert not _granted(node, WarmSymbol("BTCUSDT"), Grant(Acquired.CONFLICT, 1, 1))
+    assert LOGGED.decode() in caplog.text
+    assert node_metrics.lease_conflicts._value.get() == before + 1
+    assert METRIC in [sample.name for sample in node_metrics.lease_conflicts.collect()[0].samples]
+
+
+def test_only_conflicts_that_are_part_of_a_fault_are_due() -> None:
+    outcome: Outcome = judge([])
+    outcome.conflicts = Counter({"start": 0, "node-kill": 1, **{n: 5 for n, k in BY_NAME.items() if k.conflicts}})
+    assert outcome.undue_conflicts == 1

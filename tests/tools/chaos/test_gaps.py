@@ -1,0 +1,57 @@
+"""How long a symbol was silent, from writes and faults whose times are given."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tools.chaos.gaps import gaps, percentile
+from tools.chaos.history import Injected, Record, Write
+
+S = "BTCUSDT"
+A, B = "node-001/a", "node-002/b"
+
+
+def written(*times: float, owner: str = A, update_id: int | None = None, report: bool = True) -> list[Record]:
+    return [Write(time, S, owner, 1, update_id=update_id, report=report) for time in times]
+
+
+def measured(*records: Record) -> tuple[float, float, float]:
+    (gap,) = gaps(records)
+    return round(gap.next_ms), round(gap.longest_ms), round(gap.interval_ms)
+
+
+def test_from_the_fault_to_the_next_report_and_the_longest_silence() -> None:
+    fault = Injected(10.1, "node-term", (S,), 10.1, 12.0)
+    assert measured(*written(10.0, 10.15, 10.75, 11.0, 12.5), fault) == (50, 600, 600)
+
+
+def test_the_one_who_was_hit_ends_no_gap() -> None:
+    fault = Injected(10.1, "node-freeze", (S,), 10.1, 12.0, owner_gone=A)
+    assert measured(*written(10.0, 10.101), *written(11.1, 11.3, owner=B), fault) == (1000, 1000, 1100)
+
+
+def test_a_gap_counts_from_when_redis_is_back() -> None:
+    fault = Injected(10.1, "redis-restart", (S,), 14.0, 16.0)
+    assert measured(*written(10.0, 14.3, 14.5), fault) == (300, 300, 4300)
+
+
+def test_what_must_be_fresh_ends_with_a_newer_book() -> None:
+    fault = Injected(10.1, "exchange-skip", (S,), 10.1, 12.0, fresh=True)
+    old, new = written(10.0, 10.25, 10.5, update_id=7), written(10.9, 11.0, update_id=8)
+    assert measured(*old, *new, fault) == (800, 800, 900)
+
+
+def test_slow_sections_are_no_report() -> None:
+    fault = Injected(10.1, "node-kill", (S,), 10.1, 12.0)
+    assert measured(*written(10.0), *written(10.2, report=False), *written(10.4), fault)[0] == 300
+
+
+def test_a_symbol_that_never_comes_back_has_an_infinite_gap() -> None:
+    assert gaps([*written(10.0), Injected(10.1, "node-kill", (S,), 10.1, 12.0)])[0].longest_ms == math.inf
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 2), (75, 3), (99, 4), (100, 4)])
+def test_percentiles_are_by_nearest_rank(percent: float, expected: float) -> None:
+    assert percentile([4, 1, 3, 2], percent) == expected

@@ -1,0 +1,226 @@
+"""What Redis accepted, as a recorder saw it: from the product's own scripts, and from a writer that fences itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import redis
+
+from tests.processes import wait_until
+from tickfence.coordination import lease as leases
+from tickfence.coordination.keys import report_key, slow_key
+from tickfence.coordination.lease import parse_acquire, queue_acquire, queue_writes
+from tickfence.coordination.owner import Owner
+from tickfence.redis_access.scripts import execute
+from tools.chaos.checker import TOKEN_FELL, check
+from tools.chaos.history import Astray, Blind, Record, Refused, Take, Write
+from tools.chaos.recorder import Recorder
+from tools.chaos.truth import digest
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.ports import LOOPBACK
+
+S = "BTCUSDT"
+A, B = Owner("node-001", "a"), Owner("node-002", "b")
+ROOT = Path(__file__).parents[3]
+
+
+def report(owner: Owner, token: int, price: float = 1.5) -> bytes:
+    level = [{"price": price, "qty": 2.0}]
+    return msgspec.json.encode(
+        {
+            "writer": {"nodeId": owner.node, "writerToken": token},
+            "symbol": 'quote " and \\',
+            "depth": {"bids": level, "asks": []},
+        }
+    )
+
+
+class Lease:
+    """One owner's calls of the product's scripts."""
+
+    def __init__(self, client: redis.Redis, owner: Owner) -> None:
+        self._client, self._owner = client, owner
+
+    def acquire(self, generation: int) -> tuple[int, int]:
+        pipe = self._client.pipeline(transaction=False)
+        queue_acquire(pipe, S, self._owner, generation, 60_000)
+        grant = parse_acquire(execute(pipe)[0])
+        return grant.token, grant.seq
+
+    def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
+        pipe = self._client.pipeline(transaction=False)
+        queue_writes(pipe, self._owner, [leases.Write(S, token, seq, values, basis)], 60_000, 60_000)
+        execute(pipe)
+
+
+@contextmanager
+def recording(*servers: EmbeddedRedis) -> Iterator[Recorder]:
+    with Recorder(LOOPBACK, *(server.port for server in servers)) as recorder:
+        wait_until(recorder.connected.is_set, "the recorder is connected")
+        yield recorder
+
+
+def but_refusals(recorder: Recorder) -> list[Record]:
+    """All but refusals: each script's first call is one, for a new server does not know it."""
+    return [record for record in recorder.records if not isinstance(record, Refused)]
+
+
+def test_accepted_writes_are_recorded_and_refused_ones_are_not(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    with recording(redis_server) as recorder:
+        first, second = Lease(redis_client, A), Lease(redis_client, B)
+        old, seq = first.acquire(1)
+        first.write(old, seq + 1, {report_key(S): report(A, old)}, basis=77)
+        first.write(old, seq + 1, {report_key(S): report(A, old)})  # repeated
+        new, seq = second.acquire(2)
+        first.write(old, seq + 5, {report_key(S): report(A, old)})  # fenced
+        second.write(new, seq + 2, {slow_key(S): b"{}", f"carry:{{report:{S}}}": b"c"})
+        second.write(new, seq + 1, {report_key(S): report(B, new)})  # old
+        second.write(new, seq + 3, {report_key(S): report(B, new, 1.7)}, basis=78)
+        wait_until(lambda: len(but_refusals(recorder)) >= 5, "five records")
+    times = [record.time for record in but_refusals(recorder)]
+    assert times == sorted(times)
+    assert [msgspec.structs.replace(r, time=0.0) for r in recorder.records if isinstance(r, Take | Write)] == [
+        Take(0.0, S, str(A), old),
+        Write(0.0, S, str(A), old, but_refusals(recorder)[1].seq, 77, digest([(1.5, 2.0)], [])),  # type: ignore[union-attr]
+        Take(0.0, S, str(B), new),
+        Write(0.0, S, str(B), new, seq + 2, 0, "", report=False),
+        Write(0.0, S, str(B), new, seq + 3, 78, digest([(1.7, 2.0)], [])),
+    ]
+    assert recorder.latest[S].token == new
+    assert check(recorder.records).violations == []
+
+
+def test_the_recorder_comes_back_with_redis_and_says_what_it_missed(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    with recording(server) as recorder:
+        server.kill()
+        wait_until(lambda: not recorder.connected.is_set(), "the recorder has noticed")
+        server.start()
+        wait_until(recorder.connected.is_set, "the recorder is connected again")
+        with server.client() as client:
+            token, seq = Lease(client, A).acquire(1)
+            Lease(client, A).write(token, seq + 1, {report_key(S): report(A, token)})
+        wait_until(lambda: len(but_refusals(recorder)) == 3, "three records")
+    blind, take, write = but_refusals(recorder)
+    assert isinstance(blind, Blind) and blind.since <= blind.time
+    assert isinstance(take, Take) and isinstance(write, Write)
+
+
+def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
+    first, second = own_redis_server(), own_redis_server()
+    with first.client() as one, second.client() as two, recording(first, second) as recorder:
+
+        def write(client: redis.Redis, owner: Owner) -> int:
+            lease = Lease(client, owner)
+            token, seq = lease.acquire(int(time.time() * 1000))
+            lease.write(token, seq + 1, {report_key(S): report(owner, token)})
+            return token
+
+        def in_step(replica: redis.Redis, master: redis.Redis) -> None:
+            wait_until(lambda: replica.get(report_key(S)) == master.get(report_key(S)), "the replica is in step")
+
+        def recorded(count: int) -> None:
+            wait_until(lambda: len(but_refusals(recorder)) >= count, f"{count} records")
+
+        two.replicaof(LOOPBACK, first.port)
+        wait_until(lambda: two.role()[3] == b"connected", "the replica follows")
+        tokens = [write(one, A)]
+        in_step(two, one)
+        recorded(2)
+        two.replicaof("NO", "ONE")
+        tokens.append(write(two, B))
+        recorded(4)
+        write(one, B)  # nobody has told the old master
+        recorded(6)
+        one.replicaof(LOOPBACK, second.port)
+        wait_until(lambda: one.role()[3] == b"connected", "the old master follows")
+        tokens.append(write(two, A))
+        in_step(one, two)
+        recorded(8)
+        one.replicaof("NO", "ONE")
+        recorder.promoted(LOOPBACK, first.port)
+        write(two, B)  # although nobody has written to the new master yet
+        recorded(10)
+        tokens.append(write(one, B))
+        recorded(12)
+    found = but_refusals(recorder)
+    assert [type(record) for record in found] == [Take, Write] * 2 + [Astray] * 2 + [Take, Write] + [Astray] * 2 + [
+        Take,
+        Write,
+    ]
+    assert [record.token for record in found if isinstance(record, Write)] == tokens
+    assert [record.server for record in found if isinstance(record, Astray)] == [
+        f"{LOOPBACK}:{server.port}" for server in (first, first, second, second)
+    ]
+    assert recorder.latest[S].token == tokens[-1]
+    assert check(recorder.records).violations == []
+
+
+def facts(recorder: Recorder) -> list[Record]:
+    return [record for record in recorder.records if isinstance(record, Take | Write | Astray)]
+
+
+def test_a_writer_that_checks_and_then_writes_is_found_out(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    """Two real processes; the first stands still between its check and its write, while the second takes over."""
+    assert redis_client.dbsize() == 0
+    with recording(redis_server) as recorder, writer(redis_server, "node-001") as first:
+        assert told(first, "write") == "written"
+        tell(first, "pause")
+        wait_until(lambda: stopped(first), "the first writer stands still")
+        with writer(redis_server, "node-002") as second:
+            assert told(second, "write") == "written"
+            first.send_signal(signal.SIGCONT)
+            assert heard(first) == "written"
+            assert told(first, "write") == "refused"
+            assert told(second, "write") == "written"
+        wait_until(lambda: len(recorder.records) == 6, "two takes and four writes")
+    verdict = check(recorder.records)
+    assert [violation.kind for violation in verdict.violations] == [TOKEN_FELL]
+    assert verdict.violations[0].detail == "1 of node-001/1 after 2"
+
+
+def tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def told(process: subprocess.Popen[str], line: str) -> str:
+    tell(process, line)
+    return heard(process)
+
+
+def stopped(process: subprocess.Popen[str]) -> bool:
+    pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
+    return pid == process.pid and os.WIFSTOPPED(status)
+
+
+@contextmanager
+def writer(server: EmbeddedRedis, node: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.tools.chaos.check_then_write", str(server.port), S, node]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout and process.stdout.readline().strip().isdigit()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

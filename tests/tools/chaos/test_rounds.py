@@ -1,0 +1,35 @@
+"""Which kinds of faults a campaign chooses, and how often."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import islice
+
+from tools.chaos.campaign import judge, rounds
+from tools.chaos.faults import BY_NAME, CHOSEN
+from tools.chaos.history import Injected
+
+
+def test_three_hundred_faults_are_of_all_kinds_and_a_few_of_the_rare_ones() -> None:
+    chosen = Counter(islice(rounds((), random.Random(1)), 300))
+    rare = [name for name in CHOSEN if BY_NAME[name].rarely > 1]
+    assert "node-flap" in rare
+    assert set(chosen) == set(CHOSEN)
+    assert all(2 <= chosen[name] <= 4 for name in rare)
+    assert all(chosen[name] >= 7 for name in CHOSEN if name not in rare)
+
+
+def test_kinds_that_are_asked_for_are_in_every_round() -> None:
+    only = ("node-flap", "node-kill")
+    assert Counter(islice(rounds(only, random.Random(1)), 6)) == dict.fromkeys(only, 3)
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    first, second = (list(islice(rounds((), random.Random(7)), 100)) for _ in range(2))
+    assert first == second
+
+
+def test_what_follows_from_a_fault_is_no_fault_of_its_own() -> None:
+    outcome = judge([Injected(1.0, kind, (), 1.0, 2.0) for kind in ("node-kill", "node-join", "node-kill")])
+    assert (outcome.chosen, outcome.faults.total()) == (2, 3)

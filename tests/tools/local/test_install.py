@@ -1,0 +1,121 @@
+"""`make`'s set-up: which Python it takes, what it says when there is none."""
+
+from __future__ import annotations
+
+import ensurepip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.local.roles import ROOT
+
+# A project of nothing but one command, whose own backend builds it: the environments here hold no other.
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = """
+from zipfile import ZipFile
+
+FILES = {
+    "METADATA": "Metadata-Version: 2.1\\nName: tried\\nVersion: 1\\n",
+    "WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "entry_points.txt": "[celery.commands]\\ntried = tried:command\\n",
+    "RECORD": "",
+}
+
+def build_editable(folder, *_):
+    with ZipFile(f"{folder}/tried-1-py3-none-any.whl", "w") as wheel:
+        for name, text in FILES.items():
+            wheel.writestr(f"tried-1.dist-info/{name}", text)
+    return "tried-1-py3-none-any.whl"
+"""
+FIND = "from importlib.metadata import entry_points; print(entry_points(group='celery.commands').names)"
+
+
+def install(folder: Path, lock: str = "requirements.txt", **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / lock).touch()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND)
+    return subprocess.run(
+        ["sh", str(ROOT / "tools" / "local" / "install.sh"), lock],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fake_python(folder: Path, answers: str) -> str:
+    """A program that answers the set-up's questions to a Python."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\ncase "$*" in\n{answers}\nesac\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_an_environment_is_made_and_marked_as_installed(tmp_path: Path) -> None:
+    made = install(tmp_path, "requirements-dev.txt", PYTHON=sys.executable)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith(f"Making .venv with {sys.executable} {sys.version.split()[0]}")
+    assert (tmp_path / ".venv" / "bin" / "pip").exists()
+    assert (tmp_path / ".venv" / "installed").exists()
+    assert (tmp_path / ".venv" / "installed-dev").exists()
+    assert install(tmp_path, PYTHON="no-such-python").stdout == ""
+    found = subprocess.run(
+        [tmp_path / ".venv" / "bin" / "python", "-c", FIND], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "{'tried'}\n"
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
+    broken = tmp_path / ".venv" / "bin" / "python"
+    broken.parent.mkdir(parents=True)
+    broken.symlink_to("no-such-python")
+    assert install(tmp_path, PYTHON=sys.executable).returncode == 0
+    assert subprocess.run([broken, "-c", ""], check=False).returncode == 0
+
+
+def test_a_python_without_ensurepip_uses_its_pip(tmp_path: Path) -> None:
+    without = f'*"import ensurepip"*) exit 1;;\n"-m venv .venv") exit 1;;\n*) exec {sys.executable} "$@";;'
+    bundled = Path(ensurepip.__file__).parent / "_bundled"
+    made = install(
+        tmp_path,
+        PYTHON=fake_python(tmp_path, without),
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(bundled),
+        PIP_CONFIG_FILE=os.devnull,
+    )
+    assert made.returncode == 0, made.stderr
+    pip = subprocess.run([tmp_path / ".venv" / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)
+    assert str(tmp_path) in pip.stdout
+
+
+def test_an_environment_whose_making_was_broken_off_is_made_anew(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    assert install(tmp_path, PYTHON=sys.executable).returncode == 0
+    assert (tmp_path / ".venv" / "installed").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ("*) exit 1;;", "error: no Python 3.11 or newer found"),
+        (
+            "*pip*) exit 1;;\n*) exit 0;;",
+            "cannot make virtual environments; on Debian: apt-get install python3-venv",
+        ),
+    ],
+)
+def test_what_is_missing_is_one_clear_line(tmp_path: Path, answers: str, said: str) -> None:
+    refused = install(tmp_path, PYTHON=fake_python(tmp_path, answers))
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / ".venv").exists()

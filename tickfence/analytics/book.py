@@ -1,0 +1,137 @@
+"""A local limit order book, kept from a snapshot and numbered diffs.
+
+Source of the numbering rules: Binance spot WebSocket documentation, "How to manage a local order book correctly".
+"""
+
+from collections.abc import MutableSequence
+
+from tickfence.analytics.book_side import BookSide, Levels
+
+
+class BookGap(Exception):
+    """A diff does not connect to the book: at least one update was missed.
+
+    Attributes:
+        expected: the highest first update id that would have connected (the book's last id + 1).
+        got: the first update id of the diff that was given.
+    """
+
+    def __init__(self, expected: int, got: int) -> None:
+        super().__init__(
+            f"order book gap: the diff starts at update id {got}, must start at or before {expected}; load a snapshot"
+        )
+        self.expected = expected
+        self.got = got
+
+
+class BookNotInSync(Exception):
+    """A diff was applied to a book that has no snapshot yet, or had a gap since."""
+
+    def __init__(self) -> None:
+        super().__init__("order book is not in sync: load() a snapshot before apply()")
+
+
+class OrderBook:
+    """Both sides of one symbol's book, by price.
+
+    Levels are taken as they are: positive finite numbers are the caller's duty. Not safe for use by several threads.
+
+    Attributes:
+        bids, asks: the sides, for whoever reads their columns.
+        in_sync: False before the first snapshot and after a gap.
+        last_update_id: id of the last update in the book, 0 before the first snapshot.
+
+    Example:
+        >>> book = OrderBook()
+        >>> book.load(10, [(99.0, 1.0)], [(101.0, 2.0)])
+        >>> book.apply(11, 12, [(100.0, 3.0)], [(101.0, 0.0), (102.0, 1.0)])
+        True
+        >>> book.best_bid, book.best_ask
+        ((100.0, 3.0), (102.0, 1.0))
+    """
+
+    __slots__ = ("asks", "bids", "in_sync", "last_update_id")
+
+    def __init__(self) -> None:
+        self.in_sync = False
+        self.last_update_id = 0
+        self.bids = BookSide(1.0)
+        self.asks = BookSide(-1.0)
+
+    def load(self, last_update_id: int, bids: Levels, asks: Levels) -> None:
+        """Replaces the whole book by a snapshot, in any order of levels; the book is in sync afterwards.
+
+        Args:
+            last_update_id: id of the last update the snapshot includes.
+            bids, asks: (price, quantity) pairs; a quantity of 0 is left out, of two equal prices the last one counts.
+        """
+        self.bids.load(bids)
+        self.asks.load(asks)
+        self.last_update_id = last_update_id
+        self.in_sync = True
+
+    def apply(
+        self,
+        first_update_id: int,
+        last_update_id: int,
+        bids: Levels,
+        asks: Levels,
+        log: MutableSequence[float] | None = None,
+    ) -> bool:
+        """Applies one diff: absolute quantities of the levels that changed.
+
+        Diffs may overlap the book (the first one after a snapshot does, and so do two redundant feeds), since
+        quantities are absolute; they may not leave a gap.
+
+        Args:
+            first_update_id, last_update_id: the diff's `U` and `u`.
+            bids, asks: (price, quantity) pairs; quantity 0 removes the level.
+            log: where given, three numbers a level are appended to it: signed price (minus the price of an ask), the
+                quantity that stood there before (0 for none) and the new one; bids first, then asks, in the order given.
+
+        Returns:
+            False when the diff is wholly older than the book and was ignored, else True.
+
+        Raises:
+            BookGap: the diff starts beyond the book's next id; the book is unchanged and no longer in sync.
+            BookNotInSync: no snapshot was loaded, or none since the last gap.
+        """
+        if not self.in_sync:
+            raise BookNotInSync
+        if last_update_id <= self.last_update_id:
+            return False
+        if first_update_id > self.last_update_id + 1:
+            self.in_sync = False
+            raise BookGap(self.last_update_id + 1, first_update_id)
+        self.bids.update(bids, log)
+        self.asks.update(asks, log)
+        self.last_update_id = last_update_id
+        return True
+
+    @property
+    def best_bid(self) -> tuple[float, float] | None:
+        """(price, quantity) of the highest bid, None when there is none."""
+        return self.bids.best
+
+    @property
+    def best_ask(self) -> tuple[float, float] | None:
+        """(price, quantity) of the lowest ask, None when there is none."""
+        return self.asks.best
+
+    @property
+    def crossed(self) -> bool:
+        """True when the best bid is at or above the best ask: a book no exchange can have, so a wrong one."""
+        bid, ask = self.bids.best, self.asks.best
+        return bid is not None and ask is not None and bid[0] >= ask[0]
+
+    def top(self, n: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """The n best levels of each side: (bids, asks), (price, quantity) pairs, best first."""
+        return list(zip(*self.bids.top(n), strict=True)), list(zip(*self.asks.top(n), strict=True))
+
+    def levels(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+        """The whole book: (bids, asks), (price, quantity) pairs, best first."""
+        return self.top(max(len(self.bids), len(self.asks)))
+
+    def __len__(self) -> int:
+        """Number of levels on both sides together."""
+        return len(self.bids) + len(self.asks)

@@ -1,0 +1,49 @@
+"""Flash-crash risk: the market is getting thin, lopsided and sold into at the same time."""
+
+from typing import Literal
+
+from tickfence.analytics.sections import FlashCrashRisk
+from tickfence.analytics.trade_window import TradeWindow
+
+WIDE_SPREAD_BPS = 20.0
+LOPSIDED = 0.3
+SELL_WINDOW_MS = 10_000
+ACCELERATION = 2.0
+
+Signal = Literal["wide_spread", "imbalance", "sell_acceleration"]
+
+
+def flash_crash_risk(
+    spread_bps: float | None, imbalance: float | None, trades: TradeWindow, now_ms: int
+) -> FlashCrashRisk | None:
+    """Medium with two of three signals, high with all three, else None.
+
+    The signals: spread above 20 bps; absolute depth imbalance above 0.3; sell flow that accelerates over the last
+    10 s. A number that is None is no signal.
+    """
+    signals: list[Signal] = []
+    if spread_bps is not None and spread_bps > WIDE_SPREAD_BPS:
+        signals.append("wide_spread")
+    if imbalance is not None and abs(imbalance) > LOPSIDED:
+        signals.append("imbalance")
+    # No look at the trades where two signals cannot be reached.
+    if signals and sells_accelerate(trades, now_ms):
+        signals.append("sell_acceleration")
+    if len(signals) < 2:
+        return None
+    return FlashCrashRisk("high" if len(signals) == 3 else "medium", signals)
+
+
+def sells_accelerate(trades: TradeWindow, now_ms: int) -> bool:
+    """Whether at least twice as much was sold aggressively in (now - 5 s, now] as in the 5 s before, and not nothing.
+
+    Twice: a sell flow that rises steadily from nothing sells three times as much in the second half as in the first.
+    """
+    half = SELL_WINDOW_MS // 2
+    recent = _sold(trades, now_ms - half, now_ms)
+    return recent > 0 and recent >= ACCELERATION * _sold(trades, now_ms - 2 * half, now_ms - half)
+
+
+def _sold(trades: TradeWindow, after_ms: int, until_ms: int) -> float:
+    signed = trades.signed_quantities(*trades.between(after_ms, until_ms))
+    return -float(signed[signed < 0].sum())

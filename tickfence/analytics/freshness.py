@@ -1,0 +1,71 @@
+"""How old a report is when it is read, and whether it may be relied on: for every reader the same. No I/O."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from msgspec import UNSET, Meta, Struct
+
+from tickfence.analytics.report import DEGRADED_MS, OK_MS, Ingestion, Status
+
+_WORSE: tuple[Status, ...] = ("ok", "degraded", "down")
+
+
+class Freshness(Struct, frozen=True, gc=False):
+    """A report's age when it was read, all by the Redis server's clock.
+
+    The report's own ``data_age_ms`` and ``ingestion.status`` are from when it was written; a report that nobody
+    rewrites shows them for as long as it is kept.
+    """
+
+    read_at: Annotated[int, Meta(description="When it was read, ms since the epoch.")]
+    report_age_ms: Annotated[int, Meta(ge=0, description="Since the report was written.")]
+    data_age_ms: Annotated[int | None, Meta(description="Since the newest market data in it; null if there is none.")]
+    status: Annotated[Status, Meta(description="`ingestion.status` as it would be written now.")]
+    stale: Annotated[bool, Meta(description="True when the status is `down`: do not act on this report.")]
+    reason: Annotated[str | None, Meta(description="Why it is stale, in one sentence.")] = None
+
+
+class Dated(Protocol):
+    """A report, or the part of one that tells its age."""
+
+    @property
+    def updated_at(self) -> int: ...
+
+    @property
+    def ingestion(self) -> Ingestion: ...
+
+
+def freshness(report: Dated, now_ms: int, period_ms: int) -> Freshness:
+    """Judge ``report`` at ``now_ms``.
+
+    A report no older than ``period_ms``, the time after which the next one is due, is as good as when it was written.
+    From then on it ages with the time it is late, by the limits that ``ingestion.status`` has. One that is dated ahead
+    of ``now_ms`` ages by how far: the clock was set back, or another server's took its place, and nobody can tell how
+    old the report is.
+
+    Parameters:
+        now_ms: the Redis server's time.
+        period_ms: ``NT_REPORT_PERIOD_MS``.
+    """
+    since = now_ms - report.updated_at
+    last_update = report.ingestion.last_update
+    data_age = None if last_update is UNSET else max(0, now_ms - last_update)
+    late = max(0, abs(since) - period_ms)
+    status: Status = "down"
+    if last_update is not UNSET:
+        age = max(0, report.updated_at - last_update) + late
+        by_age: Status = "ok" if age < OK_MS else "degraded" if age < DEGRADED_MS else "down"
+        status = max(by_age, report.ingestion.status, key=_WORSE.index)
+    stale = status == "down"
+    return Freshness(now_ms, max(0, since), data_age, status, stale, _reason(since, late, data_age) if stale else None)
+
+
+def _reason(since_ms: int, late_ms: int, data_age_ms: int | None) -> str:
+    if data_age_ms is None:
+        return "no market data has been received yet"
+    if late_ms >= OK_MS and since_ms < 0:
+        return f"the report is dated {-since_ms / 1000:.1f} s ahead of Redis' clock, so its age is not known"
+    if late_ms >= OK_MS:
+        return f"the report has not been rewritten for {late_ms / 1000:.1f} s"
+    return f"no market data has come for {data_age_ms / 1000:.1f} s"

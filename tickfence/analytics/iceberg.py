@@ -1,0 +1,67 @@
+"""Icebergs: a level that keeps trading without getting smaller, since it is refilled from a hidden order.
+
+Over the 30 seconds up to now: at least 5 trades at one price against one side, and from the first of them on a visible
+quantity that stays within 10 % of what it was at that trade. Severity by trades: low from 5, medium from 10, high from
+20 on.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickfence.analytics.book import OrderBook
+from tickfence.analytics.health import Severity
+from tickfence.analytics.level_changes import KEY, frequent
+from tickfence.analytics.sections import Iceberg, Side
+from tickfence.analytics.trade_window import TradeWindow
+
+WINDOW_MS = 30_000
+MIN_TRADES, MEDIUM_TRADES, HIGH_TRADES = 5, 10, 20
+TOLERANCE = 0.1
+
+
+def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, book: OrderBook) -> list[Iceberg]:
+    """Icebergs by rising price; changes as LevelChanges.between() gives them for (now - 30 s, now]."""
+    first, last = trades.between(now_ms - WINDOW_MS, now_ms)
+    signed = trades.signed_quantities(first, last)
+    # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
+    keys = np.copysign(trades.prices(first, last), -signed)
+    candidates = frequent(keys, MIN_TRADES)
+    if not len(candidates):
+        return []
+    since = trades.times(first, last)[np.argmax(keys == candidates[:, np.newaxis], axis=1)]
+    found = []
+    for key, shown in zip(candidates.tolist(), _shown(changes, candidates, since), strict=True):
+        visible = _standing(book, key) if shown is None else shown
+        if visible > 0:
+            fills = signed[keys == key]
+            traded = round(abs(float(fills.sum())), 8)
+            side: Side = "bid" if key > 0 else "ask"
+            found.append(Iceberg(_severity(len(fills)), side, abs(key), len(fills), traded, visible))
+    return sorted(found, key=lambda iceberg: iceberg.price)
+
+
+def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]) -> list[float | None]:
+    """What each level showed at its time since_ms; 0 if it did not stay near that, None if it did not change."""
+    # All levels at once: most of a dozen candidates are none, and a pass over the changes for each would cost most.
+    hits = np.flatnonzero(changes[KEY] == keys[:, np.newaxis])
+    level, place = np.divmod(hits, max(1, changes.shape[1]))
+    time, _, before, after = changes.take(place, axis=1)
+    later = time > since_ms[level]
+    level, before, after = level[later], before[later], after[later]
+    shown = np.zeros(len(keys))
+    # Of several values for one place the last one stays: backwards, that is the first change.
+    shown[level[::-1]] = before[::-1]
+    reference = shown[level]
+    shown[level[np.abs(after - reference) > TOLERANCE * reference]] = 0.0
+    changed = set(level.tolist())
+    return [quantity if number in changed else None for number, quantity in enumerate(shown.tolist())]
+
+
+def _standing(book: OrderBook, key: float) -> float:
+    return book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)
+
+
+def _severity(trades: int) -> Severity:
+    if trades >= HIGH_TRADES:
+        return "high"
+    return "medium" if trades >= MEDIUM_TRADES else "low"

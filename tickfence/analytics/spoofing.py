@@ -1,0 +1,82 @@
+"""Spoofing: a large level far from the market that keeps being pulled before it can trade.
+
+What counts, over the 30 seconds up to now, at one level more than 3 spreads from the mid price:
+
+- A *pull* is a fall by more than 10 % from a quantity of at least P95, less than half of which was traded at that
+  price since the level's change before it (or since the window's start, if that was later).
+- The level's *changes* are all changes of its quantity but those that rise to P95 or more: a large order being placed
+  is neither pulled nor traded.
+- At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickfence.analytics.health import Severity
+from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
+from tickfence.analytics.sections import Spoofing
+from tickfence.analytics.trade_window import TradeWindow
+
+WINDOW_MS = 30_000
+MIN_PULLS = 3
+FALL = 0.1
+SPREADS_FROM_MID = 3
+
+
+def find_spoofing(
+    changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float, bid: float, ask: float
+) -> list[Spoofing]:
+    """Spoofed levels by rising price.
+
+    Args:
+        changes: the level changes of (now - 30 s, now], as LevelChanges.between() gives them.
+        trades: the trades of the same time at least.
+        p95: 95th percentile of level quantities, in base currency.
+        bid, ask: best prices now.
+    """
+    keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
+    # Few changes start from so much: the rest is only looked at for levels that may be spoofed.
+    large = np.flatnonzero(before >= p95)
+    fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
+    far = fallen[np.abs(np.abs(fallen) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)]
+    found = []
+    for key in frequent(far, MIN_PULLS).tolist():
+        falls = np.count_nonzero(far == key)
+        level = changes.take(np.flatnonzero(keys == key), axis=1)
+        count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))
+        if falls * 10 >= count * 7:
+            pulls = _pulls(level, trades, now_ms, p95)
+            if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
+                found.append(Spoofing(_severity(pulls, count), "bid" if key > 0 else "ask", abs(key), pulls, count))
+    return sorted(found, key=lambda spoofing: spoofing.price)
+
+
+def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float) -> int:
+    """How many of one level's changes are pulls."""
+    since, key = now_ms - WINDOW_MS, float(level[KEY, 0])
+    first, last = trades.between(min(since, int(level[TIME].min())), int(level[TIME].max()))
+    signed = trades.signed_quantities(first, last)
+    # Bids are hit by sells, asks by buys.
+    hits = np.flatnonzero((trades.prices(first, last) == abs(key)) & ((signed < 0) == (key > 0)))
+    times, quantities = trades.times(first, last)[hits], signed[hits]
+    pulls = 0
+    for time, _, before, after in level.T.tolist():
+        falls = before >= p95 and after < (1 - FALL) * before
+        if falls and _traded(times, quantities, since, time) < (before - after) / 2:
+            pulls += 1
+        since = int(time)
+    return pulls
+
+
+def _traded(times: NDArray[np.int64], quantities: NDArray[np.float64], after_ms: float, until_ms: float) -> float:
+    """Volume of a level's trades in (after, until]."""
+    if not len(times):  # as nearly always so far from the market
+        return 0.0
+    first, last = times.searchsorted(after_ms, "right"), times.searchsorted(until_ms, "right")
+    return abs(float(quantities[first:last].sum()))
+
+
+def _severity(pulls: int, changes: int) -> Severity:
+    if pulls * 10 >= changes * 9:
+        return "high"
+    return "medium" if pulls * 10 >= changes * 8 else "low"

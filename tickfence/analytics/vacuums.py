@@ -1,0 +1,51 @@
+"""Vacuums: runs of neighbouring levels that hold next to nothing, which a small order would sweep."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickfence.analytics.book_side import Columns
+from tickfence.analytics.health import Severity
+from tickfence.analytics.sections import Vacuum
+
+SCANNED_LEVELS = 1000
+"""Levels of each side, from the best on, that are looked at."""
+
+MIN_LEVELS, MEDIUM_LEVELS, HIGH_LEVELS = 3, 6, 10
+MAX_LISTED = 100
+"""Vacuums that are listed, the longest ones if there are more."""
+
+
+def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
+    """Runs of at least 3 consecutive levels below the 10th percentile of level quantities, by rising price.
+
+    Both sides make one ladder in price order: what touches across the spread is one run. Levels are those that the
+    book has; a price without orders is not a level.
+
+    Args:
+        bids, asks: levels of each side, best first.
+        p10: in base currency.
+    """
+    thin = _ladder(bids.quantities, asks.quantities) < p10
+    # A run is a chain of neighbouring triples. There are few, so nearly all is done after the first two passes.
+    triples = np.flatnonzero(thin[:-2] & thin[1:-1] & thin[2:])
+    if not len(triples):
+        return []
+    prices = _ladder(bids.prices, asks.prices)
+    breaks = np.flatnonzero(triples[1:] != triples[:-1] + 1)
+    first, last = triples[np.append(0, breaks + 1)], triples[np.append(breaks, -1)] + MIN_LEVELS - 1
+    runs = zip(prices[first].tolist(), prices[last].tolist(), (last - first + 1).tolist(), strict=True)
+    found = [Vacuum(from_, to, levels, _severity(levels)) for from_, to, levels in runs]
+    if len(found) > MAX_LISTED:
+        longest = sorted(found, key=lambda vacuum: vacuum.levels, reverse=True)[:MAX_LISTED]
+        found = sorted(longest, key=lambda vacuum: vacuum.from_)
+    return found
+
+
+def _ladder(bids: NDArray[np.float64], asks: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate((bids[:SCANNED_LEVELS][::-1], asks[:SCANNED_LEVELS]))
+
+
+def _severity(levels: int) -> Severity:
+    if levels >= HIGH_LEVELS:
+        return "high"
+    return "medium" if levels >= MEDIUM_LEVELS else "low"

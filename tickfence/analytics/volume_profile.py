@@ -1,0 +1,127 @@
+"""Volume profile: at which prices the last 30 minutes were traded.
+
+Source of the terms (point of control, value area of 70 % of volume grown from it): J. Peter Steidlmayer's Market
+Profile, as in the CBOT's "A Six-Part Study Guide to Market Profile" (1991).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tickfence.analytics.sections import VolumeProfile
+from tickfence.analytics.trade_window import TradeWindow
+
+WINDOW_MS = 30 * 60_000
+MIN_TRADES = 10
+TICKS_PER_BIN = 5
+VALUE_AREA_PERCENT = 70
+UNITS = 1e8
+"""Volumes are added up as whole numbers of 1e-8, the finest quantity of the exchange: sums without rounding errors."""
+
+
+class RollingVolumeProfile:
+    """Histogram of traded volume by price bin, kept up to date by the trades that come and go.
+
+    A bin is 5 ticks wide: bin k holds the prices of ticks 5k to 5k + 4 and spans [5k, 5k + 5) ticks. Volumes are
+    Python integers, so taking a trade out leaves exactly what was there before it came, and ties are true ties.
+    """
+
+    __slots__ = ("_decimals", "_first", "_last", "_reordered", "_tick_size", "_units")
+
+    def __init__(self, tick_size: float) -> None:
+        """tick_size: the smallest price step, > 0, from the exchange."""
+        if not tick_size > 0:
+            raise ValueError(f"tick size must be above 0, not {tick_size}")
+        self._tick_size = tick_size
+        # Enough for half ticks, and few enough to cut off what binary fractions add.
+        self._decimals = 4 - math.floor(math.log10(tick_size))
+        self._units: dict[float, int] = {}
+        self._first = self._last = 0
+        self._reordered = 0
+
+    def update(self, trades: TradeWindow, now_ms: int) -> None:
+        """Brings the histogram to the trades of (now - 30 min, now]."""
+        first, last = trades.between(now_ms - WINDOW_MS, now_ms)
+        gone = self._first < trades.discarded
+        if gone or trades.reordered != self._reordered or first < self._first or last < self._last:
+            # What was counted cannot be taken out trade by trade: they are gone, have other numbers, or time went back.
+            self._units.clear()
+            self._first = self._last = first
+            self._reordered = trades.reordered
+        for price_bin, units in self._binned(trades, self._last, last):
+            self._units[price_bin] = self._units.get(price_bin, 0) + units
+        for price_bin, units in self._binned(trades, self._first, first):
+            self._units[price_bin] -= units
+            if not self._units[price_bin]:
+                del self._units[price_bin]
+        self._first, self._last = first, last
+
+    def profile(self, trades: TradeWindow, now_ms: int) -> VolumeProfile | None:
+        """POC, VAL and VAH of the trades at the last update(); None with fewer than 10 trades."""
+        count = self._last - self._first
+        if count < MIN_TRADES or not self._units:
+            return None
+        poc, low, high = value_area(self._units)
+        width = TICKS_PER_BIN * self._tick_size
+        return VolumeProfile(
+            POC=round((poc + 0.5) * width, self._decimals),
+            VAL=round(low * width, self._decimals) + 0.0,
+            VAH=round((high + 1) * width, self._decimals),
+            window_sec=min(WINDOW_MS, now_ms - trades.complete_after_ms) // 1000,
+            trade_count=count,
+        )
+
+    @property
+    def bin_width(self) -> float:
+        """Between the edges of a bin, in quote currency."""
+        return round(TICKS_PER_BIN * self._tick_size, self._decimals)
+
+    def bins(self) -> list[tuple[float, float]]:
+        """(lower edge, volume) of each bin that was traded in at the last update(), by rising price."""
+        width = TICKS_PER_BIN * self._tick_size
+        return [(round(low * width, self._decimals) + 0.0, units / UNITS) for low, units in sorted(self._units.items())]
+
+    def _binned(self, trades: TradeWindow, first: int, last: int) -> Iterator[tuple[float, int]]:
+        if first >= last:
+            return iter(())
+        bins = np.floor_divide(np.rint(trades.prices(first, last) / self._tick_size), TICKS_PER_BIN)
+        units = np.rint(np.abs(trades.signed_quantities(first, last)) * UNITS)
+        return (
+            (price_bin, int(count)) for price_bin, count in zip(bins.tolist(), units.tolist(), strict=True) if count
+        )
+
+
+def value_area(volumes: dict[float, int]) -> tuple[float, float, float]:
+    """Point of control and value area of a histogram.
+
+    Args:
+        volumes: bin number (a whole number) -> volume above 0; at least one bin. Bins between that are not named are
+            empty; beyond the lowest and the highest there are none.
+
+    Returns:
+        (fullest bin, lowest bin, highest bin) of the value area. The lowest of several fullest bins counts. The area
+        grows by the fuller neighbour, the lower one on a tie, until it holds 70 % of all volume.
+    """
+    bins = sorted(volumes)
+    counts = [volumes[price_bin] for price_bin in bins]
+    poc = counts.index(max(counts))
+    wanted = sum(counts) * VALUE_AREA_PERCENT
+    held = counts[poc] * 100
+    below, above = poc - 1, poc + 1
+    low = high = bins[poc]
+    while held < wanted:
+        below_volume = counts[below] if below >= 0 and bins[below] == low - 1 else 0
+        above_volume = counts[above] if above < len(bins) and bins[above] == high + 1 else 0
+        # Where both neighbours are empty the tie goes on downwards over the empty bins, so they are skipped at once.
+        if below >= 0 and below_volume >= above_volume:
+            low = bins[below]
+            held += counts[below] * 100
+            below -= 1
+        else:
+            high = bins[above]
+            held += counts[above] * 100
+            above += 1
+    return bins[poc], low, high

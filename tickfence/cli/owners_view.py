@@ -1,0 +1,161 @@
+"""``celery owners``: which node owns which symbol, and whether its report is being written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.markup import escape
+
+from tickfence.cli import session
+from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.session import NothingThere, View
+from tickfence.cli.state import State, read_state
+from tickfence.cli.style import STATUS, coloured, duration, node_colours
+from tickfence.coordination.keys import lease_key, report_key
+from tickfence.instrument import Instrument
+from tickfence.settings import Settings
+
+_AT_ONCE = 200
+_COLUMNS = (
+    Column("symbol"),
+    Column("owner", wraps=10),
+    Column("token", right=True, spare=2),
+    Column("lease for", right=True, spare=3),
+    Column("report", right=True),
+    Column("data", right=True, spare=1),
+)
+
+
+class _Writer(Struct, rename="camel"):
+    node_id: str
+    writer_token: int
+
+
+class _Ingestion(Struct):
+    status: str
+
+
+class _Head(Struct):
+    """What is shown of a report."""
+
+    writer: _Writer
+    ingestion: _Ingestion
+    updated_at: int = msgspec.field(name="updatedAt")
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+
+
+class Row(Struct, frozen=True, rename="camel"):
+    """One symbol.
+
+    Attributes:
+        owner: node it is assigned to.
+        holder: node that has its lease, if any.
+        token: the lease's fencing token.
+        lease_left_ms: until the lease runs out, unless it is renewed.
+        writer: node that wrote its report, if there is one.
+        report_age_ms: since that was written.
+        status: of the market data, as of then.
+    """
+
+    symbol: Instrument
+    owner: str | None
+    holder: str | None
+    token: int | None
+    lease_left_ms: int | None
+    writer: str | None
+    report_age_ms: int | None
+    status: str | None
+
+
+def run(node: str | None, *, as_json: bool, watch: bool) -> None:
+    """Show it."""
+    session.run("owners", lambda client, settings: look(client, settings, node), as_json=as_json, watch=watch)
+
+
+def look(client: Any, settings: Settings, node: str | None = None) -> View:
+    """Read it; ``node`` leaves out the symbols of all others."""
+    state = read_state(client, settings)
+    names = sorted(state.assignment.owners) or list(settings.symbols)
+    rows = [row for row in read_rows(client, state, names) if row.owner or row.writer]
+    if not rows:
+        raise NothingThere(
+            "no symbol is owned: no beat has assigned any in this Redis, and there is no report. "
+            "Beside `make run`, tell which Redis that uses: . .local/env"
+        )
+    if node is not None:
+        known = sorted({one.name for one in state.nodes} | {row.owner or row.writer or "" for row in rows})
+        if node not in known:
+            raise NothingThere(f"there is no node {node!r}; there are {', '.join(known)}")
+        rows = [row for row in rows if node in (row.owner, row.holder)]
+    data = {
+        "generation": state.assignment.generation,
+        "leader": state.lead and state.lead.leader,
+        "symbols": msgspec.to_builtins(rows),
+    }
+    return View(data, _table(state, rows))
+
+
+def read_rows(client: Any, state: State, symbols: Sequence[Instrument]) -> list[Row]:
+    """What belongs to ``symbols``, some hundred of them a round trip."""
+    rows = []
+    for first in range(0, len(symbols), _AT_ONCE):
+        part = symbols[first : first + _AT_ONCE]
+        pipe = client.pipeline(transaction=False)
+        for symbol in part:
+            pipe.hmget(lease_key(symbol), "owner", "token", "until")
+            pipe.get(report_key(symbol))
+        replies = iter(pipe.execute())
+        rows += [_row(state, symbol, next(replies), next(replies)) for symbol in part]
+    return rows
+
+
+def _row(state: State, symbol: Instrument, lease: Sequence[bytes | None], report: bytes | None) -> Row:
+    holder, token, until = lease
+    try:
+        head = _decode(report) if report else None
+    except msgspec.DecodeError:
+        head = None
+    return Row(
+        symbol,
+        state.node_of(symbol),
+        holder.decode().rpartition("/")[0] if holder else None,
+        int(token) if token else None,
+        max(0, int(until) - state.now_ms) if until and holder else None,
+        head.writer.node_id if head else None,
+        max(0, state.now_ms - head.updated_at) if head else None,
+        head.ingestion.status if head else None,
+    )
+
+
+def _table(state: State, rows: Sequence[Row]) -> FittingTable:
+    colours = node_colours({row.owner or row.writer or "" for row in rows})
+    counts = Counter(row.owner or row.writer for row in rows)
+    held = ", ".join(
+        f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
+    )
+    leader = f"{state.lead.leader} leads" if state.lead else "no beat leads"
+    table = FittingTable(
+        *_COLUMNS,
+        title=f"{len(rows)} symbols: {held}",
+        caption=escape(f"generation {state.assignment.generation}, {leader}"),
+    )
+    for row in rows:
+        owner = row.owner or row.writer or ""
+        shown = coloured(owner, colours.get(owner))
+        if row.owner and row.holder and row.holder != row.owner:
+            shown += f" [bold red](lease: {row.holder})[/]"
+        table.add_row(
+            row.symbol,
+            shown,
+            str(row.token or ""),
+            "" if row.lease_left_ms is None else duration(row.lease_left_ms),
+            "[bold red]none[/]" if row.report_age_ms is None else f"{duration(row.report_age_ms)} ago",
+            coloured(row.status or "", STATUS.get(row.status or "")),
+        )
+    return table

@@ -1,0 +1,173 @@
+"""``celery report BTCUSDT``: one symbol's report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+
+from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.analytics.report import Level, Report
+from tickfence.analytics.sections import Anomaly, FlashCrashRisk
+from tickfence.cli import session
+from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.session import NothingThere, View, unknown_symbol
+from tickfence.cli.side_by_side import SideBySide
+from tickfence.cli.state import server_ms
+from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
+from tickfence.coordination.assignment_store import read_assignment
+from tickfence.coordination.keys import report_key
+from tickfence.settings import Settings
+
+_LEVELS = 10
+_BAR = 16
+_decode = msgspec.json.Decoder(Report).decode
+
+
+def run(symbol: str, *, as_json: bool, watch: bool) -> None:
+    """Show it; as JSON, it is the report as it stands in Redis."""
+    name = session.symbol_named(symbol)
+    session.run("report", lambda client, settings: look(client, settings, name), as_json=as_json, watch=watch)
+
+
+def look(client: Any, settings: Settings, symbol: str) -> View:
+    """Read it."""
+    text = client.get(report_key(symbol))
+    if text is None:
+        known = sorted(read_assignment(client).owners) or list(settings.symbols)
+        if symbol not in known:
+            raise unknown_symbol(symbol, known)
+        raise NothingThere(
+            f"there is no report of {symbol}: none was written within {settings.nt_report_ttl_s} s. "
+            "`celery -A tasks nodes` shows who is alive"
+        )
+    try:
+        report = _decode(text)
+        data = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise NothingThere(f"what stands at {report_key(symbol)} is no report: {error}") from None
+    return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms)))
+
+
+def _picture(report: Report, fresh: Freshness) -> RenderableType:
+    parts: list[RenderableType] = [
+        SideBySide(
+            _grid("prices", _prices(report)),
+            _grid("flow and health", _flow(report)),
+            _grid("writer", _writer(report, fresh)),
+        ),
+        SideBySide(_book(report), _grid("liquidity", list(_sections(report)))),
+    ]
+    if fresh.stale:
+        parts.insert(0, f"[bold red]stale: {fresh.reason}[/]")
+    title = f"[bold]{report.symbol}[/] {report.venue} {coloured(fresh.status, STATUS[fresh.status])}"
+    return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
+
+
+def _grid(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, show_header=False, box=box.SIMPLE)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _prices(report: Report) -> list[tuple[str, str]]:
+    rows = [("last", report.last_price), ("mid", report.mid_price), ("micro", report.micro_price)]
+    rows += [("24 h high", report.high_24h), ("24 h low", report.low_24h), ("24 h volume", report.volume_24h)]
+    shown = [(name, number(value)) for name, value in rows if value is not UNSET]
+    if report.change_24h_pct is not UNSET:
+        colour = "green" if report.change_24h_pct >= 0 else "red"
+        shown.insert(1, ("24 h", coloured(f"{report.change_24h_pct:+.2f} %", colour)))
+    if report.spread_bps is not UNSET:
+        shown.append(("spread", f"{report.spread_bps:.2f} bps"))
+    return shown
+
+
+def _flow(report: Report) -> list[tuple[str, str]]:
+    shown = [("health", f"[bold]{report.health.score:g}[/] of 100")]
+    shown += [(f"  {part.metric}", f"{part.score:g}") for part in report.health.components]
+    if report.flow is not UNSET:
+        shown.append(("trades a second", f"{report.flow.orders_per_sec:g}"))
+        if report.flow.net_flow is not UNSET:
+            colour = "green" if report.flow.net_flow >= 0 else "red"
+            shown.append(("net flow, 30 s", coloured(f"{report.flow.net_flow:+,.4f}", colour)))
+    return shown
+
+
+def _writer(report: Report, fresh: Freshness) -> list[tuple[str, str]]:
+    shown = [
+        ("node", report.writer.node_id),
+        ("token", str(report.writer.writer_token)),
+        ("written", f"{duration(fresh.report_age_ms)} ago"),
+    ]
+    if fresh.data_age_ms is not None:
+        shown.append(("market data", f"{duration(fresh.data_age_ms)} old"))
+    return shown
+
+
+def _book(report: Report) -> RenderableType:
+    depth = report.depth
+    bids, asks = depth.bids[:_LEVELS], depth.asks[:_LEVELS]
+    most = max((level.qty for level in [*bids, *asks]), default=0.0)
+    imbalance = "" if depth.imbalance is UNSET else f", imbalance {depth.imbalance:+.4f}"
+    table = FittingTable(
+        Column(right=True, spare=1),
+        Column("quantity", right=True),
+        Column("bid", right=True),
+        Column("ask"),
+        Column("quantity"),
+        Column(spare=2),
+        title=f"book{imbalance}",
+        box=box.SIMPLE,
+    )
+    for row in range(max(len(bids), len(asks))):
+        bid, ask = _level(bids, row), _level(asks, row)
+        table.add_row(
+            coloured(_bar(bid, most), "green"),
+            number(bid.qty) if bid else "",
+            coloured(number(bid.price), "green") if bid else "",
+            coloured(number(ask.price), "red") if ask else "",
+            number(ask.qty) if ask else "",
+            coloured(_bar(ask, most), "red"),
+        )
+    return table
+
+
+def _level(levels: Sequence[Level], row: int) -> Level | None:
+    return levels[row] if row < len(levels) else None
+
+
+def _bar(level: Level | None, most: float) -> str:
+    return filled() * max(1, round(level.qty / most * _BAR)) if level and most else ""
+
+
+def _sections(report: Report) -> Iterator[tuple[str, str]]:
+    if report.liquidity is not UNSET:
+        profile = report.liquidity.volume_profile
+        if profile is not UNSET:
+            yield "POC", number(profile.POC)
+            yield "value area", f"{number(profile.VAL)} to {number(profile.VAH)}, {profile.trade_count} trades"
+        for wall in report.liquidity.walls or ():
+            yield "wall", coloured(f"{wall.side} {number(wall.price)}: {number(wall.qty)}", SEVERITY[wall.severity])
+        for one in report.liquidity.vacuums or ():
+            yield (
+                "vacuum",
+                coloured(f"{number(one.from_)} to {number(one.to)}, {one.levels} levels", SEVERITY[one.severity]),
+            )
+    for anomaly in report.anomalies or ():
+        yield "anomaly", coloured(_anomaly(anomaly), SEVERITY[anomaly.severity])
+
+
+def _anomaly(anomaly: Anomaly) -> str:
+    if isinstance(anomaly, FlashCrashRisk):
+        return f"flash crash risk: {', '.join(anomaly.signals)}"
+    kind = type(anomaly).__name__.lower()
+    return f"{kind}: {anomaly.side} {number(anomaly.price)}"

@@ -1,0 +1,43 @@
+"""``celery timeline``: what happened of late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from rich.markup import escape
+
+from tickfence.cli import session
+from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.session import View
+from tickfence.settings import Settings
+from tickfence.timeline import events
+from tickfence.timeline.events import Event, Kind
+from tickfence.timeline.text import to_json
+
+_COLUMNS = (Column("time", wraps=12), Column("kind", spare=1), Column("what", wraps=20), Column("why", spare=2))
+_COLOURS = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kind.CONFLICT: "bold red"}
+
+
+def run(limit: int, *, as_json: bool, watch: bool) -> None:
+    """Show the last ``limit`` events."""
+    session.run("timeline", lambda client, settings: look(client, settings, limit), as_json=as_json, watch=watch)
+
+
+def look(client: Any, settings: Settings, limit: int) -> View:
+    """Read them."""
+    del settings
+    found = events.read(client, limit=limit)
+    return View([to_json(event) for event in found], _table(found))
+
+
+def _table(found: Iterable[Event]) -> FittingTable:
+    table = FittingTable(*_COLUMNS, title="events, the newest last")
+    for event in found:
+        at = datetime.fromtimestamp(event.at_ms / 1000).astimezone()
+        kind = f"[{_COLOURS[Kind(event.kind)]}]{event.kind}[/]"
+        table.add_row(
+            f"{at:%d %b %H:%M:%S}.{event.at_ms % 1000:03d}", kind, escape(to_json(event)["text"]), escape(event.reason)
+        )
+    return table

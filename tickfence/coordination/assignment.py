@@ -1,0 +1,84 @@
+"""Which node each symbol belongs to: a pure function of names, weights and who has it now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from tickfence.coordination.hrw import scores
+from tickfence.instrument import Instrument
+
+
+def capacities(symbols: int, weights: Mapping[str, float], load_factor: float) -> dict[str, int]:
+    """The most symbols each node may hold.
+
+    ``max(ceil(fair), floor(load_factor * fair))`` with ``fair = symbols * weight / sum(weights)``. Together the
+    nodes can always hold every symbol. The bound is that of V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent
+    hashing with bounded loads" (2018).
+
+    Example:
+        >>> capacities(6, {"node-001": 1, "node-002": 1, "node-003": 1}, load_factor=1.25)
+        {'node-001': 2, 'node-002': 2, 'node-003': 2}
+    """
+    total = sum(weights.values())
+    fair = {node: symbols * weight / total for node, weight in weights.items()}
+    # A share that is whole but for the last bit of the division is whole.
+    return {n: max(math.ceil(f - 1e-9), math.floor(load_factor * f + 1e-9)) for n, f in fair.items()}
+
+
+def assign(
+    symbols: Collection[Instrument],
+    nodes: Mapping[str, float],
+    current: Mapping[Instrument, str],
+    *,
+    pinned: Collection[Instrument] = (),
+    sticky: float = 0.02,
+    load_factor: float = 1.25,
+) -> dict[Instrument, str]:
+    """Assign every symbol to a node by weighted HRW with bounded loads.
+
+    Each symbol goes to the node with its highest score. Where more come than a node may hold (:func:`capacities`),
+    the lowest scores among them go on to their next choice, until all have a place (deferred acceptance: D. Gale,
+    L. Shapley, 1962). The result does not depend on the order in which symbols and nodes are given.
+
+    Parameters:
+        symbols: names, each once.
+        nodes: live node -> weight (> 0).
+        current: symbol -> node that has it now; a node that is not in ``nodes`` counts for nothing.
+        pinned: symbols that stay where they are if that node is live, whatever the scores and the bound say.
+        sticky: bonus on the score of the present node; 0.02 is 2 %.
+        load_factor: how many fair shares a node may hold, at least 1.
+
+    Returns:
+        symbol -> node; empty when there is no node.
+
+    Example:
+        >>> assign(["BTCUSDT", "ETHUSDT"], {"node-001": 1, "node-002": 1}, {})
+        {'BTCUSDT': 'node-001', 'ETHUSDT': 'node-002'}
+    """
+    if not nodes:
+        return {}
+    rows, columns = sorted(symbols), sorted(nodes)
+    position = {node: i for i, node in enumerate(columns)}
+    bids = scores(rows, columns, [nodes[node] for node in columns])
+    for row, symbol in enumerate(rows):
+        present = position.get(current.get(symbol, ""))
+        if present is not None:
+            bids[row, present] = math.inf if symbol in pinned else bids[row, present] * (1 + sticky)
+    room = capacities(len(rows), nodes, load_factor)
+    while True:
+        choice = bids.argmax(axis=1)
+        refused = False
+        for column, node in enumerate(columns):
+            members = np.flatnonzero(choice == column)
+            if len(members) <= room[node]:
+                continue
+            ranked = members[np.argsort(-bids[members, column], kind="stable")]
+            losers = ranked[room[node] :]
+            losers = losers[np.isfinite(bids[losers, column])]  # a pinned symbol is never refused
+            bids[losers, column] = -math.inf
+            refused = refused or len(losers) > 0
+        if not refused:
+            return {symbol: columns[choice[row]] for row, symbol in enumerate(rows)}

@@ -1,0 +1,34 @@
+"""The name of what is traded."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+Instrument = NewType("Instrument", str)
+"""An instrument's name, as its exchange writes it: ``BTCUSDT``. Only its exchange's own module looks inside it."""
+
+PATTERN = "[A-Z0-9]{2,20}"
+"""What a name matches, as a regular expression that Python, JSON Schema and JavaScript read alike."""
+
+_NAME = re.compile(PATTERN)
+
+
+def is_instrument(text: str) -> bool:
+    """Whether ``text`` is an instrument's name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_instrument(text: str) -> Instrument:
+    """``text`` as an instrument's name.
+
+    Raises:
+        ValueError: it is not one; the text says what is accepted.
+
+    Example:
+        >>> parse_instrument("BTCUSDT")
+        'BTCUSDT'
+    """
+    if not is_instrument(text):
+        raise ValueError(f"symbol {text!r} must match {PATTERN}, like BTCUSDT")
+    return Instrument(text)

@@ -1,0 +1,90 @@
+"""Every Redis key of a deployment.
+
+The braces are a Redis Cluster hash tag: keys with the same tag share a slot, so one command or script may touch them
+together. ``report:X`` has no tag and hashes as a whole, so ``lease:{report:X}`` is in its slot.
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one deployment; deployments that share a Redis differ in their namespace.
+
+    Parameters:
+        namespace: ``NT_NAMESPACE``. Where it is not empty, every key begins with it and a colon.
+
+    Example:
+        >>> Keys().report("BTCUSDT"), Keys("staging").lease("BTCUSDT")
+        ('report:BTCUSDT', 'staging:lease:{staging:report:BTCUSDT}')
+    """
+
+    namespace: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What every key begins with: ``""``, or the namespace and a colon."""
+        return f"{self.namespace}:" if self.namespace else ""
+
+    def report(self, symbol: str) -> str:
+        """String: the report, JSON."""
+        return f"{self.prefix}report:{symbol}"
+
+    def slow(self, symbol: str) -> str:
+        """String: the sections of the last slow cycle, which a new owner starts with."""
+        return f"{self.prefix}slow:{{{self.report(symbol)}}}"
+
+    def carry(self, symbol: str) -> str:
+        """String: what a new owner cannot read from the streams, as the old owner left it."""
+        return f"{self.prefix}carry:{{{self.report(symbol)}}}"
+
+    def lease(self, symbol: str) -> str:
+        """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
+        return f"{self.prefix}lease:{{{self.report(symbol)}}}"
+
+    def trades(self, symbol: str) -> str:
+        """Stream: one entry a trade."""
+        return f"{self.prefix}md:{{{symbol}}}:trades"
+
+    def book(self, symbol: str) -> str:
+        """Stream: one entry an order-book diff."""
+        return f"{self.prefix}md:{{{symbol}}}:book"
+
+    def snapshot(self, symbol: str) -> str:
+        """String: the full order book at a known update id."""
+        return f"{self.prefix}md:{{{symbol}}}:snapshot"
+
+    def ticker(self, symbol: str) -> str:
+        """Hash: statistics of the last 24 hours."""
+        return f"{self.prefix}md:{{{symbol}}}:ticker"
+
+    def info(self, symbol: str) -> str:
+        """Hash: the exchange's rules for the symbol: tick size, step size, status."""
+        return f"{self.prefix}md:{{{symbol}}}:info"
+
+    def node(self, node_id: str) -> str:
+        """Hash: one node's registration. Its fields: ``coordination/lua/register.lua``."""
+        return f"{self.prefix}nt:node:{node_id}"
+
+    @property
+    def nodes(self) -> str:
+        """Sorted set: node id, by its last heartbeat in server ms."""
+        return f"{self.prefix}nt:nodes"
+
+    @property
+    def dispatcher(self) -> str:
+        """Hash: the leading beat. Its fields: ``coordination/lua/lead.lua``."""
+        return f"{self.prefix}nt:dispatcher"
+
+    @property
+    def assignment(self) -> str:
+        """Hash: generation, term, and each symbol's owner. See ``coordination/lua/publish_assignment.lua``."""
+        return f"{self.prefix}nt:assignment"
+
+    @property
+    def events(self) -> str:
+        """Stream: what happened, for people to read."""
+        return f"{self.prefix}nt:events"

@@ -1,0 +1,1 @@
+"""One way to Redis: addresses, clients, errors, scripts and pipelines."""

@@ -1,0 +1,80 @@
+"""The Lua scripts in :mod:`tickfence.coordination`'s ``lua`` folder, run by their SHA1."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from redis.cluster import ClusterPipeline
+from redis.exceptions import NoScriptError
+
+_PACKAGE = Path(__file__).parents[1]
+_loaded: dict[str, Script] = {}
+
+Argument = str | bytes | int | float
+
+
+class Script:
+    """One script. Its file's header names every key and argument.
+
+    Parameters:
+        path: its file, within the package ``tickfence``.
+
+    Example:
+        >>> pipe = client.pipeline(transaction=False)
+        >>> ACQUIRE.queue(pipe, [lease_key("BTCUSDT")], [owner, node, generation, ttl_ms])
+        >>> replies = execute(pipe)
+    """
+
+    def __init__(self, path: str) -> None:
+        self.source = (_PACKAGE / path).read_text(encoding="utf-8")
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        _loaded[self.sha] = self
+
+    def queue(self, pipe: Any, keys: list[str], arguments: list[Argument]) -> None:
+        """Add one call to a redis-py pipeline."""
+        pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
+    def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
+        """Call it once, on its own."""
+        # Not by a pipeline: that would take another connection than the one of a dedicated client.
+        try:
+            return client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return client.execute_command("EVAL", self.source, len(keys), *keys, *arguments)
+
+
+def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
+    """Send a pipeline of reads and script calls; return its replies.
+
+    A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
+    script here may be called twice with the same arguments, and a call that was not known did nothing.
+
+    Parameters:
+        raise_errors: whether an error in one reply is raised, or stands in that reply's place.
+
+    Raises:
+        redis.exceptions.RedisError: that of the connection, or the first one in any reply.
+    """
+    commands = _queued(pipe)
+    replies: list[Any] = pipe.execute(raise_on_error=False)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        for arguments, options in commands:
+            if arguments[0] == "EVALSHA":
+                arguments = ("EVAL", _loaded[arguments[1]].source, *arguments[2:])  # noqa: PLW2901
+            pipe.execute_command(*arguments, **options)
+        replies = pipe.execute(raise_on_error=False)
+    if raise_errors:
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+    return replies
+
+
+def _queued(pipe: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Arguments and parsing options of the commands queued so far."""
+    if isinstance(pipe, ClusterPipeline):
+        # Its command_stack is always empty (redis-py 8.1).
+        return [(command.args, command.options) for command in pipe._execution_strategy.command_queue]
+    return list(pipe.command_stack)

@@ -1,0 +1,374 @@
+"""The environment, read once into one typed object.
+
+Every variable is optional. A value that is not accepted ends the process with one line that
+names the variable, the value and what is accepted:
+
+    >>> Settings.from_environment({"NT_HEARTBEAT_TTL_MS": "300"})
+    Traceback (most recent call last):
+    settings.BadSetting: NT_HEARTBEAT_TTL_MS=300: must be at least two heartbeats, ...
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tickfence.amqp_address import AMQP_SCHEMES, parse_amqp
+from tickfence.instrument import Instrument, parse_instrument
+from tickfence.keys import Keys
+from tickfence.redis_access.address import (
+    CLUSTER_SCHEMES,
+    SENTINEL_SCHEMES,
+    SINGLE_SCHEMES,
+    check_server,
+    masked,
+    parse_cluster,
+    parse_sentinel,
+    with_password,
+)
+
+NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,32}")
+NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
+HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
+
+_WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
+_PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
+_SECRET = ("NT_WEB_TOKEN",)
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+class BadSetting(ValueError):
+    """A variable whose value is not accepted; its text is the one line to show."""
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    flag = _FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise ValueError("must be one of true, false, 1, 0, yes, no, on, off")
+    return flag
+
+
+def _symbols(value: object) -> object:
+    names = [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError("must be a comma-separated list of at least one symbol, like BTCUSDT,ETHUSDT")
+    names = [parse_instrument(name) for name in names]
+    repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise ValueError(f"symbol {repeated[0]} is listed twice; list each symbol once")
+    return tuple(names)
+
+
+def _namespace(value: str) -> str:
+    if value and not NAMESPACE.fullmatch(value):
+        raise ValueError(f"must match {NAMESPACE.pattern}, like staging")
+    return value
+
+
+def _node_id(value: str) -> str:
+    if value and not NODE_ID.fullmatch(value):
+        raise ValueError("must match [A-Za-z0-9._-]{1,64}, like node-001")
+    return value
+
+
+def _token(value: str) -> str:
+    if value and not TOKEN.fullmatch(value):
+        raise ValueError(
+            "must have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32"
+        )
+    return value
+
+
+def _hosts(value: object) -> object:
+    names = [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(HOST.fullmatch(name) for name in names):
+        raise ValueError(
+            "must be a comma-separated list of host names or addresses without a port, like reports.example"
+        )
+    return tuple(names)
+
+
+def _scheme_of(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    accepted = ", ".join(f"{s}://" for s in schemes)
+
+    def check(value: str) -> str:
+        scheme, separator, rest = value.partition("://")
+        if scheme not in schemes or not separator or not rest:
+            raise ValueError(f"must be a URL that starts with {accepted}")
+        return value
+
+    return check
+
+
+def _url(*schemes: str) -> AfterValidator:
+    return AfterValidator(_scheme_of(schemes))
+
+
+def _server(*schemes: str) -> AfterValidator:
+    check_scheme = _scheme_of(schemes)
+
+    def check(value: str) -> str:
+        check_scheme(value)
+        check_server(value)
+        parse_sentinel(value)
+        parse_cluster(value)
+        parse_amqp(value)
+        return value
+
+    return AfterValidator(check)
+
+
+def _path(value: str) -> str:
+    if value and not Path(value).is_absolute():
+        raise ValueError("must be an absolute path, like /run/secrets/redis-node")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """What a process was told by its environment.
+
+    Field names are the variables' names in lower case. Durations end in their unit
+    (``_ms``, ``_s``).
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    symbols: Annotated[tuple[Instrument, ...], NoDecode, BeforeValidator(_symbols)] = Field(
+        tuple(map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))),
+        description="Symbols to report on, comma-separated.",
+    )
+    redis_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
+        "redis://localhost:6379/0", description="Data plane: streams, leases, reports."
+    )
+    celery_broker_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES)] = Field(
+        "redis://localhost:6379/1",
+        description="Celery's broker, Redis or RabbitMQ; may be another server than REDIS_URL.",
+    )
+
+    nt_namespace: Annotated[str, AfterValidator(_namespace)] = Field(
+        "", description="What every key begins with, before a colon: deployments that share a Redis need one each."
+    )
+    nt_redis_password_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="File with the password of REDIS_URL's user, alone in one line; the URL then holds none."
+    )
+    nt_broker_password_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="The same for CELERY_BROKER_URL."
+    )
+
+    nt_node_id: Annotated[str, AfterValidator(_node_id)] = Field(
+        "", description="This worker's node id, and the queue it must consume. Default: the queue given with -Q."
+    )
+    nt_node_weight: float = Field(
+        1.0, gt=0, le=1000, allow_inf_nan=False, description="Share of the symbols relative to other nodes."
+    )
+    nt_enable_multi_instance: Flag = Field(
+        True, description="Several nodes share the symbols. Off: one node, no lease, no fence."
+    )
+    nt_enable_kv_reports: Flag = Field(True, description="Write reports. Off: ingest only.")
+
+    nt_report_period_ms: int = Field(
+        250, ge=20, le=60_000, description="Fast cycle: one report a symbol every so often."
+    )
+    nt_slow_period_ms: int = Field(2000, ge=100, le=600_000, description="Slow cycle: profile, walls, anomalies.")
+    nt_report_ttl_s: int = Field(
+        300, ge=1, le=86_400, description="A report that is not rewritten vanishes after this long."
+    )
+    nt_max_tasks_per_cycle: int = Field(
+        32, ge=1, le=10_000, description="Most messages a node gets per cycle; for more symbols, several share one."
+    )
+
+    nt_heartbeat_interval_ms: int = Field(250, ge=20, le=60_000, description="A node's heartbeat, with 10 % jitter.")
+    nt_heartbeat_ttl_ms: int = Field(1000, ge=40, le=600_000, description="Silence after which a node is dead.")
+    nt_lease_ttl_ms: int = Field(
+        1500, ge=40, le=600_000, description="A lease that is not extended is free after this long."
+    )
+    nt_leader_ttl_ms: int = Field(
+        1000, ge=100, le=600_000, description="A dispatcher that does not renew loses the lead after this long."
+    )
+    nt_rebalance_interval_ms: int = Field(
+        2500, ge=100, le=600_000, description="How often symbols may move for balance."
+    )
+    nt_min_hold_ms: int = Field(
+        2000, ge=0, le=600_000, description="A symbol stays at least this long before a voluntary move."
+    )
+    nt_hrw_sticky_pct: float = Field(
+        0.02, ge=0, le=1, allow_inf_nan=False, description="Score bonus of the present owner; 0.02 is 2 %."
+    )
+    nt_hrw_load_factor: float = Field(
+        1.25, ge=1, le=100, allow_inf_nan=False, description="No node holds more than this many fair shares."
+    )
+
+    nt_exchange_ws_url: Annotated[str, _url("ws", "wss")] = Field(
+        "wss://stream.binance.com:9443", description="The exchange's WebSocket endpoint."
+    )
+    nt_exchange_rest_url: Annotated[str, _url("http", "https")] = Field(
+        "https://api.binance.com", description="The exchange's REST endpoint."
+    )
+    nt_snapshot_interval_ms: int = Field(
+        5000, ge=100, le=150_000, description="How often ingest writes each full book."
+    )
+    nt_ingest_buffer_entries: int = Field(
+        200_000,
+        ge=100,
+        le=50_000_000,
+        description="Entries ingest keeps while Redis is away; older ones are dropped and counted.",
+    )
+
+    nt_web_token: Annotated[str, AfterValidator(_token)] = Field(
+        "", description="Bearer token that the HTTP API, its streams and the MCP server ask for. Default: none."
+    )
+    nt_web_token_file: Annotated[str, AfterValidator(_path)] = Field(
+        "", description="File with NT_WEB_TOKEN, alone in one line."
+    )
+    nt_web_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        (),
+        description="Names that the web server is called by, comma-separated; others are refused. "
+        "Default: the names of this machine's loopback when it listens there, else any.",
+    )
+    nt_web_max_streams: int = Field(
+        1000, ge=1, le=100_000, description="Streams of changes that the web server has open at the same time."
+    )
+
+    nt_metrics_port: Port | None = Field(
+        None,
+        description="Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest.",
+    )
+    nt_metrics_host: str = Field("127.0.0.1", min_length=1, description="Address the metrics port listens on.")
+    nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log line that is written."
+    )
+
+    @property
+    def keys(self) -> Keys:
+        """Every key of this deployment."""
+        return Keys(self.nt_namespace)
+
+    prefixes: ClassVar[tuple[str, ...]] = ("NT_",)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what :meth:`from_environment` passes: a variable that is set but empty counts as not set."""
+        return (init_settings,)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read ``environment``; raise :exc:`BadSetting` with one clear line on the first bad value."""
+        given = {
+            name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper(), "") != ""
+        }
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            variable = str(first["loc"][0]).upper()
+            value = given[variable.lower()]
+            shown = masked(value) if variable in _WITH_PASSWORD else "***" if variable in _SECRET else value
+            raise BadSetting(f"{variable}={shown}: {_plain(first)}") from None
+        settings._check_together()
+        return settings._with_passwords()
+
+    def _with_passwords(self) -> Settings:
+        """The same with the URLs as they are to be used: with the passwords that stand in files."""
+        urls: dict[str, str] = {}
+        for name, of_url in _PASSWORD_FILES.items():
+            path, url = getattr(self, name), getattr(self, of_url)
+            if not path:
+                continue
+            password = _password(name.upper(), path)
+            try:
+                urls[of_url] = with_password(url, password)
+            except ValueError as error:
+                raise BadSetting(f"{of_url.upper()}={masked(url)}: {error} beside {name.upper()}={path}") from None
+        return self.model_copy(update=urls | self._with_token())
+
+    def _with_token(self) -> dict[str, str]:
+        path = self.nt_web_token_file
+        if not path:
+            return {}
+        if self.nt_web_token:
+            raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: must not be set beside NT_WEB_TOKEN")
+        try:
+            return {"nt_web_token": _token(_password("NT_WEB_TOKEN_FILE", path))}
+        except ValueError as error:
+            if isinstance(error, BadSetting):
+                raise
+            raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: what it holds {error}") from None
+
+    def _check_together(self) -> None:
+        def at_least(variable: str, floor: int, reason: str) -> None:
+            value = getattr(self, variable.lower())
+            if value < floor:
+                raise BadSetting(f"{variable}={value}: must be at least {reason}, that is {floor} or more")
+
+        beat, period = self.nt_heartbeat_interval_ms, self.nt_report_period_ms
+        at_least("NT_HEARTBEAT_TTL_MS", 2 * beat, f"two heartbeats (NT_HEARTBEAT_INTERVAL_MS={beat})")
+        at_least("NT_LEASE_TTL_MS", 2 * period, f"two report periods (NT_REPORT_PERIOD_MS={period})")
+        at_least("NT_SLOW_PERIOD_MS", period, f"one report period (NT_REPORT_PERIOD_MS={period})")
+
+
+def _password(variable: str, path: str) -> str:
+    """The one line of the file that a variable names."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadSetting(f"{variable}={path}: must be a file that can be read: {reason}") from None
+    if len(lines) != 1 or not lines[0]:
+        raise BadSetting(f"{variable}={path}: must hold the password in one line; it has {len(lines)} lines")
+    return lines[0]
+
+
+def _plain(error: Any) -> str:
+    """Say what is accepted, from one of pydantic's error records."""
+    context, kind = error.get("ctx", {}), error["type"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in ("int_parsing", "int_from_float"):
+        return "must be a whole number"
+    return str(error["msg"]).replace("Input should", "must").replace("Value should", "must")
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """One line for each ``NT_*`` variable that no setting reads, with the nearest name that one does."""
+    known = [name.upper() for name in Settings.model_fields]
+    lines = []
+    for name in sorted(environment):
+        if name.startswith(Settings.prefixes) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            lines.append(f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+@cache
+def load() -> Settings:
+    """The process's settings, read once; a bad value ends the process with one line and status 2."""
+    for line in unknown_variables():
+        print(f"warning: {line}", file=sys.stderr)
+    try:
+        return Settings.from_environment()
+    except BadSetting as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,177 @@
+"""What happened of late, for people to read: one capped stream, ``nt:events``, oldest first.
+
+The leading dispatcher appends what becomes of nodes, of the assignment and of the lead; nodes append refused leases.
+Nothing is decided by it, and nothing waits for it: an event may be missing, the assignment never is.
+
+Every entry is flat text: ``kind`` and ``reason``, and by kind
+
+- ``node``: ``node``, ``incarnation``, ``term`` of the leader that saw it
+- ``moved``, one for each change of the assignment: ``generation``, ``term``, ``by`` (the dispatcher), ``moves``
+  (JSON, symbol -> [node before or null, node now or null])
+- ``leader``: ``leader``, ``term``
+- ``conflict``: ``symbol``, ``node`` that was refused, ``holder`` of the lease
+
+An event's time is that of its id: the Redis server's when it was appended, some ms after what it tells.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.keys import EVENTS
+from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.roster import NodeReason
+
+KEPT = 1000
+"""About so many events are kept."""
+
+Fields = dict[str, str]
+Moves = dict[str, tuple[str | None, str | None]]
+"""Symbol -> node before and node now; ``None`` is no node."""
+
+_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
+
+
+class Kind(StrEnum):
+    NODE = "node"
+    MOVED = "moved"
+    LEADER = "leader"
+    CONFLICT = "conflict"
+
+
+class Event(NamedTuple):
+    """One entry.
+
+    Attributes:
+        id: place in the stream.
+        at_ms: the Redis server's time, ms.
+        fields: all others, as in the stream.
+    """
+
+    id: str
+    at_ms: int
+    kind: str
+    reason: str
+    fields: Fields
+
+    @property
+    def moves(self) -> Moves:
+        """The moves of a ``moved`` event; empty where there are none that can be read."""
+        try:
+            found = json.loads(self.fields.get("moves", ""))
+            return {symbol: (before, now) for symbol, (before, now) in found.items()}
+        except (ValueError, AttributeError, TypeError):
+            return {}
+
+
+class Pipeline(Protocol):
+    """The part of a pipeline or client used here, of redis-py or :mod:`tickfence.redis_access.raw_pipeline`."""
+
+    def execute_command(self, *args: Any) -> Any: ...
+
+
+def node_event(reason: NodeReason, owner: Owner, term: int) -> Fields:
+    """A node that came or went."""
+    return {
+        "kind": Kind.NODE,
+        "reason": reason,
+        "node": owner.node,
+        "incarnation": owner.incarnation,
+        "term": f"{term}",
+    }
+
+
+def moved_event(reason: MoveReason, generation: int, term: int, by: str, moves: Moves) -> Fields:
+    """A change of the assignment."""
+    listed = json.dumps(moves, separators=(",", ":"))
+    return {
+        "kind": Kind.MOVED,
+        "reason": reason,
+        "generation": f"{generation}",
+        "term": f"{term}",
+        "by": by,
+        "moves": listed,
+    }
+
+
+def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
+    """A dispatcher that leads from now on."""
+    return {"kind": Kind.LEADER, "reason": reason, "leader": leader, "term": f"{term}"}
+
+
+def conflict_event(symbol: str, node: str, holder: str) -> Fields:
+    """A lease that ``node`` was refused, since ``holder`` has it in the same generation."""
+    return {"kind": Kind.CONFLICT, "reason": "lease held", "symbol": symbol, "node": node, "holder": holder}
+
+
+def queue_append(pipe: Pipeline, fields: Mapping[str, str]) -> None:
+    """Append one event. One command, and one key."""
+    flat = [text for pair in fields.items() for text in pair]
+    pipe.execute_command("XADD", EVENTS, "MAXLEN", "~", KEPT, "*", *flat)
+
+
+def queue_read(pipe: Pipeline, after: str = "", limit: int = 200) -> None:
+    """Ask for events on a pipeline, sync or asyncio. One command; :func:`parse` takes its reply.
+
+    Parameters:
+        after: an event's id: the first ``limit`` events after it; ``""``: the last ``limit`` there are.
+
+    Raises:
+        ValueError: ``after`` is no id, or ``limit`` is not from 1 to 1000.
+    """
+    pipe.execute_command(*read_command(after, limit))
+
+
+def read_command(after: str = "", limit: int = 200) -> tuple[str | int, ...]:
+    """The command of :func:`queue_read`."""
+    if not 1 <= limit <= KEPT:
+        raise ValueError(f"limit {limit} must be from 1 to {KEPT}")
+    if not after:
+        return ("XREVRANGE", EVENTS, "+", "-", "COUNT", limit)
+    if not _ID.fullmatch(after):
+        raise ValueError(f"after {after!r} must be the id of an event, like 1700000000000-0")
+    return ("XRANGE", EVENTS, f"({after}", "+", "COUNT", limit)
+
+
+def read(client: Any, after: str = "", limit: int = 200) -> list[Event]:
+    """Events, oldest first; see :func:`queue_read`.
+
+    Raises:
+        redis.exceptions.RedisError: Redis cannot be reached, or the key is not a stream.
+    """
+    return parse(client.execute_command(*read_command(after, limit)))
+
+
+def parse(reply: Iterable[Any]) -> list[Event]:
+    """Events of a reply, oldest first; an entry that is no event is left out.
+
+    Parameters:
+        reply: of redis-py or as on the wire, in either order, of bytes or text.
+    """
+    found = [_event(identity, fields) for identity, fields in reply]
+    events = [event for event in found if event.kind in list(Kind)]
+    return sorted(events, key=lambda event: _place(event.id))
+
+
+def _event(identity: Any, fields: Any) -> Event:
+    if not isinstance(fields, Mapping):
+        flat = iter(fields or ())
+        fields = dict(zip(flat, flat, strict=False))
+    plain = {_text(name): _text(value) for name, value in fields.items()}
+    name = _text(identity)
+    return Event(name, _place(name)[0], plain.pop("kind", ""), plain.pop("reason", ""), plain)
+
+
+def _place(identity: str) -> tuple[int, int]:
+    ms, _, number = identity.partition("-")
+    return int(ms), int(number or 0)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,74 @@
+"""The ASGI application: everything that is served, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from tickfence.web import api, health, live, mcp, openapi, problems
+from tickfence.web.backend import Backend
+from tickfence.web.guard import Guard
+from tickfence.web.head import Head
+from tickfence.web.sending import Room
+
+STATIC = Path(__file__).parent / "static"
+SWAGGER = Path(__file__).parent / "swagger"
+_DESCRIPTION = """\
+Market reports of tickfence, one a symbol, written four times a second. Read-only.
+
+Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A request that is refused is answered with
+`application/problem+json` (RFC 9457): what was given, and what is accepted.
+"""
+
+
+def create_app(backend: Backend, *, names: Collection[str]) -> ASGIApp:
+    """Page, HTTP API, streams and MCP server.
+
+    Parameters:
+        backend: is closed when the application ends.
+        names: in the ``Host`` header that are accepted where ``NT_WEB_ALLOWED_HOSTS`` names none; none: any.
+    """
+    settings = backend.settings
+    tools = mcp.server(backend)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with tools.session_manager.run():
+            yield
+        await backend.close()
+
+    app = FastAPI(
+        title="tickfence",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.backend = backend
+    app.state.readiness = health.Look(backend)
+    app.state.room = Room()
+    problems.install(app)
+    openapi.install(app)
+    for router in (api.router, live.router, health.router):
+        app.include_router(router)
+    app.router.routes.append(mcp.http_route(tools))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(SWAGGER / "index.html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount("/docs", StaticFiles(directory=SWAGGER))
+    return Guard(Head(app), token=settings.nt_web_token, hosts=settings.nt_web_allowed_hosts or names)

@@ -1,0 +1,78 @@
+"""What the API's description shows as answers."""
+
+from __future__ import annotations
+
+from tickfence.analytics.freshness import Freshness
+from tickfence.analytics.report import SCHEMA_VERSION, Component, Depth, Flow, Health, Ingestion, Level, Writer
+from tickfence.web.board import Absent, Nodes, Outage, Rows, State
+from tickfence.web.directory import Leader, Node
+from tickfence.web.events import Event
+from tickfence.web.problems import Problem
+from tickfence.web.reports import FreshReport
+from tickfence.web.rows import Row
+
+AT = 1_700_000_000_000
+_LEADER = Leader("beat@host-1/7c4f9a", AT - 90_000)
+
+REPORT = FreshReport(
+    schema_version=SCHEMA_VERSION,
+    writer=Writer("node-002", AT - 60_000),
+    updated_at=AT,
+    symbol="BTCUSDT",
+    venue="binance",
+    generated_at="2023-11-14T22:13:20.000Z",
+    data_age_ms=42,
+    ingestion=Ingestion("ok", AT - 42),
+    last_price=67_123.45,
+    change_24h_pct=-1.5,
+    best_bid=Level(67_123.4, 1.25),
+    best_ask=Level(67_123.5, 0.75),
+    spread_bps=0.0149,
+    mid_price=67_123.45,
+    micro_price=67_123.4625,
+    depth=Depth([Level(67_123.4, 1.25)], [Level(67_123.5, 0.75)], 1.25, 0.75, 0.25),
+    flow=Flow(12.4, -3.25),
+    health=Health(
+        95.0,
+        [
+            Component("freshness", 40),
+            Component("spread", 30),
+            Component("depth_balance", 15),
+            Component("anomalies", 10),
+        ],
+    ),
+    freshness=Freshness(AT + 120, 120, 162, "ok", False),
+)
+ROW = Row("BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 95.0, 162, "node-002", AT - 60_000, AT)
+NODES = Nodes(AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True)], _LEADER)
+EVENT = Event(
+    f"{AT - 60_000}-0",
+    AT - 60_000,
+    "moved",
+    "node died",
+    "A node died: BTCUSDT from node-003 to node-002.",
+    generation=AT - 60_001,
+    moves={"BTCUSDT": ("node-003", "node-002")},
+    by=_LEADER.leader,
+    term=_LEADER.term,
+)
+STATE = State(AT, 250, [ROW], NODES.nodes, NODES.leader, [EVENT])
+ROWS = Rows(AT, [ROW])
+OUTAGE = Outage(1_020, "Redis is away: no answer within 2 s")
+ABSENT = Absent(AT, "BTCUSDT", "BTCUSDT has no report now")
+
+PROBLEMS = {
+    401: Problem("Token needed", 401, "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"),
+    404: Problem(
+        "Unknown symbol",
+        404,
+        "there is no symbol 'BTCUSD'; there are BTCUSDT, ETHUSDT",
+        ["BTCUSDT", "ETHUSDT"],
+    ),
+    422: Problem("Bad parameter", 422, "there is no parameter 'symbol'; there are symbols"),
+    502: Problem("Bad report", 502, "report:BTCUSDT holds no report: it is not one line with a JSON object"),
+    503: Problem("Data unavailable", 503, "Redis is away: no answer within 2 s"),
+}
+WRONG_HOST = Problem(
+    "Wrong host", 421, "Host 'evil.example' is not accepted; name more in NT_WEB_ALLOWED_HOSTS", ["localhost"]
+)

@@ -1,0 +1,87 @@
+"""What every request passes first: address, length, origin, token; and the headers that every answer gets."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tickfence.web.problems import Refusal, shown
+
+LONGEST_URL = 8_000
+"""Bytes of path and query; what RFC 9110 asks servers to take at least."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+# What holds no data of the market: the page, which asks for the token, the API's description, and the two questions
+# that are asked by machines without a token.
+_FILES = re.compile(r"/|/static/.*|/docs(?:/.*)?")
+_OPEN = re.compile(rf"{_FILES.pattern}|/favicon\.ico|/openapi\.json|/healthz|/readyz")
+
+
+class Guard:
+    """ASGI middleware, outermost.
+
+    Parameters:
+        token: what requests for data must carry as ``Authorization: Bearer <token>``; empty: nothing.
+        hosts: names accepted in the ``Host`` header; none: any. A page of another site can have its own name resolve to
+            127.0.0.1 and then ask this server as if it were the same site (DNS rebinding); the header gives it away.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str]) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-cache" if _FILES.fullmatch(scope["path"]) else "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope)
+        app = self._app if refusal is None else refusal.response()
+        await app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        name = re.sub(r":[0-9]*\Z", "", host).lower()
+        if self._hosts and name not in self._hosts:
+            detail = f"Host {shown(host)} is not accepted; name more in NT_WEB_ALLOWED_HOSTS"
+            return Refusal(421, "Wrong host", detail, accepted=sorted(self._hosts))
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
+            return Refusal(403, "Wrong origin", f"Origin {shown(origin)} is another site than {shown(host)}")
+        length = len(scope["raw_path"]) + len(scope["query_string"])
+        if length > LONGEST_URL:
+            return Refusal(414, "URL too long", f"path and query have {length} bytes; at most {LONGEST_URL} are taken")
+        if self._token and not _OPEN.fullmatch(scope["path"]):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1"), self._token):
+                detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
+                return Refusal(401, "Token needed", detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
+        return None

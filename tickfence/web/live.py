@@ -1,0 +1,77 @@
+"""The streams of changes, as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+from fastapi import APIRouter, Depends, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tickfence.web import examples
+from tickfence.web.api import Symbol, backend
+from tickfence.web.feed import Feed, Full
+from tickfence.web.openapi import streams
+from tickfence.web.parameters import known_only
+from tickfence.web.problems import Refusal
+
+PING_S = 15
+_TABLE = {
+    "state": examples.STATE,
+    "rows": examples.ROWS,
+    "nodes": examples.NODES,
+    "event": examples.EVENT,
+    "outage": examples.OUTAGE,
+}
+_ONE = {"report": examples.REPORT, "absent": examples.ABSENT, "outage": examples.OUTAGE}
+router = APIRouter(tags=["streams"], dependencies=[Depends(known_only)])
+
+
+class EventStream(EventSourceResponse):
+    """Server-sent events to one client, with pings; refused where no more streams may be open."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: Feed, frames: AsyncIterator[bytes]) -> None:
+        super().__init__(frames, ping=PING_S, ping_message_factory=_ping)
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them until the client goes."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._feed.place())
+            except Full as error:
+                refusal = Refusal(503, "Too many streams", str(error), headers={"Retry-After": "5"})
+                await refusal.response()(scope, receive, send)
+                return
+            await super().__call__(scope, receive, send)
+
+
+@router.get("/stream", status_code=200, response_class=EventStream, responses=streams(_TABLE))
+async def stream_table(request: Request) -> Response:
+    """All symbols in brief, the nodes and what happens, as they change.
+
+    First `state`, with all there is; then `rows` with those that changed, at most four times a second, `nodes` twice a
+    second, `event`. A client that is slow gets the newest, and not what it missed. While Redis is away: `outage`, about
+    once a second, and after it `state` again.
+    """
+    feed = backend(request).feed
+    return EventStream(feed, feed.table())
+
+
+@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(_ONE, 404))
+async def stream_report(request: Request, symbol: Symbol) -> Response:
+    """The report of one symbol, as `GET /reports/{symbol}` has it, whenever it was rewritten or became stale.
+
+    Events: `report`; `absent` while there is none; `outage` while Redis is away, and after it `report` again.
+    """
+    source = backend(request)
+    await source.reports([symbol])  # refuses a symbol that is not known
+    return EventStream(source.feed, source.feed.report(symbol))
+
+
+def _ping() -> ServerSentEvent:
+    return ServerSentEvent(comment="ping", sep="\n")

@@ -1,0 +1,60 @@
+"""Answers that may be large: sent in pieces, and only so many bytes of them wait for clients that are slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tickfence.web.problems import Refusal
+
+PIECE = 64 * 1024
+"""Bytes that are sent at once. The next are sent when the client has room for them."""
+MOST_WAITING = 64 * 1024 * 1024
+
+
+class Room:
+    """For the bytes of answers that wait in memory until their clients take them; one for the process."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    def take(self, size: int) -> bool:
+        """Whether there was room; a single answer always has it. `give_back` what was taken."""
+        if self._waiting and self._waiting + size > MOST_WAITING:
+            return False
+        self._waiting += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """The answer was sent, or its client is gone."""
+        self._waiting -= size
+
+
+class LargeAnswer(Response):
+    """JSON that takes its place in ``room`` until it was sent; where there is none, the request is refused."""
+
+    media_type = "application/json"
+
+    def __init__(self, body: bytes, room: Room, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(body, headers=headers)
+        self._room = room
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        body = bytes(self.body)
+        if not self._room.take(len(body)):
+            detail = (
+                f"clients have yet to take {MOST_WAITING >> 20} MiB of other answers; ask for fewer symbols, or later"
+            )
+            full = Refusal(503, "Too many answers wait", detail, headers={"Retry-After": "5"})
+            await full.response()(scope, receive, send)
+            return
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for start in range(0, len(body), PIECE):
+                await send({"type": "http.response.body", "body": body[start : start + PIECE], "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._room.give_back(len(body))

@@ -1,0 +1,1 @@
+"""What is run around the product: the simulator, `make run`, `make chaos`, `make bench`."""

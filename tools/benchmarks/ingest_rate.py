@@ -1,0 +1,301 @@
+"""What ingest can carry from the exchange's socket to Redis, against redis-py's bare pipelined XADD of the same entries.
+
+    python -m tools.benchmarks.ingest_rate [--symbols 1000] [--rounds 9] [--seconds 2]
+
+Turn by turn in one run: the exchange sends some market time as fast as it is read, to a real ``python -m ingest``
+over real WebSockets, until every entry is in Redis; then redis-py appends the very entries that ingest wrote (same
+ids, same fields, same trimming) to streams of the same names in another database of the same server. Before that a
+round at the market's own pace tells what ingest costs in daily use.
+
+Two ratios, the rate of ingest over that of redis-py, budget at least 0.5. *CPU*: entries per CPU second of the client
+process, which is what each could carry on a core of its own. *Wall*: entries per second; there the exchange, ingest and
+Redis share the cores, while redis-py and Redis take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import redis
+
+from ingest.lane import KEEP_BOOK_INTERVALS, KEEP_TRADES_MS, TRIM_EVERY_MS
+from tickfence.settings import Settings
+from tickfence.streams.codec import split_id
+from tickfence.streams.keys import book_key, snapshot_key, trades_key
+from tools.local import ports
+from tools.local.embedded_redis import EmbeddedRedis
+from tools.simulator import symbols
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = 500
+"""Commands a pipeline of the bare redis-py: measured, with 100 to 5,000 it is at most a twentieth quicker or slower."""
+BUDGET = 0.5
+_READY_S = 60.0
+_BARE_DB = 2
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Entry(NamedTuple):
+    """One stream entry as ingest wrote it, and from when on its stream is kept where this entry trims it."""
+
+    key: str
+    entry_id: bytes
+    fields: dict[Any, Any]
+    keep_from_ms: int | None
+
+
+class Spent(NamedTuple):
+    """What one turn took: entries, wall seconds, and CPU seconds of the client process and of Redis."""
+
+    entries: int
+    wall_s: float
+    client_s: float
+    redis_s: float
+
+
+def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_second: float = 16.0) -> dict[str, Any]:
+    """All turns, summed up: see `summary`; plus the cost at the market's own pace."""
+    listed = [one.symbol for one in symbols.parse(str(count))]
+    with (
+        EmbeddedRedis() as server,
+        _exchange(count, orders_per_second) as exchange,
+        _ingest(server.url(), exchange.port, listed) as ingest,
+    ):
+        _await_books(server, listed, ingest)
+        bare = Bare(server, listed)
+        _turn(server, exchange, ingest, seconds, math.inf)  # warms up
+        bare.copy()
+        paced = _turn(server, exchange, ingest, 2 * seconds, 1.0)
+        bare.copy()
+        turns = [(_turn(server, exchange, ingest, seconds, math.inf), bare.copy()) for _ in range(rounds)]
+    return {
+        "symbols": count,
+        "rounds": rounds,
+        "events_per_round": turns[0][0].entries,
+        "at_market_pace": {
+            "events_per_s": paced.entries / paced.wall_s,
+            "ingest_core_share": paced.client_s / paced.wall_s,
+            "ingest_us_per_event": paced.client_s / paced.entries * 1e6,
+        },
+        **summary(turns),
+    }
+
+
+def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
+    """Rates and ratios of (ingest, bare) turns: each as its 5th percentile, median and 95th percentile."""
+    ours, bare = zip(*turns, strict=True)
+    return {
+        "ingest_events_per_cpu_s": spread([one.entries / one.client_s for one in ours]),
+        "bare_events_per_cpu_s": spread([one.entries / one.client_s for one in bare]),
+        "cpu_ratio": spread([b.client_s / a.client_s * a.entries / b.entries for a, b in turns]),
+        "ingest_events_per_s": spread([one.entries / one.wall_s for one in ours]),
+        "bare_events_per_s": spread([one.entries / one.wall_s for one in bare]),
+        "wall_ratio": spread([b.wall_s / a.wall_s * a.entries / b.entries for a, b in turns]),
+        "redis_us_per_event": {
+            "ingest": spread([one.redis_s / one.entries * 1e6 for one in ours]),
+            "bare": spread([one.redis_s / one.entries * 1e6 for one in bare]),
+        },
+        "budget": BUDGET,
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """5th percentile, median and 95th percentile, linear between neighbours.
+
+    >>> spread([3.0, 1.0, 2.0])
+    {'p5': 1.1, 'median': 2.0, 'p95': 2.9}
+    """
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        place = share * (len(ordered) - 1)
+        low = math.floor(place)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+    return {"p5": at(0.05), "median": at(0.5), "p95": at(0.95)}
+
+
+class Bare:
+    """redis-py alone: appends what ingest wrote since the last time, to streams of the same names."""
+
+    def __init__(self, server: EmbeddedRedis, listed: Sequence[str]) -> None:
+        self._server = server
+        self._source, self._target = server.client(), server.client(_BARE_DB)
+        book_ms = KEEP_BOOK_INTERVALS * Settings.from_environment({"SYMBOLS": listed[0]}).nt_snapshot_interval_ms
+        self._keep_ms = dict.fromkeys(map(trades_key, listed), KEEP_TRADES_MS)
+        self._keep_ms |= dict.fromkeys(map(book_key, listed), book_ms)
+        self._read_to = dict.fromkeys(self._keep_ms, "-")
+        self._trimmed_ms = dict.fromkeys(self._keep_ms, 0)
+
+    def copy(self) -> Spent:
+        """Append them; only that is counted, not the reading."""
+        entries = self._entries()
+        redis_before, cpu, wall = _cpu(_redis_pid(self._source)), time.process_time(), time.perf_counter()
+        for start in range(0, len(entries), PIPELINE):
+            pipe = self._target.pipeline(transaction=False)
+            for key, entry_id, fields, keep_from_ms in entries[start : start + PIPELINE]:
+                pipe.xadd(key, fields, id=entry_id, minid=keep_from_ms)
+            pipe.execute()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        return Spent(len(entries), wall, cpu, _cpu(_redis_pid(self._source)) - redis_before)
+
+    def _entries(self) -> list[Entry]:
+        pipe = self._source.pipeline(transaction=False)
+        for key, start in self._read_to.items():
+            pipe.xrange(key, start)
+        found = [(key, *one) for key, reply in zip(self._read_to, pipe.execute(), strict=True) for one in reply]
+        found.sort(key=lambda one: split_id(one[1])[0])
+        entries = []
+        for key, entry_id, fields in found:
+            self._read_to[key] = f"({entry_id.decode()}"
+            time_ms, keep_from_ms = split_id(entry_id)[0], None
+            if time_ms - self._trimmed_ms[key] >= TRIM_EVERY_MS:
+                self._trimmed_ms[key] = time_ms
+                keep_from_ms = max(time_ms - self._keep_ms[key], 0)
+            entries.append(Entry(key, entry_id, fields, keep_from_ms))
+        return entries
+
+
+class _Exchange(NamedTuple):
+    port: int
+    say: IO[str]
+    hear: IO[str]
+
+    def ask(self, command: str) -> str:
+        print(command, file=self.say, flush=True)
+        return self.hear.readline()
+
+
+@contextmanager
+def _exchange(count: int, orders_per_second: float) -> Iterator[_Exchange]:
+    options = ["--symbols", str(count), "--orders-per-second", str(orders_per_second)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tools.benchmarks.recorded_exchange", *options],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield _Exchange(int(process.stdout.readline()), process.stdin, process.stdout)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@contextmanager
+def _ingest(
+    url: str, exchange_port: int, listed: Sequence[str], root: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
+    environment = plain | {
+        "REDIS_URL": url,
+        "SYMBOLS": ",".join(listed),
+        "NT_EXCHANGE_WS_URL": f"ws://{ports.LOOPBACK}:{exchange_port}",
+        "NT_EXCHANGE_REST_URL": f"http://{ports.LOOPBACK}:{exchange_port}",
+        "NT_METRICS_PORT": "0",
+        "NT_LOG_LEVEL": "WARNING",
+        # Enough for a whole turn: were Redis slower than ingest for a moment, entries would be dropped.
+        "NT_INGEST_BUFFER_ENTRIES": "1000000",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=root, env=environment)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+def _await_books(server: EmbeddedRedis, listed: Sequence[str], ingest: subprocess.Popen[bytes]) -> None:
+    keys = [snapshot_key(symbol) for symbol in listed]
+    with server.client() as client:
+        deadline = time.monotonic() + _READY_S
+        while (there := client.exists(*keys)) < len(keys):
+            if time.monotonic() > deadline or ingest.poll() is not None:
+                raise SystemExit(f"error: ingest wrote {there} of {len(keys)} books in {_READY_S:g} s")
+            time.sleep(0.1)
+
+
+def _turn(
+    server: EmbeddedRedis, exchange: _Exchange, ingest: subprocess.Popen[bytes], seconds: float, speed: float
+) -> Spent:
+    """Let the exchange send ``seconds`` of market; returns once all of it is in Redis."""
+    made = json.loads(exchange.ask(f"prepare {seconds}"))
+    entries = made["diffs"] + made["trades"]
+    with server.client() as client:
+        pid = _redis_pid(client)
+        appended = _appended(client)
+        redis_before, cpu, wall = _cpu(pid), _cpu(ingest.pid), time.perf_counter()
+        exchange.ask(f"send {speed}")
+        deadline = time.monotonic() + _READY_S
+        while (done := _appended(client) - appended) < entries:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"error: {done} of {entries} entries in Redis after {_READY_S:g} s")
+            time.sleep(0.005)
+        wall = time.perf_counter() - wall
+        return Spent(entries, wall, _cpu(ingest.pid) - cpu, _cpu(pid) - redis_before)
+
+
+def _appended(client: redis.Redis) -> int:
+    stats: dict[str, Any] = client.info("commandstats")
+    return int(stats.get("cmdstat_xadd", {"calls": 0})["calls"])
+
+
+def _redis_pid(client: redis.Redis) -> int:
+    return int(client.info("server")["process_id"])
+
+
+def _cpu(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(stat[11]) + int(stat[12])) / _TICKS
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it as the command line says, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--symbols", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of market time a round")
+    parser.add_argument(
+        "--orders-per-second", type=float, default=16.0, help="of one symbol; 16: about 5 levels a diff"
+    )
+    given = parser.parse_args(argv)
+    show(run(given.symbols, given.rounds, given.seconds, given.orders_per_second))
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the table."""
+    print(f"{found['symbols']} symbols, {found['rounds']} rounds of {found['events_per_round']} events")
+    pace = found["at_market_pace"]
+    print(
+        f"at the market's pace, {pace['events_per_s']:.0f} events/s: {pace['ingest_core_share']:.1%} of a core, "
+        f"{pace['ingest_us_per_event']:.1f} us an event"
+    )
+    for name, unit in (("per CPU second of the client", "cpu_s"), ("per second of wall time", "s")):
+        print(f"events {name}:")
+        for who in ("ingest", "bare"):
+            print(f"  {who:8}{_shown(found[f'{who}_events_per_{unit}'], '9.0f')}")
+    print(f"ratio, CPU  {_shown(found['cpu_ratio'], '6.2f')}   budget {BUDGET}")
+    print(f"ratio, wall {_shown(found['wall_ratio'], '6.2f')}")
+
+
+def _shown(found: dict[str, float], form: str) -> str:
+    return f"{found['median']:{form}}  (5-95 %: {found['p5']:{form}} .. {found['p95']:{form}})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""`python -m tools.chaos`: inject faults into a real stack, check everything that was written, measure the gaps."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.chaos import campaign, frozen, history, memory, steadiness, summary
+from tools.chaos.faults import BY_NAME, CHOSEN, KINDS
+from tools.chaos.lab import LabError
+from tools.local.embedded_redis import RedisUnavailable
+from tools.local.supervision import SupervisionError
+
+SHOWN = 20
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options with their defaults."""
+    p = argparse.ArgumentParser(
+        prog="python -m tools.chaos",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="kinds of faults:\n" + "\n".join(f"  {k.name:<18} {k.what}" for k in KINDS if k.commit or k.skip),
+    )
+    p.add_argument("--minutes", type=_positive(float), default=10.0, help="how long to go on (%(default)s)")
+    p.add_argument("--faults", type=_positive(int), help="how many faults at most (no limit)")
+    p.add_argument("--seed", type=int, help="same seed, same faults; a random one by default, which is printed")
+    p.add_argument("--only", default="", help="kinds of faults, comma-separated (all)")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the roles; may be repeated"
+    )
+    p.add_argument("--out", type=Path, help="folder for history, table, plot and logs (a new temporary one)")
+    p.add_argument("--check", type=Path, metavar="FILE", help="check a saved history instead of making one")
+    return p
+
+
+def main() -> int:
+    """Exit status 0 when nothing is violated and every budget was kept, 1 when not, 2 when it cannot be had."""
+    arguments = parser().parse_args()
+    try:
+        if arguments.check:
+            records = history.load(arguments.check)
+            if not any(isinstance(record, history.Write) for record in records):
+                raise ValueError(f"--check {arguments.check}: must be a history with writes, this one has none")
+            return report(campaign.judge(records), None, f"history {arguments.check}")
+        return torment(arguments)
+    except (LabError, RedisUnavailable, SupervisionError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped before the end: no verdict", file=sys.stderr)
+        return 2
+
+
+def torment(arguments: argparse.Namespace) -> int:
+    """Run a campaign as told and report on it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    only = [name for name in arguments.only.split(",") if name]
+    if unknown := [name for name in only if name not in BY_NAME or not (BY_NAME[name].commit or BY_NAME[name].skip)]:
+        raise ValueError(f"--only {','.join(unknown)}: must be of {', '.join(CHOSEN)}")
+    for name in [*only] or [kind.name for kind in KINDS]:
+        if BY_NAME[name].skip:
+            print(f"{name} is skipped: {BY_NAME[name].skip}")
+    only = [name for name in only if not BY_NAME[name].skip]
+    seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)
+    out = arguments.out or Path(tempfile.mkdtemp(prefix="tickfence-chaos-"))
+    out.mkdir(parents=True, exist_ok=True)
+    title = (
+        f'make chaos ARGS="--minutes {arguments.minutes:g} --seed {seed}{" --only " + arguments.only if only else ""}'
+        f"{f' --faults {arguments.faults}' if arguments.faults else ''}"
+        f'{"".join(f" --set {text}" for text in arguments.set)}"'
+    )
+    print(f"{title}\nlogs and results: {out}   load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    outcome = campaign.run(
+        out,
+        seed=seed,
+        seconds=arguments.minutes * 60,
+        only=only,
+        most=arguments.faults,
+        environment=_environment(arguments.set),
+        say=lambda line: print(line, flush=True),
+    )
+    history.save(outcome.records, out / "history.jsonl")
+    return report(outcome, out, title)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = kind(-1)
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+        return number
+
+    return parse
+
+
+def _environment(given: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping; :exc:`ValueError` on one that is not like that."""
+    for text in given:
+        if not text.partition("=")[1]:
+            raise ValueError(f"--set {text}: must be NAME=VALUE")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
+
+
+def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
+    """Print the verdict and the table, write them and the plot to ``out``; the exit status."""
+    verdict = outcome.verdict
+    lines = [
+        summary.table(outcome.gaps, outcome.faults, outcome.conflicts),
+        "",
+        f"{outcome.chosen} faults, {outcome.faults.total() - outcome.chosen} that followed from them, "
+        f"{verdict.writes} accepted writes, {verdict.takes} changes of hands, "
+        f"{verdict.books_compared} books compared with the exchange's.",
+        f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
+    ]
+    proofs = (
+        frozen.sentence(outcome.records),
+        steadiness.sentence(steadiness.steadiness(outcome.records)),
+        campaign.stalls(outcome.records),
+    )
+    lines += [line for line in proofs if line]
+    lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
+    if outcome.unsettled:
+        lines.append(f"Not well again within {int(campaign.START_S / 2)} s of: {', '.join(outcome.unsettled)}.")
+    if grown := memory.growth(outcome.records):
+        lines += ["", memory.table(grown)]
+    text = "\n".join(lines)
+    print(f"\n{text}")
+    if out is not None:
+        (out / "table.md").write_text(f"{text}\n")
+        summary.plot(outcome.gaps, out / "gaps.png", title)
+    bad = verdict.violations or outcome.undue_conflicts or outcome.unsettled or summary.over_budget(outcome.gaps)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,166 @@
+"""The exchange's true order books, from a connection and an implementation of their own.
+
+It keeps each book as the exchange's documentation says (buffer the diffs, load a snapshot, apply what follows, start
+again on a gap), with nothing shared with the product but the exchange: what the product publishes is held against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from heapq import nlargest, nsmallest
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from tools.chaos.history import Book, Record
+
+LEVELS = 20
+_RETRY_S = 0.2
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def digest(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, float]]) -> str:
+    """Sixteen hexadecimal digits that stand for (price, quantity) levels, best first."""
+    numbers = [number for level in (*bids, (-1.0, -1.0), *asks) for number in level]
+    return blake2b(struct.pack(f"{len(numbers)}d", *numbers), digest_size=8).hexdigest()
+
+
+class TrueBook:
+    """One symbol's book. No I/O."""
+
+    def __init__(self) -> None:
+        self.update_id: int | None = None
+        self._bids: dict[float, float] = {}
+        self._asks: dict[float, float] = {}
+        self._waiting: list[dict[str, Any]] = []
+
+    def load(self, depth: dict[str, Any]) -> bool:
+        """Start from a REST snapshot; False when the diffs at hand do not connect to it."""
+        waiting = [diff for diff in self._waiting if diff["u"] > depth["lastUpdateId"]]
+        if waiting and waiting[0]["U"] > depth["lastUpdateId"] + 1:
+            return False
+        self._waiting = []
+        self._bids, self._asks = {}, {}
+        self._set(depth["bids"], depth["asks"])
+        self.update_id = depth["lastUpdateId"]
+        for diff in waiting:
+            self.apply(diff)
+        return True
+
+    def apply(self, diff: dict[str, Any]) -> bool:
+        """Take a diff; False when a snapshot is needed."""
+        if self.update_id is not None and diff["U"] > self.update_id + 1:
+            self.update_id, self._waiting = None, []
+        if self.update_id is None:
+            self._waiting.append(diff)
+            return False
+        if diff["u"] > self.update_id:
+            self._set(diff["b"], diff["a"])
+            self.update_id = diff["u"]
+        return True
+
+    def digest(self) -> str:
+        """:func:`digest` of the best levels."""
+        bids, asks = nlargest(LEVELS, self._bids), nsmallest(LEVELS, self._asks)
+        return digest([(price, self._bids[price]) for price in bids], [(price, self._asks[price]) for price in asks])
+
+    def _set(self, bids: Iterable[Sequence[str]], asks: Iterable[Sequence[str]]) -> None:
+        for side, levels in ((self._bids, bids), (self._asks, asks)):
+            for price, quantity in levels:
+                if float(quantity):
+                    side[float(price)] = float(quantity)
+                else:
+                    side.pop(float(price), None)
+
+
+class Truth:
+    """Follows the exchange from entering the ``with`` block to leaving it, and appends a :class:`Book` to ``records``
+    for every update it sees."""
+
+    def __init__(self, ws_url: str, rest_url: str, symbols: Sequence[str], records: list[Record]) -> None:
+        self._ws_url, self._rest_url, self._symbols = ws_url, rest_url, symbols
+        self._records = records
+        self._books: dict[str, TrueBook] = {}
+        self._loop = asyncio.new_event_loop()
+        self._work: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="truth", daemon=True)
+
+    def __enter__(self) -> Truth:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join()
+
+    def _stop(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._work = self._loop.create_task(self._follow())
+        try:
+            self._loop.run_until_complete(self._work)
+        except asyncio.CancelledError:
+            pass  # the end of the ``with`` block
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _follow(self) -> None:
+        streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in self._symbols)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=2)) as session:
+            while True:
+                self._books = {symbol: TrueBook() for symbol in self._symbols}
+                try:
+                    async with (
+                        session.ws_connect(f"{self._ws_url}/stream?streams={streams}", max_msg_size=0) as socket,
+                        asyncio.TaskGroup() as tasks,
+                    ):
+                        loading = tasks.create_task(self._load(session))
+                        async for message in socket:
+                            if isinstance(message.data, str | bytes):
+                                self._take(message.data)
+                        loading.cancel()
+                except (aiohttp.ClientError, OSError, ExceptionGroup) as error:
+                    if isinstance(error, ExceptionGroup) and error.subgroup(_unexpected):
+                        raise
+                await asyncio.sleep(_RETRY_S)
+
+    def _take(self, text: str | bytes) -> None:
+        try:
+            diff = _decode(text)["data"]
+            symbol, first, last = diff["s"], diff["U"], diff["u"]
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return  # made-up rubbish; the true diffs go on
+        if symbol not in self._books or not isinstance(first, int) or not isinstance(last, int):
+            return
+        if self._books[symbol].apply(diff):
+            self._note(symbol)
+
+    def _note(self, symbol: str) -> None:
+        book = self._books[symbol]
+        if book.update_id is not None:
+            self._records.append(Book(time.time(), symbol, book.update_id, book.digest()))
+
+    async def _load(self, session: aiohttp.ClientSession) -> None:
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            for symbol, book in self._books.items():
+                if book.update_id is not None:
+                    continue
+                parameters = {"symbol": symbol, "limit": "5000"}
+                async with session.get(f"{self._rest_url}/api/v3/depth", params=parameters) as answer:
+                    if answer.status == 200 and book.load(_decode(await answer.read())):
+                        self._note(symbol)
+
+
+def _unexpected(error: BaseException) -> bool:
+    return not isinstance(error, aiohttp.ClientError | OSError)

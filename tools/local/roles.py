@@ -1,0 +1,136 @@
+"""The roles of a stack: what each one runs, with which environment, in which order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tickfence.settings import Settings
+from tools.local import ports
+from tools.local.embedded_redis import server_command
+
+ROOT = Path(__file__).resolve().parents[2]
+NODES = ("node-001", "node-002", "node-003")
+BEATS = ("beat-1", "beat-2")
+INGESTS = ("ingest-1", "ingest-2")
+
+_METRICS_PORTS = {
+    **{name: 9101 + number for number, name in enumerate(NODES)},
+    **{name: 9111 + number for number, name in enumerate(BEATS)},
+    **{name: 9121 + number for number, name in enumerate(INGESTS)},
+}
+
+# Settings of one process, or of servers that are not this stack's.
+_NOT_OF_A_STACK = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+
+# Started in rising order, stopped in falling order; Redis outlives whoever writes to it.
+REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One process of the stack.
+
+    Attributes:
+        name: unique, also its log's name.
+        command: program and arguments, absolute.
+        phase: roles of a lower phase start before it and stop after it.
+        environment: what it gets on top of the stack's environment.
+        listens_on: loopback port that answers once the role is ready, if later roles wait for it.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    phase: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    listens_on: int | None = None
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback ports of one stack; ``metrics`` is by role name. They are claimed while this object lives."""
+
+    redis: int
+    simulator: int
+    flower: int
+    web: int
+    metrics: Mapping[str, int]
+    claims: tuple[ports.Claim, ...] = field(default=(), repr=False, compare=False)
+
+    @classmethod
+    def choose(cls, *, usual: bool = True) -> Ports:
+        """The usual ports (6379, 9443, 5555, 8000, 9101...) where they are free, others where they are not.
+
+        With ``usual=False`` never a usual one, so that two stacks are not in each other's way.
+        """
+        usuals = {"redis": 6379, "simulator": 9443, "flower": 5555, "web": 8000, **_METRICS_PORTS}
+        chosen: dict[str, int] = {}
+        claims = []
+        for name, port in usuals.items():
+            chosen[name], claim = ports.choose(port if usual else None, taken=chosen.values())
+            claims.append(claim)
+        metrics = {role: chosen.pop(role) for role in _METRICS_PORTS}
+        return cls(**chosen, metrics=metrics, claims=tuple(claims))
+
+
+def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
+    """``given`` with the addresses of this stack; an exchange named in ``given`` stays.
+
+    One process's own settings (``NT_NODE_ID``, ``NT_METRICS_PORT``) and other servers' passwords are left out: they
+    cannot be right here.
+    """
+    environment = {name: value for name, value in given.items() if name not in _NOT_OF_A_STACK}
+    environment |= {
+        "REDIS_URL": f"redis://{ports.LOOPBACK}:{where.redis}/0",
+        "CELERY_BROKER_URL": f"redis://{ports.LOOPBACK}:{where.redis}/1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if not uses_other_exchange(given):
+        environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
+        environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
+    return environment
+
+
+def uses_other_exchange(given: Mapping[str, str]) -> bool:
+    """Whether the caller named an exchange, so that no local one is needed."""
+    return bool(given.get("NT_EXCHANGE_WS_URL") or given.get("NT_EXCHANGE_REST_URL"))
+
+
+def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: bool = True) -> list[Role]:
+    """The roles for ``settings``' mode, in starting order.
+
+    Single-instance mode has one ingest, one node and one beat; without reports there is neither node nor beat.
+    """
+    roles = [
+        Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE),
+    ]
+    if simulate:
+        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--seed", "1")
+        command = (sys.executable, "-m", "tools.simulator", *market)
+        roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
+    several = settings.nt_enable_multi_instance
+    for ingest in INGESTS if several else INGESTS[:1]:
+        roles.append(_measured(ingest, (sys.executable, "-m", "ingest"), INGEST_PHASE, where))
+    if not settings.nt_enable_kv_reports:
+        return roles
+    for node in NODES if several else NODES[:1]:
+        roles.append(_measured(node, celery("worker", "-Q", node), REPORT_PHASE, where))
+    for beat in BEATS if several else BEATS[:1]:
+        roles.append(_measured(beat, celery("beat"), REPORT_PHASE, where))
+    flower = celery("flower", f"--address={ports.LOOPBACK}", f"--port={where.flower}")
+    roles.append(Role("flower", flower, REPORT_PHASE))
+    web = (sys.executable, "-m", "tickfence.web", "--host", ports.LOOPBACK, "--port", str(where.web))
+    roles.append(Role("web", web, REPORT_PHASE))
+    return roles
+
+
+def celery(*arguments: str) -> tuple[str, ...]:
+    """``celery -A tasks <arguments>`` with this environment's celery, activated or not."""
+    # Through the interpreter: the script's first line breaks when the folder moves or its path is long.
+    return (sys.executable, str(Path(sys.executable).parent / "celery"), "-A", "tasks", *arguments)
+
+
+def _measured(name: str, command: tuple[str, ...], phase: int, where: Ports) -> Role:
+    return Role(name, command, phase, {"NT_METRICS_PORT": str(where.metrics[name])})

@@ -1,0 +1,1 @@
+"""Writes the reference pages in docs/ from the code."""

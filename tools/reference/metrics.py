@@ -1,0 +1,83 @@
+"""Writes docs/metrics.md from the metrics themselves: `python -m tools.reference.metrics`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Metric
+
+from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+_HEAD = """\
+# Metrics
+
+Each process serves its own at `/metrics` of `NT_METRICS_PORT`, in Prometheus' text format. Written from `monitoring/` by `python -m tools.reference.metrics`; what to make of them, and what they cost: [monitoring](monitoring.md).
+
+*Series* is what Prometheus stores of one process, whatever the number of symbols. A series is there, at 0, from the start, but those of the labels marked with `…`, whose values are not known before. Every process has `process_*` (CPU, memory, files) and `python_*` besides.
+"""
+
+_ROLES = (
+    ("node", "`celery -A tasks worker -Q node-001`, port 9101", node_metrics.registry),
+    ("beat", "`celery -A tasks beat`, port 9111", dispatcher_metrics.registry),
+    ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
+)
+
+# Labels whose values are not known before: label and an example.
+_OPEN = {
+    "nt_node_heartbeat": ("node", "node-001"),
+    "nt_symbols_assigned": ("node", "node-001"),
+    "nt_ingest_rest_requests": ("outcome", "200"),
+}
+
+
+def page() -> str:
+    """The page's text."""
+    return _HEAD + "".join(_section(*role) for role in _ROLES)
+
+
+def _section(role: str, command: str, registry: CollectorRegistry) -> str:
+    families = list(own(registry))
+    total = sum(_series(family) for family in families)
+    rows = "".join(_row(family) for family in families)
+    head = "| metric | type | labels | series | what it is |\n| --- | --- | --- | --: | --- |\n"
+    return f"\n## {role.capitalize()}\n\n{command}; {total} series.\n\n{head}{rows}"
+
+
+def own(registry: CollectorRegistry) -> Iterator[Metric]:
+    """The metrics that this system defines, without those of any Python process."""
+    return (family for family in registry.collect() if family.name.startswith("nt_"))
+
+
+def exposed(family: Metric) -> str:
+    """The name by which Prometheus knows a metric."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def _row(family: Metric) -> str:
+    return f"| `{exposed(family)}` | {family.type} | {_labels(family)} | {_series(family)} | {family.documentation} |\n"
+
+
+def _labels(family: Metric) -> str:
+    if family.name in _OPEN:
+        label, example = _OPEN[family.name]
+        return f"`{label}`: `{example}` …"
+    found: dict[str, set[str]] = defaultdict(set)
+    for sample in family.samples:
+        for label, value in sample.labels.items():
+            found[label].add(value)
+    found.pop("le", None)
+    return "; ".join(
+        f"`{label}`: {', '.join(f'`{value}`' for value in sorted(found[label]))}" for label in sorted(found)
+    )
+
+
+def _series(family: Metric) -> int:
+    return 1 if family.name in _OPEN else len(family.samples)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

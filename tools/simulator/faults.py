@@ -1,0 +1,239 @@
+"""Faults on demand: one function each, called by `POST /simulator/faults/<name>` with a JSON object of its parameters.
+
+===========  =================================================  =====================================================
+name         parameters                                         what happens
+===========  =================================================  =====================================================
+drop         ``code`` (none)                                    every connection is cut; with a code, closed properly
+skip         ``symbol``, ``count`` (1)                          the symbol's next diffs are not sent: a gap
+rubbish      ``kind``, ``symbol``, ``connection`` (all)         a bad message goes out on the symbol's stream
+pause        ``seconds``                                        nothing is sent for so long; nothing is lost
+shutdown     ``seconds`` (1)                                    serverShutdown now, every connection closed later
+rest         ``status``, ``count`` (1), ``retry_after`` (none)  the next REST requests get this status
+rest_delay   ``seconds``, ``count`` (1)                         the next REST requests wait so long
+===========  =================================================  =====================================================
+
+The answer is `{"done": n}`: how many connections, messages or requests are concerned. Kinds of rubbish are in
+:mod:`tools.simulator.rubbish`. `GET /simulator/state` tells what is going on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tools.simulator.connection import Connection
+from tools.simulator.feed import Feed
+from tools.simulator.hub import Channel, Hub
+from tools.simulator.rest import refusal
+from tools.simulator.rubbish import RUBBISH, Scene
+
+# Binance's error codes.
+_UNKNOWN = -1000
+_TOO_MANY_REQUESTS = -1003
+
+
+class BadFault(ValueError):
+    """A fault that does not exist or cannot be had with these parameters."""
+
+
+class Drop(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``drop``."""
+
+    code: int | None = None
+
+
+class Skip(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``skip``."""
+
+    symbol: str
+    count: int = 1
+
+
+class Rubbish(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``rubbish``; ``connection`` counts the open ones, oldest first, from 0."""
+
+    kind: str
+    symbol: str
+    connection: int | None = None
+
+
+class Pause(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``pause``."""
+
+    seconds: float
+
+
+class Shutdown(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``shutdown``."""
+
+    seconds: float = 1.0
+
+
+class Rest(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``rest``."""
+
+    status: int
+    count: int = 1
+    retry_after: int | None = None
+
+
+class RestDelay(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of ``rest_delay``."""
+
+    seconds: float
+    count: int = 1
+
+
+class Faults:
+    """The faults of one server."""
+
+    def __init__(self, feed: Feed, hub: Hub) -> None:
+        self._feed = feed
+        self._hub = hub
+        self._rest = Rest(status=500, count=0)
+        self._rest_delay = RestDelay(seconds=0.0, count=0)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """What to add to the application's router."""
+        return [web.post("/simulator/faults/{name}", self._handle), web.get("/simulator/state", self._state)]
+
+    def apply(self, name: str, parameters: bytes) -> int:
+        """Carry out a fault; how many connections, messages or requests it concerns. Raises :exc:`BadFault`."""
+        if name not in FAULTS:
+            raise BadFault(f"fault {name!r}: must be one of {', '.join(FAULTS)}")
+        kind, carry_out = FAULTS[name]
+        try:
+            given = msgspec.json.decode(parameters or b"{}", type=kind)
+        except msgspec.MsgspecError as error:
+            raise BadFault(f"fault {name}: {error}") from None
+        return carry_out(self, given)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Delays and refuses REST requests while such a fault is on."""
+        if request.path.startswith("/api/"):
+            if self._rest_delay.count > 0:
+                self._rest_delay.count -= 1
+                await asyncio.sleep(self._rest_delay.seconds)
+            if self._rest.count > 0:
+                self._rest.count -= 1
+                code = _TOO_MANY_REQUESTS if self._rest.status in (418, 429) else _UNKNOWN
+                return refusal(self._rest.status, code, "A fault was asked for.", self._rest.retry_after)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    def drop(self, given: Drop) -> int:
+        """Cut every connection."""
+        connections = self._connections()
+        for connection in connections:
+            if given.code is None:
+                connection.abort()
+            else:
+                self._spawn(connection.close(given.code, "a fault was asked for"))
+        return len(connections)
+
+    def skip(self, given: Skip) -> int:
+        """Swallow the symbol's next diffs on each of its diff streams."""
+        channels = [channel for channel in self._diff_channels(given.symbol) if channel.subscribers]
+        for channel in channels:
+            channel.filter = _Swallow(channel, given.count)
+        return len(channels)
+
+    def rubbish(self, given: Rubbish) -> int:
+        """Send a bad message on the symbol's stream."""
+        if given.kind not in RUBBISH:
+            raise BadFault(f"kind {given.kind!r}: must be one of {', '.join(RUBBISH)}")
+        self._check_symbol(given.symbol)
+        kind = RUBBISH[given.kind]
+        channel = self._hub.channel(given.symbol.lower() + (kind.stream or "@depth@100ms"))
+        to = list(channel.subscribers)
+        if given.connection is not None:
+            to = [one for one in self._hub.connections[given.connection :][:1] if one in to]
+        if to:
+            message = kind.make(Scene(given.symbol, *self._feed.quote(given.symbol)))
+            if kind.connects:
+                self._feed.spend_update_id(given.symbol)
+            channel.send(message, to, wrapped=bool(kind.stream))
+            self._hub.flush()
+        return len(to)
+
+    def pause(self, given: Pause) -> int:
+        """Let the feed stand still."""
+        self._feed.pause(given.seconds)
+        return len(self._hub.connections)
+
+    def shutdown(self, given: Shutdown) -> int:
+        """Announce the end of every connection, and end it."""
+        connections = self._connections()
+        for connection in connections:
+            self._spawn(connection.announce_shutdown(given.seconds))
+        return len(connections)
+
+    def rest(self, given: Rest) -> int:
+        """Refuse the next REST requests."""
+        if not 400 <= given.status <= 599:
+            raise BadFault(f"status {given.status}: must be 400 to 599")
+        self._rest = given
+        return given.count
+
+    def rest_delay(self, given: RestDelay) -> int:
+        """Delay the next REST requests."""
+        self._rest_delay = given
+        return given.count
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        try:
+            done = self.apply(request.match_info["name"], await request.read())
+        except BadFault as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"done": done})
+
+    async def _state(self, _: web.Request) -> web.Response:
+        connections = [{"streams": list(one.streams), "unread": one.unread_bytes} for one in self._connections()]
+        return web.json_response({"feed": self._feed.state(), "connections": connections})
+
+    def _connections(self) -> list[Connection]:
+        return [one for one in self._hub.connections if isinstance(one, Connection)]
+
+    def _diff_channels(self, symbol: str) -> list[Channel]:
+        self._check_symbol(symbol)
+        return [self._hub.channel(symbol.lower() + suffix) for suffix in ("@depth@100ms", "@depth")]
+
+    def _check_symbol(self, symbol: str) -> None:
+        if symbol not in self._feed.symbols:
+            raise BadFault(f"symbol {symbol!r} is not listed here")
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Swallow:
+    """A channel filter that lets ``count`` events vanish, then takes itself off."""
+
+    def __init__(self, channel: Channel, count: int) -> None:
+        self._channel = channel
+        self._left = count
+
+    def __call__(self, _: bytes) -> bytes | None:
+        self._left -= 1
+        if self._left <= 0:
+            self._channel.filter = None
+        return None
+
+
+FAULTS: dict[str, tuple[type[Any], Callable[[Faults, Any], int]]] = {
+    "drop": (Drop, Faults.drop),
+    "skip": (Skip, Faults.skip),
+    "rubbish": (Rubbish, Faults.rubbish),
+    "pause": (Pause, Faults.pause),
+    "shutdown": (Shutdown, Faults.shutdown),
+    "rest": (Rest, Faults.rest),
+    "rest_delay": (RestDelay, Faults.rest_delay),
+}

@@ -1,0 +1,95 @@
+"""Who is subscribed to what, and sending it: each event is framed once and the same bytes go to every subscriber."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tools.simulator.protocol import frame, frame_head
+
+
+class Subscriber(Protocol):
+    """What the hub needs of a connection: events are queued on ``pending`` and sent by ``flush``."""
+
+    combined: bool
+    pending: list[bytes]
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes sent that the peer has not taken yet."""
+
+    def flush(self) -> None:
+        """Send what is pending."""
+
+
+class Channel:
+    """One stream, such as ``btcusdt@depth@100ms``, and its subscribers.
+
+    ``filter``, if set, sees each payload first and returns it, another one, or None for "send nothing".
+    """
+
+    __slots__ = ("_prefix", "filter", "name", "subscribers")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.subscribers: list[Subscriber] = []
+        self.filter: Callable[[bytes], bytes | None] | None = None
+        self._prefix = f'{{"stream":"{name}","data":'.encode()
+
+    def publish(self, payload: bytes) -> None:
+        """Queue an event for all subscribers; the hub's ``flush`` sends it."""
+        if self.filter is not None:
+            filtered = self.filter(payload)
+            if filtered is None:
+                return
+            payload = filtered
+        self.send(payload, self.subscribers)
+
+    def send(self, payload: bytes, subscribers: Iterable[Subscriber], *, wrapped: bool = True) -> None:
+        """Queue a message for some subscribers; ``wrapped``: as an event, with a combined stream's wrapper."""
+        combined = raw = b""
+        for subscriber in subscribers:
+            if wrapped and subscriber.combined:
+                if not combined:
+                    head = frame_head(len(self._prefix) + len(payload) + 1)
+                    combined = b"%b%b%b}" % (head, self._prefix, payload)
+                subscriber.pending.append(combined)
+            else:
+                raw = raw or frame(payload)
+                subscriber.pending.append(raw)
+
+
+class Hub:
+    """All channels and all connections."""
+
+    def __init__(self) -> None:
+        self.connections: list[Subscriber] = []
+        self.on_change: Callable[[], None] | None = None
+        self._channels: dict[str, Channel] = {}
+
+    def channel(self, name: str) -> Channel:
+        """The channel named so; made on first use."""
+        if name not in self._channels:
+            self._channels[name] = Channel(name)
+        return self._channels[name]
+
+    def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Send the named streams' events to ``subscriber`` from now on; each at most once."""
+        for name in names:
+            subscribers = self.channel(name).subscribers
+            if subscriber not in subscribers:
+                subscribers.append(subscriber)
+        if self.on_change:
+            self.on_change()
+
+    def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
+        """Stop sending the named streams' events to ``subscriber``."""
+        for name in names:
+            channel = self.channel(name)
+            channel.subscribers = [one for one in channel.subscribers if one is not subscriber]
+
+    def flush(self) -> None:
+        """Send everything queued: one write a connection."""
+        for connection in list(self.connections):
+            if connection.pending:
+                connection.flush()

@@ -1,0 +1,188 @@
+"""Replaying a capture so that a correct client sees what the recording one saw, at any speed.
+
+The replay starts once a client is subscribed to a stream of the capture and no subscription was added for a second
+(subscribing may take several control messages). Messages go to who is subscribed, unchanged, at their recorded
+distances in time divided by ``speed``.
+
+A client keeps its book by the documented procedure: diffs first, then a snapshot, then the diffs after it.
+
+- The first snapshot asked for while someone is subscribed to the symbol's diffs is the recorded one, so the books that
+  follow are the recorded books, update by update, however fast the replay is.
+- Where the recording client got its first snapshot of a symbol, the replay waits (five seconds at most, and never
+  again after such a wait was in vain) until one was asked for: a client buffers no more than it did in reality.
+- Later snapshots show the book as of the last message sent, so that a client that comes late, or lost a message,
+  finds its way too.
+
+A client that is slow to read slows the replay down; nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from tools.simulator import protocol
+from tools.simulator.capture import Capture, Diff, Message, Snapshot
+from tools.simulator.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+START_DELAY = 1.0
+SNAPSHOT_WAIT = 5.0
+_UNREAD_BYTES = 2**20
+_DRAIN_SECONDS = 10.0
+_DRAIN_CHECK_SECONDS = 0.005
+
+
+class ReplayFeed:
+    """Feeds a capture; ``speed`` 1 is as recorded, ``math.inf`` as fast as clients read."""
+
+    def __init__(self, capture: Capture, speed: float, hub: Hub, *, exit_at_end: bool = False) -> None:
+        self._hub = hub
+        self._speed = speed
+        self._exit_at_end = exit_at_end
+        self._messages = capture.messages
+        self._info = {str(symbol["symbol"]): symbol for symbol in capture.symbols}
+        self.symbols: Collection[str] = self._info.keys()
+        self._snapshots = capture.snapshots
+        firsts = {snapshot.symbol: snapshot for snapshot in reversed(capture.snapshots)}
+        self._answered = {symbol: asyncio.Event() for symbol in firsts}
+        self._timeline: Sequence[Message | Snapshot] = sorted(
+            [*capture.messages, *firsts.values()], key=lambda entry: entry.time
+        )
+        self._diff_streams = {message.stream for message in capture.messages if message.diff}
+        self._sent_diffs: dict[str, list[Diff]] = {}
+        self._sent = 0
+        self._clock = -math.inf
+        self._status = "waiting for subscribers"
+        self._resume_at = 0.0
+        self._wait_for_snapshots = True
+        self._subscribed = asyncio.Event()
+        hub.on_change = self._subscribed.set
+
+    async def run(self) -> None:
+        """Replay once; then idle, or end if told so at the start."""
+        await self._wait_for_subscribers()
+        self._status = "running"
+        loop = asyncio.get_running_loop()
+        offset = loop.time() - self._timeline[0].time / self._speed if self._timeline else 0.0
+        for entry in self._timeline:
+            while (pause := self._resume_at - loop.time()) > 0:
+                await asyncio.sleep(pause)
+                offset += pause
+            await asyncio.sleep(max(0.0, offset + entry.time / self._speed - loop.time()))
+            self._clock = max(self._clock, entry.time)
+            if isinstance(entry, Message):
+                await self._send(entry)
+            else:
+                waited = await self._snapshot_taken(entry.symbol)
+                offset += waited
+        self._status = "finished"
+        logger.info("replay finished: %d messages", self._sent)
+        await self._let_clients_read(0)
+        if not self._exit_at_end:
+            await asyncio.Event().wait()
+
+    async def depth(self, symbol: str, limit: int) -> bytes:
+        recorded = next((one for one in self._snapshots if one.symbol == symbol), None)
+        if recorded is None:
+            return protocol.depth(0, [], [])
+        if self._is_followed(symbol) and not self._answered[symbol].is_set():
+            self._answered[symbol].set()
+            return protocol.depth(recorded.last_update_id, recorded.bids[:limit], recorded.asks[:limit])
+        return protocol.depth(*self._book(symbol, limit))
+
+    def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
+        return [self._info[symbol] for symbol in symbols]
+
+    def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:  # noqa: ARG002 - a capture has none
+        return None
+
+    def pause(self, seconds: float) -> None:
+        self._resume_at = asyncio.get_running_loop().time() + seconds
+
+    def quote(self, symbol: str) -> tuple[int, str, str, str]:
+        last, bids, asks = self._book(symbol, 1)
+        sent = self._sent_diffs.get(symbol, [])
+        bid, ask = (side[0][0] if side else "1.00000000" for side in (bids, asks))
+        return (sent[-1].last if sent else last) + 1, bid, ask, "1.00000000"
+
+    def spend_update_id(self, symbol: str) -> None:
+        """A recorded diff's ids cannot be changed: the next one will not connect to a made-up one."""
+
+    def market(self, symbol: str) -> None:
+        """A recorded market takes no orders."""
+
+    def state(self) -> dict[str, Any]:
+        return {"source": "replay", "status": self._status, "sent": self._sent, "messages": len(self._messages)}
+
+    async def _wait_for_subscribers(self) -> None:
+        streams = {message.stream for message in self._messages}
+        while True:
+            self._subscribed.clear()
+            if not any(self._hub.channel(stream).subscribers for stream in streams):
+                await self._subscribed.wait()
+            try:
+                await asyncio.wait_for(self._subscribed.wait(), START_DELAY)
+            except TimeoutError:
+                if any(self._hub.channel(stream).subscribers for stream in streams):
+                    return
+
+    def _is_followed(self, symbol: str) -> bool:
+        """Whether someone is subscribed to the symbol's diffs."""
+        streams = (stream for stream in self._diff_streams if stream.startswith(f"{symbol.lower()}@"))
+        return any(self._hub.channel(stream).subscribers for stream in streams)
+
+    async def _send(self, message: Message) -> None:
+        self._hub.channel(message.stream).publish(message.payload)
+        self._hub.flush()
+        self._sent += 1
+        if message.diff:
+            self._sent_diffs.setdefault(message.diff.symbol, []).append(message.diff)
+        await self._let_clients_read(_UNREAD_BYTES)
+
+    async def _let_clients_read(self, most: int) -> None:
+        """Wait until no client has more than ``most`` unread bytes, or for ten seconds."""
+        for _ in range(round(_DRAIN_SECONDS / _DRAIN_CHECK_SECONDS)):
+            if all(one.unread_bytes <= most for one in self._hub.connections):
+                return
+            await asyncio.sleep(_DRAIN_CHECK_SECONDS)
+
+    async def _snapshot_taken(self, symbol: str) -> float:
+        """Wait until the symbol's snapshot was asked for, if someone is to ask for it; the seconds it took."""
+        if not self._is_followed(symbol) or not self._wait_for_snapshots or self._answered[symbol].is_set():
+            return 0.0
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        self._status = f"waiting for a request for the snapshot of {symbol}"
+        try:
+            await asyncio.wait_for(self._answered[symbol].wait(), SNAPSHOT_WAIT)
+        except TimeoutError:
+            self._wait_for_snapshots = False
+            logger.info("nobody asked for the snapshot of %s in %g s: going on without", symbol, SNAPSHOT_WAIT)
+        self._status = "running"
+        return loop.time() - since
+
+    def _book(self, symbol: str, limit: int) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:
+        """The book after the last message sent: update id, bids, asks."""
+        recorded = [one for one in self._snapshots if one.symbol == symbol]
+        past = [one for one in recorded if one.time <= self._clock]
+        start = past[-1] if past else recorded[0]
+        last = start.last_update_id
+        bids, asks = dict(start.bids), dict(start.asks)
+        for diff in self._sent_diffs.get(symbol, []):
+            if diff.last <= last:
+                continue
+            last = diff.last
+            for side, changes in ((bids, diff.bids), (asks, diff.asks)):
+                for price, quantity in changes:
+                    if float(quantity):
+                        side[price] = quantity
+                    else:
+                        side.pop(price, None)
+        best_bids = sorted(bids.items(), key=lambda level: -float(level[0]))
+        best_asks = sorted(asks.items(), key=lambda level: float(level[0]))
+        return last, best_bids[:limit], best_asks[:limit]

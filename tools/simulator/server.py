@@ -1,0 +1,109 @@
+"""The simulated exchange as one aiohttp application: WebSocket streams and REST on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from tools.simulator.connection import Connection, Limits
+from tools.simulator.faults import Faults
+from tools.simulator.feed import Feed
+from tools.simulator.hub import Hub
+from tools.simulator.plant_commands import PlantCommands
+from tools.simulator.rate_limit import WeightLimit
+from tools.simulator.rest import RestApi
+
+logger = logging.getLogger(__name__)
+
+
+class CannotListen(OSError):
+    """The address cannot be listened on; its text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where to listen, and the limits towards clients."""
+
+    host: str = "127.0.0.1"
+    port: int = 9443
+    weight_per_minute: int = 600_000
+    limits: Limits = field(default_factory=Limits)
+
+
+class Server:
+    """Serves one feed until stopped."""
+
+    def __init__(self, feed: Feed, hub: Hub, options: ServerOptions) -> None:
+        self._feed = feed
+        self._hub = hub
+        self._options = options
+        self._runner: web.AppRunner | None = None
+
+    def application(self) -> web.Application:
+        """The routes of the exchange."""
+        faults = Faults(self._feed, self._hub)
+        app = web.Application(middlewares=[faults.middleware])
+        app.add_routes(faults.routes())
+        app.add_routes(PlantCommands(self._feed).routes())
+        app.add_routes(RestApi(self._feed, WeightLimit(self._options.weight_per_minute)).routes())
+        app.router.add_get("/stream", self._combined)
+        app.router.add_get("/ws", self._raw)
+        app.router.add_get("/ws/{streams:.*}", self._raw)
+        return app
+
+    async def start(self) -> int:
+        """Listen; returns the port in use. Raises :exc:`CannotListen`."""
+        host, port = self._options.host, self._options.port
+        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            if error.errno == errno.EADDRINUSE:
+                raise CannotListen(
+                    f"port {port} on {host} is taken; choose another with --port, or 0 for any"
+                ) from None
+            raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        address = self._runner.addresses[0]
+        return int(address[1])
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run the feed until ``stop`` is set or the feed ends, then close every connection."""
+        # The markets live as long as the process: the collector need not look at them again.
+        gc.collect()
+        gc.freeze()
+        feed = asyncio.create_task(self._feed.run())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({feed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if feed in done:
+                feed.result()
+        finally:
+            feed.cancel()
+            stopped.cancel()
+            await self._close_connections()
+            assert self._runner is not None
+            await self._runner.cleanup()
+
+    async def _close_connections(self) -> None:
+        connections = [one for one in self._hub.connections if isinstance(one, Connection)]
+        closing = [asyncio.create_task(one.close(reason="server stops")) for one in connections]
+        if closing:
+            await asyncio.wait(closing, timeout=1.0)
+        for connection in connections:
+            connection.abort()
+
+    async def _combined(self, request: web.Request) -> web.WebSocketResponse:
+        streams = [name for name in request.query.get("streams", "").split("/") if name]
+        return await Connection(self._hub, self._options.limits, combined=True).serve(request, streams)
+
+    async def _raw(self, request: web.Request) -> web.WebSocketResponse:
+        streams = [name for name in request.match_info.get("streams", "").split("/") if name]
+        return await Connection(self._hub, self._options.limits, combined=False).serve(request, streams)
