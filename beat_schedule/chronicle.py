@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from tickfence.coordination.controller import Move, MoveReason
 from tickfence.coordination.keys import DISPATCHER, node_key
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.instrument import Instrument
 from tickfence.timeline import events
 from tickfence.timeline.events import Event, Fields, Kind, Moves

@@ -15,8 +15,8 @@ from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
 from tickfence.coordination.keys import NODES, node_key
 from tickfence.coordination.leadership import Lead, LeaderReason, Leadership
+from tickfence.coordination.membership import Membership, NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeRecord, Roster
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.redis_access.address import parse_cluster
@@ -49,7 +49,7 @@ class Dispatcher:
         self.clock = ServerClock()
         self.generation = 0
         self._leadership = Leadership(name, settings.nt_leader_ttl_ms)
-        self._roster = Roster(settings.nt_heartbeat_ttl_ms)
+        self._membership = Membership(settings.nt_heartbeat_ttl_ms)
         self._controller = AssignmentController(settings.symbols, _policy(settings))
         self._live: dict[Owner, NodeRecord] = {}
         self._acting_term = 0
@@ -130,11 +130,11 @@ class Dispatcher:
     def _look(self) -> list[Move]:
         lead, heartbeats, connected = self._read()
         if self._resuming:
-            self._roster.resume(lead.server_ms)
+            self._membership.resume(lead.server_ms)
             self._resuming = False
-        news = self._roster.news(heartbeats)
+        news = self._membership.records_to_read(heartbeats)
         before = self._live
-        self._live = self._roster.observe(lead.server_ms, heartbeats, self._records(news), connected)
+        self._live = self._membership.observe(lead.server_ms, heartbeats, self._records(news), connected)
         self._tell(before)
         if not lead.leading:
             if self._acting_term:
@@ -175,7 +175,7 @@ class Dispatcher:
         if change is not None or self._live.keys() != self._told:
             self._told = frozenset(self._live)
             reason = (self._won and self._won.reason) or LeaderReason.RENEWED
-            gone = dict(self._roster.gone)
+            gone = dict(self._membership.departed)
             self._events.put(Seen(lead.term, reason, self._told, gone, self._adopted, change))
         if time.monotonic() - self._purged > 60:
             self._client.zremrangebyscore(NODES, 0, lead.server_ms - _PURGE_AFTER_MS)
@@ -184,7 +184,7 @@ class Dispatcher:
 
     def _read(self) -> tuple[Lead, dict[str, int], set[int] | None]:
         """One round trip: the lead, all heartbeats, and which registration connections still stand."""
-        watched = {*self._roster.client_ids, self._leadership.leader_client_id} - {0}
+        watched = {*self._membership.client_ids, self._leadership.leader_client_id} - {0}
         pipe = self._client.pipeline(transaction=False)
         self._leadership.queue_poll(pipe, self._client_id)
         pipe.zrange(NODES, 0, -1, withscores=True)
@@ -225,16 +225,14 @@ class Dispatcher:
         pipe = self._client.pipeline(transaction=False)
         for node in nodes:
             pipe.hgetall(node_key(node))
-        found = execute(pipe)
-        text = [{k.decode(): v.decode() for k, v in fields.items()} for fields in found]
-        return {node: NodeRecord.from_hash(node, fields) for node, fields in zip(nodes, text, strict=True)}
+        return {node: parse_node(node, found) for node, found in zip(nodes, execute(pipe), strict=True)}
 
     def _tell(self, before: Mapping[Owner, NodeRecord]) -> None:
         for owner in self._live.keys() - before.keys():
             logger.info("node is alive", extra={"node": owner.node, "incarnation": owner.incarnation})
         for owner in before.keys() - self._live.keys():
             where = {"node": owner.node, "incarnation": owner.incarnation}
-            logger.warning("node is gone", extra=where | {"reason": self._roster.gone.get(owner)})
+            logger.warning("node is gone", extra=where | {"reason": self._membership.departed.get(owner)})
         metrics.nodes_alive.set(len(self._live))
         metrics.term.set(self._leadership.term)
 

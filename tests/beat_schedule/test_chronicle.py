@@ -9,8 +9,8 @@ from beat_schedule.chronicle import Change, Chronicle, Seen
 from tickfence.coordination.controller import Move, MoveReason
 from tickfence.coordination.keys import DISPATCHER, EVENTS, node_key
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.timeline import events
 from tickfence.timeline.text import sentence
 

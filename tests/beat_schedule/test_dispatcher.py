@@ -190,7 +190,7 @@ def test_a_blink_of_its_connection_moves_nothing(
 ) -> None:
     first, _ = node("node-001"), node("node-002")
     one = dispatcher()
-    one._roster.blink_ms = 10_000  # a slow machine may take longer than 100 ms to come back
+    one._membership.grace_ms = 10_000  # a slow machine may take longer than 100 ms to come back
     look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, seen = dict(one.owners), first._client_id
     redis_client.client_kill_filter(_id=str(seen))
@@ -314,7 +314,7 @@ def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
     server.start()
     look_until(one, lambda: one.term > term, "it to lead anew")
     back_at = one.clock.now_ms()
-    assert look_until(one, lambda: one.clock.now_ms() > back_at + 5 * one._roster.blink_ms, "a while to pass") == []
+    assert look_until(one, lambda: one.clock.now_ms() > back_at + 5 * one._membership.grace_ms, "a while to pass") == []
     assert dict(one.owners) == before
 
 

@@ -69,7 +69,10 @@ class ControllerMachine(RuleBasedStateMachine):
     def look(self, ms: int) -> list[Move]:
         self.now += ms
         before = dict(self.controller.owners)
+        planned = self.controller.plan(self.now, dict(self.live))
+        assert self.controller.owners == before
         moves = self.controller.step(self.now, dict(self.live))
+        assert planned.moves == moves
         came = bool(self.live.keys() - self.seen)
         may_rebalance = came or self.now - self.rebalanced >= self.policy.rebalance_interval_ms
         self.seen = set(self.live)
@@ -154,6 +157,18 @@ def test_a_new_leader_does_not_take_nodes_it_finds_for_nodes_that_came() -> None
     both = live(owner(1), owner(2))
     assert heir.step(1_000_025, both) == []
     assert {move.reason for move in heir.step(1_000_000 + POLICY.rebalance_interval_ms, both)} == {"rebalance"}
+
+
+def test_a_node_that_is_known_though_it_owns_nothing_has_not_joined() -> None:
+    symbols = [f"S{i}USDT" for i in range(60)]
+    heir = AssignmentController(symbols, MovePolicy(min_hold_ms=0))
+    heir.adopt(dict.fromkeys(symbols[1:], owner(1)), 0, known=[owner(1), owner(2)])
+    both = live(owner(1), owner(2))
+    plan = heir.plan(0, both)
+    assert ([move.symbol for move in plan.moves], plan.rebalances) == ([symbols[0]], False)
+    later = heir.plan(POLICY.rebalance_interval_ms, both)
+    assert later.rebalances
+    assert len(later.moves) > 1
 
 
 def test_an_orphan_moves_though_it_moved_a_moment_ago() -> None:

@@ -11,7 +11,7 @@ import redis
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER
-from tickfence.coordination.leadership import Lead, LeaderReason, Leadership
+from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, parse_leader
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.scripts import execute
 from tools.local.embedded_redis import EmbeddedRedis
@@ -98,6 +98,23 @@ def test_lost_data_shows_whoever_leads_next(candidate: Candidates, redis_client:
     redis_client.flushall()
     other = b.poll()
     assert (other.reason, other.lost) == (LeaderReason.TOOK_OVER, True)
+
+
+def test_the_record_of_the_leader(candidate: Candidates, redis_client: redis.Redis) -> None:
+    assert parse_leader(redis_client.hgetall(DISPATCHER)) == LeaderRecord()
+    a = candidate("a")
+    lead = a.poll()
+    record = parse_leader(redis_client.hgetall(DISPATCHER))
+    assert record == LeaderRecord("a", a.client_id, lead.term, lead.server_ms + LONG_MS)
+    assert record.leads(lead.server_ms)
+    assert record.leads(record.until_ms - 1)
+    assert not record.leads(record.until_ms)
+    a.leadership.resign(a.client)
+    resigned = parse_leader(redis_client.hgetall(DISPATCHER))
+    assert resigned == LeaderRecord(term=lead.term)
+    assert not resigned.leads(0)
+    with pytest.raises(ValueError, match="soon"):
+        parse_leader({b"leader": b"a", b"until": b"soon"})
 
 
 def test_the_first_leads_and_keeps_its_term_while_it_polls(candidate: Candidates) -> None:

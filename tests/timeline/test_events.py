@@ -13,8 +13,8 @@ import redis.asyncio
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.keys import EVENTS
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.redis_access.raw_pipeline import RawPipeline
 from tickfence.timeline import events
 from tickfence.timeline.events import Event

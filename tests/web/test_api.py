@@ -15,8 +15,8 @@ from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
 from tests.web.web_process import Answer, WebProcess
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.streams.keys import info_key, trades_key
 from tickfence.timeline.events import moved_event, node_event
 

@@ -12,8 +12,8 @@ import pytest
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.timeline.events import node_event
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis

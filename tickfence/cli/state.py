@@ -9,8 +9,8 @@ from redis.exceptions import ResponseError
 
 from tickfence.coordination.assignment_store import StoredAssignment, read_assignment
 from tickfence.coordination.keys import DISPATCHER, NODES, node_key
+from tickfence.coordination.membership import NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeRecord
 from tickfence.instrument import Instrument
 from tickfence.redis_access.address import parse_cluster
 from tickfence.settings import Settings
@@ -90,7 +90,7 @@ def _records(client: Any, names: Sequence[str]) -> list[NodeRecord]:
         pipe.hgetall(node_key(name))
     found = []
     for name, fields in zip(names, pipe.execute(), strict=True):
-        record = NodeRecord.from_hash(name, {k.decode(): v.decode() for k, v in fields.items()})
+        record = parse_node(name, fields)
         if record is not None:
             found.append(record)
     return found

@@ -27,13 +27,13 @@ class MoveReason(StrEnum):
 
 @dataclass(frozen=True)
 class MovePolicy:
-    """When symbols may move of their own accord. Orphans never wait for any of it.
+    """When a symbol with a live owner may move. Orphans move at once, whatever this says.
 
-    Parameters:
+    Attributes:
         sticky: score bonus of the present owner (0.02 is 2 %).
         load_factor: how many fair shares a node may hold.
-        min_hold_ms: how long a symbol stays before a voluntary move; not counted for its very first owner.
-        rebalance_interval_ms: how often voluntary moves are looked for when no node came or went.
+        min_hold_ms: how long a symbol stays with an owner at least; does not apply to its first owner.
+        rebalance_interval_ms: how often better places are looked for when no node joins.
     """
 
     sticky: float = 0.02
@@ -43,7 +43,15 @@ class MovePolicy:
 
 
 class Move(NamedTuple):
-    """One symbol's change of hands. ``source`` is ``None`` for a symbol that had no owner."""
+    """One symbol that changes its owner.
+
+    Attributes:
+        symbol: the symbol.
+        source: its owner before; ``None`` if it had none.
+        target: its owner from now on.
+        reason: ``orphan`` (its owner is gone, or it never had one), ``join`` (a node joined) or ``rebalance`` (another
+            node suits it better).
+    """
 
     symbol: Instrument
     source: Owner | None
@@ -51,11 +59,27 @@ class Move(NamedTuple):
     reason: str
 
 
+class Plan(NamedTuple):
+    """What the controller does, or would do, at one moment.
+
+    Attributes:
+        moves: the symbols that change their owner.
+        rebalances: whether symbols with a live owner may move, too; else only orphans do.
+    """
+
+    moves: list[Move]
+    rebalances: bool
+
+
 class AssignmentController:
     """Keeps symbol -> owner in step with the live nodes.
 
-    :meth:`step` is called often and answers with the moves to make, mostly none. Reasons: ``orphan`` (its owner is
-    gone, or it never had one), ``join`` (a node came) and ``rebalance`` (better placed elsewhere).
+    Args:
+        symbols: the symbols to assign.
+        policy: when a symbol with a live owner may move.
+
+    Attributes:
+        owners: symbol -> owner, as of the last :meth:`step`.
 
     Example:
         >>> controller = AssignmentController(["BTCUSDT"], MovePolicy())
@@ -67,31 +91,38 @@ class AssignmentController:
         self.symbols = tuple(symbols)
         self.policy = policy
         self.owners: dict[Instrument, Owner] = {}
-        self._since: dict[Instrument, int] = {}
+        self._since: dict[Instrument, int] = {}  # symbol -> when its owner got it, server ms
         self._live: frozenset[Owner] = frozenset()
-        self._rebalanced = 0
+        self._rebalanced_at = 0
 
-    def adopt(self, owners: Mapping[Instrument, Owner], now_ms: int) -> None:
-        """Start from an assignment that is in force already, as a new leader does."""
+    def adopt(self, owners: Mapping[Instrument, Owner], now_ms: int, known: Collection[Owner] = ()) -> None:
+        """Start from an assignment that is in force, as a new leader does.
+
+        Args:
+            owners: symbol -> owner; other symbols than ours are ignored.
+            now_ms: the server's time. Every symbol counts as moved now.
+            known: live nodes that have not just joined, though they may own nothing.
+        """
         self.owners = {symbol: owners[symbol] for symbol in self.symbols if symbol in owners}
         self._since = dict.fromkeys(self.owners, now_ms)
-        self._live = frozenset(self.owners.values())
-        self._rebalanced = now_ms
+        self._live = frozenset(self.owners.values()).union(known)
+        self._rebalanced_at = now_ms
 
-    def step(self, now_ms: int, live: Mapping[Owner, float]) -> list[Move]:
-        """Bring the assignment in step with ``live`` (owner -> weight; one owner a node id) and tell what moved.
+    def plan(self, now_ms: int, live: Mapping[Owner, float]) -> Plan:
+        """What :meth:`step` would do now. Changes nothing.
 
-        With nobody live nothing moves: there is nowhere to go.
+        Args:
+            now_ms: the server's time.
+            live: owner -> weight; one owner a node id. If it is empty, nothing moves: there is nowhere to go.
         """
-        came = live.keys() - self._live
+        joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
-        overdue = now_ms - self._rebalanced >= self.policy.rebalance_interval_ms
-        self._live = frozenset(live)
-        if not live or not (came or orphaned or overdue):
-            return []
+        overdue = now_ms - self._rebalanced_at >= self.policy.rebalance_interval_ms
+        if not live or not (joined or orphaned or overdue):
+            return Plan([], rebalances=False)
 
-        if came or overdue:
-            self._rebalanced = now_ms
+        rebalances = bool(joined) or overdue
+        if rebalances:
             pinned = {s for s in self.owners if now_ms - self._since[s] < self.policy.min_hold_ms}
         else:
             pinned = set(self.symbols)  # a node left: its symbols move, all others wait for the next rebalance
@@ -107,11 +138,19 @@ class AssignmentController:
         moves = []
         for symbol in self.symbols:
             source, target = self.owners.get(symbol), by_node[chosen[symbol]]
-            if source == target:
-                continue
-            reason = "orphan" if source not in live else "join" if came else "rebalance"
-            moves.append(Move(symbol, source, target, reason))
-            self.owners[symbol] = target
-            # A first owner is held to nothing: at start the first node up would keep all symbols for a while.
-            self._since[symbol] = now_ms if source else now_ms - self.policy.min_hold_ms
-        return moves
+            if source != target:
+                reason = "orphan" if source not in live else "join" if joined else "rebalance"
+                moves.append(Move(symbol, source, target, reason))
+        return Plan(moves, rebalances)
+
+    def step(self, now_ms: int, live: Mapping[Owner, float]) -> list[Move]:
+        """Carry out the :meth:`plan` for this moment; return the moves, mostly none. Call it often."""
+        plan = self.plan(now_ms, live)
+        self._live = frozenset(live)
+        if plan.rebalances:
+            self._rebalanced_at = now_ms
+        for move in plan.moves:
+            self.owners[move.symbol] = move.target
+            # The first owner holds nothing back: otherwise the first node up would keep all symbols for a while.
+            self._since[move.symbol] = now_ms if move.source else now_ms - self.policy.min_hold_ms
+        return plan.moves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -20,6 +21,36 @@ class LeaderReason(StrEnum):
     TOOK_OVER = "took over"  # from one that died or fell silent
     HANDED_OVER = "handed over"  # by one that resigned
     RENEWED = "renewed"  # it led before; its time had run out, or Redis had lost it
+
+
+class LeaderRecord(NamedTuple):
+    """What ``nt:dispatcher`` holds; name ``""`` when the leader resigned or nobody has led yet.
+
+    Attributes:
+        name: the dispatcher that leads.
+        client_id: its connection in ``CLIENT LIST``; 0 where Redis does not tell.
+        term: number of its lead.
+        until_ms: server ms at which the lead ends unless it is renewed.
+    """
+
+    name: str = ""
+    client_id: int = 0
+    term: int = 0
+    until_ms: int = 0
+
+    def leads(self, now_ms: int) -> bool:
+        """Whether it leads at ``now_ms`` (server time)."""
+        return bool(self.name) and now_ms < self.until_ms
+
+
+def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:
+    """The leader, from the reply to ``HGETALL nt:dispatcher``.
+
+    Raises:
+        ValueError: a number is not one, or the name is not UTF-8.
+    """
+    client_id, term, until = (int(found.get(name) or 0) for name in (b"client_id", b"term", b"until"))
+    return LeaderRecord(found.get(b"leader", b"").decode(), client_id, term, until)
 
 
 class Lead(NamedTuple):

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, Protocol
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.keys import EVENTS
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 
 KEPT = 1000
 """About so many events are kept."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.leadership import LeaderReason
-from tickfence.coordination.roster import NodeReason
+from tickfence.coordination.membership import NodeReason
 from tickfence.timeline.events import Event, Kind
 
 _NUMBERS = ("generation", "term")

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
 from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER, NODES, node_key
+from tickfence.coordination.membership import NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeRecord
 from tickfence.instrument import Instrument
 from tickfence.web.data_plane import DataPlane, Unreadable
 
@@ -87,7 +87,7 @@ def _nodes(
     owned = Counter(assignment.owners.values())
     nodes = []
     for name, (heartbeat, texts) in sorted(found.items()):
-        record = NodeRecord.from_hash(name, {key.decode(): value.decode() for key, value in texts.items()})
+        record = parse_node(name, texts)
         if record is not None:
             nodes.append(_node(record, max(0, now_ms - heartbeat), ttl_ms, owned))
     return nodes

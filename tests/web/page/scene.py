@@ -15,8 +15,8 @@ from tests.web.reporting import EXAMPLE
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.keys import DISPATCHER, NODES, node_key, report_key
+from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason
 from tickfence.timeline import events
 from tickfence.timeline.events import Moves
 

@@ -9,15 +9,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from tickfence.coordination.membership import Membership, NodeReason, NodeRecord, NodeState, is_alive, parse_node
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.roster import NodeReason, NodeRecord, Roster
 
-TTL, BLINK = 1000, 100
-HASH = {"incarnation": "5f0c", "client_id": "17", "weight": "2.5"}
+TTL, GRACE = 1000, 100
+HASH = {b"incarnation": b"5f0c", b"client_id": b"17", b"weight": b"2.5"}
 
 
 class FakeRedis:
-    """What Redis would show, as plain data: the roster itself does no I/O."""
+    """What Redis would show, as plain data: the membership itself does no I/O."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
@@ -51,11 +51,11 @@ class FakeRedis:
 
 
 class Watcher:
-    """A roster that looks at it as the dispatcher does."""
+    """A membership that looks at it as the dispatcher does."""
 
     def __init__(self, shown: FakeRedis) -> None:
         self.shown = shown
-        self.roster = Roster(TTL, BLINK)
+        self.membership = Membership(TTL, GRACE)
 
     def look(self, after_ms: int = 0, *, connections_shown: bool = True) -> set[str]:
         """The live nodes, as ``name/incarnation``, after looking every 25 ms for so long."""
@@ -63,10 +63,12 @@ class Watcher:
             after_ms -= 25
             self.look(25, connections_shown=connections_shown)
         self.shown.now += after_ms
-        asked = self.roster.client_ids
+        asked = self.membership.client_ids
         connected: Collection[int] | None = self.shown.connected & set(asked) if connections_shown else None
-        records = {node: self.shown.records.get(node) for node in self.roster.news(self.shown.heartbeats)}
-        live = self.roster.observe(self.shown.now, dict(self.shown.heartbeats), records, connected)
+        records = {
+            node: self.shown.records.get(node) for node in self.membership.records_to_read(self.shown.heartbeats)
+        }
+        live = self.membership.observe(self.shown.now, dict(self.shown.heartbeats), records, connected)
         return {str(owner) for owner in live}
 
 
@@ -97,12 +99,12 @@ def test_by_which_sign_each_was_judged_to_be_gone(shown: FakeRedis, watcher: Wat
     shown.leave("n1")
     watcher.look(25)
     shown.disconnect("n2")
-    watcher.look(BLINK + 25)
+    watcher.look(GRACE + 25)
     shown.beat("n4")
     watcher.look(TTL - 1)
     assert watcher.look() == {"n4/a"}
     watcher.look(10 * TTL)
-    by_node = {owner.node: reason for owner, reason in watcher.roster.gone.items()}
+    by_node = {owner.node: reason for owner, reason in watcher.membership.departed.items()}
     assert by_node == {
         "n1": NodeReason.LEFT,
         "n2": NodeReason.DIED,
@@ -115,10 +117,10 @@ def test_one_that_is_back_is_not_gone(shown: FakeRedis, watcher: Watcher) -> Non
     shown.connect("n1")
     watcher.look()
     watcher.look(TTL)
-    assert watcher.roster.gone == {Owner("n1", "a"): NodeReason.SILENT}
+    assert watcher.membership.departed == {Owner("n1", "a"): NodeReason.SILENT}
     shown.beat("n1")
     assert watcher.look() == {"n1/a"}
-    assert watcher.roster.gone == {}
+    assert watcher.membership.departed == {}
 
 
 def test_a_predecessor_whose_id_was_taken_had_died_or_left(shown: FakeRedis, watcher: Watcher) -> None:
@@ -130,15 +132,15 @@ def test_a_predecessor_whose_id_was_taken_had_died_or_left(shown: FakeRedis, wat
     shown.connect("n2", "b")
     del shown.heartbeats["n2"]  # it has registered, and not joined yet
     assert watcher.look(1) == {"n1/b"}
-    assert watcher.roster.gone == {Owner("n1", "a"): NodeReason.DIED, Owner("n2", "a"): NodeReason.DIED}
+    assert watcher.membership.departed == {Owner("n1", "a"): NodeReason.DIED, Owner("n2", "a"): NodeReason.DIED}
 
 
 def test_departures_are_remembered_for_a_while_only(shown: FakeRedis, watcher: Watcher) -> None:
     for start in range(300):
         shown.connect("n1", f"{start}")
         watcher.look(25)
-    assert len(watcher.roster.gone) == 100
-    assert Owner("n1", "298") in watcher.roster.gone
+    assert len(watcher.membership.departed) == 100
+    assert Owner("n1", "298") in watcher.membership.departed
 
 
 def test_each_heartbeat_counts_from_its_own_time(shown: FakeRedis, watcher: Watcher) -> None:
@@ -158,7 +160,7 @@ def test_a_vanished_connection_is_death_after_the_blink(shown: FakeRedis, watche
     assert watcher.look() == {"n1/a", "n2/a"}
     shown.disconnect("n1")
     assert watcher.look(1) == {"n1/a", "n2/a"}
-    assert watcher.look(BLINK - 1) == {"n1/a", "n2/a"}
+    assert watcher.look(GRACE - 1) == {"n1/a", "n2/a"}
     assert watcher.look(1) == {"n2/a"}
 
 
@@ -167,13 +169,13 @@ def test_a_blink_moves_nothing(shown: FakeRedis, watcher: Watcher) -> None:
     watcher.look()
     shown.disconnect("n1")
     assert watcher.look(1) == {"n1/a"}
-    assert watcher.look(BLINK - 1) == {"n1/a"}
+    assert watcher.look(GRACE - 1) == {"n1/a"}
     shown.connect("n1")
     for _ in range(3):
-        assert watcher.look(BLINK // 2) == {"n1/a"}
+        assert watcher.look(GRACE // 2) == {"n1/a"}
     shown.disconnect("n1")  # and the next one has its own grace
     assert watcher.look(1) == {"n1/a"}
-    assert watcher.look(BLINK) == set()
+    assert watcher.look(GRACE) == set()
 
 
 def test_a_node_that_comes_back_after_the_blink_is_the_same_owner(shown: FakeRedis, watcher: Watcher) -> None:
@@ -181,7 +183,7 @@ def test_a_node_that_comes_back_after_the_blink_is_the_same_owner(shown: FakeRed
     watcher.look()
     shown.disconnect("n1")
     watcher.look(1)
-    assert watcher.look(BLINK) == set()
+    assert watcher.look(GRACE) == set()
     shown.connect("n1")
     assert watcher.look(1) == {"n1/a"}
 
@@ -193,7 +195,7 @@ def test_a_registration_made_since_the_question_was_put_is_not_missing(shown: Fa
     shown.now += 1
     shown.connect("n1")  # its connection was not among those asked for
     assert watcher.look() == {"n1/a"}
-    assert watcher.look(BLINK) == {"n1/a"}
+    assert watcher.look(GRACE) == {"n1/a"}
 
 
 def test_a_restart_is_another_owner(shown: FakeRedis, watcher: Watcher) -> None:
@@ -241,7 +243,7 @@ def test_a_name_that_was_purged_is_not_asked_for_ever_after(shown: FakeRedis, wa
     watcher.look(2 * TTL)
     del shown.heartbeats["n1"]
     watcher.look()
-    assert watcher.roster.news(shown.heartbeats) == []
+    assert watcher.membership.records_to_read(shown.heartbeats) == []
 
 
 def test_an_unwatched_registration_is_not_taken_for_a_broken_one(shown: FakeRedis, watcher: Watcher) -> None:
@@ -249,9 +251,9 @@ def test_an_unwatched_registration_is_not_taken_for_a_broken_one(shown: FakeRedi
     shown.records["n1"] = shown.records["n1"]._replace(client_id=0)  # its server shows it no client id
     watcher.look()
     shown.beat("n1")
-    watcher.look(BLINK)
+    watcher.look(GRACE)
     shown.beat("n1")
-    assert watcher.look(BLINK) == {"n1/a"}
+    assert watcher.look(GRACE) == {"n1/a"}
 
 
 def test_an_entry_without_a_whole_record_is_nobody(shown: FakeRedis, watcher: Watcher) -> None:
@@ -282,12 +284,12 @@ class TestAfterAnOutage:
         watcher.look(TTL - 50)
         shown.connected.clear()  # it restarted
         shown.now += away_ms
-        watcher.roster.resume(shown.now)
+        watcher.membership.resume(shown.now)
         assert watcher.look() == {"n1/a", "n2/a"}
-        assert watcher.look(BLINK + 1) == {"n1/a", "n2/a"}
+        assert watcher.look(GRACE + 1) == {"n1/a", "n2/a"}
         shown.connect("n1")
-        assert watcher.look(BLINK + 1) == {"n1/a", "n2/a"}
-        assert watcher.look(TTL - 2 * BLINK - 3) == {"n1/a", "n2/a"}
+        assert watcher.look(GRACE + 1) == {"n1/a", "n2/a"}
+        assert watcher.look(TTL - 2 * GRACE - 3) == {"n1/a", "n2/a"}
         assert watcher.look(1) == {"n1/a"}
 
     def test_who_was_dead_before_stays_dead(self, shown: FakeRedis, watcher: Watcher) -> None:
@@ -296,11 +298,11 @@ class TestAfterAnOutage:
         watcher.look()
         shown.disconnect("n1")
         watcher.look(1)
-        assert watcher.look(BLINK) == {"n2/a"}
+        assert watcher.look(GRACE) == {"n2/a"}
         shown.now += 200
-        watcher.roster.resume(shown.now)
+        watcher.membership.resume(shown.now)
         assert watcher.look() == {"n2/a"}
-        assert watcher.look(BLINK) == {"n2/a"}
+        assert watcher.look(GRACE) == {"n2/a"}
         shown.connect("n1")
         assert watcher.look(1) == {"n1/a", "n2/a"}
 
@@ -308,11 +310,11 @@ class TestAfterAnOutage:
         shown.connect("n1")
         watcher.look()
         shown.now += 500
-        watcher.roster.resume(shown.now)
+        watcher.membership.resume(shown.now)
         assert watcher.look() == {"n1/a"}
         shown.disconnect("n1")
         assert watcher.look(1) == {"n1/a"}
-        assert watcher.look(BLINK) == set()
+        assert watcher.look(GRACE) == set()
 
 
 class TestWhenTheServersTimeJumps:
@@ -338,7 +340,7 @@ class TestWhenTheServersTimeJumps:
         watcher.look()
         shown.disconnect("n3")
         watcher.look(1)
-        assert watcher.look(BLINK) == {"n1/a", "n2/a"}
+        assert watcher.look(GRACE) == {"n1/a", "n2/a"}
         shown.beat("n2")
         watcher.look(25)
         shown.now -= jump_ms
@@ -367,8 +369,8 @@ def test_time_in_which_redis_or_we_stood_still_does_not_count(
     shown.disconnect("n2")
     shown.now += still_ms
     assert watcher.look() == {"n1/a", "n2/a"}
-    assert watcher.look(BLINK) == {"n1/a"}
-    assert watcher.look(TTL - 300 - BLINK - 1) == {"n1/a"}
+    assert watcher.look(GRACE) == {"n1/a"}
+    assert watcher.look(TTL - 300 - GRACE - 1) == {"n1/a"}
     assert watcher.look(1) == set()
 
 
@@ -388,23 +390,51 @@ def test_a_restart_that_has_not_announced_itself_yet_gets_nothing(shown: FakeRed
     ("change", "whole"),
     [
         ({}, True),
-        ({"left": "1700000000000"}, True),
-        ({"client_id": ""}, False),
-        ({"weight": "heavy"}, False),
-        ({"pid": "none"}, False),
-        ({"incarnation": None}, False),
+        ({b"left": b"1700000000000"}, True),
+        ({b"client_id": b""}, False),
+        ({b"weight": b"heavy"}, False),
+        ({b"pid": b"none"}, False),
+        ({b"incarnation": None}, False),
     ],
 )
-def test_records_are_read_whole_or_not_at_all(change: dict[str, str | None], whole: bool) -> None:
-    record = NodeRecord.from_hash("n1", {k: v for k, v in (HASH | change).items() if v is not None})
+def test_records_are_read_whole_or_not_at_all(change: dict[bytes, bytes | None], whole: bool) -> None:
+    record = parse_node("n1", {k: v for k, v in (HASH | change).items() if v is not None})
     assert (record is not None) is whole
     if record:
         assert (record.owner, record.client_id, record.weight) == (Owner("n1", "5f0c"), 17, 2.5)
-        assert record.left is ("left" in change)
+        assert record.left is (b"left" in change)
 
 
-class RosterMachine(RuleBasedStateMachine):
-    """Nodes live and die in every way; the roster must agree with what was done to them, within its delays."""
+@pytest.mark.parametrize(
+    ("heartbeat_ms", "connected", "left", "state"),
+    [
+        (9_001, None, False, NodeState.ALIVE),
+        (9_001, {17}, False, NodeState.ALIVE),
+        (10_500, {17}, False, NodeState.ALIVE),  # newer than our reading of the server's clock
+        (9_000, {17}, False, NodeState.SILENT),
+        (None, {17}, False, NodeState.SILENT),
+        (9_001, set(), False, NodeState.GONE),
+        (9_000, set(), False, NodeState.GONE),
+        (9_001, {17}, True, NodeState.LEFT),
+        (None, set(), True, NodeState.LEFT),
+    ],
+)
+def test_the_state_of_a_node_at_one_moment(
+    heartbeat_ms: int | None, connected: set[int] | None, left: bool, state: NodeState
+) -> None:
+    record = NodeRecord(Owner("n1", "a"), client_id=17, left=left)
+    assert record.state(heartbeat_ms, ttl_ms=TTL, now_ms=10_000, connected=connected) is state
+
+
+def test_a_node_without_a_known_connection_is_judged_by_its_heartbeat() -> None:
+    record = NodeRecord(Owner("n1", "a"), client_id=0)
+    assert record.state(9_001, ttl_ms=TTL, now_ms=10_000, connected=set()) is NodeState.ALIVE
+    assert is_alive(9_001, ttl_ms=TTL, now_ms=10_000)
+    assert not is_alive(9_000, ttl_ms=TTL, now_ms=10_000)
+
+
+class MembershipMachine(RuleBasedStateMachine):
+    """Nodes live and die in every way; the membership must agree with what was done to them, within its delays."""
 
     NAMES = ("n1", "n2", "n3")
 
@@ -432,7 +462,7 @@ class RosterMachine(RuleBasedStateMachine):
     def blink(self, node: str) -> None:
         if node in self.beating:
             self.shown.disconnect(node)
-            self.look(BLINK // 2)
+            self.look(GRACE // 2)
             self.shown.connect(node, self.beating[node])
 
     @rule(node=st.sampled_from(NAMES))
@@ -470,13 +500,13 @@ class RosterMachine(RuleBasedStateMachine):
         self.shown.now += ms
         self.shown.connected.clear()
         self.resumed = self.shown.now
-        self.watcher.roster.resume(self.shown.now)
+        self.watcher.membership.resume(self.shown.now)
         known, self.last = self.last, self.watcher.look()
         assert {f"{n}/{i}" for n, i in self.beating.items() if f"{n}/{i}" in known} <= self.last
         for node, incarnation in self.beating.items():
             self.shown.connect(node, incarnation)
 
-    @rule(ms=st.sampled_from([0, 25, BLINK, 250]))
+    @rule(ms=st.sampled_from([0, 25, GRACE, 250]))
     def look(self, ms: int) -> None:
         while ms > 0:  # the dispatcher looks every 25 ms, the nodes beat
             step = min(ms, 25)
@@ -496,12 +526,12 @@ class RosterMachine(RuleBasedStateMachine):
             how, when = self.ended[name]
             assert how != "leave"
             seen_to_go = how == "kill" and when > self.resumed
-            assert self.shown.now - max(when, self.resumed) < (BLINK + 50 if seen_to_go else TTL)
+            assert self.shown.now - max(when, self.resumed) < (GRACE + 50 if seen_to_go else TTL)
 
     def teardown(self) -> None:
         self.look(2 * TTL)
         assert self.last == {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}
 
 
-RosterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
-TestRosterMachine = RosterMachine.TestCase
+MembershipMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestMembershipMachine = MembershipMachine.TestCase
