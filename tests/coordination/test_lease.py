@@ -13,7 +13,9 @@ from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_k
 from tickfence.coordination.lease import (
     Acquired,
     Grant,
+    LeaseRecord,
     Write,
+    WriteCall,
     Written,
     parse_acquire,
     parse_writes,
@@ -308,3 +310,33 @@ def test_a_lease_key_of_another_type_stops_its_own_write_and_no_other(leases: Le
     [reply] = execute(pipe)
     assert parse_writes(reply) == [Written.FENCED, Written.WRITTEN]
     assert leases.client.mget(report_key("ODDUSDT"), report_key(S)) == [None, b"good"]
+
+
+def test_a_record_is_what_the_scripts_have_written(leases: Leases) -> None:
+    assert LeaseRecord.from_hash(leases.client.hgetall(lease_key(S))) == LeaseRecord()
+    grant = leases.acquire(A, generation=7)
+    leases.write(A, grant.token, grant.seq + 1)
+    fields = leases.client.hgetall(lease_key(S))
+    record = LeaseRecord.from_hash(fields)
+    until = int(fields[b"until"])
+    assert record == LeaseRecord(str(A), "node-001", grant.token, 7, grant.seq + 1, 0, until)
+    assert record.holder == "node-001"
+    leases.release(A)
+    released = LeaseRecord.from_hash(leases.client.hgetall(lease_key(S)))
+    assert (released.owner, released.holder, released.until_ms) == ("", "", 0)
+
+
+def test_a_call_of_the_fenced_write_is_told_from_other_commands() -> None:
+    sent: list[list[bytes]] = []
+
+    class Pipe:
+        def execute_command(self, *arguments: object) -> None:
+            sent.append([str(a).encode() if not isinstance(a, bytes) else a for a in arguments])
+
+    queue_writes(Pipe(), A, [Write(S, 1, 2, {report_key(S): b"r", slow_key(S): b"s"})], TTL, TTL)
+    queue_acquire(Pipe(), S, A, 1, TTL)
+    queue_release(Pipe(), S, A)
+    called = WriteCall(str(A), (lease_key(S),), (report_key(S), slow_key(S)))
+    assert WriteCall.from_command(sent[0]) == WriteCall.from_command(sent[0][:7]) == called
+    assert [WriteCall.from_command(command) for command in sent[1:]] == [None, None]
+    assert WriteCall.from_command([b"SET", lease_key(S).encode(), b"1"]) is None

@@ -29,6 +29,9 @@ FENCED_WRITE = Script("coordination/lua/fenced_write.lua")
 RELEASE = Script("coordination/lua/release.lua")
 
 
+_LEASE = "lease:{"
+
+
 class Acquired(StrEnum):
     """Outcome of asking for a lease; see ``lua/acquire.lua``."""
 
@@ -66,6 +69,76 @@ class Grant(NamedTuple):
     @property
     def granted(self) -> bool:
         return self.outcome in (Acquired.HELD, Acquired.TAKEN)
+
+
+class LeaseRecord(NamedTuple):
+    """A lease as Redis records it: the hash that ``lua/acquire.lua`` describes.
+
+    Attributes:
+        owner: who may write, ``node/incarnation``; "" where nobody holds it.
+        node: node id of the last owner.
+        token: fencing token; 0 where there has never been a lease.
+        generation: newest assignment generation that asked for it.
+        seq: number of the last accepted write.
+        basis: number of the data that write was made from.
+        until_ms: server ms at which the lease ends.
+    """
+
+    owner: str = ""
+    node: str = ""
+    token: int = 0
+    generation: int = 0
+    seq: int = 0
+    basis: int = 0
+    until_ms: int = 0
+
+    @classmethod
+    def from_hash(cls, fields: Mapping[bytes, bytes | None]) -> LeaseRecord:
+        """Decode the hash, or any part of it: a field that is missing or ``None`` has its default.
+
+        Example:
+            >>> LeaseRecord.from_hash({b"owner": b"node-001/5f0c", b"token": b"17"}).holder
+            'node-001'
+        """
+        numbers = (int(fields.get(name) or 0) for name in (b"token", b"generation", b"seq", b"basis", b"until"))
+        return cls((fields.get(b"owner") or b"").decode(), (fields.get(b"node") or b"").decode(), *numbers)
+
+    @property
+    def holder(self) -> str:
+        """Node id of the owner; "" where nobody holds the lease."""
+        return self.owner.rpartition("/")[0]
+
+
+class WriteCall(NamedTuple):
+    """A call of ``lua/fenced_write.lua``, as ``MONITOR`` or a slow log shows it.
+
+    Attributes:
+        owner: who writes, ``node/incarnation``.
+        leases: key of the lease of each write, in order.
+        values: the keys to set, of all writes.
+    """
+
+    owner: str
+    leases: tuple[str, ...]
+    values: tuple[str, ...]
+
+    @classmethod
+    def from_command(cls, command: Sequence[bytes]) -> WriteCall | None:
+        """Decode a command; ``None`` where it calls another script, or none.
+
+        Args:
+            command: its arguments from ``EVALSHA`` or ``EVAL`` on. Those behind the first one after the keys are not
+                read: a command may be cut there.
+        """
+        if len(command) < 4 or command[0].upper() not in (b"EVAL", b"EVALSHA") or not command[2].isdigit():
+            return None
+        count = int(command[2])
+        keys = [key.decode() for key in command[3 : 3 + count]]
+        leases = tuple(key for key in keys if _LEASE in key)
+        # acquire.lua and release.lua have the lease alone; register.lua and the others have none.
+        if not leases or len(leases) == count or len(command) < 4 + count:
+            return None
+        return cls(command[3 + count].decode(), leases, tuple(key for key in keys if _LEASE not in key))
 
 
 def queue_acquire(pipe: Any, symbol: Instrument, owner: Owner, generation: int, ttl_ms: int) -> None:
