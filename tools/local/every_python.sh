@@ -27,14 +27,19 @@ try() { # try PYTHON
         sleep 1
     done
     kill -INT -- "-$run" 2>/dev/null || true
-    wait "$run" || { echo "make run failed:"; cat "$clone.log"; return 1; }
-    grep 'six reports are live' "$clone.log" || { echo "no six reports:"; cat "$clone.log"; return 1; }
-    ! pgrep -af "$clone/" || { echo "left behind after Ctrl-C"; return 1; }
+    wait "$run" 2>/dev/null || true # make says itself that it was interrupted
+    local left
+    left=$(pgrep -af "$clone/" || true)
+    if ! grep 'six reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
+        cat "$clone.log"
+        echo "error: see above for what happened; left behind: ${left:-nothing}"
+        return 1
+    fi
     rm -rf "$clone"
 }
 
 declare -A tried=()
-for python in $(compgen -c python3 | sort -u) ~/.pyenv/versions/*/bin/python; do
+for python in $(compgen -c python3 | grep -x 'python[.0-9]*' | sort -u) ~/.pyenv/versions/*/bin/python; do
     python=$(command -v "$python") || continue
     "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
     number=$("$python" -c "$version")
