@@ -1,4 +1,4 @@
-"""What pages and docstrings refer to is there."""
+"""Links, files and modules that the pages and docstrings name exist; the words are plain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")), *DOCS]
 FOLDERS = sorted(init.parent.name for init in ROOT.glob("*/__init__.py"))
+
+NOT_PLAIN = re.compile(  # except as a metric's label: `anew`
+    r"(?<![\"'`])\b(anew|in\s+vain|(one|those)\s+who|be\s+it|so\s+many\s+as|by\s+himself)\b", re.IGNORECASE
+)
 
 
 def links(page: Path) -> Iterator[Path]:
@@ -26,7 +32,7 @@ def test_no_link_is_dead(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """What a link to a heading ends with: words in small letters, joined by hyphens."""
+    """The anchors of a page's headings: lower-case words joined by hyphens."""
     found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
@@ -38,19 +44,19 @@ def test_a_link_to_a_heading_finds_it(page: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    text = PAGES[0].read_text()
+    text = README.read_text()
     assert len(text) < 5000 and text.count("\n") < 70, "two screens"
     assert len(re.findall(r"!\[", text)) == 1, "one screenshot"
 
 
 def test_the_readme_links_every_page() -> None:
-    assert set(PAGES[1:]) <= set(links(PAGES[0]))
+    assert set(PAGES[1:]) <= set(links(README))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_targets_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text()
-    named = re.findall(rf"`((?:{'|'.join(FOLDERS)}|tests|docs)/[\w./-]*)`", text)
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)}|deploy|docs|tests)/[\w./-]*)`", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
     targets = re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     known = {target for line in targets for target in line.split()}
@@ -58,7 +64,7 @@ def test_files_and_targets_that_a_page_names_exist(page: Path) -> None:
 
 
 def references(path: Path) -> Iterator[str]:
-    """Modules of this repository that a file's text names in backquotes: ``package.module``."""
+    """The modules of this repository that a file names in backquotes: ``package.module``."""
     yield from re.findall(rf"(?<!`)`((?:{'|'.join(FOLDERS)})\.[a-z_]+)`(?!`)", path.read_text())
 
 
@@ -71,3 +77,13 @@ def test_modules_that_docstrings_refer_to_exist() -> None:
                 if not (module.with_suffix(".py").exists() or module.is_dir()):
                     dead.append(f"{path.relative_to(ROOT)}: {name}")
     assert dead == []
+
+
+def test_the_words_are_plain() -> None:
+    found = []
+    for path in [*PAGES, *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.[pl][yu]*")))]:
+        if path.suffix in {".md", ".py", ".lua"}:
+            text = path.read_text()
+            lines = ((text.count("\n", 0, match.start()) + 1, match[0]) for match in NOT_PLAIN.finditer(text))
+            found += [f"{path.relative_to(ROOT)}:{line}: {phrase}" for line, phrase in lines]
+    assert found == []

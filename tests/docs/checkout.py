@@ -1,4 +1,4 @@
-"""A copy of this repository in which somebody types what the pages say, beside a real `make run`."""
+"""A copy of this repository with a real `make run`, in which tests type the commands of the pages."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LEFT_OUT = shutil.ignore_patterns(".git", ".local", ".venv", ".*_cache", ".hypo
 
 
 class Checkout:
-    """The copy, with `make run` in it from the ``with`` block's beginning to its end.
+    """The copy. `make run` runs in it while the ``with`` block does.
 
-    Parameters:
-        folder: where it is to be.
+    Args:
+        folder: An empty folder for the copy.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class Checkout:
         _link_environment(self.folder / ".venv")
         self._output = folder / "make-run"
         self._stand_ins = folder / "stand-ins"
-        # Without settings, and without what `make test` tells a make below it, which would then say where it is.
+        # Without settings, and without the variables of `make test`: a make below it prints its folder.
         others = ("NT_", "MAKE", "MFLAGS", "SYMBOLS")
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self._environment["PATH"] = f"{self._stand_ins}:{self.folder}/.venv/bin:{self._environment['PATH']}"
@@ -62,13 +62,13 @@ class Checkout:
         assert self._output.read_text().endswith("\nStopped.\n")
 
     def here(self, command: str) -> str:
-        """A command with this stack's ports instead of the usual ones, which somebody else may have."""
+        """A command with this stack's ports instead of the default ones, which may be in use."""
         for usual, port in self.ports.items():
             command = re.sub(rf"\b{usual}\b", str(port), command)
         return command
 
     def start(self, command: str, output: Path) -> subprocess.Popen[bytes]:
-        """Begin with a command, in a terminal whose Python and whose addresses are the stack's; both outputs to a file."""
+        """Start a command with the stack's Python and addresses; write both of its outputs to a file."""
         with output.open("wb") as file:
             return subprocess.Popen(
                 ["/bin/sh", "-c", f". .local/env && {command}"],
@@ -78,12 +78,12 @@ class Checkout:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # As in a terminal, even where this process was started in the background, which ignores it.
+                # As in a terminal, even if this process runs in the background, which ignores SIGINT.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
 
     def type(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, in such a terminal."""
+        """Run a command to its end with the stack's Python and addresses."""
         return subprocess.run(
             ["/bin/sh", "-c", f". .local/env && {command}"],
             cwd=self.folder,
@@ -96,7 +96,7 @@ class Checkout:
         )
 
     def roles(self) -> dict[str, bool]:
-        """Each role of the stack: whether it runs."""
+        """Whether each role of the stack runs."""
         shown = self.type("make status").stdout.splitlines()
         return {line.split()[0]: " runs, process " in line for line in shown}
 
@@ -115,7 +115,7 @@ class Checkout:
         return True
 
     def _make_stand_ins(self, redis_port: str) -> None:
-        """Programs with something before what is typed: Redis' port, which a later one overrules; or libraries."""
+        """Wrap programs: redis-cli gets the stack's port, which a typed one overrides; others get their libraries."""
         begin = {"redis-cli": f"{find_cli()} -p {redis_port}"}
         for name in ("curl", "jq", "openssl"):
             if path := shutil.which(name):
@@ -131,7 +131,7 @@ class Checkout:
 
 
 def _link_environment(folder: Path) -> None:
-    """This process's virtual environment as the checkout's, with which `make` finds nothing to be done."""
+    """Make this process's virtual environment that of the checkout, so that `make` has nothing to install."""
     folder.mkdir()
     for path in Path(sys.prefix).iterdir():
         if not path.name.startswith("installed"):
@@ -141,7 +141,7 @@ def _link_environment(folder: Path) -> None:
 
 
 def free_ports(command: str, *usual: str) -> tuple[str, dict[str, int]]:
-    """A command with free ports instead of the usual ones; which became which."""
+    """A command with free ports instead of the default ones, and the free port for each."""
     chosen: dict[str, int] = {}
     for port in usual:
         chosen[port] = ports.pick(taken=chosen.values())

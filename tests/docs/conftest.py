@@ -11,14 +11,14 @@ from tests.docs.checkout import Checkout
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """Six reports are live in it."""
+    """A checkout whose stack has six live reports."""
     with Checkout(tmp_path_factory.mktemp("checkout")) as checkout:
         yield checkout
 
 
 @pytest.fixture
 def whole(checkout: Checkout) -> Iterator[Checkout]:
-    """The same, with every role running again afterwards."""
+    """The same; after the test every role runs again."""
     yield checkout
     for role, runs in checkout.roles().items():
         if not runs:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 PROGRAMS = {
-    *("make", "celery", "python", "pip", "sh", ".", "for"),
+    *("make", "celery", "tickfence", "python", "pip", "sh", ".", "for", "pre-commit"),
     *("redis-cli", "curl", "jq", "openssl", "promtool", "prometheus"),
     *("docker", "podman", "podman-compose", "kubectl", "rabbitmqctl", "rabbitmq-diagnostics"),
-    "ACL",  # Redis' own command, to be typed after redis-cli
+    "ACL",  # a command of Redis itself: you type it after redis-cli
 }
 
 LANGUAGES = {"sh", "console", "python", "json", "text"}
-"""Of blocks: lines to type; prompts (`$ `) with what they show; programs; data; anything that nobody types."""
+"""Of blocks: lines to type; prompts (`$ `) with what they show; programs; data; anything else."""
 
 _BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LOOP = re.compile(r"^for .*?^done", re.MULTILINE | re.DOTALL)
@@ -30,8 +30,8 @@ class Command:
     """A line to type.
 
     Attributes:
-        text: without prompt and comment.
-        shown: the lines that the page shows as what it prints, if any.
+        text: The line without its prompt and comment.
+        shown: The output that the page shows for it, if any.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Command:
 
     @property
     def program(self) -> str:
-        """The first word, without variables before it and without the folder of the virtual environment."""
+        """The first word after any assignments, without the folder of the virtual environment."""
         return _ASSIGNMENTS.sub("", self.text).split()[0].removeprefix(".venv/bin/")
 
 
@@ -50,7 +50,7 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def in_blocks(text: str) -> Iterator[Command]:
-    """All lines to type in the blocks of a page, whatever their program."""
+    """Every line to type in the blocks of a page."""
     for language, block in blocks(text):
         lines = _LOOP.sub(_in_one_line, block.replace("\\\n", "")).splitlines()
         if language == "sh":
@@ -62,13 +62,13 @@ def in_blocks(text: str) -> Iterator[Command]:
 
 
 def spans(text: str) -> list[str]:
-    """What stands between backquotes on a page, outside of blocks."""
+    """The texts in backquotes on a page, outside its blocks."""
     found: list[str] = re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
     return found
 
 
 def in_text(text: str) -> Iterator[Command]:
-    """The spans that begin with one of PROGRAMS and go on: a lone word is the program's name, not a command."""
+    """The spans that begin with one of PROGRAMS and have arguments: a single word is a program's name, not a command."""
     for span in spans(text):
         command = Command(span)
         if _ASSIGNMENTS.sub("", f"{span} ").strip() and command.program in PROGRAMS and " " in span:
@@ -76,13 +76,13 @@ def in_text(text: str) -> Iterator[Command]:
 
 
 def promql(text: str) -> list[str]:
-    """Expressions and metrics between a page's backquotes."""
+    """The PromQL expressions and metric names in a page's backquotes."""
     metric = r"\b(nt|process)_[a-z]+_\w*[a-z]\b"
     return [span for span in spans(text) if re.match(rf"((sum|max|rate|increase)\b.*\(.*)?{metric}", span)]
 
 
 def commands() -> dict[str, Command]:
-    """Every command of every page, once, by its text; with what it shows where a page says so."""
+    """Every command of every page, once, by its text; with its output if a page shows it."""
     found: dict[str, Command] = {}
     for page in PAGES:
         text = page.read_text()

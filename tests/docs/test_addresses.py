@@ -1,4 +1,4 @@
-"""The web server answers at every address that the pages about it name."""
+"""The web server answers at every address that its pages name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_it_answers(address: str, checkout: Checkout) -> None:
     connection = http.client.HTTPConnection(LOOPBACK, checkout.ports["8000"], timeout=20)
     try:
         connection.request("GET", address.replace("{symbol}", "BTCUSDT").replace("<id>", "0-0"))
-        # MCP is asked by POST; tests/docs/test_blocks.py does.
+        # MCP takes POST only: tests/docs/test_blocks.py.
         assert connection.getresponse().status == (405 if address == "/mcp" else 200)
     finally:
         connection.close()

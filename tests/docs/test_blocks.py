@@ -1,4 +1,4 @@
-"""Programs and MCP servers that the pages show do what they should beside a real `make run`."""
+"""The programs and MCP servers of the pages work beside a real `make run`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_data_is_json() -> None:
 
 
 @pytest.mark.parametrize("text", MCP_SERVERS)
-def test_a_client_that_is_told_of_an_mcp_server_gets_a_report(text: str, checkout: Checkout, tmp_path: Path) -> None:
+def test_an_mcp_client_gets_a_report(text: str, checkout: Checkout, tmp_path: Path) -> None:
     [(_, server)] = json.loads(checkout.here(text.replace("<this folder>", str(checkout.folder))))["mcpServers"].items()
 
     async def ask() -> Any:
-        # Started from somewhere else, as such clients do.
+        # From another folder, as such clients do.
         to = server["url"] if "url" in server else stdio_client(StdioServerParameters(**server, cwd=tmp_path))
         async with Client(to) as client:
             return await client.call_tool("get_report", {"symbol": "BTCUSDT"})

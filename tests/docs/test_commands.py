@@ -1,4 +1,4 @@
-"""Every command of every page: run as it stands beside a real `make run`, or named in the table of `elsewhere`."""
+"""Every command of every page: run beside a real `make run`, or listed in NOT_RUN with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checkout import Checkout, free_ports
-from tests.docs.elsewhere import ELSEWHERE, elsewhere
 from tests.docs.pages import LANGUAGES, PAGES, PROGRAMS, Command, blocks, commands, in_blocks, spans
 from tests.processes import wait_until
 from tests.programs import program
@@ -26,19 +25,40 @@ PACKAGES = {
     **{name: name for name in ("curl", "jq", "openssl", "prometheus")},
     "promtool": "prometheus",
 }
-"""Programs that the pages use and this project does not bring, with Debian's package of each."""
+"""Programs that the pages use and this project does not bring, with their Debian packages."""
+
+NOT_RUN = {
+    "((NT_|SYMBOLS).*)?make run": "tests/docs/checkout.py starts it, with the default settings",
+    "make (test|lint)": "`.ci/run` runs them",
+    "python -m pytest .*": "part of `make test`",
+    "make bench": "takes half an hour",
+    "make lock": "asks a package index",
+    "make compose-test": "needs a container engine, and minutes",
+    "make chaos.*": "takes minutes; tests/tools/chaos runs short campaigns and tests the options",
+    r"python -m tools\.benchmarks.*": "takes minutes",
+    "celery -A tasks events": "needs a terminal",
+    "for bridge .*": "changes the network of the machine; `make compose-test` runs it",
+    ".*docker .*|podman.*": "needs a container engine; `make compose-test` does the same",
+    "kubectl .*": "needs a cluster; tests/deploy/test_k8s.py checks the manifests",
+    "redis-cli -p 26379 .*|redis-cli --cluster .*": "tests/docs/test_redis_commands.py runs them with real servers",
+    "redis-cli --scan .* UNLINK": "deletes the stack's market data; tests/docs/test_redis_commands.py runs it",
+    "rabbitmq.*": "tests/e2e/test_rabbitmq.py runs them with a real server",
+    "pip install .*": "changes the environment of the tests; tests/test_wheel.py installs the wheel",
+    "pre-commit install": "changes the git hooks of the checkout",
+}
+"""Pattern of a whole command: why it does not run here."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A command that goes on until it is stopped.
+    """A command that runs until you stop it.
 
     Attributes:
-        pattern: what the whole command matches.
-        shows: what is read in its output once it works.
-        ports: usual ones in it, to be replaced by free ones.
-        instead_of: the role that is stopped for it.
-        ends: its exit status after Ctrl-C, or those that it may be.
+        pattern: Matches the whole command.
+        shows: Matches its output once it works.
+        ports: Default ports in the command, which the test replaces by free ones.
+        instead_of: The role to stop first.
+        ends: Its exit statuses after Ctrl-C.
     """
 
     pattern: str
@@ -48,7 +68,7 @@ class Server:
     ends: tuple[int, ...] = (0,)
 
 
-CELERYS_CTRL_C = (0, 1)  # 1: a worker's, and Flower's while it starts
+CELERYS_CTRL_C = (0, 1)  # a worker ends with 1, and so does Flower while it starts
 
 SERVERS = [
     Server(
@@ -58,43 +78,42 @@ SERVERS = [
     Server("celery -A tasks beat", '"message": "node is alive"'),
     Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C),
     Server("python -m ingest", '"message": "connected to Redis"'),
-    Server(r"python -m tickfence.web --port \d+", '"message": "web starts"', ("8000",)),
-    Server("python -m tools.simulator --port .*", "listening on", ("9443",)),
+    Server(r"tickfence web --port \d+", '"message": "web starts"', ("8000",)),
+    Server(r"python -m tools\.simulator --port .*", "listening on", ("9443",)),
     Server(r"(\.venv/bin/)?celery .* --watch", "(BTCUSDT.*){2}"),
     Server("prometheus .*", "Server is ready to receive web requests", ("9090",)),
 ]
 
-# What they do shows elsewhere than in their output.
-SILENT = {
-    ". .venv/bin/activate",
-    ". .local/env",
-    "python -m tools.reference.configuration",
-    "python -m tools.reference.metrics",
-}
+SILENT = re.compile(
+    r"\. \.venv/bin/activate|\. \.local/env|python -m tools\.reference.*|make (kill|start|reference).*|ACL LOG|.* > .*"
+)
+"""Commands whose effect is not in their output."""
+
+
+def reasons(command: str) -> list[str]:
+    """The patterns of NOT_RUN that a command matches."""
+    return [pattern for pattern in NOT_RUN if re.fullmatch(pattern, command)]
 
 
 def servers(command: str) -> list[Server]:
-    """The kinds of servers that a command is one of: at most one, if the table is right."""
+    """The rows of SERVERS that a command matches."""
     return [one for one in SERVERS if re.fullmatch(one.pattern, command)]
 
 
-RUN = [text for text in COMMANDS if not elsewhere(text) and not servers(text)]
-
-
 def need(command: str) -> None:
-    """Skip where a program is missing that is neither the system's nor ours."""
+    """Skip if a program is missing that is neither the system's nor ours."""
     for part in command.split(" | "):
         if (first := Command(part).program) in PACKAGES:
             program(first, PACKAGES[first])
 
 
 def shape(lines: Iterable[str]) -> list[str]:
-    """The first two lines that have words, whatever the numbers in them."""
+    """The first two lines that have words, with each number replaced by 0."""
     worded = [" ".join(re.sub(r"\d+(\.\d+)?", "0", line).split()) for line in lines if re.search(r"[a-z]", line)]
     return worded[:2]
 
 
-@pytest.mark.parametrize("text", RUN)
+@pytest.mark.parametrize("text", [text for text in COMMANDS if not reasons(text) and not servers(text)])
 def test_a_command_does_something_and_shows_what_the_page_says(
     text: str, checkout: Checkout, request: pytest.FixtureRequest
 ) -> None:
@@ -110,12 +129,12 @@ def test_a_command_does_something_and_shows_what_the_page_says(
     done = checkout.type(typed)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip() != "null" and "ERR" not in done.stdout
-    assert done.stdout.strip() or text in SILENT or " > " in text or re.match("make (kill|start)|ACL LOG", text)
+    assert done.stdout.strip() or SILENT.fullmatch(text)
     assert shape(done.stdout.splitlines())[: len(shape(COMMANDS[text].shown))] == shape(COMMANDS[text].shown)
 
 
 @pytest.mark.parametrize("text", [text for text in COMMANDS if servers(text)])
-def test_a_command_that_goes_on_works_and_ends_by_ctrl_c(text: str, whole: Checkout, tmp_path: Path) -> None:
+def test_a_server_works_and_ends_by_ctrl_c(text: str, whole: Checkout, tmp_path: Path) -> None:
     need(text)
     [server] = servers(text)
     if server.instead_of:
@@ -133,18 +152,11 @@ def test_a_command_that_goes_on_works_and_ends_by_ctrl_c(text: str, whole: Check
             process.wait()
 
 
-@pytest.mark.filterwarnings("ignore:The parameter -d is used more than once")  # by Celery's own `events`
-@pytest.mark.parametrize("text", [text for text in COMMANDS if elsewhere(text)])
-def test_a_command_that_is_not_run_is_right_as_far_as_can_be_told(text: str) -> None:
-    [one] = elsewhere(text)
-    one.instead(text)
-
-
 def test_a_command_is_in_one_row_of_the_tables_and_no_row_is_empty() -> None:
     for text in COMMANDS:
-        assert len([*elsewhere(text), *servers(text)]) <= 1, text
-    for row in (*ELSEWHERE, *SERVERS):
-        assert any(re.fullmatch(row.pattern, text) for text in COMMANDS), row.pattern
+        assert len([*reasons(text), *servers(text)]) <= 1, text
+    for pattern in (*NOT_RUN, *(server.pattern for server in SERVERS)):
+        assert any(re.fullmatch(pattern, text) for text in COMMANDS), pattern
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -152,6 +164,6 @@ def test_no_command_hides(page: Path) -> None:
     text = page.read_text()
     assert {language for language, _ in blocks(text)} <= LANGUAGES
     assert {command.program for command in in_blocks(text)} <= PROGRAMS
-    # In the text a word and an option look like a command, whatever the program.
+    # In running text, a word and an option look like a command, whatever the program.
     likely = [Command(span) for span in spans(text) if re.match(r"(\S+=\S+ )*[a-z.][\w./-]* (.* )?--?[a-z]", span)]
     assert [command.text for command in likely if command.program not in PROGRAMS] == []

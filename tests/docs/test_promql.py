@@ -1,4 +1,4 @@
-"""Every expression of every page is PromQL, of metrics that exist."""
+"""Every PromQL expression of every page is valid and names metrics that exist."""
 
 from __future__ import annotations
 
