@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from redis.exceptions import RedisError, ResponseError
-
 from beat_schedule.chronicle import Change, Chronicle, Seen
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
@@ -21,6 +19,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.connect import connect
+from tickfence.redis_access.errors import UNAVAILABLE, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import execute
 from tickfence.settings import Settings
@@ -102,7 +101,7 @@ class Dispatcher:
             if self._client is None:
                 self._connect()
             found = look()
-        except RedisError as error:
+        except UNAVAILABLE as error:
             # Also after an answer that makes no sense: a new connection starts from known ground.
             self._disconnect()
             metrics.redis_errors.inc()
@@ -122,7 +121,7 @@ class Dispatcher:
         if self._client is not None:
             try:
                 self._leadership.resign(self._client)
-            except RedisError as error:
+            except UNAVAILABLE as error:
                 logger.warning("could not resign, the lead runs out by itself: %s", error)
             self._disconnect()
         self._events.close()
@@ -207,7 +206,7 @@ class Dispatcher:
         if not self._watch_connections:
             return None
         for reply in (own_id, clients):
-            if isinstance(reply, ResponseError):  # no permission, or a service that has no such command
+            if not_offered(reply):
                 logger.warning("no CLIENT LIST here, so a killed node is noticed by its silence only: %s", reply)
                 self._watch_connections, self._client_id = False, 0
                 return None

@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException
 
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
-from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Address, Open, options, to_node
+from ingest.redis_connection import IO_TIMEOUT_S, Address, Open, options, to_node
 from tickfence.instrument import Instrument
 from tickfence.redis_access.address import Cluster
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.streams.keys import book_key
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class ClusterMap:
             try:
                 async with asyncio.timeout(IO_TIMEOUT_S):
                     placement = await self._ask()
-            except (*AWAY, RedisClusterException) as error:
+            except UNAVAILABLE as error:
                 self._in_doubt.set()
                 if (held := self._logs.allows("unknown")) is not None:
                     cause = f"{type(error).__name__} {error}"

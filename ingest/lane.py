@@ -19,17 +19,17 @@ from typing import Any, NamedTuple, Protocol
 
 from redis.exceptions import ResponseError
 
-from ingest.backoff import Backoff
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
 from ingest.holdback import ASK_EVERY_S, Holdback
 from ingest.log_limit import LogLimit
 from ingest.outbox import UNSENT, Book, HashOutbox, Sent, SnapshotOutbox
-from ingest.redis_connection import AWAY, Open, Unavailable
+from ingest.redis_connection import Open, Unavailable
 from ingest.redis_link import RedisLink
 from ingest.stream_state import StreamState
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.streams import append
 from tickfence.streams.append import Command
 from tickfence.streams.codec import split_id
@@ -44,7 +44,7 @@ KEEP_BOOK_INTERVALS = 3
 PROTECT_INTERVALS = 3
 TRIM_EVERY_MS = 1_000
 PROBE_EVERY_S = 1.0
-FIRST_DELETE_RETRY_S, LONGEST_DELETE_RETRY_S = 0.5, 30.0
+DELETE_AGAIN_S = 5.0
 
 
 class Clock(Protocol):
@@ -98,7 +98,6 @@ class Lane:
         self._to_create: list[Entry] = []
         self._to_delete: dict[Instrument, Entry] = {}
         self._delete_at = 0.0
-        self._delete_backoff = Backoff(FIRST_DELETE_RETRY_S, LONGEST_DELETE_RETRY_S)
         self._heads = [
             {symbol: append.xadd_head(key(symbol), create=False) for symbol in symbols}
             for key in (trades_key, book_key)
@@ -228,7 +227,7 @@ class Lane:
         self._sending = True
         try:
             replies = await link.exchange(text, len(commands) + len(entries))
-        except (*AWAY, asyncio.CancelledError):
+        except (*UNAVAILABLE, asyncio.CancelledError):
             self._put_back(entries)
             for _, done in sent:
                 done(UNSENT)
@@ -322,10 +321,9 @@ class Lane:
                 self._failed(f"stream of {entry.symbol}", reply)
                 self._dropped([entry], "redis_error")
                 if not entry.text:
-                    self._delete_at = time.monotonic() + self._delete_backoff.next_s()
+                    self._delete_at = time.monotonic() + DELETE_AGAIN_S
             elif not entry.text:
                 state.acknowledged = None
-                self._delete_backoff.reset()
             else:
                 raise TypeError(f"XADD was answered by {reply!r}")
         metrics.appended.inc(taken)

@@ -8,27 +8,25 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hiredis import PushNotification
+from redis import exceptions
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel as SentinelManager
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError
 
 from tickfence.redis_access.address import Sentinel, parse_sentinel
+from tickfence.redis_access.errors import UNAVAILABLE
 
 IO_TIMEOUT_S = 1.0
 SENTINEL_TIMEOUT_S = 0.5
 
-AWAY = (RedisError, OSError, TimeoutError)
-"""What a call raises when Redis is away."""
-
 Address = tuple[str, int]
 Open = Callable[[], Awaitable[AbstractConnection]]
-"""Opens a connection to the server, wherever it is by then; raises one of `AWAY`."""
+"""Opens a connection to the server, wherever it is by then; raises one of `errors.UNAVAILABLE`."""
 
 
-class Unavailable(RedisError):
+class Unavailable(exceptions.RedisError):
     """This server cannot take writes now; the same may succeed a little later, or elsewhere."""
 
 
@@ -72,7 +70,7 @@ def _to_master(watched: Sentinel) -> Open:
                 async with asyncio.timeout(SENTINEL_TIMEOUT_S), manager:
                     master: Address = await manager.discover_master(watched.service)
                     return master
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 problems.append(f"{host}:{port}: {type(error).__name__} {error}")
                 sentinels.rotate(-1)  # the next attempt, too, starts with another one
         raise Unavailable(f"no Sentinel names a master of {watched.service}: {'; '.join(problems)}")
@@ -100,7 +98,7 @@ async def read_replies(connection: AbstractConnection, count: int) -> list[Any]:
             replies.append(reply)
         elif reply is NOT_ENOUGH_DATA:
             await parser.read_from_socket()
-        elif isinstance(reply, ConnectionError):
+        elif isinstance(reply, exceptions.ConnectionError):
             raise reply
         elif not isinstance(reply, PushNotification):
             replies.append(reply)

@@ -9,37 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    ClusterDownError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
 
 from ingest.backoff import Backoff
 from ingest.log_limit import LogLimit
-from ingest.redis_connection import AWAY, IO_TIMEOUT_S, Open, Unavailable, read_replies
+from ingest.redis_connection import IO_TIMEOUT_S, Open, Unavailable, read_replies
+from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.05, 0.25
 """The longest is low on purpose: reports must be back within 2 s of Redis."""
-
-_UNAVAILABLE = (
-    ReadOnlyError,
-    MasterDownError,
-    OutOfMemoryError,
-    ClusterDownError,
-    TryAgainError,
-    AskError,
-    AuthenticationError,
-)
-"""AskError is also MovedError: the key's slot is on its way to another master of the cluster, or has arrived."""
-_UNAVAILABLE_CODES = ("MISCONF", "NOREPLICAS")
 
 
 class RedisLink:
@@ -47,7 +26,7 @@ class RedisLink:
 
     Parameters:
         connect: opens a connection, see `ingest.redis_connection`.
-        use: called with the link whenever it is connected; writes until it raises one of `AWAY`.
+        use: called with the link whenever it is connected; writes until it raises one of `errors.UNAVAILABLE`.
         on_away: called whenever Redis turned out to be away.
     """
 
@@ -70,7 +49,7 @@ class RedisLink:
                     self._connection = await self._connect()
                 started = time.monotonic()
                 await self._use(self)
-            except AWAY as error:
+            except UNAVAILABLE as error:
                 if (held := self._logs.allows("away")) is not None:
                     cause = f"{type(error).__name__} {error}"
                     logger.warning("Redis is away", extra={"error": cause, "held_back": held})
@@ -95,9 +74,7 @@ class RedisLink:
             await connection.send_packed_command(text, check_health=False)
             replies = await read_replies(connection, count)
         for reply in replies:
-            if isinstance(reply, _UNAVAILABLE) or (
-                isinstance(reply, ResponseError) and str(reply).startswith(_UNAVAILABLE_CODES)
-            ):
+            if isinstance(reply, Exception) and cannot_serve(reply):
                 raise Unavailable(f"{type(reply).__name__} {reply}") from reply
         return replies
 

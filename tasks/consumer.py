@@ -7,15 +7,15 @@ import threading
 import time
 from typing import Any
 
+import redis.exceptions
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
-from redis.exceptions import ConnectionError, ResponseError
 
 from tasks.lifecycle import this_node
 from tickfence.coordination.dispatch import ALONE
 from tickfence.redis_access.connect import pauses
+from tickfence.redis_access.errors import cannot_serve
 from tickfence.redis_access.outage import Outage
-from tickfence.redis_access.server_errors import is_server_failure
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Consumer(CeleryConsumer):
     def _loop(self, *args: Any) -> None:
         try:
             self._celerys_loop(*args)
-        except ResponseError as error:
-            if not is_server_failure(error):
+        except redis.exceptions.ResponseError as error:
+            if not cannot_serve(error):
                 raise
-            raise ConnectionError(str(error)) from error
+            raise redis.exceptions.ConnectionError(str(error)) from error
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """What is called with each message that arrives."""
@@ -96,8 +96,8 @@ class Consumer(CeleryConsumer):
             try:
                 self._forget_late(conn, (node.owner.node, ALONE))
                 break
-            except ResponseError as error:  # it answers, and cannot serve
-                if not is_server_failure(error):
+            except redis.exceptions.ResponseError as error:  # it answers, and cannot serve
+                if not cannot_serve(error):
                     raise
                 failed(error, pause)
             maybe_shutdown()

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from celery import Task
 from prometheus_client import Histogram
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+from redis import exceptions
+from redis.exceptions import ResponseError
 
 from tasks.celery_app import app
 from tasks.lifecycle import this_node
@@ -40,10 +41,9 @@ from tickfence.coordination.lease import (
 )
 from tickfence.instrument import Instrument
 from tickfence.monitoring import node_metrics as metrics
-from tickfence.redis_access.connect import forget_connections
+from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
 from tickfence.redis_access.raw_pipeline import pipeline
 from tickfence.redis_access.scripts import execute
-from tickfence.redis_access.server_errors import is_server_failure
 from tickfence.streams.codec import BadEntry
 
 logger = logging.getLogger(__name__)
@@ -117,11 +117,11 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[Instrument], tick: Dis
                 _run(node, cycle, symbols, tick)
             else:
                 metrics.ticks_dropped.labels(cycle.name, refusal).inc()
-        except RedisError as error:
+        except UNAVAILABLE as error:
             # The next cycle is the retry; what was read but not taken in is read again then.
             metrics.redis_errors.labels("cycle").inc()
-            if is_server_failure(error):
-                forget_connections(node.client)  # another may be the master by now
+            if cannot_serve(error):
+                node.forget_connections()  # another may be the master by now
             node.outage.failed(error)
         else:
             node.outage.over()
@@ -202,9 +202,9 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
     pipe, asked, counts = queue()
     try:
         replies = iter(execute(pipe, raise_errors=False))
-    except (ConnectionError, TimeoutError):
+    except (exceptions.ConnectionError, exceptions.TimeoutError):
         # Connections kept in the pool are dead after Redis restarted; all of this may be asked twice.
-        forget_connections(node.client)
+        node.forget_connections()
         pipe, asked, counts = queue()
         replies = iter(execute(pipe, raise_errors=False))
 
@@ -214,7 +214,7 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
         answer = next(replies) if warm.symbol in asked else None
         read = [next(replies) for _ in range(count)]
         if isinstance(answer, ResponseError):
-            if is_server_failure(answer):
+            if cannot_serve(answer):
                 failure = failure or answer
                 continue
             logger.error(
@@ -229,7 +229,7 @@ def _read(node: Node, symbols: list[WarmSymbol], generation: int) -> Read:
         try:
             warm.take([_checked(reply) for reply in read])
         except (BadEntry, ResponseError) as error:  # one key that is not what it should be stops one symbol
-            if isinstance(error, ResponseError) and is_server_failure(error):
+            if isinstance(error, ResponseError) and cannot_serve(error):
                 failure = failure or error
                 continue
             logger.error("unreadable market data: %s", error, extra={"symbol": warm.symbol})
@@ -338,10 +338,10 @@ def _write(node: Node, cycle: Cycle, found: list[tuple[WarmSymbol, Values]], gen
     try:
         try:
             replies = execute(queue())
-        except (ConnectionError, TimeoutError):
-            forget_connections(node.client)
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
+            node.forget_connections()
             replies = execute(queue())
-    except RedisError:
+    except UNAVAILABLE:
         for warm, _ in found:
             warm.seq += 1
         raise

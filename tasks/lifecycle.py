@@ -14,7 +14,6 @@ from typing import Any
 from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
 from kombu import Queue
-from redis.exceptions import RedisError
 
 from tasks.celery_app import app
 from tasks.node import Node
@@ -23,6 +22,7 @@ from tickfence.coordination.registration import NodeIdInUse
 from tickfence.monitoring import exporter, logs, node_metrics
 from tickfence.monitoring.garbage import collect_less
 from tickfence.redis_access.address import masked
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.outage import Outage
 from tickfence.settings import NODE_ID, Settings, load
 
@@ -144,7 +144,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
             return
         except NodeIdInUse as error:
             _refuse(str(error))
-        except RedisError as error:
+        except UNAVAILABLE as error:
             if time.monotonic() > deadline:
                 _refuse(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))

@@ -9,8 +9,6 @@ import threading
 import time
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from tasks.conflict_events import ConflictEvents
 from tasks.warm_symbol import WarmSymbol
 from tickfence.coordination.clock import ServerClock
@@ -20,7 +18,8 @@ from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
 from tickfence.instrument import Instrument
 from tickfence.monitoring import node_metrics as metrics
-from tickfence.redis_access.connect import connect
+from tickfence.redis_access.connect import connect, forget_connections
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import execute
 from tickfence.settings import Settings
@@ -72,6 +71,11 @@ class Node:
             self._client_pid = os.getpid()
         return self._client
 
+    def forget_connections(self) -> None:
+        """Close the data plane's connections; the next command opens new ones."""
+        if self._client is not None:  # a cluster's client does not exist before a node has answered
+            forget_connections(self._client)
+
     def register(self, metrics_url: str, on_replaced: Any) -> None:
         """Take the node id; raises :exc:`tickfence.coordination.registration.NodeIdInUse` if another live worker has it."""
         registration = Registration(
@@ -122,12 +126,12 @@ class Node:
         """Give back every lease this node still holds."""
         if not self.fenced or not self.symbols:
             return
-        pipe = self.client.pipeline(transaction=False)
-        for symbol in self.symbols:
-            queue_release(pipe, symbol, self.owner)
         try:
+            pipe = self.client.pipeline(transaction=False)
+            for symbol in self.symbols:
+                queue_release(pipe, symbol, self.owner)
             released = sum(execute(pipe))
-        except RedisError as error:
+        except UNAVAILABLE as error:
             logger.warning("could not release the leases, they run out by themselves: %s", error)
         else:
             logger.info("leases released", extra={"node": self.owner.node, "count": released})

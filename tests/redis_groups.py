@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -129,6 +131,19 @@ class ClusterGroup(_Group):
         except BaseException:
             self._servers.close()
             raise
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No master answers within this block; after it, wait until the cluster serves again."""
+        for master in self.masters:
+            master.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for master in self.masters:
+                master.process.send_signal(signal.SIGCONT)
+        for master in self.masters:
+            wait_until(lambda m=master: _state(m)[0] == "ok", "the cluster to serve again", 15)
 
     @property
     def url(self) -> str:

@@ -64,6 +64,10 @@ class RolesAt:
         self._processes[name].kill()
         self._processes[name].wait()
 
+    def ended(self) -> list[str]:
+        """Roles whose process has ended."""
+        return [name for name, process in self._processes.items() if process.poll() is not None]
+
     def reports(self) -> dict[str, Report]:
         """The reports that can be read now."""
         found = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,3 +29,21 @@ def test_reports_flow_and_a_killed_node_s_symbols_move(
         after = roles.wait_for_reports(("node-002",))
         assert all(tokens(after)[symbol] > tokens(before)[symbol] for symbol in orphans)
         assert roles.conflicts(("node-002",)) == 0
+
+
+def test_beat_and_nodes_live_through_ten_seconds_without_a_node_of_the_cluster(
+    tmp_path: Path, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    broker = own_redis_server()
+    with ClusterGroup() as group, RolesAt(group.url, broker.url(1), tmp_path) as roles:
+        roles.wait_for_reports(timeout_s=30)
+        with group.frozen():
+            time.sleep(10)
+        back = time.monotonic()
+        roles.wait_for_reports()
+        print(f"{time.monotonic() - back:.2f} s from the cluster's return to six reports of two nodes")
+        assert time.monotonic() - back < 2
+        # A node whose heartbeats have ended has its symbols taken away within their TTL of 1 s.
+        time.sleep(3)
+        roles.wait_for_reports(timeout_s=2)
+        assert roles.ended() == []

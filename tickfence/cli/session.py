@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 import click
-from redis.exceptions import RedisClusterException, RedisError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -24,13 +23,13 @@ from tickfence.cli.screenful import Screenful
 from tickfence.instrument import Instrument, parse_instrument
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.connect import connect, forget_connections
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.settings import Settings, load
 
 EVERY_S = 0.5
 WIDTH_OF_A_FILE = 160
 
 NO_COORDINATION = "coordination is off (NT_ENABLE_MULTI_INSTANCE=false): one node writes all reports, no node registers and no beat leads"
-UNREACHABLE = (RedisError, RedisClusterException)
 
 
 class Unreachable(click.ClickException):
@@ -98,7 +97,7 @@ def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
     """What ``ask`` returns; a Redis that cannot be reached is one line and a status."""
     try:
         return ask()
-    except UNREACHABLE as error:
+    except UNAVAILABLE as error:
         raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {_one_line(error)}") from None
 
 
@@ -157,7 +156,7 @@ def _watch(view: View, look: Look, client: Any, settings: Settings) -> None:
             try:
                 view = look(client, settings)
                 live.update(Screenful(view.picture), refresh=True)
-            except UNREACHABLE as error:
+            except UNAVAILABLE as error:
                 forget_connections(client)
                 line = Text(f"Redis does not answer, trying again: {_one_line(error)}", style="bold red")
                 live.update(Screenful(Group(line, view.picture)), refresh=True)

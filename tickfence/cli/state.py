@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
+import redis.exceptions
 
 from tickfence.coordination.assignment_store import StoredAssignment, read_assignment
 from tickfence.coordination.keys import DISPATCHER, NODES, node_key
@@ -13,6 +13,7 @@ from tickfence.coordination.membership import NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.redis_access.address import parse_cluster
+from tickfence.redis_access.errors import not_offered
 from tickfence.settings import Settings
 
 
@@ -103,7 +104,9 @@ def _connected(client: Any, settings: Settings, client_ids: Sequence[int]) -> se
         return None
     try:
         return {int(one["id"]) for one in client.client_list(client_id=watched)}
-    except ResponseError:  # no permission, or a service that has no such command
+    except redis.exceptions.ResponseError as error:
+        if not not_offered(error):
+            raise
         return None
 
 

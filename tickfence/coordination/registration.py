@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+import redis.exceptions
 
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.keys import NODES, node_key
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.connect import connect
+from tickfence.redis_access.errors import UNAVAILABLE, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import Script
 
@@ -80,7 +81,7 @@ class Registration:
 
         Raises:
             NodeIdInUse: another process has the id and goes on beating.
-            redis.exceptions.RedisError: Redis cannot be reached.
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
         """
         self._connect()
         first = reply = self._beat()
@@ -101,13 +102,11 @@ class Registration:
     def announce(self) -> None:
         """Join the live nodes: from now on symbols are assigned to this one."""
         self._announced = True
-        client = connect(self._url, name=f"join:{self.owner.node}")
         try:
-            client.zadd(NODES, {self.owner.node: self.clock.now_ms()})
-        except RedisError as error:
+            with connect(self._url, name=f"join:{self.owner.node}") as client:
+                client.zadd(NODES, {self.owner.node: self.clock.now_ms()})
+        except UNAVAILABLE as error:
             logger.warning("joining with the next heartbeat: %s", error)
-        finally:
-            client.close()
 
     def withdraw(self) -> None:
         """Get no symbols until :meth:`rejoin`: stay registered, and let the live nodes' entry run out."""
@@ -124,11 +123,10 @@ class Registration:
         self._ended.set()
         with self._lock:
             try:
-                client = connect(self._url, name=f"leave:{self.owner.node}")
-                if LEAVE.run(client, [node_key(self.owner.node)], [self.owner.incarnation]):
-                    client.zrem(NODES, self.owner.node)
-                client.close()
-            except RedisError as error:
+                with connect(self._url, name=f"leave:{self.owner.node}") as client:
+                    if LEAVE.run(client, [node_key(self.owner.node)], [self.owner.incarnation]):
+                        client.zrem(NODES, self.owner.node)
+            except UNAVAILABLE as error:
                 # Nothing is lost: others will miss the heartbeat.
                 logger.warning("could not leave in order: %s", error)
 
@@ -149,7 +147,7 @@ class Registration:
                 self._on_beat()
                 outage.over()
                 self._wait()
-            except RedisError as error:
+            except UNAVAILABLE as error:
                 self._disconnect()
                 if not self._ended.is_set():  # after the end, a server that goes away is no news
                     self._ended.wait(outage.failed(error))
@@ -162,14 +160,16 @@ class Registration:
             self._ended.wait(wait)
         elif self._client.connection.can_read(timeout=wait):
             # Nothing was asked, so what can be read is the end of the connection.
-            raise ConnectionError("closed by the server")
+            raise redis.exceptions.ConnectionError("closed by the server")
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
         if self._watched:
             try:
                 self._client_id = self._client.client_id()
-            except ResponseError as error:  # no permission, or a service that has no such command
+            except redis.exceptions.ResponseError as error:
+                if not not_offered(error):
+                    raise
                 logger.warning("no CLIENT ID here, so a kill is noticed by silence only: %s", error)
                 self._watched, self._client_id = False, 0
 
@@ -198,7 +198,9 @@ class Registration:
             return False
         try:
             return client_id.isdigit() and not self._client.client_list(client_id=[int(client_id)])
-        except ResponseError:
+        except redis.exceptions.ResponseError as error:
+            if not not_offered(error):
+                raise
             return False
 
     def _in_use(self, reply: list[Any]) -> str:

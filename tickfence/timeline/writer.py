@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from tickfence.redis_access.connect import connect, forget_connections
+from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -20,8 +19,6 @@ WAITING = 64
 """So many items wait at most; further ones are dropped."""
 GIVE_UP_S = 5.0
 """An item that cannot be written is tried again for so long."""
-
-_UNREACHABLE = (RedisError, RedisClusterException)
 
 Item = TypeVar("Item")
 
@@ -84,7 +81,7 @@ class EventWriter(Generic[Item]):
                 try:
                     client = client or connect(self._url, name=self._name)
                     self._write(client, item)
-                except _UNREACHABLE as error:
+                except UNAVAILABLE as error:
                     self._on_failure()
                     if client is not None:
                         forget_connections(client)

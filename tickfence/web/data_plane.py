@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import asyncio as aioredis
+from redis import exceptions
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel as SentinelManager
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisClusterException, RedisError
 
 from tickfence.redis_access.address import parse_cluster, parse_sentinel
-from tickfence.redis_access.server_errors import is_server_failure
+from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
 
 TIMEOUT_S = 2.0
 _AT_ONCE = 16  # connections; further readers wait for one, within the same time limit
@@ -60,15 +60,15 @@ class DataPlane:
             async with asyncio.timeout(TIMEOUT_S), self._places:
                 try:
                     found = await self._read(commands)
-                except ConnectionError:
+                except exceptions.ConnectionError:
                     await self._forget_connections()
                     found = await self._read(commands)
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        except UNAVAILABLE as error:
             await self._forget_connections()
             raise Unavailable(f"Redis is away: {str(error) or f'no answer within {TIMEOUT_S:g} s'}") from error
         for reply in found[1]:
             if isinstance(reply, Exception):
-                if is_server_failure(reply):
+                if cannot_serve(reply):
                     await self._forget_connections()  # another may be the master by now
                 raise Unavailable(f"Redis refused to be read: {reply}") from reply
         return found
