@@ -43,7 +43,7 @@ NOT_RUN = {
     "redis-cli -p 26379 .*|redis-cli --cluster .*": "tests/docs/test_redis_commands.py runs them with real servers",
     "redis-cli --scan .* UNLINK": "deletes the stack's market data; tests/docs/test_redis_commands.py runs it",
     "rabbitmq.*": "tests/e2e/test_rabbitmq.py runs them with a real server",
-    "pip install .*": "changes the environment of the tests; tests/test_wheel.py installs the wheel",
+    "python -m build --wheel|pip install .*": "tests/test_wheel.py builds and installs the wheel",
     "pre-commit install": "changes the git hooks of the checkout",
 }
 """Pattern of a whole command: why it does not run here."""
