@@ -37,6 +37,7 @@ NOT_RUN = {
     "make chaos.*": "takes minutes; tests/tools/chaos runs short campaigns and tests the options",
     r"python -m tools\.benchmarks.*": "takes minutes",
     "celery -A tasks events": "needs a terminal",
+    "tickfence (web|mcp)": "runs with a port of its own, and in tests/docs/test_blocks.py on stdio",
     "for bridge .*": "changes the network of the machine; `make compose-test` runs it",
     ".*docker .*|podman.*": "needs a container engine; `make compose-test` does the same",
     "kubectl .*": "needs a cluster; tests/deploy/test_k8s.py checks the manifests",
