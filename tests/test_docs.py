@@ -81,7 +81,7 @@ def test_modules_that_docstrings_refer_to_exist() -> None:
 
 def test_the_words_are_plain() -> None:
     found = []
-    for path in [*PAGES, *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.[pl][yu]*")))]:
+    for path in [*PAGES, *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")))]:
         if path.suffix in {".md", ".py", ".lua"}:
             text = path.read_text()
             lines = ((text.count("\n", 0, match.start()) + 1, match[0]) for match in NOT_PLAIN.finditer(text))

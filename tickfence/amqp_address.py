@@ -1,4 +1,4 @@
-"""Where a RabbitMQ is, and what kombu must be told to reach it."""
+"""The address of a RabbitMQ, and the settings with which kombu reaches it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ class RabbitMQ(NamedTuple):
 
 
 def parse_amqp(url: str) -> RabbitMQ | None:
-    """``amqp://[user:password@]host[:port][/vhost]`` or ``amqps://…``, or ``None`` for another scheme.
+    """Parse ``amqp://[user:password@]host[:port][/vhost]`` or ``amqps://…``.
 
-    Over TLS the server's certificate is checked, against the system's authorities, unless options say otherwise.
+    Over TLS, the server's certificate is checked against the system's authorities, unless options say otherwise.
+
+    Returns:
+        The server, or ``None`` for another scheme.
 
     Raises:
-        ValueError: the scheme is AMQP's and the rest is not as above.
+        ValueError: The scheme is AMQP's and the rest is malformed.
 
     Example:
         >>> parse_amqp("amqp://ann:secret@rabbit/ticks").host

@@ -6,10 +6,10 @@ import re
 from typing import NewType
 
 Instrument = NewType("Instrument", str)
-"""An instrument's name, as its exchange writes it: ``BTCUSDT``. Only its exchange's own module looks inside it."""
+"""An instrument's name, as its exchange writes it: ``BTCUSDT``. Only the module of its exchange looks inside."""
 
 PATTERN = "[A-Z0-9]{2,20}"
-"""What a name matches, as a regular expression that Python, JSON Schema and JavaScript read alike."""
+"""Regular expression of a name, with the same meaning in Python and JSON Schema."""
 
 _NAME = re.compile(PATTERN)
 
@@ -20,10 +20,10 @@ def is_instrument(text: str) -> bool:
 
 
 def parse_instrument(text: str) -> Instrument:
-    """``text`` as an instrument's name.
+    """Check that ``text`` is an instrument's name.
 
     Raises:
-        ValueError: it is not one; the text says what is accepted.
+        ValueError: It is not. The text says what is accepted.
 
     Example:
         >>> parse_instrument("BTCUSDT")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one deployment; deployments that share a Redis differ in their namespace.
+    """The keys of one deployment. Deployments that share a Redis have different namespaces.
 
-    Parameters:
-        namespace: ``NT_NAMESPACE``. Where it is not empty, every key begins with it and a colon.
+    Args:
+        namespace: ``NT_NAMESPACE``. Unless it is empty, every key begins with it and a colon.
 
     Example:
         >>> Keys().report("BTCUSDT"), Keys("staging").lease("BTCUSDT")
@@ -26,7 +26,7 @@ class Keys:
 
     @property
     def prefix(self) -> str:
-        """What every key begins with: ``""``, or the namespace and a colon."""
+        """The start of every key: ``""``, or the namespace and a colon."""
         return f"{self.namespace}:" if self.namespace else ""
 
     def report(self, symbol: str) -> str:
@@ -34,11 +34,11 @@ class Keys:
         return f"{self.prefix}report:{symbol}"
 
     def slow(self, symbol: str) -> str:
-        """String: the sections of the last slow cycle, which a new owner starts with."""
+        """String: the sections of the last slow cycle. A new owner starts with them."""
         return f"{self.prefix}slow:{{{self.report(symbol)}}}"
 
     def carry(self, symbol: str) -> str:
-        """String: what a new owner cannot read from the streams, as the old owner left it."""
+        """String: state of the old owner that a new owner cannot read from the streams."""
         return f"{self.prefix}carry:{{{self.report(symbol)}}}"
 
     def lease(self, symbol: str) -> str:
@@ -46,11 +46,11 @@ class Keys:
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"
 
     def trades(self, symbol: str) -> str:
-        """Stream: one entry a trade."""
+        """Stream: one entry per trade."""
         return f"{self.prefix}md:{{{symbol}}}:trades"
 
     def book(self, symbol: str) -> str:
-        """Stream: one entry an order-book diff."""
+        """Stream: one entry per order-book diff."""
         return f"{self.prefix}md:{{{symbol}}}:book"
 
     def snapshot(self, symbol: str) -> str:
@@ -71,7 +71,7 @@ class Keys:
 
     @property
     def nodes(self) -> str:
-        """Sorted set: node id, by its last heartbeat in server ms."""
+        """Sorted set: node ids by their last heartbeat, in server ms."""
         return f"{self.prefix}nt:nodes"
 
     @property

@@ -1,7 +1,7 @@
-"""The environment, read once into one typed object.
+"""The environment as one typed, validated object.
 
-Every variable is optional. A value that is not accepted ends the process with one line that
-names the variable, the value and what is accepted:
+Every variable is optional. An invalid value ends the process with one line that names the variable, the value and what
+is accepted:
 
     >>> Settings.from_environment({"NT_HEARTBEAT_TTL_MS": "300"})
     Traceback (most recent call last):
@@ -48,7 +48,7 @@ _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0":
 
 
 class BadSetting(ValueError):
-    """A variable whose value is not accepted; its text is the one line to show."""
+    """A variable whose value is not accepted. Its text is the one line to show."""
 
 
 def _flag(value: object) -> object:
@@ -141,10 +141,9 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
-    """What a process was told by its environment.
+    """The settings of a process, from its environment.
 
-    Field names are the variables' names in lower case. Durations end in their unit
-    (``_ms``, ``_s``).
+    A field has its variable's name in lower case. The name of a duration ends with its unit (``_ms``, ``_s``).
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
@@ -154,64 +153,76 @@ class Settings(BaseSettings):
         description="Symbols to report on, comma-separated.",
     )
     redis_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
-        "redis://localhost:6379/0", description="Data plane: streams, leases, reports."
+        "redis://localhost:6379/0", description="The Redis of the data plane: streams, leases, reports."
     )
     celery_broker_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES)] = Field(
         "redis://localhost:6379/1",
-        description="Celery's broker, Redis or RabbitMQ; may be another server than REDIS_URL.",
+        description="Celery's broker: Redis or RabbitMQ. It may be another server than REDIS_URL.",
     )
 
     nt_namespace: Annotated[str, AfterValidator(_namespace)] = Field(
-        "", description="What every key begins with, before a colon: deployments that share a Redis need one each."
+        "", description="Prefix of every key, followed by a colon. Deployments that share a Redis need different ones."
     )
     nt_redis_password_file: Annotated[str, AfterValidator(_path)] = Field(
-        "", description="File with the password of REDIS_URL's user, alone in one line; the URL then holds none."
+        "", description="File with the password of REDIS_URL's user on a single line. The URL then has no password."
     )
     nt_broker_password_file: Annotated[str, AfterValidator(_path)] = Field(
         "", description="The same for CELERY_BROKER_URL."
     )
 
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = Field(
-        "", description="This worker's node id, and the queue it must consume. Default: the queue given with -Q."
+        "", description="The worker's node id, and the queue it must consume. Default: the queue given with -Q."
     )
     nt_node_weight: float = Field(
-        1.0, gt=0, le=1000, allow_inf_nan=False, description="Share of the symbols relative to other nodes."
+        1.0, gt=0, le=1000, allow_inf_nan=False, description="The node's share of the symbols, relative to other nodes."
     )
     nt_enable_multi_instance: Flag = Field(
-        True, description="Several nodes share the symbols. Off: one node, no lease, no fence."
+        True, description="Several nodes share the symbols. Off: one node, without leases and fencing."
     )
     nt_enable_kv_reports: Flag = Field(True, description="Write reports. Off: ingest only.")
 
     nt_report_period_ms: int = Field(
-        250, ge=20, le=60_000, description="Fast cycle: one report a symbol every so often."
+        250, ge=20, le=60_000, description="Fast cycle: time between two reports of a symbol."
     )
-    nt_slow_period_ms: int = Field(2000, ge=100, le=600_000, description="Slow cycle: profile, walls, anomalies.")
+    nt_slow_period_ms: int = Field(
+        2000,
+        ge=100,
+        le=600_000,
+        description="Slow cycle: time between two computations of volume profile, walls, vacuums and anomalies.",
+    )
     nt_report_ttl_s: int = Field(
-        300, ge=1, le=86_400, description="A report that is not rewritten vanishes after this long."
+        300, ge=1, le=86_400, description="A report expires if it is not rewritten for this long."
     )
     nt_max_tasks_per_cycle: int = Field(
-        32, ge=1, le=10_000, description="Most messages a node gets per cycle; for more symbols, several share one."
+        32,
+        ge=1,
+        le=10_000,
+        description="Maximum number of messages to a node per cycle. With more symbols, several share a message.",
     )
 
-    nt_heartbeat_interval_ms: int = Field(250, ge=20, le=60_000, description="A node's heartbeat, with 10 % jitter.")
-    nt_heartbeat_ttl_ms: int = Field(1000, ge=40, le=600_000, description="Silence after which a node is dead.")
+    nt_heartbeat_interval_ms: int = Field(
+        250, ge=20, le=60_000, description="Time between two heartbeats of a node, with 10 % jitter."
+    )
+    nt_heartbeat_ttl_ms: int = Field(
+        1000, ge=40, le=600_000, description="A node without an accepted heartbeat for this long is dead."
+    )
     nt_lease_ttl_ms: int = Field(
-        1500, ge=40, le=600_000, description="A lease that is not extended is free after this long."
+        1500, ge=40, le=600_000, description="A lease that is not renewed ends after this long."
     )
     nt_leader_ttl_ms: int = Field(
-        1000, ge=100, le=600_000, description="A dispatcher that does not renew loses the lead after this long."
+        1000, ge=100, le=600_000, description="A beat that does not renew its lead loses it after this long."
     )
     nt_rebalance_interval_ms: int = Field(
-        2500, ge=100, le=600_000, description="How often symbols may move for balance."
+        2500, ge=100, le=600_000, description="Minimum time between two moves of symbols for balance."
     )
     nt_min_hold_ms: int = Field(
-        2000, ge=0, le=600_000, description="A symbol stays at least this long before a voluntary move."
+        2000, ge=0, le=600_000, description="Minimum time that a symbol stays on a node before it moves for balance."
     )
     nt_hrw_sticky_pct: float = Field(
-        0.02, ge=0, le=1, allow_inf_nan=False, description="Score bonus of the present owner; 0.02 is 2 %."
+        0.02, ge=0, le=1, allow_inf_nan=False, description="Bonus on the current owner's score; 0.02 is 2 %."
     )
     nt_hrw_load_factor: float = Field(
-        1.25, ge=1, le=100, allow_inf_nan=False, description="No node holds more than this many fair shares."
+        1.25, ge=1, le=100, allow_inf_nan=False, description="Maximum number of fair shares that a node holds."
     )
 
     nt_exchange_ws_url: Annotated[str, _url("ws", "wss")] = Field(
@@ -221,28 +232,28 @@ class Settings(BaseSettings):
         "https://api.binance.com", description="The exchange's REST endpoint."
     )
     nt_snapshot_interval_ms: int = Field(
-        5000, ge=100, le=150_000, description="How often ingest writes each full book."
+        5000, ge=100, le=150_000, description="Time between two full order books of a symbol that ingest writes."
     )
     nt_ingest_buffer_entries: int = Field(
         200_000,
         ge=100,
         le=50_000_000,
-        description="Entries ingest keeps while Redis is away; older ones are dropped and counted.",
+        description="Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted.",
     )
 
     nt_web_token: Annotated[str, AfterValidator(_token)] = Field(
-        "", description="Bearer token that the HTTP API, its streams and the MCP server ask for. Default: none."
+        "", description="Bearer token that the HTTP API, its streams and the MCP server require. Default: none."
     )
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = Field(
-        "", description="File with NT_WEB_TOKEN, alone in one line."
+        "", description="File with NT_WEB_TOKEN on a single line."
     )
     nt_web_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
         (),
-        description="Names that the web server is called by, comma-separated; others are refused. "
-        "Default: the names of this machine's loopback when it listens there, else any.",
+        description="Host names that clients may use for the web server, comma-separated. Others are refused. "
+        "Default: the names of loopback if it listens there, otherwise any.",
     )
     nt_web_max_streams: int = Field(
-        1000, ge=1, le=100_000, description="Streams of changes that the web server has open at the same time."
+        1000, ge=1, le=100_000, description="Maximum number of open streams of the web server."
     )
 
     nt_metrics_port: Port | None = Field(
@@ -251,7 +262,7 @@ class Settings(BaseSettings):
     )
     nt_metrics_host: str = Field("127.0.0.1", min_length=1, description="Address the metrics port listens on.")
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Least severe log line that is written."
+        "INFO", description="Minimum severity of the log lines that are written."
     )
 
     @property
@@ -270,12 +281,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what :meth:`from_environment` passes: a variable that is set but empty counts as not set."""
+        """Take only what :meth:`from_environment` passes: an empty variable counts as not set."""
         return (init_settings,)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read ``environment``; raise :exc:`BadSetting` with one clear line on the first bad value."""
+        """Read the settings from ``environment``.
+
+        Raises:
+            BadSetting: A value is not accepted. The text names the first one and what is accepted.
+        """
         given = {
             name: environment[name.upper()] for name in cls.model_fields if environment.get(name.upper(), "") != ""
         }
@@ -291,7 +306,7 @@ class Settings(BaseSettings):
         return settings._with_passwords()
 
     def _with_passwords(self) -> Settings:
-        """The same with the URLs as they are to be used: with the passwords that stand in files."""
+        """The same settings, with the passwords from their files in the URLs."""
         urls: dict[str, str] = {}
         for name, of_url in _PASSWORD_FILES.items():
             path, url = getattr(self, name), getattr(self, of_url)
@@ -342,7 +357,7 @@ def _password(variable: str, path: str) -> str:
 
 
 def _plain(error: Any) -> str:
-    """Say what is accepted, from one of pydantic's error records."""
+    """What is accepted, from one of pydantic's error records."""
     context, kind = error.get("ctx", {}), error["type"]
     if kind == "value_error":
         return str(context["error"])
@@ -352,7 +367,7 @@ def _plain(error: Any) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """One line for each ``NT_*`` variable that no setting reads, with the nearest name that one does."""
+    """One line for each unknown ``NT_*`` variable, with the most similar setting."""
     known = [name.upper() for name in Settings.model_fields]
     lines = []
     for name in sorted(environment):

@@ -37,13 +37,14 @@ NOT_RUN = {
     "make chaos.*": "takes minutes; tests/tools/chaos runs short campaigns and tests the options",
     r"python -m tools\.benchmarks.*": "takes minutes",
     "celery -A tasks events": "needs a terminal",
+    "tickfence (web|mcp)": "runs with a port of its own, and in tests/docs/test_blocks.py on stdio",
     "for bridge .*": "changes the network of the machine; `make compose-test` runs it",
     ".*docker .*|podman.*": "needs a container engine; `make compose-test` does the same",
     "kubectl .*": "needs a cluster; tests/deploy/test_k8s.py checks the manifests",
     "redis-cli -p 26379 .*|redis-cli --cluster .*": "tests/docs/test_redis_commands.py runs them with real servers",
     "redis-cli --scan .* UNLINK": "deletes the stack's market data; tests/docs/test_redis_commands.py runs it",
     "rabbitmq.*": "tests/e2e/test_rabbitmq.py runs them with a real server",
-    "pip install .*": "changes the environment of the tests; tests/test_wheel.py installs the wheel",
+    "python -m build --wheel|pip install .*": "tests/test_wheel.py builds and installs the wheel",
     "pre-commit install": "changes the git hooks of the checkout",
 }
 """Pattern of a whole command: why it does not run here."""
