@@ -68,8 +68,7 @@ SERVERS = [
 SILENT = {
     ". .venv/bin/activate",
     ". .local/env",
-    "python -m tools.reference.configuration",
-    "python -m tools.reference.metrics",
+    "make reference",
 }
 
 

@@ -124,4 +124,4 @@ def test_the_promised_names_are_there() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert metrics.PAGE.read_text() == metrics.page(), "run: python -m tools.reference.metrics"
+    assert metrics.PAGE.read_text() == metrics.page(), "run: make reference"
