@@ -11,6 +11,7 @@ help:
 	@echo 'make compose-test  docker-compose.yml in real containers: Docker or podman'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
+	@echo 'make reference  docs/configuration.md, metrics.md and report.schema.json from the code'
 	@echo 'make lock     requirements*.txt anew from requirements*.in'
 	@echo 'While "make run" runs, in another terminal:'
 	@echo 'make status   all roles; make stop|start|kill ROLE=node-002   one of them'
@@ -42,6 +43,9 @@ chaos: .venv/installed-dev
 bench: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m tools.benchmarks
 
+reference: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m tools.reference
+
 lock: .venv/installed-dev
 	@sh tools/local/lock.sh
 
@@ -51,4 +55,4 @@ lock: .venv/installed-dev
 .venv/installed-dev: requirements.txt requirements-dev.txt tools/local/redis-server.txt pyproject.toml
 	@sh tools/local/install.sh requirements-dev.txt
 
-.PHONY: help run status start stop kill test compose-test chaos lint bench lock
+.PHONY: help run status start stop kill test compose-test chaos lint bench reference lock

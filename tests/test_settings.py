@@ -232,7 +232,7 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:
 
 
 def test_the_page_of_settings_is_in_step() -> None:
-    assert configuration.PAGE.read_text() == configuration.page(), "run: python -m tools.reference.configuration"
+    assert configuration.PAGE.read_text() == configuration.page(), "run: make reference"
 
 
 def test_every_variable_that_anything_reads_is_on_the_page() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tickfence.analytics import depth, flow, health, spread
+from tickfence.analytics import flow, health, market
 from tickfence.analytics.trade_window import TradeWindow
 
 POSITIVE = st.one_of(st.floats(1e-8, 1e12), st.sampled_from([1e-8, 1.0, 1e12]))
@@ -17,9 +17,9 @@ POSITIVE = st.one_of(st.floats(1e-8, 1e12), st.sampled_from([1e-8, 1.0, 1e12]))
 def test_prices_equal_exact_arithmetic(one_price, other_price, bid_quantity, ask_quantity):
     bid, ask = sorted((one_price, other_price))
     b, a, bq, aq = (Fraction(number) for number in (bid, ask, bid_quantity, ask_quantity))
-    assert spread.mid_price(bid, ask) == pytest.approx(float((b + a) / 2), rel=1e-12)
-    assert spread.spread_bps(bid, ask) == pytest.approx(float((a - b) / ((a + b) / 2) * 10000), rel=1e-9, abs=1e-9)
-    micro = spread.micro_price(bid, bid_quantity, ask, ask_quantity)
+    assert market.mid_price(bid, ask) == pytest.approx(float((b + a) / 2), rel=1e-12)
+    assert market.spread_bps(bid, ask) == pytest.approx(float((a - b) / ((a + b) / 2) * 10000), rel=1e-9, abs=1e-9)
+    micro = market.micro_price(bid, bid_quantity, ask, ask_quantity)
     assert micro == pytest.approx(float((b * aq + a * bq) / (bq + aq)), rel=1e-12)
     assert bid <= micro <= ask
 
@@ -28,10 +28,10 @@ def test_prices_equal_exact_arithmetic(one_price, other_price, bid_quantity, ask
 def test_depth_equals_exact_arithmetic(bid_quantities, ask_quantities):
     totals = []
     for quantities in (bid_quantities, ask_quantities):
-        total = depth.total_quantity(quantities)
+        total = market.total_quantity(quantities)
         assert total == pytest.approx(float(sum(map(Fraction, quantities))), rel=1e-12)
         totals.append(total)
-    imbalance = depth.imbalance(*totals)
+    imbalance = market.imbalance(*totals)
     if not bid_quantities or not ask_quantities:
         assert imbalance is None
         return

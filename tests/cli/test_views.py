@@ -192,8 +192,8 @@ class TestReport:
         shown = text(report_view.look(client, SETTINGS, "BTCUSDT").picture, width)
         assert max(len(line) for line in shown.splitlines()) <= width
         wanted = ["BTCUSDT", "67,123.45", "-1.50 %", "0.01 bps", "node-001", "17", "88.5 of 100", "-1.9000"]
-        wanted += ["imbalance -0.2500", "100.5", "99.5 to 101.5, 81 trades", "bid 99: 40", "90 to 91, 4 levels"]
-        wanted += ["flash crash risk: wide_spread, imbalance", "spoofing: ask 105"]
+        wanted += ["imbalance -0.2500", "100.5", "99.5 to 101.5, 81", "bid 99: 40", "90 to 91, 4 levels"]
+        wanted += ["flash crash risk", "Wide spread, imbalance.", "spoofing", "The ask at 105 was pulled"]
         assert [one for one in wanted if one not in shown] == []
         assert "stale" not in shown
 

@@ -78,7 +78,7 @@ def test_a_taken_port_is_a_clear_message_and_no_error(caplog: pytest.LogCaptureF
             assert exporter.serve(port, "127.0.0.1", node_metrics.registry) is None
     [line] = caplog.messages
     assert f"NT_METRICS_PORT={port} on 127.0.0.1 cannot be opened" in line
-    assert "a port of its own" in line
+    assert "its own port" in line
 
 
 def test_an_address_that_is_not_this_hosts_is_a_clear_message_too(caplog: pytest.LogCaptureFixture) -> None:

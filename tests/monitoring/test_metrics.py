@@ -85,7 +85,7 @@ def test_so_has_each_that_is_passed_on() -> None:
 
 
 def test_so_has_each_reason_why_a_message_is_refused() -> None:
-    assert set(ingest_metrics.REFUSALS) == set(Reason)
+    assert set(ingest_metrics.Refusal) == set(Reason)
 
 
 def test_so_has_each_reason_for_a_move() -> None:
@@ -124,4 +124,4 @@ def test_the_promised_names_are_there() -> None:
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert metrics.PAGE.read_text() == metrics.page(), "run: python -m tools.reference.metrics"
+    assert metrics.PAGE.read_text() == metrics.page(), "run: make reference"

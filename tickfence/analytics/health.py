@@ -1,13 +1,15 @@
-"""How far the report can be trusted and the market traded, as one number from 0 to 100.
+"""The report's `health`: how well you can trust the data and trade the market, as one number from 0 to 100.
 
-The score is the sum of four components. Each is a straight line between full marks and none, rounded to 1 decimal;
-a component whose input is missing scores 0.
+The score is the sum of four components. Each falls in a straight line from full marks to 0 and is rounded to 1 decimal.
+A component whose input is missing scores 0.
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
-Severity = Literal["low", "medium", "high"]
+from msgspec import Meta, Struct
+
+from tickfence.analytics.fields import Severity
 
 FRESHNESS_POINTS = 40.0
 FRESH_MS = 300.0
@@ -18,6 +20,40 @@ WIDE_BPS = 20.0
 BALANCE_POINTS = 20.0
 ANOMALY_POINTS = 10.0
 ANOMALY_COST: dict[Severity, float] = {"low": 2.5, "medium": 5.0, "high": 10.0}
+
+
+class Component(Struct, frozen=True, gc=False):
+    """One part of the health score."""
+
+    metric: Literal["freshness", "spread", "depth_balance", "anomalies"]
+    score: Annotated[float, Meta(ge=0, le=40)]
+
+
+class Health(Struct, frozen=True):
+    """The sum of its components, 0 to 100."""
+
+    score: Annotated[float, Meta(ge=0, le=100)]
+    components: list[Component]
+
+
+def health(
+    age_ms: int | None, spread_bps: float | None, imbalance: float | None, severities: Iterable[Severity] | None
+) -> Health:
+    """The section.
+
+    Args:
+        age_ms: data age.
+        spread_bps: spread in basis points, unrounded.
+        imbalance: depth imbalance, -1 to 1, unrounded.
+        severities: those of the report's anomalies.
+    """
+    components = [
+        Component("freshness", freshness(age_ms)),
+        Component("spread", spread(spread_bps)),
+        Component("depth_balance", depth_balance(imbalance)),
+        Component("anomalies", anomalies(severities)),
+    ]
+    return Health(round(sum([component.score for component in components]), 1), components)
 
 
 def freshness(data_age_ms: float | None) -> float:

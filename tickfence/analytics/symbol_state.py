@@ -8,10 +8,10 @@ import numpy as np
 
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, LevelChanges
+from tickfence.analytics.liquidity.volume_profile import RollingVolumeProfile
 from tickfence.analytics.quantities_window import QuantitiesWindow
-from tickfence.analytics.sections import SplicedSections, decode_slow_sections, splice
+from tickfence.analytics.slow_cycle import SplicedSections, decode_slow_sections, splice
 from tickfence.analytics.trade_window import TradeWindow
-from tickfence.analytics.volume_profile import RollingVolumeProfile
 from tickfence.instrument import Instrument
 
 Levels = Sequence[Sequence[float]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET
@@ -12,9 +12,10 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
+from tickfence.analytics.fields import Finding
 from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.analytics.liquidity import findings
 from tickfence.analytics.report import Level, Report
-from tickfence.analytics.sections import Anomaly, FlashCrashRisk
 from tickfence.cli import session
 from tickfence.cli.fitting_table import Column, FittingTable
 from tickfence.cli.session import NothingThere, View, unknown_symbol
@@ -62,7 +63,7 @@ def _picture(report: Report, fresh: Freshness) -> RenderableType:
             _grid("flow and health", _flow(report)),
             _grid("writer", _writer(report, fresh)),
         ),
-        SideBySide(_book(report), _grid("liquidity", list(_sections(report)))),
+        SideBySide(_book(report), _grid("liquidity", list(_sections(report)), justify="left")),
     ]
     if fresh.stale:
         parts.insert(0, f"[bold red]stale: {fresh.reason}[/]")
@@ -70,10 +71,10 @@ def _picture(report: Report, fresh: Freshness) -> RenderableType:
     return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
 
 
-def _grid(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+def _grid(title: str, rows: Sequence[tuple[str, str]], justify: Literal["left", "right"] = "right") -> Table:
     table = Table(title=title, show_header=False, box=box.SIMPLE)
     table.add_column(style="dim")
-    table.add_column(justify="right")
+    table.add_column(justify=justify)
     for row in rows:
         table.add_row(*row)
     return table
@@ -150,24 +151,12 @@ def _bar(level: Level | None, most: float) -> str:
 
 
 def _sections(report: Report) -> Iterator[tuple[str, str]]:
-    if report.liquidity is not UNSET:
-        profile = report.liquidity.volume_profile
-        if profile is not UNSET:
-            yield "POC", number(profile.POC)
-            yield "value area", f"{number(profile.VAL)} to {number(profile.VAH)}, {profile.trade_count} trades"
-        for wall in report.liquidity.walls or ():
-            yield "wall", coloured(f"{wall.side} {number(wall.price)}: {number(wall.qty)}", SEVERITY[wall.severity])
-        for one in report.liquidity.vacuums or ():
-            yield (
-                "vacuum",
-                coloured(f"{number(one.from_)} to {number(one.to)}, {one.levels} levels", SEVERITY[one.severity]),
-            )
+    for name, found in findings(report.liquidity) if report.liquidity is not UNSET else ():
+        for finding in found:
+            yield name, _note(finding)
     for anomaly in report.anomalies or ():
-        yield "anomaly", coloured(_anomaly(anomaly), SEVERITY[anomaly.severity])
+        yield anomaly.kind, _note(anomaly)
 
 
-def _anomaly(anomaly: Anomaly) -> str:
-    if isinstance(anomaly, FlashCrashRisk):
-        return f"flash crash risk: {', '.join(anomaly.signals)}"
-    kind = type(anomaly).__name__.lower()
-    return f"{kind}: {anomaly.side} {number(anomaly.price)}"
+def _note(finding: Finding) -> str:
+    return coloured(finding.note, SEVERITY.get(getattr(finding, "severity", "")))

@@ -1,1 +1,1 @@
-"""Metrics, logs and health: what an operator looks at."""
+"""Metrics, logs and health checks, for operators."""

@@ -1,4 +1,4 @@
-"""The ``/metrics`` page of a process."""
+"""The `/metrics` page of a process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
-    """Serve a role's metrics from a daemon thread; return the port.
+    """Serves a role's metrics from a daemon thread.
 
-    A port that is taken costs the process its metrics, not its life: it is logged, and ``None`` is returned, as it
-    is for port 0 (metrics are off).
+    If the port is taken, the process runs on without metrics and logs an error.
+
+    Args:
+        port: `NT_METRICS_PORT`; 0 turns metrics off.
+        host: the address to listen on.
+        registry: the role's metrics.
+
+    Returns:
+        The port, or None when nothing is served.
+
+    Raises:
+        OSError: the address cannot be opened for a reason other than that it is taken, reserved or not of this host.
     """
     if port == 0:
         return None
@@ -27,7 +37,7 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise
         logger.error(
-            "no metrics: NT_METRICS_PORT=%d on %s cannot be opened (%s); give each process of this host a port of its own",
+            "no metrics: NT_METRICS_PORT=%d on %s cannot be opened (%s); give each process on this host its own port",
             port,
             host,
             error.strerror,
@@ -37,9 +47,9 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
 
 
 def page_url(port: int | None, host: str) -> str:
-    """Where others find the page that :func:`serve` serves; empty where there is none.
+    """The URL of the page that serve() serves, for other machines; empty when there is none.
 
-    A host that stands for every address of this machine is nowhere to go to: the machine's name stands for it.
+    A process that listens on every address is reached by the machine's name.
 
     Example:
         >>> page_url(9101, "10.0.0.7")

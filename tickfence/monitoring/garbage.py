@@ -1,19 +1,19 @@
-"""How often Python's cyclic collector stops a process."""
+"""Keeps Python's garbage collector from stopping a process for long."""
 
 from __future__ import annotations
 
 import gc
 
 COLLECT_AFTER = 20_000
-"""Objects more than before, at which the collector looks at the youngest."""
+"""Number of new objects after which the collector checks the youngest generation."""
 
 
 def collect_less() -> None:
-    """Keep the collector from looking at all that lives as long as the process, again and again.
+    """Excludes every object that exists now from garbage collection, and makes collections rarer.
 
-    To be called once a process has started: all it has then is left alone from now on. A look at all modules of a
-    Celery process takes some 60 ms, in which nothing else is done. Messages, entries and reports are freed by their
-    reference counts; as they come in bursts, each burst would set the collector off.
+    Call it once, after a process has started. A full collection of a Celery process takes about 60 ms, in which the
+    process does nothing else. Messages, entries and reports are freed by their reference counts; because they come in
+    bursts, each burst would start a collection.
     """
     gc.collect()
     gc.freeze()

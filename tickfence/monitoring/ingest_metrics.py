@@ -1,69 +1,129 @@
 """Prometheus metrics of ingest.
 
-No metric here is labelled by symbol, as in `monitoring.node_metrics` and `monitoring.dispatcher_metrics`: what happened to one symbol stands in the logs.
+No metric has the symbol as a label, for the same reason as in node_metrics; the logs tell what happened to a symbol.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from prometheus_client import Counter, Gauge, Histogram
 
-from tickfence.monitoring.registry import known, role_registry
+from tickfence.monitoring.registry import labelled, role_registry
 
 registry = role_registry()
 
-REFUSALS = (
-    *("bad_price", "bad_quantity", "bad_time", "bad_update_ids", "crossed_book", "not_a_number", "not_json"),
-    *("oversized", "unknown_event", "unknown_symbol", "update_id_back", "wrong_type"),
-)
 
-ws_connections = Gauge("nt_ws_connections", "WebSocket connections open to the exchange", registry=registry)
-ws_resubscribe = known(
-    Counter("nt_ws_resubscribe", "Connections made again, by reason", ["reason"], registry=registry),
-    ("ended", "lifetime", "shutdown"),
+class Reconnect(StrEnum):
+    """Why a WebSocket connection is opened again."""
+
+    ENDED = "ended"
+    LIFETIME = "lifetime"
+    SHUTDOWN = "shutdown"
+
+
+class EventKind(StrEnum):
+    """Kinds of market data."""
+
+    DIFF = "diff"
+    TICKER = "ticker"
+    TRADE = "trade"
+
+
+class Refusal(StrEnum):
+    """Why a message is refused."""
+
+    BAD_PRICE = "bad_price"
+    BAD_QUANTITY = "bad_quantity"
+    BAD_TIME = "bad_time"
+    BAD_UPDATE_IDS = "bad_update_ids"
+    CROSSED_BOOK = "crossed_book"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_JSON = "not_json"
+    OVERSIZED = "oversized"
+    UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    UPDATE_ID_BACK = "update_id_back"
+    WRONG_TYPE = "wrong_type"
+
+
+class Resync(StrEnum):
+    """Why an order book is loaded again, besides a refused message."""
+
+    GAP = "gap"
+    SHALLOW = "shallow"
+
+
+class Duplicate(StrEnum):
+    """Where a copy of an entry is recognised."""
+
+    FEED = "feed"
+    INGEST = "ingest"
+    REDIS = "redis"
+
+
+class EntryLost(StrEnum):
+    """Why an entry does not reach Redis."""
+
+    BUFFER_FULL = "buffer_full"
+    REDIS_ERROR = "redis_error"
+
+
+class SnapshotReason(StrEnum):
+    """Why an order-book snapshot is written."""
+
+    ANEW = "anew"
+    DROPPED = "dropped"
+    INTERVAL = "interval"
+    LOST = "lost"
+    SYNC = "sync"
+
+
+ws_connections = Gauge("nt_ws_connections", "Open WebSocket connections to the exchange", registry=registry)
+ws_resubscribe = labelled(
+    Counter, "nt_ws_resubscribe", "Connections opened again, by reason", registry, reason=Reconnect
 )
 ws_messages = Counter("nt_ws_messages", "Messages received from the exchange", registry=registry)
-events = known(
-    Counter("nt_ingest_events", "Valid events taken in", ["kind"], registry=registry), ("diff", "ticker", "trade")
-)
-rejected = known(Counter("nt_ingest_rejected", "Messages refused, by reason", ["reason"], registry=registry), REFUSALS)
-resyncs = known(
-    Counter("nt_ingest_resyncs", "Order books that had to be loaded anew, by reason", ["reason"], registry=registry),
-    ("gap", "shallow", *REFUSALS),
+events = labelled(Counter, "nt_ingest_events", "Valid events received", registry, kind=EventKind)
+rejected = labelled(Counter, "nt_ingest_rejected", "Messages refused, by reason", registry, reason=Refusal)
+resyncs = labelled(
+    Counter,
+    "nt_ingest_resyncs",
+    "Order books that had to be loaded again, by reason",
+    registry,
+    reason=(*Resync, *Refusal),
 )
 resync_latency = Histogram(
     "nt_ingest_resync_seconds",
-    "From losing an order book to having it again",
+    "Time from losing an order book until it is in sync again",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
     registry=registry,
 )
-books = Gauge("nt_ingest_books", "Order books to be kept, one a symbol", registry=registry)
-books_in_sync = Gauge("nt_ingest_books_in_sync", "Order books that are known to be right", registry=registry)
+books = Gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol", registry=registry)
+books_in_sync = Gauge("nt_ingest_books_in_sync", "Order books that are in sync", registry=registry)
 rest_requests = Counter(
     "nt_ingest_rest_requests", "REST requests, by HTTP status or kind of failure", ["outcome"], registry=registry
 )
-duplicates = known(
-    Counter("nt_ingest_duplicates", "Copies of entries: by where they were noticed", ["where"], registry=registry),
-    ("feed", "ingest", "redis"),
+duplicates = labelled(
+    Counter, "nt_ingest_duplicates", "Copies of entries, by where they were recognised", registry, where=Duplicate
 )
-dropped = known(
-    Counter("nt_ingest_dropped", "Entries that never reached Redis, by reason", ["reason"], registry=registry),
-    ("buffer_full", "redis_error"),
+dropped = labelled(
+    Counter, "nt_ingest_dropped", "Entries that did not reach Redis, by reason", registry, reason=EntryLost
 )
 trades_missing = Counter(
     "nt_ingest_trades_missing",
-    "Trades unknown to this process that were not in the stream when it appended later ones",
+    "Trades that this process does not know and that were not in the stream when it appended later ones",
     registry=registry,
 )
-buffer_entries = Gauge("nt_ingest_buffer_entries", "Entries waiting for Redis", registry=registry)
-appended = Counter("nt_ingest_appended", "Entries Redis took", registry=registry)
+buffer_entries = Gauge("nt_ingest_buffer_entries", "Entries that wait for Redis", registry=registry)
+appended = Counter("nt_ingest_appended", "Entries that Redis accepted", registry=registry)
 append_latency = Histogram(
     "nt_ingest_append_ms",
-    "From sending a batch to Redis to the last reply",
+    "Time from sending a batch to Redis until the last reply",
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000),
     registry=registry,
 )
-snapshots = known(
-    Counter("nt_ingest_snapshots", "Order-book snapshots written, by reason", ["reason"], registry=registry),
-    ("anew", "dropped", "interval", "lost", "sync"),
+snapshots = labelled(
+    Counter, "nt_ingest_snapshots", "Order-book snapshots written, by reason", registry, reason=SnapshotReason
 )
 redis_connects = Counter("nt_ingest_redis_connects", "Connections made to Redis", registry=registry)

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, on standard error."""
+"""Structured logs: one JSON object per line, on standard error."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
-# Celery logs two lines a task at INFO; at 4 Hz a symbol that buries everything else.
+# At INFO, Celery logs two lines per task; at 4 tasks per second and symbol they would hide everything else.
 _CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu")
 
 _fields: dict[str, str] = {}
 
 
 def configure(level: str, **fields: str) -> None:
-    """Send all logs of this process to standard error as JSON.
+    """Sends all logs of this process to standard error as JSON.
 
-    Parameters:
-        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        fields: stand in every line from now on, like ``role="node", node="node-001"``; also after a later call.
+    Args:
+        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
+        fields: fields of every line from now on, like `role="node", node="node-001"`; later calls keep them.
 
-    What a log call passes as ``extra`` becomes fields of its line:
+    Example:
+        The `extra` of a log call becomes fields of its line:
 
         >>> logger.info("symbol acquired", extra={"symbol": "BTCUSDT", "token": 1})
     """

@@ -1,7 +1,7 @@
-"""Health check of a container: ``python -m tickfence.monitoring.probe http://127.0.0.1:9101/metrics --fresh nt_node_heartbeat``.
+"""Health check of a container: `python -m tickfence.monitoring.probe http://127.0.0.1:9101/metrics --fresh nt_node_heartbeat`.
 
-Status 0 if the page is there, and if, of a gauge that holds a Unix time, the newest is recent enough; else 1 and one
-line that says what is wrong.
+The exit status is 0 if the page answers and the Unix time in the gauge is recent enough. Otherwise it is 1, and one line
+says what is wrong.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from http.client import HTTPException
 from urllib.request import ProxyHandler, build_opener
 
 TIMEOUT_S = 2.0
-_open = build_opener(ProxyHandler({})).open  # the process is here, and the way out to others is not asked
+_open = build_opener(ProxyHandler({})).open  # the process is on this host, so no proxy is used
 
 
 def problem(url: str, gauge: str | None = None, within_s: float = 5.0) -> str | None:
-    """What is wrong with the process behind ``url``; ``None`` if nothing is.
+    """What is wrong with the process behind a URL, or None if it is healthy.
 
-    Parameters:
-        url: a page that answers 200 while all is well.
-        gauge: name of a gauge on it, a Unix time in seconds.
-        within_s: greatest age of the newest of its series.
+    Args:
+        url: a page that answers with status 200 while the process is healthy.
+        gauge: the name of a gauge on that page whose value is a Unix time in seconds.
+        within_s: the maximum age of the newest series of that gauge, in seconds.
     """
     try:
         with _open(url, timeout=TIMEOUT_S) as reply:
@@ -41,16 +41,18 @@ def problem(url: str, gauge: str | None = None, within_s: float = 5.0) -> str | 
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line takes."""
+    """The parser of the command line."""
     p = argparse.ArgumentParser(prog="python -m tickfence.monitoring.probe", description=__doc__)
-    p.add_argument("url", help="page that must answer")
-    p.add_argument("--fresh", metavar="GAUGE", help="a gauge on that page, a Unix time that must be recent")
-    p.add_argument("--within", type=float, default=5.0, metavar="SECONDS", help="how recent (%(default)s)")
+    p.add_argument("url", help="the page that must answer")
+    p.add_argument("--fresh", metavar="GAUGE", help="a gauge on that page whose Unix time must be recent")
+    p.add_argument(
+        "--within", type=float, default=5.0, metavar="SECONDS", help="its maximum age (default: %(default)s)"
+    )
     return p
 
 
 def main() -> int:
-    """Do what the command line says; the exit status."""
+    """Runs the check of the command line and returns the exit status."""
     arguments = parser().parse_args()
     found = problem(arguments.url, arguments.fresh, arguments.within)
     if found:

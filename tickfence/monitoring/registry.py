@@ -1,9 +1,10 @@
-"""One registry for each role's metrics: a process shows its own, though it imports the modules of other roles, too."""
+"""One metrics registry for each role: a process serves its own metrics, even if it imports the modules of other roles."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,8 +20,8 @@ Labelled = TypeVar("Labelled", Counter, Histogram)
 
 
 def role_registry() -> CollectorRegistry:
-    """An empty registry but for the metrics of the process itself: CPU, memory, file descriptors, garbage collector."""
-    disable_created_metrics()  # one series more for each counter and histogram, which no rule and no panel uses
+    """A registry with the metrics of the process itself: CPU, memory, file descriptors, garbage collector."""
+    disable_created_metrics()  # they add a series to each counter and histogram that no rule and no panel uses
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -28,12 +29,29 @@ def role_registry() -> CollectorRegistry:
     return registry
 
 
-def known(metric: Labelled, *values: tuple[str, ...]) -> Labelled:
-    """``metric`` with a series at 0 for every combination of label values; ``values`` are those of each label.
+def labelled(
+    kind: type[Labelled],
+    name: str,
+    text: str,
+    registry: CollectorRegistry,
+    options: dict[str, Any] | None = None,
+    /,
+    **labels: Iterable[str],
+) -> Labelled:
+    """A metric with labels, which has a series at 0 for every combination of their values.
 
-    A series that appears together with its first event has no increase: `rate()` would miss what is rare, like a
+    A series that appears together with its first event has no increase: `rate()` would miss rare events, such as a
     first conflict.
+
+    Args:
+        kind: Counter or Histogram.
+        name: its name, for a counter without `_total`.
+        text: what it counts or measures.
+        registry: the role's registry.
+        options: further arguments of `kind`, such as `buckets`.
+        labels: each label with its values, usually an enum of strings.
     """
-    for combination in product(*values):
+    metric = kind(name, text, list(labels), registry=registry, **(options or {}))
+    for combination in product(*labels.values()):
         metric.labels(*combination)
     return metric

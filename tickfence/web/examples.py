@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tickfence.analytics.flow import Flow
 from tickfence.analytics.freshness import Freshness
-from tickfence.analytics.report import SCHEMA_VERSION, Component, Depth, Flow, Health, Ingestion, Level, Writer
+from tickfence.analytics.health import Component, Health
+from tickfence.analytics.report import SCHEMA_VERSION, Depth, Ingestion, Level, Writer
 from tickfence.web.board import Absent, Nodes, Outage, Rows, State
 from tickfence.web.directory import Leader, Node
 from tickfence.web.events import Event

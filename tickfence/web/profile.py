@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from tickfence.analytics.liquidity.volume_profile import WINDOW_MS, RollingVolumeProfile
 from tickfence.analytics.trade_window import TradeWindow
-from tickfence.analytics.volume_profile import WINDOW_MS, RollingVolumeProfile
 from tickfence.streams.codec import INFO_FIELDS, BadEntry, TradeEntry, decode_info, decode_trade
 from tickfence.streams.keys import info_key, trades_key
 from tickfence.web.data_plane import DataPlane, Unreadable

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
+from tickfence.analytics.anomalies import notes
 from tickfence.analytics.freshness import Freshness
 from tickfence.analytics.report import Report
 from tickfence.coordination.keys import report_key
@@ -12,9 +15,10 @@ from tickfence.web.sse import encode_json
 
 
 class FreshReport(Report, frozen=True, kw_only=True):
-    """A report as its node wrote it, and how fresh it was when it was read."""
+    """A report as its node wrote it, how fresh it was when it was read, and its anomalies in words, in their order."""
 
     freshness: Freshness
+    anomaly_notes: list[str] | UnsetType = UNSET
 
 
 _CHUNK = 100  # reports read by one command, so that nobody else waits long for Redis
@@ -38,5 +42,7 @@ async def read_reports(plane: DataPlane, symbols: Sequence[str]) -> tuple[int, d
 
 
 def with_freshness(report: bytes, fresh: Freshness) -> bytes:
-    """A `FreshReport` as JSON, without decoding the report."""
-    return b'%b,"freshness":%b}' % (report[:-1], encode_json(fresh))
+    """A `FreshReport` as JSON; of the report only the anomalies are decoded."""
+    texts = notes(report)
+    words = b',"anomaly_notes":%b' % encode_json(texts) if texts else b""
+    return b'%b,"freshness":%b%b}' % (report[:-1], encode_json(fresh), words)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from tickfence.analytics.sections import FlashCrashRisk
+from tickfence.analytics.fields import Finding
+from tickfence.analytics.liquidity import findings
 from tickfence.web.reports import FreshReport
 from tickfence.web.rows import Row
 
@@ -31,14 +32,9 @@ def report_text(report: FreshReport) -> str:
     if report.flow is not UNSET:
         net = "" if report.flow.net_flow is UNSET else f", net aggressive volume {report.flow.net_flow:+g} in 30 s"
         lines.append(f"{report.flow.orders_per_sec:g} trades a second{net}")
-    lines += _liquidity(report)
-    for anomaly in report.anomalies or ():
-        where = (
-            ", ".join(anomaly.signals)
-            if isinstance(anomaly, FlashCrashRisk)
-            else f"{anomaly.side} {anomaly.price:,.10g}"
-        )
-        lines.append(f"anomaly: {type(anomaly).__struct_config__.tag}, {anomaly.severity}, {where}")
+    for name, found in findings(report.liquidity) if report.liquidity is not UNSET else ():
+        lines.append(f"{name}: {'; '.join(map(_note, found))}")
+    lines += [f"anomaly: {anomaly.kind}, {_note(anomaly)}" for anomaly in report.anomalies or ()]
     components = ", ".join(f"{part.metric} {part.score:g}" for part in report.health.components)
     lines.append(f"health {report.health.score:g} of 100 ({components})")
     lines.append(f"written by {report.writer.node_id}, token {report.writer.writer_token}")
@@ -82,17 +78,6 @@ def _age(report: FreshReport) -> str:
     return f"{fresh.status}, market data {fresh.data_age_ms} ms old"
 
 
-def _liquidity(report: FreshReport) -> list[str]:
-    if report.liquidity is UNSET:
-        return []
-    found, lines = report.liquidity, []
-    if found.volume_profile is not UNSET:
-        profile = found.volume_profile
-        lines.append(
-            f"volume profile of 30 min: POC {profile.POC:,.10g}, value area {profile.VAL:,.10g} to {profile.VAH:,.10g}"
-        )
-    if found.walls:
-        lines.append("walls: " + "; ".join(f"{w.side} {w.price:,.10g} ({w.qty:g}, {w.severity})" for w in found.walls))
-    if found.vacuums:
-        lines.append("vacuums: " + "; ".join(f"{v.from_:,.10g} to {v.to:,.10g} ({v.severity})" for v in found.vacuums))
-    return lines
+def _note(finding: Finding) -> str:
+    severity = getattr(finding, "severity", None)
+    return f"{severity}, {finding.note}" if severity else finding.note

@@ -18,12 +18,12 @@ from random import Random
 from time import perf_counter
 from typing import NamedTuple
 
-from tests.oracles.fast_report import fast_report
-from tests.oracles.slow_cycle import PlainMarket
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.instrument import Instrument
+from tools.benchmarks.oracles.fast_report import fast_report
+from tools.benchmarks.oracles.slow_cycle import PlainMarket
 
 TICK = 0.01
 NOW = 1_700_000_000_000

@@ -1,1 +1,1 @@
-"""Writes the reference pages in docs/ from the code."""
+"""The pages in docs/ that are made from the code."""

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings themselves: `python -m tools.reference.configuration`."""
+"""docs/configuration.md: every setting, from its definition."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 _HEAD = """\
 # Configuration
 
-Every process reads its settings from the environment, once, at its start. All variables are optional. A value that is not accepted ends the process with status 2 and one line that names the variable, the value and what is accepted; an `NT_*` variable that no setting reads is warned about.
+Each process reads its settings from the environment once, when it starts. Every variable is optional. An invalid value stops the process with exit status 2 and one line that names the variable, the value and what is accepted. An unknown `NT_*` variable causes a warning.
 
-Some depend on others: `NT_HEARTBEAT_TTL_MS` is at least two heartbeats, `NT_LEASE_TTL_MS` at least two report periods, `NT_SLOW_PERIOD_MS` at least one.
+Three settings depend on others: `NT_HEARTBEAT_TTL_MS` is at least two heartbeats, `NT_LEASE_TTL_MS` at least two report periods, `NT_SLOW_PERIOD_MS` at least one report period.
 
-Written from `settings.py` by `python -m tools.reference.configuration`.
+`make reference` writes this page from `tickfence/settings.py`.
 
 | variable | default | accepted | what it is |
 | --- | --- | --- | --- |
 """
 
 _OTHERS = """
-## Not of the processes
+## Variables of other programs
 
-What is around them reads these:
+The programs around the roles read these:
 
 | variable | default | read by | what it is |
 | --- | --- | --- | --- |
-| `FLOWER_BASIC_AUTH` | | Flower | `name:password`, several with commas, that Flower asks for |
-| `FLOWER_ADDRESS` | `127.0.0.1` | Flower | Address it listens on |
-| `FLOWER_MAX_TASKS` | `10000` | Flower | Tasks it keeps in memory |
-| `FLOWER_PURGE_OFFLINE_WORKERS` | `3600` | Flower | Seconds after which a node that is away is not shown any more |
-| `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | What its list of tasks shows |
+| `FLOWER_BASIC_AUTH` | | Flower | Logins that Flower accepts: `name:password`, separated by commas |
+| `FLOWER_ADDRESS` | `127.0.0.1` | Flower | Address that Flower listens on |
+| `FLOWER_MAX_TASKS` | `10000` | Flower | Tasks that Flower keeps in memory |
+| `FLOWER_PURGE_OFFLINE_WORKERS` | `3600` | Flower | Seconds after which Flower hides a node that is offline |
+| `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | Columns of Flower's list of tasks |
 | `EXTRA_NODES` | `0` | Compose | Further nodes: [deployment](deployment.md#more-nodes) |
-| `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `3000` | Compose | Ports on 127.0.0.1. `FLOWER_PORT` is Flower's own, too |
-| `PYTHON` | | `make` | The Python that makes `.venv`. Default: the first of a suitable version |
-| `UV_OPTIONS` | | `make lock` | Further options of uv, which works out the versions |
+| `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `3000` | Compose | Ports on 127.0.0.1. Flower itself reads `FLOWER_PORT`, too |
+| `PYTHON` | | `make` | The Python that creates `.venv`. Default: the first one with a suitable version |
+| `UV_OPTIONS` | | `make lock` | Further options for uv, which resolves the versions |
 
-Flower takes each option of its own as `FLOWER_<OPTION>`.
+Flower reads each of its other options from `FLOWER_<OPTION>`.
 """
 
 
@@ -76,10 +76,6 @@ def _accepted(name: str, schema: dict[str, Any]) -> str:
     try:
         Settings.from_environment({name.upper(): "?"})
     except BadSetting as error:
-        # The words a user would be shown.
+        # The same words as in the message to the user.
         return str(error).split(": ", 1)[1].removeprefix("must be ").replace("symbol '?' must", "symbols must")
     return "text"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -1,4 +1,4 @@
-"""Writes docs/metrics.md from the metrics themselves: `python -m tools.reference.metrics`."""
+"""docs/metrics.md: every metric, from its definition."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _HEAD = """\
 # Metrics
 
-Each process serves its own at `/metrics` of `NT_METRICS_PORT`, in Prometheus' text format. Written from `monitoring/` by `python -m tools.reference.metrics`; what to make of them, and what they cost: [monitoring](monitoring.md).
+Each process serves its own metrics at `/metrics` on `NT_METRICS_PORT`, in Prometheus' text format. [Monitoring](monitoring.md) says how to use them and what they cost. `make reference` writes this page from `tickfence/monitoring/`.
 
-*Series* is what Prometheus stores of one process, whatever the number of symbols. A series is there, at 0, from the start, but those of the labels marked with `…`, whose values are not known before. Every process has `process_*` (CPU, memory, files) and `python_*` besides.
+*Series* is the number of series that Prometheus stores for one process. It does not depend on the number of symbols. Every series exists from the start, with the value 0, except those of a label marked with `…`, whose values are not known in advance. Each process also has `process_*` (CPU, memory, files) and `python_*`.
 """
 
 _ROLES = (
@@ -26,7 +26,7 @@ _ROLES = (
     ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
 )
 
-# Labels whose values are not known before: label and an example.
+# Labels whose values are not known in advance: label and an example.
 _OPEN = {
     "nt_node_heartbeat": ("node", "node-001"),
     "nt_symbols_assigned": ("node", "node-001"),
@@ -48,12 +48,12 @@ def _section(role: str, command: str, registry: CollectorRegistry) -> str:
 
 
 def own(registry: CollectorRegistry) -> Iterator[Metric]:
-    """The metrics that this system defines, without those of any Python process."""
+    """The metrics that tickfence defines, without those that every Python process has."""
     return (family for family in registry.collect() if family.name.startswith("nt_"))
 
 
 def exposed(family: Metric) -> str:
-    """The name by which Prometheus knows a metric."""
+    """The name of a metric in Prometheus."""
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
@@ -77,7 +77,3 @@ def _labels(family: Metric) -> str:
 
 def _series(family: Metric) -> int:
     return 1 if family.name in _OPEN else len(family.samples)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

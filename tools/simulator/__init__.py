@@ -1,22 +1,24 @@
 """A local exchange that speaks Binance spot's public protocol: WebSocket streams and REST on one port.
 
     python -m tools.simulator --port 9443 --symbols BTCUSDT,ETHUSDT --seed 1
-    python -m tools.simulator --symbols 1000                      # so many made-up names after the six best known
+    python -m tools.simulator --symbols 1000                      # 1,000 symbols: six known names, the rest made up
     python -m tools.simulator --replay captures/monday --speed max
 
-Its market is random, plausible and seeded (:mod:`tools.simulator.market`), or a recorded one (:mod:`tools.simulator.replay`).
+The market is random and plausible, from a seed (market.py), or a recorded one (replay.py).
 Streams: `<symbol>@depth@100ms`, `@depth`, `@trade`, `@aggTrade`, `@ticker`, `@bookTicker`, combined (`/stream`) or raw
 (`/ws`), with SUBSCRIBE and the other control messages. REST: `/api/v3/ping`, `time`, `exchangeInfo`, `depth`,
-`ticker/24hr`. Tests ask for faults at `/simulator/faults` (:mod:`tools.simulator.faults`), and for walls, vacuums, spoofers,
-icebergs and crashes at `/simulator/plants` (:mod:`tools.simulator.plant_commands`).
+`ticker/24hr`. Tests request faults at `/simulator/faults` (faults.py), and walls, vacuums, spoofers, icebergs and crashes
+at `/simulator/plants` (plant_commands.py).
 
-Where Binance's documentation leaves something open, this is what the simulator does:
+Where Binance's documentation is not specific, the simulator does this:
 
-- a control message that is refused is answered with `{"error": {"code", "msg"}, "id"}`, as the exchange does (its
-  documentation shows the inner object alone);
-- `serverShutdown` has no stream, so it comes without the wrapper on combined connections too;
-- breaking a connection's limits (1,024 streams, 5 messages a second, unanswered pings) closes it with code 1008;
-- a stream name is accepted if it is well formed, and stays silent if its symbol is not listed.
+- It answers a refused control message with `{"error": {"code", "msg"}, "id"}`, as the exchange does (the documentation
+  shows only the inner object).
+- It sends `serverShutdown` without a wrapper on combined connections too, because the event has no stream.
+- It closes a connection with code 1008 when the connection breaks a limit (1,024 streams, 5 messages per second,
+  unanswered pings).
+- It accepts every well-formed stream name; the stream of a symbol that is not listed stays silent.
 
-It imports nothing from the rest of this repository: an implementation of its own finds what a shared one would hide.
+From the rest of the repository it imports only the pattern of a symbol's name: an independent implementation finds
+errors that a shared one would hide.
 """

@@ -22,14 +22,14 @@ from tools.simulator.server import CannotListen, Server, ServerOptions
 DEFAULT_SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,ADAUSDT,DOTUSDT"
 
 
-def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+def _number(kind: type[int] | type[float], minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = kind(-1)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a number from {least:g} to {most:g}")
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number from {minimum:g} to {maximum:g}")
         return value
 
     return parse
@@ -40,16 +40,16 @@ def _speed(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options with their defaults."""
+    """The parser of the command line."""
     limits, activity, options = Limits(), Activity(), ServerOptions()
     p = argparse.ArgumentParser(
-        prog="python -m tools.simulator", description="A local exchange: Binance spot's protocol."
+        prog="python -m tools.simulator", description="A local exchange that speaks Binance spot's protocol."
     )
     add = p.add_argument
     add("--host", default=options.host, help="address to listen on (%(default)s)")
-    add("--port", type=_number(int, 0, 65535), default=options.port, help="port; 0 takes a free one (%(default)s)")
-    add("--symbols", default=DEFAULT_SYMBOLS, help="names, comma-separated, or how many to make up (%(default)s)")
-    add("--seed", type=_number(int, 0, 2**63), default=1, help="same seed, same market (%(default)s)")
+    add("--port", type=_number(int, 0, 65535), default=options.port, help="port; 0 chooses a free one (%(default)s)")
+    add("--symbols", default=DEFAULT_SYMBOLS, help="comma-separated names, or the number of symbols (%(default)s)")
+    add("--seed", type=_number(int, 0, 2**63), default=1, help="the same seed gives the same market (%(default)s)")
     add(
         "--trades-per-second",
         type=_number(float, 0, 1000),
@@ -62,21 +62,25 @@ def parser() -> argparse.ArgumentParser:
         default=activity.orders_per_second,
         help="limit orders placed or cancelled per symbol (%(default)s)",
     )
-    add("--levels", type=_number(int, 20, 20_000), default=activity.levels, help="levels a side (%(default)s)")
+    add("--levels", type=_number(int, 20, 20_000), default=activity.levels, help="levels per side (%(default)s)")
     add(
         "--volatility",
         type=_number(float, 0, 1000),
         default=activity.ticks_per_root_second,
         help="size of the price's random walk in ticks per square root of a second (%(default)s)",
     )
-    add("--replay", metavar="STEM", help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json instead of a market")
-    add("--speed", type=_speed, default=1.0, help="of the replay: a factor, or max (%(default)s)")
-    add("--exit-at-end", action="store_true", help="end when the replay has ended and clients have read it")
+    add(
+        "--replay",
+        metavar="STEM",
+        help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json instead of a random market",
+    )
+    add("--speed", type=_speed, default=1.0, help="speed of the replay: a factor, or max (%(default)s)")
+    add("--exit-at-end", action="store_true", help="exit when the replay has ended and clients have read it")
     add(
         "--weight-per-minute",
         type=_number(int, 1, 10**9),
         default=options.weight_per_minute,
-        help="request weight per client and minute; Binance has 6000 (%(default)s)",
+        help="request weight per client and minute; Binance allows 6000 (%(default)s)",
     )
     add(
         "--connection-lifetime",
@@ -88,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         "--shutdown-notice",
         type=_number(float, 0, 10**6),
         default=limits.shutdown_notice,
-        help="seconds between serverShutdown and that closing (%(default)s)",
+        help="seconds between serverShutdown and that close (%(default)s)",
     )
     add(
         "--ping-interval",
@@ -106,13 +110,13 @@ def parser() -> argparse.ArgumentParser:
         "--unread-bytes",
         type=_number(int, 2**16, 2**34),
         default=limits.unread_bytes,
-        help="a client with more unread bytes than this is cut off (%(default)s)",
+        help="a client with more unread bytes than this is disconnected (%(default)s)",
     )
     return p
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT, or until a replay with --exit-at-end has ended."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -150,7 +154,7 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the simulator; the exit status: 0 when told to stop, 2 for what cannot be done."""
+    """Runs the simulator. Returns the exit status: 0 after a stop, 2 for options that cannot be used."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="simulator: %(message)s", stream=sys.stderr)
     try:

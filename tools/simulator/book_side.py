@@ -1,4 +1,4 @@
-"""One side of a limit order book, made for a thousand of them in one process."""
+"""One side of a limit order book, compact enough for a thousand books in one process."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from itertools import islice
 
 
 class Side:
-    """The bids or the asks. ``inward`` is +1 for bids, -1 for asks: the direction of better prices.
+    """The bids or the asks.
 
-    Quantities lie in a ring indexed by price modulo its size: a thousand books in dicts would be mostly cache misses.
-    The caller keeps ``best`` and ``worst`` less than ``span`` ticks apart, and at least one level.
+    Quantities are in a ring that is indexed by price modulo its size, because a thousand books in dicts would mostly
+    miss the processor's cache. The caller keeps at least one level, and `best` and `worst` less than `span` ticks apart.
+
+    Attributes:
+        inward: +1 for bids, -1 for asks: the direction of better prices.
+        best, worst: prices in ticks.
+        count: number of levels.
+        changed: price -> new quantity of what changed; the market empties it with each diff.
+        span: size of the ring, in ticks.
     """
 
     __slots__ = ("_mask", "_ring", "best", "changed", "count", "inward", "span", "worst")
@@ -28,7 +35,7 @@ class Side:
             self._ring[price & self._mask] = quantity
 
     def set(self, price: int, quantity: int) -> None:
-        """Make ``quantity`` the one at ``price``; 0 removes the level, which must exist and not be the last."""
+        """Sets the quantity at a price; 0 removes the level, which must exist and must not be the last one."""
         ring, mask, inward = self._ring, self._mask, self.inward
         self.changed[price] = quantity
         if quantity:
@@ -52,11 +59,11 @@ class Side:
             self.worst = price
 
     def quantity(self, price: int) -> int:
-        """The quantity at a price between the worst and the best; 0 if there is none."""
+        """The quantity at a price between the worst and the best price; 0 if there is no level."""
         return self._ring[price & self._mask]
 
     def levels(self, limit: int | None = None) -> list[tuple[int, int]]:
-        """The best ``limit`` levels, or all, as (price, quantity), best first."""
+        """The best `limit` levels, or all levels, as (price, quantity), best first."""
         prices = range(self.best, self.worst - self.inward, -self.inward)
         present = ((price, quantity) for price in prices if (quantity := self.quantity(price)))
         return list(islice(present, limit))

@@ -1,11 +1,11 @@
-"""Reading a recorded session: what an exchange sent, and when.
+"""Reads a recorded session: what an exchange sent, and when.
 
 A capture named STEM is three files:
 
-- ``STEM.ws``: one line ``<url> <-> <unix time>``, then one line ``<unix time>: <json>`` for each message of a combined
-  stream, as received;
-- ``STEM.http``: one line ``<url> -> <unix time>: <json>`` for each REST answer;
-- ``STEM.exchangeInfo.json``: the body of `GET /api/v3/exchangeInfo`.
+- `STEM.ws`: one line `<url> <-> <unix time>`, then one line `<unix time>: <json>` for each message of a combined stream,
+  as received;
+- `STEM.http`: one line `<url> -> <unix time>: <json>` for each REST answer;
+- `STEM.exchangeInfo.json`: the body of `GET /api/v3/exchangeInfo`.
 
 Empty lines are skipped.
 """
@@ -28,7 +28,7 @@ class BadCapture(ValueError):
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """The fields of a recorded `depthUpdate` event that a book needs."""
+    """The fields of a recorded `depthUpdate` event that an order book needs."""
 
     symbol: str = msgspec.field(name="s")
     first: int = msgspec.field(name="U")
@@ -38,7 +38,7 @@ class Diff(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One WebSocket message: when it came (seconds), its stream, its payload as recorded, and the diff if it is one."""
+    """One WebSocket message: its Unix time (seconds), stream and recorded payload; the diff if it is one."""
 
     time: float
     stream: str
@@ -47,7 +47,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One REST order book: when it came (seconds), for which symbol."""
+    """One order book from REST; `time` is its Unix time in seconds."""
 
     time: float
     symbol: str
@@ -57,7 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """A whole capture, in the order in which things came."""
+    """A whole capture, in the recorded order."""
 
     messages: list[Message]
     snapshots: list[Snapshot]
@@ -80,7 +80,11 @@ class _ExchangeInfo(msgspec.Struct):
 
 
 def load(stem: str) -> Capture:
-    """Read the capture named ``stem`` whole; raises :exc:`BadCapture` on the first thing that is wrong."""
+    """The whole capture with this stem.
+
+    Raises:
+        BadCapture: a file cannot be read, or a line is malformed; it names the first error.
+    """
     ws, http, info = (Path(f"{stem}.{ending}") for ending in ("ws", "http", "exchangeInfo.json"))
     return Capture(list(_messages(ws)), list(_snapshots(http)), _symbols(info))
 

@@ -1,8 +1,8 @@
 """One WebSocket connection: its control messages, pings, limits and end.
 
-Events reach the transport directly, as ready frames joined into one write a slot (aiohttp costs several times the
-market itself when it frames 15,000 messages a second one by one). What the peer has not read yet stays in the
-transport's buffer; one that lets it grow beyond the limit is cut off, as an exchange does.
+Events go directly to the transport, as complete frames joined into one write per slot. (If aiohttp framed 15,000
+messages per second one by one, that would cost several times as much as the market itself.) Data that the peer has not
+read waits in the transport's buffer. When the buffer exceeds its limit, the peer is disconnected, as an exchange does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLOSING_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Binance's rules for a connection; times in seconds."""
+    """Binance's limits of a connection; times in seconds."""
 
     control_messages_per_second: int = 5
     ping_interval: float = 20.0
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Connection:
-    """A subscriber (see :class:`tools.simulator.hub.Subscriber`) behind one WebSocket."""
+    """A subscriber (see hub.Subscriber) with its WebSocket."""
 
     def __init__(self, hub: Hub, limits: Limits, *, combined: bool) -> None:
         self.combined = combined
@@ -54,10 +54,10 @@ class Connection:
         self._ended = asyncio.Event()
 
     async def serve(self, request: web.Request, streams: Sequence[str]) -> web.WebSocketResponse:
-        """Handle the connection until it ends; ``streams`` are those named in its URL."""
+        """Handles the connection until it ends; `streams` are those named in its URL."""
         await self._socket.prepare(request)
         if not isinstance(request.transport, asyncio.Transport):
-            return self._socket  # gone before the handshake's answer
+            return self._socket  # the peer left before the handshake was answered
         self._transport = request.transport
         self._hub.connections.append(self)
         background = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._end_of_life())]
@@ -75,7 +75,7 @@ class Connection:
         return self._socket
 
     def flush(self) -> None:
-        """Send what is pending, in one write; cut off a peer that does not read."""
+        """Sends what is pending in one write; disconnects a peer that does not read."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._closing:
             self.pending.clear()
@@ -90,17 +90,17 @@ class Connection:
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes that wait for the peer to read."""
+        """Bytes that the peer has not read yet."""
         return self._transport.get_write_buffer_size() if self._transport else 0
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake."""
+        """Cuts the connection without a closing handshake."""
         self.pending.clear()
         if self._transport is not None:
             self._transport.abort()
 
     def begin_close(self, code: int, reason: str) -> None:
-        """Send a close frame, and nothing after it; a peer that does not answer it in two seconds is cut off."""
+        """Sends a close frame and nothing after it; disconnects a peer that does not answer within two seconds."""
         if self._closing or self._transport is None or self._transport.is_closing():
             return
         self.flush()
@@ -108,12 +108,12 @@ class Connection:
         self._closing = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self.abort)
 
     async def close(self, code: int = WSCloseCode.GOING_AWAY, reason: str = "") -> None:
-        """End the connection with a closing handshake, and wait for the end."""
+        """Ends the connection with a closing handshake and waits for its end."""
         self.begin_close(code, reason)
         await self._ended.wait()
 
     async def announce_shutdown(self, notice: float) -> None:
-        """Send a serverShutdown event, then close after ``notice`` seconds."""
+        """Sends a serverShutdown event and closes the connection `notice` seconds later."""
         self._send(protocol.server_shutdown(time.time_ns() // 1_000_000))
         await asyncio.sleep(notice)
         await self.close(reason="server shutdown")
@@ -136,7 +136,7 @@ class Connection:
             if self._closing:
                 continue
             if self._too_many_messages():
-                logger.warning("disconnecting a subscriber for too many messages a second")
+                logger.warning("disconnecting a subscriber that sends too many messages per second")
                 self.begin_close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
             elif message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)

@@ -1,4 +1,4 @@
-"""Control messages on a WebSocket: subscribing, unsubscribing, properties, and their answers.
+"""Control messages on a WebSocket and their answers: subscriptions and properties.
 
 Source: Binance, "WebSocket Streams", live subscribing and error messages.
 """
@@ -16,7 +16,7 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 
 
 class ControlError(ValueError):
-    """A control message that is refused: the error code, text, and the request's id."""
+    """A refused control message: the error code, its text, and the request's id."""
 
     def __init__(self, code: int, text: str, request_id: object = None) -> None:
         super().__init__(text)
@@ -24,7 +24,7 @@ class ControlError(ValueError):
         self.request_id = request_id
 
     def reply(self) -> bytes:
-        """The error as the exchange sends it."""
+        """The answer that the exchange sends."""
         return msgspec.json.encode({"error": {"code": self.code, "msg": str(self)}, "id": self.request_id})
 
 
@@ -37,7 +37,11 @@ class Control(msgspec.Struct):
 
 
 def parse(text: str | bytes) -> Control:
-    """Read a SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY or GET_PROPERTY message, or raise ControlError."""
+    """The control message in a text.
+
+    Raises:
+        ControlError: the text is not a valid SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY or GET_PROPERTY.
+    """
     try:
         message = json.loads(text)
     except ValueError as error:
@@ -70,7 +74,7 @@ def parse(text: str | bytes) -> Control:
 
 
 def reply(request_id: object, result: object = None) -> bytes:
-    """The answer to a control message that was accepted."""
+    """The answer to an accepted control message."""
     return msgspec.json.encode({"result": result, "id": request_id})
 
 

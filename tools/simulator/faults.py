@@ -1,19 +1,19 @@
-"""Faults on demand: one function each, called by `POST /simulator/faults/<name>` with a JSON object of its parameters.
+"""Faults on demand: `POST /simulator/faults/<name>` with a JSON object of parameters calls one method each.
 
 ===========  =================================================  =====================================================
 name         parameters                                         what happens
 ===========  =================================================  =====================================================
 drop         ``code`` (none)                                    every connection is cut; with a code, closed properly
 skip         ``symbol``, ``count`` (1)                          the symbol's next diffs are not sent: a gap
-rubbish      ``kind``, ``symbol``, ``connection`` (all)         a bad message goes out on the symbol's stream
-pause        ``seconds``                                        nothing is sent for so long; nothing is lost
+rubbish      ``kind``, ``symbol``, ``connection`` (all)         a malformed message is sent on the symbol's stream
+pause        ``seconds``                                        nothing is sent for that time; nothing is lost
 shutdown     ``seconds`` (1)                                    serverShutdown now, every connection closed later
 rest         ``status``, ``count`` (1), ``retry_after`` (none)  the next REST requests get this status
-rest_delay   ``seconds``, ``count`` (1)                         the next REST requests wait so long
+rest_delay   ``seconds``, ``count`` (1)                         the next REST requests are delayed
 ===========  =================================================  =====================================================
 
-The answer is `{"done": n}`: how many connections, messages or requests are concerned. Kinds of rubbish are in
-:mod:`tools.simulator.rubbish`. `GET /simulator/state` tells what is going on.
+The answer is `{"done": n}`: the number of connections, messages or requests that are affected. rubbish.py has the kinds
+of malformed messages. `GET /simulator/state` shows the state of the feed and of the connections.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _TOO_MANY_REQUESTS = -1003
 
 
 class BadFault(ValueError):
-    """A fault that does not exist or cannot be had with these parameters."""
+    """A fault that does not exist, or parameters that are not accepted."""
 
 
 class Drop(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``drop``."""
+    """Parameters of `drop`."""
 
     code: int | None = None
 
 
 class Skip(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``skip``."""
+    """Parameters of `skip`."""
 
     symbol: str
     count: int = 1
 
 
 class Rubbish(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``rubbish``; ``connection`` counts the open ones, oldest first, from 0."""
+    """Parameters of `rubbish`; `connection` is the place of an open connection, oldest first, from 0."""
 
     kind: str
     symbol: str
@@ -62,19 +62,19 @@ class Rubbish(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Pause(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``pause``."""
+    """Parameters of `pause`."""
 
     seconds: float
 
 
 class Shutdown(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``shutdown``."""
+    """Parameters of `shutdown`."""
 
     seconds: float = 1.0
 
 
 class Rest(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``rest``."""
+    """Parameters of `rest`."""
 
     status: int
     count: int = 1
@@ -82,7 +82,7 @@ class Rest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RestDelay(msgspec.Struct, forbid_unknown_fields=True):
-    """Parameters of ``rest_delay``."""
+    """Parameters of `rest_delay`."""
 
     seconds: float
     count: int = 1
@@ -99,11 +99,19 @@ class Faults:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[web.RouteDef]:
-        """What to add to the application's router."""
+        """The routes for the application's router."""
         return [web.post("/simulator/faults/{name}", self._handle), web.get("/simulator/state", self._state)]
 
     def apply(self, name: str, parameters: bytes) -> int:
-        """Carry out a fault; how many connections, messages or requests it concerns. Raises :exc:`BadFault`."""
+        """Carries out a fault and returns the number of connections, messages or requests that it affects.
+
+        Args:
+            name: one of FAULTS.
+            parameters: its parameters as a JSON object.
+
+        Raises:
+            BadFault: the name or a parameter is not accepted.
+        """
         if name not in FAULTS:
             raise BadFault(f"fault {name!r}: must be one of {', '.join(FAULTS)}")
         kind, carry_out = FAULTS[name]
@@ -115,7 +123,7 @@ class Faults:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """Delays and refuses REST requests while such a fault is on."""
+        """Delays and refuses REST requests while such a fault is active."""
         if request.path.startswith("/api/"):
             if self._rest_delay.count > 0:
                 self._rest_delay.count -= 1
@@ -128,7 +136,7 @@ class Faults:
         return response
 
     def drop(self, given: Drop) -> int:
-        """Cut every connection."""
+        """Cuts every connection, or closes it with a code."""
         connections = self._connections()
         for connection in connections:
             if given.code is None:
@@ -138,14 +146,14 @@ class Faults:
         return len(connections)
 
     def skip(self, given: Skip) -> int:
-        """Swallow the symbol's next diffs on each of its diff streams."""
+        """Skips the symbol's next diffs on each of its diff streams."""
         channels = [channel for channel in self._diff_channels(given.symbol) if channel.subscribers]
         for channel in channels:
-            channel.filter = _Swallow(channel, given.count)
+            channel.filter = _SkipNext(channel, given.count)
         return len(channels)
 
     def rubbish(self, given: Rubbish) -> int:
-        """Send a bad message on the symbol's stream."""
+        """Sends a malformed message on the symbol's stream."""
         if given.kind not in RUBBISH:
             raise BadFault(f"kind {given.kind!r}: must be one of {', '.join(RUBBISH)}")
         self._check_symbol(given.symbol)
@@ -163,26 +171,26 @@ class Faults:
         return len(to)
 
     def pause(self, given: Pause) -> int:
-        """Let the feed stand still."""
+        """Stops the feed for some seconds."""
         self._feed.pause(given.seconds)
         return len(self._hub.connections)
 
     def shutdown(self, given: Shutdown) -> int:
-        """Announce the end of every connection, and end it."""
+        """Announces the end of every connection and closes it."""
         connections = self._connections()
         for connection in connections:
             self._spawn(connection.announce_shutdown(given.seconds))
         return len(connections)
 
     def rest(self, given: Rest) -> int:
-        """Refuse the next REST requests."""
+        """Refuses the next REST requests."""
         if not 400 <= given.status <= 599:
             raise BadFault(f"status {given.status}: must be 400 to 599")
         self._rest = given
         return given.count
 
     def rest_delay(self, given: RestDelay) -> int:
-        """Delay the next REST requests."""
+        """Delays the next REST requests."""
         self._rest_delay = given
         return given.count
 
@@ -214,8 +222,8 @@ class Faults:
         task.add_done_callback(self._tasks.discard)
 
 
-class _Swallow:
-    """A channel filter that lets ``count`` events vanish, then takes itself off."""
+class _SkipNext:
+    """A channel filter that drops `count` events and then removes itself."""
 
     def __init__(self, channel: Channel, count: int) -> None:
         self._channel = channel

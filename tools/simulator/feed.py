@@ -1,4 +1,4 @@
-"""What the server asks of a source of market data; :mod:`tools.simulator.live` and :mod:`tools.simulator.replay` are the two."""
+"""What the server needs of a source of market data. There are two: live.py and replay.py."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from tools.simulator.market import Market
 
 
 class Feed(Protocol):
-    """A source of events, and of the REST answers that fit them."""
+    """A source of events and of the REST answers that fit them."""
 
     symbols: Collection[str]
 
     async def run(self) -> None:
-        """Publish events to the hub until cancelled."""
+        """Publishes events to the hub until it is cancelled."""
 
     async def depth(self, symbol: str, limit: int) -> bytes:
-        """Body of `GET /api/v3/depth` for a listed symbol; ``limit`` levels a side at most."""
+        """Body of `GET /api/v3/depth` for a listed symbol, with at most `limit` levels per side."""
 
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
-        """The ``symbols`` of `GET /api/v3/exchangeInfo`, for listed ones."""
+        """The `symbols` of `GET /api/v3/exchangeInfo`, for listed symbols."""
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:
-        """One entry of `GET /api/v3/ticker/24hr`; None where the source does not have it."""
+        """One entry of `GET /api/v3/ticker/24hr`; None if the source has none."""
 
     def pause(self, seconds: float) -> None:
-        """Stand still for so long: no events, and none missed afterwards."""
+        """Stops the feed for some seconds: no event is sent, and none is lost."""
 
     def quote(self, symbol: str) -> tuple[int, str, str, str]:
-        """(update id that connects to the last sent diff, best bid, best ask, a usual quantity), for made-up diffs."""
+        """(update id that connects to the last diff, best bid, best ask, a usual quantity), for malformed diffs."""
 
     def spend_update_id(self, symbol: str) -> None:
-        """Count that update id as used, so that the next true diff connects to a made-up one."""
+        """Counts that update id as used, so that the next real diff connects to a malformed one."""
 
     def market(self, symbol: str) -> Market | None:
-        """The market of a listed symbol; None where the source has only its events."""
+        """The market of a listed symbol; None if the source has only events."""
 
     def state(self) -> dict[str, Any]:
-        """How far the feed is, for `GET /simulator/state`."""
+        """The progress of the feed, for `GET /simulator/state`."""

@@ -1,4 +1,4 @@
-"""Who is subscribed to what, and sending it: each event is framed once and the same bytes go to every subscriber."""
+"""Subscriptions and sending: each event is framed once, and every subscriber gets the same bytes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from tools.simulator.protocol import frame, frame_head
 
 
 class Subscriber(Protocol):
-    """What the hub needs of a connection: events are queued on ``pending`` and sent by ``flush``."""
+    """What the hub needs of a connection: it queues events in `pending`, and `flush` sends them."""
 
     combined: bool
     pending: list[bytes]
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes sent that the peer has not taken yet."""
+        """Bytes that the peer has not read yet."""
 
     def flush(self) -> None:
-        """Send what is pending."""
+        """Sends what is pending."""
 
 
 class Channel:
-    """One stream, such as ``btcusdt@depth@100ms``, and its subscribers.
+    """One stream, such as `btcusdt@depth@100ms`, and its subscribers.
 
-    ``filter``, if set, sees each payload first and returns it, another one, or None for "send nothing".
+    Attributes:
+        filter: if set, it gets each payload first and returns the payload to send, or None to send nothing.
     """
 
     __slots__ = ("_prefix", "filter", "name", "subscribers")
@@ -37,7 +38,7 @@ class Channel:
         self._prefix = f'{{"stream":"{name}","data":'.encode()
 
     def publish(self, payload: bytes) -> None:
-        """Queue an event for all subscribers; the hub's ``flush`` sends it."""
+        """Queues an event for all subscribers; the hub's `flush` sends it."""
         if self.filter is not None:
             filtered = self.filter(payload)
             if filtered is None:
@@ -46,7 +47,7 @@ class Channel:
         self.send(payload, self.subscribers)
 
     def send(self, payload: bytes, subscribers: Iterable[Subscriber], *, wrapped: bool = True) -> None:
-        """Queue a message for some subscribers; ``wrapped``: as an event, with a combined stream's wrapper."""
+        """Queues a message for some subscribers; `wrapped`: with the wrapper of an event on combined connections."""
         combined = raw = b""
         for subscriber in subscribers:
             if wrapped and subscriber.combined:
@@ -68,13 +69,13 @@ class Hub:
         self._channels: dict[str, Channel] = {}
 
     def channel(self, name: str) -> Channel:
-        """The channel named so; made on first use."""
+        """The channel of this name, created on first use."""
         if name not in self._channels:
             self._channels[name] = Channel(name)
         return self._channels[name]
 
     def subscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
-        """Send the named streams' events to ``subscriber`` from now on; each at most once."""
+        """Sends the events of these streams to a subscriber from now on, each event at most once."""
         for name in names:
             subscribers = self.channel(name).subscribers
             if subscriber not in subscribers:
@@ -83,13 +84,13 @@ class Hub:
             self.on_change()
 
     def unsubscribe(self, subscriber: Subscriber, names: Iterable[str]) -> None:
-        """Stop sending the named streams' events to ``subscriber``."""
+        """Stops sending the events of these streams to a subscriber."""
         for name in names:
             channel = self.channel(name)
             channel.subscribers = [one for one in channel.subscribers if one is not subscriber]
 
     def flush(self) -> None:
-        """Send everything queued: one write a connection."""
+        """Sends everything queued, in one write per connection."""
         for connection in list(self.connections):
             if connection.pending:
                 connection.flush()

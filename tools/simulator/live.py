@@ -1,8 +1,8 @@
-"""The random market on the clock: steps every symbol's market and publishes what changed.
+"""The random market in real time: steps every symbol's market and publishes what changed.
 
-The symbols' 100 ms are spread over 10 slots of 10 ms. In each slot one group of symbols publishes its diffs, and two
-groups step: a market moves twice between diffs, so that a REST snapshot can lie in the middle of one, as it does at
-the exchange.
+The symbols are spread over 10 slots of 10 ms each. In each slot one group of symbols publishes its diffs, and two groups
+step: a market moves twice between two diffs, so that a REST snapshot can lie in the middle of a diff, as it does at the
+exchange.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tools.simulator.symbols import Instrument
 
 SLOTS = 10
 SLOT_SECONDS = 0.01
-# Ids of a market that starts a second later are higher, even at 10,000 changes a second: a restarted exchange does
-# not number its updates from the beginning again.
+# A market that starts a second later has higher ids, even at 10,000 changes per second: a restarted exchange does not
+# start its numbering again.
 _IDS_PER_SECOND = 10_000
 _DIFFS_PER_SLOW_DIFF = 10
 _FALL_BEHIND_SECONDS = 0.5
@@ -43,7 +43,7 @@ class _Listed:
         self._quoted: tuple[int, int, int, int] | None = None
 
     def step(self, now_ms: int) -> None:
-        """Move the market one step and publish its trades and its best prices if they changed."""
+        """Moves the market one step and publishes its trades, and its best prices if they changed."""
         market = self.market
         for trade in market.step():
             if self.trades.subscribers:
@@ -58,7 +58,7 @@ class _Listed:
                 self.book_ticker.publish(self.encode.book_ticker(market))
 
     def publish_diffs(self, now_ms: int, cycle: int) -> None:
-        """Publish what changed in the book since the last call; once in ten calls the slow diff and the ticker too."""
+        """Publishes the book's changes since the last call; every tenth call also the slow diff and the ticker."""
         diff = self.market.take_diff()
         if diff and self.diffs.subscribers:
             self.diffs.publish(self.encode.depth_update(now_ms, diff))
@@ -76,7 +76,7 @@ class _Listed:
 
 
 class LiveFeed:
-    """All listed symbols' markets, moving with the clock."""
+    """The markets of all listed symbols, in real time."""
 
     def __init__(self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub) -> None:
         self._hub = hub
@@ -91,7 +91,7 @@ class LiveFeed:
         self._last_ms = 0
 
     async def run(self) -> None:
-        """Work through the slots at a fixed rate; after falling behind by half a second, go on from now."""
+        """Runs the slots at a fixed rate; after falling behind by half a second, it skips to now."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -105,20 +105,25 @@ class LiveFeed:
                 self._run_slot()
 
     async def depth(self, symbol: str, limit: int) -> bytes:
+        """As Feed.depth()."""
         listed = self._listed[symbol]
         return listed.encode.depth(listed.market, limit)
 
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
+        """As Feed.exchange_info()."""
         return [self._listed[symbol].encode.exchange_info() for symbol in symbols]
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:
+        """As Feed.ticker_24hr()."""
         listed = self._listed[symbol]
         return listed.encode.ticker_24hr(self._now_ms(), listed.market)
 
     def pause(self, seconds: float) -> None:
+        """As Feed.pause()."""
         self._resume_at = asyncio.get_running_loop().time() + seconds
 
     def quote(self, symbol: str) -> tuple[int, str, str, str]:
+        """As Feed.quote()."""
         listed = self._listed[symbol]
         market, encode = listed.market, listed.encode
         return (
@@ -129,12 +134,15 @@ class LiveFeed:
         )
 
     def spend_update_id(self, symbol: str) -> None:
+        """As Feed.spend_update_id()."""
         self._listed[symbol].market.spend_update_id()
 
     def market(self, symbol: str) -> Market:
+        """As Feed.market()."""
         return self._listed[symbol].market
 
     def state(self) -> dict[str, Any]:
+        """As Feed.state()."""
         return {"source": "live", "slots": self._slots_done, "slotsSkipped": self._slots_skipped}
 
     def _run_slot(self) -> None:

@@ -1,11 +1,11 @@
 """One symbol's market: a limit order book and the random order flow that moves it. No I/O, no clock.
 
-Each :meth:`Market.step` is one small slice of trading (50 ms at the default rates): a fair price makes a random walk
-whose volatility reverts to a mean, stale quotes are pulled, quotes follow the fair price, market orders take what
-they find at the best prices, and limit orders are placed, resized and cancelled around the top. Everything is drawn
-from one generator seeded by (seed, symbol): step *n* of a symbol is the same in every run, whatever else is listed.
+Each Market.step() is a short period of trading (50 ms at the default rates). A fair price makes a random walk with
+mean-reverting volatility, stale quotes are pulled, quotes follow the fair price, market orders trade at the best prices,
+and limit orders are placed, resized and cancelled near the top. One generator, seeded by (seed, symbol), draws
+everything: step n of a symbol is the same in every run, whatever other symbols are listed.
 
-Prices are whole ticks, quantities whole steps (see :mod:`tools.simulator.symbols`).
+Prices are whole ticks, quantities whole steps (see symbols.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import NamedTuple, Protocol
 from tools.simulator.book_side import Side
 from tools.simulator.symbols import Instrument
 
-_FEWEST_LEVELS = 10
-_MOST_LEVELS_PER_TRADE = 6
+_MIN_LEVELS = 10
+_MAX_LEVELS_PER_TRADE = 6
 
-# Measured: a market order empties a level or two about one time in four.
+# Measured: about one market order in four empties one or two levels.
 _FILLS_PER_MARKET_ORDER = 1.3
-_LONGEST_JUMP = 20
+_MAX_JUMP = 20
 
 
 def _normals(name: str, count: int) -> list[float]:
@@ -33,8 +33,8 @@ def _normals(name: str, count: int) -> list[float]:
     return [draw.gauss(0.0, 1.0) for _ in range(count)]
 
 
-# Drawn from a table, not afresh: half the cost. Sizes are log-normal, with a wall now and then. With a thousand markets
-# nearly every access is a cache miss, so tables are arrays, which have the numbers in them, and shared by all.
+# Numbers come from a table, which costs half as much as drawing them. Sizes are log-normal, with an occasional wall. With
+# a thousand markets nearly every access is a cache miss, so the tables are arrays of numbers and shared by all markets.
 _NORMALS = array("d", _normals("normals", 4096))
 _SIZES = array("d", [*(math.exp(0.7 * x) for x in _normals("sizes", 4093)), 12.0, 18.0, 25.0])
 _SIZES_COUNT = len(_SIZES)
@@ -44,14 +44,14 @@ _exp, _log = math.exp, math.log
 
 @cache
 def _shape(levels: int) -> tuple[array[float], array[float]]:
-    """Mean size of a level by its distance from the best, as two factors: it rises first, and falls farther out."""
+    """Mean size of a level by its distance from the best price, as two factors: it rises near it and falls farther out."""
     near = array("d", [0.35 + min(i, 12) / 12 for i in range(levels + 1)])
     return near, array("d", [math.exp(-1.5 * i / levels) for i in range(levels + 1)])
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How busy a symbol is. Rates are means per second of market time, the walk's size is in ticks per √second."""
+    """How busy a symbol is: mean rates per second of market time, and the random walk in ticks per √second."""
 
     orders_per_second: float = 16.0
     trades_per_second: float = 5.0
@@ -61,7 +61,7 @@ class Activity:
 
 
 class Trade(NamedTuple):
-    """One fill of a market order. ``buyer_is_maker`` is true when the aggressor sold."""
+    """One fill of a market order. `buyer_is_maker` is true when the aggressor sold."""
 
     trade_id: int
     price: int
@@ -70,7 +70,7 @@ class Trade(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """What changed in a book: update ids ``first`` to ``last``, new quantity by price, 0 for a level that is gone."""
+    """What changed in a book: update ids `first` to `last`, and price -> new quantity, 0 for a removed level."""
 
     first: int
     last: int
@@ -79,19 +79,19 @@ class Diff(NamedTuple):
 
 
 class Plant(Protocol):
-    """Something that was put into a market (:mod:`tools.simulator.plants`)."""
+    """A pattern planted in a market (see plants/)."""
 
     def step(self, trades: list[Trade]) -> None:
-        """Act for one step, after the random orders; fills are added to ``trades``."""
+        """Acts for one step, after the random orders; appends its fills to `trades`."""
 
 
 class Market:
-    """The book and order flow of one instrument. Update and trade ids start somewhat above ``first_id``.
+    """The book and order flow of one instrument. Update and trade ids start slightly above `first_id`.
 
     Attributes:
-        plants: what acts in it besides the random orders.
-        kept: prices that are theirs: no random order touches them, and a market order stops before them.
-        held_fair: where the fair price stands instead of walking, None while it walks.
+        plants: they act after the random orders.
+        reserved: prices of the plants: no random order touches them, and a market order stops before them.
+        pinned_fair: where the fair price is pinned; None while it walks.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ class Market:
         self.bids = Side(+1, self._opening(start - 1, -1), 4 * activity.levels)
         self.asks = Side(-1, self._opening(start + 1, +1), 4 * activity.levels)
         self.plants: list[Plant] = []
-        self.kept: set[int] = set()
-        self.held_fair: float | None = None
+        self.reserved: set[int] = set()
+        self.pinned_fair: float | None = None
         self.update_id = first_id + int(chance() * 1e6)
         self.next_first_id = self.update_id + 1
 
-        # The day so far, as if the market had been open before: the ticker's 24 hours.
+        # Statistics of the last 24 hours, as if the market had been open before.
         self.first_trade_id = first_id + int(chance() * 1e6)
         trades_a_day = round(activity.trades_per_second * 86_400)
         self.trade_id = self.first_trade_id + trades_a_day
@@ -131,7 +131,7 @@ class Market:
         self.last_price, self.last_quantity = start, instrument.level_steps
 
     def step(self) -> list[Trade]:
-        """Trade for one step; the fills it brought. Book changes add up until :meth:`take_diff`."""
+        """Trades for one step and returns the fills. Book changes add up until take_diff()."""
         chance, bids, asks = self._chance, self.bids, self.asks
         volatility = self._log_volatility
         volatility += 0.1 * _NORMALS[int(4096 * chance())] - 0.02 * volatility
@@ -139,14 +139,14 @@ class Market:
         fair = self._fair + self._ticks_per_step * _exp(volatility) * _NORMALS[int(4096 * chance())]
         if fair < self._floor:
             fair = 2 * self._floor - fair
-        if self.held_fair is not None:
-            fair = self.held_fair
+        if self.pinned_fair is not None:
+            fair = self.pinned_fair
         self._fair = fair
         if asks.best <= fair or bids.best >= fair:
-            self._pull_overrun(fair)
+            self._pull_crossed(fair)
         if asks.best - bids.best > 1:
-            self._quote_inside(bids, min(math.ceil(fair) - 1, bids.best + _LONGEST_JUMP))
-            self._quote_inside(asks, max(math.floor(fair) + 1, asks.best - _LONGEST_JUMP))
+            self._quote_inside(bids, min(math.ceil(fair) - 1, bids.best + _MAX_JUMP))
+            self._quote_inside(asks, max(math.floor(fair) + 1, asks.best - _MAX_JUMP))
 
         trades: list[Trade] = []
         left = chance()
@@ -168,7 +168,7 @@ class Market:
         return trades
 
     def take_diff(self) -> Diff | None:
-        """The book changes since the last call, ids connecting to it; None if there were none."""
+        """The book changes since the last call, with connecting ids; None if nothing changed."""
         first, last = self.next_first_id, self.update_id
         if first > last:
             return None
@@ -178,17 +178,17 @@ class Market:
         return diff
 
     def spend_update_id(self) -> None:
-        """Use up ``next_first_id`` on nothing: the next diff will start one later."""
+        """Skips `next_first_id`: the next diff starts one id later."""
         self.update_id += 1
         self.next_first_id += 1
 
     def place(self, side: Side, price: int, quantity: int) -> None:
-        """Make ``quantity`` the one at ``price``, as :meth:`Side.set`."""
+        """Sets the quantity at a price, as Side.set(), under a new update id."""
         self.update_id += 1
         side.set(price, quantity)
 
     def fill(self, side: Side, quantity: int, trades: list[Trade]) -> None:
-        """Trade ``quantity`` at the best price of ``side``, which must have it and, if that is all, another level."""
+        """Trades `quantity` at the best price of `side`, which must hold it; the side must keep at least one level."""
         price = side.best
         self.place(side, price, side.quantity(price) - quantity)
         self.trade_id += 1
@@ -202,7 +202,7 @@ class Market:
             self.low = price
 
     def _set(self, side: Side, price: int, quantity: int) -> None:
-        if price not in self.kept:
+        if price not in self.reserved:
             self.update_id += 1
             side.set(price, quantity)
 
@@ -220,17 +220,17 @@ class Market:
         place = distance if distance < self._levels else self._levels
         return int(self._level_steps * self._near[place] * self._far[place] * size) + 1
 
-    def _pull_overrun(self, fair: float) -> None:
-        """Pull up to three quotes a side that the fair price has overrun."""
+    def _pull_crossed(self, fair: float) -> None:
+        """Pulls up to three quotes per side that the fair price has crossed."""
         bids, asks = self.bids, self.asks
         for _ in range(3):
-            if asks.best <= fair and asks.count > _FEWEST_LEVELS:
+            if asks.best <= fair and asks.count > _MIN_LEVELS:
                 self._set(asks, asks.best, 0)
-            if bids.best >= fair and bids.count > _FEWEST_LEVELS:
+            if bids.best >= fair and bids.count > _MIN_LEVELS:
                 self._set(bids, bids.best, 0)
 
     def _quote_inside(self, side: Side, price: int) -> None:
-        """Half of the time, make ``price`` the side's new best if it lies inside the spread."""
+        """Half of the time, makes `price` the side's new best price if it is inside the spread."""
         if not self.bids.best < price < self.asks.best or self._chance() < 0.5:
             return
         while (price - side.worst) * side.inward >= side.span:
@@ -240,31 +240,31 @@ class Market:
     def _market_order(self, is_buy: bool, trades: list[Trade]) -> None:
         side = self.asks if is_buy else self.bids
         wanted = self._quantity(0) * 0.6
-        for _ in range(_MOST_LEVELS_PER_TRADE):
-            if wanted < 1 or side.count <= _FEWEST_LEVELS or side.best in self.kept:
+        for _ in range(_MAX_LEVELS_PER_TRADE):
+            if wanted < 1 or side.count <= _MIN_LEVELS or side.best in self.reserved:
                 return
             filled = min(side.quantity(side.best), int(wanted))
             wanted -= filled
             self.fill(side, filled, trades)
 
     def _limit_order(self, side: Side) -> None:
-        """Place an order at a random distance from the best price, or resize or cancel what is there."""
+        """Places an order at a random distance from the best price, or resizes or cancels the level there."""
         chance, inward = self._chance, side.inward
         distance = int(-_log(1.0 - chance()) * self._reach)
         price = side.best - inward * distance
         if price < 1 or (side.worst - price) * inward > 0:
             return
         quantity = 0
-        if not (side.quantity(price) and side.count > _FEWEST_LEVELS and chance() < 0.35):
+        if not (side.quantity(price) and side.count > _MIN_LEVELS and chance() < 0.35):
             quantity = self._quantity(distance)
-        if price not in self.kept:
+        if price not in self.reserved:
             self.update_id += 1
             side.set(price, quantity)
 
     def _keep_depth(self, side: Side) -> None:
-        """Cancel the farthest level of a side that has too many, extend one that has too few."""
+        """Removes the farthest level of a side that has too many levels; adds one to a side that has too few."""
         count, wanted = side.count, self._levels
-        if count > wanted and count > _FEWEST_LEVELS:
+        if count > wanted and count > _MIN_LEVELS:
             self._set(side, side.worst, 0)
         elif count < wanted:
             price = side.worst - side.inward * (2 if self._chance() < 0.25 else 1)

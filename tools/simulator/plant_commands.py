@@ -1,19 +1,19 @@
-"""Planting on command: requests to `/simulator/plants`.
+"""Requests for plants: `/simulator/plants`.
 
 ===============================  =======================================================  ==========================
 request                          JSON object                                              plants
 ===============================  =======================================================  ==========================
-`POST /simulator/plants/wall`    ``symbol``, ``side``, ``distance``, ``times``            :class:`~.plants.Wall`
-`POST .../vacuum`                ``symbol``, ``side``, ``distance``, ``levels``           :class:`~.plants.Vacuum`
-`POST .../spoofer`               ``symbol``, ``side``, ``distance``, ``times``            :class:`~.plants.Spoofer`
-`POST .../iceberg`               ``symbol``, ``side``, ``distance``, ``trades``           :class:`~.plants.Iceberg`
-`POST .../crash`                 ``symbol``, ``spread_bps``                               :class:`~.plants.Crash`
-`DELETE .../<name>?symbol=...`                                                            removes it again
+`POST /simulator/plants/wall`    ``symbol``, ``side``, ``distance``, ``times``            plants.Wall
+`POST .../vacuum`                ``symbol``, ``side``, ``distance``, ``levels``           plants.Vacuum
+`POST .../spoofer`               ``symbol``, ``side``, ``distance``, ``times``            plants.Spoofer
+`POST .../iceberg`               ``symbol``, ``side``, ``distance``, ``trades``           plants.Iceberg
+`POST .../crash`                 ``symbol``, ``spread_bps``                               plants.Crash
+`DELETE .../<name>?symbol=...`                                                            removes it
 ===============================  =======================================================  ==========================
 
-Only ``symbol`` is needed. The answer is what was planted where, as decimal text: `{"side": "ask", "price":
-"67002.10000000", "qty": "9.61340000"}`. `GET /simulator/plants` lists everything planted, by symbol and name. A symbol
-has one plant of a name; an iceberg or a crash moves the market and so is planted alone.
+Only ``symbol`` is required. The answer tells what was planted and where, as decimal text: `{"side": "ask", "price":
+"67002.10000000", "qty": "9.61340000"}`. `GET /simulator/plants` lists all plants by symbol and name. A symbol has at most
+one plant of each name. An iceberg or a crash moves the market, so it is planted alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PlantCommands:
         self._planted: dict[str, dict[str, Plant]] = {}
 
     def routes(self) -> list[web.RouteDef]:
-        """What to add to the application's router."""
+        """The routes for the application's router."""
         return [
             web.post("/simulator/plants/{name}", self._post),
             web.delete("/simulator/plants/{name}", self._delete),
@@ -48,7 +48,15 @@ class PlantCommands:
         ]
 
     def plant(self, name: str, parameters: bytes) -> dict[str, Any]:
-        """Plant something; what was put where. Raises :exc:`BadPlant`."""
+        """Plants something and returns what was planted where.
+
+        Args:
+            name: one of PLANTS.
+            parameters: its parameters as a JSON object.
+
+        Raises:
+            BadPlant: the name, a parameter or the symbol is not accepted, or the market has no room for it.
+        """
         kind, make = self._kind(name)
         try:
             given = msgspec.json.decode(parameters or b"{}", type=kind)
@@ -60,12 +68,16 @@ class PlantCommands:
             raise BadPlant(f"{given.symbol} has a {name} already; remove it first")
         alone = [one for one, plant in there.items() if plant.alone] or (list(there) if make.alone else [])
         if alone:
-            raise BadPlant(f"{given.symbol} has a {alone[0]}, and there is no {name} beside it; remove it first")
+            raise BadPlant(f"{given.symbol} has a {alone[0]}, which allows no {name} beside it; remove it first")
         there[name] = make(market, given)
         return _in_decimals(there[name])
 
     def remove(self, name: str, symbol: str) -> None:
-        """Take a plant away again. Raises :exc:`BadPlant` where there is none."""
+        """Removes a plant.
+
+        Raises:
+            BadPlant: there is no such plant.
+        """
         self._kind(name)
         self._market(symbol)
         plant = self._planted.get(symbol, {}).pop(name, None)
@@ -83,7 +95,7 @@ class PlantCommands:
             raise BadPlant(f"symbol {symbol!r} is not listed here")
         market = self._feed.market(symbol)
         if market is None:
-            raise BadPlant("this market is a replay: what was recorded cannot be changed")
+            raise BadPlant("this market is a replay, and a recording cannot be changed")
         return market
 
     async def _post(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Binance spot's public wire formats: stream events, REST bodies, control messages. Pure encoding, no I/O.
 
 Sources: Binance's "WebSocket Streams" and "REST API" pages (developers.binance.com, Spot trading). Decimals are text
-with eight places; times are milliseconds since the epoch.
+with eight decimal places; times are milliseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def frame_head(size: int) -> bytes:
-    """What stands before a `frame`'s payload of ``size`` bytes."""
+    """The head of a `frame` whose payload has `size` bytes."""
     if 126 <= size < 65_536:
         return _HEAD_16(0x81, 126, size)
     if size < 126:
@@ -38,13 +38,13 @@ def frame_head(size: int) -> bytes:
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """A WebSocket close frame (RFC 6455 section 5.5.1); ``reason`` is at most 123 bytes."""
+    """A WebSocket close frame (RFC 6455 section 5.5.1); `reason` has at most 123 bytes."""
     payload = struct.pack("!H", code) + reason.encode()
     return struct.pack("!BB", 0x88, len(payload)) + payload
 
 
 class Encoder:
-    """Encodes one instrument's events. Methods return the payload as on a raw stream."""
+    """Encodes one instrument's events, as the payload of a raw stream."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -81,7 +81,7 @@ class Encoder:
         return (self._trade % values).encode()
 
     def aggregate_trade(self, event_ms: int, trade: Trade) -> bytes:
-        """`<symbol>@aggTrade`: here each fill is its own aggregate."""
+        """`<symbol>@aggTrade`: each fill is its own aggregate."""
         return _compact(
             {
                 "e": "aggTrade",
@@ -99,7 +99,7 @@ class Encoder:
         )
 
     def book_ticker(self, market: Market) -> bytes:
-        """`<symbol>@bookTicker`: the best prices as they are now."""
+        """`<symbol>@bookTicker`: the best prices now."""
         return _compact({"u": market.update_id, "s": self.instrument.symbol, **self._best(market)})
 
     def ticker(self, event_ms: int, market: Market) -> bytes:
@@ -159,14 +159,14 @@ class Encoder:
         }
 
     def depth(self, market: Market, limit: int) -> bytes:
-        """`GET /api/v3/depth`: the best ``limit`` levels a side of the book as it is now."""
+        """`GET /api/v3/depth`: the best `limit` levels per side of the book now."""
         return depth(market.update_id, self._texts(market.bids, limit), self._texts(market.asks, limit))
 
     def exchange_info(self) -> dict[str, Any]:
         """One symbol of `GET /api/v3/exchangeInfo`."""
         one = self.instrument
         tick, step = self.price(1), self.quantity(1)
-        most = "9000000.00000000"
+        maximum = "9000000.00000000"
         return {
             "symbol": one.symbol,
             "status": "TRADING",
@@ -180,8 +180,8 @@ class Encoder:
             "isSpotTradingAllowed": True,
             "isMarginTradingAllowed": False,
             "filters": [
-                {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": most, "tickSize": tick},
-                {"filterType": "LOT_SIZE", "minQty": step, "maxQty": most, "stepSize": step},
+                {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": maximum, "tickSize": tick},
+                {"filterType": "LOT_SIZE", "minQty": step, "maxQty": maximum, "stepSize": step},
             ],
             "permissions": ["SPOT"],
         }
@@ -216,7 +216,7 @@ def depth(last_update_id: int, bids: list[tuple[str, str]], asks: list[tuple[str
 
 
 def exchange_info(now_ms: int, weight_limit: int, symbols: list[dict[str, Any]]) -> bytes:
-    """`GET /api/v3/exchangeInfo` around its ``symbols``."""
+    """`GET /api/v3/exchangeInfo` with the given `symbols`."""
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_limit}
     return _compact(
         {"timezone": "UTC", "serverTime": now_ms, "rateLimits": [limit], "exchangeFilters": [], "symbols": symbols}
@@ -234,7 +234,7 @@ def rest_error(code: int, text: str) -> bytes:
 
 
 def _decimal_format(decimals: int) -> tuple[int, str]:
-    """Units per one, and a %-format for ``divmod(units, that)`` with eight decimal places."""
+    """(units per 1, a %-format of `divmod(units, units per 1)` with eight decimal places)."""
     places = max(1, decimals)
     return 10**decimals, f"%d.%0{places}d" + "0" * (8 - places)
 

@@ -1,4 +1,4 @@
-"""Request weight per client address and minute, as Binance counts it: 429 beyond the limit, 418 for who goes on.
+"""Request weight per client address and minute, as Binance counts it: 429 above the limit, 418 for clients that go on.
 
 Source: Binance REST API, "Limits" (IP limits, `Retry-After`, bans that start at two minutes).
 """
@@ -22,7 +22,13 @@ class _Client:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``status`` 200 (go on), 429 or 418; seconds to wait for the latter two; the weight used this minute."""
+    """The answer to a request.
+
+    Attributes:
+        status: 200 (serve it), 429 or 418.
+        retry_after: seconds to wait after 429 or 418.
+        used: the weight used in this minute.
+    """
 
     status: int
     retry_after: int
@@ -30,14 +36,14 @@ class Verdict:
 
 
 class WeightLimit:
-    """At most ``limit`` weight a minute for each client address. Minutes are the clock's, as at the exchange."""
+    """At most `limit` weight per client address and minute of the clock, as at the exchange."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._clients: dict[str, _Client] = {}
 
     def spend(self, address: str, weight: int, now: float) -> Verdict:
-        """Count a request of ``weight`` at ``now`` (seconds) and say whether it is served."""
+        """Counts a request of `weight` at `now` (seconds) and decides whether it is served."""
         client = self._clients.setdefault(address, _Client())
         if now < client.banned_until:
             return Verdict(418, _seconds(client.banned_until - now), client.used)

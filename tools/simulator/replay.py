@@ -1,19 +1,19 @@
-"""Replaying a capture so that a correct client sees what the recording one saw, at any speed.
+"""Replays a capture so that a correct client sees what the recording client saw, at any speed.
 
-The replay starts once a client is subscribed to a stream of the capture and no subscription was added for a second
-(subscribing may take several control messages). Messages go to who is subscribed, unchanged, at their recorded
-distances in time divided by ``speed``.
+The replay starts when a client is subscribed to a stream of the capture and no subscription was added for a second
+(subscribing may take several control messages). Subscribers get each message unchanged. The recorded intervals between
+messages are divided by `speed`.
 
 A client keeps its book by the documented procedure: diffs first, then a snapshot, then the diffs after it.
 
-- The first snapshot asked for while someone is subscribed to the symbol's diffs is the recorded one, so the books that
-  follow are the recorded books, update by update, however fast the replay is.
-- Where the recording client got its first snapshot of a symbol, the replay waits (five seconds at most, and never
-  again after such a wait was in vain) until one was asked for: a client buffers no more than it did in reality.
-- Later snapshots show the book as of the last message sent, so that a client that comes late, or lost a message,
-  finds its way too.
+- The first snapshot that is requested while a client is subscribed to the symbol's diffs is the recorded one. So the
+  books that follow are the recorded books, update by update, at any speed.
+- At the point where the recording client got its first snapshot of a symbol, the replay waits up to five seconds for a
+  request, so that a client buffers no more than in reality. After a wait without a request it does not wait again.
+- Later snapshots show the book as of the last message sent, so that a client that connects late or loses a message can
+  synchronise.
 
-A client that is slow to read slows the replay down; nothing is dropped.
+A client that reads slowly slows the replay down; nothing is dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DRAIN_CHECK_SECONDS = 0.005
 
 
 class ReplayFeed:
-    """Feeds a capture; ``speed`` 1 is as recorded, ``math.inf`` as fast as clients read."""
+    """Replays a capture: `speed` 1 is as recorded, `math.inf` as fast as clients read."""
 
     def __init__(self, capture: Capture, speed: float, hub: Hub, *, exit_at_end: bool = False) -> None:
         self._hub = hub
@@ -64,7 +64,7 @@ class ReplayFeed:
         hub.on_change = self._subscribed.set
 
     async def run(self) -> None:
-        """Replay once; then idle, or end if told so at the start."""
+        """Replays once, then returns if `exit_at_end` is set, else idles."""
         await self._wait_for_subscribers()
         self._status = "running"
         loop = asyncio.get_running_loop()
@@ -87,6 +87,7 @@ class ReplayFeed:
             await asyncio.Event().wait()
 
     async def depth(self, symbol: str, limit: int) -> bytes:
+        """As Feed.depth()."""
         recorded = next((one for one in self._snapshots if one.symbol == symbol), None)
         if recorded is None:
             return protocol.depth(0, [], [])
@@ -96,27 +97,32 @@ class ReplayFeed:
         return protocol.depth(*self._book(symbol, limit))
 
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
+        """As Feed.exchange_info()."""
         return [self._info[symbol] for symbol in symbols]
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:  # noqa: ARG002 - a capture has none
+        """As Feed.ticker_24hr()."""
         return None
 
     def pause(self, seconds: float) -> None:
+        """As Feed.pause()."""
         self._resume_at = asyncio.get_running_loop().time() + seconds
 
     def quote(self, symbol: str) -> tuple[int, str, str, str]:
+        """As Feed.quote()."""
         last, bids, asks = self._book(symbol, 1)
         sent = self._sent_diffs.get(symbol, [])
         bid, ask = (side[0][0] if side else "1.00000000" for side in (bids, asks))
         return (sent[-1].last if sent else last) + 1, bid, ask, "1.00000000"
 
     def spend_update_id(self, symbol: str) -> None:
-        """A recorded diff's ids cannot be changed: the next one will not connect to a made-up one."""
+        """Does nothing: recorded ids are fixed, so the next diff does not connect to a malformed one."""
 
     def market(self, symbol: str) -> None:
-        """A recorded market takes no orders."""
+        """None: a recorded market takes no orders."""
 
     def state(self) -> dict[str, Any]:
+        """As Feed.state()."""
         return {"source": "replay", "status": self._status, "sent": self._sent, "messages": len(self._messages)}
 
     async def _wait_for_subscribers(self) -> None:
@@ -132,7 +138,7 @@ class ReplayFeed:
                     return
 
     def _is_followed(self, symbol: str) -> bool:
-        """Whether someone is subscribed to the symbol's diffs."""
+        """Whether a client is subscribed to the symbol's diffs."""
         streams = (stream for stream in self._diff_streams if stream.startswith(f"{symbol.lower()}@"))
         return any(self._hub.channel(stream).subscribers for stream in streams)
 
@@ -144,15 +150,15 @@ class ReplayFeed:
             self._sent_diffs.setdefault(message.diff.symbol, []).append(message.diff)
         await self._let_clients_read(_UNREAD_BYTES)
 
-    async def _let_clients_read(self, most: int) -> None:
-        """Wait until no client has more than ``most`` unread bytes, or for ten seconds."""
+    async def _let_clients_read(self, maximum: int) -> None:
+        """Waits until no client has more than `maximum` unread bytes, for at most ten seconds."""
         for _ in range(round(_DRAIN_SECONDS / _DRAIN_CHECK_SECONDS)):
-            if all(one.unread_bytes <= most for one in self._hub.connections):
+            if all(one.unread_bytes <= maximum for one in self._hub.connections):
                 return
             await asyncio.sleep(_DRAIN_CHECK_SECONDS)
 
     async def _snapshot_taken(self, symbol: str) -> float:
-        """Wait until the symbol's snapshot was asked for, if someone is to ask for it; the seconds it took."""
+        """Waits for a request for the symbol's snapshot if one is expected; returns the seconds that it took."""
         if not self._is_followed(symbol) or not self._wait_for_snapshots or self._answered[symbol].is_set():
             return 0.0
         loop = asyncio.get_running_loop()
@@ -162,12 +168,16 @@ class ReplayFeed:
             await asyncio.wait_for(self._answered[symbol].wait(), SNAPSHOT_WAIT)
         except TimeoutError:
             self._wait_for_snapshots = False
-            logger.info("nobody asked for the snapshot of %s in %g s: going on without", symbol, SNAPSHOT_WAIT)
+            logger.info(
+                "no client requested the snapshot of %s within %g s; the replay continues without it",
+                symbol,
+                SNAPSHOT_WAIT,
+            )
         self._status = "running"
         return loop.time() - since
 
     def _book(self, symbol: str, limit: int) -> tuple[int, list[tuple[str, str]], list[tuple[str, str]]]:
-        """The book after the last message sent: update id, bids, asks."""
+        """(update id, bids, asks) of the book after the last message sent."""
         recorded = [one for one in self._snapshots if one.symbol == symbol]
         past = [one for one in recorded if one.time <= self._clock]
         start = past[-1] if past else recorded[0]

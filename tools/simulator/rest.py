@@ -1,4 +1,4 @@
-"""The REST side: `/api/v3/ping`, `time`, `exchangeInfo`, `depth`, `ticker/24hr`, with Binance's weights and errors.
+"""The REST routes `/api/v3/ping`, `time`, `exchangeInfo`, `depth`, `ticker/24hr`, with Binance's weights and errors.
 
 Source: Binance REST API, "Market data endpoints" and "Error codes".
 """
@@ -24,7 +24,7 @@ _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (protocol.MAX_DEPTH, 250))
 
 
 class BadRequest(Exception):
-    """A request that is refused, with Binance's error code."""
+    """A refused request, with Binance's error code."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -32,14 +32,14 @@ class BadRequest(Exception):
 
 
 class RestApi:
-    """Handlers of the REST routes, answering from a feed and counting request weight."""
+    """Answers the REST requests from a feed and counts their weight."""
 
     def __init__(self, feed: Feed, weight_limit: WeightLimit) -> None:
         self._feed = feed
         self._weight_limit = weight_limit
 
     def routes(self) -> list[web.RouteDef]:
-        """What to add to the application's router."""
+        """The routes for the application's router."""
         return [
             web.get("/api/v3/ping", self._ping),
             web.get("/api/v3/time", self._time),
@@ -60,7 +60,7 @@ class RestApi:
             symbol = self._symbol(request.query.get("symbol", ""))
         except BadRequest as error:
             return self._spend(request, 1) or _refusal(error)
-        weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
+        weight = next(weight for maximum, weight in _DEPTH_WEIGHTS if limit <= maximum)
         return self._spend(request, weight) or _json(await self._feed.depth(symbol, limit))
 
     async def _exchange_info(self, request: web.Request) -> web.Response:
@@ -102,7 +102,7 @@ class RestApi:
         return symbol
 
     def _symbols(self, request: web.Request) -> list[str] | None:
-        """The symbols asked for; None if the request names none, which means all."""
+        """The requested symbols; None if the request names none, which means all."""
         query = request.query
         if "symbol" in query and "symbols" in query:
             raise BadRequest(-1128, "Combination of optional parameters invalid.")
@@ -130,7 +130,7 @@ class RestApi:
 
 
 def refusal(status: int, code: int, text: str, retry_after: int | None = None) -> web.Response:
-    """An error answer as the exchange gives it."""
+    """An error answer in the exchange's format."""
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     body = protocol.rest_error(code, text)
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -1,7 +1,7 @@
-"""Bad messages an exchange might send, by kind.
+"""Malformed messages that an exchange might send, by kind.
 
-Diffs that are wrong in their prices or quantities carry the update id that comes next, and the true diffs connect to
-it: a client that takes one in notices nothing until it looks at prices.
+A diff with wrong prices or quantities carries the next update id, and the real diffs connect to it. A client that accepts
+such a diff notices nothing until it checks prices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NESTED_LEVELS = 20_000
 
 
 class Scene(NamedTuple):
-    """What a rubbish message is made from."""
+    """The values that a malformed message is made from."""
 
     symbol: str
     update_id: int
@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     quantity: str
 
     def diff(self, bids: object = (), asks: object = (), **other: object) -> bytes:
-        """A `depthUpdate` event like a true one, but for what is given."""
+        """A `depthUpdate` event that is correct except for the given fields."""
         event = {
             "e": "depthUpdate",
             "E": _now_ms(),
@@ -39,16 +39,19 @@ class Scene(NamedTuple):
         return msgspec.json.encode(event | other)
 
     def trade(self, **other: object) -> bytes:
-        """A `trade` event like a true one, but for what is given."""
+        """A `trade` event that is correct except for the given fields."""
         now = _now_ms()
         event = {"e": "trade", "E": now, "s": self.symbol, "t": 2**52, "p": self.bid, "q": self.quantity}
         return msgspec.json.encode(event | {"T": now, "m": True, "M": True} | other)
 
 
 class Kind(NamedTuple):
-    """A kind of rubbish. ``stream`` is the suffix of the stream it goes out on; "" sends it without any wrapper.
+    """A kind of malformed message.
 
-    ``connects``: it is a diff that takes the next update id from the true ones.
+    Attributes:
+        make: makes the message.
+        stream: suffix of its stream; "" sends it without a wrapper.
+        connects: True for a diff that uses the next update id.
     """
 
     make: Callable[[Scene], bytes]

@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 class CannotListen(OSError):
-    """The address cannot be listened on; its text says why and what to do."""
+    """The server cannot listen on the address; its text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where to listen, and the limits towards clients."""
+    """Where to listen, and the limits of clients."""
 
     host: str = "127.0.0.1"
     port: int = 9443
@@ -36,7 +36,7 @@ class ServerOptions:
 
 
 class Server:
-    """Serves one feed until stopped."""
+    """Serves one feed until it is stopped."""
 
     def __init__(self, feed: Feed, hub: Hub, options: ServerOptions) -> None:
         self._feed = feed
@@ -57,7 +57,11 @@ class Server:
         return app
 
     async def start(self) -> int:
-        """Listen; returns the port in use. Raises :exc:`CannotListen`."""
+        """Starts to listen and returns the port.
+
+        Raises:
+            CannotListen: the port is taken, or the address cannot be used.
+        """
         host, port = self._options.host, self._options.port
         self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -68,15 +72,15 @@ class Server:
             await self._runner.cleanup()
             if error.errno == errno.EADDRINUSE:
                 raise CannotListen(
-                    f"port {port} on {host} is taken; choose another with --port, or 0 for any"
+                    f"port {port} on {host} is taken; choose another with --port, or 0 for a free one"
                 ) from None
             raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
         address = self._runner.addresses[0]
         return int(address[1])
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run the feed until ``stop`` is set or the feed ends, then close every connection."""
-        # The markets live as long as the process: the collector need not look at them again.
+        """Runs the feed until `stop` is set or the feed ends, then closes every connection."""
+        # The markets live as long as the process, so the garbage collector need not check them.
         gc.collect()
         gc.freeze()
         feed = asyncio.create_task(self._feed.run())

@@ -1,4 +1,4 @@
-"""What the simulated exchange lists: names, price and quantity grids, start prices."""
+"""The listed symbols: names, tick and step sizes, start prices."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _SYLLABLES = ("A", "BA", "CO", "DE", "FI", "GA", "HO", "KI", "LU", "MA", "NE", "
 
 
 class BadSymbols(ValueError):
-    """A symbol list that is not accepted; its text says what is."""
+    """A symbol list that is not accepted; its text says what is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One listed symbol. Prices are whole ticks, quantities whole steps: the market never rounds.
+    """One listed symbol. Prices are whole ticks and quantities whole steps, so the market never rounds.
 
-    ``start_ticks`` is the price at the start, ``level_steps`` the typical quantity of a level near the top.
+    Attributes:
+        symbol, base, quote: its name and its two currencies.
+        tick_decimals, step_decimals: decimal places of prices and quantities.
+        start_ticks: the price at the start.
+        level_steps: the typical quantity of a level near the best price.
     """
 
     symbol: str
@@ -47,10 +51,13 @@ _KNOWN: dict[str, tuple[float, int, int, float]] = {
 
 
 def instrument(symbol: str) -> Instrument:
-    """The instrument named ``symbol``: the same for the same name, in every process.
+    """The instrument of a name: the same in every process.
 
-    A name that is not a known one gets a price, a tick of 0.1 to 1 basis point of it, and a quantity worth a few
-    thousand quote units per level.
+    An unknown name gets a random price, a tick of 0.1 to 1 basis point of it, and levels worth a few thousand units of
+    the quote currency.
+
+    Raises:
+        BadSymbols: the name does not match.
     """
     try:
         parse_instrument(symbol)
@@ -77,9 +84,10 @@ def instrument(symbol: str) -> Instrument:
 
 
 def parse(text: str) -> list[Instrument]:
-    """The instruments of a command line's ``--symbols``: comma-separated names, or how many to generate.
+    """The instruments of `--symbols`: comma-separated names, or a number of symbols.
 
-    Raises :exc:`BadSymbols` for an empty list, a name that does not match, a name listed twice, or a count out of range.
+    Raises:
+        BadSymbols: the list is empty, a name does not match or is listed twice, or the number is out of range.
     """
     if text.isdecimal():
         count = int(text)
@@ -96,7 +104,7 @@ def parse(text: str) -> list[Instrument]:
 
 
 def _names() -> Iterator[str]:
-    """Endless distinct symbol names, always in the same order: the known ones first."""
+    """Distinct symbol names without end, always in the same order, known names first."""
     seen = set(_KNOWN)
     yield from _KNOWN
     chance = random.Random("symbol names")

@@ -114,7 +114,7 @@ def test_whatever_is_planted_the_book_never_crosses_and_the_diffs_tell_all_of_it
     publish()
     for plant_ in there.values():
         plant_.remove()
-    assert (one.plants, one.kept, one.held_fair) == ([], set(), None)
+    assert (one.plants, one.reserved, one.pinned_fair) == ([], set(), None)
 
 
 @sides
@@ -273,15 +273,15 @@ def test_two_plants_cannot_have_the_same_price() -> None:
 def test_the_fair_price_stands_still_until_the_last_plant_is_gone() -> None:
     one = market(activity=BUSY)
     wall, spoofer = PlantedWall(one, Wall("BTCUSDT")), PlantedSpoofer(one, Spoofer("BTCUSDT"))
-    held = one.held_fair
+    held = one.pinned_fair
     spoofer.remove()
-    assert one.held_fair == held
+    assert one.pinned_fair == held
     best = one.bids.best
     for _ in range(400):
         one.step()
         assert abs(one.bids.best - best) < 20
     wall.remove()
-    assert one.held_fair is None
+    assert one.pinned_fair is None
     for _ in range(400):
         one.step()
     assert abs(one.bids.best - best) > 20
@@ -327,8 +327,8 @@ Request = Callable[[str], object]
         (lambda at: plant(at, "wall", symbol="BTCUSDT", distance=0), ">= 1"),
         (lambda at: plant(at, "wall", symbol="BTCUSDT", colour="red"), "unknown field"),
         (lambda at: plant(at, "spoofer", symbol="BTCUSDT"), "has a spoofer already"),
-        (lambda at: plant(at, "crash", symbol="BTCUSDT"), "has a spoofer, and there is no crash beside it"),
-        (lambda at: plant(at, "wall", symbol="ETHUSDT"), "has a crash, and there is no wall beside it"),
+        (lambda at: plant(at, "crash", symbol="BTCUSDT"), "has a spoofer, which allows no crash beside it"),
+        (lambda at: plant(at, "wall", symbol="ETHUSDT"), "has a crash, which allows no wall beside it"),
         (lambda at: remove(at, "wall", "BTCUSDT"), "BTCUSDT has no wall"),
         (lambda at: remove(at, "wall", ""), "not listed"),
         (lambda at: remove(at, "tree", "BTCUSDT"), "must be one of"),
@@ -353,4 +353,4 @@ def test_nothing_is_planted_in_a_replay(start_exchange: Callable[..., Exchange])
         listed = json.load(answer)["symbols"]
     with pytest.raises(urllib.error.HTTPError) as error:
         plant(running.address, "wall", symbol=listed[0]["symbol"])
-    assert "what was recorded cannot be changed" in json.load(error.value)["error"]
+    assert "a recording cannot be changed" in json.load(error.value)["error"]

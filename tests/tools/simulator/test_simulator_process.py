@@ -324,7 +324,7 @@ def test_a_taken_port_is_one_clear_line(exchange: Exchange) -> None:
     port = exchange.address.split(":")[1]
     status, errors = run("--port", port, "--symbols", "BTCUSDT")
     assert status == 2
-    assert errors == f"error: port {port} on 127.0.0.1 is taken; choose another with --port, or 0 for any\n"
+    assert errors == f"error: port {port} on 127.0.0.1 is taken; choose another with --port, or 0 for a free one\n"
 
 
 @pytest.mark.parametrize(

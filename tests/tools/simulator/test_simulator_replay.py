@@ -116,7 +116,7 @@ def test_a_correct_client_has_the_recorded_books_at_every_update(start_exchange:
     status, errors = exchange.wait()
     assert status == 0
     assert f"replay finished: {len(received)} messages" in errors
-    assert "going on without" not in errors
+    assert "continues without" not in errors
 
 
 @pytest.mark.parametrize("stem", CAPTURES)

@@ -52,7 +52,7 @@ def test_the_report_is_told_in_full(browser: Browser, served: Served) -> None:
         expect(page.locator(".card-walls tbody tr")).to_have_count(1)
         expect(page.locator(".card-walls tbody")).to_contain_text("high")
         expect(page.locator(".card-vacuums tbody tr td").nth(2)).to_have_text("3")
-        expect(page.locator(".card-anomalies tbody")).to_contain_text("5 trades took 1.40, still 1.00")
+        expect(page.locator(".card-anomalies tbody")).to_contain_text("5 trades took 1.4 from the bid at")
         expect(page.locator(".card-health li")).to_have_count(4)
         expect(page.locator(".card-health .score")).to_have_text("84.5 of 100")
         expect(page.locator(".card-profile")).to_contain_text("13 trades in 30 min")

@@ -1,4 +1,4 @@
-"""A crash: nobody bids, and more and more is sold."""
+"""A crash: the bids retreat while selling accelerates."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tools.simulator.plants.plant import STEPS_PER_SECOND, BadPlant, Plant, retr
 
 
 class Crash(Struct, forbid_unknown_fields=True):
-    """Bids retreat until the spread is so many basis points; asks are heavy, and selling speeds up for 18 s of 30."""
+    """Bids retreat until the spread is `spread_bps`; asks are heavy, and selling accelerates for 18 s of every 30 s."""
 
     symbol: str
     spread_bps: Annotated[float, Meta(ge=1, le=1000)] = 40.0
 
 
 class PlantedCrash(Plant):
-    """A bid side that gives way: each sale takes the best bid, and the next one is lower."""
+    """A bid side that gives way: each sale takes the best bid, and the next bid is lower."""
 
     alone = True
     _LEVELS = 30
     _HEAVY_LEVELS = 20
     _WAVE_STEPS = 18 * STEPS_PER_SECOND
     _PERIOD_STEPS = 30 * STEPS_PER_SECOND
-    # 0.6 sales a second at first, twice as many every 3.5 s: the last 5 s always have more than twice those before.
+    # 0.6 sales per second at first, doubled every 3.5 s: the last 5 s always have more than twice the sales of the 5 s before.
     _SALES_PER_STEP = 0.6 / STEPS_PER_SECOND
     _DOUBLED_AFTER_STEPS = 3.5 * STEPS_PER_SECOND
     _FALL = 0.9
@@ -52,6 +52,7 @@ class PlantedCrash(Plant):
         self.shown = {"best_bid": best, "best_ask": asks.best}
 
     def step(self, trades: list[Trade]) -> None:
+        """Sells what is due in this step."""
         place = self._steps % self._PERIOD_STEPS
         self._steps += 1
         if place < self._WAVE_STEPS:
@@ -61,6 +62,7 @@ class PlantedCrash(Plant):
             self._sell(trades)
 
     def remove(self) -> None:
+        """Leaves asks of usual quantity."""
         super().remove()
         for price in self._heavy:
             self.market.place(self.market.asks, price, self.market.instrument.level_steps)
@@ -73,10 +75,10 @@ class PlantedCrash(Plant):
         self.market.fill(bids, bids.quantity(before), trades)
         lower = set(range(bids.best, before))
         self.prices |= lower
-        self.market.kept |= lower
+        self.market.reserved |= lower
         self._follow()
 
     def _follow(self) -> None:
         market = self.market
         market.place(market.bids, market.bids.best, self._thin)
-        market.held_fair = market.bids.best + 0.5
+        market.pinned_fair = market.bids.best + 0.5

@@ -1,4 +1,4 @@
-"""An iceberg: an order of which only a small part is seen, and refilled when it was traded."""
+"""An iceberg: an order that shows only a small part of itself and refills it after each trade."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.simulator.plants.plant import STEPS_PER_SECOND, Plant, SideName, Tick
 
 
 class Iceberg(Struct, forbid_unknown_fields=True):
-    """The best level, ``distance`` away from where it was: ``trades`` in 30 s take 5 % each, and it is refilled."""
+    """A new best level, `distance` away from the old one: `trades` per 30 s take 5 % each, and it is refilled."""
 
     symbol: str
     side: SideName = "bid"
@@ -20,7 +20,7 @@ class Iceberg(Struct, forbid_unknown_fields=True):
 
 
 class PlantedIceberg(Plant):
-    """A best level that is sold (or bought) into again and again and never gets smaller for long."""
+    """A best level that keeps trading and never gets smaller for long."""
 
     alone = True
 
@@ -32,14 +32,15 @@ class PlantedIceberg(Plant):
         self._since = 0.0
         self._announced = False
         super().__init__(market, {price})
-        market.held_fair = price + side.inward / 2
+        market.pinned_fair = price + side.inward / 2
         market.place(side, price, self._quantity)
         retreat(market, side, price)
         self.shown = {"side": given.side, "price": price, "qty": self._quantity}
 
     def step(self, trades: list[Trade]) -> None:
+        """Refills the level, and trades with it when a trade is due."""
         market, side, price = self.market, self._side, self._price
-        # A trade that was earlier than the diff with the level would be one with what stood there before.
+        # A trade before the diff that contains the level would look like a trade with the level before it.
         self._announced = self._announced or price not in side.changed
         if not self._announced:
             return
@@ -51,5 +52,6 @@ class PlantedIceberg(Plant):
             market.fill(side, self._quantity // 20, trades)
 
     def remove(self) -> None:
+        """Leaves a level of usual quantity."""
         super().remove()
         self.market.place(self._side, self._price, self.market.instrument.level_steps)

@@ -1,4 +1,4 @@
-"""What all plants have in common: the prices they hold, and how prices and quantities are given."""
+"""What all plants share: the prices they reserve, and the units of their prices and quantities."""
 
 from __future__ import annotations
 
@@ -18,50 +18,57 @@ STEPS_PER_SECOND = 20
 
 
 class BadPlant(ValueError):
-    """A plant that does not exist, or that this market has no room for; its text says why."""
+    """A plant that does not exist or does not fit into this market; its text says why."""
 
 
 class Plant:
-    """What one plant does in one market, from its making until :meth:`remove`.
+    """One plant in one market, from its creation until remove().
 
     Attributes:
-        prices: those it holds.
-        shown: what it put where, for whoever asked for it: prices and quantities in ticks and steps.
+        prices: the prices that it reserves.
+        shown: the answer to the request: prices in ticks, quantities in steps.
+
+    Raises:
+        BadPlant: another plant has reserved one of the prices.
     """
 
     alone: ClassVar[bool] = False
-    """Whether it moves the market, so that no other plant can be in it."""
+    """True if it moves the market, so that no other plant can exist beside it."""
 
     def __init__(self, market: Market, prices: set[int]) -> None:
-        if taken := prices & market.kept:
+        if taken := prices & market.reserved:
             raise BadPlant(f"another plant is at {market.instrument.symbol}'s price {min(taken)}, in ticks")
         self.market = market
         self.prices = prices
         self.shown: dict[str, int | str] = {}
         market.plants.append(self)
-        market.kept |= prices
-        if market.held_fair is None:
-            market.held_fair = (market.bids.best + market.asks.best) / 2
+        market.reserved |= prices
+        if market.pinned_fair is None:
+            market.pinned_fair = (market.bids.best + market.asks.best) / 2
 
     def step(self, trades: list[Trade]) -> None:
-        """Act for one step of the market."""
+        """Acts for one step of the market; appends its fills to `trades`."""
 
     def remove(self) -> None:
-        """Leave usual quantities, or none, and let the random orders go on from there."""
+        """Releases its prices to the random orders."""
         market = self.market
         market.plants.remove(self)
-        market.kept -= self.prices
+        market.reserved -= self.prices
         if not market.plants:
-            market.held_fair = None
+            market.pinned_fair = None
 
 
 def side_named(market: Market, name: str) -> Side:
-    """``bid`` or ``ask`` of a market."""
+    """The side of a market named `bid` or `ask`."""
     return market.bids if name == "bid" else market.asks
 
 
 def outwards(market: Market, side: Side, distance: int) -> int:
-    """The price so many ticks from the best; half of what a side can span is left for the market to move in."""
+    """The price `distance` ticks from the best price.
+
+    Raises:
+        BadPlant: the price is not above 0, or less than half of a side's span would be left for the market to move in.
+    """
     price = side.best - side.inward * distance
     if price < 1 or distance >= side.span // 2:
         farthest = side.span // 2 - 1
@@ -72,16 +79,16 @@ def outwards(market: Market, side: Side, distance: int) -> int:
 
 
 def large(market: Market, times: float) -> int:
-    """``times`` P95 of the quantities of all levels."""
+    """`times` P95 of the quantities of all levels, in steps."""
     quantities = sorted(quantity for side in (market.bids, market.asks) for _, quantity in side.levels())
     return math.ceil(times * quantities[len(quantities) * 95 // 100])
 
 
 def retreat(market: Market, side: Side, to: int) -> None:
-    """Pull every level of ``side`` that is better than ``to``."""
+    """Pulls every level of `side` that is better than `to`."""
     while (side.best - to) * side.inward > 0:
         if side.count == 1:
-            # However far away it is, there is always a level left, and no more than the side can span between two.
+            # A side always keeps one level, and two levels are never farther apart than it can span.
             step = min((side.best - to) * side.inward, side.span // 2)
             market.place(side, side.best - side.inward * step, market.instrument.level_steps)
         market.place(side, side.best, 0)

@@ -8,10 +8,9 @@ const SHOWN = 50;
 const away = (price, { middle }) => (middle ? `${signed((price / middle - 1) * 1e4, 1)} bps` : NOTHING);
 const severity = ({ severity: level }) => el("span", { class: "severity", "data-severity": level }, level);
 const side = ({ side: name }) => el("span", { class: "side", "data-side": name }, name);
-const NAMES = { spoofing: "Spoofing", iceberg: "Iceberg", flash_crash_risk: "Flash crash risk" };
-const SIGNALS = { wide_spread: "wide spread", imbalance: "imbalance", sell_acceleration: "accelerating sells" };
+const words = (type) => `${type[0].toUpperCase()}${type.slice(1).replaceAll("_", " ")}`;
 
-/** heads: [label, kind]; cells(item, place): as many texts or elements. place: { middle, decimals }. */
+/** heads: [label, kind]; cells(item, place): one text or element for each head. place: { middle, decimals }. */
 export const WALLS = {
   caption: "Walls: unusually large levels",
   empty: "No level is unusually large.",
@@ -46,19 +45,11 @@ export const ANOMALIES = {
   heads: [["What", "text"], ["Where", "number"], ["Severity", "text"]],
   order: ({ severity: level }) => ["high", "medium", "low"].indexOf(level),
   cells: (anomaly, place) => [
-    el("span", {}, NAMES[anomaly.type] ?? anomaly.type, el("small", {}, seen(anomaly))),
+    el("span", {}, words(anomaly.type), el("small", {}, anomaly.note ?? "")),
     anomaly.price == null ? NOTHING : el("span", {}, side(anomaly), " ", fixed(anomaly.price, place.decimals)),
     severity(anomaly),
   ],
 };
-
-function seen(anomaly) {
-  if (anomaly.type === "spoofing") return `pulled in ${anomaly.pulls} of ${anomaly.changes} changes`;
-  if (anomaly.type === "iceberg") {
-    return `${anomaly.trades} trades took ${quantity(anomaly.traded_qty)}, still ${quantity(anomaly.visible_qty)}`;
-  }
-  return (anomaly.signals ?? []).map((signal) => SIGNALS[signal] ?? signal).join(", ");
-}
 
 export class ReportList {
   count = el("span", { class: "count" });
@@ -83,7 +74,7 @@ export class ReportList {
     this.element = el("div", scroller, this.#table, this.#empty);
   }
 
-  /** items: undefined where the report leaves them out. */
+  /** items: undefined when the report leaves them out. */
   show(items, place) {
     this.#table.hidden = !items?.length;
     this.#empty.hidden = Boolean(items?.length);
@@ -93,7 +84,7 @@ export class ReportList {
     const order = (item) => this.#what.order(item, place);
     const rows = [...items].sort((a, b) => order(a) - order(b)).slice(0, SHOWN);
     const state = JSON.stringify([rows, place.decimals]);
-    if (state === this.#shown) return; // the slow cycle's sections are the same in eight reports on end
+    if (state === this.#shown) return; // eight reports in a row repeat the sections of one slow cycle
     this.#shown = state;
     this.#body.replaceChildren(...rows.map((item) => this.#row(item, place)));
   }

@@ -121,7 +121,8 @@ export class SymbolView {
     this.#report = report;
     this.#absence = null;
     this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
-    const { depth, liquidity = {}, anomalies } = report;
+    const { depth, liquidity = {}, anomaly_notes: notes = [] } = report;
+    const anomalies = report.anomalies?.map((anomaly, index) => ({ ...anomaly, note: notes[index] }));
     this.#head.show(report, this.#decimals);
     this.#depth.show(report, this.#decimals);
     this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);

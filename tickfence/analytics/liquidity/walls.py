@@ -1,19 +1,41 @@
 """Walls: levels that hold far more than levels usually do."""
 
+from __future__ import annotations
+
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from tickfence.analytics.book_side import Columns
-from tickfence.analytics.health import Severity
-from tickfence.analytics.sections import Side, Wall
+from tickfence.analytics.fields import Finding, Price, Quantity, Severity, Side, readable
+from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
 
+ORDER = 1
 FACTOR = 1.5
 """A wall holds at least this many times the 95th percentile of level quantities."""
 
-SCANNED_LEVELS = 1000
-"""Levels of each side, from the best on, that are looked at."""
-
 MAX_LISTED = 50
 """Walls of each side that are listed, from the best price on."""
+
+
+class Wall(Finding, frozen=True):
+    """A level that holds far more than levels usually do."""
+
+    side: Side
+    price: Price
+    qty: Quantity
+    severity: Severity
+
+    @property
+    def note(self) -> str:
+        """Like "bid 99.96: 6"."""
+        return f"{self.side} {readable(self.price)}: {readable(self.qty)}"
+
+
+def find(market: SlowMarket) -> list[Wall] | UnsetType:
+    """The walls of both sides, bids first; UNSET without P95."""
+    if market.p95 is None:
+        return UNSET
+    return find_walls("bid", market.bids, market.p95) + find_walls("ask", market.asks, market.p95)
 
 
 def find_walls(side: Side, levels: Columns, p95: float) -> list[Wall]:

@@ -1,15 +1,14 @@
-"""The JSON Schema of a report, generated from its typed model.
-
-python -m tickfence.analytics.schema > docs/report.schema.json
-"""
+"""docs/report.schema.json: the JSON Schema of a report, from its typed model."""
 
 import json
-import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tickfence.analytics.report import Report
+
+PAGE = Path(__file__).parents[2] / "docs" / "report.schema.json"
 
 
 def report_schema() -> dict[str, Any]:
@@ -17,10 +16,6 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Report)}
 
 
-def main() -> None:
-    """Prints the schema to standard output."""
-    sys.stdout.write(json.dumps(report_schema(), indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def page() -> str:
+    """The page's text."""
+    return json.dumps(report_schema(), indent=2) + "\n"

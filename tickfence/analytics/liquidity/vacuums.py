@@ -1,25 +1,44 @@
-"""Vacuums: runs of neighbouring levels that hold next to nothing, which a small order would sweep."""
+"""Vacuums: runs of neighbouring levels that hold next to nothing, so that a small order would sweep them."""
+
+from __future__ import annotations
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from tickfence.analytics.book_side import Columns
-from tickfence.analytics.health import Severity
-from tickfence.analytics.sections import Vacuum
+from tickfence.analytics.fields import Count, Finding, Price, Severity, readable
+from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
 
-SCANNED_LEVELS = 1000
-"""Levels of each side, from the best on, that are looked at."""
-
+ORDER = 2
 MIN_LEVELS, MEDIUM_LEVELS, HIGH_LEVELS = 3, 6, 10
 MAX_LISTED = 100
 """Vacuums that are listed, the longest ones if there are more."""
 
 
+class Vacuum(Finding, frozen=True, rename={"from_": "from"}):
+    """A run of neighbouring levels that hold next to nothing; `from` is its lowest price, `to` its highest."""
+
+    from_: Price
+    to: Price
+    levels: Count
+    severity: Severity
+
+    @property
+    def note(self) -> str:
+        """Like "100.04 to 100.06, 3 levels"."""
+        return f"{readable(self.from_)} to {readable(self.to)}, {self.levels} levels"
+
+
+def find(market: SlowMarket) -> list[Vacuum] | UnsetType:
+    """The vacuums of the whole book; UNSET without P10."""
+    return UNSET if market.p10 is None else find_vacuums(market.bids, market.asks, market.p10)
+
+
 def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
     """Runs of at least 3 consecutive levels below the 10th percentile of level quantities, by rising price.
 
-    Both sides make one ladder in price order: what touches across the spread is one run. Levels are those that the
-    book has; a price without orders is not a level.
+    Both sides make one ladder in price order, so a run may span the spread. A price without orders is not a level.
 
     Args:
         bids, asks: levels of each side, best first.

@@ -1,27 +1,51 @@
-"""Icebergs: a level that keeps trading without getting smaller, since it is refilled from a hidden order.
+"""Icebergs: a level that keeps trading without getting smaller, because a hidden order refills it.
 
-Over the 30 seconds up to now: at least 5 trades at one price against one side, and from the first of them on a visible
-quantity that stays within 10 % of what it was at that trade. Severity by trades: low from 5, medium from 10, high from
-20 on.
+A level is an iceberg when, in the last 30 seconds, it has at least 5 trades against its side, and its visible quantity
+stays within 10 % of what it was at the first of them. Severity by number of trades: low from 5, medium from 10, high
+from 20.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.book import OrderBook
-from tickfence.analytics.health import Severity
+from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Severity, Side, readable
 from tickfence.analytics.level_changes import KEY, frequent
-from tickfence.analytics.sections import Iceberg, Side
+from tickfence.analytics.market import CHANGES_MS, SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
-WINDOW_MS = 30_000
 MIN_TRADES, MEDIUM_TRADES, HIGH_TRADES = 5, 10, 20
 TOLERANCE = 0.1
 
 
+class Iceberg(Anomaly, frozen=True, tag="iceberg"):
+    """A level that keeps trading without getting smaller."""
+
+    order = 2
+    side: Side
+    price: Price
+    trades: Count
+    traded_qty: Quantity
+    visible_qty: Quantity
+
+    @classmethod
+    def find(cls, market: SlowMarket) -> list[Iceberg]:
+        """Icebergs by rising price."""
+        return find_icebergs(market.changes, market.trades, market.now_ms, market.state.book)
+
+    @property
+    def note(self) -> str:
+        """Like "5 trades took 1.4 from the bid at 100, which still shows 1."."""
+        taken, left = readable(self.traded_qty), readable(self.visible_qty)
+        return f"{self.trades} trades took {taken} from the {self.side} at {readable(self.price)}, which still shows {left}."
+
+
 def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, book: OrderBook) -> list[Iceberg]:
     """Icebergs by rising price; changes as LevelChanges.between() gives them for (now - 30 s, now]."""
-    first, last = trades.between(now_ms - WINDOW_MS, now_ms)
+    first, last = trades.between(now_ms - CHANGES_MS, now_ms)
     signed = trades.signed_quantities(first, last)
     # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
     keys = np.copysign(trades.prices(first, last), -signed)
@@ -34,15 +58,15 @@ def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int
         visible = _standing(book, key) if shown is None else shown
         if visible > 0:
             fills = signed[keys == key]
-            traded = round(abs(float(fills.sum())), 8)
+            traded = round(abs(float(fills.sum())), QUANTITY_DECIMALS)
             side: Side = "bid" if key > 0 else "ask"
             found.append(Iceberg(_severity(len(fills)), side, abs(key), len(fills), traded, visible))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 
 def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]) -> list[float | None]:
-    """What each level showed at its time since_ms; 0 if it did not stay near that, None if it did not change."""
-    # All levels at once: most of a dozen candidates are none, and a pass over the changes for each would cost most.
+    """What each level showed at its time `since_ms`; 0 if it did not stay near that, None if it did not change."""
+    # All levels at once: most candidates are no icebergs, and one pass over the changes for each would cost the most.
     hits = np.flatnonzero(changes[KEY] == keys[:, np.newaxis])
     level, place = np.divmod(hits, max(1, changes.shape[1]))
     time, _, before, after = changes.take(place, axis=1)

@@ -10,16 +10,45 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
-from tickfence.analytics.sections import VolumeProfile
+from tickfence.analytics.fields import Count, Finding, Price, Quantity, readable
+from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
+ORDER = 3
 WINDOW_MS = 30 * 60_000
 MIN_TRADES = 10
 TICKS_PER_BIN = 5
 VALUE_AREA_PERCENT = 70
 UNITS = 1e8
 """Volumes are added up as whole numbers of 1e-8, the finest quantity of the exchange: sums without rounding errors."""
+
+
+class VolumeProfile(Finding, frozen=True):
+    """At which prices the volume of the last 30 minutes was traded."""
+
+    POC: Price
+    VAL: Quantity
+    VAH: Price
+    window_sec: Count
+    trade_count: Count
+
+    @property
+    def note(self) -> str:
+        """Like "POC 100.025, value area 100 to 100.1, 13 trades"."""
+        area = f"{readable(self.VAL)} to {readable(self.VAH)}"
+        return f"POC {readable(self.POC)}, value area {area}, {self.trade_count} trades"
+
+
+def find(market: SlowMarket) -> VolumeProfile | UnsetType:
+    """The profile; UNSET without a tick size or with fewer than 10 trades."""
+    rolling = market.state.profile
+    if rolling is None:
+        return UNSET
+    rolling.update(market.trades, market.now_ms)
+    profile = rolling.profile(market.trades, market.now_ms)
+    return UNSET if profile is None else profile
 
 
 class RollingVolumeProfile:

@@ -1,8 +1,11 @@
 """Flash-crash risk: the market is getting thin, lopsided and sold into at the same time."""
 
+from __future__ import annotations
+
 from typing import Literal
 
-from tickfence.analytics.sections import FlashCrashRisk
+from tickfence.analytics.anomalies import Anomaly
+from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
 WIDE_SPREAD_BPS = 20.0
@@ -13,10 +16,28 @@ ACCELERATION = 2.0
 Signal = Literal["wide_spread", "imbalance", "sell_acceleration"]
 
 
+class FlashCrashRisk(Anomaly, frozen=True, tag="flash_crash_risk"):
+    """Conditions under which prices fall through the book; `signals` names those that hold."""
+
+    order = 3
+    signals: list[Signal]
+
+    @classmethod
+    def find(cls, market: SlowMarket) -> list[FlashCrashRisk]:
+        """One or none."""
+        found = flash_crash_risk(market.spread_bps, market.imbalance, market.trades, market.now_ms)
+        return [found] if found else []
+
+    @property
+    def note(self) -> str:
+        """Like "Wide spread, imbalance."."""
+        return f"{', '.join(self.signals).replace('_', ' ').capitalize()}."
+
+
 def flash_crash_risk(
     spread_bps: float | None, imbalance: float | None, trades: TradeWindow, now_ms: int
 ) -> FlashCrashRisk | None:
-    """Medium with two of three signals, high with all three, else None.
+    """Returns a risk that is medium with two of three signals, high with all three; None with fewer.
 
     The signals: spread above 20 bps; absolute depth imbalance above 0.3; sell flow that accelerates over the last
     10 s. A number that is None is no signal.
@@ -26,7 +47,7 @@ def flash_crash_risk(
         signals.append("wide_spread")
     if imbalance is not None and abs(imbalance) > LOPSIDED:
         signals.append("imbalance")
-    # No look at the trades where two signals cannot be reached.
+    # Without one of the two, two signals cannot be reached and the trades need not be read.
     if signals and sells_accelerate(trades, now_ms):
         signals.append("sell_acceleration")
     if len(signals) < 2:
@@ -35,9 +56,9 @@ def flash_crash_risk(
 
 
 def sells_accelerate(trades: TradeWindow, now_ms: int) -> bool:
-    """Whether at least twice as much was sold aggressively in (now - 5 s, now] as in the 5 s before, and not nothing.
+    """Whether aggressive sells in (now - 5 s, now] are above 0 and at least twice those of the 5 s before.
 
-    Twice: a sell flow that rises steadily from nothing sells three times as much in the second half as in the first.
+    Why twice: a sell flow that rises steadily from nothing sells three times as much in the second half as in the first.
     """
     half = SELL_WINDOW_MS // 2
     recent = _sold(trades, now_ms - half, now_ms)

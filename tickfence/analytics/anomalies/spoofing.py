@@ -1,26 +1,51 @@
 """Spoofing: a large level far from the market that keeps being pulled before it can trade.
 
-What counts, over the 30 seconds up to now, at one level more than 3 spreads from the mid price:
+What counts are the last 30 seconds of each level that is more than 3 spreads from the mid price:
 
 - A *pull* is a fall by more than 10 % from a quantity of at least P95, less than half of which was traded at that
   price since the level's change before it (or since the window's start, if that was later).
-- The level's *changes* are all changes of its quantity but those that rise to P95 or more: a large order being placed
-  is neither pulled nor traded.
+- The level's *changes* are all changes of its quantity except those that rise to P95 or more, because they place a
+  large order and neither pull nor trade it.
 - At least 3 pulls that are at least 70 % of the changes are spoofing: low from 70 %, medium from 80 %, high from 90 %.
 """
+
+from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tickfence.analytics.health import Severity
+from tickfence.analytics.anomalies import Anomaly
+from tickfence.analytics.fields import Count, Price, Severity, Side, readable
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
-from tickfence.analytics.sections import Spoofing
+from tickfence.analytics.market import CHANGES_MS, SlowMarket, mid_price
 from tickfence.analytics.trade_window import TradeWindow
 
-WINDOW_MS = 30_000
 MIN_PULLS = 3
 FALL = 0.1
 SPREADS_FROM_MID = 3
+
+
+class Spoofing(Anomaly, frozen=True, tag="spoofing"):
+    """A large level far from the market that keeps being pulled before it trades."""
+
+    order = 1
+    side: Side
+    price: Price
+    pulls: Count
+    changes: Count
+
+    @classmethod
+    def find(cls, market: SlowMarket) -> list[Spoofing]:
+        """Spoofed levels by rising price; none without P95 or with an empty side."""
+        if market.p95 is None or not market.two_sided:
+            return []
+        bid, ask = market.bid_prices[0], market.ask_prices[0]
+        return find_spoofing(market.changes, market.trades, market.now_ms, market.p95, bid, ask)
+
+    @property
+    def note(self) -> str:
+        """Like "The bid at 99.96 was pulled in 3 of 4 changes."."""
+        return f"The {self.side} at {readable(self.price)} was pulled in {self.pulls} of {self.changes} changes."
 
 
 def find_spoofing(
@@ -35,10 +60,10 @@ def find_spoofing(
         bid, ask: best prices now.
     """
     keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
-    # Few changes start from so much: the rest is only looked at for levels that may be spoofed.
+    # Few changes start from a large quantity. The others matter only for levels that may be spoofed.
     large = np.flatnonzero(before >= p95)
     fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
-    far = fallen[np.abs(np.abs(fallen) - (bid + ask) / 2) > SPREADS_FROM_MID * (ask - bid)]
+    far = fallen[np.abs(np.abs(fallen) - mid_price(bid, ask)) > SPREADS_FROM_MID * (ask - bid)]
     found = []
     for key in frequent(far, MIN_PULLS).tolist():
         falls = np.count_nonzero(far == key)
@@ -53,7 +78,7 @@ def find_spoofing(
 
 def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float) -> int:
     """How many of one level's changes are pulls."""
-    since, key = now_ms - WINDOW_MS, float(level[KEY, 0])
+    since, key = now_ms - CHANGES_MS, float(level[KEY, 0])
     first, last = trades.between(min(since, int(level[TIME].min())), int(level[TIME].max()))
     signed = trades.signed_quantities(first, last)
     # Bids are hit by sells, asks by buys.
