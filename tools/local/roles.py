@@ -106,6 +106,11 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     return environment
 
 
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` without the settings of roles, so that a stack for tests or benchmarks has only its own."""
+    return {name: value for name, value in environment.items() if not name.startswith("NT_") and name != "SYMBOLS"}
+
+
 def uses_other_exchange(given: Mapping[str, str]) -> bool:
     """Whether ``given`` names an exchange, so that the stack needs no simulator."""
     return bool(given.get("NT_EXCHANGE_WS_URL") or given.get("NT_EXCHANGE_REST_URL"))
