@@ -1,9 +1,9 @@
-"""A campaign that injects faults into a real stack and proves the invariants on everything that was written.
+"""Fault-injection campaigns: faults in a real stack, and a check of every write.
 
-- :mod:`tools.chaos.history`: what happened, as records that can be saved and checked again.
-- :mod:`tools.chaos.checker`, :mod:`tools.chaos.gaps`: from a history to violations and to the gaps each symbol saw. No I/O.
-- :mod:`tools.chaos.recorder`, :mod:`tools.chaos.truth`: where a history comes from: Redis' own account of what it accepted, and
-  the exchange's own order books.
-- :mod:`tools.chaos.lab`, :mod:`tools.chaos.proxy`: the stack that is tormented.
-- :mod:`tools.chaos.kind`, :mod:`tools.chaos.faults`, :mod:`tools.chaos.campaign`: what is done to it, and in which order.
+- :mod:`tools.chaos.history`: the records of what happened, which can be saved and checked again.
+- :mod:`tools.chaos.checker`, :mod:`tools.chaos.gaps`, :mod:`tools.chaos.frozen_writers`: what a history shows. No I/O.
+- :mod:`tools.chaos.recorder`, :mod:`tools.chaos.monitor`, :mod:`tools.chaos.reference_books`: where the records come
+  from: Redis' ``MONITOR``, and independent order books.
+- :mod:`tools.chaos.stack_under_test`, :mod:`tools.chaos.proxy`: the stack.
+- :mod:`tools.chaos.injector`, :mod:`tools.chaos.faults`, :mod:`tools.chaos.campaign`: the faults and their order.
 """

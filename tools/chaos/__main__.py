@@ -1,4 +1,4 @@
-"""`python -m tools.chaos`: inject faults into a real stack, check everything that was written, measure the gaps."""
+"""`python -m tools.chaos`: inject faults into a real stack, check every write, measure how long reports are missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.chaos import campaign, frozen, history, memory, steadiness, summary
+from tools.chaos import campaign, history, summary
 from tools.chaos.faults import BY_NAME, CHOSEN, KINDS
-from tools.chaos.lab import LabError
+from tools.chaos.frozen_writers import describe_frozen_writers
+from tools.chaos.gaps import describe_regularity, regularity
+from tools.chaos.injector import STEADY_TIMEOUT_S
+from tools.chaos.machine import describe_stalls, growth
+from tools.chaos.machine import table as memory_table
 from tools.local.embedded_redis import RedisUnavailable
 from tools.local.supervision import SupervisionError
 
@@ -22,49 +26,61 @@ SHOWN = 20
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options with their defaults."""
+    """The parser of all options."""
     p = argparse.ArgumentParser(
         prog="python -m tools.chaos",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="kinds of faults:\n" + "\n".join(f"  {k.name:<18} {k.what}" for k in KINDS if k.commit or k.skip),
+        epilog="kinds of faults:\n" + "\n".join(f"  {k.name:<18} {k.description}" for k in KINDS if k.inject),
     )
-    p.add_argument("--minutes", type=_positive(float), default=10.0, help="how long to go on (%(default)s)")
-    p.add_argument("--faults", type=_positive(int), help="how many faults at most (no limit)")
-    p.add_argument("--seed", type=int, help="same seed, same faults; a random one by default, which is printed")
-    p.add_argument("--only", default="", help="kinds of faults, comma-separated (all)")
+    p.add_argument(
+        "--minutes", type=_positive(float), default=10.0, help="how long to inject faults (default: %(default)g)"
+    )
+    p.add_argument("--faults", type=_positive(int), help="how many faults at most (default: no limit)")
+    p.add_argument(
+        "--seed", type=int, help="the same seed gives the same faults (default: a random one, which is printed)"
+    )
+    p.add_argument("--only", default="", help="kinds of faults, comma-separated (default: all)")
     p.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the roles; may be repeated"
     )
-    p.add_argument("--out", type=Path, help="folder for history, table, plot and logs (a new temporary one)")
+    p.add_argument("--out", type=Path, help="folder for history, table, plot and logs (default: a new temporary one)")
     p.add_argument("--check", type=Path, metavar="FILE", help="check a saved history instead of making one")
     return p
 
 
 def main() -> int:
-    """Exit status 0 when nothing is violated and every budget was kept, 1 when not, 2 when it cannot be had."""
+    """Carry out the command line.
+
+    Returns:
+        The exit status: 0 without violations and with every budget kept, 1 otherwise, 2 if there is no verdict.
+    """
     arguments = parser().parse_args()
     try:
         if arguments.check:
             records = history.load(arguments.check)
             if not any(isinstance(record, history.Write) for record in records):
-                raise ValueError(f"--check {arguments.check}: must be a history with writes, this one has none")
+                raise ValueError(f"--check {arguments.check}: must be a history with writes, and this one has none")
             return report(campaign.judge(records), None, f"history {arguments.check}")
-        return torment(arguments)
-    except (LabError, RedisUnavailable, SupervisionError, OSError, ValueError) as error:
+        return run_campaign(arguments)
+    except (RedisUnavailable, SupervisionError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped before the end: no verdict", file=sys.stderr)
+        print("interrupted: no verdict", file=sys.stderr)
         return 2
 
 
-def torment(arguments: argparse.Namespace) -> int:
-    """Run a campaign as told and report on it."""
+def run_campaign(arguments: argparse.Namespace) -> int:
+    """Run the campaign that the options describe and report on it; returns the exit status.
+
+    Raises:
+        ValueError: an option is not accepted.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     only = [name for name in arguments.only.split(",") if name]
-    if unknown := [name for name in only if name not in BY_NAME or not (BY_NAME[name].commit or BY_NAME[name].skip)]:
+    if unknown := [name for name in only if name not in BY_NAME or not BY_NAME[name].inject]:
         raise ValueError(f"--only {','.join(unknown)}: must be of {', '.join(CHOSEN)}")
     for name in [*only] or [kind.name for kind in KINDS]:
         if BY_NAME[name].skip:
@@ -84,7 +100,7 @@ def torment(arguments: argparse.Namespace) -> int:
         seed=seed,
         seconds=arguments.minutes * 60,
         only=only,
-        most=arguments.faults,
+        max_faults=arguments.faults,
         environment=_environment(arguments.set),
         say=lambda line: print(line, flush=True),
     )
@@ -92,12 +108,12 @@ def torment(arguments: argparse.Namespace) -> int:
     return report(outcome, out, title)
 
 
-def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+def _positive(number_type: type[int] | type[float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
-            number = kind(text)
+            number = number_type(text)
         except ValueError:
-            number = kind(-1)
+            number = number_type(-1)
         if not 0 < number < math.inf:
             raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
         return number
@@ -106,7 +122,11 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
 
 
 def _environment(given: list[str]) -> dict[str, str]:
-    """``NAME=VALUE`` texts as a mapping; :exc:`ValueError` on one that is not like that."""
+    """Read ``NAME=VALUE`` texts.
+
+    Raises:
+        ValueError: a text has another form.
+    """
     for text in given:
         if not text.partition("=")[1]:
             raise ValueError(f"--set {text}: must be NAME=VALUE")
@@ -114,33 +134,33 @@ def _environment(given: list[str]) -> dict[str, str]:
 
 
 def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
-    """Print the verdict and the table, write them and the plot to ``out``; the exit status."""
+    """Print the verdict and the table, and write them and the plot to ``out``; returns the exit status."""
     verdict = outcome.verdict
     lines = [
         summary.table(outcome.gaps, outcome.faults, outcome.conflicts),
         "",
-        f"{outcome.chosen} faults, {outcome.faults.total() - outcome.chosen} that followed from them, "
-        f"{verdict.writes} accepted writes, {verdict.takes} changes of hands, "
-        f"{verdict.books_compared} books compared with the exchange's.",
+        f"{outcome.chosen} faults and {outcome.faults.total() - outcome.chosen} that followed from them, "
+        f"{verdict.writes} accepted writes, {verdict.acquisitions} lease acquisitions, "
+        f"{verdict.books_compared} books compared with the exchange.",
         f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]
     proofs = (
-        frozen.sentence(outcome.records),
-        steadiness.sentence(steadiness.steadiness(outcome.records)),
-        campaign.stalls(outcome.records),
+        describe_frozen_writers(outcome.records),
+        describe_regularity(regularity(outcome.records)),
+        describe_stalls(outcome.records),
     )
     lines += [line for line in proofs if line]
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
-    if outcome.unsettled:
-        lines.append(f"Not well again within {int(campaign.START_S / 2)} s of: {', '.join(outcome.unsettled)}.")
-    if grown := memory.growth(outcome.records):
-        lines += ["", memory.table(grown)]
+    if outcome.unsteady:
+        lines.append(f"Not steady within {STEADY_TIMEOUT_S:g} s after: {', '.join(outcome.unsteady)}.")
+    if grown := growth(outcome.records):
+        lines += ["", memory_table(grown)]
     text = "\n".join(lines)
     print(f"\n{text}")
     if out is not None:
         (out / "table.md").write_text(f"{text}\n")
         summary.plot(outcome.gaps, out / "gaps.png", title)
-    bad = verdict.violations or outcome.undue_conflicts or outcome.unsettled or summary.over_budget(outcome.gaps)
+    bad = verdict.violations or outcome.undue_conflicts or outcome.unsteady or summary.over_budget(outcome.gaps)
     return 1 if bad else 0
 
 

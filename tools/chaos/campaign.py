@@ -1,4 +1,4 @@
-"""Faults at random, one after the other, on a stack that is watched throughout."""
+"""Injects faults at random, one after the other, into a stack that is recorded throughout."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from itertools import count
 from pathlib import Path
 
 from tools.chaos.checker import Verdict, Violation, check
-from tools.chaos.faults import BY_NAME, CHOSEN, failover
+from tools.chaos.faults import BY_NAME, CHOSEN
+from tools.chaos.faults.redis_server import ALSO_BEHIND_SENTINEL
 from tools.chaos.gaps import Gap, gaps
-from tools.chaos.history import Began, Injected, Record, Stall, Write, stacks
-from tools.chaos.lab import PRODUCT, Lab, LabError
-from tools.chaos.memory import MemoryWatch
+from tools.chaos.history import Injected, Record, StackStarted, stacks
+from tools.chaos.injector import Injector
+from tools.chaos.machine import MemorySampler, StallSampler
 from tools.chaos.recorder import Recorder
-from tools.chaos.scene import Scene
-from tools.chaos.stalls import StallWatch
-from tools.chaos.topology import Topology
-from tools.chaos.truth import Truth
+from tools.chaos.reference_books import ReferenceBooks
+from tools.chaos.stack_under_test import PRODUCT, StackError, StackUnderTest, Topology
 from tools.local.ports import LOOPBACK
 
 START_S = 60.0
@@ -32,8 +31,12 @@ class Outcome:
     """What a campaign found.
 
     Attributes:
-        conflicts: leases refused as conflicts, over all nodes and their lives, by the kind of fault before it.
-        unsettled: kinds of faults after which the stack did not become as it was before.
+        records: the history.
+        verdict: of the history checker, with what faults found in stored data.
+        gaps: of every fault.
+        faults: kind -> how many.
+        conflicts: kind of fault -> leases that all nodes refused as conflicts after it.
+        unsteady: kinds of faults after which the stack did not become steady again.
     """
 
     records: list[Record]
@@ -41,38 +44,28 @@ class Outcome:
     gaps: list[Gap]
     faults: Counter[str]
     conflicts: Counter[str] = field(default_factory=Counter)
-    unsettled: list[str] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
 
     @property
     def violations(self) -> list[Violation]:
+        """All violations."""
         return self.verdict.violations
 
     @property
     def chosen(self) -> int:
-        """Number of faults that follow from no other."""
-        return sum(count for kind, count in self.faults.items() if kind not in BY_NAME or BY_NAME[kind].commit)
+        """Number of faults that were chosen, without those that followed from them."""
+        return sum(count for kind, count in self.faults.items() if kind not in BY_NAME or BY_NAME[kind].inject)
 
     @property
     def undue_conflicts(self) -> int:
-        """Conflicts that were no part of a fault."""
+        """Conflicts that no fault explains."""
         return sum(
             count for kind, count in self.conflicts.items() if kind not in BY_NAME or not BY_NAME[kind].conflicts
         )
 
 
-def stalls(records: Sequence[Record]) -> str:
-    """How busy the machine was, in a sentence."""
-    late = [record.late_ms for record in records if isinstance(record, Stall)]
-    times = [record.time for record in records if isinstance(record, Write)]
-    minutes = (times[-1] - times[0]) / 60 if times else 0.0
-    return (
-        f"The machine was late by more than 30 ms {len(late)} times in {minutes:.1f} minutes, "
-        f"by {max(late, default=0):.0f} ms at most."
-    )
-
-
 def judge(records: Sequence[Record]) -> Outcome:
-    """What a history shows, and nothing else. That of each stack is judged by itself."""
+    """What a history shows. The history of each stack is judged separately."""
     return merged([_judge(stack) for stack in stacks(records)])
 
 
@@ -82,7 +75,7 @@ def _judge(records: Sequence[Record]) -> Outcome:
 
 
 def merged(outcomes: Iterable[Outcome]) -> Outcome:
-    """What campaigns on several stacks found, as one."""
+    """One outcome of several stacks."""
     whole = Outcome([], Verdict(), [], Counter())
     for one in outcomes:
         whole.records += one.records
@@ -90,27 +83,37 @@ def merged(outcomes: Iterable[Outcome]) -> Outcome:
         whole.gaps += one.gaps
         whole.faults += one.faults
         whole.conflicts.update(one.conflicts)
-        whole.unsettled += one.unsettled
+        whole.unsteady += one.unsteady
     return whole
 
 
 def parts(only: Sequence[str] = ()) -> dict[Topology, list[str]]:
-    """Kinds of faults to choose from in each topology that has some: all by default."""
+    """Topology -> kinds of faults to inject there, without topologies that have none.
+
+    Args:
+        only: kinds to choose from; all by default.
+    """
     found = {topology: [name for name in only or CHOSEN if BY_NAME[name].topology is topology] for topology in Topology}
     if not only:
-        found[Topology.SENTINEL] += failover.BESIDE
+        found[Topology.SENTINEL] += ALSO_BEHIND_SENTINEL
     return {topology: kinds for topology, kinds in found.items() if kinds}
 
 
-def rounds(only: Sequence[str], chance: random.Random, among: Sequence[str] = CHOSEN) -> Iterator[str]:
-    """Kinds of faults without end: every kind once, in a new order each round, so that none is left to luck.
+def rounds(only: Sequence[str], rng: random.Random, among: Sequence[str] = CHOSEN) -> Iterator[str]:
+    """Endless rounds of kinds of faults, each round in another order.
 
-    Those that are chosen rarely are left out of most rounds, unless ``only`` names them.
+    A kind is in every n-th round (:attr:`tools.chaos.injector.FaultKind.every_nth_round`), or in every round if
+    ``only`` names it.
+
+    Args:
+        only: kinds for every round.
+        rng: for the order.
+        among: kinds to choose from without ``only``.
     """
     for number in count(1):
-        kinds = [name for name in among if number % BY_NAME[name].rarely == BY_NAME[name].rarely // 2]
+        kinds = [name for name in among if number % BY_NAME[name].every_nth_round == BY_NAME[name].every_nth_round // 2]
         kinds = list(only) or kinds
-        yield from chance.sample(kinds, len(kinds))
+        yield from rng.sample(kinds, len(kinds))
 
 
 def run(
@@ -119,22 +122,27 @@ def run(
     seed: int,
     seconds: float,
     only: Sequence[str] = (),
-    most: int | None = None,
+    max_faults: int | None = None,
     environment: Mapping[str, str] | None = None,
     app: str = PRODUCT,
     say: Callable[[str], None] = print,
 ) -> Outcome:
-    """Torment a stack for ``seconds``, or with ``most`` faults, whichever ends first.
+    """Run a campaign until its time is over or it has injected enough faults.
 
-    Faults that need another topology have a stack of their own after the first one, and their share of the time and of
-    the faults: at least one.
+    Each topology has its own stack, one after the other, and a share of the time and of the faults: at least one fault.
 
-    Parameters:
-        state_dir: for logs, Redis' files.
+    Args:
+        state_dir: for logs and the files of Redis.
         seed: of the choice of faults and of their details.
+        seconds: how long to inject faults.
         only: kinds to choose from; all by default.
+        max_faults: how many faults at most; no limit by default.
         environment: settings of the roles.
-        app: what the nodes run (:class:`tools.chaos.lab.Lab`).
+        app: what the nodes run (see :class:`tools.chaos.stack_under_test.StackUnderTest`).
+        say: gets a line after each fault.
+
+    Raises:
+        StackError: the stack does not start, or is not as a fault needs it.
     """
     outcomes = []
     chosen = parts(only)
@@ -142,55 +150,55 @@ def run(
         share = len(kinds) / sum(map(len, chosen.values()))
         folder = state_dir / topology if len(chosen) > 1 else state_dir
         order = rounds(kinds if only else (), random.Random(seed), among=kinds)
-        some = None if most is None else max(round(most * share), 1)
-        with Lab(folder, environment or {}, topology, app) as lab:
-            outcomes.append(_torment(lab, order, random.Random(seed + 1), seconds * share, some, say))
+        max_here = None if max_faults is None else max(round(max_faults * share), 1)
+        with StackUnderTest(folder, environment or {}, topology, app) as stack:
+            outcomes.append(_run(stack, order, random.Random(seed + 1), seconds * share, max_here, say))
     return merged(outcomes)
 
 
-def _torment(
-    lab: Lab,
+def _run(
+    stack: StackUnderTest,
     order: Iterator[str],
-    chance: random.Random,
+    rng: random.Random,
     seconds: float,
-    most: int | None,
+    max_faults: int | None,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Commit the faults that ``order`` gives on one stack."""
-    unsettled: list[str] = []
+    """Inject the faults that ``order`` gives into one stack."""
+    unsteady: list[str] = []
     conflicts: Counter[str] = Counter()
     with ExitStack() as context:
-        lab.start()
-        recorder = context.enter_context(Recorder(LOOPBACK, *lab.redis_ports))
-        recorder.records.append(Began(time.time(), lab.topology))
-        context.enter_context(Truth(lab.ws_url, lab.http_url, lab.symbols, recorder.records))
-        context.enter_context(StallWatch(recorder.records))
-        scene = Scene(lab, recorder, chance, say)
-        if not scene.settle(START_S):
-            raise LabError(f"the stack did not come up within {START_S:g} s; see the logs in {lab.state_dir}/logs")
-        context.enter_context(MemoryWatch(recorder.records, lab.pids))
-        conflicts["start"] = scene.conflicts_seen()
+        stack.start()
+        recorder = context.enter_context(Recorder(stack.settings.keys, LOOPBACK, *stack.redis_ports))
+        recorder.records.append(StackStarted(time.time(), stack.topology))
+        context.enter_context(ReferenceBooks(stack.ws_url, stack.http_url, stack.symbols, recorder.records))
+        context.enter_context(StallSampler(recorder.records))
+        injector = Injector(stack, recorder, rng)
+        if not injector.await_steady(START_S):
+            raise StackError(f"the stack is not steady after {START_S:g} s; see the logs in {stack.state_dir}/logs")
+        context.enter_context(MemorySampler(recorder.records, stack.pids))
+        conflicts["start"] = injector.new_conflicts()
         started, done = time.monotonic(), 0
-        while time.monotonic() - started < seconds and (most is None or done < most):
+        while time.monotonic() - started < seconds and (max_faults is None or done < max_faults):
             name = next(order)
-            commit = BY_NAME[name].commit
-            assert commit is not None
+            inject = BY_NAME[name].inject
+            assert inject is not None
             done += 1
             before = len(recorder.records)
-            commit(scene)
-            settled = scene.settle()
-            conflicts[name] += scene.conflicts_seen()
-            if not settled:
-                unsettled.append(name)
-            say(_line(done, time.monotonic() - started, recorder.records[before:], settled))
+            inject(injector)
+            is_steady = injector.await_steady()
+            conflicts[name] += injector.new_conflicts()
+            if not is_steady:
+                unsteady.append(name)
+            say(_line(done, time.monotonic() - started, recorder.records[before:], is_steady))
     outcome = judge(recorder.records)
-    outcome.verdict.violations += scene.found
-    outcome.conflicts, outcome.unsettled = conflicts, unsettled
+    outcome.verdict.violations += injector.violations
+    outcome.conflicts, outcome.unsteady = conflicts, unsteady
     return outcome
 
 
-def _line(number: int, at_s: float, records: Sequence[Record], settled: bool) -> str:
-    """What one fault did, in a line."""
+def _line(number: int, at_s: float, records: Sequence[Record], is_steady: bool) -> str:
+    """The effects of one fault, in a line."""
     told = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
     worst: dict[str, float] = {}
     for gap in gaps(records):
@@ -200,4 +208,4 @@ def _line(number: int, at_s: float, records: Sequence[Record], settled: bool) ->
         times = sum(isinstance(fault, Injected) and fault.kind == kind for fault in records)
         note = note if times == 1 else f"{times} times"  # noqa: PLW2901
         parts.append(f"{kind} {victim} {note}".strip() + f": gap {worst.get(kind, 0.0):.0f} ms")
-    return f"{at_s:7.1f} s  #{number} {'; '.join(parts)}{'' if settled else '; NOT WELL AGAIN'}"
+    return f"{at_s:7.1f} s  #{number} {'; '.join(parts)}{'' if is_steady else '; NOT STEADY AGAIN'}"

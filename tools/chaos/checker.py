@@ -1,11 +1,11 @@
-"""From a history to the invariants it violates. No I/O.
+"""Checks a history: which invariants does it violate? No I/O.
 
-The invariants, per symbol, over all writes that Redis accepted, in its order:
+The invariants hold for each symbol, over all writes that Redis accepted, in its order:
 
-- tokens never fall, and no write brings a token older than the newest that was given out;
-- ``seq`` only grows;
-- one token has one owner;
-- the report's twenty best levels a side are the exchange's at the update id it was made from: no book with a gap was
+- Tokens never fall, and no write has a token older than the newest that was granted.
+- ``seq`` only grows.
+- One token has one owner.
+- The twenty best levels a side of a report are those of the exchange at the report's update id: no book with a gap is
   ever published.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tools.chaos.history import Book, Record, Take, Write
+from tools.chaos.history import Acquisition, Book, Record, Write
 
 TOKEN_FELL = "token fell"
 STALE_WRITE = "stale write"
@@ -25,7 +25,14 @@ WRONG_BOOK = "wrong book"
 
 
 class Violation(NamedTuple):
-    """One invariant, broken by one record; ``detail`` says what was expected."""
+    """One record that violates one invariant.
+
+    Attributes:
+        time: of the record: Unix time, s.
+        symbol: whose record; a node id for faults of a node.
+        kind: the invariant.
+        detail: what was found and what was expected.
+    """
 
     time: float
     symbol: str
@@ -38,26 +45,34 @@ class Violation(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What a history shows: ``books_compared`` writes had an update id at which the true book is known."""
+    """What a history shows.
+
+    Attributes:
+        violations: of the invariants.
+        writes: number of accepted writes.
+        acquisitions: number of leases that got another owner.
+        books_compared: number of reports whose book could be compared with that of the exchange.
+    """
 
     violations: list[Violation] = field(default_factory=list)
     writes: int = 0
-    takes: int = 0
+    acquisitions: int = 0
     books_compared: int = 0
 
     def __iadd__(self, other: Verdict) -> Verdict:
-        """Add what another history shows."""
+        """Add the verdict on another history."""
         self.violations += other.violations
         self.writes += other.writes
-        self.takes += other.takes
+        self.acquisitions += other.acquisitions
         self.books_compared += other.books_compared
         return self
 
 
 def check(history: Iterable[Record]) -> Verdict:
-    """Check a whole history, given in the server's order.
+    """Check a whole history, given in the order of the server.
 
-    True books may come at any place in it: the exchange and Redis are watched over different connections.
+    Books of the exchange may be at any place in it, because the exchange and Redis are watched over different
+    connections.
 
     Example:
         >>> check([Write(1.0, "BTCUSDT", "a/1", token=2, seq=7), Write(1.2, "BTCUSDT", "b/1", token=1, seq=8)]).violations
@@ -68,46 +83,48 @@ def check(history: Iterable[Record]) -> Verdict:
     symbols: dict[str, _Symbol] = {}
     verdict = Verdict()
     for record in records:
-        if isinstance(record, Take | Write):
+        if isinstance(record, Acquisition | Write):
             symbol = symbols.setdefault(record.symbol, _Symbol())
-            if isinstance(record, Take):
-                verdict.takes += 1
-                found = symbol.take(record)
+            if isinstance(record, Acquisition):
+                verdict.acquisitions += 1
+                found = symbol.acquire(record)
             else:
                 verdict.writes += 1
                 found = symbol.write(record)
-                true_depth = books.get((record.symbol, record.update_id or 0))
-                if record.report and true_depth is not None:
+                exchange_depth = books.get((record.symbol, record.update_id or 0))
+                if record.report and exchange_depth is not None:
                     verdict.books_compared += 1
-                    if record.depth != true_depth:
-                        found.append((WRONG_BOOK, f"at update id {record.update_id} the exchange had other levels"))
+                    if record.depth != exchange_depth:
+                        found.append((WRONG_BOOK, f"the exchange had other levels at update id {record.update_id}"))
             verdict.violations += [Violation(record.time, record.symbol, kind, detail) for kind, detail in found]
     return verdict
 
 
 class _Symbol:
-    """One symbol's past."""
+    """The state of one symbol, after the records so far."""
 
     def __init__(self) -> None:
         self._owners: dict[int, str] = {}
-        self._newest_given = 0
+        self._newest_granted = 0
         self._newest_written = 0
         self._seq: int | None = None
 
-    def take(self, take: Take) -> list[tuple[str, str]]:
-        found = self._own(take.token, take.owner)
-        if take.token <= self._newest_given and self._owners.get(take.token) == take.owner:
-            found.append((TOKEN_FELL, f"{take.token} given to {take.owner} after {self._newest_given}"))
-        self._newest_given = max(self._newest_given, take.token)
+    def acquire(self, acquisition: Acquisition) -> list[tuple[str, str]]:
+        found = self._own(acquisition.token, acquisition.owner)
+        if acquisition.token <= self._newest_granted and self._owners.get(acquisition.token) == acquisition.owner:
+            found.append(
+                (TOKEN_FELL, f"{acquisition.token} granted to {acquisition.owner} after {self._newest_granted}")
+            )
+        self._newest_granted = max(self._newest_granted, acquisition.token)
         return found
 
     def write(self, write: Write) -> list[tuple[str, str]]:
         found = self._own(write.token, write.owner)
         if write.token < self._newest_written:
             found.append((TOKEN_FELL, f"{write.token} of {write.owner} after {self._newest_written}"))
-        elif write.token < self._newest_given:
-            holder = self._owners[self._newest_given]
-            found.append((STALE_WRITE, f"{write.token} of {write.owner}, but {holder} has {self._newest_given}"))
+        elif write.token < self._newest_granted:
+            holder = self._owners[self._newest_granted]
+            found.append((STALE_WRITE, f"{write.token} of {write.owner}, but {holder} has {self._newest_granted}"))
         self._newest_written = max(self._newest_written, write.token)
         if write.seq is not None:
             if self._seq is not None and write.seq <= self._seq:
@@ -119,4 +136,4 @@ class _Symbol:
         holder = self._owners.setdefault(token, owner)
         if holder == owner:
             return []
-        return [(TOKEN_REUSED, f"{token} is of {holder}, and {owner} used it")]
+        return [(TOKEN_REUSED, f"{token} belongs to {holder}, and {owner} used it")]

@@ -1,4 +1,4 @@
-"""Leases that were refused as conflicts: from the nodes' metrics and from their logs, whichever shows more."""
+"""Counts leases that were refused as conflicts, by the metrics of the nodes and by their logs."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ LOGGED = b"another owner of this generation holds it"
 
 
 class Increase:
-    """How much a counter grew, over restarts of the process that keeps it: one that fell began again at 0."""
+    """Growth of a counter over restarts of its process: a lower value than before means that it started again at 0."""
 
     def __init__(self) -> None:
         self._last = 0.0
 
-    def seen(self, value: float) -> float:
-        """The growth since the value before."""
+    def to(self, value: float) -> float:
+        """The growth from the last value to this one."""
         grown = value - self._last if value >= self._last else value
         self._last = value
         return grown
 
 
 class Conflicts:
-    """Counts conflicts from one look to the next.
+    """Counts conflicts from one call to the next.
 
-    A metric dies with its process, a log does not; a log may be turned over, a metric is not. So both are asked.
+    Metrics end with their process, and logs may be rotated, so the larger of both numbers counts.
 
-    Parameters:
-        nodes: whose metrics to ask for.
-        metric: a metric of a role by name, None where the role does not answer.
-        logs: folder of the logs; all ``*.log`` in it are read.
+    Args:
+        nodes: whose metrics to read.
+        metric: returns a metric, given the role and its name; ``None`` if the role does not answer.
+        logs: folder whose ``*.log`` to read.
     """
 
     def __init__(self, nodes: Sequence[str], metric: Callable[[str, str], float | None], logs: Path) -> None:
@@ -38,19 +38,19 @@ class Conflicts:
         self._counters = {node: Increase() for node in nodes}
         self._read: dict[Path, int] = {}
 
-    def look(self) -> int:
-        """How many there were since the last look."""
-        return max(self._counted(), self._logged())
+    def count_new(self) -> int:
+        """How many there were since the last call."""
+        return max(self._in_metrics(), self._in_logs())
 
-    def _counted(self) -> int:
+    def _in_metrics(self) -> int:
         grown = 0.0
         for node, counter in self._counters.items():
             value = self._metric(node, METRIC)
             if value is not None:
-                grown += counter.seen(value)
+                grown += counter.to(value)
         return round(grown)
 
-    def _logged(self) -> int:
+    def _in_logs(self) -> int:
         found = 0
         for path in self._logs.glob("*.log"):
             with path.open("rb") as log:
@@ -60,7 +60,7 @@ class Conflicts:
                 whole = log.tell()
                 for line in log:
                     if not line.endswith(b"\n"):
-                        break  # it is still being written
+                        break  # not complete yet
                     found += LOGGED in line
                     whole += len(line)
                 self._read[path] = whole

@@ -1,4 +1,4 @@
-"""How long symbols went without a report because of a fault. No I/O."""
+"""How long symbols went without a report: because of a fault, and without one. No I/O."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-from tools.chaos.history import Injected, Record, Write
+from tools.chaos.history import Injected, Record, Write, stacks
+
+TWO_PERIODS_MS = 500
 
 
 class Gap(NamedTuple):
-    """What one symbol saw of one fault, in ms.
+    """The effect of one fault on one symbol.
 
     Attributes:
-        next_ms: from the fault to the next report (by a writer that was not hit; from a newer book where that is
-            what the fault is about). Infinite when none came.
-        longest_ms: the longest time without a report from the fault on, until every symbol was well again.
-        interval_ms: the longest time between two successive reports, of those that end after the fault.
+        kind: of the fault.
+        symbol: the symbol.
+        time: when the fault began: Unix time, s.
+        next_ms: from the fault to the next report that ends the gap (see :class:`tools.chaos.history.Injected`);
+            infinite without one.
+        longest_ms: the longest time without a report, from the fault until its end.
+        interval_ms: the longest time between two successive reports, of those that end after the fault began.
     """
 
     kind: str
@@ -30,7 +36,7 @@ class Gap(NamedTuple):
 
 
 def gaps(history: Iterable[Record]) -> list[Gap]:
-    """The gaps of every fault in a history.
+    """The gaps of every fault in a history, one for each symbol it concerns.
 
     Example:
         >>> writes = [Write(t, "BTCUSDT", "a/1", 1) for t in (10.0, 10.25, 10.6)]
@@ -79,6 +85,69 @@ def _gap(fault: Injected, symbol: str, writes: Sequence[Write], times: Sequence[
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least ``percent`` % of the values do not exceed (nearest rank)."""
+    """The smallest of the values that at least ``percent`` % of them do not exceed (nearest rank)."""
     ranked = sorted(values)
     return ranked[max(math.ceil(percent / 100 * len(ranked)) - 1, 0)]
+
+
+class Regularity(NamedTuple):
+    """Reports of all symbols from the beginning of the first fault to the end of the last one.
+
+    Attributes:
+        written: how many there were.
+        due: how many there should be.
+        longest_ms: the longest time without a report of a symbol.
+        above_two_periods: how often a symbol had no report for more than two periods.
+    """
+
+    written: int
+    due: int
+    longest_ms: float
+    above_two_periods: int
+
+
+def regularity(history: Iterable[Record], period_ms: float = TWO_PERIODS_MS / 2) -> Regularity | None:
+    """How regular reports are without faults; ``None`` if the history has another fault than ``nothing``, or none.
+
+    A gap at the beginning or at the end counts as well.
+    """
+    found = []
+    for records in stacks(history):
+        faults = [record for record in records if isinstance(record, Injected)]
+        if any(fault.kind != "nothing" for fault in faults):
+            return None
+        if faults:
+            since, until = min(fault.time for fault in faults), max(fault.until for fault in faults)
+            found.append(_regularity(records, since, until, period_ms))
+    if not found:
+        return None
+    written, due, longest, above = zip(*found, strict=True)
+    return Regularity(sum(written), sum(due), max(longest), sum(above))
+
+
+def _regularity(records: Iterable[Record], since: float, until: float, period_ms: float) -> Regularity:
+    times: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, Write) and record.report:
+            times[record.symbol] += [record.time] if since <= record.time <= until else []
+    intervals = [
+        (later - earlier) * 1000
+        for of_symbol in times.values()
+        for earlier, later in pairwise([since, *of_symbol, until])
+    ]
+    return Regularity(
+        written=sum(map(len, times.values())),
+        due=int((until - since) * 1000 / period_ms) * len(times),
+        longest_ms=max(intervals, default=(until - since) * 1000),
+        above_two_periods=sum(interval > 2 * period_ms for interval in intervals),
+    )
+
+
+def describe_regularity(found: Regularity | None) -> str:
+    """One sentence, or "" where nothing was due."""
+    if found is None or not found.due:
+        return ""
+    return (
+        f"{found.written} of {found.due} due reports were written ({found.written / found.due:.2%}); "
+        f"longest gap {found.longest_ms:.0f} ms, {found.above_two_periods} gaps above two periods."
+    )

@@ -1,6 +1,6 @@
-"""What happened: one record for each fact, in the order in which the Redis server saw them.
+"""The history of a campaign: a list of records, in the order of the Redis server.
 
-A history is saved as JSON lines, so that anyone can check one again: ``python -m tools.chaos --check FILE``.
+A history is saved as JSON lines, so that you can check it again: ``python -m tools.chaos --check FILE``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ from pathlib import Path
 import msgspec
 
 
-class Take(msgspec.Struct, frozen=True, tag="take"):
-    """A lease changed hands: ``owner`` got ``symbol`` with a new fencing token. ``time`` is the server's, in s."""
+class Acquisition(msgspec.Struct, frozen=True, tag="take"):
+    """A lease got another owner.
+
+    Attributes:
+        time: Unix time of the Redis server, s.
+        symbol: whose lease.
+        owner: the new owner, ``node/incarnation``.
+        token: its fencing token.
+    """
 
     time: float
     symbol: str
@@ -21,16 +28,17 @@ class Take(msgspec.Struct, frozen=True, tag="take"):
 
 
 class Write(msgspec.Struct, frozen=True, tag="write"):
-    """Redis accepted a write: a report, or what else stands under the same fence.
+    """Redis accepted a fenced write.
 
     Attributes:
-        time: of the Redis server, in seconds.
-        owner: who sent it: ``node/incarnation``, or the node id in the report where nothing else tells.
-        token: its fencing token; of a report, the one in it.
-        seq: its number; None where the writer recorded none.
-        update_id: last update id of the order book it was made from; None where the writer did not tell.
-        depth: :func:`tools.chaos.truth.digest` of its twenty best levels a side.
-        report: whether it is a report.
+        time: Unix time of the Redis server, s.
+        symbol: whose report.
+        owner: its writer, ``node/incarnation``; the node id in the report if nothing else names the writer.
+        token: its fencing token; for a report the one in it.
+        seq: its number; ``None`` if the writer recorded none.
+        update_id: last update id of the order book it is made from; ``None`` if the writer recorded none.
+        depth: :func:`tools.chaos.reference_books.digest` of its twenty best levels a side.
+        report: True for a report, False for the slow sections alone.
     """
 
     time: float
@@ -44,7 +52,13 @@ class Write(msgspec.Struct, frozen=True, tag="write"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """``owner`` asked Redis for a fenced write of ``symbol`` that changed nothing: it came too late, or twice."""
+    """Redis refused a fenced write: it came too late, or was a repetition.
+
+    Attributes:
+        time: Unix time of the Redis server, s.
+        symbol: whose report.
+        owner: who tried, ``node/incarnation``.
+    """
 
     time: float
     symbol: str
@@ -52,7 +66,14 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 
 
 class Book(msgspec.Struct, frozen=True, tag="book"):
-    """The exchange's true book at ``update_id``, told by the digest of its twenty best levels a side."""
+    """The order book of the exchange at one update id.
+
+    Attributes:
+        time: when it was received: Unix time, s.
+        symbol: whose book.
+        update_id: of the exchange.
+        depth: :func:`tools.chaos.reference_books.digest` of its twenty best levels a side.
+    """
 
     time: float
     symbol: str
@@ -60,38 +81,67 @@ class Book(msgspec.Struct, frozen=True, tag="book"):
     depth: str
 
 
-class Astray(msgspec.Struct, frozen=True, tag="astray"):
-    """A server that is no longer the master accepted ``what``: it is lost when that server becomes a replica."""
+class WrittenToOldMaster(msgspec.Struct, frozen=True, tag="astray"):
+    """A server that is no longer the master accepted a write, which is lost when it becomes a replica.
+
+    Attributes:
+        time: Unix time of that server, s.
+        server: its address, host:port.
+        what: the write.
+    """
 
     time: float
     server: str
-    what: Take | Write
+    what: Acquisition | Write
 
 
-class Blind(msgspec.Struct, frozen=True, tag="blind"):
-    """Nobody watched ``server`` from ``since`` to ``time``: writes of that interval, if it took any, are missing."""
+class Unobserved(msgspec.Struct, frozen=True, tag="blind"):
+    """The recorder had no connection to a server: writes of that time may be missing.
+
+    Attributes:
+        time: when the connection was back: Unix time, s.
+        since: when it was lost.
+        server: its address, host:port.
+    """
 
     time: float
     since: float
     server: str = ""
 
 
-class Began(msgspec.Struct, frozen=True, tag="began"):
-    """A stack of its own began: what follows, to the next such record, is its history and no other's."""
+class StackStarted(msgspec.Struct, frozen=True, tag="began"):
+    """A new stack was started: the records that follow are its history.
+
+    Attributes:
+        time: Unix time, s.
+        topology: name of a :class:`tools.chaos.stack_under_test.Topology`.
+    """
 
     time: float
     topology: str
 
 
 class Stall(msgspec.Struct, frozen=True, tag="stall"):
-    """The machine was too busy to wake a thread in time: it came ``late_ms`` late, at ``time``."""
+    """The machine was too busy to wake a thread in time.
+
+    Attributes:
+        time: when it woke: Unix time, s.
+        late_ms: how late that was.
+    """
 
     time: float
     late_ms: float
 
 
 class Memory(msgspec.Struct, frozen=True, tag="memory"):
-    """A role's process had ``kb`` kB of resident memory."""
+    """Memory of a role.
+
+    Attributes:
+        time: Unix time, s.
+        role: its name.
+        pid: its process.
+        kb: resident memory, kB.
+    """
 
     time: float
     role: str
@@ -100,16 +150,18 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
 
 
 class Injected(msgspec.Struct, frozen=True, tag="fault"):
-    """A fault, and what it concerned.
+    """An injected fault.
 
     Attributes:
-        time: when it began.
-        counts_from: when the gaps it makes begin to count: ``time``, or when Redis is back.
-        until: when every symbol was seen to be well again, or the waiting for it was given up.
-        symbols: those it may silence.
+        time: when it began: Unix time, s.
+        kind: name of a :class:`tools.chaos.injector.FaultKind`.
+        symbols: those that may lack reports because of it.
+        counts_from: when gaps begin: ``time``, or when Redis was back.
+        until: when it ended: every symbol had recovered, or a time-out had passed.
         victim: the role that was hit.
-        owner_gone: an owner that cannot end a gap, because it was hit: ``node/incarnation``.
-        fresh: a gap ends only with a report from a newer book than any before the fault.
+        owner_gone: an owner (``node/incarnation``) that was hit, so that its reports end no gap.
+        fresh: whether a gap ends only with a report from a newer book than any before the fault.
+        note: details, for people.
     """
 
     time: float
@@ -123,30 +175,36 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     note: str = ""
 
 
-Record = Began | Take | Write | Refused | Astray | Book | Blind | Stall | Memory | Injected
+Record = (
+    StackStarted | Acquisition | Write | Refused | WrittenToOldMaster | Book | Unobserved | Stall | Memory | Injected
+)
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 
 
 def stacks(records: Iterable[Record]) -> list[list[Record]]:
-    """A campaign's history as that of each of its stacks."""
+    """Split the history of a campaign into one for each of its stacks."""
     found: list[list[Record]] = [[]]
     for record in records:
-        if isinstance(record, Began) and found[-1]:
+        if isinstance(record, StackStarted) and found[-1]:
             found.append([])
         found[-1].append(record)
     return found
 
 
 def save(records: Iterable[Record], path: Path) -> None:
-    """Write a history, one JSON object a line."""
+    """Write a history to a file, one JSON object a line."""
     with path.open("wb") as file:
         for record in records:
             file.write(_encode(record) + b"\n")
 
 
 def load(path: Path) -> list[Record]:
-    """Read a history. Raises :exc:`ValueError` naming the first line that is none."""
+    """Read a history from a file.
+
+    Raises:
+        ValueError: a line is not a record; the message names the first such line.
+    """
     records = []
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

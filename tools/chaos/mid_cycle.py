@@ -1,4 +1,4 @@
-"""Stop a node between what it reads and what it writes: the moment for which fencing exists."""
+"""Stops a node after it has read its data and before it writes the report: the case for which fencing exists."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ import socket
 import time
 from collections.abc import Collection
 
-from tools.chaos.lab import Lab, LabError
-from tools.chaos.monitor_line import source
+from tools.chaos.monitor import source
+from tools.chaos.stack_under_test import StackError, StackUnderTest
 from tools.local.ports import LOOPBACK
 
 _WITHIN_S = 30.0
-_LOOK_ANEW_S = 1.0
+_REFRESH_S = 1.0
 _ARRIVES_S = 0.03
 
 
-def stop_mid_cycle(lab: Lab, node: str) -> float:
-    """SIGSTOP a node that has asked Redis for its market data and not yet sent what it makes of them.
+def stop_mid_cycle(stack: StackUnderTest, node: str) -> float:
+    """SIGSTOP a node that has asked Redis for market data and has not sent the report yet.
 
-    Redis' ``MONITOR`` shows when it asks. It is stopped then; if it turns out to have sent its write nevertheless, it
-    goes on at once, milliseconds later, and the next cycle is tried. On a busy machine most stops come too late.
+    Redis' ``MONITOR`` shows when it asks. If the node has sent its write by the time it stops, it resumes milliseconds
+    later, and its next cycle is tried. On a busy machine many stops come too late.
 
-    Returns the time at which it was stopped; raises :exc:`tools.chaos.lab.LabError` when it was not to be caught in time.
+    Returns:
+        When it was stopped: Unix time, s.
+
+    Raises:
+        StackError: every stop within 30 s came too late.
     """
-    pid = lab.pid(node)
+    pid, report = stack.pid(node), f'"{stack.settings.keys.report("")}'.encode()
     deadline = time.monotonic() + _WITHIN_S
-    look_anew = 0.0
+    refresh_at = 0.0
     sources: set[bytes] = set()
     stops = 0
-    with lab.client() as client, socket.create_connection((LOOPBACK, lab.ports.redis), timeout=2) as monitor:
+    with stack.client() as client, socket.create_connection((LOOPBACK, stack.ports.redis), timeout=2) as monitor:
         monitor.sendall(b"CLIENT SETNAME chaos:mid-cycle\r\nMONITOR\r\n")
         rest = b""
         while (now := time.monotonic()) < deadline:
-            if now >= look_anew:  # a node whose connection was cut has another one
+            if now >= refresh_at:  # a cut connection is replaced by another one
                 sources = {c["addr"].encode() for c in client.client_list() if c["name"] == f"work:{node}"}
-                look_anew = now + _LOOK_ANEW_S
-            seen, rest = _lines(monitor, rest, look_anew - now)
-            if not _asks(seen, sources):
+                refresh_at = now + _REFRESH_S
+            seen, rest = _lines(monitor, rest, refresh_at - now)
+            if not _asks(seen, sources, report):
                 continue
             os.kill(pid, signal.SIGSTOP)
             at = time.time()
@@ -48,25 +52,25 @@ def stop_mid_cycle(lab: Lab, node: str) -> float:
             while (left := quiet - time.monotonic()) > 0:
                 more, rest = _lines(monitor, rest, left)
                 seen += more
-            if not _wrote(seen, sources):
+            if not _wrote(seen, sources, report):
                 return at
             os.kill(pid, signal.SIGCONT)
-    raise LabError(f"{node} was not to be caught between reading and writing: {stops} stops in {_WITHIN_S:.0f} s")
+    raise StackError(f"{node} could not be stopped between reading and writing: {stops} stops in {_WITHIN_S:.0f} s")
 
 
 def _lines(monitor: socket.socket, rest: bytes, timeout_s: float) -> tuple[list[bytes], bytes]:
-    """The lines that arrive next, within ``timeout_s``, and what follows the last whole one."""
+    """The lines that arrive within ``timeout_s``, and the incomplete last line."""
     if not select.select([monitor], [], [], max(timeout_s, 0.0))[0]:
         return [], rest
     if not (more := monitor.recv(1 << 20)):
-        raise LabError("Redis closed the connection on which it showed what a node asks")
+        raise StackError("Redis closed the MONITOR connection")
     lines = (rest + more).split(b"\r\n")
     return lines[:-1], lines[-1]
 
 
-def _asks(lines: Collection[bytes], sources: Collection[bytes]) -> bool:
-    return any(source(line) in sources for line in lines) and not _wrote(lines, sources)
+def _asks(lines: Collection[bytes], sources: Collection[bytes], report: bytes) -> bool:
+    return any(source(line) in sources for line in lines) and not _wrote(lines, sources, report)
 
 
-def _wrote(lines: Collection[bytes], sources: Collection[bytes]) -> bool:
-    return any(b'"EVAL' in line[:80] and b'"report:' in line and source(line) in sources for line in lines)
+def _wrote(lines: Collection[bytes], sources: Collection[bytes], report: bytes) -> bool:
+    return any(b'"EVAL' in line[:80] and report in line and source(line) in sources for line in lines)

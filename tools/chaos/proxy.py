@@ -1,14 +1,14 @@
-"""A TCP proxy that can be told to delay, to swallow and to cut, to stand between a role and Redis.
+"""A TCP proxy between roles and Redis that injects network faults on demand.
 
-``python -m tools.chaos.proxy --to PORT --control PORT --lane node-003=PORT --lane …``. Each lane is a port of its own that
-leads there. One line on the control port, a lane's name and an order, sets what that lane does, and is answered with
-``ok``:
+``python -m tools.chaos.proxy --to PORT --control PORT --lane node-003=PORT --lane …``. Each lane is a port that leads to
+the same server. One line on the control port, the name of a lane and an order, sets what that lane does. The answer is
+``ok``, or an error.
 
 =====================  ===================================================================================
-``pass``               bytes go through; what was held goes through now, late, as TCP would send it again
-``delay <s> <s>``      every chunk arrives later by a time between the two, in order
+``pass``               bytes go through; what was held arrives now, late, as after a TCP retransmission
+``delay <s> <s>``      every chunk arrives later, in order, by a random time between the two
 ``hold``               a black hole: connections stay open, nothing arrives on either side
-``cut``                all connections are reset, and new ones at once
+``cut``                all connections are reset, and every new one at once
 =====================  ===================================================================================
 """
 
@@ -28,7 +28,7 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """One lane: what comes in at its port, and where that leads."""
+    """One lane."""
 
     def __init__(self, to: int) -> None:
         self._to = to
@@ -39,14 +39,14 @@ class Proxy:
         self._transports: set[asyncio.WriteTransport] = set()
 
     def order(self, line: str) -> str:
-        """Carry out one line from the control port; the answer."""
+        """Carry out one order; returns the answer."""
         words = line.split()
         try:
             match words:
                 case ["pass"]:
                     self._set()
-                case ["delay", least, most]:
-                    self._set(delay_s=(float(least), float(most)))
+                case ["delay", minimum, maximum]:
+                    self._set(delay_s=(float(minimum), float(maximum)))
                 case ["hold"]:
                     self._set(holding=True)
                 case ["cut"]:
@@ -67,7 +67,7 @@ class Proxy:
             self._open.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client's connection, from beginning to end."""
+        """Carry one connection until either side ends."""
         if self._refusing:
             writer.transport.abort()
             return
@@ -92,14 +92,14 @@ class Proxy:
                 transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry bytes one way until that side ends."""
+        """Carry bytes in one direction until their sender ends."""
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
 
         async def take_in() -> None:
             while True:
                 data = b""
-                with contextlib.suppress(ConnectionError):  # a reset is an end like another
+                with contextlib.suppress(ConnectionError):  # a reset ends the connection too
                     data = await reader.read(_CHUNK)
                 await chunks.put((loop.time() + random.uniform(*self._delay_s), data))
                 if not data:
@@ -117,19 +117,25 @@ class Proxy:
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:
-            return  # the other side ended
+            return  # the receiver ended
         finally:
             taking.cancel()
 
 
 def lane(text: str) -> tuple[str, int]:
-    """``name=port`` of the command line."""
+    """Read ``name=port`` from the command line."""
     name, _, port = text.partition("=")
     return name, int(port)
 
 
 async def run(lanes: Mapping[str, int], to: int, control: int) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM.
+
+    Args:
+        lanes: name -> port.
+        to: port of the server.
+        control: port for orders.
+    """
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     proxies = {name: Proxy(to) for name in lanes}
@@ -148,14 +154,14 @@ async def run(lanes: Mapping[str, int], to: int, control: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.chaos.proxy", description="A TCP proxy with faults on demand."
+        prog="python -m tools.chaos.proxy", description="A TCP proxy that injects network faults on demand."
     )
     parser.add_argument(
-        "--lane", type=lane, action="append", required=True, metavar="NAME=PORT", help="where to listen"
+        "--lane", type=lane, action="append", required=True, metavar="NAME=PORT", help="a lane and its port"
     )
-    for name, does in (("to", "port it leads to"), ("control", "port for orders")):
+    for name, does in (("to", "port of the server"), ("control", "port for orders")):
         parser.add_argument(f"--{name}", type=int, required=True, help=does)
     arguments = parser.parse_args()
     asyncio.run(run(dict(arguments.lane), arguments.to, arguments.control))

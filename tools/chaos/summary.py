@@ -1,4 +1,4 @@
-"""The table and the plot that a campaign ends with."""
+"""The table and the plot at the end of a campaign."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = ("fault", "count", "next report p50", "gap p50", "gap p99", "gap max", "
 
 
 def over_budget(gaps: Sequence[Gap]) -> list[str]:
-    """Kinds whose 99th percentile is above their budget."""
+    """Kinds of faults whose 99th percentile of gaps is above the budget."""
     over = []
     for kind in KINDS:
         seen = [gap.longest_ms for gap in gaps if gap.kind == kind.name]
@@ -24,7 +24,13 @@ def over_budget(gaps: Sequence[Gap]) -> list[str]:
 
 
 def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str, int] = MappingProxyType({})) -> str:
-    """Markdown, one row a kind of fault, times in ms; a gap is the longest time without a report from the fault on."""
+    """Markdown, one row for each kind of fault. Times are in ms; a gap is :attr:`tools.chaos.gaps.Gap.longest_ms`.
+
+    Args:
+        gaps: of all faults.
+        faults: kind -> how many.
+        conflicts: kind -> leases refused as conflicts.
+    """
     over = over_budget(gaps)
     rows: list[Sequence[str]] = [_HEAD, [":--", *["--:"] * (len(_HEAD) - 2), ":--"]]
     for kind in KINDS:
@@ -53,7 +59,13 @@ def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str
 
 
 def plot(gaps: Sequence[Gap], path: Path, title: str) -> None:
-    """A dot for each gap, a line of dots for each kind, its budget as a bar."""
+    """Draw a dot for each gap, a row for each kind of fault, and its budget as a bar.
+
+    Args:
+        gaps: of all faults.
+        path: of the image.
+        title: above it.
+    """
     import matplotlib  # noqa: PLC0415 - only here, and slow to load
 
     matplotlib.use("Agg")

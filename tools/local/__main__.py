@@ -18,7 +18,7 @@ from tools.local.supervision import SupervisionError, Supervisor
 
 
 def main() -> int:
-    """Do what the command line says; the exit status."""
+    """Carry out the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.local", description=__doc__)
     parser.add_argument("--state", type=Path, default=ROOT / ".local", help="folder for logs and addresses")
     commands = parser.add_subparsers(dest="command")
@@ -32,14 +32,14 @@ def main() -> int:
             return run(arguments.state)
         return control(Supervisor.find(arguments.state), arguments.command, getattr(arguments, "role", ""))
     except KeyboardInterrupt:
-        return 0  # before anything was shown
+        return 0  # Ctrl-C before the stack was started
     except (AlreadyRunning, BadSetting, RedisUnavailable, SupervisionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadSetting) else 1
 
 
 def run(state_dir: Path) -> int:
-    """Run the stack until Ctrl-C, SIGTERM or the terminal's end; then stop it in order."""
+    """Run the stack until Ctrl-C, SIGTERM or SIGHUP, then stop it in order; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     load()
@@ -50,7 +50,7 @@ def run(state_dir: Path) -> int:
             started = time.monotonic()
             names = ", ".join(role.name for role in stack.roles)
             console.say(f"Starting {names}.")
-            console.say("A role that ends stays so until it is started by hand, to let you see the others take over.\n")
+            console.say("A role that ends is not restarted, so that you can watch the others take over.\n")
             stack.start()
             console.say(welcome(stack))
             watch(stack, console, started)
@@ -60,7 +60,7 @@ def run(state_dir: Path) -> int:
             console.say(f"error: {error}")
             status = 1
         finally:
-            # What follows is bounded; an impatient second Ctrl-C would only leave processes behind.
+            # Stopping takes some seconds at most; a second Ctrl-C would leave processes behind.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
     console.say("Stopped." if status == 0 else "Stopped because of the error above.")
@@ -68,14 +68,18 @@ def run(state_dir: Path) -> int:
 
 
 def control(supervisor: Supervisor, command: str, role: str) -> int:
-    """One order to the stack that runs in another terminal."""
+    """Send one command to the stack that runs in another terminal; returns the exit status.
+
+    Raises:
+        SupervisionError: there is no such role, or it already is as asked for.
+    """
     states = supervisor.states()
     if command == "status":
         for state in states.values():
             print(f"{state.name:<10} {f'runs, process {state.pid}' if state.running else state.state.lower()}")
         return 0
     if role not in states:
-        raise SupervisionError(f"no role {role!r}; there are: {', '.join(sorted(states))}")
+        raise SupervisionError(f"no role {role!r}; the roles are: {', '.join(sorted(states))}")
     running = states[role].running
     if running == (command == "start"):
         raise SupervisionError(f"{role} {'already runs' if running else 'does not run'}")

@@ -1,4 +1,4 @@
-"""What the foreground of `make run` shows: addresses, what to try, first reports, comings and goings."""
+"""What the terminal of `make run` shows: addresses, commands to try, the first reports, roles that start and end."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ _POLL_S = 0.2
 
 
 class Console:
-    """Prints to the terminal, and goes on in silence once the terminal is gone."""
+    """Prints to the terminal, and prints nothing once the terminal is closed."""
 
     def __init__(self) -> None:
-        self._gone = False
+        self._closed = False
 
     def say(self, text: str = "") -> None:
         """Show one line or block."""
-        if self._gone:
+        if self._closed:
             return
         try:
             print(text, flush=True)
         except OSError:
-            # The terminal was closed or the pipe's reader left. Stopping in order matters more.
-            self._gone = True
+            # The terminal or the pipe was closed. The roles must still be stopped in order.
+            self._closed = True
 
 
 def welcome(stack: Stack) -> str:
-    """The block that tells which addresses to open and which commands to try."""
-    where, symbol = stack.ports, stack.settings.symbols[0]
+    """The addresses to open and the commands to try, a line each."""
+    where, symbol, keys = stack.ports, stack.settings.symbols[0], stack.settings.keys
     names = [role.name for role in stack.roles]
     nodes = [name for name in names if name.startswith("node-")]
-    cli, who = _cli(), "jq -r .writer.nodeId" if shutil.which("jq") else 'grep -o \'"nodeId":"[^"]*"\''
+    cli = f"{_cli()} -p {where.redis}"
+    node_id = "jq -r .writer.nodeId" if shutil.which("jq") else 'grep -o \'"nodeId":"[^"]*"\''
     here = _relative(stack.state_dir)
     rows: list[tuple[str, str]] = []
     if "web" in names:
@@ -58,14 +59,14 @@ def welcome(stack: Stack) -> str:
     rows.append(("", ""))
     if nodes:
         rows += [
-            ("A report", f"{cli} -p {where.redis} GET report:{symbol}"),
-            ("Who wrote it", f"{cli} -p {where.redis} GET report:{symbol} | {who}"),
-            ("The live nodes", f"{cli} -p {where.redis} ZRANGE nt:nodes 0 -1"),
-            ("Who owns what", f". {here}/env && .venv/bin/celery -A tasks owners"),
-            ("Why", f". {here}/env && .venv/bin/celery -A tasks explain {symbol}"),
+            ("A report", f"{cli} GET {keys.report(symbol)}"),
+            ("Its writer", f"{cli} GET {keys.report(symbol)} | {node_id}"),
+            ("The live nodes", f"{cli} ZRANGE {keys.nodes} 0 -1"),
+            ("All owners", f". {here}/env && .venv/bin/celery -A tasks owners"),
+            ("Why this owner", f". {here}/env && .venv/bin/celery -A tasks explain {symbol}"),
         ]
     else:
-        rows.append(("The market data", f"{cli} -p {where.redis} HGETALL 'md:{{{symbol}}}:ticker'"))
+        rows.append(("The market data", f"{cli} HGETALL '{keys.ticker(symbol)}'"))
     role = nodes[-1] if nodes else INGESTS[0]
     rows += [
         ("Kill one role", f"make kill ROLE={role}"),
@@ -74,34 +75,40 @@ def welcome(stack: Stack) -> str:
         ("Logs", f"{here}/logs/<role>.log"),
     ]
     if nodes:
-        rows.append(("One more by hand", f". {here}/env && .venv/bin/celery -A tasks worker -Q node-004"))
+        rows.append(("Add a node", f". {here}/env && .venv/bin/celery -A tasks worker -Q node-004"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {text}".rstrip() for label, text in rows)
 
 
 def changes(before: dict[str, RoleState], after: dict[str, RoleState], stack: Stack) -> list[str]:
-    """One line for each role that came or went between two looks."""
+    """Lines about roles that started or ended between two states of the stack."""
     lines = []
     for name, now in after.items():
         then = before[name]
-        ended, again = then.pid and then.pid != now.pid, f"start it again: make start ROLE={name}"
+        ended, hint = then.pid and then.pid != now.pid, f"start it again: make start ROLE={name}"
         if ended and now.pid:
             lines.append(f"{name} (process {then.pid}) was replaced")
         elif ended and now.state == "STOPPED":
-            lines.append(f"{name} (process {then.pid}) was stopped; {again}")
+            lines.append(f"{name} (process {then.pid}) was stopped; {hint}")
         elif ended:
             how = "was killed" if now.exit_status == -1 else f"ended with status {now.exit_status}"
-            lines.append(f"{name} (process {then.pid}) {how}; {again}")
-            last = stack.log(name).strip().rsplit("\n", 1)[-1][:200]
-            if now.exit_status > 0 and last:
-                lines.append(f"  its log ends: {last}")
+            lines.append(f"{name} (process {then.pid}) {how}; {hint}")
+            last_line = stack.log(name).strip().rsplit("\n", 1)[-1][:200]
+            if now.exit_status > 0 and last_line:
+                lines.append(f"  its log ends: {last_line}")
         if now.pid and now.pid != then.pid:
-            lines.append(f"{name} runs (process {now.pid})")
+            lines.append(f"{name} started (process {now.pid})")
     return lines
 
 
 def watch(stack: Stack, console: Console, started: float) -> None:
-    """Show what happens until an exception (Ctrl-C) ends it; ``started`` is on the monotonic clock."""
+    """Show what happens until an exception (Ctrl-C) ends it.
+
+    Args:
+        stack: what to watch.
+        console: where to show it.
+        started: when the stack was started, by ``time.monotonic()``.
+    """
     waiting = stack.settings.nt_enable_kv_reports
     before = stack.states()
     with stack.redis_client() as client:
@@ -116,28 +123,27 @@ def watch(stack: Stack, console: Console, started: float) -> None:
 
 
 def show_first_reports(stack: Stack, client: redis.Redis, console: Console, waited_s: float) -> bool:
-    """Announce the first reports once all are there, or what is missing after a minute; whether it did either."""
-    symbols = stack.settings.symbols
+    """Announce the first reports once all symbols have one, or what is missing after a minute; whether it did."""
+    symbols, keys = stack.settings.symbols, stack.settings.keys
     try:
-        found = client.mget([f"report:{symbol}" for symbol in symbols])
+        found = dict(zip(symbols, client.mget([keys.report(symbol) for symbol in symbols]), strict=True))
     except redis.RedisError as error:
-        missing = f"Redis does not answer ({error})"
+        problem = f"Redis does not answer ({error})"
     else:
-        writers = defaultdict(list)
-        for symbol, report in zip(symbols, found, strict=True):
-            if report is not None:
-                writers[json.loads(report)["writer"]["nodeId"]].append(symbol)
-        absent = [symbol for symbol, report in zip(symbols, found, strict=True) if report is None]
-        if not absent:
+        missing = [symbol for symbol, report in found.items() if report is None]
+        if not missing:
+            written = defaultdict(list)
+            for symbol, report in found.items():
+                written[json.loads(report or "")["writer"]["nodeId"]].append(symbol)
             console.say(f"\n{_count(len(symbols))} live, {waited_s:.1f} s after the start:")
-            for node, written in sorted(writers.items()):
-                console.say(f"  {node} writes {' '.join(written)}")
+            for node, its_symbols in sorted(written.items()):
+                console.say(f"  {node} writes {' '.join(its_symbols)}")
             console.say("\nCtrl-C stops everything.\n")
             return True
-        missing = f"no report yet of {' '.join(absent)}"
+        problem = f"no report of {' '.join(missing)}"
     if waited_s > FIRST_REPORTS_TIMEOUT_S:
         logs = _relative(stack.state_dir) / "logs"
-        console.say(f"after {waited_s:.0f} s there is {missing}; see: make status, and the logs in {logs}")
+        console.say(f"After {waited_s:.0f} s: {problem}. See: make status, and the logs in {logs}")
         return True
     return False
 

@@ -1,4 +1,4 @@
-"""A Redis server of one's own: found, started on a loopback port, awaited, stopped.
+"""A real Redis server on a loopback port, for one stack or one test.
 
 >>> with EmbeddedRedis() as server:  # doctest: +SKIP
 ...     redis.Redis.from_url(server.url()).ping()
@@ -35,7 +35,7 @@ _MISSING = (
 
 
 class RedisUnavailable(RuntimeError):
-    """No server program was found, or it did not start; the text is the one line to show."""
+    """No server program was found, or it did not start; the message is one line to show."""
 
 
 def find_server() -> str:
@@ -61,7 +61,16 @@ def _find(*names: str) -> str | None:
 
 
 def server_command(port: int, data_dir: Path, *, append_only: bool = False) -> list[str]:
-    """The command that runs a server on loopback ``port``; it writes nothing to disk unless told to."""
+    """The command that runs a server on a loopback port.
+
+    Args:
+        port: where it listens.
+        data_dir: for its files.
+        append_only: whether it writes every change to disk; otherwise it writes nothing.
+
+    Raises:
+        RedisUnavailable: there is no server to run.
+    """
     return [
         *(find_server(), "--port", str(port), "--bind", ports.LOOPBACK, "--dir", str(data_dir)),
         *("--save", "", "--appendonly", "yes" if append_only else "no", "--appendfsync", "always"),
@@ -72,10 +81,15 @@ def server_command(port: int, data_dir: Path, *, append_only: bool = False) -> l
 def wait_until_ready(
     port: int, *, timeout_s: float = START_TIMEOUT_S, process: subprocess.Popen[bytes] | None = None
 ) -> None:
-    """Return once the server on loopback ``port`` answers PING.
+    """Wait until the server on a loopback port answers ``PING``.
 
-    Raises :exc:`RedisUnavailable` after ``timeout_s``, or as soon as ``process`` has ended.
-    With ``process``, an answer from another server on that port does not count.
+    Args:
+        port: where it listens.
+        timeout_s: how long to wait.
+        process: the server, if it must be this process that answers.
+
+    Raises:
+        RedisUnavailable: no answer in time, or ``process`` has ended.
     """
     deadline = time.monotonic() + timeout_s
     with redis.Redis(host=ports.LOOPBACK, port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
@@ -86,7 +100,7 @@ def wait_until_ready(
                     return
                 problem = "another server answers there"
             except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-                # While it loads its data it refuses PING with BusyLoadingError, a ConnectionError.
+                # A server that loads its data refuses PING with BusyLoadingError, a ConnectionError.
                 problem = str(error)
             if process is not None and process.poll() is not None:
                 raise RedisUnavailable(f"Redis on {ports.LOOPBACK}:{port} ended with status {process.returncode}")
@@ -100,11 +114,11 @@ def wait_until_ready(
 class EmbeddedRedis:
     """A real Redis server process on a loopback port.
 
-    The port stays the same over restarts, so clients can reconnect. Data survives
-    ``stop(save=True)``, and with ``append_only`` also ``kill()``; otherwise a restart is empty.
+    The port stays the same over restarts, so that clients can reconnect. Data survives ``stop(save=True)``, and with
+    ``append_only`` also ``kill()``. Otherwise the server is empty after a restart.
 
-    Parameters:
-        port: where to listen; a free one by default.
+    Args:
+        port: where to listen; a free port by default.
         append_only: write every change to disk before answering.
     """
 
@@ -123,9 +137,13 @@ class EmbeddedRedis:
         return redis.Redis(host=ports.LOOPBACK, port=self.port, db=db)
 
     def start(self) -> None:
-        """Start the server on what its last stop left, and wait until it answers."""
+        """Start the server with the data that its last stop kept, and wait until it answers.
+
+        Raises:
+            RedisUnavailable: it does not start.
+        """
         if self.process is not None:
-            raise RuntimeError(f"the Redis server on port {self.port} already runs")
+            raise RuntimeError(f"the Redis server on port {self.port} runs already")
         log = self._data_dir / "redis.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -141,7 +159,7 @@ class EmbeddedRedis:
             raise RedisUnavailable(f"{error}; its log ends: {log.read_text(errors='replace')[-500:]}") from error
 
     def stop(self, *, save: bool = False) -> None:
-        """Shut down in order; the next start has the same data if ``save``, else none."""
+        """Shut down in order; with ``save`` the next start has the same data, otherwise none."""
         if save:
             with self.client() as client:
                 client.save()
@@ -161,7 +179,7 @@ class EmbeddedRedis:
         self._running().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen server go on (SIGCONT)."""
+        """Resume a frozen server (SIGCONT)."""
         self._running().send_signal(signal.SIGCONT)
 
     def close(self) -> None:

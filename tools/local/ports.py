@@ -1,4 +1,4 @@
-"""Which loopback ports to use: the usual one where it is free, another where it is not."""
+"""Which loopback ports to use: the usual port where it is free, another one where it is not."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from itertools import chain
 
 LOOPBACK = "127.0.0.1"
 
-# Below the range that Linux and macOS hand out to outgoing connections: a port picked here and
-# bound a second later has not become some client's source port in between.
+# Below the range that Linux and macOS give to outgoing connections: between the choice of a port and its use a second
+# later no client takes it as its source port.
 _FIRST, _LAST = 20_000, 32_000
 _TRIES = 200
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+def answers(port: int) -> bool:
+    """Whether a server accepts connections on this loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1)
-        # A server on 0.0.0.0 does not keep macOS from binding 127.0.0.1, so ask for an answer too.
-        if probe.connect_ex((LOOPBACK, port)) == 0:
-            return False
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    # A server on 0.0.0.0 does not keep macOS from binding 127.0.0.1, so ask for an answer too.
+    if answers(port):
+        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -34,9 +39,9 @@ def is_free(port: int) -> bool:
 
 
 def await_taken(port: int, within_s: float) -> bool:
-    """Wait until somebody listens on this loopback port; whether that was within ``within_s``."""
+    """Wait until a server accepts connections on this loopback port; whether it did ``within_s``."""
     deadline = time.monotonic() + within_s
-    while is_free(port):
+    while not answers(port):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -44,13 +49,13 @@ def await_taken(port: int, within_s: float) -> bool:
 
 
 class Claim:
-    """Keeps other stacks on this machine from choosing a port, for as long as this object lives.
+    """Keeps other stacks on this machine from choosing a port, as long as this object lives.
 
-    A role binds its port seconds after it was chosen, and until then the port looks free to everybody. Only Linux has
-    names that end with their holder; elsewhere nobody is kept from anything.
+    A role binds its port seconds after the choice, and until then the port looks free to everyone. A claim is a name
+    that ends with its process. Only Linux has such names; on other systems a claim does nothing.
 
     Raises:
-        OSError: another has it.
+        OSError: the port is claimed already.
     """
 
     def __init__(self, port: int) -> None:
@@ -63,9 +68,14 @@ class Claim:
 
 
 def choose(preferred: int | None = None, *, taken: Container[int] = ()) -> tuple[int, Claim]:
-    """``preferred`` where it is free, else any free port; never one of ``taken``, nor one that another has claimed.
+    """Choose and claim a free port.
 
-    Raises :exc:`RuntimeError` when no free port was found.
+    Args:
+        preferred: the port to choose if it is free.
+        taken: ports not to choose.
+
+    Raises:
+        RuntimeError: no free port was found.
     """
     drawn = (random.randint(_FIRST, _LAST) for _ in range(_TRIES))
     for port in drawn if preferred is None else chain([preferred], drawn):
@@ -78,5 +88,5 @@ def choose(preferred: int | None = None, *, taken: Container[int] = ()) -> tuple
 
 
 def pick(preferred: int | None = None, *, taken: Container[int] = ()) -> int:
-    """The port that `choose` gives, for one who binds it at once."""
+    """As :func:`choose`, without a claim: for a server that binds the port at once."""
     return choose(preferred, taken=taken)[0]

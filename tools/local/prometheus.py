@@ -1,4 +1,4 @@
-"""Prometheus' configuration for a stack on this machine: the production one, with the ports that are in use here."""
+"""Prometheus' configuration for a stack on this machine: the one of production, with the ports of this stack."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TARGET = re.compile(r'^( *- targets: \[")([\w-]+):\d+("\]\n.*\n)', re.MULTILINE
 def config(metrics: Mapping[str, int]) -> str:
     """deploy/prometheus/prometheus.yml for roles that run here.
 
-    Parameters:
-        metrics: role -> loopback port of its metrics; a role that is not among them is left out.
+    Args:
+        metrics: role -> loopback port of its metrics; other roles are left out.
     """
 
     def here(target: re.Match[str]) -> str:
@@ -26,6 +26,6 @@ def config(metrics: Mapping[str, int]) -> str:
         return f"{begin}{ports.LOOPBACK}:{metrics[role]}{end}" if role in metrics else ""
 
     text = (_FOLDER / "prometheus.yml").read_text()
-    rules = json.dumps(str(_FOLDER / "alerts.yml"))  # as JSON writes it, YAML reads it
+    rules = json.dumps(str(_FOLDER / "alerts.yml"))  # JSON is valid YAML
     text = _BY_NAME.sub("", text)
     return _TARGET.sub(here, text).replace("- alerts.yml", f"- {rules}")

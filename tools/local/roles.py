@@ -1,4 +1,4 @@
-"""The roles of a stack: what each one runs, with which environment, in which order."""
+"""The roles of a stack: what each of them runs, with which environment, in which order."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _METRICS_PORTS = {
     **{name: 9121 + number for number, name in enumerate(INGESTS)},
 }
 
-# Settings of one process, or of servers that are not this stack's.
-_NOT_OF_A_STACK = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+# Settings of a single process, or of servers outside this stack.
+_NOT_PASSED_ON = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
 
-# Started in rising order, stopped in falling order; Redis outlives whoever writes to it.
+# Roles start in rising order and stop in falling order: Redis outlives its writers.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
 
 
@@ -34,11 +34,11 @@ class Role:
     """One process of the stack.
 
     Attributes:
-        name: unique, also its log's name.
-        command: program and arguments, absolute.
-        phase: roles of a lower phase start before it and stop after it.
-        environment: what it gets on top of the stack's environment.
-        listens_on: loopback port that answers once the role is ready, if later roles wait for it.
+        name: unique; also the name of its log.
+        command: absolute path of a program, and its arguments.
+        phase: roles of a lower phase start before this one and stop after it.
+        environment: variables on top of the stack's environment.
+        listens_on: loopback port that must answer before the next role starts, if there is one.
     """
 
     name: str
@@ -50,7 +50,16 @@ class Role:
 
 @dataclass(frozen=True)
 class Ports:
-    """The loopback ports of one stack; ``metrics`` is by role name. They are claimed while this object lives."""
+    """The loopback ports of one stack, claimed while this object lives.
+
+    Attributes:
+        redis: of the Redis server.
+        simulator: of the local exchange.
+        flower: of Flower.
+        web: of the live page.
+        metrics: role name -> port of its metrics.
+        claims: keep other stacks from the same ports.
+    """
 
     redis: int
     simulator: int
@@ -63,7 +72,11 @@ class Ports:
     def choose(cls, *, usual: bool = True) -> Ports:
         """The usual ports (6379, 9443, 5555, 8000, 9101...) where they are free, others where they are not.
 
-        With ``usual=False`` never a usual one, so that two stacks are not in each other's way.
+        Args:
+            usual: False takes none of the usual ports, so that this stack leaves them to another one.
+
+        Raises:
+            RuntimeError: no free port was found.
         """
         usuals = {"redis": 6379, "simulator": 9443, "flower": 5555, "web": 8000, **_METRICS_PORTS}
         chosen: dict[str, int] = {}
@@ -76,12 +89,12 @@ class Ports:
 
 
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
-    """``given`` with the addresses of this stack; an exchange named in ``given`` stays.
+    """The environment of every role: ``given`` with the addresses of this stack.
 
-    One process's own settings (``NT_NODE_ID``, ``NT_METRICS_PORT``) and other servers' passwords are left out: they
-    cannot be right here.
+    An exchange named in ``given`` stays. Settings of a single process (``NT_NODE_ID``, ``NT_METRICS_PORT``) and the
+    passwords of other servers are left out.
     """
-    environment = {name: value for name, value in given.items() if name not in _NOT_OF_A_STACK}
+    environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
     environment |= {
         "REDIS_URL": f"redis://{ports.LOOPBACK}:{where.redis}/0",
         "CELERY_BROKER_URL": f"redis://{ports.LOOPBACK}:{where.redis}/1",
@@ -93,19 +106,31 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     return environment
 
 
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` without the settings of roles, so that a stack for tests or benchmarks has only its own."""
+    return {name: value for name, value in environment.items() if not name.startswith("NT_") and name != "SYMBOLS"}
+
+
 def uses_other_exchange(given: Mapping[str, str]) -> bool:
-    """Whether the caller named an exchange, so that no local one is needed."""
+    """Whether ``given`` names an exchange, so that the stack needs no simulator."""
     return bool(given.get("NT_EXCHANGE_WS_URL") or given.get("NT_EXCHANGE_REST_URL"))
 
 
 def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: bool = True) -> list[Role]:
-    """The roles for ``settings``' mode, in starting order.
+    """The roles for the mode of ``settings``, in starting order.
 
-    Single-instance mode has one ingest, one node and one beat; without reports there is neither node nor beat.
+    Single-instance mode has one ingest, one node and one beat. Without reports there are neither nodes nor beats.
+
+    Args:
+        settings: of the stack.
+        where: its ports.
+        data_dir: for the files of Redis.
+        simulate: whether to run a local exchange.
+
+    Raises:
+        RedisUnavailable: there is no Redis server to run.
     """
-    roles = [
-        Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE),
-    ]
+    roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
         market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--seed", "1")
         command = (sys.executable, "-m", "tools.simulator", *market)
@@ -127,9 +152,14 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
 
 
 def celery(*arguments: str) -> tuple[str, ...]:
-    """``celery -A tasks <arguments>`` with this environment's celery, activated or not."""
+    """``celery -A tasks <arguments>`` with the celery beside this Python, whether its environment is activated or not."""
+    return celery_app("tasks", *arguments)
+
+
+def celery_app(app: str, *arguments: str) -> tuple[str, ...]:
+    """As :func:`celery`, for another app."""
     # Through the interpreter: the script's first line breaks when the folder moves or its path is long.
-    return (sys.executable, str(Path(sys.executable).parent / "celery"), "-A", "tasks", *arguments)
+    return (sys.executable, str(Path(sys.executable).parent / "celery"), "-A", app, *arguments)
 
 
 def _measured(name: str, command: tuple[str, ...], phase: int, where: Ports) -> Role:

@@ -1,7 +1,7 @@
-"""A Redis master, its replica and three Sentinels that watch them, as roles of a stack.
+"""A Redis master, its replica and three Sentinels, as roles of a stack.
 
-All of them keep their configuration in files, because that is where a failover leaves its mark: Sentinel has each
-server write down whom it follows from then on, so that a restart does not undo it.
+Each has a configuration file, because a failover changes it: Sentinel makes every server write down its new master, so
+that a restart does not undo the failover.
 """
 
 from __future__ import annotations
@@ -24,29 +24,33 @@ FAILOVER_TIMEOUT_MS = 5000
 
 @dataclass(frozen=True)
 class SentinelPorts:
-    """The loopback ports of one group, by role name. ``redis-1`` is the master at first."""
+    """The loopback ports of one Sentinel group.
+
+    Attributes:
+        servers: by role name; ``redis-1`` is the first master.
+        sentinels: by role name.
+    """
 
     servers: dict[str, int]
     sentinels: dict[str, int]
 
     @classmethod
     def choose(cls, pick: Callable[[], int]) -> SentinelPorts:
-        """Ports that ``pick`` gives, a new one at each call."""
+        """Take the ports from ``pick``, which returns another one at each call."""
         return cls({name: pick() for name in SERVERS}, {name: pick() for name in SENTINELS})
 
-    @property
-    def last(self) -> str:
-        """The role that makes the group complete."""
-        return list(self.sentinels)[-1]
-
     def url(self, db: int) -> str:
-        """For ``REDIS_URL`` and ``CELERY_BROKER_URL``."""
+        """URL of one database, for ``REDIS_URL`` and ``CELERY_BROKER_URL``."""
         hosts = ",".join(f"{ports.LOOPBACK}:{port}" for port in self.sentinels.values())
         return f"redis+sentinel://{hosts}/{SERVICE}/{db}"
 
 
 def sentinel_roles(where: SentinelPorts, folder: Path) -> list[Role]:
-    """The roles of a group, in starting order; writes their configuration, each in a folder of its own in ``folder``."""
+    """The roles of a group, in starting order. Writes the configuration of each to its own folder in ``folder``.
+
+    Raises:
+        RedisUnavailable: there is no Redis server to run.
+    """
     first = next(iter(where.servers.values()))
     roles = []
     for name, port in (where.servers | where.sentinels).items():
@@ -62,7 +66,7 @@ def sentinel_roles(where: SentinelPorts, folder: Path) -> list[Role]:
 
 def _server_config(port: int, folder: Path, master: int) -> str:
     follows = "" if port == master else f"replicaof {ports.LOOPBACK} {master}\n"
-    # A replica is not kept waiting for others that might join it (5 s by default since Redis 7).
+    # Since Redis 7 a master waits 5 s for more replicas before it sends its data, unless told otherwise.
     return f'{_common(port, folder)}save ""\nappendonly no\nrepl-diskless-sync-delay 0\n{follows}'
 
 

@@ -1,4 +1,4 @@
-"""Runs the roles under supervisord (https://supervisord.org) and speaks to it over its socket."""
+"""Runs the roles under supervisord (https://supervisord.org), which it controls over a Unix socket."""
 
 from __future__ import annotations
 
@@ -15,27 +15,39 @@ import time
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from tools.local import tied
+from tools.local import ports
+from tools.local.parent_death import ends_with_parent
 from tools.local.roles import ROOT, Role
 
 START_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 20.0
 SHUTDOWN_TIMEOUT_S = 20.0
-ROLE_STOP_S = 4  # then supervisord kills it
+ROLE_STOP_S = 4
+"""supervisord kills a role that has not ended by then."""
 _POLL_S = 0.05
 
 
 class SupervisionError(RuntimeError):
-    """supervisord did not start, is not there, or refused; the text is the one line to show."""
+    """supervisord or a role does not do what it should; the message is one line to show."""
 
 
 @dataclass(frozen=True)
 class RoleState:
-    """What supervisord knows of a role: ``state`` is its word (RUNNING, EXITED, STOPPED, ...)."""
+    """What supervisord knows about a role.
+
+    Attributes:
+        name: the role.
+        state: supervisord's word: RUNNING, EXITED, STOPPED, ...
+        pid: its process, 0 without one.
+        exit_status: of the last process that ended; -1 after a signal.
+    """
 
     name: str
     state: str
@@ -48,8 +60,8 @@ class RoleState:
         return self.state in ("STARTING", "RUNNING", "STOPPING")
 
 
-# Paths in state_dir are relative, and supervisord runs there: it expands a log's path twice, so an
-# absolute one with "%" in it could not be given.
+# Paths are relative to state_dir, where supervisord runs: it expands a log's path twice, so an absolute path with "%"
+# would be misread.
 _SUPERVISORD = """\
 ; Written by tools/local/supervision.py at each start.
 [unix_http_server]
@@ -68,7 +80,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://{socket}
 """
 
-# Nothing is restarted by itself: this is a place to watch what the others do when one dies.
+# No automatic restart: you want to see what the other roles do when one dies.
 _PROGRAM = """\
 [program:{name}]
 command={command}
@@ -90,12 +102,20 @@ stdout_logfile_backups=1
 
 
 def config(socket: Path, roles: Iterable[Role]) -> str:
-    """supervisord's configuration for ``roles``, to be read in the folder that holds ``logs/``."""
+    """Configuration of supervisord for ``roles``; it must run in the folder that holds ``logs/``.
+
+    Args:
+        socket: where supervisord listens for orders.
+        roles: what it can start.
+
+    Raises:
+        SupervisionError: a command or a path cannot be written down.
+    """
     text = _SUPERVISORD.format(socket=_literal(socket))
     for role in roles:
         text += _PROGRAM.format(
             name=role.name,
-            command=_literal(shlex.join(_tied("KILL", role.command))),
+            command=_literal(shlex.join(ends_with_parent("KILL", role.command))),
             directory=_literal(ROOT),
             environment=",".join(f'{name}="{_literal(value)}"' for name, value in role.environment.items()),
             phase=role.phase,
@@ -105,26 +125,36 @@ def config(socket: Path, roles: Iterable[Role]) -> str:
 
 
 class Supervisor:
-    """One supervisord, from the process that started it (:meth:`launch`) or from another (:meth:`find`)."""
+    """One supervisord, seen from the process that started it (:meth:`launch`) or from another one (:meth:`find`)."""
 
-    def __init__(self, socket: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, state_dir: Path, socket: Path) -> None:
+        self._state_dir = state_dir
         self._socket = socket
-        self._process = process
+        self._process: subprocess.Popen[bytes] | None = None
         self._last_pids: set[int] = set()
 
     @classmethod
     def launch(cls, state_dir: Path, roles: Iterable[Role], environment: Mapping[str, str]) -> Self:
-        """Start supervisord with ``roles`` defined, none of them started."""
+        """Start supervisord with ``roles`` defined but not started.
+
+        Args:
+            state_dir: for its configuration and all logs; old logs are removed.
+            roles: what it can start.
+            environment: what every role gets, apart from its own variables.
+
+        Raises:
+            SupervisionError: supervisord does not start.
+        """
         logs = state_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for log in logs.iterdir():
-            log.unlink()  # each run's own
+            log.unlink()
         if (stale := state_dir / "socket").exists():
             _remove_socket(Path(stale.read_text()))
-        # A socket's path is limited to some 100 bytes, so it cannot live in a folder of any name.
-        supervisor = cls(Path(tempfile.mkdtemp(prefix="tickfence-", dir="/tmp")) / "supervisor.sock")
+        # A socket's path is limited to about 100 bytes, and state_dir may be longer.
+        supervisor = cls(state_dir, Path(tempfile.mkdtemp(prefix="tickfence-", dir="/tmp")) / "supervisor.sock")
         try:
-            supervisor._launch(state_dir, roles, environment)
+            supervisor._launch(roles, environment)
         except BaseException:
             supervisor.shutdown()
             raise
@@ -132,9 +162,13 @@ class Supervisor:
 
     @classmethod
     def find(cls, state_dir: Path) -> Self:
-        """The supervisord that runs ``state_dir``'s stack; :exc:`SupervisionError` if none does."""
+        """The supervisord of the stack in ``state_dir``, started by another process.
+
+        Raises:
+            SupervisionError: none runs there.
+        """
         try:
-            supervisor = cls(Path((state_dir / "socket").read_text()))
+            supervisor = cls(state_dir, Path((state_dir / "socket").read_text()))
         except FileNotFoundError:
             supervisor = None
         if supervisor is None or not supervisor.answers():
@@ -142,7 +176,7 @@ class Supervisor:
         return supervisor
 
     def answers(self) -> bool:
-        """Whether supervisord is there, be it only to end."""
+        """Whether supervisord runs, also while it shuts down."""
         try:
             self._call("getState", accept=Faults.SHUTDOWN_STATE)
         except SupervisionError:
@@ -158,31 +192,68 @@ class Supervisor:
         self._last_pids = {state.pid for state in states.values() if state.pid}
         return states
 
+    def log(self, name: str) -> str:
+        """Everything that a role has written to its log."""
+        path = self._state_dir / "logs" / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
     def start(self, name: str) -> None:
         """Start one role and wait until it has a process."""
         self._call("startProcess", name, True)
 
-    def stop(self, names: Iterable[str]) -> None:
-        """Stop roles together (SIGTERM, then SIGKILL after some seconds) and wait until they are gone."""
-        states = self.states()
-        waited_for = {name for name in names if states[name].running}
-        for name in waited_for:
-            self._call("stopProcess", name, False, accept=Faults.NOT_RUNNING)
-        deadline = time.monotonic() + 2 * ROLE_STOP_S
-        while any(state.running for state in self.states().values() if state.name in waited_for):
+    def start_in_order(self, roles: Iterable[Role], timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Start roles phase after phase; one that listens on a port must answer before the next role starts.
+
+        Args:
+            roles: what to start, in any order.
+            timeout_s: how long to wait for each port.
+
+        Raises:
+            SupervisionError: a role ends, or does not answer in time.
+        """
+        for _, phase in groupby(sorted(roles, key=attrgetter("phase")), attrgetter("phase")):
+            for role in phase:
+                self.start(role.name)
+                self._await_port(role, timeout_s)
+
+    def await_end(self, name: str, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until a role has no process any more. supervisord may take a second to notice.
+
+        Raises:
+            SupervisionError: it still runs after ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.states()[name].running:
             if time.monotonic() > deadline:
-                raise SupervisionError(f"supervisord did not stop {', '.join(sorted(waited_for))}")
+                raise SupervisionError(f"{name} still runs after {timeout_s:g} s")
             time.sleep(_POLL_S)
 
+    def stop(self, names: Iterable[str]) -> None:
+        """Stop roles together (SIGTERM, SIGKILL after :data:`ROLE_STOP_S`) and wait until they have ended.
+
+        Raises:
+            SupervisionError: one of them still runs.
+        """
+        states = self.states()
+        running = [name for name in names if states[name].running]
+        for name in running:
+            self._call("stopProcess", name, False, accept=Faults.NOT_RUNNING)
+        for name in running:
+            self.await_end(name, 2 * ROLE_STOP_S)
+
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a role's process a signal, at once."""
+        """Send a role's process a signal.
+
+        Raises:
+            SupervisionError: the role has no process.
+        """
         pid = self.states()[name].pid
         if not pid:
             raise SupervisionError(f"{name} is not running")
         os.kill(pid, number)
 
     def shutdown(self) -> None:
-        """End supervisord and whatever it still runs, within bounds and without raising."""
+        """End supervisord and all that it still runs, within :data:`SHUTDOWN_TIMEOUT_S`."""
         deadline = time.monotonic() + SHUTDOWN_TIMEOUT_S
         if self.answers():
             self._call("shutdown", accept=Faults.SHUTDOWN_STATE)
@@ -198,26 +269,36 @@ class Supervisor:
                 self._kill_orphans()
         _remove_socket(self._socket)
 
-    def _launch(self, state_dir: Path, roles: Iterable[Role], environment: Mapping[str, str]) -> None:
+    def _launch(self, roles: Iterable[Role], environment: Mapping[str, str]) -> None:
+        state_dir = self._state_dir
         (state_dir / "supervisord.conf").write_text(config(self._socket, roles))
         (state_dir / "socket").write_text(str(self._socket))
         command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf")
         output = state_dir / "logs" / "supervisord.out"
         with output.open("wb") as out:
             self._process = subprocess.Popen(
-                _tied("TERM", command),
+                ends_with_parent("TERM", command),
                 cwd=state_dir,
-                env={**environment, "TIED_TO": str(os.getpid())},
+                env={**environment, "PARENT_PID": str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C is for the process that stops the roles in order
+                start_new_session=True,  # Ctrl-C must not reach it: its parent stops the roles in order
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 said = output.read_text(errors="replace").strip()[-300:]
                 raise SupervisionError(f"supervisord did not start; it said: {said or 'nothing'}")
+            time.sleep(_POLL_S)
+
+    def _await_port(self, role: Role, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while role.listens_on is not None and ports.is_free(role.listens_on):
+            state = self.states()[role.name]
+            if not state.running or time.monotonic() > deadline:
+                end = self.log(role.name).strip()[-500:]
+                raise SupervisionError(f"{role.name} is not ready ({state.state}); its log ends: {end or 'empty'}")
             time.sleep(_POLL_S)
 
     def _kill_orphans(self) -> None:
@@ -244,19 +325,15 @@ class Supervisor:
 
 
 def _remove_socket(socket: Path) -> None:
-    # Gone already, or no socket's path at all: nothing that matters is left behind.
+    # It may be gone already, or name no socket at all.
     with contextlib.suppress(OSError):
         socket.unlink(missing_ok=True)
         socket.parent.rmdir()
 
 
-def _tied(last_word: str, command: Iterable[str]) -> list[str]:
-    return [sys.executable, "-I", tied.__file__, last_word, *command]
-
-
 def _literal(value: object) -> str:
     text = str(value)
     if re.search(r"\s[;#]|\n", text):
-        # They begin a comment, and cannot be quoted.
-        raise SupervisionError(f"{text!r} has ' ;' or ' #' in it, which supervisord's configuration cannot hold")
+        # They start a comment, and cannot be quoted.
+        raise SupervisionError(f"{text!r} contains ' ;' or ' #', which supervisord's configuration cannot hold")
     return text.replace("%", "%%")

@@ -1,6 +1,6 @@
 """The product with a fence that is none: it reads who holds the lease, and writes in another call, a while later.
 
-For ``celery -A tests.chaos.check_then_write_app worker``; all but the fence is the product's.
+For ``celery -A tests.tools.chaos.check_then_write_app worker``; all but the fence is the product's.
 """
 
 from __future__ import annotations

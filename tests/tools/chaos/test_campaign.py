@@ -9,7 +9,7 @@ import pytest
 from tools.chaos import campaign, history
 from tools.chaos.checker import STALE_WRITE, TOKEN_FELL, check
 from tools.chaos.faults import CHOSEN, KINDS
-from tools.chaos.frozen import frozen_writers
+from tools.chaos.frozen_writers import frozen_writers
 from tools.chaos.summary import over_budget, plot, table
 
 FAULTS = (
@@ -28,10 +28,12 @@ FAULTS = (
 @pytest.mark.timeout(180)
 def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     said: list[str] = []
-    outcome = campaign.run(tmp_path / "stack", seed=1, seconds=120, only=FAULTS, most=len(FAULTS), say=said.append)
+    outcome = campaign.run(
+        tmp_path / "stack", seed=1, seconds=120, only=FAULTS, max_faults=len(FAULTS), say=said.append
+    )
     assert outcome.violations == []
     assert outcome.undue_conflicts == 0
-    assert outcome.unsettled == []
+    assert outcome.unsteady == []
     assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
     assert len(said) == len(FAULTS)
     (frozen,) = frozen_writers(outcome.records)
@@ -39,7 +41,7 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     assert frozen.accepted == 0  # whether it had something to write when it was stopped is a matter of luck
     verdict = outcome.verdict
     assert verdict.writes > 100
-    assert verdict.takes > 6
+    assert verdict.acquisitions > 6
     assert verdict.books_compared > verdict.writes / 2
     assert all(gap.longest_ms < 15_000 for gap in outcome.gaps)
 
@@ -62,9 +64,9 @@ def test_a_campaign_finds_out_writers_that_check_and_then_write(tmp_path: Path) 
         seed=14,  # its freezes are short
         seconds=60,
         only=("node-freeze",),
-        most=3,
+        max_faults=3,
         environment={"SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT"},
-        app="tests.chaos.check_then_write_app",
+        app="tests.tools.chaos.check_then_write_app",
         say=lambda _line: None,
     )
     assert {TOKEN_FELL, STALE_WRITE} & {violation.kind for violation in outcome.violations}

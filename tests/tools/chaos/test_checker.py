@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.chaos.checker import SEQ_BACK, STALE_WRITE, TOKEN_FELL, TOKEN_REUSED, WRONG_BOOK, check
-from tools.chaos.history import Blind, Book, Injected, Record, Take, Write
+from tools.chaos.history import Acquisition, Book, Injected, Record, Unobserved, Write
 
 S, T = "BTCUSDT", "ETHUSDT"
 A, B = "node-001/a", "node-002/b"
@@ -26,12 +26,12 @@ def changed(record: Any, **fields: Any) -> Any:
 
 
 CLEAN: list[Record] = [
-    Take(1.0, S, A, 10),
+    Acquisition(1.0, S, A, 10),
     Write(1.1, S, A, 10, seq=10, update_id=100, depth="x"),
     Book(1.1, S, 100, "x"),
     Write(1.2, S, A, 10, seq=11, update_id=101, depth="y"),
-    Blind(1.4, 1.3),
-    Take(2.0, S, B, 20),
+    Unobserved(1.4, 1.3),
+    Acquisition(2.0, S, B, 20),
     Write(2.1, S, B, 20, seq=20, update_id=102, depth="z"),
     Write(2.2, S, B, 20, seq=21, update_id=103, report=False),
     Injected(2.2, "node-kill", (S,), 2.2, 3.0),
@@ -43,7 +43,7 @@ CLEAN: list[Record] = [
 def test_a_clean_history_has_no_violation() -> None:
     verdict = check(CLEAN)
     assert verdict.violations == []
-    assert (verdict.writes, verdict.takes, verdict.books_compared) == (4, 2, 2)
+    assert (verdict.writes, verdict.acquisitions, verdict.books_compared) == (4, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_a_clean_history_has_no_violation() -> None:
         (Write(3.0, S, B, 20, seq=21), SEQ_BACK),
         (Write(3.0, S, B, 20, seq=5), SEQ_BACK),
         (Write(3.0, S, B, 20, seq=30, update_id=103, depth="v"), WRONG_BOOK),
-        (Take(3.0, S, A, 20), TOKEN_REUSED),
-        (Take(3.0, S, B, 20), TOKEN_FELL),
-        (Take(3.0, S, A, 15), TOKEN_FELL),
+        (Acquisition(3.0, S, A, 20), TOKEN_REUSED),
+        (Acquisition(3.0, S, B, 20), TOKEN_FELL),
+        (Acquisition(3.0, S, A, 15), TOKEN_FELL),
     ],
 )
 def test_each_violation_is_caught(last: Record, kind: str) -> None:
@@ -74,7 +74,7 @@ def test_a_true_book_that_is_seen_later_counts() -> None:
 
 
 def test_symbols_do_not_mix() -> None:
-    assert kinds([*CLEAN, Take(3.0, T, A, 5), Write(3.1, T, A, 5, seq=5, update_id=100, depth="other")]) == []
+    assert kinds([*CLEAN, Acquisition(3.0, T, A, 5), Write(3.1, T, A, 5, seq=5, update_id=100, depth="other")]) == []
 
 
 @st.composite
@@ -86,7 +86,7 @@ def clean_histories(draw: st.DrawFn) -> list[Record]:
         token, seq, update_id = 100, 100, 1000
         for turn in range(draw(st.integers(2, 4))):
             token += draw(st.integers(1, 50))
-            history.append(Take(time, symbol, f"node-{turn}/x{turn}", token))
+            history.append(Acquisition(time, symbol, f"node-{turn}/x{turn}", token))
             for _ in range(draw(st.integers(1, 4))):
                 seq += draw(st.integers(1, 3))
                 update_id += draw(st.integers(1, 9))
@@ -109,14 +109,14 @@ def _another_book(write: Write, history: list[Record]) -> list[Record]:
 
 
 def _older_token(write: Write, history: list[Record]) -> list[Record]:
-    first = next(r for r in history if isinstance(r, Take) and r.symbol == write.symbol)
+    first = next(r for r in history if isinstance(r, Acquisition) and r.symbol == write.symbol)
     return [*history, changed(write, token=first.token, owner=first.owner, seq=10**6)]
 
 
 def _later_take_before(write: Write, history: list[Record]) -> list[Record]:
     """The same write, but another owner already has a newer token."""
     at = history.index(write)
-    return [*history[:at], Take(write.time, write.symbol, "node-9/z", 10**6), *history[at:]]
+    return [*history[:at], Acquisition(write.time, write.symbol, "node-9/z", 10**6), *history[at:]]
 
 
 @given(clean_histories(), st.data())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.chaos import history
-from tools.chaos.history import Take
+from tools.chaos.history import Acquisition
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,7 +45,7 @@ def test_bad_arguments_are_named(arguments: tuple[str, ...], said: str) -> None:
 
 def test_a_history_without_writes_proves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
-    history.save([Take(1.0, "BTCUSDT", "node-001/a", 1)], path)
+    history.save([Acquisition(1.0, "BTCUSDT", "node-001/a", 1)], path)
     status, errors = chaos("--check", str(path))
     assert status == 2
     assert "must be a history with writes" in errors

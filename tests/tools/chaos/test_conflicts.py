@@ -36,7 +36,7 @@ def test_a_metric_counts_though_its_process_was_restarted(tmp_path: Path) -> Non
     seen = []
     for one, two in ((0.0, None), (2.0, 1.0), (2.0, None), (1.0, 3.0)):
         metrics.values |= {"node-001": one, "node-002": two}
-        seen.append(conflicts.look())
+        seen.append(conflicts.count_new())
     assert seen == [0, 3, 0, 3]
 
 
@@ -44,18 +44,18 @@ def test_a_log_counts_where_no_metric_does(tmp_path: Path) -> None:
     conflicts = Conflicts(("node-001",), lambda _node, _name: None, tmp_path)
     log = tmp_path / "node-001.log"
     log.write_bytes(b"lease refused: " + LOGGED + b"\nlease taken\nlease refused: " + LOGGED)
-    assert conflicts.look() == 1  # the last line is not whole yet
+    assert conflicts.count_new() == 1  # the last line is not whole yet
     with log.open("ab") as file:
         file.write(b"\n")
-    assert conflicts.look() == 1
-    assert conflicts.look() == 0
+    assert conflicts.count_new() == 1
+    assert conflicts.count_new() == 0
     log.write_bytes(LOGGED + b"\n")  # turned over
-    assert conflicts.look() == 1
+    assert conflicts.count_new() == 1
 
 
 def test_one_that_shows_in_both_counts_once(tmp_path: Path) -> None:
     (tmp_path / "node-001.log").write_bytes(LOGGED + b"\n")
-    assert Conflicts(("node-001",), lambda _node, _name: 1.0, tmp_path).look() == 1
+    assert Conflicts(("node-001",), lambda _node, _name: 1.0, tmp_path).count_new() == 1
 
 
 def test_a_node_tells_of_a_conflict_in_these_words_and_by_this_metric(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""How long a symbol was silent, from writes and faults whose times are given."""
+"""How long a symbol had no report, from writes and faults whose times are given."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from tools.chaos.gaps import gaps, percentile
-from tools.chaos.history import Injected, Record, Write
+from tools.chaos.gaps import describe_regularity, gaps, percentile, regularity
+from tools.chaos.history import Injected, Record, StackStarted, Write
 
 S = "BTCUSDT"
 A, B = "node-001/a", "node-002/b"
@@ -55,3 +55,50 @@ def test_a_symbol_that_never_comes_back_has_an_infinite_gap() -> None:
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 2), (75, 3), (99, 4), (100, 4)])
 def test_percentiles_are_by_nearest_rank(percent: float, expected: float) -> None:
     assert percentile([4, 1, 3, 2], percent) == expected
+
+
+def written_by(symbol: str, *times: float) -> list[Record]:
+    return [Write(time, symbol, "node-001/a", 1) for time in times]
+
+
+def fault(since: float, until: float, kind: str = "nothing") -> Injected:
+    return Injected(since, kind, ("BTCUSDT",), since, until)
+
+
+def test_what_was_written_of_what_was_due_and_the_longest_silence() -> None:
+    regular = written_by("BTCUSDT", 9.9, *(10.1 + n / 4 for n in range(8)))
+    gapped = written_by("ETHUSDT", 10.1, 10.35, 11.0, 11.25, 11.5, 11.9, 12.5)
+    found = regularity([*regular, *gapped, fault(10.0, 11.0), fault(11.0, 12.0)])
+    assert found is not None
+    assert (found.written, found.due, round(found.longest_ms), found.above_two_periods) == (14, 16, 650, 1)
+    assert describe_regularity(found) == (
+        "14 of 16 due reports were written (87.50%); longest gap 650 ms, 1 gaps above two periods."
+    )
+
+
+def test_silence_to_the_end_counts() -> None:
+    found = regularity([*written_by("BTCUSDT", 10.1), fault(10.0, 12.0)])
+    assert found is not None
+    assert (round(found.longest_ms), found.above_two_periods) == (1900, 1)
+
+
+def test_slow_sections_are_no_reports() -> None:
+    slow = Write(10.5, "BTCUSDT", "node-001/a", 1, report=False)
+    found = regularity([*written_by("BTCUSDT", 10.1), slow, fault(10.0, 11.0)])
+    assert found is not None
+    assert found.written == 1
+
+
+def test_with_a_fault_it_says_nothing() -> None:
+    assert regularity([*written_by("BTCUSDT", 10.1), fault(10.0, 12.0), fault(12.0, 13.0, "node-kill")]) is None
+    assert regularity(written_by("BTCUSDT", 10.1)) is None
+    assert describe_regularity(None) == ""
+
+
+def test_what_lies_between_two_stacks_is_no_silence() -> None:
+    def stack(start: float) -> list[Record]:
+        return [*written_by("BTCUSDT", start + 0.2, start + 0.4), fault(start, start + 0.5)]
+
+    found = regularity([StackStarted(1.0, "single"), *stack(10.0), StackStarted(50.0, "sentinel"), *stack(60.0)])
+    assert found is not None
+    assert (found.written, found.due, round(found.longest_ms), found.above_two_periods) == (4, 4, 200, 0)

@@ -16,17 +16,18 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination import lease as leases
-from tickfence.coordination.keys import report_key, slow_key
 from tickfence.coordination.lease import parse_acquire, queue_acquire, queue_writes
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.redis_access.scripts import execute
 from tools.chaos.checker import TOKEN_FELL, check
-from tools.chaos.history import Astray, Blind, Record, Refused, Take, Write
-from tools.chaos.recorder import Recorder
-from tools.chaos.truth import digest
+from tools.chaos.history import Acquisition, Record, Refused, Unobserved, Write, WrittenToOldMaster
+from tools.chaos.recorder import Mastership, Recorder
+from tools.chaos.reference_books import digest
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import LOOPBACK
 
+KEYS = Keys()
 S = "BTCUSDT"
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
 ROOT = Path(__file__).parents[3]
@@ -63,7 +64,7 @@ class Lease:
 
 @contextmanager
 def recording(*servers: EmbeddedRedis) -> Iterator[Recorder]:
-    with Recorder(LOOPBACK, *(server.port for server in servers)) as recorder:
+    with Recorder(KEYS, LOOPBACK, *(server.port for server in servers)) as recorder:
         wait_until(recorder.connected.is_set, "the recorder is connected")
         yield recorder
 
@@ -79,20 +80,20 @@ def test_accepted_writes_are_recorded_and_refused_ones_are_not(
     with recording(redis_server) as recorder:
         first, second = Lease(redis_client, A), Lease(redis_client, B)
         old, seq = first.acquire(1)
-        first.write(old, seq + 1, {report_key(S): report(A, old)}, basis=77)
-        first.write(old, seq + 1, {report_key(S): report(A, old)})  # repeated
+        first.write(old, seq + 1, {KEYS.report(S): report(A, old)}, basis=77)
+        first.write(old, seq + 1, {KEYS.report(S): report(A, old)})  # repeated
         new, seq = second.acquire(2)
-        first.write(old, seq + 5, {report_key(S): report(A, old)})  # fenced
-        second.write(new, seq + 2, {slow_key(S): b"{}", f"carry:{{report:{S}}}": b"c"})
-        second.write(new, seq + 1, {report_key(S): report(B, new)})  # old
-        second.write(new, seq + 3, {report_key(S): report(B, new, 1.7)}, basis=78)
+        first.write(old, seq + 5, {KEYS.report(S): report(A, old)})  # fenced
+        second.write(new, seq + 2, {KEYS.slow(S): b"{}", KEYS.carry(S): b"c"})
+        second.write(new, seq + 1, {KEYS.report(S): report(B, new)})  # old
+        second.write(new, seq + 3, {KEYS.report(S): report(B, new, 1.7)}, basis=78)
         wait_until(lambda: len(but_refusals(recorder)) >= 5, "five records")
     times = [record.time for record in but_refusals(recorder)]
     assert times == sorted(times)
-    assert [msgspec.structs.replace(r, time=0.0) for r in recorder.records if isinstance(r, Take | Write)] == [
-        Take(0.0, S, str(A), old),
+    assert [msgspec.structs.replace(r, time=0.0) for r in recorder.records if isinstance(r, Acquisition | Write)] == [
+        Acquisition(0.0, S, str(A), old),
         Write(0.0, S, str(A), old, but_refusals(recorder)[1].seq, 77, digest([(1.5, 2.0)], [])),  # type: ignore[union-attr]
-        Take(0.0, S, str(B), new),
+        Acquisition(0.0, S, str(B), new),
         Write(0.0, S, str(B), new, seq + 2, 0, "", report=False),
         Write(0.0, S, str(B), new, seq + 3, 78, digest([(1.7, 2.0)], [])),
     ]
@@ -111,11 +112,11 @@ def test_the_recorder_comes_back_with_redis_and_says_what_it_missed(
         wait_until(recorder.connected.is_set, "the recorder is connected again")
         with server.client() as client:
             token, seq = Lease(client, A).acquire(1)
-            Lease(client, A).write(token, seq + 1, {report_key(S): report(A, token)})
+            Lease(client, A).write(token, seq + 1, {KEYS.report(S): report(A, token)})
         wait_until(lambda: len(but_refusals(recorder)) == 3, "three records")
     blind, take, write = but_refusals(recorder)
-    assert isinstance(blind, Blind) and blind.since <= blind.time
-    assert isinstance(take, Take) and isinstance(write, Write)
+    assert isinstance(blind, Unobserved) and blind.since <= blind.time
+    assert isinstance(take, Acquisition) and isinstance(write, Write)
 
 
 def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
@@ -125,11 +126,11 @@ def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[.
         def write(client: redis.Redis, owner: Owner) -> int:
             lease = Lease(client, owner)
             token, seq = lease.acquire(int(time.time() * 1000))
-            lease.write(token, seq + 1, {report_key(S): report(owner, token)})
+            lease.write(token, seq + 1, {KEYS.report(S): report(owner, token)})
             return token
 
         def in_step(replica: redis.Redis, master: redis.Redis) -> None:
-            wait_until(lambda: replica.get(report_key(S)) == master.get(report_key(S)), "the replica is in step")
+            wait_until(lambda: replica.get(KEYS.report(S)) == master.get(KEYS.report(S)), "the replica is in step")
 
         def recorded(count: int) -> None:
             wait_until(lambda: len(but_refusals(recorder)) >= count, f"{count} records")
@@ -156,12 +157,15 @@ def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[.
         tokens.append(write(one, B))
         recorded(12)
     found = but_refusals(recorder)
-    assert [type(record) for record in found] == [Take, Write] * 2 + [Astray] * 2 + [Take, Write] + [Astray] * 2 + [
-        Take,
+    assert [type(record) for record in found] == [Acquisition, Write] * 2 + [WrittenToOldMaster] * 2 + [
+        Acquisition,
+        Write,
+    ] + [WrittenToOldMaster] * 2 + [
+        Acquisition,
         Write,
     ]
     assert [record.token for record in found if isinstance(record, Write)] == tokens
-    assert [record.server for record in found if isinstance(record, Astray)] == [
+    assert [record.server for record in found if isinstance(record, WrittenToOldMaster)] == [
         f"{LOOPBACK}:{server.port}" for server in (first, first, second, second)
     ]
     assert recorder.latest[S].token == tokens[-1]
@@ -169,7 +173,7 @@ def test_a_write_counts_once_and_only_on_the_master(own_redis_server: Callable[.
 
 
 def facts(recorder: Recorder) -> list[Record]:
-    return [record for record in recorder.records if isinstance(record, Take | Write | Astray)]
+    return [record for record in recorder.records if isinstance(record, Acquisition | Write | WrittenToOldMaster)]
 
 
 def test_a_writer_that_checks_and_then_writes_is_found_out(
@@ -224,3 +228,49 @@ def writer(server: EmbeddedRedis, node: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_first_that_accepts_a_write_is_the_master() -> None:
+    mastership = Mastership()
+    assert mastership.accepted("a")
+    assert not mastership.accepted("b")
+    assert mastership.accepted("a")
+
+
+def test_a_replica_that_accepts_a_write_was_promoted_and_the_old_master_counts_no_more() -> None:
+    mastership = Mastership()
+    mastership.accepted("a")
+    mastership.replicated("b")
+    assert mastership.accepted("b")
+    assert not mastership.accepted("a")
+    assert mastership.accepted("b")
+
+
+def test_the_old_master_counts_again_when_it_was_a_replica_and_is_promoted() -> None:
+    mastership = Mastership()
+    mastership.accepted("a")
+    mastership.replicated("b")
+    mastership.accepted("b")
+    mastership.replicated("a")
+    assert mastership.accepted("b")
+    assert mastership.accepted("a")
+    assert not mastership.accepted("b")
+
+
+def test_a_promotion_that_was_seen_counts_before_the_first_write() -> None:
+    mastership = Mastership()
+    mastership.accepted("a")
+    mastership.replicated("b")
+    mastership.promoted("b")
+    assert not mastership.accepted("a")
+    assert mastership.accepted("b")
+
+
+def test_what_a_new_master_replicated_a_moment_ago_does_not_make_it_a_replica() -> None:
+    mastership = Mastership()
+    mastership.accepted("a")
+    mastership.promoted("b")
+    mastership.replicated("b")
+    mastership.replicated("a")
+    assert mastership.accepted("a")
+    assert not mastership.accepted("b")

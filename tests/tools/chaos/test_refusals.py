@@ -5,8 +5,7 @@ from __future__ import annotations
 import redis
 
 from tests.processes import wait_until
-from tests.tools.chaos.test_recorder import report
-from tickfence.coordination.keys import report_key
+from tests.tools.chaos.test_recorder import KEYS, report
 from tickfence.coordination.lease import (
     ACQUIRE,
     FENCED_WRITE,
@@ -36,7 +35,7 @@ def acquire(client: redis.Redis, owner: Owner, symbol: str, generation: int) -> 
 def write(client: redis.Redis, owner: Owner, *numbered: tuple[str, int, int]) -> list[str]:
     """Write reports of (symbol, token, seq) in one call; the outcomes."""
     pipe = client.pipeline(transaction=False)
-    writes = [Write(symbol, token, seq, {report_key(symbol): report(owner, token)}) for symbol, token, seq in numbered]
+    writes = [Write(symbol, token, seq, {KEYS.report(symbol): report(owner, token)}) for symbol, token, seq in numbered]
     queue_writes(pipe, owner, writes, 60_000, 60_000)
     return [outcome.value for outcome in parse_writes(execute(pipe)[0])]
 
@@ -46,7 +45,7 @@ def test_refused_and_repeated_writes_are_seen_and_no_others(
 ) -> None:
     for script in (ACQUIRE, FENCED_WRITE):
         redis_client.script_load(script.source)
-    with Recorder(LOOPBACK, redis_server.port) as recorder:
+    with Recorder(KEYS, LOOPBACK, redis_server.port) as recorder:
         wait_until(recorder.connected.is_set, "the recorder is connected")
         btc, seq_btc = acquire(redis_client, A, "BTCUSDT", 1)
         eth, seq_eth = acquire(redis_client, A, "ETHUSDT", 1)

@@ -13,7 +13,7 @@ from tools.chaos.history import Injected
 
 def test_three_hundred_faults_are_of_all_kinds_and_a_few_of_the_rare_ones() -> None:
     chosen = Counter(islice(rounds((), random.Random(1)), 300))
-    rare = [name for name in CHOSEN if BY_NAME[name].rarely > 1]
+    rare = [name for name in CHOSEN if BY_NAME[name].every_nth_round > 1]
     assert "node-flap" in rare
     assert set(chosen) == set(CHOSEN)
     assert all(2 <= chosen[name] <= 4 for name in rare)

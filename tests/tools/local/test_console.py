@@ -49,15 +49,15 @@ def test_without_redis_cli_and_jq_the_lines_use_what_is_there(
     assert "jq" not in shown
 
 
-def test_what_a_second_terminal_is_told_are_the_addresses_and_all_settings_but_secrets(stack: Stack) -> None:
-    told = subprocess.run(
+def test_a_second_terminal_gets_the_addresses_and_all_settings_but_secrets(stack: Stack) -> None:
+    found = subprocess.run(
         ["sh", "-c", '. "$0" && env', str(stack.state_dir / "env")], env={}, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert f"REDIS_URL={stack.environment['REDIS_URL']}" in told
-    assert f"CELERY_BROKER_URL={stack.environment['CELERY_BROKER_URL']}" in told
-    assert "SYMBOLS=AAUSDT,BBUSDT" in told
-    assert "NT_HRW_STICKY_PCT=0.03" in told
-    assert "not-to-be-told" not in "\n".join(told)
+    assert f"REDIS_URL={stack.environment['REDIS_URL']}" in found
+    assert f"CELERY_BROKER_URL={stack.environment['CELERY_BROKER_URL']}" in found
+    assert "SYMBOLS=AAUSDT,BBUSDT" in found
+    assert "NT_HRW_STICKY_PCT=0.03" in found
+    assert "not-to-be-told" not in "\n".join(found)
 
 
 def test_every_address_is_shown(stack: Stack) -> None:
@@ -83,7 +83,7 @@ def test_reports_that_do_not_come_are_named_after_a_while(stack: Stack, capsys: 
     with stack.redis_client() as client:
         client.delete("report:AAUSDT", "report:BBUSDT")
         assert show_first_reports(stack, client, Console(), 61.0)
-    assert capsys.readouterr().out.startswith("after 61 s there is no report yet of AAUSDT BBUSDT; see: make status")
+    assert capsys.readouterr().out.startswith("After 61 s: no report of AAUSDT BBUSDT. See: make status")
 
 
 def state(pid: int, name: str = "RUNNING", status: int = 0) -> dict[str, RoleState]:
@@ -94,7 +94,7 @@ def state(pid: int, name: str = "RUNNING", status: int = 0) -> dict[str, RoleSta
     ("before", "after", "lines"),
     [
         (state(7), state(7), []),
-        (state(0, "STOPPED"), state(7), ["redis runs (process 7)"]),
+        (state(0, "STOPPED"), state(7), ["redis started (process 7)"]),
         (state(7), state(0, "EXITED", -1), ["redis (process 7) was killed; start it again: make start ROLE=redis"]),
         (state(7), state(0, "STOPPED"), ["redis (process 7) was stopped; start it again: make start ROLE=redis"]),
         (
@@ -102,10 +102,10 @@ def state(pid: int, name: str = "RUNNING", status: int = 0) -> dict[str, RoleSta
             state(0, "EXITED"),
             ["redis (process 7) ended with status 0; start it again: make start ROLE=redis"],
         ),
-        (state(7), state(8), ["redis (process 7) was replaced", "redis runs (process 8)"]),
+        (state(7), state(8), ["redis (process 7) was replaced", "redis started (process 8)"]),
     ],
 )
-def test_comings_and_goings(
+def test_roles_that_start_and_end_are_shown(
     stack: Stack, before: dict[str, RoleState], after: dict[str, RoleState], lines: list[str]
 ) -> None:
     assert changes(before, after, stack) == lines

@@ -50,7 +50,7 @@ def test_it_ends_in_order_and_leaves_nothing_behind(start: Callable[..., Foregro
     assert not Path((foreground.state / "socket").read_text()).parent.exists()
 
 
-def test_a_role_that_does_not_heed_sigterm_is_killed(start: Callable[..., Foreground]) -> None:
+def test_a_role_that_ignores_sigterm_is_killed(start: Callable[..., Foreground]) -> None:
     foreground = start()
     pids = foreground.pids()
     os.kill(Supervisor.find(foreground.state).states()["redis"].pid, signal.SIGSTOP)
@@ -107,7 +107,7 @@ def test_one_role_is_killed_seen_and_started_again_by_hand(start: Callable[..., 
     foreground.wait_for(rf"redis \(process {pid}\) was killed; start it again: make start ROLE=redis")
     assert "redis      exited\n" in foreground.order("status").stdout
     assert foreground.order("start", "redis").returncode == 0
-    again = int(foreground.wait_for(r"redis runs \(process (\d+)\)")[1])
+    again = int(foreground.wait_for(r"redis started \(process (\d+)\)")[1])
     assert again != pid
     assert foreground.order("stop", "redis").returncode == 0
     foreground.wait_for(rf"redis \(process {again}\) was stopped")
@@ -117,10 +117,10 @@ def test_one_role_is_killed_seen_and_started_again_by_hand(start: Callable[..., 
     ("arguments", "said"),
     [
         (("start", "redis"), "error: redis already runs\n"),
-        (("stop", "node-009"), r"error: no role 'node-009'; there are: ingest-1, ingest-2, redis" + "\n"),
+        (("stop", "node-009"), r"error: no role 'node-009'; the roles are: ingest-1, ingest-2, redis" + "\n"),
     ],
 )
-def test_a_wrong_order_is_one_clear_line(
+def test_a_wrong_command_is_one_clear_line(
     start: Callable[..., Foreground], arguments: tuple[str, ...], said: str
 ) -> None:
     refused = start().order(*arguments)
@@ -160,7 +160,7 @@ def test_a_name_that_cannot_be_configured_is_one_clear_line(tmp_path: Path, name
         local(tmp_path / name), cwd=ROOT, env=environment(**SMALL), capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
-    assert "has ' ;' or ' #' in it, which supervisord's configuration cannot hold" in refused.stderr
+    assert "contains ' ;' or ' #', which supervisord's configuration cannot hold" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
 

@@ -1,24 +1,20 @@
-"""The faults, one row each: what is done, and how long symbols may go without a report because of it.
+"""All kinds of faults.
 
-A fault's function does it, waits until its symptoms are over, and undoes it. Budgets are those of the design; where
-the design has none, a symbol may miss one report (two periods), or what the note says.
+The function of a kind injects the fault, waits until its effects are over, and repairs what it broke. Budgets are those
+of the design. A kind without one there may cost a symbol one report: two periods.
 """
 
 from __future__ import annotations
 
-from tools.chaos.faults import beats, clocks, exchange, failover, ingests, network, nodes, quiet, redis_server, twins
+from tools.chaos.faults import clocks, duplicate_nodes, exchange, network, processes, redis_server
 
 KINDS = (
-    *quiet.KINDS,
-    *nodes.KINDS,
-    *twins.KINDS,
+    *processes.KINDS,
+    *duplicate_nodes.KINDS,
     *clocks.KINDS,
-    *beats.KINDS,
-    *ingests.KINDS,
     *network.KINDS,
     *redis_server.KINDS,
-    *failover.KINDS,
     *exchange.KINDS,
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
-CHOSEN = tuple(kind.name for kind in KINDS if kind.commit is not None and not kind.skip)
+CHOSEN = tuple(kind.name for kind in KINDS if kind.can_be_chosen)

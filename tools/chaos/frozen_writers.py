@@ -1,4 +1,4 @@
-"""What became of the writes of owners that were frozen, and woke when others had their symbols. No I/O."""
+"""What happened to the writes of owners that were frozen and resumed after others had taken their symbols. No I/O."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from tools.chaos.history import Injected, Record, Refused, Take, Write
+from tools.chaos.history import Acquisition, Injected, Record, Refused, Write
 
 WAKES = {"node-freeze": "node-wake", "frozen-writer": "node-wake", "twin-takes-over": "twin-wake"}
-"""Freezing a node -> its going on, by kind of fault."""
+"""Kind of fault that freezes a node -> kind of fault that its resuming is."""
 
 
 @dataclass
 class Frozen:
-    """One freeze.
+    """One freeze of a node.
 
     Attributes:
-        woke: whether it was seen to go on.
-        lost: symbols that it had and others took, with the token that they took it under, until it has a newer one:
-            by taking it again, or because Redis forgot that they had it.
-        overtaken: whether there was ever one.
-        accepted: its writes of lost symbols that Redis accepted: 0, or the fence is broken.
-        refused: its writes of lost symbols that changed nothing.
+        owner: the frozen owner, ``node/incarnation``.
+        node: its node id.
+        kind: of the fault.
+        woke: whether it resumed.
+        lost: symbol that another owner took from it -> token of that owner. A symbol leaves when the frozen owner has a
+            newer token: it acquired the lease again, or Redis lost the other owner's lease.
+        overtaken: whether any symbol was taken from it.
+        accepted: its writes of lost symbols that Redis accepted. More than 0 means that the fence is broken.
+        refused: its writes of lost symbols that Redis refused.
     """
 
     owner: str
@@ -39,8 +42,8 @@ def frozen_writers(history: Iterable[Record]) -> list[Frozen]:
     """Every freeze in a history, in order."""
     freezes: list[Frozen] = []
     holders: dict[str, str] = {}
-    told = [record for record in history if isinstance(record, Injected | Take | Write | Refused)]
-    for record in sorted(told, key=attrgetter("time")):
+    relevant = [record for record in history if isinstance(record, Injected | Acquisition | Write | Refused)]
+    for record in sorted(relevant, key=attrgetter("time")):
         match record:
             case Injected(kind=kind, owner_gone=owner) if kind in WAKES and owner:
                 freezes.append(Frozen(owner, record.victim, kind))
@@ -48,7 +51,7 @@ def frozen_writers(history: Iterable[Record]) -> list[Frozen]:
                 for freeze in freezes:
                     if freeze.node == record.victim and WAKES[freeze.kind] == record.kind:
                         freeze.woke = True
-            case Take():
+            case Acquisition():
                 before = holders.get(record.symbol)
                 holders[record.symbol] = record.owner
                 for freeze in freezes:
@@ -59,7 +62,7 @@ def frozen_writers(history: Iterable[Record]) -> list[Frozen]:
                         freeze.overtaken = True
             case Write() | Refused():
                 holders.setdefault(record.symbol, record.owner)
-                # Of several freezes of one owner the last one counts.
+                # If an owner was frozen more than once, the last freeze counts.
                 freeze_of = next((f for f in reversed(freezes) if f.owner == record.owner), None)
                 if freeze_of is None or record.symbol not in freeze_of.lost:
                     continue
@@ -71,13 +74,13 @@ def frozen_writers(history: Iterable[Record]) -> list[Frozen]:
     return freezes
 
 
-def sentence(history: Iterable[Record]) -> str:
-    """The proof in a line, or "" where nothing was frozen."""
+def describe_frozen_writers(history: Iterable[Record]) -> str:
+    """One sentence, or "" if no frozen owner lost a symbol."""
     woke = [freeze for freeze in frozen_writers(history) if freeze.woke and freeze.overtaken]
     if not woke:
         return ""
     return (
-        f"{len(woke)} frozen writers woke after others had taken their symbols: "
-        f"{sum(freeze.refused for freeze in woke)} writes of theirs were refused, "
+        f"{len(woke)} frozen writers resumed after others had taken their symbols: "
+        f"{sum(freeze.refused for freeze in woke)} of their writes were refused, "
         f"{sum(freeze.accepted for freeze in woke)} accepted."
     )

@@ -1,4 +1,4 @@
-"""A Sentinel group at work: who is the master, when another one is promoted, when all is in order again."""
+"""Watches and controls a Sentinel group: its master, its replica, their promotion and recovery."""
 
 from __future__ import annotations
 
@@ -17,49 +17,54 @@ from tools.local.sentinel import SENTINELS, SERVICE, SentinelPorts
 _PROMOTION_S = 30.0
 _COMPLETE_S = 60.0
 _POLL_S = 0.003
-_LOOK_S = 0.1
+_SLOW_POLL_S = 0.1
 
 
 T = TypeVar("T")
 
 
 class SentinelGroup:
-    """Looks at a group that runs; servers by role name.
+    """A running group; its servers are named by their roles.
 
-    Each look has a connection of its own: a failover cuts all that there are. What does not come about in time raises
-    :exc:`TimeoutError`.
+    Every command has its own connection, because a failover cuts all connections.
+
+    Args:
+        where: the ports of the group.
+
+    Raises:
+        TimeoutError: from every method that waits, if what it waits for does not happen.
     """
 
     def __init__(self, where: SentinelPorts) -> None:
         self.where = where
 
     def master(self) -> str:
-        """The one server that Sentinel names and that says itself that it is the master."""
-        return self._await(self._agreed_master, _PROMOTION_S, "no server is the master that the Sentinels name")
+        """The server that Sentinel names as the master and that is one by its own account."""
+        return self._await(self._agreed_master, _PROMOTION_S, "the Sentinels name no server that is a master")
 
     def replica(self) -> str:
-        """The other one."""
+        """The server that is not the master."""
         master = self.master()
         return next(name for name in self.where.servers if name != master)
 
     def await_promotion(self, name: str) -> float:
-        """Wait until a server says that it is the master; the time at which it did (Unix, s)."""
+        """Wait until a server is a master by its own account; returns when it was (Unix time, s)."""
         what = f"{name} was not promoted"
         self._await(lambda: self._role(name)[:1] == [b"master"] or None, _PROMOTION_S, what, _POLL_S)
         return time.time()
 
     def await_complete(self) -> None:
-        """Wait until the replica is in step with the master, and every Sentinel ready for the next failover."""
+        """Wait until the replica follows the master and every Sentinel is ready for the next failover."""
         what = "the Sentinel group is not complete"
         self._await(lambda: self._complete() or None, _COMPLETE_S, what)
 
     def cut_off(self, name: str) -> None:
-        """Have a replica miss what its master does from now on; Sentinel does not mind for some seconds."""
+        """Make a replica miss the writes of its master from now on. Sentinel ignores that for some seconds."""
         nowhere = ports.pick(taken=[*self.where.servers.values(), *self.where.sentinels.values()])
         self._ask(self.where.servers[name], "REPLICAOF", ports.LOOPBACK, str(nowhere))
 
     def switch(self) -> float:
-        """Have Sentinel promote the replica though the master is well; the time at which it was told to."""
+        """Make Sentinel promote the replica of a healthy master; returns when it was asked (Unix time, s)."""
         at = time.time()
         self._ask(self.where.sentinels[SENTINELS[0]], "SENTINEL", "FAILOVER", SERVICE)
         return at
@@ -97,7 +102,7 @@ class SentinelGroup:
         )
 
     def _role(self, name: str) -> list[Any]:
-        """A server's answer to ``ROLE``; nothing where it does not answer."""
+        """A server's reply to ``ROLE``; empty if it does not answer."""
         try:
             return list(self._ask(self.where.servers[name], "ROLE"))
         except redis.RedisError:
@@ -107,13 +112,13 @@ class SentinelGroup:
     def _ask(port: int, *command: str) -> Any:
         options: dict[str, Any] = {"socket_timeout": 1, "retry": Retry(NoBackoff(), 0), "protocol": 2}
         with redis.Redis(host=ports.LOOPBACK, port=port, client_name="chaos:failover", **options) as client:
-            client.response_callbacks.clear()  # Sentinel's answers as they are, in all versions of redis-py
+            client.response_callbacks.clear()  # raw replies of Sentinel, in all versions of redis-py
             return client.execute_command(*command)
 
     @staticmethod
-    def _await(look: Callable[[], T | None], timeout_s: float, what: str, every_s: float = _LOOK_S) -> T:
+    def _await(check: Callable[[], T | None], timeout_s: float, what: str, every_s: float = _SLOW_POLL_S) -> T:
         deadline = time.monotonic() + timeout_s
-        while (found := look()) is None:
+        while (found := check()) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} within {timeout_s:g} s")
             time.sleep(every_s)

@@ -9,7 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tools.chaos.monitor_line import parse, source
+from tools.chaos.monitor import parse, source
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import LOOPBACK
 
@@ -35,7 +35,7 @@ def test_what_shows_no_command_is_none(line: bytes) -> None:
 
 
 def test_no_more_arguments_are_read_than_asked_for() -> None:
-    shown = parse(b'+1.5 [0 lua] "SET" "a" "b" "PX" "1"', most=2)
+    shown = parse(b'+1.5 [0 lua] "SET" "a" "b" "PX" "1"', max_arguments=2)
     assert shown is not None
     assert (shown.time, shown.source, shown.arguments) == (1.5, "lua", [b"SET", b"a"])
 

@@ -1,4 +1,4 @@
-"""A tied process ends with its parent, also when the parent was killed or is gone already."""
+"""A process ends with its parent, also when the parent was killed or is gone already."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes import wait_until
-from tools.local import tied
+from tools.local.parent_death import ends_with_parent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
-
-TIE = [sys.executable, "-I", tied.__file__, "KILL"]
-SLEEP = ["sleep", "600"]
 
 
 def gone(pid: int) -> bool:
@@ -27,12 +24,13 @@ def gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_a_tied_process_is_the_command_and_ends_with_its_killed_parent() -> None:
-    # A parent whose own tie is to this test, and that starts a child tied to it.
-    script = f"import os, subprocess, sys; print(subprocess.Popen({TIE + SLEEP}).pid, flush=True); sys.stdin.read()"
+def test_it_becomes_the_command_and_ends_with_its_killed_parent() -> None:
+    # A parent that ends with this test, and starts a child that ends with the parent.
+    child_command = ends_with_parent("KILL", ["sleep", "600"])
+    script = f"import os, subprocess, sys; print(subprocess.Popen({child_command}).pid, flush=True); sys.stdin.read()"
     parent = subprocess.Popen(
-        [*TIE, sys.executable, "-c", script],
-        env={**os.environ, "TIED_TO": str(os.getpid())},
+        ends_with_parent("KILL", [sys.executable, "-c", script]),
+        env={**os.environ, "PARENT_PID": str(os.getpid())},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -48,6 +46,9 @@ def test_a_tied_process_is_the_command_and_ends_with_its_killed_parent() -> None
 
 def test_a_process_whose_parent_is_gone_already_does_not_start() -> None:
     ended = subprocess.run(
-        [*TIE, "echo", "started"], env={**os.environ, "TIED_TO": "1"}, capture_output=True, check=True
+        ends_with_parent("KILL", ["echo", "started"]),
+        env={**os.environ, "PARENT_PID": "1"},
+        capture_output=True,
+        check=True,
     )
     assert ended.stdout == b""

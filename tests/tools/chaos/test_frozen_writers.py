@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from tools.chaos.frozen import frozen_writers, sentence
-from tools.chaos.history import Injected, Record, Refused, Take, Write
+from tools.chaos.frozen_writers import describe_frozen_writers, frozen_writers
+from tools.chaos.history import Acquisition, Injected, Record, Refused, Write
 
 S = "BTCUSDT"
 A, B = "node-001/a", "node-002/b"
 FREEZE = Injected(2.0, "node-freeze", (S,), 2.0, 3.5, victim="node-001", owner_gone=A)
 WAKE = Injected(5.0, "node-wake", (S,), 5.0, 6.0, victim="node-001")
 # A fault is recorded when it is over.
-BASE: list[Record] = [Take(1.0, S, A, 1), Write(1.5, S, A, 1), Take(3.0, S, B, 2), FREEZE, Write(4.0, S, B, 2), WAKE]
+BASE: list[Record] = [
+    Acquisition(1.0, S, A, 1),
+    Write(1.5, S, A, 1),
+    Acquisition(3.0, S, B, 2),
+    FREEZE,
+    Write(4.0, S, B, 2),
+    WAKE,
+]
 
 
 def test_what_is_tried_after_others_took_over_is_counted() -> None:
@@ -19,7 +26,7 @@ def test_what_is_tried_after_others_took_over_is_counted() -> None:
 
 
 def test_what_it_writes_with_a_new_lease_is_its_right() -> None:
-    (freeze,) = frozen_writers([*BASE, Take(5.1, S, A, 3), Write(5.2, S, A, 3), Refused(5.3, S, A)])
+    (freeze,) = frozen_writers([*BASE, Acquisition(5.1, S, A, 3), Write(5.2, S, A, 3), Refused(5.3, S, A)])
     assert (freeze.refused, freeze.accepted, freeze.lost) == (0, 0, {})
 
 
@@ -40,9 +47,12 @@ def test_others_writes_do_not_count() -> None:
 
 
 def test_the_proof_in_a_line() -> None:
-    assert sentence([*BASE, Refused(5.1, S, A)]) == (
-        "1 frozen writers woke after others had taken their symbols: 1 writes of theirs were refused, 0 accepted."
+    assert describe_frozen_writers([*BASE, Refused(5.1, S, A)]) == (
+        "1 frozen writers resumed after others had taken their symbols: 1 of their writes were refused, 0 accepted."
     )
-    assert sentence(BASE[:2]) == ""
-    assert sentence([record for record in BASE if not isinstance(record, Take) or record.owner == A]) == ""
-    assert sentence(BASE[:-1]) == ""
+    assert describe_frozen_writers(BASE[:2]) == ""
+    assert (
+        describe_frozen_writers([record for record in BASE if not isinstance(record, Acquisition) or record.owner == A])
+        == ""
+    )
+    assert describe_frozen_writers(BASE[:-1]) == ""

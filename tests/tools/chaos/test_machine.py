@@ -1,4 +1,4 @@
-"""What is told of a process' memory."""
+"""Memory and stalls: sampled, and described."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.processes import wait_until
-from tools.chaos.history import Began, Memory, Record
-from tools.chaos.memory import Growth, MemoryWatch, growth, resident_kb, table
+from tools.chaos.history import Memory, Record, StackStarted
+from tools.chaos.machine import Growth, MemorySampler, growth, resident_kb, table
 
 MB = 1024
 
@@ -36,7 +36,7 @@ def test_a_role_that_was_restarted_or_hardly_seen_tells_nothing() -> None:
 
 def test_each_stack_has_processes_of_its_own() -> None:
     first, second = samples("redis", [10.0] * 8), samples("redis", [20.0] * 8, pid=8, start=100)
-    found = growth([Began(0.0, "single"), *first, Began(90.0, "sentinel"), *second])
+    found = growth([StackStarted(0.0, "single"), *first, StackStarted(90.0, "sentinel"), *second])
     assert [(row.role, row.first) for row in found] == [("redis", 10.0), ("redis, sentinel", 20.0)]
 
 
@@ -48,7 +48,7 @@ def test_the_table_has_a_row_a_process() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_a_process_is_watched() -> None:
     seen: list[Record] = []
-    with MemoryWatch(seen, lambda: {"me": os.getpid(), "ended": 0}, every_s=0.01):
+    with MemorySampler(seen, lambda: {"me": os.getpid(), "ended": 0}, every_s=0.01):
         wait_until(lambda: len(seen) >= 3, "three samples")
     kb = resident_kb(os.getpid())
     assert kb is not None

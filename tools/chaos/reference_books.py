@@ -1,7 +1,8 @@
-"""The exchange's true order books, from a connection and an implementation of their own.
+"""Order books to compare published reports with, kept by a second, independent implementation.
 
-It keeps each book as the exchange's documentation says (buffer the diffs, load a snapshot, apply what follows, start
-again on a gap), with nothing shared with the product but the exchange: what the product publishes is held against it.
+Each book is kept as the exchange documents it: buffer the diffs, load a snapshot, apply the diffs that follow it, start
+again after a gap. Nothing is shared with the product but the exchange.
+https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#how-to-manage-a-local-order-book-correctly
 """
 
 from __future__ import annotations
@@ -26,39 +27,48 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def digest(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, float]]) -> str:
-    """Sixteen hexadecimal digits that stand for (price, quantity) levels, best first."""
+    """Sixteen hexadecimal digits that identify levels of a book.
+
+    Args:
+        bids: (price, quantity), best first.
+        asks: the same.
+    """
     numbers = [number for level in (*bids, (-1.0, -1.0), *asks) for number in level]
     return blake2b(struct.pack(f"{len(numbers)}d", *numbers), digest_size=8).hexdigest()
 
 
-class TrueBook:
-    """One symbol's book. No I/O."""
+class ReferenceBook:
+    """The book of one symbol. No I/O.
+
+    Attributes:
+        update_id: of the last diff; ``None`` until a snapshot connects, and after a gap.
+    """
 
     def __init__(self) -> None:
         self.update_id: int | None = None
         self._bids: dict[float, float] = {}
         self._asks: dict[float, float] = {}
-        self._waiting: list[dict[str, Any]] = []
+        self._buffered: list[dict[str, Any]] = []
 
     def load(self, depth: dict[str, Any]) -> bool:
-        """Start from a REST snapshot; False when the diffs at hand do not connect to it."""
-        waiting = [diff for diff in self._waiting if diff["u"] > depth["lastUpdateId"]]
-        if waiting and waiting[0]["U"] > depth["lastUpdateId"] + 1:
+        """Start from a REST snapshot; False if the buffered diffs do not connect to it."""
+        connecting = [diff for diff in self._buffered if diff["u"] > depth["lastUpdateId"]]
+        if connecting and connecting[0]["U"] > depth["lastUpdateId"] + 1:
             return False
-        self._waiting = []
+        self._buffered = []
         self._bids, self._asks = {}, {}
         self._set(depth["bids"], depth["asks"])
         self.update_id = depth["lastUpdateId"]
-        for diff in waiting:
+        for diff in connecting:
             self.apply(diff)
         return True
 
     def apply(self, diff: dict[str, Any]) -> bool:
-        """Take a diff; False when a snapshot is needed."""
+        """Apply a diff; False if a snapshot is needed first."""
         if self.update_id is not None and diff["U"] > self.update_id + 1:
-            self.update_id, self._waiting = None, []
+            self.update_id, self._buffered = None, []
         if self.update_id is None:
-            self._waiting.append(diff)
+            self._buffered.append(diff)
             return False
         if diff["u"] > self.update_id:
             self._set(diff["b"], diff["a"])
@@ -66,7 +76,7 @@ class TrueBook:
         return True
 
     def digest(self) -> str:
-        """:func:`digest` of the best levels."""
+        """:func:`digest` of the twenty best levels of each side."""
         bids, asks = nlargest(LEVELS, self._bids), nsmallest(LEVELS, self._asks)
         return digest([(price, self._bids[price]) for price in bids], [(price, self._asks[price]) for price in asks])
 
@@ -79,19 +89,25 @@ class TrueBook:
                     side.pop(float(price), None)
 
 
-class Truth:
-    """Follows the exchange from entering the ``with`` block to leaving it, and appends a :class:`Book` to ``records``
-    for every update it sees."""
+class ReferenceBooks:
+    """Follows the exchange within the ``with`` block, and appends a :class:`Book` for every update.
+
+    Args:
+        ws_url: of the exchange's WebSockets.
+        rest_url: of its REST interface.
+        symbols: whose books to keep.
+        records: where to append.
+    """
 
     def __init__(self, ws_url: str, rest_url: str, symbols: Sequence[str], records: list[Record]) -> None:
         self._ws_url, self._rest_url, self._symbols = ws_url, rest_url, symbols
         self._records = records
-        self._books: dict[str, TrueBook] = {}
+        self._books: dict[str, ReferenceBook] = {}
         self._loop = asyncio.new_event_loop()
-        self._work: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(target=self._run, name="truth", daemon=True)
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="reference-books", daemon=True)
 
-    def __enter__(self) -> Truth:
+    def __enter__(self) -> ReferenceBooks:
         self._thread.start()
         return self
 
@@ -100,16 +116,16 @@ class Truth:
         self._thread.join()
 
     def _stop(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._work = self._loop.create_task(self._follow())
+        self._task = self._loop.create_task(self._follow())
         try:
-            self._loop.run_until_complete(self._work)
+            self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
-            pass  # the end of the ``with`` block
+            pass  # end of the ``with`` block
         finally:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
@@ -118,7 +134,7 @@ class Truth:
         streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in self._symbols)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=2)) as session:
             while True:
-                self._books = {symbol: TrueBook() for symbol in self._symbols}
+                self._books = {symbol: ReferenceBook() for symbol in self._symbols}
                 try:
                     async with (
                         session.ws_connect(f"{self._ws_url}/stream?streams={streams}", max_msg_size=0) as socket,
@@ -127,19 +143,19 @@ class Truth:
                         loading = tasks.create_task(self._load(session))
                         async for message in socket:
                             if isinstance(message.data, str | bytes):
-                                self._take(message.data)
+                                self._apply(message.data)
                         loading.cancel()
                 except (aiohttp.ClientError, OSError, ExceptionGroup) as error:
                     if isinstance(error, ExceptionGroup) and error.subgroup(_unexpected):
                         raise
                 await asyncio.sleep(_RETRY_S)
 
-    def _take(self, text: str | bytes) -> None:
+    def _apply(self, text: str | bytes) -> None:
         try:
             diff = _decode(text)["data"]
             symbol, first, last = diff["s"], diff["U"], diff["u"]
         except (msgspec.DecodeError, KeyError, TypeError):
-            return  # made-up rubbish; the true diffs go on
+            return  # rubbish, injected as a fault; the correct diffs continue
         if symbol not in self._books or not isinstance(first, int) or not isinstance(last, int):
             return
         if self._books[symbol].apply(diff):

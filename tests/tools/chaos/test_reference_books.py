@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import Exchange
 from tools.chaos.history import Book, Record
-from tools.chaos.truth import TrueBook, Truth, digest
+from tools.chaos.reference_books import ReferenceBook, ReferenceBooks, digest
 
 BIDS, ASKS = [["9.0", "1.0"]], [["11.0", "2.0"]]
 
@@ -19,7 +19,7 @@ def diff(first: int, last: int, bids: object = (), asks: object = ()) -> dict[st
 
 
 def test_diffs_that_connect_change_the_book() -> None:
-    book = TrueBook()
+    book = ReferenceBook()
     assert not book.apply(diff(4, 6, [["8.0", "5.0"]]))
     assert book.load({"lastUpdateId": 5, "bids": BIDS, "asks": ASKS})
     assert book.apply(diff(7, 8, [["9.0", "0.00"]], [["10.5", "3.0"]]))
@@ -27,7 +27,7 @@ def test_diffs_that_connect_change_the_book() -> None:
 
 
 def test_a_gap_needs_a_snapshot_that_connects() -> None:
-    book = TrueBook()
+    book = ReferenceBook()
     book.load({"lastUpdateId": 5, "bids": BIDS, "asks": ASKS})
     assert not book.apply(diff(7, 8))
     assert book.update_id is None
@@ -38,7 +38,7 @@ def test_a_gap_needs_a_snapshot_that_connects() -> None:
 
 def test_only_the_best_twenty_levels_count() -> None:
     deep = [[str(100 - n), "1.0"] for n in range(25)]
-    one, other = TrueBook(), TrueBook()
+    one, other = ReferenceBook(), ReferenceBook()
     one.load({"lastUpdateId": 1, "bids": deep, "asks": ASKS})
     other.load({"lastUpdateId": 1, "bids": deep[:20], "asks": ASKS})
     assert one.digest() == other.digest()
@@ -54,7 +54,7 @@ def test_it_agrees_with_the_exchange_also_after_gaps_and_cuts() -> None:
             body = json.dumps(parameters).encode()
             urllib.request.urlopen(f"{exchange.http}/simulator/faults/{name}", data=body, timeout=5).read()
 
-        with Truth(exchange.ws, exchange.http, ["BTCUSDT", "ETHUSDT"], records):
+        with ReferenceBooks(exchange.ws, exchange.http, ["BTCUSDT", "ETHUSDT"], records):
             for commit in (None, lambda: fault("skip", symbol="ETHUSDT", count=2), lambda: fault("drop")):
                 if commit is not None:
                     commit()

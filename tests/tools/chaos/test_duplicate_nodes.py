@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.chaos.faults.twins import refusal_flaw, writes_of
-from tools.chaos.history import Take, Write
+from tools.chaos.faults.duplicate_nodes import refusal_flaw, writes_of
+from tools.chaos.history import Acquisition, Write
 
 REFUSED = "error: node id 'node-001' is in use by a live worker (pid 7 on h); give this one another queue (-Q)"
 
@@ -30,7 +30,7 @@ def test_what_is_no_clear_refusal(status: int, log: str, flaw: str) -> None:
 def test_writes_of_a_replaced_owner_are_found() -> None:
     history = [
         Write(1.0, "BTCUSDT", "node-001/a", 5),
-        Take(2.0, "BTCUSDT", "node-001/b", 6),
+        Acquisition(2.0, "BTCUSDT", "node-001/b", 6),
         Write(3.0, "BTCUSDT", "node-001/b", 6),
         Write(4.0, "BTCUSDT", "node-001/a", 5),
     ]
