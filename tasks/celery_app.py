@@ -15,7 +15,6 @@ app = Celery(
     include=["tasks.cycles", "tasks.lifecycle"],
     amqp="tasks.queues:AMQP",
     control="tasks.control:Control",
-    fixups=["tickfence.cli.symbol_report:take_symbol"],
 )
 app.config_from_object("celeryconfig")
 

@@ -20,8 +20,10 @@ LEVELS = [
     {"tickfence.redis_access"},
     {"tickfence.analytics", "tickfence.coordination", "tickfence.streams", "tickfence.monitoring"},
     {"tickfence.timeline"},
+    {"tickfence.readers"},
+    {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
-    {"celeryconfig", "flowerconfig", "tools.local"},
+    {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
     {"tools.chaos", "tools.benchmarks", "tools.reference"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

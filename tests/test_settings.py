@@ -205,9 +205,9 @@ def test_the_heartbeat_ttl_may_be_just_two_heartbeats() -> None:
     assert Settings.from_environment(environment).nt_heartbeat_ttl_ms == 600
 
 
-def load_in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
+def load_in_a_process(load: str = "load", **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from tickfence import settings; print(settings.load().nt_report_period_ms)"],
+        [sys.executable, "-c", f"from tickfence import settings; print(settings.{load}().nt_report_period_ms)"],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("NT_")} | environment,
         capture_output=True,
@@ -221,6 +221,21 @@ def test_a_process_with_a_bad_value_ends_with_status_2_and_one_line() -> None:
     assert ended.returncode == 2
     assert ended.stderr == "error: NT_REPORT_PERIOD_MS=soon: must be a whole number\n"
     assert ended.stdout == ""
+
+
+def test_a_reader_ignores_the_variables_that_it_does_not_use() -> None:
+    foreign = {"CELERY_BROKER_URL": "sqs://", "NT_BROKER_PASSWORD_FILE": "/nowhere"}
+    ended = load_in_a_process("load_for_reader", **foreign)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "250\n", "")
+    assert load_in_a_process(**foreign).returncode == 2
+
+
+def test_a_reader_warns_of_symbols_that_it_cannot_use_and_refuses_what_it_does_use() -> None:
+    ended = load_in_a_process("load_for_reader", SYMBOLS="foo/bar")
+    assert (ended.returncode, ended.stdout) == (0, "250\n")
+    assert ended.stderr.startswith("warning: SYMBOLS=foo/bar: symbol 'foo/bar' must match ")
+    assert ended.stderr.endswith("; it is ignored\n")
+    assert load_in_a_process("load_for_reader", REDIS_URL="sqs://").returncode == 2
 
 
 def test_an_unknown_variable_is_warned_about_with_the_nearest_name() -> None:

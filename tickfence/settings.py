@@ -44,6 +44,7 @@ HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
 _PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
 _SECRET = ("NT_WEB_TOKEN",)
+_NOT_READ_BY_READERS = ("CELERY_BROKER_URL", "NT_BROKER_PASSWORD_FILE")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -379,11 +380,31 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 @cache
 def load() -> Settings:
-    """The process's settings, read once; a bad value ends the process with one line and status 2."""
-    for line in unknown_variables():
+    """Return the process's settings, read once; a bad value ends the process with one line and status 2."""
+    return _load(os.environ)
+
+
+@cache
+def load_for_reader() -> Settings:
+    """Return the settings of a process that only reads reports: ``tickfence web``, ``tickfence mcp``.
+
+    It does not use the broker, so it ignores the broker's variables, which may belong to another program. It ignores a
+    ``SYMBOLS`` that it cannot use as well, with a warning: the assignment in Redis names the symbols.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _NOT_READ_BY_READERS}
+    try:
+        Settings.from_environment({"SYMBOLS": environment.get("SYMBOLS", "")})
+    except BadSetting as error:
+        del environment["SYMBOLS"]
+        print(f"warning: {error}; it is ignored", file=sys.stderr)
+    return _load(environment)
+
+
+def _load(environment: Mapping[str, str]) -> Settings:
+    for line in unknown_variables(environment):
         print(f"warning: {line}", file=sys.stderr)
     try:
-        return Settings.from_environment()
+        return Settings.from_environment(environment)
     except BadSetting as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -67,7 +67,7 @@ from tickfence.analytics.symbol_state import SymbolState
 from tickfence.cli import report_view
 from tickfence.keys import Keys
 from tickfence.settings import Settings
-from tickfence.web.reports import FreshReport, with_freshness
+from tickfence.readers.reports import FreshReport, with_freshness
 from tickfence.web.summary import report_text
 
 client = redis.Redis.from_url(sys.argv[1])

@@ -20,10 +20,12 @@ def environment(url: str, **more: str) -> dict[str, str]:
     return plain | {"REDIS_URL": url} | more
 
 
-def celery(url: str, *arguments: str, folder: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+def celery(
+    url: str, *arguments: str, folder: Path = ROOT, options: tuple[str, ...] = (), **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``celery -A tasks OPTIONS ARGUMENTS`` to its end."""
     return subprocess.run(
-        [sys.executable, CELERY, "-A", "tasks", *arguments],
+        [sys.executable, CELERY, "-A", "tasks", *options, *arguments],
         cwd=folder,
         env=environment(url, **more),
         capture_output=True,

@@ -7,14 +7,16 @@ import json
 from beat_schedule.chronicle import Change, Chronicle, Seen
 from tests.cli.test_views import SYMBOLS, now_ms, report
 from tests.redis_groups import ClusterGroup
-from tickfence.cli import explain_view, nodes_view, owners_view, report_view, timeline_view
+from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import Move
-from tickfence.coordination.keys import NODES, lease_key, node_key, report_key
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.redis_access.connect import connect
 from tickfence.settings import Settings
+
+KEYS = Keys()
 
 OWNERS = {symbol: Owner.parse(owner) for symbol, owner in SYMBOLS.items()}
 
@@ -25,24 +27,24 @@ def test_what_is_told_and_shown() -> None:
         client, now = connect(group.url, name="test"), now_ms(group.masters[0].client)
         generation = publish_assignment(client, 5, 1, OWNERS)
         for symbol, owner in OWNERS.items():
-            client.hset(node_key(owner.node), mapping={"incarnation": owner.incarnation, "client_id": 0, "weight": 1})
-            client.zadd(NODES, {owner.node: now + 60_000})
-            client.hset(lease_key(symbol), mapping={"owner": str(owner), "token": 17, "until": now + 60_000})
-            client.set(report_key(symbol), json.dumps(report(now, symbol=symbol)))
+            client.hset(KEYS.node(owner.node), mapping={"incarnation": owner.incarnation, "client_id": 0, "weight": 1})
+            client.zadd(KEYS.nodes, {owner.node: now + 60_000})
+            client.hset(KEYS.lease(symbol), mapping={"owner": str(owner), "token": 17, "until": now + 60_000})
+            client.set(KEYS.report(symbol), json.dumps(report(now, symbol=symbol)))
         moves = [Move(symbol, None, owner, "orphan") for symbol, owner in OWNERS.items()]
         seen = Seen(5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), Change(generation, moves, first=True))
         Chronicle("beat").write(client, seen)
 
-        kinds = [event["kind"] for event in timeline_view.look(client, settings, 20).data]
+        kinds = [event["kind"] for event in timeline_view.read(client, settings, 20).data]
         assert kinds == ["leader", "node", "node", "node", "moved"]
-        rows = owners_view.look(client, settings).data["symbols"]
+        rows = owners_view.read(client, settings).data["symbols"]
         assert [(row["owner"], row["holder"], row["token"]) for row in rows] == [
             (owner.node, owner.node, 17) for _, owner in sorted(OWNERS.items())
         ]
-        states = [node["state"] for node in nodes_view.look(client, settings).data["nodes"]]
+        states = [node["state"] for node in nodes_view.read(client, settings).data["nodes"]]
         assert states == ["alive", "alive", "alive"]
-        assert [one["lastMove"]["to"] for one in explain_view.look(client, settings, list(OWNERS)).data] == [
+        assert [one["lastMove"]["to"] for one in explain_view.read(client, settings, list(OWNERS)).data] == [
             owner.node for owner in OWNERS.values()
         ]
-        assert report_view.look(client, settings, "BTCUSDT").data["symbol"] == "BTCUSDT"
+        assert show_view.read(client, settings, "BTCUSDT").data["symbol"] == "BTCUSDT"
         client.close()

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickfence.cli.explain import Rules, explain_all
+from tickfence.cli.explain import explain_all
 from tickfence.coordination.controller import AssignmentController, MovePolicy
 from tickfence.coordination.hrw import scores
 from tickfence.coordination.owner import Owner
 
-RULES = Rules(sticky=0.02, load_factor=1.25, min_hold_ms=2000, rebalance_interval_ms=2500)
-POLICY = MovePolicy(RULES.sticky, RULES.load_factor, RULES.min_hold_ms, RULES.rebalance_interval_ms)
+POLICY = MovePolicy(sticky=0.02, load_factor=1.25, min_hold_ms=2000, rebalance_interval_ms=2500)
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 NODES = ["node-001", "node-002", "node-003"]
+
+
+def owned(assigned: Mapping[str, str]) -> dict[str, Owner]:
+    return {symbol: Owner(node, "a") for symbol, node in assigned.items()}
+
+
+def alive(nodes: Mapping[str, float]) -> dict[Owner, float]:
+    return {Owner(node, "a"): weight for node, weight in nodes.items()}
+
+
+THREE = alive(dict.fromkeys(NODES, 1.0))
 
 
 def best(symbol: str, nodes: list[str] = NODES) -> str:
@@ -34,19 +46,20 @@ weights = st.dictionaries(
 def test_once_a_leader_has_nothing_to_move_it_agrees_on_every_symbol(
     symbols: list[str], history: list[dict[str, float]], sticky: float, load_factor: float
 ) -> None:
-    policy = MovePolicy(sticky, load_factor, RULES.min_hold_ms, RULES.rebalance_interval_ms)
+    policy = MovePolicy(sticky, load_factor, 2000, 2500)
     controller, now = AssignmentController(symbols, policy), 0
     for nodes in history:
-        live = {Owner(node, "a"): weight for node, weight in nodes.items()}
+        live = alive(nodes)
         controller.step(now, live)
         for _ in range(20):
             now += 5000
             if not controller.step(now, live):
                 break
-    assigned = {symbol: owner.node for symbol, owner in controller.owners.items()}
-    found = explain_all(assigned, history[-1], Rules(sticky, load_factor, 2000, 2500))
+    found = explain_all(controller.owners, live, policy)
     assert list(found) == sorted(symbols)
-    assert {symbol: one.computed for symbol, one in found.items()} == assigned
+    assert {symbol: one.computed for symbol, one in found.items()} == {
+        symbol: owner.node for symbol, owner in controller.owners.items()
+    }
     for one in found.values():
         assert one.agrees
         assert {candidate.node for candidate in one.candidates} == history[-1].keys()
@@ -63,23 +76,23 @@ def test_once_a_leader_has_nothing_to_move_it_agrees_on_every_symbol(
 def test_an_orphan_goes_where_a_leader_puts_it_at_once(
     symbols: list[str], nodes: dict[str, float], data: st.DataObject, load_factor: float
 ) -> None:
-    controller = AssignmentController(symbols, MovePolicy(0.02, load_factor, 2000, 2500))
-    live = {Owner(node, "a"): weight for node, weight in nodes.items()}
+    policy = MovePolicy(0.02, load_factor, 2000, 2500)
+    controller = AssignmentController(symbols, policy)
     for now in (0, 5000, 10_000):
-        controller.step(now, live)
-    assigned = {symbol: owner.node for symbol, owner in controller.owners.items()}
+        controller.step(now, alive(nodes))
+    before = dict(controller.owners)
     dead = data.draw(st.sampled_from(sorted(nodes)))
-    left = {node: weight for node, weight in nodes.items() if node != dead}
-    controller.step(10_025, {Owner(node, "a"): weight for node, weight in left.items()})
-    found = explain_all(assigned, left, Rules(0.02, load_factor, 2000, 2500))
-    for symbol in [symbol for symbol, node in assigned.items() if node == dead]:
+    left = alive({node: weight for node, weight in nodes.items() if node != dead})
+    controller.step(10_025, left)
+    found = explain_all(before, left, policy)
+    for symbol in [symbol for symbol, owner in before.items() if owner.node == dead]:
         assert not found[symbol].agrees
         assert found[symbol].computed == (controller.owners[symbol].node if left else None)
         assert found[symbol].because.startswith(f"{dead} is not alive")
 
 
 def test_a_process_that_is_gone_though_another_has_its_name() -> None:
-    found = explain_all({"BTCUSDT": "node-001"}, {"node-001": 1.0}, RULES, gone={"BTCUSDT"})["BTCUSDT"]
+    found = explain_all({"BTCUSDT": Owner("node-001", "a")}, {Owner("node-001", "b"): 1.0}, POLICY)["BTCUSDT"]
     assert not found.agrees
     assert found.because == (
         "the process of node-001 that owns it is not alive; it goes to node-001 at once: there is no other live node"
@@ -87,15 +100,14 @@ def test_a_process_that_is_gone_though_another_has_its_name() -> None:
 
 
 def test_the_highest_score_alone() -> None:
-    found = explain_all({"BTCUSDT": best("BTCUSDT")}, dict.fromkeys(NODES, 1.0), RULES)["BTCUSDT"]
+    found = explain_all(owned({"BTCUSDT": best("BTCUSDT")}), THREE, POLICY)["BTCUSDT"]
     assert found.because == f"{best('BTCUSDT')} owns it: its score is the highest"
 
 
 def test_the_bonus_of_the_present_owner() -> None:
-    nodes = dict.fromkeys(NODES, 1.0)
     by_score = sorted(NODES, key=lambda node: -scores(["BTCUSDT"], [node])[0, 0])
-    generous = Rules(sticky=1000.0, load_factor=100, min_hold_ms=0, rebalance_interval_ms=2500)
-    found = explain_all({"BTCUSDT": by_score[1]}, nodes, generous)["BTCUSDT"]
+    generous = MovePolicy(sticky=1000.0, load_factor=100, min_hold_ms=0, rebalance_interval_ms=2500)
+    found = explain_all(owned({"BTCUSDT": by_score[1]}), THREE, generous)["BTCUSDT"]
     assert found.computed == by_score[1]
     assert found.because == (
         f"{by_score[1]} owns it: {by_score[0]} would score higher, but by less than the 100000% bonus of the owner"
@@ -104,13 +116,12 @@ def test_the_bonus_of_the_present_owner() -> None:
 
 def test_a_node_that_is_full() -> None:
     controller = AssignmentController(SYMBOLS, POLICY)
-    live = {Owner(node, "a"): 1.0 for node in NODES}
     for now in (0, 5000, 10_000):
-        controller.step(now, live)
+        controller.step(now, THREE)
     assigned = {symbol: owner.node for symbol, owner in controller.owners.items()}
     elsewhere = [symbol for symbol in SYMBOLS if best(symbol) != assigned[symbol]]
     assert elsewhere
-    found = explain_all(assigned, dict.fromkeys(NODES, 1.0), RULES)
+    found = explain_all(controller.owners, THREE, POLICY)
     for symbol in elsewhere:
         one = found[symbol]
         assert f"{best(symbol)} (2 of 2)" in one.because
@@ -120,21 +131,21 @@ def test_a_node_that_is_full() -> None:
 
 def test_a_move_that_is_due() -> None:
     away = next(node for node in NODES if node != best("BTCUSDT"))
-    found = explain_all({"BTCUSDT": away}, dict.fromkeys(NODES, 1.0), RULES)["BTCUSDT"]
+    found = explain_all(owned({"BTCUSDT": away}), THREE, POLICY)["BTCUSDT"]
     assert not found.agrees
     assert found.because == (
-        f"it goes from {away} to {best('BTCUSDT')} at the next rebalance, which is every 2.5 s, "
-        "once it has been held for 2 s: its score is the highest"
+        f"it moves from {away} to {best('BTCUSDT')} at the next rebalance (every 2.5 s), "
+        f"once {away} has held it for 2 s: its score is the highest"
     )
 
 
 def test_an_owner_that_is_gone() -> None:
-    found = explain_all({"BTCUSDT": "node-009"}, {"node-001": 1.0}, RULES)["BTCUSDT"]
+    found = explain_all(owned({"BTCUSDT": "node-009"}), alive({"node-001": 1.0}), POLICY)["BTCUSDT"]
     assert (found.owner, found.computed) == ("node-009", "node-001")
     assert found.because == "node-009 is not alive; it goes to node-001 at once: there is no other live node"
 
 
 def test_without_any_live_node() -> None:
-    found = explain_all({"BTCUSDT": "node-009"}, {}, RULES)["BTCUSDT"]
+    found = explain_all(owned({"BTCUSDT": "node-009"}), {}, POLICY)["BTCUSDT"]
     assert (found.computed, found.agrees) == (None, False)
-    assert found.because == "node-009 is not alive, nor is any other node: it cannot move"
+    assert found.because == "node-009 is not alive and there is no other live node: it cannot move"

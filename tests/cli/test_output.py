@@ -18,12 +18,14 @@ import redis
 
 from tests.cli.processes import CELERY, environment, shell
 from tests.cli.test_views import now_ms, report
-from tickfence.coordination.keys import ASSIGNMENT, report_key
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.roles import ROOT
 
-ALL = ("owners", "nodes", "explain BTCUSDT", "timeline", "report BTCUSDT")
+KEYS = Keys()
+
+ALL = ("owners", "nodes", "explain BTCUSDT", "timeline", "show BTCUSDT")
 LEAVES_THE_SCREEN, SHOWS_THE_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
 
 
@@ -31,9 +33,9 @@ LEAVES_THE_SCREEN, SHOWS_THE_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
 def url(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> str:
     """A Redis with one symbol, its owner, a lead and an event."""
     now = now_ms(redis_client)
-    redis_client.hset(ASSIGNMENT, mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
+    redis_client.hset(KEYS.assignment, mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
     redis_client.hset("nt:dispatcher", mapping={"leader": "beat", "term": 1, "until": now + 60_000})
-    redis_client.set(report_key("BTCUSDT"), json.dumps(report(now)))
+    redis_client.set(KEYS.report("BTCUSDT"), json.dumps(report(now)))
     events.queue_append(redis_client, events.conflict_event("BTCUSDT", "node-001", "node-002"))
     return redis_server.url()
 
@@ -134,7 +136,7 @@ def test_a_terminal_that_can_do_nothing_gets_one_table_after_the_other(url: str)
 
 
 def test_what_is_higher_than_the_terminal_says_how_much_is_missing(url: str, redis_client: redis.Redis) -> None:
-    redis_client.hset(ASSIGNMENT, mapping={f"S{number}USDT": "node-001/a" for number in range(100)})
+    redis_client.hset(KEYS.assignment, mapping={f"S{number}USDT": "node-001/a" for number in range(100)})
     with Terminal(url, "owners", "--watch") as terminal:
         # A title, a heading of three lines, 101 symbols, an edge and a caption; of the 24 lines the last tells.
         terminal.read(b"84 more lines")

@@ -11,15 +11,17 @@ import pytest
 import redis
 from rich.console import Console, RenderableType
 
-from tickfence.cli import explain_view, nodes_view, owners_view, report_view, timeline_view
+from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
 from tickfence.cli.session import NothingThere, View, symbol_named
 from tickfence.cli.style import coloured, duration, number
 from tickfence.coordination.controller import MoveReason
-from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS, NODES, lease_key, node_key, report_key
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 SETTINGS = Settings.from_environment({})
 SYMBOLS = {"BTCUSDT": "node-001/a", "ETHUSDT": "node-002/b", "OLDUSDT": "node-003/c"}
@@ -72,8 +74,8 @@ def report(now: int, **other: Any) -> dict[str, Any]:
 def client(redis_client: redis.Redis) -> redis.Redis:
     """Two live nodes and one that left; the lease of ETHUSDT is still another's, OLDUSDT has no report."""
     now = now_ms(redis_client)
-    redis_client.hset(ASSIGNMENT, mapping={"term": 1, "generation": 7, **SYMBOLS})
-    redis_client.hset(DISPATCHER, mapping={"leader": "beat@host/5f0c", "term": 5, "until": now + 60_000})
+    redis_client.hset(KEYS.assignment, mapping={"term": 1, "generation": 7, **SYMBOLS})
+    redis_client.hset(KEYS.dispatcher, mapping={"leader": "beat@host/5f0c", "term": 5, "until": now + 60_000})
     for number_, (name, incarnation) in enumerate([("node-001", "a"), ("node-002", "b"), ("node-003", "c")]):
         fields = {
             "incarnation": incarnation,
@@ -82,19 +84,19 @@ def client(redis_client: redis.Redis) -> redis.Redis:
             "host": "[b]host",
             "pid": 40 + number_,
         }
-        redis_client.hset(node_key(name), mapping={**fields, "started_at": now - 65_000})
-    redis_client.zadd(NODES, {"node-001": now, "node-002": now})
-    redis_client.hset(node_key("node-003"), "left", now)
+        redis_client.hset(KEYS.node(name), mapping={**fields, "started_at": now - 65_000})
+    redis_client.zadd(KEYS.nodes, {"node-001": now, "node-002": now})
+    redis_client.hset(KEYS.node("node-003"), "left", now)
     for symbol in ("BTCUSDT", "ETHUSDT"):
         lease = {"owner": "node-001/a", "token": 17, "until": now + 60_000}
-        redis_client.hset(lease_key(symbol), mapping=lease)
-        redis_client.set(report_key(symbol), json.dumps(report(now, symbol=symbol)))
+        redis_client.hset(KEYS.lease(symbol), mapping=lease)
+        redis_client.set(KEYS.report(symbol), json.dumps(report(now, symbol=symbol)))
     return redis_client
 
 
 class TestOwners:
     def test_each_symbol_with_its_owner_lease_and_report(self, client: redis.Redis) -> None:
-        found = owners_view.look(client, SETTINGS).data
+        found = owners_view.read(client, SETTINGS).data
         assert (found["generation"], found["leader"]) == (7, "beat@host/5f0c")
         rows = {row["symbol"]: row for row in found["symbols"]}
         assert list(rows) == sorted(SYMBOLS)
@@ -112,44 +114,44 @@ class TestOwners:
         assert set(rows["OLDUSDT"].values()) == {"OLDUSDT", "node-003", None}
 
     def test_as_a_table(self, client: redis.Redis) -> None:
-        shown = text(owners_view.look(client, SETTINGS).picture)
+        shown = text(owners_view.read(client, SETTINGS).picture)
         assert "3 symbols: 1 on node-001, 1 on node-002, 1 on node-003" in shown
         assert "node-002 (lease: node-001)" in shown
         assert "none" in next(line for line in shown.splitlines() if "OLDUSDT" in line)
         assert "generation 7, beat@host/5f0c leads" in shown
 
     def test_those_of_one_node(self, client: redis.Redis) -> None:
-        found = owners_view.look(client, SETTINGS, "node-001").data
+        found = owners_view.read(client, SETTINGS, "node-001").data
         assert [row["symbol"] for row in found["symbols"]] == ["BTCUSDT", "ETHUSDT"]  # it has that lease still
         with pytest.raises(NothingThere, match="no node 'node-9'; there are node-001, node-002, node-003"):
-            owners_view.look(client, SETTINGS, "node-9")
+            owners_view.read(client, SETTINGS, "node-9")
 
     def test_without_coordination_the_writer_is_the_owner(self, redis_client: redis.Redis) -> None:
         alone = {"nodeId": "single", "writerToken": 1}
-        redis_client.set(report_key("BTCUSDT"), json.dumps(report(now_ms(redis_client), writer=alone)))
-        view = owners_view.look(redis_client, SETTINGS)
+        redis_client.set(KEYS.report("BTCUSDT"), json.dumps(report(now_ms(redis_client), writer=alone)))
+        view = owners_view.read(redis_client, SETTINGS)
         assert [(row["symbol"], row["owner"], row["writer"]) for row in view.data["symbols"]] == [
             ("BTCUSDT", None, "single")
         ]
         assert "1 symbols: 1 on single" in text(view.picture)
 
     def test_a_report_that_is_none_counts_for_nothing(self, client: redis.Redis) -> None:
-        client.set(report_key("BTCUSDT"), "rubbish")
-        assert owners_view.look(client, SETTINGS).data["symbols"][0]["writer"] is None
+        client.set(KEYS.report("BTCUSDT"), "rubbish")
+        assert owners_view.read(client, SETTINGS).data["symbols"][0]["writer"] is None
 
     def test_an_empty_redis(self, redis_client: redis.Redis) -> None:
         with pytest.raises(NothingThere, match="no symbol is owned"):
-            owners_view.look(redis_client, SETTINGS)
+            owners_view.read(redis_client, SETTINGS)
 
     def test_a_thousand_symbols(self, redis_client: redis.Redis) -> None:
-        redis_client.hset(ASSIGNMENT, mapping={"generation": 1, **{f"S{n}": "node-001/a" for n in range(1000)}})
-        assert len(owners_view.look(redis_client, SETTINGS).data["symbols"]) == 1000
+        redis_client.hset(KEYS.assignment, mapping={"generation": 1, **{f"S{n}": "node-001/a" for n in range(1000)}})
+        assert len(owners_view.read(redis_client, SETTINGS).data["symbols"]) == 1000
 
 
 class TestNodes:
     def test_who_lives_and_who_does_not(self, client: redis.Redis) -> None:
-        client.zadd(NODES, {"node-002": now_ms(client) - 5000})
-        found = nodes_view.look(client, SETTINGS).data
+        client.zadd(KEYS.nodes, {"node-002": now_ms(client) - 5000})
+        found = nodes_view.read(client, SETTINGS).data
         assert [(node["node"], node["state"], node["symbols"]) for node in found["nodes"]] == [
             ("node-001", "alive", ["BTCUSDT"]),
             ("node-002", "silent", ["ETHUSDT"]),
@@ -159,37 +161,37 @@ class TestNodes:
         assert found["nodes"][1]["heartbeatAgeMs"] >= 5000
 
     def test_a_connection_that_is_gone(self, client: redis.Redis) -> None:
-        client.hset(node_key("node-001"), "client_id", client.client_id())
-        client.hset(node_key("node-002"), "client_id", 999_999)
-        states = [node["state"] for node in nodes_view.look(client, SETTINGS).data["nodes"]]
+        client.hset(KEYS.node("node-001"), "client_id", client.client_id())
+        client.hset(KEYS.node("node-002"), "client_id", 999_999)
+        states = [node["state"] for node in nodes_view.read(client, SETTINGS).data["nodes"]]
         assert states == ["alive", "gone", "left"]
 
     def test_as_a_table(self, client: redis.Redis) -> None:
-        shown = text(nodes_view.look(client, SETTINGS).picture)
+        shown = text(nodes_view.read(client, SETTINGS).picture)
         assert "2 live nodes" in shown
         assert "beat@host/5f0c leads, term 5, for " in shown
         assert "[b]host" in shown  # as it stands, whatever it looks like to Rich
         assert "1: OLDUSDT" in shown
 
     def test_no_leader(self, client: redis.Redis) -> None:
-        client.hset(DISPATCHER, "until", 1)
-        view = nodes_view.look(client, SETTINGS)
+        client.hset(KEYS.dispatcher, "until", 1)
+        view = nodes_view.read(client, SETTINGS)
         assert view.data["leader"] is None
         assert "no beat leads" in text(view.picture)
 
     def test_an_empty_redis(self, redis_client: redis.Redis) -> None:
         with pytest.raises(NothingThere, match="no node and no beat"):
-            nodes_view.look(redis_client, SETTINGS)
+            nodes_view.read(redis_client, SETTINGS)
 
 
 class TestReport:
     def test_as_json_it_is_what_stands_in_redis(self, client: redis.Redis) -> None:
-        stands = json.loads(client.get(report_key("BTCUSDT")) or "")
-        assert report_view.look(client, SETTINGS, "BTCUSDT").data == stands
+        stands = json.loads(client.get(KEYS.report("BTCUSDT")) or "")
+        assert show_view.read(client, SETTINGS, "BTCUSDT").data == stands
 
     @pytest.mark.parametrize("width", [160, 70])
     def test_every_section_is_shown(self, client: redis.Redis, width: int) -> None:
-        shown = text(report_view.look(client, SETTINGS, "BTCUSDT").picture, width)
+        shown = text(show_view.read(client, SETTINGS, "BTCUSDT").picture, width)
         assert max(len(line) for line in shown.splitlines()) <= width
         wanted = ["BTCUSDT", "67,123.45", "-1.50 %", "0.01 bps", "node-001", "17", "88.5 of 100", "-1.9000"]
         wanted += ["imbalance -0.2500", "100.5", "99.5 to 101.5, 81", "bid 99: 40", "90 to 91, 4 levels"]
@@ -198,8 +200,8 @@ class TestReport:
         assert "stale" not in shown
 
     def test_a_report_that_nobody_rewrites_is_stale(self, client: redis.Redis) -> None:
-        client.set(report_key("BTCUSDT"), json.dumps(report(now_ms(client) - 5_250)))
-        shown = text(report_view.look(client, SETTINGS, "BTCUSDT").picture)
+        client.set(KEYS.report("BTCUSDT"), json.dumps(report(now_ms(client) - 5_250)))
+        shown = text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
         assert "stale: the report has not been rewritten for 5.0 s" in shown
         assert "BTCUSDT binance down" in shown  # it says ok of itself
 
@@ -207,24 +209,24 @@ class TestReport:
         optional = ("data_age_ms", "last_price", "change_24h_pct", "volume_24h", "spread_bps", "flow", "liquidity")
         least = {k: v for k, v in report(now_ms(client)).items() if k not in (*optional, "anomalies")}
         least |= {"depth": {"bids": [], "asks": []}, "ingestion": {"status": "down"}}
-        client.set(report_key("BTCUSDT"), json.dumps(least))
-        assert "down" in text(report_view.look(client, SETTINGS, "BTCUSDT").picture)
+        client.set(KEYS.report("BTCUSDT"), json.dumps(least))
+        assert "down" in text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
 
     def test_a_symbol_without_a_report_is_not_an_unknown_one(self, client: redis.Redis) -> None:
         with pytest.raises(NothingThere, match="no report of OLDUSDT"):
-            report_view.look(client, SETTINGS, "OLDUSDT")
-        with pytest.raises(click.BadParameter, match="BTCUSD is not reported on; did you mean BTCUSDT"):
-            report_view.look(client, SETTINGS, "BTCUSD")
+            show_view.read(client, SETTINGS, "OLDUSDT")
+        with pytest.raises(click.BadParameter, match="unknown symbol BTCUSD; did you mean BTCUSDT"):
+            show_view.read(client, SETTINGS, "BTCUSD")
 
     def test_rubbish_at_its_key(self, client: redis.Redis) -> None:
-        client.set(report_key("BTCUSDT"), "{}")
+        client.set(KEYS.report("BTCUSDT"), "{}")
         with pytest.raises(NothingThere, match="what stands at report:BTCUSDT is no report"):
-            report_view.look(client, SETTINGS, "BTCUSDT")
+            show_view.read(client, SETTINGS, "BTCUSDT")
 
 
 class TestExplain:
     def test_it_takes_weights_and_symbols_from_redis(self, client: redis.Redis) -> None:
-        [found] = explain_view.look(client, SETTINGS, ["BTCUSDT"]).data
+        [found] = explain_view.read(client, SETTINGS, ["BTCUSDT"]).data
         assert (found["owner"], found["generation"]) == ("node-001", 7)
         assert {node["node"]: node["weight"] for node in found["nodes"]} == {"node-001": 1.0, "node-002": 2.0}
         assert sum(node["holds"] for node in found["nodes"]) == 3
@@ -232,7 +234,7 @@ class TestExplain:
         assert (found["lastMove"], found["heldForMs"]) == (None, 0)
 
     def test_an_owner_that_is_not_alive(self, client: redis.Redis) -> None:
-        view = explain_view.look(client, SETTINGS, ["OLDUSDT"])
+        view = explain_view.read(client, SETTINGS, ["OLDUSDT"])
         assert not view.data[0]["agrees"]
         assert "Why: node-003 is not alive; it goes to " in text(view.picture)
 
@@ -243,7 +245,7 @@ class TestExplain:
         ):
             events.queue_append(client, events.moved_event(reason, 7, 5, "beat", moves))  # type: ignore[arg-type]
         settings = Settings.from_environment({"NT_MIN_HOLD_MS": "60000"})
-        view = explain_view.look(client, settings, ["BTCUSDT", "ETHUSDT"])
+        view = explain_view.read(client, settings, ["BTCUSDT", "ETHUSDT"])
         bitcoin, ether = view.data
         assert (bitcoin["lastMove"]["reason"], bitcoin["lastMove"]["from"]) == ("node died", "node-002")
         assert 0 < bitcoin["heldForMs"] <= 60_000
@@ -254,18 +256,18 @@ class TestExplain:
         assert "It is held for another " in shown
 
     def test_an_owner_that_is_another_process_of_a_live_node(self, client: redis.Redis) -> None:
-        client.hset(node_key("node-001"), "incarnation", "b")
-        [found] = explain_view.look(client, SETTINGS, ["BTCUSDT"]).data
+        client.hset(KEYS.node("node-001"), "incarnation", "b")
+        [found] = explain_view.read(client, SETTINGS, ["BTCUSDT"]).data
         assert not found["agrees"]
         assert found["because"].startswith("the process of node-001 that owns it is not alive; it goes to ")
         assert [node["bid"] == node["score"] for node in found["nodes"]] == [True, True]
 
     def test_an_unknown_symbol_and_an_empty_redis(self, client: redis.Redis) -> None:
-        with pytest.raises(click.BadParameter, match="NOPE is not reported on; there are 3: BTCUSDT, ETHUSDT, OLDUSDT"):
-            explain_view.look(client, SETTINGS, ["NOPE"])
+        with pytest.raises(click.BadParameter, match="unknown symbol NOPE; there are 3: BTCUSDT, ETHUSDT, OLDUSDT"):
+            explain_view.read(client, SETTINGS, ["NOPE"])
         client.flushall()
         with pytest.raises(NothingThere, match="no symbol is assigned"):
-            explain_view.look(client, SETTINGS, ["BTCUSDT"])
+            explain_view.read(client, SETTINGS, ["BTCUSDT"])
 
 
 @pytest.mark.parametrize("command", ["nodes", "explain"])
@@ -273,35 +275,35 @@ def test_without_coordination_it_says_so(redis_client: redis.Redis, command: str
     alone = Settings.from_environment({"NT_ENABLE_MULTI_INSTANCE": "false"})
     with pytest.raises(NothingThere, match="coordination is off"):
         if command == "nodes":
-            nodes_view.look(redis_client, alone)
+            nodes_view.read(redis_client, alone)
         else:
-            explain_view.look(redis_client, alone, ["BTCUSDT"])
+            explain_view.read(redis_client, alone, ["BTCUSDT"])
 
 
 class TestTimeline:
     def test_the_last_events(self, redis_client: redis.Redis) -> None:
         for n in range(5):
             events.queue_append(redis_client, events.leader_event(LeaderReason.TOOK_OVER, f"beat-{n}", n))
-        view = timeline_view.look(redis_client, SETTINGS, 2)
+        view = timeline_view.read(redis_client, SETTINGS, 2)
         assert [event["leader"] for event in view.data] == ["beat-3", "beat-4"]
         shown = text(view.picture)
         assert "beat-4 took the lead: the leader before it was gone." in shown
         assert "beat-2" not in shown
 
     def test_what_others_put_there_is_shown_as_it_is(self, redis_client: redis.Redis) -> None:
-        redis_client.xadd(EVENTS, {"kind": "node", "reason": "[bold]x", "node": "[/] [red]"})
-        assert "[/] [red] [bold]x." in text(timeline_view.look(redis_client, SETTINGS, 1).picture)
+        redis_client.xadd(KEYS.events, {"kind": "node", "reason": "[bold]x", "node": "[/] [red]"})
+        assert "[/] [red] [bold]x." in text(timeline_view.read(redis_client, SETTINGS, 1).picture)
 
     def test_none(self, redis_client: redis.Redis) -> None:
-        assert timeline_view.look(redis_client, SETTINGS, 20).data == []
+        assert timeline_view.read(redis_client, SETTINGS, 20).data == []
 
 
 VIEWS: dict[str, Callable[[redis.Redis], View]] = {
-    "owners": lambda client: owners_view.look(client, SETTINGS),
-    "nodes": lambda client: nodes_view.look(client, SETTINGS),
-    "explain": lambda client: explain_view.look(client, SETTINGS, ["BTCUSDT"]),
-    "report": lambda client: report_view.look(client, SETTINGS, "BTCUSDT"),
-    "timeline": lambda client: timeline_view.look(client, SETTINGS, 1),
+    "owners": lambda client: owners_view.read(client, SETTINGS),
+    "nodes": lambda client: nodes_view.read(client, SETTINGS),
+    "explain": lambda client: explain_view.read(client, SETTINGS, ["BTCUSDT"]),
+    "show": lambda client: show_view.read(client, SETTINGS, "BTCUSDT"),
+    "timeline": lambda client: timeline_view.read(client, SETTINGS, 1),
 }
 
 
@@ -323,11 +325,11 @@ def test_a_user_who_may_only_read_is_enough(client: redis.Redis, redis_server: E
     with redis.Redis.from_url(url) as reader:
         with pytest.raises(redis.exceptions.NoPermissionError):
             reader.set("x", 1)
-        assert owners_view.look(reader, SETTINGS).data["symbols"]
-        assert nodes_view.look(reader, SETTINGS).data["nodes"]
-        assert explain_view.look(reader, SETTINGS, ["BTCUSDT"]).data
-        assert report_view.look(reader, SETTINGS, "BTCUSDT").data
-        assert timeline_view.look(reader, SETTINGS, 1).data == []
+        assert owners_view.read(reader, SETTINGS).data["symbols"]
+        assert nodes_view.read(reader, SETTINGS).data["nodes"]
+        assert explain_view.read(reader, SETTINGS, ["BTCUSDT"]).data
+        assert show_view.read(reader, SETTINGS, "BTCUSDT").data
+        assert timeline_view.read(reader, SETTINGS, 1).data == []
 
 
 @pytest.mark.parametrize("typed", ["", "BTC/USDT", "B", "x" * 21, "BTCUSDT\n"])

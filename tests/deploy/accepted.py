@@ -7,7 +7,7 @@ import pytest
 from celery.bin.celery import celery
 from tornado.options import options as flowers_options
 
-from tickfence.web.__main__ import parser as webs_parser
+from tickfence.__main__ import parser as readers_parser
 from tools.simulator.__main__ import parser as simulators_parser
 
 
@@ -25,7 +25,7 @@ def accept(words: list[str]) -> None:
             simulators_parser().parse_args(rest)
         case ["python", "-m", "ingest"]:
             pass
-        case ["python", "-m", "tickfence.web", *rest]:
-            webs_parser().parse_args(rest)
+        case ["tickfence", *rest]:
+            readers_parser().parse_args(rest)
         case _:
             pytest.fail(f"{words}: not a command of ours")

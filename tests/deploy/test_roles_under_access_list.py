@@ -90,7 +90,7 @@ def test_web_and_the_command_line_read_everything(stack: ComposeProcesses) -> No
     for path in ("/reports", "/reports/BTCUSDT", "/symbols", "/nodes", "/events", "/prices/BTCUSDT", "/readyz"):
         assert "BTCUSDT" in stack.page("web", 8000, path) or path in ("/nodes", "/events", "/readyz"), path
         assert stack.page("web", 8000, path), path
-    for words in (("report", "BTCUSDT"), ("owners",), ("nodes",), ("explain", "BTCUSDT"), ("timeline",)):
+    for words in (("show", "BTCUSDT"), ("owners",), ("nodes",), ("explain", "BTCUSDT"), ("timeline",)):
         answer = stack.run("web", "celery", "-A", "tasks", *words)
         assert answer.returncode == 0, f"{words}: {answer.stderr}"
 

@@ -14,16 +14,16 @@ import redis
 from tests import appending
 from tickfence.analytics.report import Report
 from tickfence.coordination.assignment_store import publish_assignment
-from tickfence.coordination.keys import DISPATCHER, NODES, node_key, report_key
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.streams import append
-from tickfence.streams.keys import trades_key
 from tickfence.timeline.events import Fields, queue_append
 
 _PAGE = Path(__file__).parents[2] / "docs" / "report.md"
 EXAMPLE: dict[str, Any] = json.loads(re.findall(r"```json\n(.*?)```", _PAGE.read_text(), re.DOTALL)[-1])
 """The report that docs/report.md shows."""
 
+KEYS = Keys()
 INCARNATION = "5f0c9a1be2d43786"
 
 
@@ -51,17 +51,17 @@ class Cluster:
             **fields,
         }
         text = msgspec.json.encode(msgspec.convert(written, Report))
-        self.client.set(report_key(symbol), text)
+        self.client.set(KEYS.report(symbol), text)
         return dict(json.loads(text))
 
     def node(self, name: str = "node-001", *, silent_ms: int = 0) -> None:
         """Register a node that was last heard ``silent_ms`` ago."""
-        record = {"incarnation": INCARNATION, "client_id": 3, "weight": 1.0, "host": "here", "pid": 42}
-        self.client.hset(node_key(name), mapping=record)
-        self.client.zadd(NODES, {name: self.now_ms() - silent_ms})
+        record = {"incarnation": INCARNATION, "client_id": 0, "weight": 1.0, "host": "here", "pid": 42}
+        self.client.hset(KEYS.node(name), mapping=record)
+        self.client.zadd(KEYS.nodes, {name: self.now_ms() - silent_ms})
 
     def lead(self, leader: str = "beat@here/1", term: int = 5, *, for_ms: int = 60_000) -> None:
-        self.client.hset(DISPATCHER, mapping={"leader": leader, "term": term, "until": self.now_ms() + for_ms})
+        self.client.hset(KEYS.dispatcher, mapping={"leader": leader, "term": term, "until": self.now_ms() + for_ms})
 
     def assign(self, owners: Mapping[str, str], generation: int = 1) -> None:
         publish_assignment(self.client, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()})
@@ -71,4 +71,4 @@ class Cluster:
 
     def trade(self, symbol: str, time_ms: int, price: str) -> None:
         packed = append.packed_trade(time_ms, time_ms, price, "0.5", True, time_ms)
-        appending.add(self.client, trades_key(symbol), packed)
+        appending.add(self.client, KEYS.trades(symbol), packed)

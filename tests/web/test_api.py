@@ -17,8 +17,10 @@ from tests.web.web_process import Answer, WebProcess
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
-from tickfence.streams.keys import info_key, trades_key
+from tickfence.keys import Keys
 from tickfence.timeline.events import moved_event, node_event
+
+KEYS = Keys()
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
@@ -97,14 +99,14 @@ def test_a_known_symbol_without_a_report_is_another_matter(web: WebProcess) -> N
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda _: b"{}", "holds no report of schema version 1.1: "),
-        (lambda text: text[:-9], "holds no report: "),
+        (lambda _: b"{}", "no readable report of schema version 1.1: "),
+        (lambda text: text[:-9], "no readable report: "),
         (
             lambda text: text.replace(b'"1.1"', b'"2.0"'),
-            "holds no report of schema version 1.1: Invalid enum value '2.0'",
+            "no readable report of schema version 1.1: Invalid enum value '2.0'",
         ),
-        (lambda text: text + b"\n", "it is not one line with a JSON object"),
-        (lambda text: json.dumps(json.loads(text), indent=1).encode(), "it is not one line with a JSON object"),
+        (lambda text: text + b"\n", "is not one line with a JSON object"),
+        (lambda text: json.dumps(json.loads(text), indent=1).encode(), "is not one line with a JSON object"),
     ],
 )
 def test_one_report_that_cannot_be_read_is_told_as_such_and_keeps_no_other_back(
@@ -115,7 +117,7 @@ def test_one_report_that_cannot_be_read_is_told_as_such_and_keeps_no_other_back(
     cluster.client.set("report:AAUSDT", change(cluster.client.get("report:AAUSDT")))
     answer = web.get("/reports/AAUSDT")
     assert (answer.status, answer.json["title"]) == (502, "Bad report")
-    assert answer.json["detail"].startswith("report:AAUSDT holds no report") and told in answer.json["detail"]
+    assert answer.json["detail"].startswith("AAUSDT has no readable report") and told in answer.json["detail"]
     answer = web.get("/reports")
     assert (answer.status, answer.json["unreadable"], answer.json["missing"]) == (200, ["AAUSDT"], [])
     assert [report["symbol"] for report in answer.json["reports"]] == ["BBUSDT"]
@@ -170,7 +172,7 @@ def test_a_name_or_an_event_that_cannot_be_read_harms_nothing_else(web: WebProce
 
 
 def test_a_trade_that_cannot_be_read_is_told(web: WebProcess, cluster: Cluster) -> None:
-    cluster.client.xadd(trades_key("AAUSDT"), {"p": "x"}, id=f"{cluster.now_ms() // 1000 * 1000 - 2000}-1")
+    cluster.client.xadd(KEYS.trades("AAUSDT"), {"p": "x"}, id=f"{cluster.now_ms() // 1000 * 1000 - 2000}-1")
     for path, told in (("/prices/AAUSDT", "md:{AAUSDT}:trades: trade "), ("/profiles/AAUSDT", "AAUSDT: trade ")):
         answer = web.get(path)
         assert (answer.status, answer.json["title"]) == (503, "Data unavailable")
@@ -192,7 +194,7 @@ def test_which_symbols_there_are_is_asked_once(web: WebProcess, cluster: Cluster
     """Asked again, they may be others by then, and the first ones unknown."""
     cluster.client.config_resetstat()
     assert web.get("/reports").json["missing"] == ["AAUSDT", "BBUSDT"]
-    assert cluster.client.info("commandstats")["cmdstat_hgetall"]["calls"] == 1
+    assert cluster.client.info("commandstats")["cmdstat_zrange"]["calls"] == 1
 
 
 def test_the_symbols_are_those_that_are_assigned(web: WebProcess, cluster: Cluster) -> None:
@@ -254,7 +256,7 @@ def test_the_price_line_has_the_last_trade_of_each_second(web: WebProcess, clust
     found = web.get("/prices/AAUSDT?minutes=1").json
     points = [[0, 999, 2.0], [1000, 1000, 3.0], [5501, 5501, 5.0]]
     assert found == {"symbol": "AAUSDT", "points": [[second * 1000 + at, price] for _, at, price in points]}
-    cluster.client.delete(trades_key("AAUSDT"))
+    cluster.client.delete(KEYS.trades("AAUSDT"))
     assert web.get("/prices/AAUSDT").json["points"] == []
 
 
@@ -263,7 +265,7 @@ def test_the_profile_is_the_histogram_that_the_reports_three_prices_are_of(web: 
     cluster.trade("AAUSDT", now - 1_801_000, "99.00")  # older than 30 minutes
     for place, price in enumerate(("100.07", "100.02", "100.04", "100.00", "100.05")):
         cluster.trade("AAUSDT", now - 1000 + place, price)
-    cluster.client.hset(info_key("AAUSDT"), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
+    cluster.client.hset(KEYS.info("AAUSDT"), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
     found = web.get("/profiles/AAUSDT").json
     assert (found["windowSec"], found["tradeCount"], found["binWidth"]) == (1800, 5, 0.05)
     assert found["bins"] == [[100.0, 1.5], [100.05, 1.0]]
@@ -279,8 +281,8 @@ def test_the_profile_is_the_histogram_that_the_reports_three_prices_are_of(web: 
         ("/prices/AAUSDT?minutes=31", "30"),
         ("/prices/AAUSDT?minutes=-1", "minutes='-1': "),
         ("/prices/AAUSDT?minutes=nan", "minutes='nan': "),
-        ("/reports?symbols=", "from 1 to 100"),
-        ("/reports?symbols=" + ",".join(f"A{n}" for n in range(101)), "names 101 symbols; from 1 to 100"),
+        ("/reports?symbols=", "give 1 to 100"),
+        ("/reports?symbols=" + ",".join(f"A{n}" for n in range(101)), "names 101 symbols; give 1 to 100"),
     ],
 )
 def test_bad_parameters_are_named_with_what_is_accepted(web: WebProcess, path: str, told: str) -> None:
@@ -293,11 +295,11 @@ def test_bad_parameters_are_named_with_what_is_accepted(web: WebProcess, path: s
     ("path", "told"),
     [
         ("/reports?symbol=AAUSDT", "there is no parameter 'symbol'; there are symbols"),
-        ("/reports?symbols=AAUSDT&symbols=BBUSDT", "symbols is given 2 times; it is taken once"),
+        ("/reports?symbols=AAUSDT&symbols=BBUSDT", "symbols is given 2 times; give it once"),
         ("/events?since=1", "there is no parameter 'since'; there are after, limit"),
-        ("/symbols?token=secret", "there is no parameter 'token'; none is taken here"),
-        ("/stream?%F0%9F%92%A5=1", "none is taken here"),
-        ("/stream/AAUSDT?symbols=BBUSDT", "none is taken here"),
+        ("/symbols?token=secret", "there is no parameter 'token'; this address takes none"),
+        ("/stream?%F0%9F%92%A5=1", "this address takes none"),
+        ("/stream/AAUSDT?symbols=BBUSDT", "this address takes none"),
     ],
 )
 def test_a_parameter_is_never_passed_over_in_silence(web: WebProcess, path: str, told: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 
 from tests.web.reporting import Cluster
+from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
-from tickfence.web.data_plane import DataPlane
-from tickfence.web.feed import Feed
+from tickfence.web.feed import Feed, Rates
 from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ["AAUSDT", "BBUSDT"]
@@ -23,8 +24,8 @@ def test_one_who_comes_as_the_last_one_leaves_is_sent_a_whole_state(
     settings = Settings.from_environment({"REDIS_URL": redis_server.url(), "SYMBOLS": ",".join(SYMBOLS)})
 
     async def come_and_go() -> list[list[str]]:
-        plane = DataPlane(redis_server.url())
-        feed, shown = Feed(plane, settings), []
+        reader = Reader(settings)
+        feed, shown = Feed(reader), []
         try:
             for _ in range(3):
                 frames = feed.table()
@@ -35,7 +36,29 @@ def test_one_who_comes_as_the_last_one_leaves_is_sent_a_whole_state(
                 shown.append([row["symbol"] for row in data["symbols"]])
         finally:
             await feed.close()
-            await plane.close()
+            await reader.close()
         return shown
 
     assert asyncio.run(come_and_go()) == [SYMBOLS] * 3
+
+
+def test_the_rate_is_over_the_time_between_the_looks() -> None:
+    rates = Rates()
+    assert rates.of("a") is None
+    for number in range(9):
+        rates.add(10 + number / 4, Counter(a=6, b=1))
+    assert (rates.of("a"), rates.of("b"), rates.of("c")) == (24.0, 4.0, 0.0)
+
+
+def test_only_the_last_seconds_count() -> None:
+    rates = Rates()
+    for number in range(40):
+        rates.add(number / 4, Counter(a=100 if number < 10 else 1))
+    assert rates.of("a") == 4.0
+
+
+def test_a_pause_in_looking_is_no_time_without_reports() -> None:
+    rates = Rates()
+    rates.add(0, Counter(a=1))
+    rates.add(60, Counter(a=1))
+    assert rates.of("a") is None

@@ -144,7 +144,7 @@ def test_refusals_of_the_guard_are_shielded_too(web: WebProcess) -> None:
 def test_too_long_a_url_is_refused(web: WebProcess) -> None:
     answer = web.get("/reports?symbols=" + "A" * 8_000)
     assert (answer.status, answer.json["title"]) == (414, "URL too long")
-    assert answer.json["detail"] == "path and query have 8016 bytes; at most 8000 are taken"
+    assert answer.json["detail"] == "path and query have 8016 bytes; the maximum is 8000"
 
 
 @pytest.mark.parametrize(("path", "header"), [("/" + "a" * 200_000, "x"), ("/healthz", "a" * 200_000)])

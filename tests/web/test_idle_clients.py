@@ -15,7 +15,7 @@ import pytest
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
-from tickfence.web.sending import MOST_WAITING
+from tickfence.web.sending import MAX_WAITING
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -79,7 +79,7 @@ def test_large_answers_that_nobody_takes_fill_no_more_than_their_room(web: WebPr
     for symbol in symbols:
         cluster.report(symbol)
     size = len(web.get("/reports").body)
-    fit = MOST_WAITING // size
+    fit = MAX_WAITING // size
     with ExitStack() as opened:
         for number in range(fit + 3):
             client = opened.enter_context(socket.socket())

@@ -39,7 +39,7 @@ Connect = Callable[..., Any]
 async def on_stdio(url: str, mode: str = "auto") -> AsyncIterator[Client]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
     environment |= {"REDIS_URL": url, "SYMBOLS": "AAUSDT,BBUSDT"}
-    process = StdioServerParameters(command=sys.executable, args=["-m", "tickfence.web.mcp"], env=environment, cwd=ROOT)
+    process = StdioServerParameters(command=sys.executable, args=["-m", "tickfence", "mcp"], env=environment, cwd=ROOT)
     async with Client(stdio_client(process), mode=mode) as client:
         yield client
 
@@ -186,7 +186,7 @@ def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
         for wrong in ({}, whole | {"schemaVersion": "2.0"}, whole | {"depth": {"bids": [{"price": "1"}], "asks": []}}):
             cluster.client.set("report:AAUSDT", json.dumps(wrong))
             answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
-            assert answer.is_error and "report:AAUSDT holds no report" in answer.content[0].text
+            assert answer.is_error and "AAUSDT has no readable report" in answer.content[0].text
         cluster.client.set("report:AAUSDT", "{}")
         compared = await client.call_tool("compare", {"symbols": ["AAUSDT", "BBUSDT"]})
         rows = compared.structured_content["rows"]
@@ -272,7 +272,7 @@ def test_on_stdio_all_of_the_output_is_protocol_and_a_signal_ends_it(
         {"id": 2, "method": "tools/call", "params": {"name": "get_report", "arguments": {"symbol": "NOPE"}}},
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tickfence.web.mcp"],
+        [sys.executable, "-m", "tickfence", "mcp"],
         cwd=ROOT,
         env={"REDIS_URL": redis_server.url(), "NT_LOG_LEVEL": "DEBUG"},
         stdin=subprocess.PIPE,
@@ -295,11 +295,11 @@ def test_on_stdio_all_of_the_output_is_protocol_and_a_signal_ends_it(
 
 def test_its_command_says_what_it_is() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "tickfence.web.mcp", "--help"],
+        [sys.executable, "-m", "tickfence", "mcp", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert "speaks it on stdio" in told.stdout
+    assert "speak MCP with one client on standard input and output" in told.stdout

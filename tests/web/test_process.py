@@ -1,4 +1,4 @@
-"""``python -m tickfence.web`` as a process: how it starts, what it says, how it ends."""
+"""``tickfence web`` as a process: how it starts, what it says, how it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tests.role_process import ROOT
 from tests.web.web_process import WebProcess
-from tickfence.web.__main__ import main
+from tickfence.__main__ import main
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -33,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs the command with these arguments, in this process; its status and what it said on standard error."""
 
     def running(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["web", *arguments])
+        monkeypatch.setattr(sys, "argv", ["tickfence", "web", *arguments])
         try:
             status = main()
         except SystemExit as end:
@@ -74,7 +74,7 @@ def test_an_address_that_cannot_be_is_told(
 
 
 def test_it_has_its_port_before_it_loads_what_takes_long() -> None:
-    code = "import sys, tickfence.web.__main__; sys.exit(len({'fastapi', 'mcp', 'uvicorn', 'numpy'} & {*sys.modules}))"
+    code = "import sys, tickfence.__main__; sys.exit(len({'fastapi', 'mcp', 'uvicorn', 'numpy'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -104,7 +104,7 @@ def test_a_signal_that_comes_before_it_serves_is_not_lost(redis_server: Embedded
 def test_it_says_its_address_and_warns_of_one_that_all_can_reach(
     redis_server: EmbeddedRedis, web_process: WebProcess
 ) -> None:
-    warning = "whoever reaches this address can read everything: set NT_WEB_TOKEN"
+    warning = "everyone who reaches this address can read everything: set NT_WEB_TOKEN"
     with WebProcess(redis_server.url(), "--host", "0.0.0.0").wait_until_up() as web:
         wait_until(lambda: warning in web.log_text(), "the warning is told")
         wait_until(lambda: f'"address": "http://0.0.0.0:{web.port}"' in web.log_text(), "its address is told")
@@ -135,7 +135,7 @@ def test_it_is_called_by_the_loopback_address_that_it_listens_on(redis_server: E
 
 def test_a_token_that_is_too_short_ends_it_without_showing_it() -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "tickfence.web"],
+        [sys.executable, "-m", "tickfence", "web"],
         cwd=ROOT,
         env={"NT_WEB_TOKEN": "short"},
         capture_output=True,

@@ -194,7 +194,7 @@ def test_more_streams_than_allowed_are_refused_and_room_is_made_again(redis_serv
             second.until("state")
             answer = web.get("/stream")
             assert (answer.status, answer.json["title"]) == (503, "Too many streams")
-            assert answer.json["detail"] == "2 streams are open, and NT_WEB_MAX_STREAMS allows no more"
+            assert answer.json["detail"] == "2 streams are open; NT_WEB_MAX_STREAMS allows no more"
             assert web.get("/healthz").status == 200
         wait_until(lambda: web.status("/stream") == 200, "room is made")
 

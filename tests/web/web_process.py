@@ -1,4 +1,4 @@
-"""Starting ``python -m tickfence.web`` as a process of its own, and asking it over real sockets."""
+"""Starting ``tickfence web`` as a process of its own, and asking it over real sockets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class WebProcess(RoleProcess):
 
     def __init__(self, redis_url: str, *arguments: str, port: int | None = None, **variables: object) -> None:
         self.port = port or ports.pick()
-        super().__init__("tickfence.web", "--port", str(self.port), *arguments, **{"REDIS_URL": redis_url} | variables)
+        command = ("tickfence", "web", "--port", str(self.port))
+        super().__init__(*command, *arguments, **{"REDIS_URL": redis_url} | variables)
 
     def wait_until_up(self) -> Self:
         """Return once it answers."""

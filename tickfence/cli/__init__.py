@@ -1,4 +1,4 @@
-"""Commands for people at a terminal, within Celery's own: ``celery -A tasks owners`` and its like.
+"""Commands for people at a terminal, as part of Celery's own command line: ``celery -A tasks owners``.
 
-They read Redis and write nothing. Celery finds them by the entry points in pyproject.toml.
+They read Redis and write nothing. Celery finds them through the entry points in pyproject.toml.
 """

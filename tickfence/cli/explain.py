@@ -1,35 +1,29 @@
-"""Why a symbol is where it is: the leading beat's decision, computed anew. No I/O."""
+"""Why a symbol is on its node: the decision of the leading beat, with the numbers behind it. No I/O."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tickfence.coordination.assignment import assign, capacities
+from tickfence.coordination.assignment import capacities
+from tickfence.coordination.controller import AssignmentController, MovePolicy
 from tickfence.coordination.hrw import scores
+from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 
 
-class Rules(Struct, frozen=True, rename="camel"):
-    """What is decided by: see the settings of these names."""
-
-    sticky: float
-    load_factor: float
-    min_hold_ms: int
-    rebalance_interval_ms: int
-
-
 class Candidate(Struct, frozen=True, rename="camel"):
-    """One live node, as a place for the symbol.
+    """One live node that could own the symbol.
 
     Attributes:
-        score: of the two names alone, times the node's weight.
-        bid: the score with the present owner's bonus; the highest bid that finds room wins.
-        holds: symbols it would have.
-        room: symbols it may have.
+        node: Its node id.
+        weight: Its weight.
+        score: The HRW score of symbol and node; it includes the weight.
+        bid: The score with the present owner's bonus. The highest bid that finds room wins.
+        holds: Symbols that it would have.
+        room: Symbols that it may have.
     """
 
     node: str
@@ -41,6 +35,7 @@ class Candidate(Struct, frozen=True, rename="camel"):
 
     @property
     def full(self) -> bool:
+        """Whether it takes no more symbols."""
         return self.holds >= self.room
 
 
@@ -48,12 +43,13 @@ class Explanation(Struct, frozen=True):
     """Why one symbol is on one node.
 
     Attributes:
-        owner: node the symbol is assigned to, alive or not.
-        computed: node that the next rebalance would give it to, or, if its owner is not alive, the beat at once; ``None``
-            without any live node.
-        candidates: the live nodes, the highest bid first.
-        because: the reason, in one sentence.
-        orphan: whether its owner is not alive.
+        symbol: The symbol.
+        owner: The node it is assigned to, alive or not.
+        computed: The node that it goes to: at the next rebalance, or at once if its owner is not alive. ``None`` if no
+            node is alive.
+        candidates: The live nodes, the highest bid first.
+        because: The reason, in one sentence.
+        orphan: Whether its owner is not alive.
     """
 
     symbol: str
@@ -65,70 +61,77 @@ class Explanation(Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether it stays where it is."""
         return self.owner == self.computed and not self.orphan
 
 
 def explain_all(
-    assigned: Mapping[Instrument, str], weights: Mapping[str, float], rules: Rules, gone: Collection[Instrument] = ()
+    owners: Mapping[Instrument, Owner], live: Mapping[Owner, float], policy: MovePolicy
 ) -> dict[Instrument, Explanation]:
-    """Explain every symbol.
+    """Explain every symbol: the controller plans on a copy of the assignment, as the leading beat does.
 
-    Parameters:
-        assigned: symbol -> node.
-        weights: live node -> weight.
-        gone: symbols of a process that is not alive, though another one of its name may be.
+    Args:
+        owners: Symbol -> owner, as assigned.
+        live: Live owner -> weight.
+        policy: What the beat decides by.
     """
-    present = {symbol: node for symbol, node in assigned.items() if node in weights and symbol not in gone}
-    choose = partial(assign, assigned, weights, sticky=rules.sticky, load_factor=rules.load_factor)
-    # Orphans are given away while all others stay where they are; those wait for the next rebalance.
-    placed = choose(present, pinned=assigned) if len(present) < len(assigned) else present
-    settled = choose(placed)
-    if not settled:
+    if not live:
         return {
             symbol: Explanation(
-                symbol, node, None, [], f"{node} is not alive, nor is any other node: it cannot move", orphan=True
+                symbol,
+                owner.node,
+                None,
+                [],
+                f"{owner.node} is not alive and there is no other live node: it cannot move",
+                orphan=True,
             )
-            for symbol, node in assigned.items()
+            for symbol, owner in owners.items()
         }
-    symbols, nodes = sorted(assigned), sorted(weights)
+    controller = AssignmentController(sorted(owners), policy)
+    controller.adopt(owners, 0, known=live)
+    controller.step(0, live)  # moves the orphans; all others wait for the next rebalance
+    placed = {symbol: owner.node for symbol, owner in controller.owners.items()}
+    next_rebalance = max(policy.rebalance_interval_ms, policy.min_hold_ms)
+    settled = placed | {move.symbol: move.target.node for move in controller.plan(next_rebalance, live).moves}
+    weights = {owner.node: weight for owner, weight in live.items()}
+    symbols, nodes = sorted(owners), sorted(weights)
     table = scores(symbols, nodes, [weights[node] for node in nodes])
-    room = capacities(len(symbols), weights, rules.load_factor)
+    room = capacities(len(symbols), weights, policy.load_factor)
     counts = {True: Counter(placed.values()), False: Counter(settled.values())}
     found = {}
     for symbol, row in zip(symbols, table.tolist(), strict=True):
-        orphan = symbol not in present
-        bonus = {} if orphan else {present[symbol]: 1 + rules.sticky}
+        owner = owners[symbol].node
+        orphan = owners[symbol] not in live
+        bonus = {} if orphan else {owner: 1 + policy.sticky}
         holds = counts[orphan]
         candidates = [
             Candidate(node, weights[node], score, score * bonus.get(node, 1), holds[node], room[node])
             for node, score in zip(nodes, row, strict=True)
         ]
         candidates.sort(key=lambda one: (-one.bid, one.node))
-        owner, computed = assigned[symbol], (placed if orphan else settled)[symbol]
-        because = _because(owner, computed, candidates, rules, orphan=orphan)
+        computed = (placed if orphan else settled)[symbol]
+        because = _because(owner, computed, candidates, policy, orphan=orphan)
         found[symbol] = Explanation(symbol, owner, computed, candidates, because, orphan)
     return found
 
 
-def _because(owner: str, computed: str, candidates: list[Candidate], rules: Rules, *, orphan: bool) -> str:
+def _because(owner: str, computed: str, candidates: list[Candidate], policy: MovePolicy, *, orphan: bool) -> str:
     by_node = {one.node: one for one in candidates}
     passed_over = candidates[: [one.node for one in candidates].index(computed)]
-    why = _why(by_node[computed], passed_over, candidates, rules, orphan=orphan)
+    why = _why(by_node[computed], passed_over, candidates, policy, orphan=orphan)
     if orphan:
-        whose = f"the process of {owner} that owns it" if owner in by_node else owner
-        return f"{whose} is not alive; it goes to {computed} at once: {why}"
+        process = f"the process of {owner} that owns it" if owner in by_node else owner
+        return f"{process} is not alive; it goes to {computed} at once: {why}"
     if owner == computed:
         return f"{owner} owns it: {why}"
-    wait = f"{rules.rebalance_interval_ms / 1000:g} s"
     return (
-        f"it goes from {owner} to {computed} at the next rebalance, which is every {wait}, "
-        f"once it has been held for {rules.min_hold_ms / 1000:g} s: {why}"
+        f"it moves from {owner} to {computed} at the next rebalance (every {policy.rebalance_interval_ms / 1000:g} s), "
+        f"once {owner} has held it for {policy.min_hold_ms / 1000:g} s: {why}"
     )
 
 
 def _why(
-    best: Candidate, passed_over: list[Candidate], candidates: list[Candidate], rules: Rules, *, orphan: bool
+    best: Candidate, passed_over: list[Candidate], candidates: list[Candidate], policy: MovePolicy, *, orphan: bool
 ) -> str:
     if len(candidates) == 1:
         return "there is no other live node"
@@ -139,5 +142,5 @@ def _why(
         return f"{full} {are} full{of_what}, and of the others its score is the highest"
     higher = [one.node for one in candidates if one.score > best.score]
     if higher:
-        return f"{' and '.join(higher)} would score higher, but by less than the {rules.sticky:.0%} bonus of the owner"
+        return f"{' and '.join(higher)} would score higher, but by less than the {policy.sticky:.0%} bonus of the owner"
     return "its score is the highest"

@@ -1,4 +1,4 @@
-"""``celery explain``: why this node."""
+"""``celery explain``: why a symbol is on its node."""
 
 from __future__ import annotations
 
@@ -9,19 +9,27 @@ import msgspec
 from rich.console import Group, RenderableType
 
 from tickfence.cli import session
-from tickfence.cli.explain import Explanation, Rules, explain_all
-from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.explain import Explanation, explain_all
+from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View, unknown_symbol
-from tickfence.cli.state import State, read_state
 from tickfence.cli.style import coloured, duration, node_colours
+from tickfence.coordination.controller import MovePolicy
 from tickfence.instrument import Instrument
+from tickfence.readers.cluster import Cluster, read_cluster
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tickfence.timeline.events import Kind
 
 
 class LastMove(NamedTuple):
-    """The last time the symbol changed hands, as far as is known."""
+    """The symbol's last known change of owner.
+
+    Attributes:
+        at_ms: When, server ms.
+        reason: Why.
+        before: The node that owned it before, if any.
+        now: The node that owns it since.
+    """
 
     at_ms: int
     reason: str
@@ -30,34 +38,37 @@ class LastMove(NamedTuple):
 
 
 def run(symbols: Sequence[Instrument], *, as_json: bool, watch: bool) -> None:
-    """Show it."""
+    """Run the command."""
     wanted = list(dict.fromkeys(map(session.symbol_named, symbols)))
-    session.run("explain", lambda client, settings: look(client, settings, wanted), as_json=as_json, watch=watch)
+    session.run("explain", lambda client, settings: read(client, settings, wanted), as_json=as_json, watch=watch)
 
 
-def look(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View:
-    """Read what the beat decides by, and decide."""
-    state = read_state(client, settings)
-    assigned = {symbol: owner.node for symbol, owner in state.assignment.owners.items()}
-    if not assigned:
+def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View:
+    """Read what the leading beat decides by, and explain ``symbols``.
+
+    Raises:
+        NothingThere: No symbol is assigned.
+        click.BadParameter: A symbol is unknown.
+    """
+    cluster = read_cluster(client, settings)
+    owners = cluster.assignment.owners
+    if not owners:
         if not settings.nt_enable_multi_instance:
             raise NothingThere(session.NO_COORDINATION)
-        raise NothingThere("no symbol is assigned: no beat leads here, or no node has come yet")
+        raise NothingThere("no symbol is assigned: no beat leads, or no node has joined yet")
     for symbol in symbols:
-        if symbol not in assigned:
-            raise unknown_symbol(symbol, list(assigned))
-    rules = _rules(settings)
+        if symbol not in owners:
+            raise unknown_symbol(symbol, list(owners))
+    policy = _policy(settings)
     moves = _last_moves(client, symbols)
-    live = {node.record.owner for node in state.nodes if node.state == "alive"}
-    gone = {symbol for symbol, owner in state.assignment.owners.items() if owner not in live}
-    found = explain_all(assigned, state.weights(), rules, gone)
-    data = [_data(state, found[symbol], moves.get(symbol), rules) for symbol in symbols]
-    pictures = [_picture(state, found[symbol], moves.get(symbol), rules) for symbol in symbols]
+    found = explain_all(owners, cluster.live(), policy)
+    data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
+    pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     return View(data, Group(*pictures))
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(
+def _policy(settings: Settings) -> MovePolicy:
+    return MovePolicy(
         settings.nt_hrw_sticky_pct,
         settings.nt_hrw_load_factor,
         settings.nt_min_hold_ms,
@@ -76,41 +87,46 @@ def _last_moves(client: Any, symbols: Sequence[Instrument]) -> dict[str, LastMov
     return found
 
 
-def _held_ms(state: State, move: LastMove | None, rules: Rules) -> int:
-    """How long it stays for sure; a first owner is held to nothing."""
+def _held_ms(cluster: Cluster, move: LastMove | None, policy: MovePolicy) -> int:
+    """How long it certainly stays. A symbol may leave its first owner at any time."""
     if move is None or move.before is None:
         return 0
-    return max(0, move.at_ms + rules.min_hold_ms - state.now_ms)
+    return max(0, move.at_ms + policy.min_hold_ms - cluster.now_ms)
 
 
-def _data(state: State, found: Explanation, move: LastMove | None, rules: Rules) -> dict[str, Any]:
+def _data(cluster: Cluster, found: Explanation, move: LastMove | None, policy: MovePolicy) -> dict[str, Any]:
     return {
         "symbol": found.symbol,
         "owner": found.owner,
         "computed": found.computed,
         "agrees": found.agrees,
         "because": found.because,
-        "generation": state.assignment.generation,
+        "generation": cluster.assignment.generation,
         "nodes": msgspec.to_builtins(found.candidates),
-        "heldForMs": _held_ms(state, move, rules),
+        "heldForMs": _held_ms(cluster, move, policy),
         "lastMove": move and {"at": move.at_ms, "reason": move.reason, "from": move.before, "to": move.now},
-        "rules": msgspec.to_builtins(rules),
+        "rules": {
+            "sticky": policy.sticky,
+            "loadFactor": policy.load_factor,
+            "minHoldMs": policy.min_hold_ms,
+            "rebalanceIntervalMs": policy.rebalance_interval_ms,
+        },
     }
 
 
-def _picture(state: State, found: Explanation, move: LastMove | None, rules: Rules) -> RenderableType:
+def _picture(cluster: Cluster, found: Explanation, move: LastMove | None, policy: MovePolicy) -> RenderableType:
     colours = node_colours([one.node for one in found.candidates])
     owner = coloured(found.owner, colours.get(found.owner or "", "bold red"))
     table = FittingTable(
         Column("node"),
         Column("score", right=True),
-        Column(f"with the owner's {rules.sticky:.0%}", right=True, spare=3),
+        Column(f"with the owner's {policy.sticky:.0%}", right=True, spare=3),
         Column("weight", right=True, spare=4),
         Column("symbols", right=True, spare=1),
         Column("room for", right=True, spare=2),
         Column(),
         title=f"{found.symbol} is on {owner}",
-        caption=_caption(state, found, move, rules),
+        caption=_caption(cluster, found, move, policy),
         caption_justify="left",
     )
     for one in found.candidates:
@@ -129,11 +145,11 @@ def _picture(state: State, found: Explanation, move: LastMove | None, rules: Rul
     return table
 
 
-def _caption(state: State, found: Explanation, move: LastMove | None, rules: Rules) -> str:
+def _caption(cluster: Cluster, found: Explanation, move: LastMove | None, policy: MovePolicy) -> str:
     lines = [f"Why: {found.because}."]
     if move is not None:
         where = f"from {move.before} " if move.before else ""
-        lines.append(f"It came {where}{duration(state.now_ms - move.at_ms)} ago: {move.reason}.")
-    if held := _held_ms(state, move, rules):
+        lines.append(f"It came {where}{duration(cluster.now_ms - move.at_ms)} ago: {move.reason}.")
+    if held := _held_ms(cluster, move, policy):
         lines.append(f"It is held for another {duration(held)}.")
     return "\n".join(lines)

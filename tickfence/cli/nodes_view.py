@@ -1,4 +1,4 @@
-"""``celery nodes``: the nodes, and which beat leads."""
+"""``celery nodes``: the nodes and the leading beat."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from rich.markup import escape
 
 from tickfence.cli import session
-from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
-from tickfence.cli.state import NodeState, State, read_state
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
+from tickfence.readers.cluster import Cluster, ClusterNode, read_cluster
 from tickfence.settings import Settings
 
 _NAMED = 8
@@ -27,31 +27,35 @@ _COLUMNS = (
 
 
 def run(*, as_json: bool, watch: bool) -> None:
-    """Show it."""
-    session.run("nodes", look, as_json=as_json, watch=watch)
+    """Run the command."""
+    session.run("nodes", read, as_json=as_json, watch=watch)
 
 
-def look(client: Any, settings: Settings) -> View:
-    """Read it."""
-    state = read_state(client, settings)
-    if not state.nodes and state.lead is None:
+def read(client: Any, settings: Settings) -> View:
+    """Read the nodes and the leading beat.
+
+    Raises:
+        NothingThere: There is none.
+    """
+    cluster = read_cluster(client, settings)
+    if not cluster.nodes and cluster.leader is None:
         if not settings.nt_enable_multi_instance:
             raise NothingThere(session.NO_COORDINATION)
         raise NothingThere(
-            "there is no node and no beat in this Redis. Beside `make run`, tell which Redis that uses: . .local/env"
+            "there is no node and no beat in this Redis. For the stack of `make run`, set its addresses first: . .local/env"
         )
-    return View(_data(state), _table(state))
+    return View(_data(cluster), _table(cluster))
 
 
-def _data(state: State) -> dict[str, Any]:
-    lead = state.lead
+def _data(cluster: Cluster) -> dict[str, Any]:
+    leader, left_ms = cluster.leader, _left_ms(cluster)
     return {
-        "leader": None if lead is None else {"leader": lead.leader, "term": lead.term, "leftMs": lead.left_ms},
-        "generation": state.assignment.generation,
+        "leader": leader and {"leader": leader.name, "term": leader.term, "leftMs": left_ms},
+        "generation": cluster.assignment.generation,
         "nodes": [
             {
                 "node": node.name,
-                "state": node.state,
+                "state": str(node.state),
                 "host": node.record.host,
                 "pid": node.record.pid,
                 "incarnation": node.record.owner.incarnation,
@@ -61,28 +65,27 @@ def _data(state: State) -> dict[str, Any]:
                 "metricsUrl": node.record.metrics_url,
                 "symbols": list(node.symbols),
             }
-            for node in state.nodes
+            for node in cluster.nodes
         ],
     }
 
 
-def _table(state: State) -> FittingTable:
-    lead = state.lead
-    if lead is None:
+def _table(cluster: Cluster) -> FittingTable:
+    leader, left_ms = cluster.leader, _left_ms(cluster)
+    if leader is None:
         caption = "[bold red]no beat leads[/]"
     else:
-        caption = f"{escape(lead.leader)} leads, term {lead.term}, for {duration(lead.left_ms)} unless renewed"
-    live = sum(node.state == "alive" for node in state.nodes)
-    table = FittingTable(*_COLUMNS, title=f"{live} live nodes", caption=caption)
-    colours = node_colours([node.name for node in state.nodes])
-    for node in state.nodes:
+        caption = f"{escape(leader.name)} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
+    table = FittingTable(*_COLUMNS, title=f"{len(cluster.live())} live nodes", caption=caption)
+    colours = node_colours([node.name for node in cluster.nodes])
+    for node in cluster.nodes:
         record = node.record
         table.add_row(
             coloured(node.name, colours[node.name]),
             coloured(node.state, STATUS[node.state]),
             escape(record.host),
             str(record.pid or ""),
-            duration(state.now_ms - record.started_at) if record.started_at and node.state == "alive" else "",
+            duration(cluster.now_ms - record.started_at) if record.started_at and node.alive else "",
             "none" if node.heartbeat_age_ms is None else f"{duration(node.heartbeat_age_ms)} ago",
             f"{record.weight:g}",
             _symbols(node),
@@ -90,6 +93,11 @@ def _table(state: State) -> FittingTable:
     return table
 
 
-def _symbols(node: NodeState) -> str:
+def _left_ms(cluster: Cluster) -> int:
+    """Time until the lead ends unless it is renewed."""
+    return cluster.leader.until_ms - cluster.now_ms if cluster.leader else 0
+
+
+def _symbols(node: ClusterNode) -> str:
     named = " ".join(node.symbols[:_NAMED])
     return f"{len(node.symbols)}: {named}{' ...' if len(node.symbols) > _NAMED else ''}" if node.symbols else "0"

@@ -1,4 +1,4 @@
-"""``celery owners``: which node owns which symbol, and whether its report is being written."""
+"""``celery owners``: which node owns which symbol, and whether its report is written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from msgspec import Struct
 from rich.markup import escape
 
 from tickfence.cli import session
-from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
-from tickfence.cli.state import State, read_state
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
-from tickfence.coordination.keys import lease_key, report_key
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+from tickfence.readers.cluster import Cluster, read_cluster
 from tickfence.settings import Settings
 
 _AT_ONCE = 200
@@ -40,7 +40,7 @@ class _Ingestion(Struct):
 
 
 class _Head(Struct):
-    """What is shown of a report."""
+    """The part of a report that a row needs, whatever its schema version."""
 
     writer: _Writer
     ingestion: _Ingestion
@@ -54,13 +54,14 @@ class Row(Struct, frozen=True, rename="camel"):
     """One symbol.
 
     Attributes:
-        owner: node it is assigned to.
-        holder: node that has its lease, if any.
-        token: the lease's fencing token.
-        lease_left_ms: until the lease runs out, unless it is renewed.
-        writer: node that wrote its report, if there is one.
-        report_age_ms: since that was written.
-        status: of the market data, as of then.
+        symbol: Its name.
+        owner: The node it is assigned to.
+        holder: The node that holds its lease, if any.
+        token: The lease's fencing token.
+        lease_left_ms: Time until the lease ends unless it is renewed.
+        writer: The node that wrote its report, if there is one.
+        report_age_ms: Age of the report.
+        status: Status of the market data when the report was written.
     """
 
     symbol: Instrument
@@ -74,48 +75,52 @@ class Row(Struct, frozen=True, rename="camel"):
 
 
 def run(node: str | None, *, as_json: bool, watch: bool) -> None:
-    """Show it."""
-    session.run("owners", lambda client, settings: look(client, settings, node), as_json=as_json, watch=watch)
+    """Run the command."""
+    session.run("owners", lambda client, settings: read(client, settings, node), as_json=as_json, watch=watch)
 
 
-def look(client: Any, settings: Settings, node: str | None = None) -> View:
-    """Read it; ``node`` leaves out the symbols of all others."""
-    state = read_state(client, settings)
-    names = sorted(state.assignment.owners) or list(settings.symbols)
-    rows = [row for row in read_rows(client, state, names) if row.owner or row.writer]
+def read(client: Any, settings: Settings, node: str | None = None) -> View:
+    """Read one row a symbol, or only the rows of ``node``.
+
+    Raises:
+        NothingThere: No symbol is owned, or there is no such node.
+    """
+    cluster = read_cluster(client, settings)
+    names = sorted(cluster.assignment.owners) or list(settings.symbols)
+    rows = [row for row in read_rows(client, settings.keys, cluster, names) if row.owner or row.writer]
     if not rows:
         raise NothingThere(
-            "no symbol is owned: no beat has assigned any in this Redis, and there is no report. "
-            "Beside `make run`, tell which Redis that uses: . .local/env"
+            "no symbol is owned: no beat has assigned one in this Redis, and there is no report. "
+            "For the stack of `make run`, set its addresses first: . .local/env"
         )
     if node is not None:
-        known = sorted({one.name for one in state.nodes} | {row.owner or row.writer or "" for row in rows})
+        known = sorted({one.name for one in cluster.nodes} | {row.owner or row.writer or "" for row in rows})
         if node not in known:
             raise NothingThere(f"there is no node {node!r}; there are {', '.join(known)}")
         rows = [row for row in rows if node in (row.owner, row.holder)]
     data = {
-        "generation": state.assignment.generation,
-        "leader": state.lead and state.lead.leader,
+        "generation": cluster.assignment.generation,
+        "leader": cluster.leader and cluster.leader.name,
         "symbols": msgspec.to_builtins(rows),
     }
-    return View(data, _table(state, rows))
+    return View(data, _table(cluster, rows))
 
 
-def read_rows(client: Any, state: State, symbols: Sequence[Instrument]) -> list[Row]:
-    """What belongs to ``symbols``, some hundred of them a round trip."""
+def read_rows(client: Any, keys: Keys, cluster: Cluster, symbols: Sequence[Instrument]) -> list[Row]:
+    """Return the rows of ``symbols``. A round trip reads 200 of them."""
     rows = []
     for first in range(0, len(symbols), _AT_ONCE):
         part = symbols[first : first + _AT_ONCE]
         pipe = client.pipeline(transaction=False)
         for symbol in part:
-            pipe.hmget(lease_key(symbol), "owner", "token", "until")
-            pipe.get(report_key(symbol))
+            pipe.hmget(keys.lease(symbol), "owner", "token", "until")
+            pipe.get(keys.report(symbol))
         replies = iter(pipe.execute())
-        rows += [_row(state, symbol, next(replies), next(replies)) for symbol in part]
+        rows += [_row(cluster, symbol, next(replies), next(replies)) for symbol in part]
     return rows
 
 
-def _row(state: State, symbol: Instrument, lease: Sequence[bytes | None], report: bytes | None) -> Row:
+def _row(cluster: Cluster, symbol: Instrument, lease: Sequence[bytes | None], report: bytes | None) -> Row:
     holder, token, until = lease
     try:
         head = _decode(report) if report else None
@@ -123,27 +128,27 @@ def _row(state: State, symbol: Instrument, lease: Sequence[bytes | None], report
         head = None
     return Row(
         symbol,
-        state.node_of(symbol),
+        cluster.node_of(symbol),
         holder.decode().rpartition("/")[0] if holder else None,
         int(token) if token else None,
-        max(0, int(until) - state.now_ms) if until and holder else None,
+        max(0, int(until) - cluster.now_ms) if until and holder else None,
         head.writer.node_id if head else None,
-        max(0, state.now_ms - head.updated_at) if head else None,
+        max(0, cluster.now_ms - head.updated_at) if head else None,
         head.ingestion.status if head else None,
     )
 
 
-def _table(state: State, rows: Sequence[Row]) -> FittingTable:
+def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
     colours = node_colours({row.owner or row.writer or "" for row in rows})
     counts = Counter(row.owner or row.writer for row in rows)
     held = ", ".join(
         f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
     )
-    leader = f"{state.lead.leader} leads" if state.lead else "no beat leads"
+    leader = f"{cluster.leader.name} leads" if cluster.leader else "no beat leads"
     table = FittingTable(
         *_COLUMNS,
         title=f"{len(rows)} symbols: {held}",
-        caption=escape(f"generation {state.assignment.generation}, {leader}"),
+        caption=escape(f"generation {cluster.assignment.generation}, {leader}"),
     )
     for row in rows:
         owner = row.owner or row.writer or ""

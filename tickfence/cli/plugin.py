@@ -1,7 +1,7 @@
-"""The commands as Celery's command line gets them, in its entry-point group ``celery.commands``.
+"""The commands as Celery's command line loads them, through its entry-point group ``celery.commands``.
 
-Every ``celery`` process loads this module at its start, workers and beats, too. So it imports click alone, and what is
-behind a command when that is called.
+Every ``celery`` process loads this module at its start, workers and beats included. So it imports only click; each
+command imports its view when it runs.
 """
 
 from __future__ import annotations
@@ -20,35 +20,32 @@ def _view(name: str) -> Any:
 
 
 def _output(command: Command) -> Command:
-    """The options of all commands that show something."""
-    as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
-    watch = click.option("--watch", is_flag=True, help="Show it anew, twice a second, until Ctrl-C.")
+    """Add the options that every command has."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+    watch = click.option("--watch", is_flag=True, help="Refresh twice a second until Ctrl-C.")
     return as_json(watch(command))
 
 
 @click.command()
 @click.argument("symbol")
 @_output
-def report(symbol: str, **output: Any) -> None:
-    """The report of SYMBOL, like BTCUSDT.
-
-    Without any argument: Celery's own report, of versions and settings, to include in bug reports.
-    """
-    _view("report").run(symbol, **output)
+def show(symbol: str, **output: Any) -> None:
+    """Show the report of SYMBOL, like BTCUSDT."""
+    _view("show").run(symbol, **output)
 
 
 @click.command()
 @click.option("--node", help="Only the symbols of this node.")
 @_output
 def owners(node: str | None, **output: Any) -> None:
-    """Which node owns which symbol."""
+    """Show which node owns which symbol."""
     _view("owners").run(node, **output)
 
 
 @click.command()
 @_output
 def nodes(**output: Any) -> None:
-    """The nodes, and which beat leads."""
+    """Show the nodes and the leading beat."""
     _view("nodes").run(**output)
 
 
@@ -56,17 +53,17 @@ def nodes(**output: Any) -> None:
 @click.argument("symbols", metavar="SYMBOL...", nargs=-1, required=True)
 @_output
 def explain(symbols: tuple[str, ...], **output: Any) -> None:
-    """Why a symbol is on the node that owns it.
+    """Explain why a symbol is on its node.
 
-    The score of each node, the bonus of the present owner, how long the symbol is held, and how many symbols each node
-    may have: what the leading beat decides by, computed anew.
+    Shows what the leading beat decides by: the score of each node, the bonus of the present owner, how long the symbol
+    is held, and how many symbols each node may have.
     """
     _view("explain").run(symbols, **output)
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many events.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many events to show.")
 @_output
 def timeline(limit: int, **output: Any) -> None:
-    """What happened of late: nodes, moves, leaders, conflicts, each with its reason."""
+    """Show the latest events: nodes, moves, leaders and conflicts, each with its reason."""
     _view("timeline").run(limit, **output)

@@ -1,4 +1,4 @@
-"""What every command does: connect, look, show; once, or again and again."""
+"""What every command does: connect, read, show; once, or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,73 +19,84 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from tickfence.cli.screenful import Screenful
+from tickfence.cli.fitting import Screenful
 from tickfence.instrument import Instrument, parse_instrument
+from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.settings import Settings, load
 
-EVERY_S = 0.5
-WIDTH_OF_A_FILE = 160
+REFRESH_S = 0.5
+FILE_WIDTH = 160
+"""Columns of a picture that does not go to a terminal: wide enough for every table."""
+
+_UNREADABLE = (*UNAVAILABLE, Unreadable)
 
 NO_COORDINATION = "coordination is off (NT_ENABLE_MULTI_INSTANCE=false): one node writes all reports, no node registers and no beat leads"
 
 
 class Unreachable(click.ClickException):
-    """Redis cannot be reached, or has not what it should."""
+    """Redis cannot be reached, or a key holds what tickfence did not write."""
 
     exit_code = os.EX_UNAVAILABLE
 
 
 class NothingThere(click.ClickException):
-    """What was asked for could be there, and is not."""
+    """What you asked for does not exist at the moment."""
 
     exit_code = 1
 
 
 class Unwritable(click.ClickException):
-    """Standard output does not take what there is to show."""
+    """Standard output cannot be written."""
 
     exit_code = os.EX_IOERR
 
 
 class View(NamedTuple):
-    """What a command found: for programs, as ``json.dumps`` takes it, and for people."""
+    """What a command found.
+
+    Attributes:
+        data: For programs, as ``json.dumps`` takes it.
+        picture: For people.
+    """
 
     data: Any
     picture: RenderableType
 
 
-Look = Callable[[Any, Settings], View]
-"""Reads Redis, with a client of it."""
+Read = Callable[[Any, Settings], View]
+"""Reads from Redis with a client."""
 
 
-def run(name: str, look: Look, *, as_json: bool, watch: bool) -> None:
-    """Show what ``look`` finds.
+def run(name: str, read: Read, *, as_json: bool, watch: bool) -> None:
+    """Show what ``read`` finds.
 
-    Parameters:
-        name: the command's, shown by ``CLIENT LIST``.
-        watch: go on until Ctrl-C.
+    Args:
+        name: The command's name; ``CLIENT LIST`` shows it.
+        read: Reads what is shown.
+        as_json: Print JSON instead of the picture.
+        watch: Read and show again, twice a second, until Ctrl-C.
 
     Raises:
-        click.ClickException: it cannot be shown; click shows its one line, and ends with its status.
+        click.ClickException: Nothing can be shown. Click prints its one line and exits with its status.
     """
     if sys.stdout is None:
         raise Unwritable("standard output is closed")
     settings = load()
     client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
     try:
-        view = reach(settings, lambda: look(client, settings))
+        view = reach(settings, lambda: read(client, settings))
         if not watch:
             _show(view, as_json)
         elif as_json or not _is_screen():
             while True:
                 _show(view, as_json)
-                time.sleep(EVERY_S)
-                view = reach(settings, lambda: look(client, settings))
+                time.sleep(REFRESH_S)
+                view = reach(settings, lambda: read(client, settings))
         else:
-            _watch(view, look, client, settings)
+            _watch(view, read, client, settings)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -94,15 +105,23 @@ def run(name: str, look: Look, *, as_json: bool, watch: bool) -> None:
 
 
 def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
-    """What ``ask`` returns; a Redis that cannot be reached is one line and a status."""
+    """Return what ``ask`` returns.
+
+    Raises:
+        Unreachable: Redis does not answer, or a key holds what tickfence did not write; one line says which.
+    """
     try:
         return ask()
-    except UNAVAILABLE as error:
+    except _UNREADABLE as error:
         raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {_one_line(error)}") from None
 
 
 def symbol_named(text: str) -> Instrument:
-    """A symbol as it was typed, in upper case."""
+    """Return the symbol that ``text`` names in upper or lower case.
+
+    Raises:
+        click.BadParameter: It cannot be a symbol.
+    """
     try:
         return parse_instrument(text.upper())
     except ValueError as error:
@@ -110,20 +129,20 @@ def symbol_named(text: str) -> Instrument:
 
 
 def unknown_symbol(symbol: str, known: Sequence[str]) -> click.ClickException:
-    """The error that names those there are, and the nearest."""
+    """Return the error for an unknown symbol: it lists the known ones and suggests the nearest."""
     near = difflib.get_close_matches(symbol, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     listed = ", ".join(sorted(known)[:20]) + (", ..." if len(known) > 20 else "")
-    return click.BadParameter(f"{symbol} is not reported on; {hint}there are {len(known)}: {listed}")
+    return click.BadParameter(f"unknown symbol {symbol}; {hint}there are {len(known)}: {listed}")
 
 
 def console() -> Console:
-    """The terminal, or what standard output leads to, which is wide enough for every table."""
+    """Return the terminal, or a console as wide as `FILE_WIDTH` where standard output is none."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a locale without the letters is no reason to show nothing
+        sys.stdout.reconfigure(errors="replace")  # show what the locale's encoding can show
     context = click.get_current_context(silent=True)
     plain = bool(context and context.obj and context.obj.no_color)
-    return Console(no_color=plain or None, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    return Console(no_color=plain or None, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def _show(view: View, as_json: bool) -> None:
@@ -133,7 +152,7 @@ def _show(view: View, as_json: bool) -> None:
         else:
             console().print(view.picture)
     except OSError as error:
-        if error.errno == errno.EPIPE:  # who reads has seen enough: click ends without a word
+        if error.errno == errno.EPIPE:  # the reader closed the pipe early: click exits without a message
             raise
         raise Unwritable(f"standard output: {error.strerror}") from None
 
@@ -142,27 +161,27 @@ def _is_screen() -> bool:
     return sys.stdout.isatty() and not console().is_dumb_terminal
 
 
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _watch(view: View, look: Look, client: Any, settings: Settings) -> None:
-    signal.signal(signal.SIGTERM, _end)  # by default the process would end at once, and leave the terminal as it is
+def _watch(view: View, read: Read, client: Any, settings: Settings) -> None:
+    signal.signal(signal.SIGTERM, _exit)  # the default action would not restore the terminal
     live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False)
     try:
-        live.start(refresh=True)  # within, since Ctrl-C may come before it has ended
+        live.start(refresh=True)  # inside the block: Ctrl-C may interrupt it
         while True:
-            time.sleep(EVERY_S)
+            time.sleep(REFRESH_S)
+            problem = ""
             try:
-                view = look(client, settings)
-                live.update(Screenful(view.picture), refresh=True)
-            except UNAVAILABLE as error:
+                view = read(client, settings)
+            except _UNREADABLE as error:
                 forget_connections(client)
-                line = Text(f"Redis does not answer, trying again: {_one_line(error)}", style="bold red")
-                live.update(Screenful(Group(line, view.picture)), refresh=True)
-            except click.ClickException as error:  # what there was is there no more, but may come back
-                line = Text(error.format_message(), style="bold red")
-                live.update(Screenful(Group(line, view.picture)), refresh=True)
+                problem = f"Redis does not answer, retrying: {_one_line(error)}"
+            except click.ClickException as error:  # it may exist again later
+                problem = error.format_message()
+            shown = Group(Text(problem, style="bold red"), view.picture) if problem else view.picture
+            live.update(Screenful(shown), refresh=True)
     finally:
         live.stop()
 

@@ -1,4 +1,4 @@
-"""How things look: colours by node and by status, and times in words."""
+"""How values are shown: colours by node and by status, durations and numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from rich.markup import escape
 
-# Told apart also by those who do not see red and green alike, on dark and on light grounds.
+# Distinguishable with red-green colour blindness, on dark and on light backgrounds.
 _NODES = ("cyan", "magenta", "yellow", "blue", "green", "bright_red", "bright_cyan", "bright_magenta")
 
 STATUS = {
@@ -23,18 +23,18 @@ SEVERITY = {"low": "dim", "medium": "yellow", "high": "bold red"}
 
 
 def node_colours(names: Collection[str]) -> dict[str, str]:
-    """A colour for each node."""
+    """Return a colour for each node."""
     return {name: _NODES[number % len(_NODES)] for number, name in enumerate(sorted(names))}
 
 
 def coloured(text: object, colour: str | None) -> str:
-    """``text``, whatever it holds, in Rich's markup."""
+    """Return ``text`` in Rich's markup; its own brackets are escaped."""
     plain = escape(str(text))
     return f"[{colour}]{plain}[/]" if colour else plain
 
 
 def filled() -> str:
-    """A filled cell, as far as standard output has one."""
+    """Return a filled cell that standard output's encoding has."""
     try:
         "█".encode(sys.stdout.encoding)
     except UnicodeEncodeError:
@@ -43,7 +43,7 @@ def filled() -> str:
 
 
 def duration(ms: int) -> str:
-    """A length of time, in the unit that fits.
+    """Return a duration in the unit that fits.
 
     Example:
         >>> [duration(ms) for ms in (-5, 0, 999, 1500, 61_000, 7_300_000, 180_000_000)]
@@ -63,7 +63,7 @@ def duration(ms: int) -> str:
 
 
 def number(value: float) -> str:
-    """A price or a quantity with all its digits, in groups of three.
+    """Return a price or a quantity with all its digits, in groups of three.
 
     Example:
         >>> [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9)]

@@ -1,4 +1,4 @@
-"""``celery timeline``: what happened of late."""
+"""``celery timeline``: the latest events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from tickfence.cli import session
-from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import View
 from tickfence.settings import Settings
 from tickfence.timeline import events
@@ -22,11 +22,11 @@ _COLOURS = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kin
 
 def run(limit: int, *, as_json: bool, watch: bool) -> None:
     """Show the last ``limit`` events."""
-    session.run("timeline", lambda client, settings: look(client, settings, limit), as_json=as_json, watch=watch)
+    session.run("timeline", lambda client, settings: read(client, settings, limit), as_json=as_json, watch=watch)
 
 
-def look(client: Any, settings: Settings, limit: int) -> View:
-    """Read them."""
+def read(client: Any, settings: Settings, limit: int) -> View:
+    """Read the last ``limit`` events."""
     del settings
     found = events.read(client, limit=limit)
     return View([to_json(event) for event in found], _table(found))

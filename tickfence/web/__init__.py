@@ -1,1 +1,1 @@
-"""The read-only window on the reports: page, HTTP API, streams of changes, MCP server. `python -m tickfence.web`."""
+"""The live page, the HTTP API and the streams of changes. Read-only; ``tickfence web`` serves them."""

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
+import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Meta, Raw, Struct
-from msgspec.structs import replace
 from starlette.responses import Response
 
+from tickfence.readers.reader import Found, Reader
+from tickfence.readers.reports import FreshReport, with_freshness
 from tickfence.timeline.events import KEPT
 from tickfence.web import examples
-from tickfence.web.backend import Backend, Found
-from tickfence.web.board import Nodes
-from tickfence.web.directory import known_symbols
-from tickfence.web.events import NEWEST, Event, read_events
+from tickfence.web.events import NEWEST, Event, fetch_events
+from tickfence.web.nodes import nodes_of
 from tickfence.web.openapi import answers
-from tickfence.web.parameters import known_only
-from tickfence.web.prices import LONGEST_MINUTES, Prices, read_prices
-from tickfence.web.problems import Refusal
+from tickfence.web.prices import MAX_MINUTES, Prices, fetch_prices
+from tickfence.web.problems import Refusal, known_parameters_only
 from tickfence.web.profile import Profile
-from tickfence.web.reports import FreshReport, with_freshness
 from tickfence.web.sending import LargeAnswer
-from tickfence.web.sse import encode_json
 
-MOST_SYMBOLS = 100
-"""In one ``?symbols=``."""
+MAX_SYMBOLS = 100
+"""Symbols in one ``?symbols=``."""
 
-router = APIRouter(dependencies=[Depends(known_only)])
+router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
 Symbol = Annotated[str, Path(description="Like BTCUSDT.", examples=["BTCUSDT"])]
 
@@ -38,11 +35,13 @@ class Reports(Struct, frozen=True):
     now: Annotated[int, Meta(description="When they were read, ms on the Redis server's clock.")]
     reports: list[FreshReport]
     missing: Annotated[list[str], Meta(description="Known symbols that have no report now.")]
-    unreadable: Annotated[list[str], Meta(description="Symbols whose report is of another schema version, or none.")]
+    unreadable: Annotated[
+        list[str], Meta(description="Symbols whose report has another schema version or is not a report.")
+    ]
 
 
 class Assigned(Struct, frozen=True):
-    """A symbol, and the node it is assigned to."""
+    """A symbol and the node it is assigned to."""
 
     symbol: str
     owner: str | None
@@ -51,21 +50,23 @@ class Assigned(Struct, frozen=True):
 class Symbols(Struct, frozen=True):
     """All symbols."""
 
-    generation: Annotated[int, Meta(description="Of the assignment: it grows with each change. 0: there is none.")]
+    generation: Annotated[
+        int, Meta(description="The assignment's generation; it grows with each change. 0: nothing is assigned.")
+    ]
     symbols: list[Assigned]
 
 
 class Events(Struct, frozen=True):
-    """What happened, newest last."""
+    """Events, the newest last."""
 
     now: int
     events: list[Event]
 
 
-def backend(request: Request) -> Backend:
-    """The application's."""
-    found: Backend = request.app.state.backend
-    return found
+def reader_of(request: Request) -> Reader:
+    """Return the application's reader."""
+    reader: Reader = request.app.state.reader
+    return reader
 
 
 @router.get(
@@ -76,10 +77,10 @@ def backend(request: Request) -> Backend:
 async def get_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as its node wrote it, with `freshness` added.
 
-    `data_age_ms` and `ingestion.status` are from when it was written; `freshness`, and the headers `Report-Stale`
-    (`true` or `false`) and `Report-Age-Ms`, are from now. Every field is explained in docs/report.md.
+    `data_age_ms` and `ingestion.status` date from when it was written; `freshness` and the headers `Report-Stale`
+    (`true` or `false`) and `Report-Age-Ms` from now. docs/report.md explains every field.
     """
-    found = await backend(request).report(symbol)
+    found = await reader_of(request).report(symbol)
     headers = {"Report-Age-Ms": str(found.fresh.report_age_ms), **_stale([found])}
     return _json(Raw(with_freshness(found.report, found.fresh)), headers)
 
@@ -93,38 +94,36 @@ async def get_reports(
     request: Request,
     symbols: Annotated[
         str | None,
-        Query(description=f"At most {MOST_SYMBOLS}, comma-separated; without it: all.", examples=["BTCUSDT,ETHUSDT"]),
+        Query(description=f"At most {MAX_SYMBOLS}, comma-separated. Default: all.", examples=["BTCUSDT,ETHUSDT"]),
     ] = None,
 ) -> Response:
     """The reports of several symbols, or of all. The header `Report-Stale` is `true` when one of them is stale."""
-    source = backend(request)
-    read = await source.all_reports() if symbols is None else await source.reports(_several(symbols))
+    reader = reader_of(request)
+    read = await reader.all_reports() if symbols is None else await reader.reports(_several(symbols))
     reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
     answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
-    return LargeAnswer(encode_json(answer), request.app.state.room, _stale(read.found))
+    return LargeAnswer(msgspec.json.encode(answer), request.app.state.room, _stale(read.found))
 
 
 @router.get("/symbols", responses=answers(Symbols(examples.AT, [Assigned("BTCUSDT", "node-002")])), tags=["reports"])
 async def get_symbols(request: Request) -> Response:
-    """All symbols, and the node each is assigned to."""
-    source = backend(request)
-    assignment = (await source.directory()).assignment
-    owners = assignment.owners
-    names = known_symbols(assignment, source.settings.symbols)
-    rows = [Assigned(name, owners[name].node if name in owners else None) for name in names]
-    return _json(Symbols(assignment.generation, rows))
+    """All symbols, and the node that each is assigned to."""
+    reader = reader_of(request)
+    cluster = await reader.cluster()
+    rows = [Assigned(symbol, cluster.node_of(symbol)) for symbol in cluster.symbols(reader.settings.symbols)]
+    return _json(Symbols(cluster.assignment.generation, rows))
 
 
 @router.get("/prices/{symbol}", responses=answers(Prices("BTCUSDT", [(examples.AT, 67_123.45)]), 404), tags=["reports"])
 async def get_prices(
     request: Request,
     symbol: Symbol,
-    minutes: Annotated[int, Query(ge=1, le=LONGEST_MINUTES, description="How far back.", examples=[15])] = 15,
+    minutes: Annotated[int, Query(ge=1, le=MAX_MINUTES, description="How far back.", examples=[15])] = 15,
 ) -> Response:
     """The price line of one symbol: the last trade of each second that had one."""
-    source = backend(request)
-    source.require_known([symbol], await source.symbols())
-    return _json(await read_prices(source.plane, symbol, minutes))
+    reader = reader_of(request)
+    await reader.require_known(symbol)
+    return _json(await fetch_prices(reader, symbol, minutes))
 
 
 @router.get(
@@ -134,18 +133,14 @@ async def get_prices(
 )
 async def get_profile(request: Request, symbol: Symbol) -> Response:
     """The volume profile of one symbol as a histogram, at most five seconds old."""
-    source = backend(request)
-    source.require_known([symbol], await source.symbols())
-    return _json(await source.profiles.get(symbol))
+    await reader_of(request).require_known(symbol)
+    return _json(await request.app.state.profiles.get(symbol))
 
 
 @router.get("/nodes", responses=answers(examples.NODES), tags=["cluster"])
 async def get_nodes(request: Request) -> Response:
-    """The nodes, and the beat that leads. A node that died stays for some time, with `alive` false."""
-    source = backend(request)
-    found = await source.directory()
-    nodes = [replace(node, reports_per_sec=source.feed.rate(node.node)) for node in found.nodes]
-    return _json(Nodes(found.now_ms, nodes, found.leader))
+    """The nodes, and the beat that leads. A dead node stays for some time, with `alive` false."""
+    return _json(nodes_of(await reader_of(request).cluster(), request.app.state.feed.rate))
 
 
 @router.get("/events", responses=answers(Events(examples.AT, [examples.EVENT])), tags=["cluster"])
@@ -155,24 +150,25 @@ async def get_events(
         str,
         Query(
             pattern=r"^([0-9]{1,19}(-[0-9]{1,19})?)?$",
-            description="An event's id: only what came after it.",
+            description="An event's id: only later events are returned.",
             examples=["1700000000000-0"],
         ),
     ] = "",
-    limit: Annotated[int, Query(ge=1, le=KEPT, description="At most so many.", examples=[20])] = NEWEST,
+    limit: Annotated[int, Query(ge=1, le=KEPT, description="Maximum number of events.", examples=[20])] = NEWEST,
 ) -> Response:
-    """Moves with their reason, nodes that came and went, conflicts, changes of the lead. Some thousand are kept.
+    """Moves with their reason, nodes that joined and left, conflicts, changes of the lead. About 1000 are kept.
 
-    Without `after` the newest; with it the oldest of those that came after, so that the last id leads on to the next.
+    Without `after` you get the newest events. With it you get the oldest ones after that id: pass the last id you got to
+    read on.
     """
-    now_ms, events = await read_events(backend(request).plane, after, limit)
-    return LargeAnswer(encode_json(Events(now_ms, events)), request.app.state.room)
+    now_ms, events = await fetch_events(reader_of(request), after, limit)
+    return LargeAnswer(msgspec.json.encode(Events(now_ms, events)), request.app.state.room)
 
 
 def _several(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not 0 < len(names) <= MOST_SYMBOLS:
-        detail = f"symbols names {len(names)} symbols; from 1 to {MOST_SYMBOLS} are taken, comma-separated"
+    if not 0 < len(names) <= MAX_SYMBOLS:
+        detail = f"symbols names {len(names)} symbols; give 1 to {MAX_SYMBOLS}, comma-separated"
         raise Refusal(422, "Bad parameter", detail)
     return names
 
@@ -182,4 +178,4 @@ def _stale(found: list[Found]) -> dict[str, str]:
 
 
 def _json(data: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode_json(data), headers=headers, media_type="application/json")
+    return Response(msgspec.json.encode(data), headers=headers, media_type="application/json")

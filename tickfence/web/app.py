@@ -11,10 +11,12 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from tickfence.web import api, health, live, mcp, openapi, problems
-from tickfence.web.backend import Backend
-from tickfence.web.guard import Guard
-from tickfence.web.head import Head
+from tickfence.mcp import server as mcp
+from tickfence.readers.reader import Reader
+from tickfence.web import api, health, live, openapi, problems
+from tickfence.web.feed import Feed
+from tickfence.web.middleware import Guard, Head
+from tickfence.web.profile import Profiles
 from tickfence.web.sending import Room
 
 STATIC = Path(__file__).parent / "static"
@@ -22,26 +24,28 @@ SWAGGER = Path(__file__).parent / "swagger"
 _DESCRIPTION = """\
 Market reports of tickfence, one a symbol, written four times a second. Read-only.
 
-Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A request that is refused is answered with
+Times are milliseconds since 1970-01-01 UTC on the Redis server's clock. A refused request is answered with
 `application/problem+json` (RFC 9457): what was given, and what is accepted.
 """
 
 
-def create_app(backend: Backend, *, names: Collection[str]) -> ASGIApp:
-    """Page, HTTP API, streams and MCP server.
+def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp:
+    """Return the application: page, HTTP API, streams and MCP server.
 
-    Parameters:
-        backend: is closed when the application ends.
-        names: in the ``Host`` header that are accepted where ``NT_WEB_ALLOWED_HOSTS`` names none; none: any.
+    Args:
+        reader: Reads the data; the application closes it when it ends.
+        feed: Reads for the streams; closed as well.
+        names: Names that the ``Host`` header may have when ``NT_WEB_ALLOWED_HOSTS`` names none; empty: any.
     """
-    settings = backend.settings
-    tools = mcp.server(backend)
+    settings = reader.settings
+    tools = mcp.server(reader)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with tools.session_manager.run():
             yield
-        await backend.close()
+        await feed.close()
+        await reader.close()
 
     app = FastAPI(
         title="tickfence",
@@ -52,8 +56,10 @@ def create_app(backend: Backend, *, names: Collection[str]) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.backend = backend
-    app.state.readiness = health.Look(backend)
+    app.state.reader = reader
+    app.state.feed = feed
+    app.state.profiles = Profiles(reader)
+    app.state.readiness = health.ReadinessCache(reader)
     app.state.room = Room()
     problems.install(app)
     openapi.install(app)

@@ -1,7 +1,7 @@
-"""The newest state of everything, and for each watcher what changed since it last looked. No I/O.
+"""The latest state of everything, and for each client what changed since it last asked. No I/O.
 
-Nothing is queued for a watcher. It holds a `Seen`, a few numbers, and asks for what is newer; so one that is slow gets
-the newest state when it is ready, and costs no memory meanwhile. What many watchers are sent is encoded once.
+Nothing is queued for a client. It holds a `Cursor`, a few numbers, and asks for what is newer. So a slow client skips
+intermediate states and needs no memory meanwhile. What many clients get is encoded once.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Raw, Struct
 
 from tickfence.analytics.freshness import freshness
 from tickfence.analytics.report import Status
-from tickfence.web.directory import Leader, Node
+from tickfence.readers.reports import BadReport, Head, decode_head, with_freshness
+from tickfence.readers.rows import Row, row
 from tickfence.web.events import NEWEST, Event
-from tickfence.web.reports import with_freshness
-from tickfence.web.rows import BadReport, Head, Row, decode_head, row
-from tickfence.web.sse import encode_json, frame
+from tickfence.web.nodes import Leader, Node, Nodes
 
 logger = logging.getLogger(__name__)
 
 
 class State(Struct, frozen=True, rename="camel"):
-    """Data of event ``state``: all there is."""
+    """Data of event ``state``: everything."""
 
     now: int
     period_ms: int
@@ -37,22 +37,14 @@ class State(Struct, frozen=True, rename="camel"):
 
 
 class Rows(Struct, frozen=True):
-    """Data of event ``rows``: those that changed."""
+    """Data of event ``rows``: the rows that changed."""
 
     now: int
     rows: list[Row]
 
 
-class Nodes(Struct, frozen=True):
-    """Data of event ``nodes``."""
-
-    now: int
-    nodes: list[Node]
-    leader: Leader | None
-
-
 class Outage(Struct, frozen=True, rename="camel"):
-    """Data of event ``outage``: Redis is away, and what was sent before is all that is known."""
+    """Data of event ``outage``: Redis does not answer, so what was sent before may be outdated."""
 
     away_for_ms: int
     text: str
@@ -67,17 +59,32 @@ class Absent(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Seen:
-    """How far one watcher has seen. As it begins, ``epoch`` is none that there is, so it is sent all."""
+class Cursor:
+    """What one client has got so far. A new one gets everything: no epoch is -1.
 
-    tick: int = 0
+    Attributes:
+        update: Number of the last update it got.
+        epoch: Number of the last whole state it got.
+        event: How many events it got.
+        outage: Number of the last outage it was told.
+    """
+
+    update: int = 0
     epoch: int = -1
     event: int = 0
     outage: int = 0
 
 
+def frame(event: str, data: Any) -> bytes:
+    """Return a server-sent event with ``data`` as JSON, which contains no line break.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data))
+
+
 class _Line(NamedTuple):
-    """One symbol: its report, the node it is assigned to, its status, its row as JSON; when the last three changed."""
+    """One symbol: its report, the node it is assigned to, its status, its row as JSON; which update changed them."""
 
     report: bytes | None
     head: Head | None
@@ -88,15 +95,15 @@ class _Line(NamedTuple):
 
 
 class Board:
-    """What was last read, by symbol, with the tick at which it changed.
+    """What was last read, by symbol, with the number of the update that changed it.
 
-    Parameters:
-        period_ms: time after which a report's successor is due.
+    Args:
+        period_ms: Time after which a report's successor is due.
     """
 
     def __init__(self, period_ms: int) -> None:
         self.period_ms = period_ms
-        self.tick = 0
+        self.update = 0
         self._epoch = 0
         self._now_ms = 0
         self._lines: dict[str, _Line] = {}
@@ -111,21 +118,21 @@ class Board:
         self._frames: dict[tuple[object, ...], bytes] = {}
 
     def begin(self, now_ms: int) -> None:
-        """Begin a tick: what is put from now on was read at ``now_ms`` (server time)."""
-        self._next_tick()
+        """Begin an update: what is put from now on was read at ``now_ms`` (server time)."""
+        self._next_update()
         self._now_ms = now_ms
         if self._outage is not None:
             self._outage = None
-            self._epoch += 1  # watchers start again with a whole state
+            self._epoch += 1  # clients start again with a whole state
 
     def lose(self, away_for_ms: int, text: str) -> None:
-        """Begin a tick in which nothing could be read."""
-        self._next_tick()
+        """Begin an update in which nothing could be read, for ``away_for_ms`` so far and for the reason ``text``."""
+        self._next_update()
         self._outage = Outage(away_for_ms, text)
         self._outage_number += 1
 
     def put_table(self, symbols: tuple[str, ...]) -> bool:
-        """Which symbols the table has, in this order; whether they are others than before."""
+        """Set the table's symbols, in this order; return whether they changed."""
         changed = symbols != self._table
         if changed:
             self._table = symbols
@@ -133,9 +140,15 @@ class Board:
         return changed
 
     def put_reports(self, reports: Mapping[str, bytes | None], owners: Mapping[str, str]) -> Counter[str]:
-        """Take in all reports just read, ``None`` for a symbol without one, and the node each symbol is assigned to.
+        """Put what was just read.
 
-        Returns how many each node has written since they were read before, as far as that can be seen.
+        Args:
+            reports: All reports, ``None`` for a symbol without one.
+            owners: The node that each symbol is assigned to.
+
+        Returns:
+            How many reports each node has written since the last update. A report that was replaced in between is not
+            counted.
         """
         written: Counter[str] = Counter()
         lines = {}
@@ -148,40 +161,40 @@ class Board:
         return written
 
     def put_nodes(self, nodes: list[Node], leader: Leader | None) -> None:
-        """Take in the nodes and the leader."""
-        self._nodes, self._leader, self._nodes_changed = nodes, leader, self.tick
+        """Put the nodes and the leader."""
+        self._nodes, self._leader, self._nodes_changed = nodes, leader, self.update
 
     def put_events(self, events: Iterable[Event]) -> None:
-        """Take in events that came after those already here, oldest first."""
+        """Put events that are newer than those already here, oldest first."""
         for event in events:
             self._events.append(event)
             self._event_number += 1
 
-    def table_news(self, seen: Seen) -> bytes:
-        """What a watcher of the table has not seen, as frames; ``seen`` is moved on."""
+    def table_news(self, cursor: Cursor) -> bytes:
+        """Return what is new for a client of the table, as frames, and advance its cursor."""
         if self._outage is not None:
-            return self._outage_news(seen)
-        missed = self._event_number - seen.event
-        if seen.epoch != self._epoch or missed > len(self._events):
+            return self._outage_news(cursor)
+        missed = self._event_number - cursor.event
+        if cursor.epoch != self._epoch or missed > len(self._events):
             news = self._once(("state",), lambda: frame("state", self._state()))
         else:
-            news = self._once(("news", seen.tick, missed), lambda: self._changes(seen.tick, missed))
-        self._saw(seen)
+            news = self._once(("news", cursor.update, missed), lambda: self._changes(cursor.update, missed))
+        self._advance(cursor)
         return news
 
-    def report_news(self, symbol: str, seen: Seen) -> bytes:
-        """What a watcher of one symbol has not seen, as frames; ``seen`` is moved on."""
+    def report_news(self, symbol: str, cursor: Cursor) -> bytes:
+        """Return what is new for a client of one symbol, as frames, and advance its cursor."""
         if self._outage is not None:
-            return self._outage_news(seen)
+            return self._outage_news(cursor)
         line = self._lines.get(symbol)
         news = b""
-        if line is not None and (line.changed > seen.tick or seen.epoch != self._epoch):
+        if line is not None and (line.changed > cursor.update or cursor.epoch != self._epoch):
             news = self._once(("report", symbol), lambda: self._report(symbol, line))
-        self._saw(seen)
+        self._advance(cursor)
         return news
 
-    def _next_tick(self) -> None:
-        self.tick += 1
+    def _next_update(self) -> None:
+        self.update += 1
         self._frames.clear()
 
     def _line(self, symbol: str, report: bytes | None, owner: str | None, known: _Line | None) -> _Line:
@@ -190,9 +203,9 @@ class Board:
             if owner == known.owner and self._row(symbol, head, owner).status == known.status:
                 return known
         else:
-            head = None if report is None else _head(symbol, report, said=known is not None and _is_bad(known))
+            head = None if report is None else _head(symbol, report, logged=known is not None and _is_bad(known))
         now = self._row(symbol, head, owner)
-        return _Line(report, head, owner, now.status, Raw(encode_json(now)), self.tick)
+        return _Line(report, head, owner, now.status, Raw(msgspec.json.encode(now)), self.update)
 
     def _row(self, symbol: str, head: Head | None, owner: str | None) -> Row:
         if head is None:
@@ -200,7 +213,7 @@ class Board:
         return row(symbol, head, freshness(head, self._now_ms, self.period_ms))
 
     def _state(self) -> State:
-        # Made anew, with their age as it is now.
+        # Not the stored rows: their ages were right when they changed.
         rows = [self._row(symbol, self._lines[symbol].head, self._lines[symbol].owner) for symbol in self._table]
         return State(self._now_ms, self.period_ms, rows, self._nodes, self._leader, list(self._events))
 
@@ -219,28 +232,28 @@ class Board:
         fresh = freshness(line.head, self._now_ms, self.period_ms)
         return frame("report", Raw(with_freshness(line.report, fresh)))
 
-    def _outage_news(self, seen: Seen) -> bytes:
-        if seen.outage == self._outage_number:
+    def _outage_news(self, cursor: Cursor) -> bytes:
+        if cursor.outage == self._outage_number:
             return b""
-        seen.outage = self._outage_number
+        cursor.outage = self._outage_number
         return self._once(("outage",), lambda: frame("outage", self._outage))
 
     def _once(self, key: tuple[object, ...], encode: Callable[[], bytes]) -> bytes:
-        """What ``encode`` makes, made once a tick."""
+        """Return what ``encode`` returns; it is called once an update."""
         if key not in self._frames:
             self._frames[key] = encode()
         return self._frames[key]
 
-    def _saw(self, seen: Seen) -> None:
-        seen.tick, seen.epoch, seen.event = self.tick, self._epoch, self._event_number
+    def _advance(self, cursor: Cursor) -> None:
+        cursor.update, cursor.epoch, cursor.event = self.update, self._epoch, self._event_number
 
 
-def _head(symbol: str, report: bytes, *, said: bool) -> Head | None:
+def _head(symbol: str, report: bytes, *, logged: bool) -> Head | None:
     try:
         return decode_head(symbol, report)
     except BadReport as error:
-        if not said:  # a node of another version writes one after the other
-            logger.warning("a report is left out", extra={"symbol": symbol, "error": str(error)})
+        if not logged:  # a node of another version writes many of them
+            logger.warning("a report cannot be read", extra={"symbol": symbol, "error": str(error)})
         return None
 
 

@@ -7,15 +7,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tickfence.readers.reader import Reader
 from tickfence.timeline import events, text
-from tickfence.web.data_plane import DataPlane
 
 NEWEST = 200
-"""Events that one gets who has seen none."""
+"""How many events a client gets that has none."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event. It has the fields after `text` that belong to its kind."""
+    """One event. The fields after `text` depend on its kind."""
 
     id: str
     at: Annotated[int, Meta(description="Server ms.")]
@@ -36,18 +36,23 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     holder: str | None = None
 
 
-async def read_events(plane: DataPlane, after: str, limit: int) -> tuple[int, list[Event]]:
-    """Server ms, and at most ``limit`` events, oldest first: those after the id ``after``; where it is "", the newest.
+async def fetch_events(reader: Reader, after: str, limit: int) -> tuple[int, list[Event]]:
+    """Return the server's time in ms, and at most ``limit`` events, oldest first.
+
+    Args:
+        reader: Reads them.
+        after: An event's id: only later events are returned. ``""``: the newest are.
+        limit: Maximum number of events.
 
     Raises:
-        web.data_plane.Unavailable: Redis is away.
+        Unavailable: Redis does not answer.
     """
-    now_ms, [entries] = await plane.read([events.read_command(after, limit)])
+    now_ms, [entries] = await reader.plane.read([events.read_command(after, limit)])
     return now_ms, [_event(event) for event in events.parse(entries)]
 
 
 def _event(event: events.Event) -> Event:
     try:
         return msgspec.convert(text.to_json(event), Event)
-    except msgspec.ValidationError:  # a field is not of its kind: what is sure of every event remains
+    except msgspec.ValidationError:  # a field has another type than its kind should: keep what every event has
         return Event(event.id, event.at_ms, event.kind, event.reason, text.sentence(event))

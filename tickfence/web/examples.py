@@ -1,4 +1,4 @@
-"""What the API's description shows as answers."""
+"""The example answers of the API's description."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from tickfence.analytics.flow import Flow
 from tickfence.analytics.freshness import Freshness
 from tickfence.analytics.health import Component, Health
 from tickfence.analytics.report import SCHEMA_VERSION, Depth, Ingestion, Level, Writer
-from tickfence.web.board import Absent, Nodes, Outage, Rows, State
-from tickfence.web.directory import Leader, Node
+from tickfence.readers.reports import FreshReport
+from tickfence.readers.rows import Row
+from tickfence.web.board import Absent, Outage, Rows, State
 from tickfence.web.events import Event
+from tickfence.web.nodes import Leader, Node, Nodes
 from tickfence.web.problems import Problem
-from tickfence.web.reports import FreshReport
-from tickfence.web.rows import Row
 
 AT = 1_700_000_000_000
 _LEADER = Leader("beat@host-1/7c4f9a", AT - 90_000)
@@ -72,7 +72,9 @@ PROBLEMS = {
         ["BTCUSDT", "ETHUSDT"],
     ),
     422: Problem("Bad parameter", 422, "there is no parameter 'symbol'; there are symbols"),
-    502: Problem("Bad report", 502, "report:BTCUSDT holds no report: it is not one line with a JSON object"),
+    502: Problem(
+        "Bad report", 502, "BTCUSDT has no readable report: what Redis holds is not one line with a JSON object"
+    ),
     503: Problem("Data unavailable", 503, "Redis is away: no answer within 2 s"),
 }
 WRONG_HOST = Problem(

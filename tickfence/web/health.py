@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether what it would answer is worth anything."""
+"""Health checks: whether the process lives, and whether it has anything fresh to answer."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import time
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Request
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from tickfence.web.backend import Backend, Read
-from tickfence.web.data_plane import Unavailable
+from tickfence.readers.data_plane import Unavailable
+from tickfence.readers.reader import Reader, Reports
 from tickfence.web.openapi import open_answers
-from tickfence.web.sse import encode_json
 
-STANDS_S = 1.0
-_NAMED = 10
+CACHED_S = 1.0
+_LISTED = 10
 
 router = APIRouter(tags=["health"])
 
@@ -28,19 +28,19 @@ class Liveness(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether there is anything fresh to be read."""
+    """Whether there is a fresh report."""
 
     ready: bool
     reason: Annotated[str | None, Meta(description="Why it is not ready, in one sentence.")] = None
-    symbols: Annotated[int, Meta(description="How many there are.")] = 0
-    fresh: Annotated[int, Meta(description="How many have a report that is not stale.")] = 0
-    not_fresh: Annotated[list[str], Meta(description=f"The first {_NAMED} of the others.")] = []
+    symbols: Annotated[int, Meta(description="How many symbols there are.")] = 0
+    fresh: Annotated[int, Meta(description="How many of them have a report that is not stale.")] = 0
+    not_fresh: Annotated[list[str], Meta(description=f"The first {_LISTED} of the others.")] = []
 
 
 @router.get("/healthz", responses=open_answers(Liveness()))
 async def healthz() -> Response:
-    """The process lives and answers. Asks nobody else."""
-    return Response(encode_json(Liveness()), media_type="application/json")
+    """The process lives and answers. Does not ask Redis."""
+    return Response(msgspec.json.encode(Liveness()), media_type="application/json")
 
 
 @router.get(
@@ -50,51 +50,52 @@ async def healthz() -> Response:
     ),
 )
 async def readyz(request: Request) -> Response:
-    """200 when Redis answers and at least one report is fresh, else 503 with the reason. Looks at most once a second.
+    """200 when Redis answers and at least one report is fresh, else 503 with the reason. Checks at most once a second.
 
-    One symbol that has stopped, delisted for instance, is named in `not_fresh` and does not make all others unavailable.
+    A single symbol that has stopped, because it was delisted for example, is listed in `not_fresh`. The others remain
+    available.
     """
-    found = await request.app.state.readiness.found()
-    return Response(encode_json(found), 200 if found.ready else 503, media_type="application/json")
+    found = await request.app.state.readiness.get()
+    return Response(msgspec.json.encode(found), 200 if found.ready else 503, media_type="application/json")
 
 
-class Look:
-    """Looks whether all is ready, for however many ask.
+class ReadinessCache:
+    """Checks readiness at most once a second: a check reads every report, and clients need no token to ask.
 
-    It reads every report, and whoever asks needs no token: so what was found stands for a second.
+    Args:
+        reader: Reads the reports.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._asking = asyncio.Lock()
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._checking = asyncio.Lock()
         self._found, self._until = Readiness(False, None), 0.0
 
-    async def found(self) -> Readiness:
-        """What the last look found."""
-        async with self._asking:
+    async def get(self) -> Readiness:
+        """Return what the last check found."""
+        async with self._checking:
             if time.monotonic() >= self._until:
-                self._found = await _readiness(self._backend)
-                self._until = time.monotonic() + STANDS_S
+                self._found = await _readiness(self._reader)
+                self._until = time.monotonic() + CACHED_S
         return self._found
 
 
-async def _readiness(backend: Backend) -> Readiness:
+async def _readiness(reader: Reader) -> Readiness:
     try:
-        read = await backend.all_reports()
+        reports = await reader.all_reports()
     except Unavailable as error:
         return Readiness(False, str(error))
-    fresh = {one.symbol for one in read.found if not one.fresh.stale}
-    others = [symbol for symbol in read.asked if symbol not in fresh]
+    fresh = {one.symbol for one in reports.found if not one.fresh.stale}
+    others = [symbol for symbol in reports.asked if symbol not in fresh]
     reason = None
     if not fresh:
-        reason = f"none of {len(read.asked)} symbols has a fresh report; {_why(read)}"
-    return Readiness(bool(fresh), reason, len(read.asked), len(fresh), others[:_NAMED])
+        reason = f"none of {len(reports.asked)} symbols has a fresh report; {_first_reason(reports)}"
+    return Readiness(bool(fresh), reason, len(reports.asked), len(fresh), others[:_LISTED])
 
 
-def _why(read: Read) -> str:
-    """Of the first there is, where none is fresh."""
-    for one in read.found:
+def _first_reason(reports: Reports) -> str:
+    for one in reports.found:
         return f"{one.symbol}: {one.fresh.reason}"
-    for error in read.bad.values():
+    for error in reports.bad.values():
         return str(error)
     return "there is no report at all"

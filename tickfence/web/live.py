@@ -11,11 +11,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tickfence.web import examples
-from tickfence.web.api import Symbol, backend
+from tickfence.web.api import Symbol, reader_of
 from tickfence.web.feed import Feed, Full
 from tickfence.web.openapi import streams
-from tickfence.web.parameters import known_only
-from tickfence.web.problems import Refusal
+from tickfence.web.problems import Refusal, known_parameters_only
 
 PING_S = 15
 _TABLE = {
@@ -26,11 +25,16 @@ _TABLE = {
     "outage": examples.OUTAGE,
 }
 _ONE = {"report": examples.REPORT, "absent": examples.ABSENT, "outage": examples.OUTAGE}
-router = APIRouter(tags=["streams"], dependencies=[Depends(known_only)])
+router = APIRouter(tags=["streams"], dependencies=[Depends(known_parameters_only)])
 
 
 class EventStream(EventSourceResponse):
-    """Server-sent events to one client, with pings; refused where no more streams may be open."""
+    """Server-sent events to one client, with pings. Refused when the maximum number of streams is open.
+
+    Args:
+        feed: Limits the number of streams.
+        frames: What to send.
+    """
 
     media_type = "text/event-stream"
 
@@ -39,7 +43,7 @@ class EventStream(EventSourceResponse):
         self._feed = feed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them until the client goes."""
+        """Send events until the client goes."""
         with ExitStack() as held:
             try:
                 held.enter_context(self._feed.place())
@@ -52,25 +56,25 @@ class EventStream(EventSourceResponse):
 
 @router.get("/stream", status_code=200, response_class=EventStream, responses=streams(_TABLE))
 async def stream_table(request: Request) -> Response:
-    """All symbols in brief, the nodes and what happens, as they change.
+    """All symbols in brief, the nodes and the events, as they change.
 
-    First `state`, with all there is; then `rows` with those that changed, at most four times a second, `nodes` twice a
-    second, `event`. A client that is slow gets the newest, and not what it missed. While Redis is away: `outage`, about
-    once a second, and after it `state` again.
+    The first event is `state` with everything. After it come `rows` with the rows that changed (at most four times a
+    second), `nodes` (twice a second) and `event`. A slow client skips intermediate updates and gets the latest state.
+    While Redis does not answer: `outage`, about once a second, and then `state` again.
     """
-    feed = backend(request).feed
+    feed: Feed = request.app.state.feed
     return EventStream(feed, feed.table())
 
 
 @router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(_ONE, 404))
 async def stream_report(request: Request, symbol: Symbol) -> Response:
-    """The report of one symbol, as `GET /reports/{symbol}` has it, whenever it was rewritten or became stale.
+    """The report of one symbol, as in `GET /reports/{symbol}`, whenever it was rewritten or became stale.
 
-    Events: `report`; `absent` while there is none; `outage` while Redis is away, and after it `report` again.
+    Events: `report`; `absent` while there is none; `outage` while Redis does not answer, and then `report` again.
     """
-    source = backend(request)
-    await source.reports([symbol])  # refuses a symbol that is not known
-    return EventStream(source.feed, source.feed.report(symbol))
+    feed: Feed = request.app.state.feed
+    await reader_of(request).reports([symbol])  # refuses an unknown symbol
+    return EventStream(feed, feed.report(symbol))
 
 
 def _ping() -> ServerSentEvent:

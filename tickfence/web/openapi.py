@@ -1,4 +1,4 @@
-"""The API's description: the schemas of what is answered, made from the very types that are encoded."""
+"""The API's description (OpenAPI 3.1). Its schemas come from the same types that the answers are encoded from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from tickfence.web import examples
+from tickfence.web.board import frame
 from tickfence.web.problems import MEDIA_TYPE, Problem
-from tickfence.web.sse import frame
 
 Responses = dict[int | str, dict[str, Any]]
 _REF = "#/components/schemas/"
@@ -21,20 +21,26 @@ _MEANING = {
     401: "Without the token",
     404: "Unknown symbol",
     422: "Bad parameter",
-    502: "What stands in Redis is no report of this schema version",
-    503: "Redis is away, there is no report, or too much is asked at the same time",
+    502: "Redis holds no report of this schema version",
+    503: "Redis does not answer, there is no report, or the server is busy",
 }
 _OTHERWISE = (
-    "Any other refusal: 403 another site's `Origin`, 414 too long a URL, 421 a `Host` that is not this server's"
+    "Any other refusal: 403 the `Origin` is another site, 414 the URL is too long, 421 the `Host` is not accepted"
 )
 _HEADERS = {
-    "Report-Stale": {"description": "Whether a report here is stale.", "schema": {"enum": ["true", "false"]}},
-    "Report-Age-Ms": {"description": "Since the report was written.", "schema": {"type": "integer", "minimum": 0}},
+    "Report-Stale": {"description": "Whether a report in this answer is stale.", "schema": {"enum": ["true", "false"]}},
+    "Report-Age-Ms": {"description": "Time since the report was written.", "schema": {"type": "integer", "minimum": 0}},
 }
 
 
 def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = ()) -> Responses:
-    """For a route's ``responses``: 200 as ``example`` is, problems with the statuses ``refusals``, and those of all data."""
+    """Return a route's ``responses``.
+
+    Args:
+        example: An answer with status 200.
+        refusals: Statuses of problems, besides those that every route with data has.
+        headers: Names of the answer's headers.
+    """
     found: Responses = {200: {"content": _json(example)}}
     if headers:
         found[200]["headers"] = {name: _HEADERS[name] for name in headers}
@@ -42,7 +48,12 @@ def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = 
 
 
 def open_answers(example: msgspec.Struct, **others: msgspec.Struct) -> Responses:
-    """The same for a route that asks for no token; ``others`` by status, like ``s503``."""
+    """Return the ``responses`` of a route that needs no token.
+
+    Args:
+        example: An answer with status 200.
+        others: Other answers by status, like ``s503``.
+    """
     found: Responses = {200: {"content": _json(example)}}
     for status, other in others.items():
         found[int(status.removeprefix("s"))] = {"description": "Not ready", "content": _json(other)}
@@ -50,9 +61,13 @@ def open_answers(example: msgspec.Struct, **others: msgspec.Struct) -> Responses
 
 
 def streams(events: Mapping[str, msgspec.Struct], *refusals: int) -> Responses:
-    """For the ``responses`` of a route that answers with server-sent events: an example of each, by name.
+    """Return the ``responses`` of a route that answers with server-sent events.
 
-    OpenAPI 3.1 has no word for the schemas of a stream's events: they stand in ``x-events``.
+    OpenAPI 3.1 cannot describe the events of a stream: their schemas are in ``x-events``.
+
+    Args:
+        events: An example of each event, by name.
+        refusals: Statuses of problems, besides those that every route with data has.
     """
     listed = ", ".join(f"`{name}` ({type(example).__name__})" for name, example in events.items())
     text = b"".join(frame(name, example) for name, example in events.items()).decode()
@@ -62,14 +77,14 @@ def streams(events: Mapping[str, msgspec.Struct], *refusals: int) -> Responses:
         "x-events": {name: _schema(example) for name, example in events.items()},
     }
     stream = {
-        "description": f"Server-sent events, without an end: {listed}",
+        "description": f"Server-sent events, an endless stream: {listed}",
         "content": {"text/event-stream": content},
     }
     return {200: stream} | _refusals(401, *refusals, 422, 503)
 
 
 def install(app: FastAPI) -> None:
-    """Have ``app`` describe itself with the schemas of all that was given to `answers`."""
+    """Make ``app`` describe itself with the schemas of all examples that were given here."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -89,7 +104,7 @@ def install(app: FastAPI) -> None:
 
 
 def schemas() -> dict[str, Any]:
-    """All schemas by name."""
+    """Return all schemas by name."""
     _, found = msgspec.json.schema_components(_answered.values(), ref_template=_REF + "{name}")
     return dict(found)
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from tickfence.readers.data_plane import Command, Unreadable
+from tickfence.readers.reader import Reader
 from tickfence.streams.codec import BadEntry, decode_trade
-from tickfence.streams.keys import trades_key
-from tickfence.web.data_plane import Command, DataPlane, Unreadable
 
-LONGEST_MINUTES = 30
-"""Ingest keeps trades a minute longer."""
+MAX_MINUTES = 30
+"""Ingest keeps trades for one minute more."""
 
 
 class Prices(Struct, frozen=True):
@@ -20,25 +20,27 @@ class Prices(Struct, frozen=True):
     symbol: str
     points: Annotated[
         list[tuple[int, float]],
-        Meta(description="[ms, price], oldest first: the last trade of each second, seconds without one left out."),
+        Meta(
+            description="[ms, price], oldest first: the last trade of each second. Seconds without a trade are left out."
+        ),
     ]
 
 
-async def read_prices(plane: DataPlane, symbol: str, minutes: int) -> Prices:
-    """The line of the last ``minutes``.
+async def fetch_prices(reader: Reader, symbol: str, minutes: int) -> Prices:
+    """Return the price line of the last ``minutes``.
 
-    One command a second of the line, each for one entry, whatever the number of trades.
+    Sends one command for each second of the line and reads one entry with it, however many trades there are.
 
     Raises:
-        web.data_plane.Unavailable: Redis is away, or an entry of the stream is no trade.
+        Unavailable: Redis does not answer, or an entry of the stream is not a trade.
     """
-    now_ms, _ = await plane.read([])
-    key, second = trades_key(symbol), now_ms // 1000
+    now_ms, _ = await reader.plane.read([])
+    key, second = reader.keys.trades(symbol), now_ms // 1000
     commands: list[Command] = [
         ("XREVRANGE", key, start * 1000 + 999, start * 1000, "COUNT", 1)
         for start in range(second - minutes * 60 + 1, second + 1)
     ]
-    _, replies = await plane.read(commands)
+    _, replies = await reader.plane.read(commands)
     try:
         trades = [decode_trade(*entries[0]) for entries in replies if entries]
     except BadEntry as error:

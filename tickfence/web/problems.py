@@ -1,35 +1,45 @@
-"""Refusals as JSON that says what was given and what is accepted, by RFC 9457 (Problem Details for HTTP APIs)."""
+"""Refused requests: JSON that says what was given and what is accepted, by RFC 9457 (Problem Details for HTTP APIs)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from tickfence.web.data_plane import Unavailable
-from tickfence.web.rows import BadReport
-from tickfence.web.sse import encode_json
+from tickfence.readers.data_plane import Unavailable
+from tickfence.readers.reader import NoReport, UnknownSymbol, quoted
+from tickfence.readers.reports import BadReport
 
 MEDIA_TYPE = "application/problem+json"
-_SHOWN = 40
 
 
 class Problem(Struct, frozen=True):
     """Why a request was refused."""
 
-    title: Annotated[str, Meta(description="The kind of problem, the same words each time.")]
+    title: Annotated[str, Meta(description="The kind of problem; each kind always has the same title.")]
     status: int
-    detail: Annotated[str, Meta(description="What was given, what is accepted.")]
-    accepted: Annotated[list[str] | UnsetType, Meta(description="Some of what is accepted.")] = UNSET
+    detail: Annotated[str, Meta(description="What was given, and what is accepted.")]
+    accepted: Annotated[list[str] | UnsetType, Meta(description="Some accepted values.")] = UNSET
 
 
 class Refusal(Exception):
-    """Answer the request with this problem."""
+    """Answer the request with a problem.
+
+    Args:
+        status: The HTTP status.
+        title: The kind of problem.
+        detail: What was given, and what is accepted.
+        accepted: Some accepted values.
+        headers: Headers of the answer.
+    """
 
     def __init__(
         self,
@@ -45,47 +55,66 @@ class Refusal(Exception):
         self.headers = headers
 
     def response(self) -> Response:
-        """It as the answer."""
-        return Response(encode_json(self.problem), self.problem.status, self.headers, MEDIA_TYPE)
+        """Return the answer."""
+        return Response(msgspec.json.encode(self.problem), self.problem.status, self.headers, MEDIA_TYPE)
 
 
-def shown(given: str) -> str:
-    """What was given, in quotes: as one line, and not all of it where it is long."""
-    return ascii(given if len(given) <= _SHOWN else given[:_SHOWN] + "...")
+async def known_parameters_only(request: Request) -> None:
+    """Refuse unknown query parameters: ``?symbol=`` instead of ``?symbols=`` must not mean "all". A route's dependency.
+
+    Raises:
+        Refusal: 422, the route has no such parameter, or the parameter is given twice.
+    """
+    route: APIRoute = request.scope["route"]
+    known = [field.alias for field in route.dependant.query_params]
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            accepted = f"there are {', '.join(known)}" if known else "this address takes none"
+            raise Refusal(422, "Bad parameter", f"there is no parameter {quoted(name)}; {accepted}")
+        if times > 1:
+            raise Refusal(422, "Bad parameter", f"{name} is given {times} times; give it once")
 
 
 def install(app: FastAPI) -> None:
-    """Have ``app`` answer with problems only, and never with a traceback."""
+    """Make ``app`` answer every error with a problem, and never with a traceback."""
 
     @app.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> Response:
         return error.response()
 
+    @app.exception_handler(UnknownSymbol)
+    async def unknown(_: Request, error: UnknownSymbol) -> Response:
+        return Refusal(404, "Unknown symbol", str(error), accepted=error.accepted).response()
+
+    @app.exception_handler(NoReport)
+    async def no_report(_: Request, error: NoReport) -> Response:
+        return Refusal(503, "No report", str(error), headers={"Retry-After": "1"}).response()
+
     @app.exception_handler(Unavailable)
-    async def away(_: Request, error: Unavailable) -> Response:
+    async def unavailable(_: Request, error: Unavailable) -> Response:
         return Refusal(503, "Data unavailable", str(error), headers={"Retry-After": "1"}).response()
 
     @app.exception_handler(BadReport)
-    async def rubbish(_: Request, error: BadReport) -> Response:
+    async def bad_report(_: Request, error: BadReport) -> Response:
         return Refusal(502, "Bad report", str(error)).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        found = [f"{'.'.join(map(str, e['loc'][1:]))}={shown(str(e['input']))}: {_plain(e)}" for e in error.errors()]
+        found = [f"{'.'.join(map(str, e['loc'][1:]))}={quoted(str(e['input']))}: {_plain(e)}" for e in error.errors()]
         return Refusal(422, "Bad parameter", "; ".join(found)).response()
 
     @app.exception_handler(HTTPException)
-    async def plain(request: Request, error: HTTPException) -> Response:
-        detail = f"{request.method} {shown(request.url.path)}: see /docs for what there is"
+    async def other(request: Request, error: HTTPException) -> Response:
+        detail = f"{request.method} {quoted(request.url.path)}: /docs lists what there is"
         headers = error.headers
         if error.status_code == 405:
-            allowed = dict(headers or {}).get("Allow", "GET")  # files do not say
-            headers = {"Allow": "GET, HEAD" if allowed == "GET" else allowed}  # see web.head
+            allowed = dict(headers or {}).get("Allow", "GET")  # static files do not name it
+            headers = {"Allow": "GET, HEAD" if allowed == "GET" else allowed}  # see `Head` in web/middleware.py
         return Refusal(error.status_code, str(error.detail), detail, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:
-        return Refusal(500, "Internal error", "this is a fault of the server; its log says more").response()
+        return Refusal(500, "Internal error", "this is a fault of the server; see its log").response()
 
 
 def _plain(error: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The volume profile of a symbol as a histogram, from the stream of trades: the report has only its three prices."""
+"""The volume profile of a symbol as a histogram, from the stream of trades. The report has only its three prices."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from msgspec import Meta, Struct
 
 from tickfence.analytics.liquidity.volume_profile import WINDOW_MS, RollingVolumeProfile
 from tickfence.analytics.trade_window import TradeWindow
+from tickfence.readers.data_plane import Unreadable
+from tickfence.readers.reader import Reader
 from tickfence.streams.codec import INFO_FIELDS, BadEntry, TradeEntry, decode_info, decode_trade
-from tickfence.streams.keys import info_key, trades_key
-from tickfence.web.data_plane import DataPlane, Unreadable
 
-MOST_TRADES = 20_000
-"""The newest so many are counted, which is as many as a node reads at its start."""
-_AT_ONCE = 2_000  # entries by one command, and decoded before others have their turn
+MAX_TRADES = 20_000
+"""How many of the newest trades are counted: as many as a node reads at its start."""
+_AT_ONCE = 2_000  # entries read and decoded at once, so that other requests do not wait long
 _KEPT_S = 5.0
 
 
 class Profile(Struct, frozen=True, rename="camel"):
-    """At which prices the last 30 minutes were traded."""
+    """How much was traded at which price in the last 30 minutes."""
 
     symbol: str
-    window_sec: Annotated[int, Meta(description="1800; less where more trades than are counted fell into it.")]
+    window_sec: Annotated[
+        int, Meta(description="Seconds covered: 1800, or less if there were more trades than are counted.")
+    ]
     trade_count: int
     bin_width: Annotated[float | None, Meta(description="5 ticks; null while the tick size is not known.")]
     bins: Annotated[
-        list[tuple[float, float]], Meta(description="[lower edge, volume], rising; those without are left out.")
+        list[tuple[float, float]], Meta(description="[lower edge, volume], rising. Bins without volume are left out.")
     ]
 
 
 class _Slot:
-    """One symbol's profile, and when its reading began (monotonic seconds)."""
+    """One symbol's profile, and when reading it began (monotonic seconds)."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -42,28 +44,28 @@ class _Slot:
 
 
 class Profiles:
-    """Profiles of whichever symbols are asked for, each read at most once in five seconds.
+    """The profiles that clients ask for, each read at most once in five seconds.
 
-    Parameters:
-        plane: where trades are read from.
+    Args:
+        reader: Reads the trades.
     """
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._slots: dict[str, _Slot] = {}
 
     async def get(self, symbol: str) -> Profile:
-        """The profile of ``symbol``, at most some seconds old.
+        """Return the profile of ``symbol``, at most five seconds old.
 
         Raises:
-            web.data_plane.Unavailable: Redis is away, or an entry of the stream is no trade.
+            Unavailable: Redis does not answer, or an entry of the stream is not a trade.
         """
         slot = self._slots.setdefault(symbol, _Slot())
-        async with slot.lock:  # who comes while it is read waits for the same one
+        async with slot.lock:  # requests that come while it is read wait for the same profile
             now = time.monotonic()
             if slot.profile is None or now - slot.at >= _KEPT_S:
                 try:
-                    slot.at, slot.profile = now, await read_profile(self._plane, symbol)
+                    slot.at, slot.profile = now, await fetch_profile(self._reader, symbol)
                 except BadEntry as error:
                     raise Unreadable(f"{symbol}: {error}") from error
             found = slot.profile
@@ -73,14 +75,15 @@ class Profiles:
         return found
 
 
-async def read_profile(plane: DataPlane, symbol: str) -> Profile:
-    """Count the newest trades of the last 30 minutes, at most `MOST_TRADES`, in turns."""
-    now_ms, [values] = await plane.read([("HMGET", info_key(symbol), *INFO_FIELDS)])
+async def fetch_profile(reader: Reader, symbol: str) -> Profile:
+    """Count the newest trades of the last 30 minutes, at most `MAX_TRADES`, a part at a time."""
+    plane, keys = reader.plane, reader.keys
+    now_ms, [values] = await plane.read([("HMGET", keys.info(symbol), *INFO_FIELDS)])
     since_ms = now_ms - WINDOW_MS
     newest_first: list[TradeEntry] = []
     before, cut = "+", True
-    while cut and len(newest_first) < MOST_TRADES:
-        _, [entries] = await plane.read([("XREVRANGE", trades_key(symbol), before, since_ms + 1, "COUNT", _AT_ONCE)])
+    while cut and len(newest_first) < MAX_TRADES:
+        _, [entries] = await plane.read([("XREVRANGE", keys.trades(symbol), before, since_ms + 1, "COUNT", _AT_ONCE)])
         newest_first += [decode_trade(*entry) for entry in entries]
         cut = len(entries) == _AT_ONCE
         before = f"({entries[-1][0].decode()}" if entries else "-"

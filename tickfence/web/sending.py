@@ -1,4 +1,4 @@
-"""Answers that may be large: sent in pieces, and only so many bytes of them wait for clients that are slow."""
+"""Large answers: sent in pieces, and only a limited number of bytes waits for slow clients."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from starlette.types import Receive, Scope, Send
 from tickfence.web.problems import Refusal
 
 PIECE = 64 * 1024
-"""Bytes that are sent at once. The next are sent when the client has room for them."""
-MOST_WAITING = 64 * 1024 * 1024
+"""Bytes sent at once. The next piece is sent when the client has room for it."""
+MAX_WAITING = 64 * 1024 * 1024
 
 
 class Room:
-    """For the bytes of answers that wait in memory until their clients take them; one for the process."""
+    """Counts the bytes of answers that wait in memory for their clients; a process has one."""
 
     def __init__(self) -> None:
         self._waiting = 0
 
     def take(self, size: int) -> bool:
-        """Whether there was room; a single answer always has it. `give_back` what was taken."""
-        if self._waiting and self._waiting + size > MOST_WAITING:
+        """Return whether there was room; a single answer always has it. Give back what you took with `give_back`."""
+        if self._waiting and self._waiting + size > MAX_WAITING:
             return False
         self._waiting += size
         return True
 
     def give_back(self, size: int) -> None:
-        """The answer was sent, or its client is gone."""
+        """Free the room: the answer was sent, or its client is gone."""
         self._waiting -= size
 
 
 class LargeAnswer(Response):
-    """JSON that takes its place in ``room`` until it was sent; where there is none, the request is refused."""
+    """JSON that takes its place in ``room`` until it was sent. Without room the request is refused.
+
+    Args:
+        body: The JSON.
+        room: The process's.
+        headers: Headers of the answer.
+    """
 
     media_type = "application/json"
 
@@ -46,7 +52,7 @@ class LargeAnswer(Response):
         body = bytes(self.body)
         if not self._room.take(len(body)):
             detail = (
-                f"clients have yet to take {MOST_WAITING >> 20} MiB of other answers; ask for fewer symbols, or later"
+                f"{MAX_WAITING >> 20} MiB of other answers wait for slow clients; ask for fewer symbols, or try later"
             )
             full = Refusal(503, "Too many answers wait", detail, headers={"Retry-After": "5"})
             await full.response()(scope, receive, send)

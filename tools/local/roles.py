@@ -146,7 +146,7 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
         roles.append(_measured(beat, celery("beat"), REPORT_PHASE, where))
     flower = celery("flower", f"--address={ports.LOOPBACK}", f"--port={where.flower}")
     roles.append(Role("flower", flower, REPORT_PHASE))
-    web = (sys.executable, "-m", "tickfence.web", "--host", ports.LOOPBACK, "--port", str(where.web))
+    web = (sys.executable, "-m", "tickfence", "web", "--host", ports.LOOPBACK, "--port", str(where.web))
     roles.append(Role("web", web, REPORT_PHASE))
     return roles
 

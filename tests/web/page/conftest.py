@@ -18,7 +18,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT")
 
 
 class Served:
-    """`python -m tickfence.web` on a Redis with a scene in it.
+    """`tickfence web` on a Redis with a scene in it.
 
     Attributes:
         origin: the page's address without a path.

@@ -14,11 +14,13 @@ import redis
 from tests.web.reporting import EXAMPLE
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import MoveReason
-from tickfence.coordination.keys import DISPATCHER, NODES, node_key, report_key
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.events import Moves
+
+KEYS = Keys()
 
 PERIOD_S = 0.25
 NODES_AT_START = ("node-001", "node-002", "node-003")
@@ -82,15 +84,15 @@ class Scene:
         now = self.now_ms()
         with self._lock, self.client.pipeline(transaction=False) as pipe:
             for number, (node, owner) in enumerate(self._owners.items()):
-                pipe.zadd(NODES, {node: now})
-                registered = {"incarnation": owner.incarnation, "client_id": 1, "weight": 1, "host": "h", "pid": number}
-                pipe.hset(node_key(node), mapping=registered)
-            pipe.hset(DISPATCHER, mapping={"leader": "beat@here/1", "term": self._term, "until": now + 5000})
+                pipe.zadd(KEYS.nodes, {node: now})
+                registered = {"incarnation": owner.incarnation, "client_id": 0, "weight": 1, "host": "h", "pid": number}
+                pipe.hset(KEYS.node(node), mapping=registered)
+            pipe.hset(KEYS.dispatcher, mapping={"leader": "beat@here/1", "term": self._term, "until": now + 5000})
             for symbol, node in self._held.items():
                 if symbol not in self.silent:
                     price = round(self._prices[symbol] + self._random.choice((-0.02, -0.01, 0.01, 0.02)), 2)
                     self._prices[symbol] = price
-                    pipe.set(report_key(symbol), json.dumps(self._report(symbol, node, now)))
+                    pipe.set(KEYS.report(symbol), json.dumps(self._report(symbol, node, now)))
             pipe.execute()
         self.cycles += 1
 
@@ -98,7 +100,7 @@ class Scene:
         """``node`` is gone, its symbols go to the others; those symbols."""
         with self._lock:
             gone = self._owners.pop(node)
-            self.client.zadd(NODES, {node: self.now_ms() - 60_000})
+            self.client.zadd(KEYS.nodes, {node: self.now_ms() - 60_000})
             events.queue_append(self.client, events.node_event(NodeReason.DIED, gone, self._term))
             left = sorted(self._owners)
             moves: Moves = {s: (node, left[i % len(left)]) for i, s in enumerate(self._held) if self._held[s] == node}

@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import visit
 from tests.web.page.conftest import Served
-from tickfence.coordination.keys import report_key
+from tickfence.keys import Keys
+
+KEYS = Keys()
 
 DRAWN = "document.querySelector('{} canvas').toDataURL()"
 
@@ -117,7 +119,7 @@ def test_opening_and_leaving_a_symbol_leaves_nothing_open(browser: Browser, serv
 def test_a_symbol_without_a_report_says_so_in_place_of_empty_charts(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin) as opened:
         served.scene.silent.add("XRPUSDT")
-        served.scene.client.delete(report_key("XRPUSDT"))
+        served.scene.client.delete(KEYS.report("XRPUSDT"))
         try:
             page = opened.open("/#/XRPUSDT")
             expect(page.locator("#symbol > .banner")).to_have_text("XRPUSDT has no report now.")
@@ -127,3 +129,19 @@ def test_a_symbol_without_a_report_says_so_in_place_of_empty_charts(browser: Bro
         expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
         expect(page.locator("#symbol > .banner")).to_be_hidden()
         assert page.locator(".depth-chart canvas").bounding_box()["width"] > 300
+
+
+def test_the_address_takes_any_name_and_the_server_says_which_there_are(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin, allowed="404") as opened:
+        page = opened.open("/#/btcusdt")
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+        assert page.url.endswith("/#/BTCUSDT")
+        for address, name in (
+            ("OKX%3ABTC-USDT", "OKX:BTC-USDT"),
+            ("KRAKEN:BTC/USD", "KRAKEN:BTC/USD"),
+            ("100%", "100%"),
+        ):
+            page.goto(f"{served.origin}/#/{address}")
+            expect(page.locator("#symbol > .banner")).to_have_text(f"There is no symbol {name} here.")
+        page.goto(f"{served.origin}/#/..")
+        expect(page.locator("#overview")).to_be_visible()

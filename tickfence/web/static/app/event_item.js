@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { headline, movesOf, weight } from "./events.js";
 import { clock, count, thousandths } from "./format.js";
 import { ownerTag } from "./owners.js";
+import { addressOf } from "./route.js";
 
 const SHOWN_MOVES = 3; // more are folded
 
@@ -31,7 +32,7 @@ function moveList(moves) {
     el(
       "li",
       {},
-      el("a", { href: `#/${symbol}` }, symbol),
+      el("a", { href: addressOf(symbol) }, symbol),
       ...(from ? [ownerTag(from)] : []),
       el("span", { class: "arrow", "aria-label": "to" }, "→"),
       ownerTag(to),

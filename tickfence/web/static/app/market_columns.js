@@ -4,6 +4,7 @@ import { el, setData, setText } from "./dom.js";
 import { fixed, NOTHING, signed, signedQuantity, span } from "./format.js";
 import { dataAge, STATUS_TEXT } from "./freshness.js";
 import { ownerTag, showOwner } from "./owners.js";
+import { addressOf } from "./route.js";
 
 const TICK_SHOWN_MS = 700;
 const STATUS_ORDER = { none: 3, down: 2, degraded: 1, ok: 0 };
@@ -26,7 +27,7 @@ export const COLUMNS = [
       const link = cell.firstChild;
       if (link.textContent === row.symbol) return;
       link.textContent = row.symbol;
-      link.href = `#/${row.symbol}`;
+      link.href = addressOf(row.symbol);
     },
   },
   {

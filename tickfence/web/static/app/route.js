@@ -1,17 +1,27 @@
 // Which view the address asks for: "#/BTCUSDT" is a symbol's, everything else the overview.
 
-/** The symbol in the address, or null. */
+/** The symbol in the address, or null. Any name is taken; the API knows which symbols there are. */
 export function symbolInAddress() {
-  const found = /^#\/([A-Z0-9]{2,20})$/.exec(location.hash.toUpperCase());
-  return found ? found[1] : null;
+  // "." and ".." would lead to other paths of the API.
+  const name = /^#\/(?!\.\.?$)(.+)$/.exec(location.hash)?.[1] ?? null;
+  try {
+    return name && decodeURIComponent(name);
+  } catch {
+    return name; // a percent sign that encodes nothing
+  }
 }
 
-/** Goes to the overview, by the history where that is where one came from. */
+/** The address of a symbol's view. */
+export function addressOf(symbol) {
+  return `#/${encodeURIComponent(symbol)}`;
+}
+
+/** Goes to the overview. */
 export function goToOverview() {
   location.hash = "#/";
 }
 
-/** Whether a key press belongs to a field that is being typed in. */
+/** Whether a key press belongs to an input field. */
 export function isTyping(event) {
   return event.target.matches("input, textarea, select, [contenteditable]");
 }

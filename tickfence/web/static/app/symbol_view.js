@@ -10,6 +10,7 @@ import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js"
 import { HealthPanel } from "./health_panel.js";
 import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
+import { addressOf } from "./route.js";
 import { request } from "./session.js";
 import { SymbolHead } from "./symbol_head.js";
 
@@ -38,7 +39,7 @@ export class SymbolView {
     this.#decimals = row?.decimals ?? 0;
     if (row) this.#head.showPrice(row.price, this.#decimals);
     this.tick();
-    this.#stream = new EventStream(`stream/${symbol}`, {
+    this.#stream = new EventStream(`stream/${encodeURIComponent(symbol)}`, {
       silenceMs: 40_000, // while there is no news of it, two pings' time
       refusals: [401, 404],
       onMessage: (name, message) => this.#take(name, message),
@@ -158,7 +159,7 @@ export class SymbolView {
 
   async #loadHistory() {
     try {
-      const answer = await request(`prices/${this.symbol}?minutes=${MINUTES.at(-1)}`, { signal: this.#gone.signal });
+      const answer = await request(`prices/${encodeURIComponent(this.symbol)}?minutes=${MINUTES.at(-1)}`, { signal: this.#gone.signal });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const { points } = await answer.json();
       this.#price.setHistory(points);
@@ -170,6 +171,8 @@ export class SymbolView {
 
   #refused(status) {
     if (status === 401) return; // the main stream asks for the token; see main.js
+    const capitals = this.symbol.toUpperCase();
+    if (capitals !== this.symbol) return void location.replace(addressOf(capitals)); // it was typed
     this.#isRefused = true;
     this.#head.refuse();
     this.#cards.hidden = true;

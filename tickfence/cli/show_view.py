@@ -1,4 +1,4 @@
-"""``celery report BTCUSDT``: one symbol's report."""
+"""``celery show BTCUSDT``: one symbol's report."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from tickfence.analytics.freshness import Freshness, freshness
 from tickfence.analytics.liquidity import findings
 from tickfence.analytics.report import Level, Report
 from tickfence.cli import session
-from tickfence.cli.fitting_table import Column, FittingTable
+from tickfence.cli.fitting import Column, FittingTable, SideBySide
 from tickfence.cli.session import NothingThere, View, unknown_symbol
-from tickfence.cli.side_by_side import SideBySide
-from tickfence.cli.state import server_ms
 from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
 from tickfence.coordination.assignment_store import read_assignment
-from tickfence.coordination.keys import report_key
+from tickfence.readers.cluster import server_ms
 from tickfence.settings import Settings
 
 _LEVELS = 10
@@ -34,12 +32,12 @@ _decode = msgspec.json.Decoder(Report).decode
 def run(symbol: str, *, as_json: bool, watch: bool) -> None:
     """Show it; as JSON, it is the report as it stands in Redis."""
     name = session.symbol_named(symbol)
-    session.run("report", lambda client, settings: look(client, settings, name), as_json=as_json, watch=watch)
+    session.run("show", lambda client, settings: read(client, settings, name), as_json=as_json, watch=watch)
 
 
-def look(client: Any, settings: Settings, symbol: str) -> View:
+def read(client: Any, settings: Settings, symbol: str) -> View:
     """Read it."""
-    text = client.get(report_key(symbol))
+    text = client.get(settings.keys.report(symbol))
     if text is None:
         known = sorted(read_assignment(client).owners) or list(settings.symbols)
         if symbol not in known:
@@ -52,7 +50,7 @@ def look(client: Any, settings: Settings, symbol: str) -> View:
         report = _decode(text)
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise NothingThere(f"what stands at {report_key(symbol)} is no report: {error}") from None
+        raise NothingThere(f"what stands at {settings.keys.report(symbol)} is no report: {error}") from None
     return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms)))
 
 

@@ -1,4 +1,4 @@
-"""A report in some lines of plain text, for one who reads rather than computes."""
+"""A report as a few lines of plain text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from msgspec import UNSET
 
 from tickfence.analytics.fields import Finding
 from tickfence.analytics.liquidity import findings
-from tickfence.web.reports import FreshReport
-from tickfence.web.rows import Row
+from tickfence.readers.reports import FreshReport
+from tickfence.readers.rows import Row
 
 
 def report_text(report: FreshReport) -> str:
-    """What the report says, one subject a line; what it leaves out is left out here."""
+    """Return the report, one subject a line; what it leaves out is left out here."""
     lines = [f"{report.symbol} on {report.venue}, {_age(report)}"]
     if report.last_price is not UNSET:
         change = "" if report.change_24h_pct is UNSET else f", {report.change_24h_pct:+g} % in 24 h"
@@ -42,7 +42,7 @@ def report_text(report: FreshReport) -> str:
 
 
 def table_text(rows: Iterable[Row]) -> str:
-    """Several symbols side by side."""
+    """Return several symbols side by side."""
     columns = (
         "symbol",
         "status",

@@ -1,4 +1,4 @@
-"""What every request passes first: address, length, origin, token; and the headers that every answer gets."""
+"""ASGI middleware: what every request passes first, and what every answer gets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tickfence.web.problems import Refusal, shown
+from tickfence.readers.reader import quoted
+from tickfence.web.problems import Refusal
 
-LONGEST_URL = 8_000
-"""Bytes of path and query; what RFC 9110 asks servers to take at least."""
+MAX_URL = 8_000
+"""Bytes of path and query: the least that RFC 9110 asks servers to support."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -30,19 +31,20 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
-# What holds no data of the market: the page, which asks for the token, the API's description, and the two questions
-# that are asked by machines without a token.
+# These need no token. They hold no market data: the page, which asks for the token; the API's description; and the two
+# health checks, which machines without a token ask.
 _FILES = re.compile(r"/|/static/.*|/docs(?:/.*)?")
 _OPEN = re.compile(rf"{_FILES.pattern}|/favicon\.ico|/openapi\.json|/healthz|/readyz")
 
 
 class Guard:
-    """ASGI middleware, outermost.
+    """Checks address, length, origin and token of a request, and adds headers to its answer. Outermost.
 
-    Parameters:
-        token: what requests for data must carry as ``Authorization: Bearer <token>``; empty: nothing.
-        hosts: names accepted in the ``Host`` header; none: any. A page of another site can have its own name resolve to
-            127.0.0.1 and then ask this server as if it were the same site (DNS rebinding); the header gives it away.
+    Args:
+        app: The application behind it.
+        token: What requests for data must carry as ``Authorization: Bearer <token>``; empty: nothing.
+        hosts: Names accepted in the ``Host`` header; empty: any. A foreign site can make its own name resolve to
+            127.0.0.1 and then send requests to this server as its own site (DNS rebinding). The header reveals it.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str]) -> None:
@@ -51,6 +53,7 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,16 +75,42 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         name = re.sub(r":[0-9]*\Z", "", host).lower()
         if self._hosts and name not in self._hosts:
-            detail = f"Host {shown(host)} is not accepted; name more in NT_WEB_ALLOWED_HOSTS"
+            detail = f"Host {quoted(host)} is not accepted; add it to NT_WEB_ALLOWED_HOSTS"
             return Refusal(421, "Wrong host", detail, accepted=sorted(self._hosts))
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return Refusal(403, "Wrong origin", f"Origin {shown(origin)} is another site than {shown(host)}")
+            return Refusal(403, "Wrong origin", f"Origin {quoted(origin)} is another site than {quoted(host)}")
         length = len(scope["raw_path"]) + len(scope["query_string"])
-        if length > LONGEST_URL:
-            return Refusal(414, "URL too long", f"path and query have {length} bytes; at most {LONGEST_URL} are taken")
+        if length > MAX_URL:
+            return Refusal(414, "URL too long", f"path and query have {length} bytes; the maximum is {MAX_URL}")
         if self._token and not _OPEN.fullmatch(scope["path"]):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1"), self._token):
                 detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
                 return Refusal(401, "Token needed", detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
         return None
+
+
+class Head:
+    """Answers HEAD like GET, without the body (RFC 9110, 9.3.2).
+
+    The application gets GET; a stream ends when its headers are sent.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)

@@ -1,0 +1,155 @@
+"""The cluster's state: what is read, how it is judged, and that every reader gets the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import redis
+
+from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
+from tickfence.readers.cluster import Cluster, Query, cluster_query, fetch_cluster, read_cluster
+from tickfence.readers.data_plane import DataPlane, Unavailable, Unreadable
+from tickfence.settings import Settings
+from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
+NOW, TTL = 1_700_000_000_000, 1000
+
+
+def record(client_id: int = 0, **more: Any) -> dict[bytes, bytes]:
+    fields = {"incarnation": "a", "client_id": client_id, "weight": 2, **more}
+    return {name.encode(): str(value).encode() for name, value in fields.items()}
+
+
+def answered(*batches: list[Any], connections: bool = True) -> Cluster:
+    """The state that these replies give, one batch a round trip."""
+    steps: Generator[Query, tuple[int, list[Any]], Cluster] = cluster_query(KEYS, TTL, connections=connections)
+    query = next(steps)
+    for batch in batches:
+        assert len(query.commands) == len(batch), query
+        try:
+            query = steps.send((NOW, batch))
+        except StopIteration as end:
+            state: Cluster = end.value
+            return state
+    raise AssertionError(f"there is more to ask: {query}")
+
+
+def test_an_empty_redis() -> None:
+    empty = answered([[], {}], [{}])
+    assert (empty.nodes, empty.leader, empty.assignment.owners) == ([], None, {})
+    assert empty.symbols(["BBUSDT", "AAUSDT"]) == ("BBUSDT", "AAUSDT")
+
+
+@pytest.mark.parametrize(
+    ("fields", "heartbeat_age_ms", "clients", "state"),
+    [
+        (record(), 999, None, "alive"),
+        (record(), 1000, None, "silent"),
+        (record(), None, None, "silent"),
+        (record(left=1), 0, None, "left"),
+        (record(7), 0, [{"id": "7"}], "alive"),
+        (record(7), 0, [], "gone"),
+        (record(7), 0, "refused", "alive"),
+        (record(7, left=1), 0, [], "left"),
+    ],
+)
+def test_the_state_of_a_node(
+    fields: dict[bytes, bytes], heartbeat_age_ms: int | None, clients: Any, state: str
+) -> None:
+    scores = [] if heartbeat_age_ms is None else [(b"node-001", float(NOW - heartbeat_age_ms))]
+    batches = [[scores, {b"AAUSDT": b"node-001/a", b"BBUSDT": b"node-001/other"}], [{}, fields]]
+    if clients is not None:
+        batches.append([None if clients == "refused" else clients])
+    cluster = answered(*batches)
+    [node] = cluster.nodes
+    assert (node.state, node.heartbeat_age_ms, node.symbols) == (state, heartbeat_age_ms, ("AAUSDT",))
+    assert cluster.live() == ({Owner("node-001", "a"): 2.0} if state == "alive" else {})
+
+
+def test_a_lead_that_has_ended_is_none() -> None:
+    def leader(until: int) -> dict[bytes, bytes]:
+        return {b"leader": b"beat", b"term": b"5", b"until": str(until).encode()}
+
+    led = answered([[], {}], [leader(NOW + 1)]).leader
+    assert led and (led.name, led.term, led.until_ms) == ("beat", 5, NOW + 1)
+    assert answered([[], {}], [leader(NOW)]).leader is None
+
+
+def test_symbols_are_those_assigned_in_the_order_of_the_setting() -> None:
+    cluster = answered([[], {b"AAUSDT": b"n/a", b"CCUSDT": b"n/a", b"BBUSDT": b"n/a"}], [{}, {}])
+    assert cluster.symbols(["CCUSDT", "XXUSDT"]) == ("CCUSDT", "AAUSDT", "BBUSDT")
+
+
+def test_what_tickfence_did_not_write_is_named() -> None:
+    with pytest.raises(Unreadable, match="one of nt:nodes, nt:dispatcher, nt:assignment holds what tickfence did not"):
+        answered([[], {b"AAUSDT": b"no owner"}], [{}])
+
+
+def both(url: str, **more: str) -> tuple[Cluster, Cluster]:
+    """The state as the command line and as the web server read it."""
+    settings = Settings.from_environment({"REDIS_URL": url, **more})
+
+    async def fetch() -> Cluster:
+        plane = DataPlane(url)
+        try:
+            return await fetch_cluster(plane, settings)
+        finally:
+            await plane.close()
+
+    with redis.Redis.from_url(url) as client:
+        return read_cluster(client, settings), asyncio.run(fetch())
+
+
+def fill(client: redis.Redis, keys: Keys) -> None:
+    """Three nodes with a heartbeat; only the first one's connection is open."""
+    seconds, _ = client.time()
+    for name, client_id in (("node-001", client.client_id()), ("node-002", 999_999), ("node-003", 0)):
+        client.hset(keys.node(name), mapping={"incarnation": "a", "client_id": client_id, "weight": 1})
+        client.zadd(keys.nodes, {name: (seconds + 60) * 1000})
+    client.hset(keys.assignment, mapping={"term": 1, "generation": 4, "AAUSDT": "node-002/a"})
+
+
+@pytest.mark.parametrize("namespace", ["", "staging"])
+def test_every_reader_judges_alike(redis_client: redis.Redis, redis_server: EmbeddedRedis, namespace: str) -> None:
+    fill(redis_client, Keys(namespace))
+    for cluster in both(redis_server.url(), NT_NAMESPACE=namespace):
+        assert [(node.name, node.state) for node in cluster.nodes] == [
+            ("node-001", "alive"),
+            ("node-002", "gone"),
+            ("node-003", "alive"),
+        ]
+        assert (cluster.assignment.generation, cluster.node_of("AAUSDT")) == (4, "node-002")
+    for other in both(redis_server.url(), NT_NAMESPACE="another"):
+        assert (other.nodes, other.assignment.owners) == ([], {})
+
+
+def test_where_client_list_is_not_permitted_heartbeats_alone_count(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    fill(redis_client, KEYS)
+    rights = ["~*", "+@read", "+time", "+hello", "+select", "+client|setname"]
+    redis_client.execute_command("ACL SETUSER", "reader", "reset", "on", "nopass", *rights)
+    for cluster in both(redis_server.url().replace("redis://", "redis://reader:any@")):
+        assert [node.state for node in cluster.nodes] == ["alive", "alive", "alive"]
+
+
+def test_a_key_of_another_type_is_an_error_of_redis(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    redis_client.set(KEYS.assignment, "x")
+    settings = Settings.from_environment({"REDIS_URL": redis_server.url()})
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        read_cluster(redis_client, settings)
+
+    async def fetch() -> None:
+        plane = DataPlane(redis_server.url())
+        try:
+            await fetch_cluster(plane, settings)
+        finally:
+            await plane.close()
+
+    with pytest.raises(Unavailable, match="WRONGTYPE"):
+        asyncio.run(fetch())

@@ -1,0 +1,205 @@
+"""The cluster's state as Redis shows it: nodes, the leading beat, the assignment.
+
+The only place where readers read and judge it: :func:`cluster_query` says which commands to send and takes their
+replies, without I/O; :func:`read_cluster` and :func:`fetch_cluster` send them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
+
+import redis.exceptions
+
+from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
+from tickfence.coordination.leadership import LeaderRecord, parse_leader
+from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
+from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable
+from tickfence.redis_access.address import parse_cluster
+from tickfence.redis_access.errors import not_offered
+from tickfence.settings import Settings
+
+
+class ClusterNode(NamedTuple):
+    """One process start of a node.
+
+    Attributes:
+        record: What it registered.
+        state: Whether it is alive, and if not, the reason.
+        heartbeat_age_ms: Time since its last heartbeat; ``None`` if there is none.
+        symbols: The symbols assigned to it, sorted.
+    """
+
+    record: NodeRecord
+    state: NodeState
+    heartbeat_age_ms: int | None
+    symbols: tuple[Instrument, ...]
+
+    @property
+    def name(self) -> str:
+        """Its node id."""
+        return self.record.owner.node
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is alive."""
+        return self.state == NodeState.ALIVE
+
+
+class Cluster(NamedTuple):
+    """The state at one moment.
+
+    Attributes:
+        now_ms: That moment, by the Redis server's clock.
+        nodes: Sorted by node id: those with a heartbeat, and those that own a symbol.
+        leader: The beat that leads; ``None`` while none does.
+        assignment: Which process owns which symbol.
+    """
+
+    now_ms: int
+    nodes: list[ClusterNode]
+    leader: LeaderRecord | None
+    assignment: StoredAssignment
+
+    def live(self) -> dict[Owner, float]:
+        """Return the weights of the live nodes."""
+        return {node.record.owner: node.record.weight for node in self.nodes if node.alive}
+
+    def node_of(self, symbol: Instrument) -> str | None:
+        """Return the node that ``symbol`` is assigned to."""
+        owner = self.assignment.owners.get(symbol)
+        return owner and owner.node
+
+    def symbols(self, configured: Sequence[Instrument]) -> tuple[Instrument, ...]:
+        """Return all symbols: the assigned ones; while none is, as in single-instance mode, those of ``SYMBOLS``.
+
+        Args:
+            configured: ``SYMBOLS``. Its order comes first, then the alphabet's.
+        """
+        if not self.assignment.owners:
+            return tuple(configured)
+        place = {symbol: number for number, symbol in enumerate(configured)}
+        return tuple(sorted(self.assignment.owners, key=lambda symbol: (place.get(symbol, len(place)), symbol)))
+
+
+class Query(NamedTuple):
+    """Commands of one round trip.
+
+    Attributes:
+        commands: What to send.
+        optional: Whether Redis may refuse them; each reply is ``None`` then.
+    """
+
+    commands: list[Command]
+    optional: bool = False
+
+
+Replies = tuple[int, list[Any]]
+"""The server's time in ms, and one reply a command in redis-py's form."""
+
+
+def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Generator[Query, Replies, Cluster]:
+    """Yield the queries, take their replies, and return the state.
+
+    Args:
+        keys: The deployment's.
+        heartbeat_ttl_ms: Age of a heartbeat at which its node counts as silent.
+        connections: Whether ``CLIENT LIST`` tells which connections stand; in a Redis Cluster one server cannot know.
+
+    Raises:
+        Unreadable: A key holds what tickfence did not write.
+    """
+    try:
+        _, [scores, fields] = yield Query([("ZRANGE", keys.nodes, 0, -1, "WITHSCORES"), ("HGETALL", keys.assignment)])
+        assignment = parse_assignment(fields)
+        owned: dict[Owner, list[Instrument]] = {}
+        for symbol, owner in sorted(assignment.owners.items()):
+            owned.setdefault(owner, []).append(symbol)
+        heartbeats = {name.decode(errors="replace"): int(score) for name, score in scores}
+        names = sorted({*heartbeats, *(owner.node for owner in owned)})
+        hashes = [keys.dispatcher, *map(keys.node, names)]
+        now_ms, [lead, *found] = yield Query([("HGETALL", key) for key in hashes])
+        leader = parse_leader(lead)
+        records = [record for name, fields in zip(names, found, strict=True) if (record := parse_node(name, fields))]
+        client_ids = sorted({record.client_id for record in records} - {0})
+        connected = None
+        if connections and client_ids:
+            _, [clients] = yield Query([("CLIENT LIST", "ID", *client_ids)], optional=True)
+            connected = None if clients is None else {int(client["id"]) for client in clients}
+        nodes = []
+        for record in records:
+            heartbeat = heartbeats.get(record.owner.node)
+            age_ms = None if heartbeat is None else max(0, now_ms - heartbeat)
+            state = record.state(heartbeat, ttl_ms=heartbeat_ttl_ms, now_ms=now_ms, connected=connected)
+            nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ()))))
+        return Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment)
+    except (ValueError, OverflowError) as error:
+        raise Unreadable(
+            f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment} holds what tickfence did not write: {error}"
+        ) from error
+
+
+def read_cluster(client: Any, settings: Settings) -> Cluster:
+    """Read the state with a redis-py client.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or a key has another type.
+        Unreadable: A key holds what tickfence did not write.
+    """
+    steps = _steps(settings)
+    query = next(steps)
+    while True:
+        pipe = client.pipeline(transaction=False)
+        for command in query.commands:
+            pipe.execute_command(*command)
+        try:
+            replies = server_ms(client), pipe.execute()
+        except redis.exceptions.ResponseError as error:
+            if not (query.optional and not_offered(error)):
+                raise
+            replies = _refused(query)
+        try:
+            query = steps.send(replies)
+        except StopIteration as end:
+            state: Cluster = end.value
+            return state
+
+
+async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
+    """Read the state with asyncio.
+
+    Raises:
+        Unavailable: Redis does not answer, or a key holds what tickfence did not write.
+    """
+    steps = _steps(settings)
+    query = next(steps)
+    while True:
+        try:
+            replies = await plane.read(query.commands)
+        except Unavailable as error:
+            if not (query.optional and not_offered(error.__cause__)):
+                raise
+            replies = _refused(query)
+        try:
+            query = steps.send(replies)
+        except StopIteration as end:
+            state: Cluster = end.value
+            return state
+
+
+def server_ms(client: Any) -> int:
+    """Return the Redis server's time in ms."""
+    seconds, microseconds = client.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _steps(settings: Settings) -> Generator[Query, Replies, Cluster]:
+    connections = parse_cluster(settings.redis_url) is None
+    return cluster_query(settings.keys, settings.nt_heartbeat_ttl_ms, connections=connections)
+
+
+def _refused(query: Query) -> Replies:
+    return 0, [None] * len(query.commands)

@@ -1,0 +1,158 @@
+"""What the HTTP API and the MCP server answer from: symbols, reports and the cluster's state."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.instrument import is_instrument
+from tickfence.readers.cluster import Cluster, fetch_cluster
+from tickfence.readers.data_plane import DataPlane
+from tickfence.readers.reports import BadReport, Head, decode_head, fetch_reports
+from tickfence.settings import Settings
+
+_LISTED = 10  # symbols that an error names
+_QUOTED = 40  # characters
+
+
+class UnknownSymbol(LookupError):
+    """There is no such symbol.
+
+    Attributes:
+        accepted: Some that there are, the nearest first.
+    """
+
+    def __init__(self, symbol: str, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(symbol[:20].upper(), known, n=3)
+        self.accepted = [*near, *(name for name in known if name not in near)][:_LISTED]
+        hidden = len(known) - len(self.accepted)
+        more = f", and {hidden} more at /symbols" if hidden else ""
+        super().__init__(f"there is no symbol {quoted(symbol)}; there are {', '.join(self.accepted)}{more}")
+
+
+class NoReport(LookupError):
+    """The symbol is known and has no report now."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"{symbol} is known, but has no report now; /readyz and the nodes' logs may tell why")
+
+
+class Found(NamedTuple):
+    """One symbol's report as it was read."""
+
+    symbol: str
+    report: bytes
+    head: Head
+    fresh: Freshness
+
+
+class Reports(NamedTuple):
+    """The reports of several symbols.
+
+    Attributes:
+        asked: The symbols.
+        now_ms: When they were read, server ms.
+        found: The reports.
+        missing: Symbols without a report.
+        bad: Why a report cannot be read, by symbol.
+    """
+
+    asked: Sequence[str]
+    now_ms: int
+    found: list[Found]
+    missing: list[str]
+    bad: dict[str, BadReport]
+
+
+class Reader:
+    """Reads one deployment; a process needs one.
+
+    Every method that reads raises `Unavailable` while Redis does not answer.
+
+    Args:
+        settings: The deployment's.
+
+    Example:
+        >>> reader = Reader(Settings.from_environment({}))
+        >>> (await reader.report("BTCUSDT")).fresh.stale  # doctest: +SKIP
+        False
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = settings.keys
+        self.plane = DataPlane(settings.redis_url)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.plane.close()
+
+    async def cluster(self) -> Cluster:
+        """Return the nodes, the leading beat and the assignment."""
+        return await fetch_cluster(self.plane, self.settings)
+
+    async def symbols(self) -> tuple[str, ...]:
+        """Return all symbols."""
+        return (await self.cluster()).symbols(self.settings.symbols)
+
+    async def all_reports(self) -> Reports:
+        """Return the reports of all symbols. A symbol that disappears meanwhile, because Redis lost its data, is missing."""
+        return await self._fetch(await self.symbols())
+
+    async def reports(self, symbols: Sequence[str]) -> Reports:
+        """Return the reports of ``symbols``. An unreadable report does not hide the others.
+
+        Raises:
+            UnknownSymbol: One of them is unknown.
+        """
+        reports = await self._fetch(symbols)
+        if reports.missing:
+            await self.require_known(*reports.missing)
+        return reports
+
+    async def report(self, symbol: str) -> Found:
+        """Return one symbol's report.
+
+        Raises:
+            UnknownSymbol: The symbol is unknown.
+            NoReport: It has no report now.
+            BadReport: Its report cannot be read.
+        """
+        reports = await self.reports([symbol])
+        if reports.bad:
+            raise reports.bad[symbol]
+        if reports.missing:
+            raise NoReport(symbol)
+        return reports.found[0]
+
+    async def require_known(self, *symbols: str) -> None:
+        """Check that all ``symbols`` are known.
+
+        Raises:
+            UnknownSymbol: The first one that is not.
+        """
+        known = await self.symbols()
+        for symbol in symbols:
+            if symbol not in known:
+                raise UnknownSymbol(symbol, known)
+
+    async def _fetch(self, symbols: Sequence[str]) -> Reports:
+        now_ms, texts = await fetch_reports(self.plane, self.keys, list(filter(is_instrument, symbols)))
+        found, bad = [], {}
+        for symbol, report in texts.items():
+            if report is None:
+                continue
+            try:
+                head = decode_head(symbol, report)
+            except BadReport as error:
+                bad[symbol] = error
+            else:
+                found.append(Found(symbol, report, head, freshness(head, now_ms, self.settings.nt_report_period_ms)))
+        return Reports(symbols, now_ms, found, [symbol for symbol in symbols if texts.get(symbol) is None], bad)
+
+
+def quoted(given: str) -> str:
+    """Return ``given`` in quotes, in one line, and shortened when it is long."""
+    return ascii(given if len(given) <= _QUOTED else given[:_QUOTED] + "...")

@@ -1,0 +1,118 @@
+"""Reading reports: the text that the node wrote, its head, and how fresh it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from tickfence.analytics.anomalies import notes
+from tickfence.analytics.freshness import Freshness
+from tickfence.analytics.report import SCHEMA_VERSION, Ingestion, Report
+from tickfence.keys import Keys
+from tickfence.readers.data_plane import Command, DataPlane
+
+_CHUNK = 100  # reports read by one command, so that no other client of Redis waits long
+
+
+class FreshReport(Report, frozen=True, kw_only=True):
+    """A report as its node wrote it, how fresh it was when it was read, and its anomalies in words, in their order."""
+
+    freshness: Freshness
+    anomaly_notes: list[str] | UnsetType = UNSET
+
+
+class _Writer(Struct, frozen=True, rename="camel", gc=False):
+    node_id: str
+    writer_token: int
+
+
+class _Depth(Struct, frozen=True, gc=False):
+    imbalance: float | None = None
+
+
+class _Flow(Struct, frozen=True, gc=False):
+    orders_per_sec: float | None = None
+    net_flow: float | None = None
+
+
+class _Health(Struct, frozen=True, gc=False):
+    score: float
+
+
+class Head(Struct, frozen=True, gc=False):
+    """The part of a report that a row shows. Decoding skips the rest, which is most of it."""
+
+    schema_version: Literal["1.1"] = msgspec.field(name="schemaVersion")
+    updated_at: int = msgspec.field(name="updatedAt")
+    ingestion: Ingestion
+    writer: _Writer
+    health: _Health
+    depth: _Depth = _Depth()
+    flow: _Flow = _Flow()
+    last_price: float | None = None
+    change_24h_pct: float | None = None
+    spread_bps: float | None = None
+
+
+_decode = msgspec.json.Decoder(Head).decode
+
+
+class BadReport(ValueError):
+    """What Redis holds in place of a report is not a report of this schema version; the text says why."""
+
+
+def decode_head(symbol: str, report: bytes) -> Head:
+    """Return the head of a report.
+
+    Args:
+        symbol: Whose report it is.
+        report: JSON in one line, as nodes write it: an event of a stream needs it so.
+
+    Raises:
+        BadReport: It is not a report of this schema version.
+    """
+    if not report.endswith(b"}") or b"\n" in report or b"\r" in report:
+        raise BadReport(f"{symbol} has no readable report: what Redis holds is not one line with a JSON object")
+    try:
+        return _decode(report)
+    except msgspec.DecodeError as error:
+        raise BadReport(f"{symbol} has no readable report of schema version {SCHEMA_VERSION}: {error}") from error
+
+
+def decode_report(symbol: str, report: bytes, fresh: Freshness) -> FreshReport:
+    """Return a whole report.
+
+    Raises:
+        BadReport: It is not a report of this schema version.
+    """
+    try:
+        return msgspec.json.decode(with_freshness(report, fresh), type=FreshReport)
+    except msgspec.DecodeError as error:
+        raise BadReport(f"{symbol} has no readable report of schema version {SCHEMA_VERSION}: {error}") from error
+
+
+async def fetch_reports(plane: DataPlane, keys: Keys, symbols: Sequence[str]) -> tuple[int, dict[str, bytes | None]]:
+    """Return the server's time in ms, and each symbol's report as JSON, ``None`` where there is none.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    names = [keys.report(symbol) for symbol in symbols]
+    commands: list[Command]
+    if plane.many_servers:
+        commands = [("GET", name) for name in names]
+    else:
+        commands = [("MGET", *names[start : start + _CHUNK]) for start in range(0, len(names), _CHUNK)]
+    now_ms, replies = await plane.read(commands)
+    found = replies if plane.many_servers else [report for reply in replies for report in reply]
+    return now_ms, dict(zip(symbols, found, strict=True))
+
+
+def with_freshness(report: bytes, fresh: Freshness) -> bytes:
+    """Return a `FreshReport` as JSON; of the report only the anomalies are decoded."""
+    texts = notes(report)
+    words = b',"anomaly_notes":%b' % msgspec.json.encode(texts) if texts else b""
+    return b'%b,"freshness":%b%b}' % (report[:-1], msgspec.json.encode(fresh), words)

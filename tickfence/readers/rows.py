@@ -1,0 +1,50 @@
+"""A symbol in brief: one row of a table of symbols."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tickfence.analytics.freshness import Freshness
+from tickfence.analytics.report import Status
+from tickfence.readers.reports import Head
+
+
+class Row(Struct, frozen=True, rename="camel", gc=False):
+    """One symbol in brief; what its report leaves out is null. Without a report only symbol, status and owner are set."""
+
+    symbol: str
+    status: Annotated[Status, Meta(description="As it is now, not as it was when the report was written.")] = "down"
+    price: float | None = None
+    change_pct: Annotated[float | None, Meta(description="Over 24 h, percent.")] = None
+    spread_bps: float | None = None
+    imbalance: float | None = None
+    net_flow: float | None = None
+    orders_per_sec: float | None = None
+    health: float | None = None
+    age_ms: Annotated[int | None, Meta(description="Age of the market data when this was sent.")] = None
+    owner: Annotated[
+        str | None, Meta(description="Node that wrote the report; without a report, the assigned node.")
+    ] = None
+    token: Annotated[int | None, Meta(description="Fencing token of that writer.")] = None
+    updated_at: Annotated[int | None, Meta(description="When the report was written, ms.")] = None
+
+
+def row(symbol: str, head: Head, fresh: Freshness) -> Row:
+    """Return the row of a symbol whose report begins with ``head``."""
+    return Row(
+        symbol=symbol,
+        status=fresh.status,
+        price=head.last_price,
+        change_pct=head.change_24h_pct,
+        spread_bps=head.spread_bps,
+        imbalance=head.depth.imbalance,
+        net_flow=head.flow.net_flow,
+        orders_per_sec=head.flow.orders_per_sec,
+        health=head.health.score,
+        age_ms=fresh.data_age_ms,
+        owner=head.writer.node_id,
+        token=head.writer.writer_token,
+        updated_at=head.updated_at,
+    )

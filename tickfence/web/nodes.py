@@ -1,0 +1,70 @@
+"""The nodes and the leading beat, as clients get them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tickfence.readers.cluster import Cluster
+
+
+class Node(Struct, frozen=True, rename="camel", gc=False):
+    """One node, one process start."""
+
+    node: str
+    host: str
+    pid: int
+    incarnation: str
+    heartbeat_age_ms: Annotated[int, Meta(ge=0)]
+    symbols: Annotated[int, Meta(ge=0, description="How many symbols are assigned to it.")]
+    reports_per_sec: Annotated[
+        float | None, Meta(description="Reports seen from it in the last seconds; null while no stream is open.")
+    ]
+    weight: float
+    alive: Annotated[
+        bool,
+        Meta(description="Its heartbeat is younger than NT_HEARTBEAT_TTL_MS, and its connection to Redis is open."),
+    ]
+
+
+class Leader(Struct, frozen=True, gc=False):
+    """The beat that leads."""
+
+    leader: str
+    term: int
+
+
+class Nodes(Struct, frozen=True):
+    """The nodes, sorted by id, and the beat that leads, null while none does."""
+
+    now: int
+    nodes: list[Node]
+    leader: Leader | None
+
+
+def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
+    """Return the nodes that have a heartbeat, and the leader.
+
+    Args:
+        cluster: The state.
+        rate: A node's reports a second.
+    """
+    nodes = [
+        Node(
+            node=node.name,
+            host=node.record.host,
+            pid=node.record.pid,
+            incarnation=node.record.owner.incarnation,
+            heartbeat_age_ms=node.heartbeat_age_ms,
+            symbols=len(node.symbols),
+            reports_per_sec=rate(node.name),
+            weight=node.record.weight,
+            alive=node.alive,
+        )
+        for node in cluster.nodes
+        if node.heartbeat_age_ms is not None
+    ]
+    leader = cluster.leader
+    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader.term))
