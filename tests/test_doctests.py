@@ -15,7 +15,7 @@ import pytest
         "coordination.assignment",
         "coordination.controller",
         "coordination.clock",
-        "redis_access.server_errors",
+        "redis_access.errors",
         "timeline.text",
     ],
 )

@@ -64,7 +64,7 @@ from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.freshness import freshness
 from tickfence.analytics.report import Report
 from tickfence.analytics.symbol_state import SymbolState
-from tickfence.cli import report_view
+from tickfence.cli import show_view
 from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.readers.reports import FreshReport, with_freshness
@@ -83,7 +83,7 @@ client.set(Keys().report("BTCUSDT"), written)
 answer = with_freshness(written, freshness(msgjson.decode(written, type=Report), now, 250))
 console = Console(width=160)
 with console.capture() as shown:
-    console.print(report_view.look(client, Settings(), "BTCUSDT").picture)
+    console.print(show_view.look(client, Settings(), "BTCUSDT").picture)
 print(json.dumps({
     "report": json.loads(written),
     "schema": msgjson.schema(Report),

@@ -32,7 +32,7 @@ try() { # try PYTHON
     left=$(pgrep -af "$clone/" || true)
     if ! grep 'six reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
         cat "$clone.log"
-        echo "error: see above for what happened; left behind: ${left:-nothing}"
+        echo "error: see above for what happened; left behind: $left"
         return 1
     fi
     rm -rf "$clone"
