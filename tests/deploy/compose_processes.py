@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -26,32 +25,18 @@ _DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101}
 
 
 def image(folder: Path) -> Path:
-    """What the image has in its ``/app``: the files that ``.dockerignore`` lets in."""
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    barred = [line for line in lines if line and line[0] not in "#!*"]
-    folder.mkdir()
-    for name in (line[1:] for line in lines if line.startswith("!")):
-        if (ROOT / name).is_file():
-            shutil.copy(ROOT / name, folder)
-        elif (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in barred:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    _install(folder)
+    """What the image has in its ``/app``: what the Dockerfile's last stage copies of what ``.dockerignore`` lets in."""
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    last_stage = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    copied = {name for line in re.findall(r"^COPY ([^-].*) \S+$", last_stage, re.MULTILINE) for name in line.split()}
+    for name in let_in:
+        if name in copied or name.partition("/")[0] in copied:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, folder / name)
     return folder
-
-
-def _install(folder: Path) -> None:
-    """Leave what ``pip install --editable .`` leaves in the folder: the names of the commands for Celery."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    about = folder / f"{project['name']}.egg-info"
-    about.mkdir()
-    (about / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        f"[{group}]\n" + "".join(f"{name} = {where}\n" for name, where in entries.items())
-        for group, entries in project["entry-points"].items()
-    ]
-    (about / "entry_points.txt").write_text("\n".join(lines))
 
 
 class ComposeProcesses:

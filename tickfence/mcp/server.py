@@ -20,7 +20,7 @@ from starlette.routing import Route
 from tickfence.mcp.summary import report_text, table_text
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import NoReport, Reader, UnknownSymbol, quoted
-from tickfence.readers.reports import BadReport, FreshReport, decode_report
+from tickfence.readers.reports import BadReport, FreshReport, decode_report, with_freshness
 from tickfence.readers.rows import Row, row
 from tickfence.settings import Settings
 
@@ -72,9 +72,8 @@ def server(reader: Reader) -> MCPServer:
         left out, which does not mean 0.
         """
         found = await reader.report(_name(symbol))
-        report = decode_report(found.symbol, found.report, found.fresh)
-        data = msgspec.json.decode(found.report) | {"freshness": msgspec.to_builtins(found.fresh)}
-        return _result(report_text(report), data)
+        report = with_freshness(found.report, found.fresh)
+        return _result(report_text(decode_report(found.symbol, report)), msgspec.json.decode(report))
 
     async def list_symbols() -> CallToolResult:
         """The names of all symbols that have reports. If one has none at the moment, get_report says so."""

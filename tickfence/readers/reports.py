@@ -82,14 +82,18 @@ def decode_head(symbol: str, report: bytes) -> Head:
         raise BadReport(f"{symbol} has no readable report of schema version {SCHEMA_VERSION}: {error}") from error
 
 
-def decode_report(symbol: str, report: bytes, fresh: Freshness) -> FreshReport:
+def decode_report(symbol: str, report: bytes) -> FreshReport:
     """Return a whole report.
+
+    Args:
+        symbol: Whose report it is.
+        report: What `with_freshness` returned.
 
     Raises:
         BadReport: It is not a report of this schema version.
     """
     try:
-        return msgspec.json.decode(with_freshness(report, fresh), type=FreshReport)
+        return msgspec.json.decode(report, type=FreshReport)
     except msgspec.DecodeError as error:
         raise BadReport(f"{symbol} has no readable report of schema version {SCHEMA_VERSION}: {error}") from error
 
