@@ -50,7 +50,7 @@ def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(browser: Br
         opened.page.route("**/app/format.js", lambda route: route.abort())
         opened.page.add_init_script("sessionStorage.setItem('failedStarts', '5')")
         page = opened.open()
-        expect(page.locator("#banner")).to_have_text("A part of this page did not come. Please reload it.")
+        expect(page.locator("#banner")).to_have_text("A part of this page did not load. Please reload it.")
         assert opened.requests.count(f"{served.origin}/") == 1
 
 

@@ -1,4 +1,4 @@
-// Says to assistive technology what matters most, and not more often than it can be listened to.
+// Announces the most important changes to assistive technology, no more often than a listener can follow.
 
 import { byId } from "./dom.js";
 
@@ -8,7 +8,7 @@ export class Announcer {
   #next = null;
   #timer = null;
 
-  /** Announces `text`; of several within three seconds, the newest. */
+  /** Announces `text`; of several texts within three seconds, only the latest. */
   say(text) {
     this.#next = text;
     if (this.#timer) return;

@@ -1,4 +1,4 @@
-// Whether what is shown is live, where it can be seen: a sign in the head, and a banner while it is not.
+// Shows whether the data is live: a badge in the header, and a banner while it is not.
 
 import { byId, setData, setText } from "./dom.js";
 import { clock } from "./format.js";
@@ -9,9 +9,9 @@ const BAD = ["reconnecting", "outage"];
 export class Connection {
   #state = "connecting";
   #lastLive = null;
-  #outage = null; // what the server says of an outage behind it
+  #outage = null; // the server's text about an outage of Redis
 
-  /** announce(text): says it to who does not see it. */
+  /** announce(text): announces it to assistive technology. */
   constructor(announce) {
     this.announce = announce;
   }
@@ -24,14 +24,14 @@ export class Connection {
     this.#explain(isLasting ? "No connection to the server; trying again by itself." : "");
   }
 
-  /** The server is there, and its source of data is not: `text` says so. */
+  /** The server answers, but Redis does not: shows `text`. */
   showOutage(text) {
     this.#outage = text;
     this.#enter("outage");
     this.#explain(`${text}.`);
   }
 
-  /** Data has come: an outage behind the server is over. */
+  /** Data has arrived: an outage of Redis is over. */
   heard() {
     if (this.#outage !== null) this.show("live");
   }

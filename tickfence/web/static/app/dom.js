@@ -1,4 +1,4 @@
-// Making elements and changing their text. Text is always set as text, never as HTML.
+// Creates elements and changes their text. Text is always set as text, never as HTML.
 
 /** An element: `el("td", { class: "num", title: "…" }, "text", child)`. */
 export function el(tag, attributes = {}, ...children) {
@@ -11,12 +11,12 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Sets an element's text, touching the document only when it differs. */
+/** Sets an element's text if it differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Sets a `data-` attribute, touching the document only when it differs. */
+/** Sets a `data-` attribute if it differs. */
 export function setData(element, name, value) {
   if (element.dataset[name] !== value) element.dataset[name] = value;
 }

@@ -1,5 +1,5 @@
-// Runs before all else: where a script or style sheet does not come (the network has just changed, the server is just
-// restarting), the page would stay half. It is loaded again then, a few times, ever later. See index.html.
+// Runs first. If a script or style sheet cannot be loaded (the network has just changed, the server is restarting), the
+// page would stay incomplete. This reloads it a few times with growing pauses. See index.html.
 {
   const KEY = "failedStarts";
   const MOST = 5;
@@ -10,7 +10,7 @@
     try {
       return Number(sessionStorage.getItem(KEY));
     } catch (error) {
-      console.info("Nobody counts how often the page was loaded:", error.message); // storage may be forbidden
+      console.info("Cannot count how often the page was loaded:", error.message); // storage may be forbidden
       return MOST;
     }
   };
@@ -23,9 +23,9 @@
 
   const tryAgain = () => {
     const failed = failedBefore();
-    if (failed >= MOST) return tell("A part of this page did not come. Please reload it.");
+    if (failed >= MOST) return tell("A part of this page did not load. Please reload it.");
     sessionStorage.setItem(KEY, failed + 1);
-    tell("A part of this page did not come; trying again.");
+    tell("A part of this page did not load; trying again.");
     return setTimeout(() => location.reload(), FIRST_DELAY_MS * 2 ** failed);
   };
 

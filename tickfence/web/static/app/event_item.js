@@ -6,9 +6,9 @@ import { clock, count, thousandths } from "./format.js";
 import { ownerTag } from "./owners.js";
 import { addressOf } from "./route.js";
 
-const SHOWN_MOVES = 3; // more are folded
+const SHOWN_MOVES = 3; // more are collapsed
 
-/** A list item: time, mark, sentence, and who had each moved symbol before and has it now; of `only` one, if given. */
+/** A list item: time, mark, sentence, and the old and new owner of each moved symbol, or of `only` that one. */
 export function eventItem(event, only = null) {
   const at = new Date(event.at);
   const time = el("time", { datetime: at.toISOString(), title: at.toString() }, clock(event.at));
@@ -22,7 +22,7 @@ export function eventItem(event, only = null) {
 
 function folded(moves) {
   const details = el("details", {}, el("summary", {}, count(moves.length, "symbol")));
-  // Made when it is opened: a first assignment names every symbol.
+  // Built when it is opened: a first assignment names every symbol.
   details.addEventListener("toggle", () => details.open && details.append(moveList(moves)), { once: true });
   return details;
 }

@@ -1,5 +1,5 @@
-// One server-sent stream, kept up: it reconnects by itself and says in what state it is.
-// fetch() rather than EventSource, which cannot send the Authorization header.
+// One server-sent stream that reconnects and reports its state.
+// It uses fetch(), because EventSource cannot send the Authorization header.
 
 import { request } from "./session.js";
 import { SseParser } from "./sse_parser.js";
@@ -10,7 +10,7 @@ const FIRST_MESSAGE_MS = 6000; // it comes within a second
 const OUTAGE_MS = 10_000;
 const SETTLED_MS = 5000; // a connection that ends sooner counts as one more failure
 
-/** How long to wait before try `failures`, in ms: doubling, with up to half of it at random. */
+/** How long to wait before attempt `failures`, in ms: exponential backoff, half of it random. */
 export function backoff(failures, random = Math.random()) {
   const full = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
   return full * (0.5 + random / 2);
@@ -33,11 +33,11 @@ export class EventStream {
   #lostAt = null;
 
   /**
-   * silenceMs: how long, after its first message, a server that is there never says nothing; then the connection is given up.
+   * silenceMs: after its first message, a server that lives is never silent for this long; then the connection is dropped.
    * handlers:
    *   onMessage(event, data): an event's name and its parsed JSON.
    *   onState(state, failures): "connecting", "live", "reconnecting", or "outage" after 10 s without.
-   *   onRefused(status): the server says no, with one of the statuses of `refusals`; it ends until start() is called again.
+   *   onRefused(status): the server refuses with one of the statuses `refusals`; the stream ends until start() is called.
    */
   constructor(path, { silenceMs, refusals, ...handlers }) {
     this.#path = path;
@@ -59,7 +59,7 @@ export class EventStream {
     this.#wake?.();
   }
 
-  /** Tries at once instead of waiting: the network is back, the tab is looked at again. */
+  /** Tries at once instead of waiting: the network is back, or the tab is visible again. */
   hurry() {
     this.#wake?.();
   }
@@ -93,7 +93,7 @@ export class EventStream {
     }
   }
 
-  /** One connection from its start to its end; throws when it breaks or says nothing for too long. */
+  /** One connection from start to end; throws when it breaks or is silent for too long. */
   async #read(abort, onLive) {
     const once = new AbortController();
     const end = () => once.abort();
@@ -124,7 +124,7 @@ export class EventStream {
     try {
       this.#handlers.onMessage(event, message);
     } catch (error) {
-      reportError(error); // a fault of the page is no reason to connect again
+      reportError(error); // an error of the page is no reason to reconnect
     }
   }
 

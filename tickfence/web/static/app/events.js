@@ -1,4 +1,4 @@
-// What happened, in words: an event's headline, its kind of mark, and the symbols it moved.
+// An event in words: its headline, its mark, and the symbols it moved.
 
 import { count } from "./format.js";
 
@@ -25,12 +25,12 @@ export function movesOf(event) {
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** Whether an event has to do with a symbol. */
+/** Whether an event concerns a symbol. */
 export function concerns(event, symbol) {
   return event.symbol === symbol || symbol in (event.moves ?? {});
 }
 
-/** One sentence: the server's own, but for moves, which are listed below it: there, why and how many. */
+/** One sentence: the server's. For moves, which are listed below it: the reason and how many. */
 export function headline(event) {
   const moves = movesOf(event).length;
   if (!moves) return event.text;
@@ -38,7 +38,7 @@ export function headline(event) {
   return `${event.text.split(": ")[0]}: ${count(moves, "symbol")}${does}`;
 }
 
-/** A beat's name without the number of its start. */
+/** A beat's name without its incarnation. */
 export function beatName(leader) {
   return leader.replace(/\/[^/]*$/, "");
 }

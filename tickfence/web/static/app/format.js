@@ -1,4 +1,4 @@
-// Numbers and times as people read them. What is not known is an en dash.
+// Numbers and times for people. An unknown value is an en dash.
 
 export const NOTHING = "–";
 const MINUS = "−";
@@ -14,7 +14,7 @@ function decimal(value, decimals) {
   return format.format(value).replace("-", MINUS);
 }
 
-/** A number with a fixed count of decimals and grouped thousands. */
+/** A number with a fixed number of decimals and grouped thousands. */
 export function fixed(value, decimals = 0) {
   return value == null ? NOTHING : decimal(value, decimals);
 }
@@ -27,7 +27,7 @@ export function signed(value, decimals = 2) {
   return isZero ? text.replace(MINUS, "") : (value > 0 ? "+" : "") + text;
 }
 
-/** How many decimals a number has as written, up to 8: 0.5212 has 4. */
+/** How many decimals a number has, up to 8: 0.5212 has 4. */
 export function decimalsOf(value) {
   if (value == null || Number.isInteger(value)) return 0;
   const [mantissa, exponent] = String(value).split("e");
@@ -62,7 +62,7 @@ export function span(ms) {
 
 const pad = (number, length = 2) => String(number).padStart(length, "0");
 
-/** The time of day here: "14:03:07". */
+/** The local time of day: "14:03:07". */
 export function clock(ms) {
   const time = new Date(ms);
   return `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;

@@ -1,5 +1,5 @@
-// How old what is shown really is. The server judges each report's age, and says so when its judgement changes; while
-// it says nothing at all, only the clock tells.
+// How old the shown data is. The server judges the age of each report and sends a change of its judgement. While the
+// server sends nothing, only the local clock shows the age.
 
 const SILENCE_MS = 2000; // the nodes' state comes twice a second
 
@@ -8,11 +8,11 @@ export function dataAge(row, now) {
   return row.ageMs == null ? null : Math.max(0, row.ageMs + now - row.sentAt);
 }
 
-/** "ok", "degraded" or "down": as the server says, or "down" if it is silent; "none" without a report. */
+/** "ok", "degraded" or "down" as the server judges; "down" if the server is silent; "none" without a report. */
 export function status(row, now, heardAt) {
   if (row.updatedAt == null) return "none";
   return now - heardAt > SILENCE_MS ? "down" : row.status;
 }
 
-/** What a status is called on the page. */
+/** The page's word for a status. */
 export const STATUS_TEXT = { ok: "ok", degraded: "degraded", down: "down", none: "no report" };

@@ -1,4 +1,4 @@
-// The health score and what it is made of.
+// The health score and its components.
 
 import { el, setData, setText } from "./dom.js";
 import { fixed } from "./format.js";

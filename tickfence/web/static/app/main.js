@@ -17,7 +17,7 @@ import { SymbolView } from "./symbol_view.js";
 import { setUpTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 
-const CLOCK_MS = 250; // ages grow even when nothing comes
+const CLOCK_MS = 250; // ages grow even when nothing arrives
 
 takeTokenFromAddress();
 const market = new Market();
@@ -31,7 +31,7 @@ let symbolView = null;
 let tokensTried = 0;
 
 const stream = new EventStream("stream", {
-  silenceMs: 6000, // the nodes' state comes twice a second
+  silenceMs: 6000, // the nodes' state arrives twice a second
   refusals: [401],
   onMessage: (name, message) => market.apply(name, message),
   onState: (state, failures) => {
@@ -103,7 +103,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address names the view
+  event.preventDefault(); // the address is used for the view
   (symbolView ? byId("symbol").querySelector("h1") : byId("overview")).focus();
 });
 setUpTheme(byId("theme"), () => {

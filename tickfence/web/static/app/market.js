@@ -1,4 +1,4 @@
-// What the page knows: the present rows, nodes, leader and events, put together from the stream's messages.
+// The page's data: the current rows, nodes, leader and events, built from the stream's messages.
 
 import { decimalsOf } from "./format.js";
 import { status } from "./freshness.js";
@@ -7,12 +7,12 @@ const MAX_EVENTS = 500;
 
 /**
  * Emits "rows" (detail: the symbols that changed), "nodes", "event" (detail: the event), "state" (all is new) and
- * "outage" (detail: the server's sentence; what was there before stays).
- * A row is the server's, with what only a watcher knows:
+ * "outage" (detail: the server's sentence; the data stays).
+ * A row is the server's, with what only this page knows:
  *   sentAt: the server's time when it was sent;
- *   decimals: the most decimals its price has shown;
- *   tick, tickAt: +1 or -1, how the price moved last, and when (performance.now());
- *   movedAt: when it was seen to change its owner.
+ *   decimals: maximum number of decimals of its price so far;
+ *   tick, tickAt: +1 or -1, direction of the last price change, and when (performance.now());
+ *   movedAt: when its owner changed.
  */
 export class Market extends EventTarget {
   rows = new Map();
@@ -23,7 +23,7 @@ export class Market extends EventTarget {
   heardAt = 0; // the server's time of its last message that was not an outage
   #serverAhead = 0;
 
-  /** The server's time, ms. Between two messages it goes on by itself. */
+  /** The server's time in ms, extrapolated between two messages. */
   now() {
     return performance.timeOrigin + performance.now() + this.#serverAhead;
   }
@@ -33,7 +33,7 @@ export class Market extends EventTarget {
     return status(row, this.now(), this.heardAt);
   }
 
-  /** Takes a message of `/stream`. Unknown ones are left to newer pages. */
+  /** Takes a message of `/stream`. Unknown ones are ignored: a newer server sends them. */
   apply(name, message) {
     if (message.now) {
       this.#serverAhead = message.now - performance.timeOrigin - performance.now();
@@ -82,7 +82,7 @@ export class Market extends EventTarget {
   }
 }
 
-// The same object for as long as there is the symbol, so that whoever holds it sees what is new.
+// A symbol keeps its object, so every holder of it sees new values.
 function watched(fresh, now, known) {
   const { price, owner } = known ?? {};
   const row = known ?? { decimals: 0, tick: 0, tickAt: -Infinity, movedAt: -Infinity };

@@ -11,10 +11,10 @@ const STATUS_ORDER = { none: 3, down: 2, degraded: 1, ok: 0 };
 
 /**
  * A column:
- *   key, label, hint: its name in code, in the head, and in full;
+ *   key, label, hint: its name in code, its heading, and its tooltip;
  *   kind: "text" (sorts upwards first) or "number" (downwards first);
  *   value(row, market): what it sorts by; null sorts last;
- *   make(): what its cells hold; paint(cell, row, market): brings a cell up to date.
+ *   make(): what its cells hold; paint(cell, row, market): updates a cell.
  */
 export const COLUMNS = [
   {

@@ -1,4 +1,4 @@
-// The nodes: alive or dead, how old the heartbeat is, what each one carries; and who leads.
+// The nodes: alive or dead, age of the heartbeat, number of symbols; and the leading beat.
 
 import { byId, el, setData, setText } from "./dom.js";
 import { beatName } from "./events.js";

@@ -1,4 +1,4 @@
-// The market table's state: which rows, in which order, found by which words.
+// The market table's state: its rows, their order, and the filter.
 
 import { byId, setText } from "./dom.js";
 import { fixed } from "./format.js";
@@ -7,7 +7,7 @@ import { COLUMNS } from "./market_columns.js";
 import { colourBy } from "./owners.js";
 import { VirtualTable } from "./virtual_table.js";
 
-const REORDER_MS = 1000; // rows that jump four times a second cannot be read
+const REORDER_MS = 1000; // nobody can read rows that jump four times a second
 const MOVED_SHOWN_MS = 2500;
 
 export class Overview {
@@ -33,13 +33,13 @@ export class Overview {
     this.#filter.addEventListener("keydown", (event) => this.#onFilterKey(event));
   }
 
-  /** New values have come: paints them, and reorders if that is due. */
+  /** Paints new values, and reorders the rows if that is due. */
   update() {
     if (performance.now() - this.#orderedAt >= REORDER_MS) this.order();
     else this.#table.queue();
   }
 
-  /** Finds and sorts the rows anew. */
+  /** Filters and sorts the rows. */
   order() {
     this.#orderedAt = performance.now();
     const words = this.#filter.value.toUpperCase().split(/\s+/).filter(Boolean);

@@ -2,9 +2,9 @@
 
 import { el, setData, setText } from "./dom.js";
 
-const COLOURS = 8; // as many as tokens.css has
+const COLOURS = 8; // tokens.css defines them
 
-/** Which of the eight colours a node has: by the number its name ends with, or by all its letters. */
+/** A node's colour: from the number at the end of its name, or from a hash of its name. */
 export function colourOf(node) {
   const number = /(\d{1,9})$/.exec(node);
   if (number) return (Number(number[1]) + COLOURS - 1) % COLOURS;
@@ -18,7 +18,7 @@ export function colourBy(element, node) {
   setData(element, "owner", node ? String(colourOf(node)) : "none");
 }
 
-/** A node's name behind a spot of its colour. */
+/** A node's name after a dot of its colour. */
 export function ownerTag(node) {
   const tag = el("span", { class: "owner" }, el("i", { "aria-hidden": "true" }), el("span"));
   showOwner(tag, node);

@@ -1,4 +1,4 @@
-// The volume profile: its histogram, point of control and value area, and where the price is to them.
+// The volume profile: its histogram, point of control and value area, and the price relative to them.
 
 import { ProfileChart } from "./charts/profile_chart.js";
 import { el, setText } from "./dom.js";
@@ -35,7 +35,7 @@ export class ProfilePanel {
     this.element.append(this.#host, this.#list, this.#where, this.#empty);
   }
 
-  /** Once it is in the document: a chart takes the size of its place. */
+  /** Call it when the element is in the document: the chart takes its size from it. */
   open(onPoint) {
     this.#chart = new ProfileChart(this.#host, onPoint);
     this.#read();
@@ -51,7 +51,7 @@ export class ProfilePanel {
     this.#chart.redraw();
   }
 
-  /** The report's part of it. */
+  /** Shows the report's volume profile. */
   show(profile, price, decimals) {
     this.#empty.hidden = profile != null;
     this.#list.hidden = this.#where.hidden = this.#host.hidden = profile == null;

@@ -1,4 +1,4 @@
-// Which view the address asks for: "#/BTCUSDT" is a symbol's, everything else the overview.
+// The view in the address: "#/BTCUSDT" is a symbol's, everything else is the overview.
 
 /** The symbol in the address, or null. Any name is taken; the API knows which symbols there are. */
 export function symbolInAddress() {
@@ -7,7 +7,7 @@ export function symbolInAddress() {
   try {
     return name && decodeURIComponent(name);
   } catch {
-    return name; // a percent sign that encodes nothing
+    return name; // the percent sign encodes nothing
   }
 }
 

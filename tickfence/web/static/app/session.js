@@ -1,9 +1,9 @@
-// The bearer token, if the server wants one, and requests that carry it.
+// The bearer token, if the server requires one, and requests with it.
 
 const KEY = "token";
-let kept = null; // where storage is forbidden, the token lives as long as the page
+let kept = null; // without storage the token lasts as long as the page
 
-/** Takes the token out of `?token=…` once, so that it stays neither in the address nor in the history. */
+/** Removes the token from `?token=…`, so that it stays in neither the address nor the history. */
 export function takeTokenFromAddress() {
   const address = new URL(location.href);
   const given = address.searchParams.get("token");
@@ -27,7 +27,7 @@ function token() {
   try {
     return sessionStorage.getItem(KEY);
   } catch {
-    return null; // storage is forbidden, which keepToken has said
+    return null; // storage is forbidden; keepToken has logged it
   }
 }
 

@@ -1,7 +1,7 @@
-// Server-sent events out of text that arrives in pieces.
+// Parses server-sent events from text that arrives in pieces.
 // https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
-/** Feed it with `push(text)`; it gives the events that are complete: `{ event, data }`. */
+/** `push(text)` returns the complete events: `{ event, data }`. */
 export class SseParser {
   #rest = "";
   #event = "";

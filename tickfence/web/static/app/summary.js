@@ -1,4 +1,4 @@
-// The line of figures in the page's head.
+// The line of figures in the page's header.
 
 import { byId, el, setData, setText } from "./dom.js";
 import { beatName } from "./events.js";

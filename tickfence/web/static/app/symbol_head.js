@@ -1,4 +1,4 @@
-// The head of a symbol's view: name, price, who writes it under which token, and the figures of the book.
+// The header of a symbol's view: name, price, writer and fencing token, and figures of the book.
 
 import { el, setData, setText } from "./dom.js";
 import { fixed, NOTHING, quantity, signed, signedQuantity, span } from "./format.js";

@@ -1,4 +1,4 @@
-// One symbol: its own stream, charts, and what the report says besides.
+// One symbol: its own stream, its charts, and the rest of its report.
 
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
@@ -16,13 +16,13 @@ import { SymbolHead } from "./symbol_head.js";
 
 const MINUTES = [5, 15, 30];
 const DESCRIBE_MS = 5000;
-const SILENCE_MS = 3000; // a report, or that there is none in time, comes sooner
+const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
 
 export class SymbolView {
   #root;
   #market;
   #report = null;
-  #absence = null; // the server's words for a report that is gone
+  #absence = null; // the server's text when the report is gone
   #isRefused = false;
   #decimals = 0;
   #describedAt = -Infinity;
@@ -40,7 +40,7 @@ export class SymbolView {
     if (row) this.#head.showPrice(row.price, this.#decimals);
     this.tick();
     this.#stream = new EventStream(`stream/${encodeURIComponent(symbol)}`, {
-      silenceMs: 40_000, // while there is no news of it, two pings' time
+      silenceMs: 40_000, // the time of two pings
       refusals: [401, 404],
       onMessage: (name, message) => this.#take(name, message),
       onState: (state) => state === "live" && this.#loadHistory(),
@@ -65,7 +65,7 @@ export class SymbolView {
     this.#profile.redraw();
   }
 
-  /** Ages go on between reports, and without any. */
+  /** Ages grow between reports, and without reports. */
   tick() {
     const now = this.#market.now();
     const { owner, status, age, why } = this.#state(now);
@@ -89,24 +89,24 @@ export class SymbolView {
     const { freshness, writer } = this.#report;
     const silence = Math.max(0, now - freshness.read_at);
     const age = freshness.data_age_ms == null ? null : freshness.data_age_ms + silence;
-    const lost = this.#absence ?? (silence > SILENCE_MS ? `nothing has been heard of it for ${span(silence)}` : null);
+    const lost = this.#absence ?? (silence > SILENCE_MS ? `no news of it for ${span(silence)}` : null);
     return { owner: writer.nodeId, status: lost ? "down" : freshness.status, age, why: lost ?? freshness.reason };
   }
 
-  /** Tries its stream again, once a token was given. */
+  /** Restarts its stream after the user has entered a token. */
   retry() {
-    this.#stream.stop(); // a try with the token before may be on its way, and would end it
+    this.#stream.stop(); // an attempt with the old token may still run, and would end it
     this.#stream.start();
   }
 
-  /** All that happened to this symbol. */
+  /** Shows all events of this symbol. */
   showEvents() {
     this.#events.replaceChildren();
     this.#noEvents.hidden = false;
     for (const event of this.#market.events) this.addEvent(event);
   }
 
-  /** One event more; it is shown if it has to do with this symbol. */
+  /** Shows one more event if it concerns this symbol. */
   addEvent(event) {
     if (!concerns(event, this.symbol)) return;
     this.#events.prepend(eventItem(event, this.symbol));
@@ -141,7 +141,7 @@ export class SymbolView {
     this.#describe(report);
   }
 
-  // The charts in words, for who cannot see them; not at every report, which nobody could follow.
+  // The charts in words for assistive technology; not for every report, which nobody could follow.
   #describe(report) {
     if (performance.now() - this.#describedAt < DESCRIBE_MS) return;
     this.#describedAt = performance.now();
@@ -172,7 +172,7 @@ export class SymbolView {
   #refused(status) {
     if (status === 401) return; // the main stream asks for the token; see main.js
     const capitals = this.symbol.toUpperCase();
-    if (capitals !== this.symbol) return void location.replace(addressOf(capitals)); // it was typed
+    if (capitals !== this.symbol) return void location.replace(addressOf(capitals)); // someone typed it in lower case
     this.#isRefused = true;
     this.#head.refuse();
     this.#cards.hidden = true;

@@ -1,4 +1,4 @@
-// Light, dark, or as the system says: one button that goes round.
+// Light, dark, or the system's theme: one button cycles through them.
 
 const CHOICES = [
   { name: "", label: "Auto", icon: "◐" },
@@ -6,7 +6,7 @@ const CHOICES = [
   { name: "dark", label: "Dark", icon: "●" },
 ];
 
-/** Wires the button; `onChange` is called after every change of colours, the system's included. */
+/** Sets up the button; `onChange` is called after every change of colours, also by the system. */
 export function setUpTheme(button, onChange) {
   const root = document.documentElement;
   const present = () => Math.max(0, CHOICES.findIndex((choice) => choice.name === (root.dataset.theme ?? "")));

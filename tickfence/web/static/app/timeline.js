@@ -29,7 +29,7 @@ export class Timeline {
     byId("timeline-choice").append(...buttons);
   }
 
-  /** Builds the list anew. */
+  /** Rebuilds the list. */
   showAll() {
     const chosen = this.#market.events.filter((event) => this.#isChosen(event));
     this.#list.replaceChildren(...chosen.slice(-SHOWN).reverse().map((event) => eventItem(event)));

@@ -1,11 +1,11 @@
-// A table that holds elements for the rows in sight only, however many rows there are.
+// A table that has elements only for the visible rows, however many rows there are.
 //
 // It stays a real table for assistive technology: header cells, aria-rowcount, aria-rowindex, aria-sort. One row's link
 // is in the tab order; arrows, Page Up/Down, Home and End move from row to row, Enter opens the link.
 
 import { el } from "./dom.js";
 
-const SPARE_ROWS = 6; // above and below what is in sight
+const SPARE_ROWS = 6; // above and below the visible ones
 const KEYS = ["ArrowDown", "ArrowUp", "PageDown", "PageUp", "Home", "End"];
 
 export class VirtualTable {
@@ -53,7 +53,7 @@ export class VirtualTable {
     new ResizeObserver(() => this.queue()).observe(scroller);
   }
 
-  /** Shows these rows in this order from the next paint on. */
+  /** Shows these rows in this order at the next paint. */
   setItems(items) {
     this.#items = items;
     this.#table.setAttribute("aria-rowcount", String(items.length + 1));
@@ -68,7 +68,7 @@ export class VirtualTable {
     }
   }
 
-  /** Paints before the next frame, once however often it is asked. */
+  /** Paints before the next frame; several calls paint once. */
   queue() {
     if (this.#isQueued) return;
     this.#isQueued = true;
@@ -78,7 +78,7 @@ export class VirtualTable {
     });
   }
 
-  /** Brings a symbol's row into sight and puts the focus on it. */
+  /** Scrolls to a symbol's row and focuses it. */
   focus(symbol) {
     const index = this.#items.findIndex((row) => row.symbol === symbol);
     if (index < 0) return;
@@ -116,14 +116,14 @@ export class VirtualTable {
 
   #inSight() {
     const { scrollTop } = this.#scroller;
-    const clientHeight = Math.min(this.#scroller.clientHeight, innerHeight); // however the style sheet lays it out
+    const clientHeight = Math.min(this.#scroller.clientHeight, innerHeight); // independent of the layout
     const first = Math.max(0, Math.floor(scrollTop / this.#rowHeight) - SPARE_ROWS);
     const last = Math.ceil((scrollTop + clientHeight) / this.#rowHeight) + SPARE_ROWS;
     const count = this.#items.length;
     return { first: Math.min(first, Math.max(0, count - 1)), last: Math.min(count, last) };
   }
 
-  // Scrolled by a few rows: those that went out at one end come in at the other, and all between stay as they are.
+  // Scrolled by a few rows: rows that left at one end are reused at the other, and those between stay.
   #turn(first) {
     const shift = first - (this.#views[0]?.index ?? first);
     if (Math.abs(shift) >= this.#views.length) return;
@@ -151,7 +151,7 @@ export class VirtualTable {
     this.#body.append(view.element);
   }
 
-  // Rows change places, elements do not: the focus follows its symbol, or waits at the scroller if that is out of sight.
+  // Rows move, elements stay: the focus follows its symbol, or waits at the scroller while that is not visible.
   #keepFocus(symbol) {
     const target = this.#linkOf(symbol) ?? this.#scroller;
     if (target === this.#scroller) this.#scroller.tabIndex = -1;
@@ -201,7 +201,7 @@ export class VirtualTable {
   }
 }
 
-/** One `tr` and what it shows at present. */
+/** One `tr` and what it shows. */
 class RowView {
   symbol = null;
   index = -1;

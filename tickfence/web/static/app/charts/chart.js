@@ -1,4 +1,4 @@
-// What the page's charts share: a uPlot that fills its element, and marks on top of it.
+// Shared by the charts: a uPlot that fills its element, and marks on top of it.
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { fixed } from "../format.js";
@@ -61,8 +61,8 @@ export function priceLabels(decimals) {
 
 /**
  * A vertical (`x`) or horizontal (`y`) line over the whole plot at a value, with a label at its end; not if outside.
- * Labels of lines that may be near one another are kept apart by `row` (how many labels come before it there) and, at
- * vertical lines, by `side`: "before" it or "after" it.
+ * `row` (how many labels come before it) and, for vertical lines, `side` ("before" or "after") keep labels of nearby lines
+ * apart.
  */
 export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4], row = 0, side = "on" }) {
   const { left, top, width, height } = plot.bbox;
@@ -91,7 +91,7 @@ export function drawLine(plot, scale, value, { stroke, label = "", dash = [4, 4]
   return true;
 }
 
-/** Text at a place in canvas pixels, kept inside the plot, on a ground of the panel's colour so that it can be read. */
+/** Text at a position in canvas pixels, kept inside the plot, on the panel's colour so that it is readable. */
 export function drawText(plot, text, x, y, fill, align = "left") {
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio;

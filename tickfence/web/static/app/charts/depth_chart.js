@@ -5,7 +5,7 @@ import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js"
 import { colour } from "./palette.js";
 
 const PROFILE_PLACES = { VAL: { row: 1, side: "before" }, VAH: { row: 1, side: "after" }, POC: { row: 2 } }; // below walls
-const SLACK = 0.12; // the scales follow the book only when it has outgrown them by this share
+const SLACK = 0.12; // the scales follow the book when it has outgrown them by this share
 
 export class DepthChart extends Chart {
   #report = null;
@@ -108,7 +108,7 @@ export class DepthChart extends Chart {
   }
 }
 
-// One level's width more, so that the last step can be seen.
+// One more level's width, so that the last step is visible.
 function extended(steps) {
   if (steps.length < 2) return steps;
   const [[first], [last, sum]] = [steps[0], steps.at(-1)];

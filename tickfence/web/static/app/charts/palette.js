@@ -3,14 +3,14 @@
 const known = new Map();
 let probe = null;
 
-/** The present value of a colour of tokens.css: `colour("bid")`; with `alpha`, that much of it. */
+/** The current value of a colour of tokens.css: `colour("bid")`; `alpha` is its opacity. */
 export function colour(name, alpha = 1) {
   const key = `${name} ${alpha}`;
   if (!known.has(key)) known.set(key, resolve(name, alpha));
   return known.get(key);
 }
 
-/** The theme has changed: look again. */
+/** Forgets the values, because the theme has changed. */
 export function forgetColours() {
   known.clear();
 }

@@ -7,9 +7,9 @@ import { colour } from "./palette.js";
 const LONGEST_MS = 30 * 60_000;
 const SHORTEST_MS = 60_000;
 const BARS_SHARE = 0.2; // of the plot's width, for the fullest price
-const GAP_MS = 5000; // longer without a price is drawn as a gap
+const GAP_MS = 5000; // a longer time without a price is drawn as a gap
 
-// With seconds where minutes do not tell two of them apart.
+// With seconds when two labels would show the same minute.
 function times(plot, splits, index, space, step) {
   return splits.map((ms) => (step < 60_000 ? clock(ms) : clock(ms).slice(0, 5)));
 }
@@ -51,7 +51,7 @@ export class PriceChart extends Chart {
     self = this;
   }
 
-  /** The prices of seconds that were not watched, before or in between: [[ms, price], …]. */
+  /** Adds the prices of seconds that the page has missed: [[ms, price], …]. */
   setHistory(points) {
     const second = ([ms]) => Math.floor(ms / 1000);
     const watched = new Set(this.#points.map(second));
@@ -93,14 +93,14 @@ export class PriceChart extends Chart {
     this.plot.setData([times, prices]);
   }
 
-  /** The minutes asked for, or what there is of them. */
+  /** The chosen minutes, or those that have data. */
   timeRange() {
     const first = this.plot.data[0][0] ?? this.#now;
     const from = Math.max(this.#now - this.minutes * 60_000, Math.min(first, this.#now - SHORTEST_MS));
     return [from, this.#now + (this.#now - from) * 0.005];
   }
 
-  /** The prices with some room, and the value area where that does not flatten the line. */
+  /** The prices with a margin, and the value area if that does not flatten the line. */
   priceRange(low, high) {
     if (low == null) return [0, 1];
     const span = Math.max(high - low, high * 2e-5);
@@ -146,18 +146,18 @@ export class PriceChart extends Chart {
     this.#drawLast(plot);
   }
 
-  /** The newest price, as it is written on the axis. */
+  /** The latest price as the axis shows it. */
   tag() {
     return this.#points.length ? fixed(this.#points.at(-1)[1], this.#decimals) : "";
   }
 
-  // Whether the newest price's tag would cover a label of the axis at this value.
+  // Whether the tag of the latest price would cover the axis label at this value.
   #isUnderTag(value) {
     const last = this.#points.at(-1);
     return last !== undefined && Math.abs(this.plot.valToPos(value, "y") - this.plot.valToPos(last[1], "y")) < 15;
   }
 
-  // The newest price as a tag on the axis.
+  // The latest price as a tag on the axis.
   #drawLast(plot) {
     const last = this.#points.at(-1);
     if (!last) return;

@@ -5,7 +5,7 @@ import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js"
 import { colour } from "./palette.js";
 
 const PLACES = { VAL: { dash: [3, 3], side: "before" }, VAH: { dash: [3, 3], side: "after" }, POC: { dash: [], row: 1 } };
-const BARS = 90; // more would be thinner than can be seen
+const BARS = 90; // more bars would be too thin to see
 
 export class ProfileChart extends Chart {
   #profile = null;
@@ -85,7 +85,7 @@ export class ProfileChart extends Chart {
   }
 }
 
-/** [[middle, volume], …]: bins by rising price, neighbours put together where there are too many to show. */
+/** [[middle, volume], …]: bins by rising price; neighbours are merged when there are too many. */
 export function grouped(bins, width) {
   if (!bins.length) return [];
   const first = bins[0][0];
