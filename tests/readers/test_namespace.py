@@ -1,0 +1,53 @@
+"""Two deployments in one Redis: a reader shows the one that ``NT_NAMESPACE`` names."""
+
+from __future__ import annotations
+
+import json
+
+import redis
+
+from tests.cli.processes import celery
+from tests.web.reporting import EXAMPLE
+from tests.web.web_process import WebProcess
+from tickfence.keys import Keys
+from tools.local.embedded_redis import EmbeddedRedis
+
+DEPLOYMENTS = {"": "AAUSDT", "staging": "BBUSDT"}
+"""Namespace -> its only symbol."""
+
+
+def fill(client: redis.Redis, namespace: str, symbol: str) -> None:
+    """A node that owns the symbol, a leader, and a report."""
+    keys = Keys(namespace)
+    now = client.time()[0] * 1000
+    client.hset(keys.assignment, mapping={"term": 1, "generation": 1, symbol: "node-001/a"})
+    client.hset(keys.dispatcher, mapping={"leader": f"beat-{symbol}", "term": 1, "until": now + 60_000})
+    client.hset(keys.node("node-001"), mapping={"incarnation": "a", "client_id": 0, "weight": 1})
+    client.zadd(keys.nodes, {"node-001": now + 60_000})
+    client.hset(keys.lease(symbol), mapping={"owner": "node-001/a", "token": 9, "until": now + 60_000})
+    client.set(keys.report(symbol), json.dumps(EXAMPLE | {"symbol": symbol, "updatedAt": now}, separators=(",", ":")))
+    client.hset(keys.info(symbol), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
+    client.xadd(keys.trades(symbol), {"p": "7.5", "q": "1", "s": "b", "r": now}, id=f"{now}-1")
+
+
+def test_web_and_command_line_show_the_deployment_of_their_namespace(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    for namespace, symbol in DEPLOYMENTS.items():
+        fill(redis_client, namespace, symbol)
+    for namespace, symbol in DEPLOYMENTS.items():
+        with WebProcess(redis_server.url(), NT_NAMESPACE=namespace).wait_until_up() as web:
+            assert web.get("/symbols").json["symbols"] == [{"symbol": symbol, "owner": "node-001"}]
+            assert [report["symbol"] for report in web.get("/reports").json["reports"]] == [symbol]
+            assert web.get("/nodes").json["leader"]["leader"] == f"beat-{symbol}"
+            assert [price for _, price in web.get(f"/prices/{symbol}").json["points"]] == [7.5]
+            assert web.get(f"/profiles/{symbol}").json["tradeCount"] == 1
+        for words, told in (
+            (("owners",), f'"symbol": "{symbol}", "owner": "node-001", "holder": "node-001", "token": 9'),
+            (("nodes",), f'"leader": "beat-{symbol}"'),
+            (("explain", symbol), f'"symbol": "{symbol}"'),
+            (("show", symbol), f'"symbol": "{symbol}"'),
+        ):
+            shown = celery(redis_server.url(), *words, "--json", NT_NAMESPACE=namespace)
+            assert (shown.returncode, shown.stderr) == (0, "")
+            assert told in shown.stdout
