@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tickfence.coordination.controller import Move, MoveReason
-from tickfence.coordination.keys import DISPATCHER, node_key
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.events import Event, Fields, Kind, Moves
 
@@ -81,8 +81,9 @@ class Chronicle:
         by: the dispatcher's name.
     """
 
-    def __init__(self, by: str) -> None:
+    def __init__(self, by: str, keys: Keys) -> None:
         self.by = by
+        self.keys = keys
         self._read_in = 0  # the term in which the stream has been read
         self._term = 0  # of the newest lead that was told
         self._generation = 0  # of the newest assignment that was told
@@ -94,10 +95,10 @@ class Chronicle:
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached, or refused some of it.
         """
-        if int(client.hget(DISPATCHER, "term") or 0) > seen.term:
+        if int(client.hget(self.keys.dispatcher, "term") or 0) > seen.term:
             return
         if self._read_in != seen.term:
-            told = events.read(client, limit=events.KEPT)
+            told = events.read(client, self.keys, limit=events.KEPT)
             self.learn(told)
             if len(told) == events.KEPT:  # older ones are not there any more, such as that of an owner's coming
                 for owner in seen.adopted:
@@ -108,7 +109,7 @@ class Chronicle:
             return
         pipe = client.pipeline(transaction=False)
         for fields in news:
-            events.queue_append(pipe, fields)
+            events.queue_append(pipe, self.keys, fields)
         self._read_in = 0  # what of it arrives is not known before the reply
         pipe.execute()
         self._read_in = seen.term
@@ -159,7 +160,7 @@ class Chronicle:
         signs = dict(seen.gone)
         for owner in self._departed(seen):
             if owner not in signs:
-                incarnation, left = client.hmget(node_key(owner.node), "incarnation", "left")
+                incarnation, left = client.hmget(self.keys.node(owner.node), "incarnation", "left")
                 in_order = left is not None and incarnation == owner.incarnation.encode()
                 signs[owner] = NodeReason.LEFT if in_order else NodeReason.DIED
         return signs

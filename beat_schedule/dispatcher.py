@@ -11,7 +11,6 @@ from beat_schedule.chronicle import Change, Chronicle, Seen
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
-from tickfence.coordination.keys import NODES, node_key
 from tickfence.coordination.leadership import Lead, LeaderReason, Leadership
 from tickfence.coordination.membership import Membership, NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
@@ -47,7 +46,7 @@ class Dispatcher:
         self.settings = settings
         self.clock = ServerClock()
         self.generation = 0
-        self._leadership = Leadership(name, settings.nt_leader_ttl_ms)
+        self._leadership = Leadership(settings.keys, name, settings.nt_leader_ttl_ms)
         self._membership = Membership(settings.nt_heartbeat_ttl_ms)
         self._controller = AssignmentController(settings.symbols, _policy(settings))
         self._live: dict[Owner, NodeRecord] = {}
@@ -56,7 +55,7 @@ class Dispatcher:
         self._adopted: frozenset[Owner] = frozenset()
         self._told: frozenset[Owner] = frozenset()
         self._events: EventWriter[Seen] = EventWriter(
-            settings.redis_url, "nt:events", Chronicle(name).write, metrics.event_errors.inc
+            settings.redis_url, "nt:events", Chronicle(name, settings.keys).write, metrics.event_errors.inc
         )
         self._client: Any = None
         self._client_id = 0
@@ -155,7 +154,7 @@ class Dispatcher:
         if lead.reason is not None:
             self._won = lead
         if took_over:
-            stored = read_assignment(self._client)
+            stored = read_assignment(self._client, self.settings.keys)
             # What Redis shows may be older than what we published, if it came back without its last seconds.
             older = stored.generation < self.generation
             self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
@@ -167,7 +166,9 @@ class Dispatcher:
         moves = self._controller.step(lead.server_ms, {o: r.weight for o, r in self._live.items()})
         if moves or took_over:
             self._acting_term = 0  # if this fails, start again from what is published
-            self.generation = publish_assignment(self._client, lead.term, self.generation, self._controller.owners)
+            self.generation = publish_assignment(
+                self._client, self.settings.keys, lead.term, self.generation, self._controller.owners
+            )
             self._acting_term = lead.term
             self._count(moves, took_over)
             change = Change(self.generation, moves, dropped, first, lost)
@@ -177,7 +178,7 @@ class Dispatcher:
             gone = dict(self._membership.departed)
             self._events.put(Seen(lead.term, reason, self._told, gone, self._adopted, change))
         if time.monotonic() - self._purged > 60:
-            self._client.zremrangebyscore(NODES, 0, lead.server_ms - _PURGE_AFTER_MS)
+            self._client.zremrangebyscore(self.settings.keys.nodes, 0, lead.server_ms - _PURGE_AFTER_MS)
             self._purged = time.monotonic()
         return moves
 
@@ -186,7 +187,7 @@ class Dispatcher:
         watched = {*self._membership.client_ids, self._leadership.leader_client_id} - {0}
         pipe = self._client.pipeline(transaction=False)
         self._leadership.queue_poll(pipe, self._client_id)
-        pipe.zrange(NODES, 0, -1, withscores=True)
+        pipe.zrange(self.settings.keys.nodes, 0, -1, withscores=True)
         if self._watch_connections:
             pipe.client_id()  # the pool may have opened a new connection since
             if watched:
@@ -196,7 +197,7 @@ class Dispatcher:
         for reply in replies[:2]:
             if isinstance(reply, Exception):
                 raise reply
-        lead = self._leadership.took(replies[0], asked_at)
+        lead = self._leadership.handle_reply(replies[0], asked_at)
         self.clock.observe(asked_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(): int(score) for node, score in replies[1]}
         return lead, heartbeats, self._connected(lead, watched, *replies[2:])
@@ -215,7 +216,7 @@ class Dispatcher:
         self._client_id = int(own_id)
         connected = {int(client["id"]) for client in clients}
         if lead.client_id in watched:
-            self._leadership.saw_leader_connected(lead.client_id in connected)
+            self._leadership.note_leader_connected(lead.client_id in connected)
         return connected
 
     def _records(self, nodes: list[str]) -> dict[str, NodeRecord | None]:
@@ -223,7 +224,7 @@ class Dispatcher:
             return {}
         pipe = self._client.pipeline(transaction=False)
         for node in nodes:
-            pipe.hgetall(node_key(node))
+            pipe.hgetall(self.settings.keys.node(node))
         return {node: parse_node(node, found) for node, found in zip(nodes, execute(pipe), strict=True)}
 
     def _tell(self, before: Mapping[Owner, NodeRecord]) -> None:

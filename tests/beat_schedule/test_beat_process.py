@@ -23,11 +23,13 @@ from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.coordination.keys import DISPATCHER
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import pick
+
+KEYS = Keys()
 
 ROOT = Path(__file__).parents[2]
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
@@ -88,6 +90,7 @@ class Beats:
     def node(self, name: str) -> Registration:
         one = Registration(
             self.server.url(),
+            KEYS,
             Owner.start(name),
             {"weight": 1},
             interval_ms=100,
@@ -113,7 +116,7 @@ class Beats:
         return [(symbols, tick) for task, symbols, tick in self.queued(node) if task == "tasks.fast_cycle"]
 
     def leader(self) -> bytes:
-        return self.client.hget(DISPATCHER, "leader") or b""
+        return self.client.hget(KEYS.dispatcher, "leader") or b""
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Wait for ``condition``; say what the beats said if it does not come."""
@@ -203,14 +206,14 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     assert moved <= set(SYMBOLS)
 
     beats.wait(lambda: "node is alive" in (beats.folder / "beat-1.log").read_text(), "the stand-by to look")
-    term = int(beats.client.hget(DISPATCHER, "term"))
+    term = int(beats.client.hget(KEYS.dispatcher, "term"))
     leading.send_signal(signal.SIGTERM)
     beats.wait(lambda: beats.leader() not in (leader, b""), "another leader")
-    assert int(beats.client.hget(DISPATCHER, "term")) > term
+    assert int(beats.client.hget(KEYS.dispatcher, "term")) > term
     assert leading.wait(10) == 0
     beats.forget()
     beats.wait(lambda: beats.fast("node-002"), "its cycles")
-    assert {tick.term for _, tick in beats.fast("node-002")} == {int(beats.client.hget(DISPATCHER, "term"))}
+    assert {tick.term for _, tick in beats.fast("node-002")} == {int(beats.client.hget(KEYS.dispatcher, "term"))}
 
     successor = beats.leader()
     standing_by.kill()

@@ -14,13 +14,15 @@ from tests.processes import wait_until
 from tickfence.coordination.assignment_store import publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import Move
-from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tickfence.timeline.events import Event
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 # Silence shorter than half a minute kills nobody here: where something dies, it is by another sign.
@@ -58,6 +60,7 @@ def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
         made.append(
             Registration(
                 url or redis_server.url(),
+                KEYS,
                 Owner.start(name),
                 {"weight": weight},
                 interval_ms=50,
@@ -96,8 +99,8 @@ def nodes_of(dispatcher: Dispatcher) -> set[str]:
 
 def told(client: redis.Redis, wanted: int) -> list[Event]:
     """The events, once there are as many as wanted."""
-    wait_until(lambda: client.xlen(EVENTS) >= wanted, lambda: f"{wanted} events: {events.read(client)}")
-    return events.read(client)
+    wait_until(lambda: client.xlen(KEYS.events) >= wanted, lambda: f"{wanted} events: {events.read(client, KEYS)}")
+    return events.read(client, KEYS)
 
 
 def reasons(found: list[Event]) -> list[tuple[str, str]]:
@@ -114,7 +117,7 @@ def test_the_first_to_look_leads_and_assigns_every_symbol(
     assert {move.symbol for move in moves} == set(SYMBOLS)
     assert {move.reason for move in moves} == {"orphan"}
     assert set(one.owners.values()) == {n.owner for n in nodes}
-    stored = read_assignment(redis_client)
+    stored = read_assignment(redis_client, KEYS)
     assert stored == (one.term, one.generation, dict(one.owners))
 
 
@@ -141,7 +144,7 @@ def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resign
     assert dict(second.owners) == before
     assert second.generation > generation
     assert second.term > term
-    assert read_assignment(redis_client).term == second.term
+    assert read_assignment(redis_client, KEYS).term == second.term
     assert first.look() == []
     assert not first.leading
 
@@ -159,7 +162,7 @@ def test_an_orderly_leave_moves_its_symbols_at_the_next_look(
     assert {move.symbol for move in moves} == lost
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client).owners == dict(one.owners)
+    assert read_assignment(redis_client, KEYS).owners == dict(one.owners)
 
 
 def test_a_node_that_joins_is_given_symbols(dispatcher: MakeDispatcher, node: MakeNode) -> None:
@@ -219,16 +222,16 @@ def test_a_leader_of_an_old_term_publishes_nothing_and_leads_again_only_with_a_n
     node("node-001")
     one = dispatcher()
     look_until(one, lambda: one.owners, "an assignment")
-    stored = read_assignment(redis_client)
+    stored = read_assignment(redis_client, KEYS)
     newer = one.term + 1_000_000
-    theirs = publish_assignment(redis_client, newer, one.generation, stored.owners)
+    theirs = publish_assignment(redis_client, KEYS, newer, one.generation, stored.owners)
     third = node("node-003")
     look_until(one, lambda: not one.leading, "it to notice")
-    assert read_assignment(redis_client) == (newer, theirs, stored.owners)
+    assert read_assignment(redis_client, KEYS) == (newer, theirs, stored.owners)
     look_until(one, lambda: one.leading, "it to lead anew, since nobody else does")
     assert one.term > newer
     look_until(one, lambda: third.owner in one.owners.values(), "what it had to do")
-    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
     assert one.generation > theirs
 
 
@@ -240,14 +243,14 @@ def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
     look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     generation = one.generation
     first.leave()
-    redis_client.set(ASSIGNMENT, "not a hash")
+    redis_client.set(KEYS.assignment, "not a hash")
     assert one.look() == []
     assert not one.leading  # what it would send now, nobody has been told of
-    redis_client.delete(ASSIGNMENT)
+    redis_client.delete(KEYS.assignment)
     look_until(one, lambda: one.leading, "it to go on")
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
 
 
 def test_a_leader_that_was_paused_finds_another(
@@ -256,7 +259,7 @@ def test_a_leader_that_was_paused_finds_another(
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
     look_until(first, lambda: first.owners, "an assignment")
-    redis_client.hset(DISPATCHER, "until", 1)  # so long was the pause
+    redis_client.hset(KEYS.dispatcher, "until", 1)  # so long was the pause
     second.look()
     assert second.leading
     assert first.leading  # it cannot know yet,
@@ -279,7 +282,7 @@ def test_lost_data_costs_no_symbol_its_owner_and_numbers_go_on(
     assert moves == []
     assert dict(one.owners) == before
     assert one.generation > generation
-    assert read_assignment(redis_client) == (one.term, one.generation, before)
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, before)
 
 
 def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
@@ -391,7 +394,7 @@ def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
     look_until(first, lambda: nodes_of(first) == {"node-001", "node-002"}, "two owners")
     first.close()
     gone.leave()
-    redis_client.delete(EVENTS)  # as if all of it had been pushed out
+    redis_client.delete(KEYS.events)  # as if all of it had been pushed out
     second = dispatcher("beat-2")
     look_until(second, lambda: nodes_of(second) == {"node-002"}, "its symbols to move")
     found = told(redis_client, 4)
@@ -433,7 +436,7 @@ def test_another_list_of_symbols_is_told(dispatcher: MakeDispatcher, node: MakeN
 def test_events_that_cannot_be_written_keep_nobody_from_leading(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
-    redis_client.set(EVENTS, "not a stream")
+    redis_client.set(KEYS.events, "not a stream")
     first, _ = node("node-001"), node("node-002")
     one = dispatcher()
     look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")

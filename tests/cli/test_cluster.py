@@ -25,7 +25,7 @@ def test_what_is_told_and_shown() -> None:
     with ClusterGroup() as group:
         settings = Settings.from_environment({"REDIS_URL": group.url})
         client, now = connect(group.url, name="test"), now_ms(group.masters[0].client)
-        generation = publish_assignment(client, 5, 1, OWNERS)
+        generation = publish_assignment(client, Keys(), 5, 1, OWNERS)
         for symbol, owner in OWNERS.items():
             client.hset(KEYS.node(owner.node), mapping={"incarnation": owner.incarnation, "client_id": 0, "weight": 1})
             client.zadd(KEYS.nodes, {owner.node: now + 60_000})
@@ -33,7 +33,7 @@ def test_what_is_told_and_shown() -> None:
             client.set(KEYS.report(symbol), json.dumps(report(now, symbol=symbol)))
         moves = [Move(symbol, None, owner, "orphan") for symbol, owner in OWNERS.items()]
         seen = Seen(5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), Change(generation, moves, first=True))
-        Chronicle("beat").write(client, seen)
+        Chronicle("beat", Keys()).write(client, seen)
 
         kinds = [event["kind"] for event in timeline_view.read(client, settings, 20).data]
         assert kinds == ["leader", "node", "node", "node", "moved"]

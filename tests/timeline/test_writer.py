@@ -11,11 +11,13 @@ import pytest
 import redis
 
 from tests.processes import wait_until
-from tickfence.coordination.keys import EVENTS
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline import writer as event_writer
 from tickfence.timeline.writer import WAITING, EventWriter
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 MakeWriter = Callable[..., EventWriter[str]]
 
@@ -40,7 +42,7 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     made: list[EventWriter[str]] = []
 
     def append(client: Any, symbol: str) -> None:
-        events.queue_append(client, events.conflict_event(symbol, "node-001", "node-002"))
+        events.queue_append(client, KEYS, events.conflict_event(symbol, "node-001", "node-002"))
 
     def make(url: str, write: Callable[[Any, str], None] = append) -> EventWriter[str]:
         made.append(EventWriter(url, "events:test", write, failures.one_more))
@@ -53,7 +55,7 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
 
 
 def symbols(client: redis.Redis) -> list[str]:
-    return [event.fields["symbol"] for event in events.read(client)]
+    return [event.fields["symbol"] for event in events.read(client, KEYS)]
 
 
 def test_what_is_put_is_written_in_its_order(
@@ -103,7 +105,7 @@ def test_what_was_put_while_redis_was_away_is_written_when_it_is_back(
     one = writer(server.url())
     one.put("before")
     with server.client() as client:
-        wait_until(lambda: client.xlen(EVENTS), "the first")
+        wait_until(lambda: client.xlen(KEYS.events), "the first")
     server.kill()
     one.put("during")
     wait_until(lambda: failures.count, "a failure")
@@ -121,15 +123,15 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_writer, "GIVE_UP_S", 0.3)
-    redis_client.set(EVENTS, "not a stream")
+    redis_client.set(KEYS.events, "not a stream")
     one = writer(redis_server.url())
     one.put("lost")
     wait_until(lambda: failures.count >= 3, "some tries")
     wait_until(one._items.empty, "it to be taken")
     one.put("kept")
     wait_until(one._items.empty, "the first to be given up")
-    redis_client.delete(EVENTS)
-    wait_until(lambda: redis_client.exists(EVENTS), "the second")
+    redis_client.delete(KEYS.events)
+    wait_until(lambda: redis_client.exists(KEYS.events), "the second")
     assert symbols(redis_client) == ["kept"]
 
 

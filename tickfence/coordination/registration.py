@@ -12,8 +12,8 @@ from typing import Any
 import redis.exceptions
 
 from tickfence.coordination.clock import ServerClock
-from tickfence.coordination.keys import NODES, node_key
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.errors import UNAVAILABLE, not_offered
@@ -40,17 +40,19 @@ class Registration:
 
     Parameters:
         url: the data plane.
+        keys: the deployment's keys.
         details: further fields of the record (host, pid, metrics_url, weight, …).
         interval_ms: heartbeat, with 10 % jitter so that nodes do not beat in step.
         ttl_ms: silence after which others take this node for dead.
         clock: learns the server's time from every heartbeat.
         on_replaced: called once, from the thread, when another process has taken the node id over.
-        on_beat: called after every accepted heartbeat.
+        on_heartbeat: called after every accepted heartbeat.
     """
 
     def __init__(
         self,
         url: str,
+        keys: Keys,
         owner: Owner,
         details: dict[str, str | int | float],
         *,
@@ -58,13 +60,13 @@ class Registration:
         ttl_ms: int,
         clock: ServerClock,
         on_replaced: Callable[[NodeIdInUse], None],
-        on_beat: Callable[[], None] = lambda: None,
+        on_heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.owner = owner
         self.clock = clock
-        self._url, self._details = url, details
+        self._url, self._keys, self._details = url, keys, details
         self._interval_ms, self._ttl_ms = interval_ms, ttl_ms
-        self._on_replaced, self._on_beat = on_replaced, on_beat
+        self._on_replaced, self._on_heartbeat = on_replaced, on_heartbeat
         self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
         self._client: Any = None
         self._client_id = 0
@@ -96,7 +98,7 @@ class Registration:
             if vanished and again[:1] == [b"in use"] and again[2:4] == reply[2:4] and self._is_gone(again[2]):
                 again = self._beat(gone=int(again[2]))
             reply = again
-        self._client.zrem(NODES, self.owner.node)  # an entry that is still there is our predecessor's
+        self._client.zrem(self._keys.nodes, self.owner.node)  # an entry that is still there is our predecessor's
         self._thread.start()
 
     def announce(self) -> None:
@@ -104,7 +106,7 @@ class Registration:
         self._announced = True
         try:
             with connect(self._url, name=f"join:{self.owner.node}") as client:
-                client.zadd(NODES, {self.owner.node: self.clock.now_ms()})
+                client.zadd(self._keys.nodes, {self.owner.node: self.clock.now_ms()})
         except UNAVAILABLE as error:
             logger.warning("joining with the next heartbeat: %s", error)
 
@@ -124,8 +126,8 @@ class Registration:
         with self._lock:
             try:
                 with connect(self._url, name=f"leave:{self.owner.node}") as client:
-                    if LEAVE.run(client, [node_key(self.owner.node)], [self.owner.incarnation]):
-                        client.zrem(NODES, self.owner.node)
+                    if LEAVE.run(client, [self._keys.node(self.owner.node)], [self.owner.incarnation]):
+                        client.zrem(self._keys.nodes, self.owner.node)
             except UNAVAILABLE as error:
                 # Nothing is lost: others will miss the heartbeat.
                 logger.warning("could not leave in order: %s", error)
@@ -144,7 +146,7 @@ class Registration:
                     self._ended.set()
                     self._on_replaced(NodeIdInUse(self._in_use(reply)))
                     return
-                self._on_beat()
+                self._on_heartbeat()
                 outage.over()
                 self._wait()
             except UNAVAILABLE as error:
@@ -185,12 +187,12 @@ class Registration:
         sent = time.monotonic()
         reply: list[Any] = REGISTER.run(
             self._client,
-            [node_key(self.owner.node)],
+            [self._keys.node(self.owner.node)],
             [self.owner.incarnation, self._ttl_ms, "" if gone is None else gone, *record],
         )
         self.clock.observe(sent, time.monotonic(), int(reply[1]))
         if reply[0] == b"registered" and self._announced:
-            self._client.zadd(NODES, {self.owner.node: int(reply[1])})
+            self._client.zadd(self._keys.nodes, {self.owner.node: int(reply[1])})
         return reply
 
     def _is_gone(self, client_id: bytes) -> bool:

@@ -23,10 +23,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from tickfence.coordination.controller import MoveReason
-from tickfence.coordination.keys import EVENTS
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 
 KEPT = 1000
 """About so many events are kept."""
@@ -110,13 +110,13 @@ def conflict_event(symbol: str, node: str, holder: str) -> Fields:
     return {"kind": Kind.CONFLICT, "reason": "lease held", "symbol": symbol, "node": node, "holder": holder}
 
 
-def queue_append(pipe: Pipeline, fields: Mapping[str, str]) -> None:
+def queue_append(pipe: Pipeline, keys: Keys, fields: Mapping[str, str]) -> None:
     """Append one event. One command, and one key."""
     flat = [text for pair in fields.items() for text in pair]
-    pipe.execute_command("XADD", EVENTS, "MAXLEN", "~", KEPT, "*", *flat)
+    pipe.execute_command("XADD", keys.events, "MAXLEN", "~", KEPT, "*", *flat)
 
 
-def queue_read(pipe: Pipeline, after: str = "", limit: int = 200) -> None:
+def queue_read(pipe: Pipeline, keys: Keys, after: str = "", limit: int = 200) -> None:
     """Ask for events on a pipeline, sync or asyncio. One command; :func:`parse` takes its reply.
 
     Parameters:
@@ -125,27 +125,27 @@ def queue_read(pipe: Pipeline, after: str = "", limit: int = 200) -> None:
     Raises:
         ValueError: ``after`` is no id, or ``limit`` is not from 1 to 1000.
     """
-    pipe.execute_command(*read_command(after, limit))
+    pipe.execute_command(*read_command(keys, after, limit))
 
 
-def read_command(after: str = "", limit: int = 200) -> tuple[str | int, ...]:
+def read_command(keys: Keys, after: str = "", limit: int = 200) -> tuple[str | int, ...]:
     """The command of :func:`queue_read`."""
     if not 1 <= limit <= KEPT:
         raise ValueError(f"limit {limit} must be from 1 to {KEPT}")
     if not after:
-        return ("XREVRANGE", EVENTS, "+", "-", "COUNT", limit)
+        return ("XREVRANGE", keys.events, "+", "-", "COUNT", limit)
     if not _ID.fullmatch(after):
         raise ValueError(f"after {after!r} must be the id of an event, like 1700000000000-0")
-    return ("XRANGE", EVENTS, f"({after}", "+", "COUNT", limit)
+    return ("XRANGE", keys.events, f"({after}", "+", "COUNT", limit)
 
 
-def read(client: Any, after: str = "", limit: int = 200) -> list[Event]:
+def read(client: Any, keys: Keys, after: str = "", limit: int = 200) -> list[Event]:
     """Events, oldest first; see :func:`queue_read`.
 
     Raises:
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a stream.
     """
-    return parse(client.execute_command(*read_command(after, limit)))
+    return parse(client.execute_command(*read_command(keys, after, limit)))
 
 
 def parse(reply: Iterable[Any]) -> list[Event]:
