@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from beat_schedule.chronicle import Change, Chronicle, Seen
+from beat_schedule.journal import AssignmentChange, EventRecorder, Observation
 from tests.cli.test_views import SYMBOLS, now_ms, report
 from tests.redis_groups import ClusterGroup
 from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
@@ -32,8 +32,10 @@ def test_what_is_told_and_shown() -> None:
             client.hset(KEYS.lease(symbol), mapping={"owner": str(owner), "token": 17, "until": now + 60_000})
             client.set(KEYS.report(symbol), json.dumps(report(now, symbol=symbol)))
         moves = [Move(symbol, None, owner, "orphan") for symbol, owner in OWNERS.items()]
-        seen = Seen(5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), Change(generation, moves, first=True))
-        Chronicle("beat", Keys()).write(client, seen)
+        found = Observation(
+            5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), AssignmentChange(generation, moves, first=True)
+        )
+        EventRecorder("beat", Keys()).record(client, found)
 
         kinds = [event["kind"] for event in timeline_view.read(client, settings, 20).data]
         assert kinds == ["leader", "node", "node", "node", "moved"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from tickfence.coordination.membership import GRACE_MS
 from tickfence.keys import Keys
 from tickfence.redis_access.scripts import Script
 
@@ -95,7 +96,7 @@ class Leadership:
         leader_client_id: the leader's connection in ``CLIENT LIST``; 0 if unknown.
     """
 
-    def __init__(self, keys: Keys, name: str, ttl_ms: int, grace_ms: int = 100) -> None:
+    def __init__(self, keys: Keys, name: str, ttl_ms: int, grace_ms: int = GRACE_MS) -> None:
         self.name = name
         self.ttl_ms = ttl_ms
         self.grace_ms = grace_ms
