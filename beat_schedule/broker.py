@@ -41,6 +41,7 @@ class Broker:
         self._app = app
         self._connection: Any = None
         self._producer: Any = None
+        self._unreachable: tuple[type[Exception], ...] = ()
         self._outage = Outage("the broker", logger)
         self._next_try = 0.0
         if settings.celery_broker_url.startswith("redis"):
@@ -65,14 +66,16 @@ class Broker:
         if not self.ready:
             return None
         if self._connection is None:
-            self._connection = self._app.connection_for_write()
+            self._connection = connection = self._app.connection_for_write()
+            errors = (KombuError, *connection.connection_errors, *connection.channel_errors)
+            self._unreachable = tuple(error for error in errors if error is not KeyError)  # kombu has it for consumers
         try:
             if self._producer is None:
                 # Without retries: they would wait until the lead has run out.
                 self._connection.ensure_connection(max_retries=0)
                 self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
             answer = action(self._producer)
-        except self._unreachable() as error:
+        except self._unreachable as error:
             self._disconnect()
             metrics.broker_errors.inc()
             self._next_try = time.monotonic() + self._outage.failed(error)
@@ -121,18 +124,14 @@ class Broker:
                 metrics.cycles_skipped.labels(name, "broker").inc()
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._disconnect()
-
-    def _unreachable(self) -> tuple[type[Exception], ...]:
-        listed = (KombuError, *self._connection.connection_errors, *self._connection.channel_errors)
-        return tuple(error for error in listed if error is not KeyError)  # kombu lists it for consumers
+        """Close the connection. Celery does so from a signal handler, so perhaps in the middle of a call."""
+        self._disconnect()
 
     def _disconnect(self) -> None:
         # Not by release(): closing in order would wait for an answer. And not to be used again: the next call could
         # read the answer to an earlier one.
-        self._connection.collect()
+        if self._connection is not None:
+            self._connection.collect()
         self._connection = self._producer = None
 
 

@@ -172,7 +172,7 @@ def test_after_lost_data_the_same_leader_does_not_tell_of_every_node_again(redis
     one.record(redis_client, observed(6, reason=LeaderReason.RENEWED, change=lost))
     assert told(redis_client) == [
         "beat-1 leads again: its lead had run out, or was lost with Redis' data.",
-        "Redis had lost the assignment, so it was published anew: no symbol moved.",
+        "Redis had lost the assignment, so it was published again: no symbol moved.",
     ]
 
 

@@ -33,7 +33,7 @@ class Registered:
 
     def __init__(self, url: str, node: str = "node-001", *, interval_ms: int = 50, ttl_ms: int = LONG_MS) -> None:
         self.replaced: list[NodeIdInUse] = []
-        self.beats = 0
+        self.heartbeats = 0
         self.clock = ServerClock()
         self.registration = Registration(
             url,
@@ -44,11 +44,11 @@ class Registered:
             ttl_ms=ttl_ms,
             clock=self.clock,
             on_replaced=self.replaced.append,
-            on_heartbeat=self.beat,
+            on_heartbeat=self.count,
         )
 
-    def beat(self) -> None:
-        self.beats += 1
+    def count(self) -> None:
+        self.heartbeats += 1
 
     @property
     def incarnation(self) -> str:
@@ -108,7 +108,7 @@ def test_a_node_is_recorded_whole_and_joins_only_when_it_says_so(
 ) -> None:
     one = registering()
     one.registration.register()
-    wait_until(lambda: one.beats >= 2, "two heartbeats")
+    wait_until(lambda: one.heartbeats >= 2, "two heartbeats")
     fields = record(redis_client)
     assert (fields["incarnation"], fields["pid"], fields["host"]) == (
         one.incarnation,
@@ -129,9 +129,9 @@ def test_heartbeats_go_on_by_the_servers_time(registering: Registering, redis_cl
     one = registering()
     one.registration.register()
     one.registration.announce()
-    beats = one.beats
+    heartbeats = one.heartbeats
     first = redis_client.zscore(KEYS.nodes, "node-001")
-    wait_until(lambda: one.beats >= beats + 3, "three heartbeats")
+    wait_until(lambda: one.heartbeats >= heartbeats + 3, "three heartbeats")
     last = redis_client.zscore(KEYS.nodes, "node-001")
     assert last > first
     seconds, _ = redis_client.time()
@@ -152,9 +152,9 @@ def test_an_orderly_leave_is_recorded_and_ends_the_heartbeats(
     assert int(record(redis_client)["left"]) >= int(record(redis_client)["heartbeat"])
     assert 0 < redis_client.pttl(KEYS.node("node-001")) <= LONG_MS
     wait_until(lambda: not connected(redis_client, client_id), "its connection to be closed")
-    beats = one.beats
+    heartbeats = one.heartbeats
     one.registration.leave()
-    assert one.beats == beats
+    assert one.heartbeats == heartbeats
     assert redis_client.zscore(KEYS.nodes, "node-001") is None
 
 
@@ -184,8 +184,8 @@ def test_a_second_live_process_is_refused_with_a_line_that_tells_who_has_the_id(
         "give this one another queue (-Q) or NT_NODE_ID, or stop that one"
     )
     assert record(redis_client)["incarnation"] == first.incarnation
-    beats = first.beats
-    wait_until(lambda: first.beats > beats, "the first to go on beating")
+    heartbeats = first.heartbeats
+    wait_until(lambda: first.heartbeats > heartbeats, "the first to send another heartbeat")
     assert not first.replaced
     second.registration.leave()
     assert "left" not in record(redis_client)
@@ -245,7 +245,7 @@ def test_a_lost_connection_is_made_again_at_once(registering: Registering, redis
     one = registering(interval_ms=60_000, ttl_ms=600_000)
     one.registration.register()
     one.registration.announce()
-    wait_until(lambda: one.beats >= 1, "the thread to run")
+    wait_until(lambda: one.heartbeats >= 1, "the thread to run")
     before = record(redis_client)
     redis_client.client_kill_filter(_id=before["client_id"])
     wait_until(lambda: record(redis_client)["client_id"] != before["client_id"], "another connection")
@@ -314,10 +314,10 @@ def test_where_client_list_is_not_allowed_the_time_to_live_decides(
         rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname"
         admin.execute_command(*rules.split())
         url = server.url().replace("redis://", "redis://plain:any@")
-        first = registering(url=url, ttl_ms=400)
-        first.registration.register()
-        admin.hset(KEYS.node("node-001"), "incarnation", "another")  # one that is dead, and beat a moment ago
-        second = registering(url=url, ttl_ms=400)
-        first.registration._ended.set()
-        second.registration.register()
-        assert record(admin)["incarnation"] == second.incarnation
+        seconds, microseconds = admin.time()
+        dead = {"incarnation": "dead", "heartbeat": seconds * 1000 + microseconds // 1000, "client_id": 0}
+        admin.hset(KEYS.node("node-001"), mapping=dead)  # it is dead, and its last heartbeat was a moment ago
+        one = registering(url=url, ttl_ms=400)
+        one.registration.register()
+        assert record(admin)["incarnation"] == one.incarnation
+        assert int(record(admin)["heartbeat"]) >= dead["heartbeat"] + 400

@@ -167,7 +167,7 @@ def test_every_reason_has_its_sentence() -> None:
         "A node fell silent: no symbol moved.",
         "Better balance: no symbol moved.",
         "The list of symbols changed: no symbol moved.",
-        "Redis had lost the assignment, so it was published anew: no symbol moved.",
+        "Redis had lost the assignment, so it was published again: no symbol moved.",
         "n1 was refused the lease of A1: n2 holds it.",
         "n1 was refused the lease of A1: another process of that name holds it.",
     ]
