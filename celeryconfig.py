@@ -1,6 +1,6 @@
 """Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
 
-from beat_schedule.entries import entries
+from beat_schedule.schedule import entries
 from tickfence.amqp_address import parse_amqp
 from tickfence.redis_access.address import kombu_address
 from tickfence.settings import load
@@ -37,8 +37,8 @@ else:
     broker_heartbeat = 2  # two that are missed are the end of a connection
     broker_transport_options = {"host": _rabbitmq.host, "read_timeout": 3, "write_timeout": 3}
 broker_read_url = broker_write_url = broker_url  # Celery itself would take CELERY_BROKER_URL as it stands
-task_default_delivery_mode = "transient"  # a tick is not worth a broker's disk
-task_publish_retry = False  # a tick that cannot be sent now is worthless later
+task_default_delivery_mode = "transient"  # a message is not worth a broker's disk
+task_publish_retry = False  # a message that cannot be sent now is worthless later
 
 # Worker. A node keeps warm state per symbol; prefork children would not share it.
 worker_pool = "solo"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.timeline.events import Fields, conflict_event, queue_append
 from tickfence.timeline.writer import EventWriter
@@ -22,13 +22,19 @@ class ConflictEvents:
 
     Parameters:
         url: the data plane.
+        keys: the deployment's keys.
         node: this one's id.
     """
 
-    def __init__(self, url: str, node: str) -> None:
+    def __init__(self, url: str, keys: Keys, node: str) -> None:
         self._node = node
         self._told: dict[Instrument, float] = {}
-        self._writer: EventWriter[Fields] = EventWriter(url, f"events:{node}", _append, metrics.event_errors.inc)
+        self._writer: EventWriter[Fields] = EventWriter(
+            url,
+            f"events:{node}",
+            lambda client, fields: queue_append(client, keys, fields),
+            metrics.event_errors.inc,
+        )
 
     def tell(self, symbol: Instrument, holder: str) -> None:
         """Tell that ``holder`` (a node id) has the lease of ``symbol``. Never waits, never raises."""
@@ -38,7 +44,3 @@ class ConflictEvents:
             return
         self._told[symbol] = now
         self._writer.put(conflict_event(symbol, self._node, holder))
-
-
-def _append(client: Any, fields: Fields) -> None:
-    queue_append(client, fields)

@@ -46,7 +46,7 @@ class Node:
         self.owner = Owner.start(node_id)
         self.clock = ServerClock()
         self.symbols: dict[Instrument, WarmSymbol] = {}
-        self.conflicts = ConflictEvents(settings.redis_url, node_id)
+        self.conflicts = ConflictEvents(settings.redis_url, settings.keys, node_id)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._term = 0
@@ -80,6 +80,7 @@ class Node:
         """Take the node id; raises :exc:`tickfence.coordination.registration.NodeIdInUse` if another live worker has it."""
         registration = Registration(
             self.settings.redis_url,
+            self.settings.keys,
             self.owner,
             {
                 "host": socket.gethostname(),
@@ -92,7 +93,7 @@ class Node:
             ttl_ms=self.settings.nt_heartbeat_ttl_ms,
             clock=self.clock,
             on_replaced=on_replaced,
-            on_beat=self._beaten,
+            on_heartbeat=self._beaten,
         )
         registration.register()
         self._registration = registration

@@ -23,11 +23,13 @@ from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.coordination.keys import DISPATCHER
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import pick
+
+KEYS = Keys()
 
 ROOT = Path(__file__).parents[2]
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
@@ -88,6 +90,7 @@ class Beats:
     def node(self, name: str) -> Registration:
         one = Registration(
             self.server.url(),
+            KEYS,
             Owner.start(name),
             {"weight": 1},
             interval_ms=100,
@@ -101,19 +104,19 @@ class Beats:
         return one
 
     def queued(self, node: str) -> list[tuple[str, list[str], Dispatch]]:
-        """(task, symbols, tick) of each message that ``node`` took or that waits for it, oldest first."""
+        """(task, symbols, dispatch) of each message that ``node`` took or that waits for it, oldest first."""
         found = []
         for text in [*self.taken[node], *reversed(self.broker.lrange(node, 0, -1))]:
             message: dict[str, Any] = json.loads(text)
-            (symbols, tick), _, _ = json.loads(base64.b64decode(message["body"]))
-            found.append((message["headers"]["task"], symbols, Dispatch(*tick)))
+            (symbols, dispatch), _, _ = json.loads(base64.b64decode(message["body"]))
+            found.append((message["headers"]["task"], symbols, Dispatch(*dispatch)))
         return found
 
     def fast(self, node: str) -> list[tuple[list[str], Dispatch]]:
-        return [(symbols, tick) for task, symbols, tick in self.queued(node) if task == "tasks.fast_cycle"]
+        return [(symbols, dispatch) for task, symbols, dispatch in self.queued(node) if task == "tasks.fast_cycle"]
 
     def leader(self) -> bytes:
-        return self.client.hget(DISPATCHER, "leader") or b""
+        return self.client.hget(KEYS.dispatcher, "leader") or b""
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Wait for ``condition``; say what the beats said if it does not come."""
@@ -170,18 +173,18 @@ def test_every_cycle_is_sent_once_to_the_owners_at_a_fixed_rate(beats: Beats) ->
     cycles: dict[int, list[str]] = {}
     for node in beats.nodes:
         messages = beats.fast(node.owner.node)
-        assert {tick.owner for _, tick in messages} == {str(node.owner)}
+        assert {dispatch.owner for _, dispatch in messages} == {str(node.owner)}
         newest = messages[-1][1]
-        for symbols, tick in messages:
-            if (tick.generation, tick.term) == (newest.generation, newest.term):
-                cycles.setdefault(tick.due_ms, []).extend(symbols)
+        for symbols, dispatch in messages:
+            if (dispatch.generation, dispatch.term) == (newest.generation, newest.term):
+                cycles.setdefault(dispatch.due_ms, []).extend(symbols)
     # Symbols that move, as all did at first, are dispatched at once, so off the grid; and one cycle is under way.
     sent_at = [moment for moment in sorted(cycles) if moment >= began_ms][1:-2]
     assert all(sorted(cycles[moment]) == sorted(SYMBOLS) for moment in sent_at)
     assert sent_at[-1] - sent_at[0] >= (WINDOW_S - 1) * 1000 - 2 * PERIOD_MS
     assert abs((sent_at[-1] - sent_at[0]) / PERIOD_MS + 1 - len(sent_at)) <= 1.5
 
-    slow = [(symbols, tick) for name in names for task, symbols, tick in beats.queued(name) if "slow" in task]
+    slow = [(symbols, dispatch) for name in names for task, symbols, dispatch in beats.queued(name) if "slow" in task]
     assert {s for symbols, _ in slow for s in symbols} == set(SYMBOLS)
     assert 2 <= len(slow) / len(SYMBOLS) <= WINDOW_S / 2 + 4
 
@@ -198,19 +201,21 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     beats.forget()
     first.leave()
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} >= set(SYMBOLS[:1]), "the move")
-    moved = {s for symbols, tick in beats.fast("node-002") for s in symbols if tick.due_ms % 2000 > 100}
+    moved = {s for symbols, dispatch in beats.fast("node-002") for s in symbols if dispatch.due_ms % 2000 > 100}
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} == set(SYMBOLS), "the next cycle")
     assert moved <= set(SYMBOLS)
 
     beats.wait(lambda: "node is alive" in (beats.folder / "beat-1.log").read_text(), "the stand-by to look")
-    term = int(beats.client.hget(DISPATCHER, "term"))
+    term = int(beats.client.hget(KEYS.dispatcher, "term"))
     leading.send_signal(signal.SIGTERM)
     beats.wait(lambda: beats.leader() not in (leader, b""), "another leader")
-    assert int(beats.client.hget(DISPATCHER, "term")) > term
+    assert int(beats.client.hget(KEYS.dispatcher, "term")) > term
     assert leading.wait(10) == 0
     beats.forget()
     beats.wait(lambda: beats.fast("node-002"), "its cycles")
-    assert {tick.term for _, tick in beats.fast("node-002")} == {int(beats.client.hget(DISPATCHER, "term"))}
+    assert {dispatch.term for _, dispatch in beats.fast("node-002")} == {
+        int(beats.client.hget(KEYS.dispatcher, "term"))
+    }
 
     successor = beats.leader()
     standing_by.kill()
@@ -264,7 +269,7 @@ def test_a_stand_by_has_its_connection_to_the_broker_before_it_leads(beats: Beat
 def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:
     beats.start(NT_ENABLE_MULTI_INSTANCE="false")
     beats.wait(lambda: len(beats.fast("single")) >= 12, "two cycles")
-    assert {tick.owner for _, tick in beats.fast("single")} == {"single/single"}
+    assert {dispatch.owner for _, dispatch in beats.fast("single")} == {"single/single"}
     assert {s for symbols, _ in beats.fast("single") for s in symbols} == set(SYMBOLS)
     assert beats.leader() == b""
     assert "multi_instance" in (beats.folder / "beat-0.log").read_text()

@@ -14,13 +14,17 @@ from tests.processes import wait_until
 from tickfence.coordination.assignment_store import publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import Move
-from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER, EVENTS
+from tickfence.coordination.membership import GRACE_MS
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.registration import Registration
+from tickfence.coordination.registration import REGISTER, Registration
+from tickfence.keys import Keys
+from tickfence.monitoring import dispatcher_metrics
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tickfence.timeline.events import Event
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
 # Silence shorter than half a minute kills nobody here: where something dies, it is by another sign.
@@ -35,14 +39,32 @@ MakeDispatcher = Callable[..., Dispatcher]
 MakeNode = Callable[..., Registration]
 
 
+class MortalNode:
+    """A node that registers and joins once, and whose connection can be cut. Nobody registers it again."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.owner = Owner.start(name)
+        self._client = redis.Redis.from_url(url, single_connection_client=True)
+        record = ["client_id", self._client.client_id(), "weight", 1]
+        _, server_ms = REGISTER.run(self._client, [KEYS.node(name)], [self.owner.incarnation, 30_000, "", *record])
+        self._client.zadd(KEYS.nodes, {name: server_ms})
+
+    def die(self) -> None:
+        """As a killed process: its connection is closed, and nothing else is said."""
+        self._client.close()
+
+
+MakeMortalNode = Callable[..., MortalNode]
+
+
 @pytest.fixture
 def dispatcher(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterator[MakeDispatcher]:
     assert redis_client.dbsize() == 0
     made: list[Dispatcher] = []
 
-    def make(name: str = "beat-1", url: str | None = None, **variables: str) -> Dispatcher:
+    def make(name: str = "beat-1", url: str | None = None, grace_ms: int = GRACE_MS, **variables: str) -> Dispatcher:
         settings = Settings.from_environment({"REDIS_URL": url or redis_server.url()} | PATIENT | variables)
-        made.append(Dispatcher(settings, name))
+        made.append(Dispatcher(settings, name, grace_ms))
         return made[-1]
 
     yield make
@@ -58,6 +80,7 @@ def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
         made.append(
             Registration(
                 url or redis_server.url(),
+                KEYS,
                 Owner.start(name),
                 {"weight": weight},
                 interval_ms=50,
@@ -78,16 +101,39 @@ def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
             thread.join(10)
 
 
-def look_until(dispatcher: Dispatcher, condition: Callable[[], object], what: str) -> list[Move]:
-    """Look as beat does until ``condition`` holds; all moves on the way."""
+@pytest.fixture
+def mortal_node(redis_server: EmbeddedRedis) -> Iterator[MakeMortalNode]:
+    made: list[MortalNode] = []
+
+    def make(name: str, url: str | None = None) -> MortalNode:
+        made.append(MortalNode(url or redis_server.url(), name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.die()
+
+
+def redis_errors() -> float:
+    """How many polls of this process's dispatchers have failed."""
+    return dispatcher_metrics.registry.get_sample_value("nt_dispatcher_redis_errors_total") or 0
+
+
+def poll_until(dispatcher: Dispatcher, condition: Callable[[], object], what: str) -> list[Move]:
+    """Poll as beat does until ``condition`` holds; all moves on the way."""
     moves: list[Move] = []
 
-    def looked() -> bool:
-        moves.extend(dispatcher.look())
+    def polled() -> bool:
+        moves.extend(dispatcher.poll())
         return bool(condition())
 
-    wait_until(looked, what)
+    wait_until(polled, what)
     return moves
+
+
+def client_id(client: redis.Redis, node: Registration) -> int:
+    """The registration connection of a node, as Redis has it."""
+    return int(client.hget(KEYS.node(node.owner.node), "client_id"))
 
 
 def nodes_of(dispatcher: Dispatcher) -> set[str]:
@@ -96,8 +142,8 @@ def nodes_of(dispatcher: Dispatcher) -> set[str]:
 
 def told(client: redis.Redis, wanted: int) -> list[Event]:
     """The events, once there are as many as wanted."""
-    wait_until(lambda: client.xlen(EVENTS) >= wanted, lambda: f"{wanted} events: {events.read(client)}")
-    return events.read(client)
+    wait_until(lambda: client.xlen(KEYS.events) >= wanted, lambda: f"{wanted} events: {events.read(client, KEYS)}")
+    return events.read(client, KEYS)
 
 
 def reasons(found: list[Event]) -> list[tuple[str, str]]:
@@ -109,18 +155,18 @@ def test_the_first_to_look_leads_and_assigns_every_symbol(
 ) -> None:
     nodes = [node(f"node-00{i}") for i in (1, 2, 3)]
     one = dispatcher()
-    moves = look_until(one, lambda: one.owners, "an assignment")
+    moves = poll_until(one, lambda: one.owners, "an assignment")
     assert one.leading
     assert {move.symbol for move in moves} == set(SYMBOLS)
     assert {move.reason for move in moves} == {"orphan"}
     assert set(one.owners.values()) == {n.owner for n in nodes}
-    stored = read_assignment(redis_client)
+    stored = read_assignment(redis_client, KEYS)
     assert stored == (one.term, one.generation, dict(one.owners))
 
 
 def test_without_nodes_nothing_is_assigned(dispatcher: MakeDispatcher) -> None:
     one = dispatcher()
-    assert one.look() == []
+    assert one.poll() == []
     assert one.leading
     assert one.owners == {}
 
@@ -131,18 +177,18 @@ def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resign
     node("node-001")
     node("node-002")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    look_until(first, lambda: first.owners, "an assignment")
-    assert second.look() == []
+    poll_until(first, lambda: first.owners, "an assignment")
+    assert second.poll() == []
     assert not second.leading
     before, generation, term = dict(first.owners), first.generation, first.term
     first.close()
-    assert second.look() == []
+    assert second.poll() == []
     assert second.leading
     assert dict(second.owners) == before
     assert second.generation > generation
     assert second.term > term
-    assert read_assignment(redis_client).term == second.term
-    assert first.look() == []
+    assert read_assignment(redis_client, KEYS).term == second.term
+    assert first.poll() == []
     assert not first.leading
 
 
@@ -151,50 +197,50 @@ def test_an_orderly_leave_moves_its_symbols_at_the_next_look(
 ) -> None:
     first, _ = node("node-001"), node("node-002")
     one = dispatcher()
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     generation = one.generation
     lost = {s for s, o in one.owners.items() if o.node == "node-001"}
     first.leave()
-    moves = one.look()
+    moves = one.poll()
     assert {move.symbol for move in moves} == lost
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client).owners == dict(one.owners)
+    assert read_assignment(redis_client, KEYS).owners == dict(one.owners)
 
 
 def test_a_node_that_joins_is_given_symbols(dispatcher: MakeDispatcher, node: MakeNode) -> None:
     node("node-001")
     one = dispatcher(NT_MIN_HOLD_MS="0")
-    look_until(one, lambda: one.owners, "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     node("node-002")
-    moves = look_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
+    moves = poll_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
     assert {(move.target.node, move.reason) for move in moves} == {("node-002", "join")}
     assert len(moves) == 3
 
 
 def test_a_vanished_connection_moves_symbols_long_before_the_time_to_live_is_over(
-    dispatcher: MakeDispatcher, node: MakeNode
+    dispatcher: MakeDispatcher, node: MakeNode, mortal_node: MakeMortalNode
 ) -> None:
-    first, _ = node("node-001"), node("node-002")
+    first, _ = mortal_node("node-001"), node("node-002")
     one = dispatcher()
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     died_at = time.monotonic()
-    first._ended.set()  # as a killed process: no more heartbeats, no word
-    first._thread.join()
-    look_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
+    first.die()
+    poll_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
     assert time.monotonic() - died_at < 15  # half of it
 
 
-def test_a_blink_of_its_connection_moves_nothing(
+def test_a_node_that_comes_back_with_another_connection_keeps_its_symbols(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     first, _ = node("node-001"), node("node-002")
-    one = dispatcher()
-    one._membership.grace_ms = 10_000  # a slow machine may take longer than 100 ms to come back
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
-    before, seen = dict(one.owners), first._client_id
-    redis_client.client_kill_filter(_id=str(seen))
-    moves = look_until(one, lambda: one._live[first.owner].client_id != seen, "another connection")
+    one = dispatcher(grace_ms=10_000)  # a slow machine may take longer than 100 ms to come back
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    before, cut = dict(one.owners), client_id(redis_client, first)
+    redis_client.client_kill_filter(_id=str(cut))
+    moves = poll_until(one, lambda: client_id(redis_client, first) != cut, "another connection")
+    heartbeat = redis_client.zscore(KEYS.nodes, "node-001")
+    moves += poll_until(one, lambda: redis_client.zscore(KEYS.nodes, "node-001") != heartbeat, "a heartbeat of it")
     assert moves == []
     assert dict(one.owners) == before
 
@@ -209,7 +255,7 @@ def test_where_client_list_is_not_allowed_it_leads_all_the_same(
     node("node-001", server.url())
     node("node-002", server.url())
     one = dispatcher(url=server.url().replace("redis://", "redis://plain:any@"))
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     assert one.leading
 
 
@@ -218,17 +264,17 @@ def test_a_leader_of_an_old_term_publishes_nothing_and_leads_again_only_with_a_n
 ) -> None:
     node("node-001")
     one = dispatcher()
-    look_until(one, lambda: one.owners, "an assignment")
-    stored = read_assignment(redis_client)
+    poll_until(one, lambda: one.owners, "an assignment")
+    stored = read_assignment(redis_client, KEYS)
     newer = one.term + 1_000_000
-    theirs = publish_assignment(redis_client, newer, one.generation, stored.owners)
+    theirs = publish_assignment(redis_client, KEYS, newer, one.generation, stored.owners)
     third = node("node-003")
-    look_until(one, lambda: not one.leading, "it to notice")
-    assert read_assignment(redis_client) == (newer, theirs, stored.owners)
-    look_until(one, lambda: one.leading, "it to lead anew, since nobody else does")
+    poll_until(one, lambda: not one.leading, "it to notice")
+    assert read_assignment(redis_client, KEYS) == (newer, theirs, stored.owners)
+    poll_until(one, lambda: one.leading, "it to lead again, since nobody else does")
     assert one.term > newer
-    look_until(one, lambda: third.owner in one.owners.values(), "what it had to do")
-    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
+    poll_until(one, lambda: third.owner in one.owners.values(), "what it had to do")
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
     assert one.generation > theirs
 
 
@@ -237,17 +283,17 @@ def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
 ) -> None:
     first, _ = node("node-001"), node("node-002")
     one = dispatcher()
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     generation = one.generation
     first.leave()
-    redis_client.set(ASSIGNMENT, "not a hash")
-    assert one.look() == []
+    redis_client.set(KEYS.assignment, "not a hash")
+    assert one.poll() == []
     assert not one.leading  # what it would send now, nobody has been told of
-    redis_client.delete(ASSIGNMENT)
-    look_until(one, lambda: one.leading, "it to go on")
+    redis_client.delete(KEYS.assignment)
+    poll_until(one, lambda: one.leading, "it to go on")
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client) == (one.term, one.generation, dict(one.owners))
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
 
 
 def test_a_leader_that_was_paused_finds_another(
@@ -255,13 +301,13 @@ def test_a_leader_that_was_paused_finds_another(
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    look_until(first, lambda: first.owners, "an assignment")
-    redis_client.hset(DISPATCHER, "until", 1)  # so long was the pause
-    second.look()
+    poll_until(first, lambda: first.owners, "an assignment")
+    redis_client.hset(KEYS.dispatcher, "until", 1)  # so long was the pause
+    second.poll()
     assert second.leading
     assert first.leading  # it cannot know yet,
     assert first.term < second.term  # but what it sends says so
-    first.look()
+    first.poll()
     assert not first.leading
 
 
@@ -271,15 +317,15 @@ def test_lost_data_costs_no_symbol_its_owner_and_numbers_go_on(
     node("node-001")
     node("node-002")
     one = dispatcher()
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, generation, term = dict(one.owners), one.generation, one.term
     redis_client.flushall()
     redis_client.script_flush()
-    moves = look_until(one, lambda: one.term > term, "it to lead anew")
+    moves = poll_until(one, lambda: one.term > term, "it to lead again")
     assert moves == []
     assert dict(one.owners) == before
     assert one.generation > generation
-    assert read_assignment(redis_client) == (one.term, one.generation, before)
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, before)
 
 
 def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
@@ -289,41 +335,42 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     node("node-001", server.url())
     node("node-002", server.url())
     one = dispatcher(url=server.url())
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, term = dict(one.owners), one.term
+    errors = redis_errors()
     server.kill()
-    look_until(one, lambda: one._client is None, "it to notice")
+    poll_until(one, lambda: redis_errors() > errors, "it to notice")
     server.start()
-    moves = look_until(one, lambda: one.term > term and len(one._live) == 2, "it to lead anew")
+    moves = poll_until(one, lambda: one.term > term and len(one.nodes) == 2, "it to lead again")
     assert moves == []
     assert dict(one.owners) == before
 
 
 def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
-    own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, node: MakeNode
+    own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, mortal_node: MakeMortalNode
 ) -> None:
     server = own_redis_server()
-    nodes = [node("node-001", server.url()), node("node-002", server.url())]
+    mortal_node("node-001", server.url())
+    mortal_node("node-002", server.url())
     one = dispatcher(url=server.url())
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, term = dict(one.owners), one.term
+    errors = redis_errors()
     server.kill()
-    for each in nodes:
-        each._ended.set()  # they take longer than the blink of a connection
-    look_until(one, lambda: one._client is None, "it to notice")
+    poll_until(one, lambda: redis_errors() > errors, "it to notice")
     server.start()
-    look_until(one, lambda: one.term > term, "it to lead anew")
+    poll_until(one, lambda: one.term > term, "it to lead again")
     back_at = one.clock.now_ms()
-    assert look_until(one, lambda: one.clock.now_ms() > back_at + 5 * one._membership.grace_ms, "a while to pass") == []
+    assert poll_until(one, lambda: one.clock.now_ms() > back_at + 5 * GRACE_MS, "a while to pass") == []
     assert dict(one.owners) == before
 
 
 def test_what_becomes_of_lead_nodes_and_symbols_is_told(
-    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+    dispatcher: MakeDispatcher, node: MakeNode, mortal_node: MakeMortalNode, redis_client: redis.Redis
 ) -> None:
     first = node("node-001")
     one = dispatcher(NT_MIN_HOLD_MS="0")
-    look_until(one, lambda: one.owners, "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     found = told(redis_client, 3)
     assert reasons(found) == [("leader", "first"), ("node", "joined"), ("moved", "first assignment")]
     assert found[0].fields == {"leader": "beat-1", "term": str(one.term)}
@@ -332,7 +379,7 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_told(
     assert found[2].moves == dict.fromkeys(SYMBOLS, (None, "node-001"))
 
     second = node("node-002")
-    look_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
+    poll_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
     found = told(redis_client, 5)[3:]
     assert reasons(found) == [("node", "joined"), ("moved", "node joined")]
     moved = found[1].moves
@@ -340,17 +387,16 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_told(
     assert moved.keys() == {symbol for symbol, owner in one.owners.items() if owner == second.owner}
 
     first.leave()
-    look_until(one, lambda: nodes_of(one) == {"node-002"}, "the rest to move")
+    poll_until(one, lambda: nodes_of(one) == {"node-002"}, "the rest to move")
     found = told(redis_client, 7)[5:]
     assert reasons(found) == [("node", "left"), ("moved", "node left")]
     assert found[1].moves == dict.fromkeys(set(SYMBOLS) - moved.keys(), ("node-001", "node-002"))
 
-    third = node("node-003")
-    look_until(one, lambda: "node-003" in nodes_of(one), "the third to own some")
+    third = mortal_node("node-003")
+    poll_until(one, lambda: "node-003" in nodes_of(one), "the third to own some")
     told(redis_client, 9)
-    third._ended.set()  # as a killed process: no more heartbeats, no word
-    third._thread.join()
-    look_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
+    third.die()
+    poll_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
     found = told(redis_client, 11)[9:]
     assert reasons(found) == [("node", "died"), ("moved", "node died")]
     assert {(before, now) for before, now in found[1].moves.values()} == {("node-003", "node-002")}
@@ -361,9 +407,9 @@ def test_a_node_that_falls_silent_is_told_to_be_silent(
 ) -> None:
     first = node("node-001")
     one = dispatcher(NT_HEARTBEAT_TTL_MS="200")
-    look_until(one, lambda: one.owners, "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     first.withdraw()
-    look_until(one, lambda: not one.owners, "its silence to be noticed")
+    poll_until(one, lambda: not one.owners, "its silence to be noticed")
     assert reasons(told(redis_client, 4))[3:] == [("node", "silent")]
 
 
@@ -372,13 +418,13 @@ def test_a_lead_that_is_handed_over_is_told_by_who_has_it_and_nothing_else_is(
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    look_until(first, lambda: first.owners, "an assignment")
-    second.look()
+    poll_until(first, lambda: first.owners, "an assignment")
+    second.poll()
     told(redis_client, 3)
     first.close()
-    second.look()
+    second.poll()
     assert second.leading
-    second._events.close(10)
+    second.close()
     found = told(redis_client, 4)[3:]
     assert [(event.reason, event.fields["leader"]) for event in found] == [("handed over", "beat-2")]
 
@@ -388,12 +434,12 @@ def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
 ) -> None:
     gone, _ = node("node-001"), node("node-002")
     first = dispatcher("beat-1")
-    look_until(first, lambda: nodes_of(first) == {"node-001", "node-002"}, "two owners")
+    poll_until(first, lambda: nodes_of(first) == {"node-001", "node-002"}, "two owners")
     first.close()
     gone.leave()
-    redis_client.delete(EVENTS)  # as if all of it had been pushed out
+    redis_client.delete(KEYS.events)  # as if all of it had been pushed out
     second = dispatcher("beat-2")
-    look_until(second, lambda: nodes_of(second) == {"node-002"}, "its symbols to move")
+    poll_until(second, lambda: nodes_of(second) == {"node-002"}, "its symbols to move")
     found = told(redis_client, 4)
     assert [(event.kind, event.reason, event.fields.get("node")) for event in found] == [
         ("leader", "handed over", None),
@@ -406,11 +452,11 @@ def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
 def test_lost_data_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
     node("node-001")
     one = dispatcher()
-    look_until(one, lambda: one.owners, "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     told(redis_client, 3)
     term = one.term
     redis_client.flushall()
-    look_until(one, lambda: one.term > term, "it to lead anew")
+    poll_until(one, lambda: one.term > term, "it to lead again")
     found = told(redis_client, 2)
     assert reasons(found) == [("leader", "renewed"), ("moved", "data lost")]
     assert found[1].moves == {}
@@ -420,11 +466,11 @@ def test_lost_data_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_cli
 def test_another_list_of_symbols_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
     node("node-001")
     first = dispatcher("beat-1", SYMBOLS="BTCUSDT,ETHUSDT")
-    look_until(first, lambda: first.owners, "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     told(redis_client, 3)
     first.close()
     second = dispatcher("beat-2", SYMBOLS="BTCUSDT,ADAUSDT")
-    look_until(second, lambda: second.owners, "an assignment")
+    poll_until(second, lambda: second.owners, "an assignment")
     moved = told(redis_client, 5)[4]
     assert moved.reason == "symbols changed"
     assert moved.moves == {"ADAUSDT": (None, "node-001"), "ETHUSDT": ("node-001", None)}
@@ -433,11 +479,11 @@ def test_another_list_of_symbols_is_told(dispatcher: MakeDispatcher, node: MakeN
 def test_events_that_cannot_be_written_keep_nobody_from_leading(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
-    redis_client.set(EVENTS, "not a stream")
+    redis_client.set(KEYS.events, "not a stream")
     first, _ = node("node-001"), node("node-002")
     one = dispatcher()
-    look_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     first.leave()
-    assert one.look()
+    assert one.poll()
     assert one.leading
     assert nodes_of(one) == {"node-002"}

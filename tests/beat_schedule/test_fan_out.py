@@ -8,34 +8,34 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beat_schedule.entries import FAST_CYCLE, SLOW_CYCLE, entries
-from beat_schedule.fan_out import SYMBOLS_A_MESSAGE, fan_out, slices
+from beat_schedule.schedule import FAST_CYCLE, SLOW_CYCLE, entries
+from beat_schedule.slices import SYMBOLS_A_MESSAGE, fan_out, slices
 from tickfence.coordination.owner import Owner
 from tickfence.settings import Settings
 
 owners = st.sampled_from([Owner(f"node-{i}", "a") for i in range(4)])
 assignments = st.dictionaries(st.integers(0, 999).map(lambda i: f"S{i}USDT"), owners, max_size=300)
-mosts = st.integers(1, 40)
+limits = st.integers(1, 40)
 
 
-@given(assignments, mosts)
-def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: dict[str, Owner], most: int) -> None:
-    messages = fan_out(assignment, most)
+@given(assignments, limits)
+def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: dict[str, Owner], limit: int) -> None:
+    messages = fan_out(assignment, limit)
     assert {s: m.owner for m in messages for s in m.symbols} == assignment
     assert sum(len(m.symbols) for m in messages) == len(assignment)
     held, sent = Counter(assignment.values()), Counter(m.owner for m in messages)
     for owner, count in held.items():
         sizes = [len(m.symbols) for m in messages if m.owner == owner]
-        assert sent[owner] == (count if count <= most else min(most, math.ceil(count / SYMBOLS_A_MESSAGE)))
+        assert sent[owner] == (count if count <= limit else min(limit, math.ceil(count / SYMBOLS_A_MESSAGE)))
         assert max(sizes) - min(sizes) <= 1
-    assert fan_out(dict(reversed(assignment.items())), most) == messages
+    assert fan_out(dict(reversed(assignment.items())), limit) == messages
 
 
-@given(st.sets(st.text("ABC", min_size=1), max_size=80).map(sorted), mosts)
-def test_slices_are_even_and_hold_every_symbol_once(symbols: list[str], most: int) -> None:
-    parts = slices(symbols, most)
+@given(st.sets(st.text("ABC", min_size=1), max_size=80).map(sorted), limits)
+def test_slices_are_even_and_hold_every_symbol_once(symbols: list[str], limit: int) -> None:
+    parts = slices(symbols, limit)
     assert sorted(s for part in parts for s in part) == symbols
-    assert len(parts) == min(most, len(symbols))
+    assert len(parts) == min(limit, len(symbols))
     sizes = [len(part) for part in parts]
     assert max(sizes, default=0) - min(sizes, default=0) <= 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from beat_schedule.chronicle import Change, Chronicle, Seen
+from beat_schedule.journal import AssignmentChange, EventRecorder, Observation
 from tests.cli.test_views import SYMBOLS, now_ms, report
 from tests.redis_groups import ClusterGroup
 from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
@@ -25,15 +25,17 @@ def test_what_is_told_and_shown() -> None:
     with ClusterGroup() as group:
         settings = Settings.from_environment({"REDIS_URL": group.url})
         client, now = connect(group.url, name="test"), now_ms(group.masters[0].client)
-        generation = publish_assignment(client, 5, 1, OWNERS)
+        generation = publish_assignment(client, Keys(), 5, 1, OWNERS)
         for symbol, owner in OWNERS.items():
             client.hset(KEYS.node(owner.node), mapping={"incarnation": owner.incarnation, "client_id": 0, "weight": 1})
             client.zadd(KEYS.nodes, {owner.node: now + 60_000})
             client.hset(KEYS.lease(symbol), mapping={"owner": str(owner), "token": 17, "until": now + 60_000})
             client.set(KEYS.report(symbol), json.dumps(report(now, symbol=symbol)))
         moves = [Move(symbol, None, owner, "orphan") for symbol, owner in OWNERS.items()]
-        seen = Seen(5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), Change(generation, moves, first=True))
-        Chronicle("beat").write(client, seen)
+        found = Observation(
+            5, LeaderReason.FIRST, set(OWNERS.values()), {}, (), AssignmentChange(generation, moves, first=True)
+        )
+        EventRecorder("beat", Keys()).record(client, found)
 
         kinds = [event["kind"] for event in timeline_view.read(client, settings, 20).data]
         assert kinds == ["leader", "node", "node", "node", "moved"]

@@ -36,7 +36,7 @@ def url(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> str:
     redis_client.hset(KEYS.assignment, mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
     redis_client.hset("nt:dispatcher", mapping={"leader": "beat", "term": 1, "until": now + 60_000})
     redis_client.set(KEYS.report("BTCUSDT"), json.dumps(report(now)))
-    events.queue_append(redis_client, events.conflict_event("BTCUSDT", "node-001", "node-002"))
+    events.queue_append(redis_client, KEYS, events.conflict_event("BTCUSDT", "node-001", "node-002"))
     return redis_server.url()
 
 

@@ -18,6 +18,7 @@ import pytest
 from tests.cli.processes import CELERY, celery, environment, found
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import read_assignment
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.text import to_json
 from tools.local.roles import BEATS, NODES, ROOT, Ports
@@ -47,7 +48,7 @@ def settled(stack: Stack, url: str) -> list[dict[str, Any]]:
     with stack.redis_client() as client:
 
         def last_move_ms() -> int:
-            return max(event.at_ms for event in events.read(client, limit=1000) if event.kind == "moved")
+            return max(event.at_ms for event in events.read(client, Keys(), limit=1000) if event.kind == "moved")
 
         wait_until(lambda: time.time() * 1000 - last_move_ms() > pause_ms, "an assignment that stays", 60)
     said: list[dict[str, Any]] = found(url, "explain", *stack.settings.symbols)
@@ -56,7 +57,7 @@ def settled(stack: Stack, url: str) -> list[dict[str, Any]]:
 
 def assigned(stack: Stack) -> dict[str, str]:
     with stack.redis_client() as client:
-        return {symbol: owner.node for symbol, owner in read_assignment(client).owners.items()}
+        return {symbol: owner.node for symbol, owner in read_assignment(client, Keys()).owners.items()}
 
 
 def writers(stack: Stack) -> dict[str, str]:
@@ -104,11 +105,11 @@ def test_a_leader_that_freezes_and_the_node_that_died_with_it_are_each_told_of_o
     wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
     leader = leading(stack)
     with stack.redis_client() as client:
-        before = events.read(client)[-1].id
+        before = events.read(client, Keys())[-1].id
 
     def told() -> list[dict[str, Any]]:
         with stack.redis_client() as client:
-            return [to_json(event) for event in events.read(client, before)]
+            return [to_json(event) for event in events.read(client, Keys(), before)]
 
     stack.kill(leader, signal.SIGSTOP)
     stack.kill("node-003")
@@ -134,7 +135,7 @@ def test_a_node_that_is_stopped_and_one_that_freezes_are_each_told_of_once_by_th
 
     def told() -> list[tuple[str, str, str | None]]:
         with stack.redis_client() as client:
-            news = [to_json(event) for event in events.read(client, before)]
+            news = [to_json(event) for event in events.read(client, Keys(), before)]
         return [(one["kind"], one["reason"], one.get("node")) for one in news if one["reason"] != "rebalance"]
 
     stack.kill("node-001", signal.SIGTERM)

@@ -243,7 +243,7 @@ class TestExplain:
             (MoveReason.FIRST, {"BTCUSDT": (None, "node-002"), "ETHUSDT": (None, "node-002")}),
             (MoveReason.DIED, {"BTCUSDT": ("node-002", "node-001")}),
         ):
-            events.queue_append(client, events.moved_event(reason, 7, 5, "beat", moves))  # type: ignore[arg-type]
+            events.queue_append(client, KEYS, events.moved_event(reason, 7, 5, "beat", moves))  # type: ignore[arg-type]
         settings = Settings.from_environment({"NT_MIN_HOLD_MS": "60000"})
         view = explain_view.read(client, settings, ["BTCUSDT", "ETHUSDT"])
         bitcoin, ether = view.data
@@ -283,7 +283,7 @@ def test_without_coordination_it_says_so(redis_client: redis.Redis, command: str
 class TestTimeline:
     def test_the_last_events(self, redis_client: redis.Redis) -> None:
         for n in range(5):
-            events.queue_append(redis_client, events.leader_event(LeaderReason.TOOK_OVER, f"beat-{n}", n))
+            events.queue_append(redis_client, KEYS, events.leader_event(LeaderReason.TOOK_OVER, f"beat-{n}", n))
         view = timeline_view.read(redis_client, SETTINGS, 2)
         assert [event["leader"] for event in view.data] == ["beat-3", "beat-4"]
         shown = text(view.picture)
@@ -310,7 +310,7 @@ VIEWS: dict[str, Callable[[redis.Redis], View]] = {
 @pytest.mark.parametrize("width", [40, 60, 80])
 @pytest.mark.parametrize("name", VIEWS)
 def test_names_and_numbers_stay_whole_on_a_narrow_terminal(client: redis.Redis, name: str, width: int) -> None:
-    events.queue_append(client, events.conflict_event("BTCUSDT", "node-001", "node-002"))
+    events.queue_append(client, KEYS, events.conflict_event("BTCUSDT", "node-001", "node-002"))
     shown = text(VIEWS[name](client).picture, width)
     assert max(len(line) for line in shown.splitlines()) <= width
     assert "…" not in shown

@@ -10,6 +10,9 @@ import threading
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import NodeIdInUse, Registration
+from tickfence.keys import Keys
+
+KEYS = Keys()
 
 
 def main() -> None:
@@ -22,6 +25,7 @@ def main() -> None:
 
     registration = Registration(
         url,
+        KEYS,
         Owner.start(node),
         {"host": socket.gethostname(), "pid": os.getpid(), "weight": 1},
         interval_ms=50,

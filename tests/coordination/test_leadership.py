@@ -10,11 +10,13 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
-from tickfence.coordination.keys import ASSIGNMENT, DISPATCHER
 from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, parse_leader
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.redis_access.scripts import execute
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 LONG_MS = 600_000
 OWNERS = {"BTCUSDT": Owner("node-001", "a"), "ETHUSDT": Owner("node-002", "b")}
@@ -23,9 +25,9 @@ OWNERS = {"BTCUSDT": Owner("node-001", "a"), "ETHUSDT": Owner("node-002", "b")}
 class Candidate:
     """A dispatcher reduced to its candidacy, with a connection of its own."""
 
-    def __init__(self, server: EmbeddedRedis, name: str, ttl_ms: int = LONG_MS, blink_ms: int = 0) -> None:
+    def __init__(self, server: EmbeddedRedis, name: str, ttl_ms: int = LONG_MS, grace_ms: int = 0) -> None:
         self.server = server
-        self.leadership = Leadership(name, ttl_ms, blink_ms)
+        self.leadership = Leadership(KEYS, name, ttl_ms, grace_ms)
         self.connect()
 
     def connect(self) -> None:
@@ -35,15 +37,15 @@ class Candidate:
     def poll(self) -> Lead:
         pipe = self.client.pipeline(transaction=False)
         self.leadership.queue_poll(pipe, self.client_id)
-        asked_at = time.monotonic()
-        lead = self.leadership.took(execute(pipe)[0], asked_at)
+        sent_at = time.monotonic()
+        lead = self.leadership.handle_reply(execute(pipe)[0], sent_at)
         assert self.leadership.leading is lead.leading
         assert self.leadership.term == lead.term
         return lead
 
     def look_at_leader(self) -> bool:
         connected = bool(self.client.client_list(client_id=[self.leadership.leader_client_id]))
-        self.leadership.saw_leader_connected(connected)
+        self.leadership.note_leader_connected(connected)
         return connected
 
     @property
@@ -70,7 +72,7 @@ def candidate(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterato
 
 def end_lease(client: redis.Redis) -> None:
     """As if the leader had been silent for its whole time to live."""
-    client.hset(DISPATCHER, "until", 1)
+    client.hset(KEYS.dispatcher, "until", 1)
 
 
 def test_how_each_came_to_lead(candidate: Candidates, redis_client: redis.Redis) -> None:
@@ -101,16 +103,16 @@ def test_lost_data_shows_whoever_leads_next(candidate: Candidates, redis_client:
 
 
 def test_the_record_of_the_leader(candidate: Candidates, redis_client: redis.Redis) -> None:
-    assert parse_leader(redis_client.hgetall(DISPATCHER)) == LeaderRecord()
+    assert parse_leader(redis_client.hgetall(KEYS.dispatcher)) == LeaderRecord()
     a = candidate("a")
     lead = a.poll()
-    record = parse_leader(redis_client.hgetall(DISPATCHER))
+    record = parse_leader(redis_client.hgetall(KEYS.dispatcher))
     assert record == LeaderRecord("a", a.client_id, lead.term, lead.server_ms + LONG_MS)
     assert record.leads(lead.server_ms)
     assert record.leads(record.until_ms - 1)
     assert not record.leads(record.until_ms)
     a.leadership.resign(a.client)
-    resigned = parse_leader(redis_client.hgetall(DISPATCHER))
+    resigned = parse_leader(redis_client.hgetall(KEYS.dispatcher))
     assert resigned == LeaderRecord(term=lead.term)
     assert not resigned.leads(0)
     with pytest.raises(ValueError, match="soon"):
@@ -135,7 +137,7 @@ def test_who_resigns_is_followed_at_once_with_a_higher_term(candidate: Candidate
     assert a.poll().leading
     a.leadership.resign(a.client)
     assert not a.leading
-    assert redis_client.hget(DISPATCHER, "term") == str(first.term).encode()
+    assert redis_client.hget(KEYS.dispatcher, "term") == str(first.term).encode()
     second = b.poll()
     assert second.leading
     assert second.term > first.term
@@ -169,8 +171,8 @@ def test_a_leader_that_does_not_ask_stops_by_its_own_clock(candidate: Candidates
 
 
 def test_the_lead_counts_from_the_question_not_from_the_answer() -> None:
-    leadership = Leadership("a", ttl_ms=1000)
-    leadership.took([1, 5, 0, b"7", b"", 0], asked_at=time.monotonic() - 2)
+    leadership = Leadership(KEYS, "a", ttl_ms=1000)
+    leadership.handle_reply([1, 5, 0, b"7", b"", 0], sent_at=time.monotonic() - 2)
     assert not leadership.leading
 
 
@@ -201,14 +203,14 @@ def test_a_leader_that_came_back_with_a_new_connection_is_not(candidate: Candida
 
 
 def test_a_blink_shorter_than_the_grace_deposes_nobody(candidate: Candidates, redis_client: redis.Redis) -> None:
-    a, b = candidate("a"), candidate("b", blink_ms=LONG_MS)
+    a, b = candidate("a"), candidate("b", grace_ms=LONG_MS)
     a.poll()
     b.poll()
     redis_client.client_kill_filter(_id=str(a.client_id))
     wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
     assert not b.poll().leading
-    b.leadership.saw_leader_connected(True)
-    b.leadership.blink_ms = 0
+    b.leadership.note_leader_connected(True)
+    b.leadership.grace_ms = 0
     assert not b.poll().leading
 
 
@@ -237,32 +239,32 @@ def test_a_leader_that_redis_has_forgotten_the_term_of_gets_a_newer_one(candidat
 
 
 def test_an_assignment_reads_back_as_published(redis_client: redis.Redis) -> None:
-    assert read_assignment(redis_client) == (0, 0, {})
-    generation = publish_assignment(redis_client, 7, 0, OWNERS)
-    assert read_assignment(redis_client) == (7, generation, OWNERS)
+    assert read_assignment(redis_client, KEYS) == (0, 0, {})
+    generation = publish_assignment(redis_client, KEYS, 7, 0, OWNERS)
+    assert read_assignment(redis_client, KEYS) == (7, generation, OWNERS)
     fewer = {"BTCUSDT": OWNERS["ETHUSDT"]}
-    later = publish_assignment(redis_client, 7, generation, fewer)
+    later = publish_assignment(redis_client, KEYS, 7, generation, fewer)
     assert later > generation
-    assert read_assignment(redis_client) == (7, later, fewer)
+    assert read_assignment(redis_client, KEYS) == (7, later, fewer)
 
 
 def test_a_thousand_symbols_are_one_assignment(redis_client: redis.Redis) -> None:
     owners = {f"S{i}USDT": Owner(f"node-{i % 7}", "a") for i in range(1000)}
-    publish_assignment(redis_client, 1, 0, owners)
-    assert read_assignment(redis_client).owners == owners
+    publish_assignment(redis_client, KEYS, 1, 0, owners)
+    assert read_assignment(redis_client, KEYS).owners == owners
 
 
 def test_a_deposed_leader_publishes_nothing(redis_client: redis.Redis) -> None:
-    generation = publish_assignment(redis_client, 8, 0, OWNERS)
-    before = redis_client.hgetall(ASSIGNMENT)
+    generation = publish_assignment(redis_client, KEYS, 8, 0, OWNERS)
+    before = redis_client.hgetall(KEYS.assignment)
     with pytest.raises(Deposed, match="term 7 is over: the assignment is written by term 8"):
-        publish_assignment(redis_client, 7, generation + 100, {})
-    assert redis_client.hgetall(ASSIGNMENT) == before
-    assert publish_assignment(redis_client, 8, 0, OWNERS) > generation
+        publish_assignment(redis_client, KEYS, 7, generation + 100, {})
+    assert redis_client.hgetall(KEYS.assignment) == before
+    assert publish_assignment(redis_client, KEYS, 8, 0, OWNERS) > generation
 
 
 def test_generations_grow_over_lost_data_and_a_clock_set_back(redis_client: redis.Redis) -> None:
-    ahead = 10 * publish_assignment(redis_client, 1, 0, OWNERS)
+    ahead = 10 * publish_assignment(redis_client, KEYS, 1, 0, OWNERS)
     redis_client.flushall()
-    assert publish_assignment(redis_client, 2, ahead, OWNERS) == ahead + 1
-    assert publish_assignment(redis_client, 3, 0, OWNERS) == ahead + 2
+    assert publish_assignment(redis_client, KEYS, 2, ahead, OWNERS) == ahead + 1
+    assert publish_assignment(redis_client, KEYS, 3, 0, OWNERS) == ahead + 2

@@ -16,10 +16,12 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
-from tickfence.coordination.keys import NODES, node_key
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import NodeIdInUse, Registration
+from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("keep_registered.py")
@@ -31,21 +33,22 @@ class Registered:
 
     def __init__(self, url: str, node: str = "node-001", *, interval_ms: int = 50, ttl_ms: int = LONG_MS) -> None:
         self.replaced: list[NodeIdInUse] = []
-        self.beats = 0
+        self.heartbeats = 0
         self.clock = ServerClock()
         self.registration = Registration(
             url,
+            KEYS,
             Owner.start(node),
             {"host": socket.gethostname(), "pid": os.getpid(), "weight": 2.5, "metrics_url": "http://x"},
             interval_ms=interval_ms,
             ttl_ms=ttl_ms,
             clock=self.clock,
             on_replaced=self.replaced.append,
-            on_beat=self.beat,
+            on_heartbeat=self.count,
         )
 
-    def beat(self) -> None:
-        self.beats += 1
+    def count(self) -> None:
+        self.heartbeats += 1
 
     @property
     def incarnation(self) -> str:
@@ -93,7 +96,7 @@ def process(redis_server: EmbeddedRedis) -> Iterator[Callable[..., subprocess.Po
 
 
 def record(client: redis.Redis, node: str = "node-001") -> dict[str, str]:
-    return {k.decode(): v.decode() for k, v in client.hgetall(node_key(node)).items()}
+    return {k.decode(): v.decode() for k, v in client.hgetall(KEYS.node(node)).items()}
 
 
 def connected(client: redis.Redis, client_id: str) -> bool:
@@ -105,7 +108,7 @@ def test_a_node_is_recorded_whole_and_joins_only_when_it_says_so(
 ) -> None:
     one = registering()
     one.registration.register()
-    wait_until(lambda: one.beats >= 2, "two heartbeats")
+    wait_until(lambda: one.heartbeats >= 2, "two heartbeats")
     fields = record(redis_client)
     assert (fields["incarnation"], fields["pid"], fields["host"]) == (
         one.incarnation,
@@ -116,20 +119,20 @@ def test_a_node_is_recorded_whole_and_joins_only_when_it_says_so(
     assert "left" not in fields
     [client] = redis_client.client_list(client_id=[int(fields["client_id"])])
     assert client["name"] == "node:node-001"
-    assert redis_client.zscore(NODES, "node-001") is None
+    assert redis_client.zscore(KEYS.nodes, "node-001") is None
 
     one.registration.announce()
-    assert redis_client.zscore(NODES, "node-001") is not None
+    assert redis_client.zscore(KEYS.nodes, "node-001") is not None
 
 
 def test_heartbeats_go_on_by_the_servers_time(registering: Registering, redis_client: redis.Redis) -> None:
     one = registering()
     one.registration.register()
     one.registration.announce()
-    beats = one.beats
-    first = redis_client.zscore(NODES, "node-001")
-    wait_until(lambda: one.beats >= beats + 3, "three heartbeats")
-    last = redis_client.zscore(NODES, "node-001")
+    heartbeats = one.heartbeats
+    first = redis_client.zscore(KEYS.nodes, "node-001")
+    wait_until(lambda: one.heartbeats >= heartbeats + 3, "three heartbeats")
+    last = redis_client.zscore(KEYS.nodes, "node-001")
     assert last > first
     seconds, _ = redis_client.time()
     assert abs(last / 1000 - seconds) < 30
@@ -145,14 +148,14 @@ def test_an_orderly_leave_is_recorded_and_ends_the_heartbeats(
     one.registration.announce()
     client_id = record(redis_client)["client_id"]
     one.registration.leave()
-    assert redis_client.zscore(NODES, "node-001") is None
+    assert redis_client.zscore(KEYS.nodes, "node-001") is None
     assert int(record(redis_client)["left"]) >= int(record(redis_client)["heartbeat"])
-    assert 0 < redis_client.pttl(node_key("node-001")) <= LONG_MS
+    assert 0 < redis_client.pttl(KEYS.node("node-001")) <= LONG_MS
     wait_until(lambda: not connected(redis_client, client_id), "its connection to be closed")
-    beats = one.beats
+    heartbeats = one.heartbeats
     one.registration.leave()
-    assert one.beats == beats
-    assert redis_client.zscore(NODES, "node-001") is None
+    assert one.heartbeats == heartbeats
+    assert redis_client.zscore(KEYS.nodes, "node-001") is None
 
 
 def test_after_an_orderly_leave_the_id_is_free_at_once(registering: Registering, redis_client: redis.Redis) -> None:
@@ -163,7 +166,7 @@ def test_after_an_orderly_leave_the_id_is_free_at_once(registering: Registering,
     fields = record(redis_client)
     assert fields["incarnation"] == second.incarnation
     assert "left" not in fields
-    assert redis_client.pttl(node_key("node-001")) > LONG_MS  # not the minute that a record outlasts its node
+    assert redis_client.pttl(KEYS.node("node-001")) > LONG_MS  # not the minute that a record outlasts its node
     first.registration.leave()
     assert "left" not in record(redis_client)
 
@@ -181,12 +184,12 @@ def test_a_second_live_process_is_refused_with_a_line_that_tells_who_has_the_id(
         "give this one another queue (-Q) or NT_NODE_ID, or stop that one"
     )
     assert record(redis_client)["incarnation"] == first.incarnation
-    beats = first.beats
-    wait_until(lambda: first.beats > beats, "the first to go on beating")
+    heartbeats = first.heartbeats
+    wait_until(lambda: first.heartbeats > heartbeats, "the first to send another heartbeat")
     assert not first.replaced
     second.registration.leave()
     assert "left" not in record(redis_client)
-    assert redis_client.zscore(NODES, "node-001") is not None
+    assert redis_client.zscore(KEYS.nodes, "node-001") is not None
 
 
 def test_other_ids_do_not_meet(registering: Registering, redis_client: redis.Redis) -> None:
@@ -194,7 +197,7 @@ def test_other_ids_do_not_meet(registering: Registering, redis_client: redis.Red
         one = registering(node=node)
         one.registration.register()
         one.registration.announce()
-    assert redis_client.zcard(NODES) == 2
+    assert redis_client.zcard(KEYS.nodes) == 2
 
 
 def test_a_killed_process_is_replaced_long_before_its_time_to_live_is_over(
@@ -209,7 +212,7 @@ def test_a_killed_process_is_replaced_long_before_its_time_to_live_is_over(
     after = record(redis_client)
     assert after["incarnation"] == second.incarnation != before["incarnation"]
     assert int(after["heartbeat"]) - int(before["heartbeat"]) < LONG_MS / 2
-    assert redis_client.zscore(NODES, "node-001") is None  # the dead one's entry; the new one has not joined yet
+    assert redis_client.zscore(KEYS.nodes, "node-001") is None  # the dead one's entry; the new one has not joined yet
 
 
 def test_a_frozen_process_is_replaced_and_stops_when_it_wakes(
@@ -242,7 +245,7 @@ def test_a_lost_connection_is_made_again_at_once(registering: Registering, redis
     one = registering(interval_ms=60_000, ttl_ms=600_000)
     one.registration.register()
     one.registration.announce()
-    wait_until(lambda: one.beats >= 1, "the thread to run")
+    wait_until(lambda: one.heartbeats >= 1, "the thread to run")
     before = record(redis_client)
     redis_client.client_kill_filter(_id=before["client_id"])
     wait_until(lambda: record(redis_client)["client_id"] != before["client_id"], "another connection")
@@ -250,7 +253,7 @@ def test_a_lost_connection_is_made_again_at_once(registering: Registering, redis
     assert after["incarnation"] == before["incarnation"]
     assert connected(redis_client, after["client_id"])
     assert not connected(redis_client, before["client_id"])
-    wait_until(lambda: redis_client.zscore(NODES, "node-001") >= int(after["heartbeat"]), "its entry renewed")
+    wait_until(lambda: redis_client.zscore(KEYS.nodes, "node-001") >= int(after["heartbeat"]), "its entry renewed")
     assert not one.replaced
     one.registration.leave()
     redis_client.client_kill_filter(_id=after["client_id"])  # or its thread would wait for the minute to pass
@@ -266,7 +269,7 @@ def test_a_server_that_comes_back_empty_is_registered_with_again(
     server.kill()
     server.start()
     with server.client() as client:
-        wait_until(lambda: client.zscore(NODES, "node-001"), "the node to join again")
+        wait_until(lambda: client.zscore(KEYS.nodes, "node-001"), "the node to join again")
         assert record(client)["incarnation"] == one.incarnation
         assert connected(client, record(client)["client_id"])
     assert not one.replaced
@@ -298,7 +301,7 @@ def test_lost_data_is_made_good_by_the_next_heartbeat(registering: Registering, 
     one.registration.announce()
     redis_client.flushall()
     redis_client.script_flush()
-    wait_until(lambda: redis_client.zscore(NODES, "node-001"), "the node to join again")
+    wait_until(lambda: redis_client.zscore(KEYS.nodes, "node-001"), "the node to join again")
     # A heartbeat that the flush fell into joined the node, but its record went with the rest.
     wait_until(lambda: record(redis_client).get("incarnation") == one.incarnation, "its record")
 
@@ -311,10 +314,10 @@ def test_where_client_list_is_not_allowed_the_time_to_live_decides(
         rules = "ACL SETUSER plain on nopass ~* &* +@all -client +client|id +client|setname"
         admin.execute_command(*rules.split())
         url = server.url().replace("redis://", "redis://plain:any@")
-        first = registering(url=url, ttl_ms=400)
-        first.registration.register()
-        admin.hset(node_key("node-001"), "incarnation", "another")  # one that is dead, and beat a moment ago
-        second = registering(url=url, ttl_ms=400)
-        first.registration._ended.set()
-        second.registration.register()
-        assert record(admin)["incarnation"] == second.incarnation
+        seconds, microseconds = admin.time()
+        dead = {"incarnation": "dead", "heartbeat": seconds * 1000 + microseconds // 1000, "client_id": 0}
+        admin.hset(KEYS.node("node-001"), mapping=dead)  # it is dead, and its last heartbeat was a moment ago
+        one = registering(url=url, ttl_ms=400)
+        one.registration.register()
+        assert record(admin)["incarnation"] == one.incarnation
+        assert int(record(admin)["heartbeat"]) >= dead["heartbeat"] + 400

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection, Exchange, Producer
 
-from beat_schedule.backlog import waiting
+from beat_schedule.broker import queue_lengths
 from tasks.queues import ARGUMENTS, PerishableQueues
 from tests.docs.pages import commands
 from tests.e2e.roles_at import NODES, SYMBOLS, RolesAt
@@ -68,32 +68,32 @@ def test_asking_for_the_backlog_declares_a_queue_in_the_words_of_its_consumer(co
     queues.default_exchange = Exchange("celery")
     asked = [queues["node-a"], queues["node-b"]]
     channel = connection.default_channel
-    assert waiting(channel, asked, amqp=True) == [0, 0]
+    assert queue_lengths(channel, asked, amqp=True) == [0, 0]
 
     producer = Producer(channel)
     for _ in range(3):
         producer.publish({}, routing_key="node-b")
-    assert wait_until(lambda: waiting(channel, asked, amqp=True) == [0, 3], "three messages in the second one")
+    assert wait_until(lambda: queue_lengths(channel, asked, amqp=True) == [0, 3], "three messages in the second one")
     for queue in asked:
         queue(channel).declare()  # refused where a word differs
-    assert waiting(channel, asked, amqp=True) == [0, 3]
+    assert queue_lengths(channel, asked, amqp=True) == [0, 3]
 
 
 def test_a_queue_takes_no_more_than_it_may_hold_and_what_has_expired_is_gone(connection: Connection) -> None:
     channel = connection.default_channel
     queue = PerishableQueues().new_missing("node-c")
-    assert waiting(channel, [queue], amqp=True) == [0]
+    assert queue_lengths(channel, [queue], amqp=True) == [0]
     producer, most = Producer(channel), ARGUMENTS["x-max-length"]
     for number in range(most + 5):
         producer.publish({"number": number}, routing_key=queue.name)
-    assert wait_until(lambda: waiting(channel, [queue], amqp=True) == [most], "as many as it may hold")
+    assert wait_until(lambda: queue_lengths(channel, [queue], amqp=True) == [most], "as many as it may hold")
     oldest = queue(channel).get(no_ack=True)
     assert oldest is not None
     assert oldest.payload == {"number": 5}
 
     channel.queue_purge(queue.name)
     producer.publish({}, routing_key=queue.name, expiration=0.05)
-    assert wait_until(lambda: waiting(channel, [queue], amqp=True) == [0], "it to expire")
+    assert wait_until(lambda: queue_lengths(channel, [queue], amqp=True) == [0], "it to expire")
 
 
 @pytest.mark.parametrize("command", [command for command in commands() if command.startswith("rabbitmq")])

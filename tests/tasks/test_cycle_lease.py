@@ -11,6 +11,7 @@ from tests.processes import wait_until
 from tests.tasks.cycle_runs import Counted, MakeNode, S, before_write, lease, observations, report, run
 from tests.tasks.market import Market
 from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
+from tickfence.keys import Keys
 from tickfence.streams.keys import snapshot_key
 from tickfence.timeline import events
 
@@ -59,7 +60,7 @@ def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
     run(second)
     assert report(redis_client) == before
     assert conflicts() == 1
-    [told] = wait_until(lambda: events.read(redis_client), "its event")
+    [told] = wait_until(lambda: events.read(redis_client, Keys()), "its event")
     assert (told.kind, told.fields) == ("conflict", {"symbol": S, "node": "node-001", "holder": "node-001"})
     run(first)
     assert report(redis_client)["writer"] == before["writer"]

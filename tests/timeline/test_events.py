@@ -11,15 +11,17 @@ import redis
 import redis.asyncio
 
 from tickfence.coordination.controller import MoveReason
-from tickfence.coordination.keys import EVENTS
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.redis_access.raw_pipeline import RawPipeline
 from tickfence.timeline import events
 from tickfence.timeline.events import Event
 from tickfence.timeline.text import sentence, to_json
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
 
 MOVES: events.Moves = {
     "BTCUSDT": (None, "node-001"),
@@ -37,13 +39,13 @@ ONE_OF_EACH = [
 def append(client: redis.Redis, *entries: events.Fields) -> None:
     pipe = client.pipeline(transaction=False)
     for fields in entries:
-        events.queue_append(pipe, fields)
+        events.queue_append(pipe, KEYS, fields)
     pipe.execute()
 
 
 def numbered(client: redis.Redis, count: int) -> list[str]:
     append(client, *(events.leader_event(LeaderReason.FIRST, "beat", n) for n in range(count)))
-    return [identity.decode() for identity, _ in client.xrange(EVENTS)]
+    return [identity.decode() for identity, _ in client.xrange(KEYS.events)]
 
 
 def terms(found: list[Event]) -> list[int]:
@@ -52,7 +54,7 @@ def terms(found: list[Event]) -> list[int]:
 
 def test_each_kind_comes_back_as_it_was_appended(redis_client: redis.Redis) -> None:
     append(redis_client, *ONE_OF_EACH)
-    found = events.read(redis_client)
+    found = events.read(redis_client, KEYS)
     assert [{"kind": e.kind, "reason": e.reason} | e.fields for e in found] == ONE_OF_EACH
     assert [e.moves for e in found] == [{}, MOVES, {}, {}]
     seconds, microseconds = redis_client.time()
@@ -62,69 +64,69 @@ def test_each_kind_comes_back_as_it_was_appended(redis_client: redis.Redis) -> N
 
 def test_the_last_ones_oldest_first(redis_client: redis.Redis) -> None:
     numbered(redis_client, 12)
-    assert terms(events.read(redis_client, limit=10)) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert terms(events.read(redis_client, KEYS, limit=10)) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_those_after_an_id_page_after_page(redis_client: redis.Redis) -> None:
     ids = numbered(redis_client, 5)
-    assert terms(events.read(redis_client, after=ids[0], limit=2)) == [1, 2]
-    assert terms(events.read(redis_client, after=ids[2], limit=2)) == [3, 4]
-    assert events.read(redis_client, after=ids[4]) == []
+    assert terms(events.read(redis_client, KEYS, after=ids[0], limit=2)) == [1, 2]
+    assert terms(events.read(redis_client, KEYS, after=ids[2], limit=2)) == [3, 4]
+    assert events.read(redis_client, KEYS, after=ids[4]) == []
 
 
 def test_where_nothing_happened_there_are_none(redis_client: redis.Redis) -> None:
-    assert events.read(redis_client) == []
+    assert events.read(redis_client, KEYS) == []
 
 
 @pytest.mark.parametrize("after", ["x", "-", "+", "(1-0", "1-0 COUNT 5", "1-", "-1", "1-0\n", "9" * 20, "٣-0"])
 def test_what_is_no_id_is_refused(redis_client: redis.Redis, after: str) -> None:
     with pytest.raises(ValueError, match="must be the id of an event"):
-        events.read(redis_client, after=after)
+        events.read(redis_client, KEYS, after=after)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 def test_a_limit_out_of_bounds_is_refused(redis_client: redis.Redis, limit: int) -> None:
     with pytest.raises(ValueError, match="must be from 1 to 1000"):
-        events.read(redis_client, limit=limit)
+        events.read(redis_client, KEYS, limit=limit)
 
 
 def test_the_stream_stays_bounded(redis_client: redis.Redis) -> None:
     numbered(redis_client, 3 * events.KEPT)
-    assert redis_client.xlen(EVENTS) <= events.KEPT + 200  # Redis trims whole blocks of 100
-    assert terms(events.read(redis_client, limit=1)) == [3 * events.KEPT - 1]
+    assert redis_client.xlen(KEYS.events) <= events.KEPT + 200  # Redis trims whole blocks of 100
+    assert terms(events.read(redis_client, KEYS, limit=1)) == [3 * events.KEPT - 1]
 
 
 def test_every_kind_of_client_reads_the_same(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
     append(redis_client, *ONE_OF_EACH)
-    expected = events.read(redis_client)
+    expected = events.read(redis_client, KEYS)
 
     async def asynchronous() -> list[Event]:
         async with redis.asyncio.Redis(port=redis_server.port) as client:
             pipe = client.pipeline(transaction=False)
-            events.queue_read(pipe)
+            events.queue_read(pipe, KEYS)
             [reply] = await pipe.execute()
             return events.parse(reply)
 
     raw = RawPipeline(redis_client)
-    events.queue_read(raw, after="0-1")
+    events.queue_read(raw, KEYS, after="0-1")
     with redis.Redis(port=redis_server.port, decode_responses=True) as text:
-        assert events.read(text) == expected
+        assert events.read(text, KEYS) == expected
     assert events.parse(raw.execute()[0]) == expected
     assert asyncio.run(asynchronous()) == expected
 
 
 def test_what_is_no_event_is_left_out(redis_client: redis.Redis) -> None:
-    redis_client.xadd(EVENTS, {"kind": "party", "reason": "x"})
-    redis_client.xadd(EVENTS, {b"\xff": b"\xfe"})
-    redis_client.xadd(EVENTS, {"kind": "moved", "moves": '{"BTCUSDT": 1}'})
-    [only] = events.read(redis_client)
+    redis_client.xadd(KEYS.events, {"kind": "party", "reason": "x"})
+    redis_client.xadd(KEYS.events, {b"\xff": b"\xfe"})
+    redis_client.xadd(KEYS.events, {"kind": "moved", "moves": '{"BTCUSDT": 1}'})
+    [only] = events.read(redis_client, KEYS)
     assert only.moves == {}
     assert to_json(only)["moves"] == {}
 
 
 def test_as_json(redis_client: redis.Redis) -> None:
     append(redis_client, ONE_OF_EACH[1])
-    [event] = events.read(redis_client)
+    [event] = events.read(redis_client, KEYS)
     shown: dict[str, Any] = json.loads(json.dumps(to_json(event)))
     assert shown == {
         "id": event.id,
@@ -165,7 +167,7 @@ def test_every_reason_has_its_sentence() -> None:
         "A node fell silent: no symbol moved.",
         "Better balance: no symbol moved.",
         "The list of symbols changed: no symbol moved.",
-        "Redis had lost the assignment, so it was published anew: no symbol moved.",
+        "Redis had lost the assignment, so it was published again: no symbol moved.",
         "n1 was refused the lease of A1: n2 holds it.",
         "n1 was refused the lease of A1: another process of that name holds it.",
     ]

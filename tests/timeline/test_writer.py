@@ -11,11 +11,19 @@ import pytest
 import redis
 
 from tests.processes import wait_until
-from tickfence.coordination.keys import EVENTS
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline import writer as event_writer
 from tickfence.timeline.writer import WAITING, EventWriter
 from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
+
+
+def threads() -> list[threading.Thread]:
+    """The threads of writers that run."""
+    return [thread for thread in threading.enumerate() if thread.name == "events"]
+
 
 MakeWriter = Callable[..., EventWriter[str]]
 
@@ -40,7 +48,7 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     made: list[EventWriter[str]] = []
 
     def append(client: Any, symbol: str) -> None:
-        events.queue_append(client, events.conflict_event(symbol, "node-001", "node-002"))
+        events.queue_append(client, KEYS, events.conflict_event(symbol, "node-001", "node-002"))
 
     def make(url: str, write: Callable[[Any, str], None] = append) -> EventWriter[str]:
         made.append(EventWriter(url, "events:test", write, failures.one_more))
@@ -49,11 +57,11 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     yield make
     for one in made:
         one.close()
-        wait_until(lambda one=one: one._thread is None or not one._thread.is_alive(), "its thread to end")
+    wait_until(lambda: not threads(), "their threads to end")
 
 
 def symbols(client: redis.Redis) -> list[str]:
-    return [event.fields["symbol"] for event in events.read(client)]
+    return [event.fields["symbol"] for event in events.read(client, KEYS)]
 
 
 def test_what_is_put_is_written_in_its_order(
@@ -68,25 +76,27 @@ def test_what_is_put_is_written_in_its_order(
 
 
 def test_without_anything_to_write_there_is_neither_thread_nor_connection(
-    writer: MakeWriter, redis_server: EmbeddedRedis
+    writer: MakeWriter, redis_server: EmbeddedRedis, redis_client: redis.Redis
 ) -> None:
     one = writer(redis_server.url())
-    assert one._thread is None
+    assert threads() == []
+    assert [client for client in redis_client.client_list() if client["name"] == "events:test"] == []
     one.close()
 
 
 def test_a_writer_that_stands_still_keeps_nobody_waiting_and_holds_a_bounded_number(
     writer: MakeWriter, redis_server: EmbeddedRedis, failures: Failures
 ) -> None:
-    go_on, written = threading.Event(), []
+    began, go_on, written = threading.Event(), threading.Event(), []
 
     def stand_still(_: Any, symbol: str) -> None:
+        began.set()
         go_on.wait(30)
         written.append(symbol)
 
     one = writer(redis_server.url(), stand_still)
     one.put("first")
-    wait_until(one._items.empty, "the first to be taken")
+    assert began.wait(10)
     for n in range(3 * WAITING):
         one.put(f"S{n}")
     assert written == []
@@ -103,7 +113,7 @@ def test_what_was_put_while_redis_was_away_is_written_when_it_is_back(
     one = writer(server.url())
     one.put("before")
     with server.client() as client:
-        wait_until(lambda: client.xlen(EVENTS), "the first")
+        wait_until(lambda: client.xlen(KEYS.events), "the first")
     server.kill()
     one.put("during")
     wait_until(lambda: failures.count, "a failure")
@@ -121,15 +131,20 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_writer, "GIVE_UP_S", 0.3)
-    redis_client.set(EVENTS, "not a stream")
-    one = writer(redis_server.url())
+    redis_client.set(KEYS.events, "not a stream")
+    tried: list[str] = []
+
+    def append(client: Any, symbol: str) -> None:
+        tried.append(symbol)
+        events.queue_append(client, KEYS, events.conflict_event(symbol, "node-001", "node-002"))
+
+    one = writer(redis_server.url(), append)
     one.put("lost")
     wait_until(lambda: failures.count >= 3, "some tries")
-    wait_until(one._items.empty, "it to be taken")
     one.put("kept")
-    wait_until(one._items.empty, "the first to be given up")
-    redis_client.delete(EVENTS)
-    wait_until(lambda: redis_client.exists(EVENTS), "the second")
+    wait_until(lambda: "kept" in tried, "the first to be given up")
+    redis_client.delete(KEYS.events)
+    wait_until(lambda: redis_client.exists(KEYS.events), "the second")
     assert symbols(redis_client) == ["kept"]
 
 
@@ -155,5 +170,4 @@ def test_closing_does_not_wait_for_a_redis_that_is_away(writer: MakeWriter, fail
     began = time.monotonic()
     one.close(30)
     assert time.monotonic() - began < 10  # no item is tried for its whole time
-    assert one._thread is not None
-    assert not one._thread.is_alive()
+    assert threads() == []

@@ -64,10 +64,12 @@ class Cluster:
         self.client.hset(KEYS.dispatcher, mapping={"leader": leader, "term": term, "until": self.now_ms() + for_ms})
 
     def assign(self, owners: Mapping[str, str], generation: int = 1) -> None:
-        publish_assignment(self.client, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()})
+        publish_assignment(
+            self.client, KEYS, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()}
+        )
 
     def event(self, fields: Fields) -> None:
-        queue_append(self.client, fields)
+        queue_append(self.client, KEYS, fields)
 
     def trade(self, symbol: str, time_ms: int, price: str) -> None:
         packed = append.packed_trade(time_ms, time_ms, price, "0.5", True, time_ms)

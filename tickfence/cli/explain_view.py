@@ -60,7 +60,7 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
         if symbol not in owners:
             raise unknown_symbol(symbol, list(owners))
     policy = _policy(settings)
-    moves = _last_moves(client, symbols)
+    moves = _last_moves(client, settings, symbols)
     found = explain_all(owners, cluster.live(), policy)
     data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
@@ -76,9 +76,9 @@ def _policy(settings: Settings) -> MovePolicy:
     )
 
 
-def _last_moves(client: Any, symbols: Sequence[Instrument]) -> dict[str, LastMove]:
+def _last_moves(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> dict[str, LastMove]:
     found: dict[str, LastMove] = {}
-    for event in reversed(events.read(client, limit=events.KEPT)):
+    for event in reversed(events.read(client, settings.keys, limit=events.KEPT)):
         if len(found) == len(symbols):
             break
         moves = event.moves if event.kind == Kind.MOVED else {}

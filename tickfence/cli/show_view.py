@@ -39,7 +39,7 @@ def read(client: Any, settings: Settings, symbol: str) -> View:
     """Read it."""
     text = client.get(settings.keys.report(symbol))
     if text is None:
-        known = sorted(read_assignment(client).owners) or list(settings.symbols)
+        known = sorted(read_assignment(client, settings.keys).owners) or list(settings.symbols)
         if symbol not in known:
             raise unknown_symbol(symbol, known)
         raise NothingThere(

@@ -27,8 +27,7 @@ def run(limit: int, *, as_json: bool, watch: bool) -> None:
 
 def read(client: Any, settings: Settings, limit: int) -> View:
     """Read the last ``limit`` events."""
-    del settings
-    found = events.read(client, limit=limit)
+    found = events.read(client, settings.keys, limit=limit)
     return View([to_json(event) for event in found], _table(found))
 
 

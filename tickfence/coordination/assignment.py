@@ -1,4 +1,4 @@
-"""Which node each symbol belongs to: a pure function of names, weights and who has it now."""
+"""Which node each symbol belongs to: a pure function of names, weights and the present assignment."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from tickfence.instrument import Instrument
 
 
 def capacities(symbols: int, weights: Mapping[str, float], load_factor: float) -> dict[str, int]:
-    """The most symbols each node may hold.
+    """How many symbols each node may hold.
 
     ``max(ceil(fair), floor(load_factor * fair))`` with ``fair = symbols * weight / sum(weights)``. Together the
-    nodes can always hold every symbol. The bound is that of V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent
+    nodes can always hold every symbol. Source of the bound: V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent
     hashing with bounded loads" (2018).
+
+    Args:
+        symbols: number of symbols.
+        weights: node -> weight (> 0).
+        load_factor: how many fair shares a node may hold, at least 1.
+
+    Returns:
+        node -> number of symbols.
 
     Example:
         >>> capacities(6, {"node-001": 1, "node-002": 1, "node-003": 1}, load_factor=1.25)
@@ -24,7 +32,7 @@ def capacities(symbols: int, weights: Mapping[str, float], load_factor: float) -
     """
     total = sum(weights.values())
     fair = {node: symbols * weight / total for node, weight in weights.items()}
-    # A share that is whole but for the last bit of the division is whole.
+    # Division may be off by its last bit: a share that is a whole number must stay one.
     return {n: max(math.ceil(f - 1e-9), math.floor(load_factor * f + 1e-9)) for n, f in fair.items()}
 
 
@@ -39,20 +47,20 @@ def assign(
 ) -> dict[Instrument, str]:
     """Assign every symbol to a node by weighted HRW with bounded loads.
 
-    Each symbol goes to the node with its highest score. Where more come than a node may hold (:func:`capacities`),
-    the lowest scores among them go on to their next choice, until all have a place (deferred acceptance: D. Gale,
-    L. Shapley, 1962). The result does not depend on the order in which symbols and nodes are given.
+    Each symbol goes to the node on which it scores highest. If a node gets more than it may hold
+    (:func:`capacities`), the symbols with the lowest scores go to their next choice, until all have a place (deferred
+    acceptance: D. Gale, L. Shapley, 1962). The result does not depend on the order of symbols and nodes.
 
-    Parameters:
+    Args:
         symbols: names, each once.
         nodes: live node -> weight (> 0).
-        current: symbol -> node that has it now; a node that is not in ``nodes`` counts for nothing.
-        pinned: symbols that stay where they are if that node is live, whatever the scores and the bound say.
-        sticky: bonus on the score of the present node; 0.02 is 2 %.
+        current: symbol -> node that has it now; nodes that are not in ``nodes`` are ignored.
+        pinned: symbols that stay on their node if it is live, whatever the scores and the bound say.
+        sticky: bonus on the score of the node that has the symbol now; 0.02 is 2 %.
         load_factor: how many fair shares a node may hold, at least 1.
 
     Returns:
-        symbol -> node; empty when there is no node.
+        symbol -> node; empty if there is no node.
 
     Example:
         >>> assign(["BTCUSDT", "ETHUSDT"], {"node-001": 1, "node-002": 1}, {})

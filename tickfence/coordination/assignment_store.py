@@ -1,13 +1,13 @@
-"""The assignment in Redis: written by the leader, read by a new leader and by whoever wants to know."""
+"""The assignment in Redis: the leader writes it; a new leader and every reader read it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tickfence.coordination.keys import ASSIGNMENT
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 from tickfence.redis_access.scripts import Script
 
 PUBLISH_ASSIGNMENT = Script("coordination/lua/publish_assignment.lua")
@@ -26,19 +26,35 @@ class Deposed(RuntimeError):
 
 
 class StoredAssignment(NamedTuple):
-    """What ``nt:assignment`` holds; generation 0 and no owner when there is none."""
+    """What ``nt:assignment`` holds; generation 0 and no owner when there is none.
+
+    Attributes:
+        term: of the leader that wrote it.
+        generation: its number; only grows.
+        owners: symbol -> owner.
+    """
 
     term: int
     generation: int
     owners: dict[Instrument, Owner]
 
 
-def read_assignment(client: Any) -> StoredAssignment:
-    return parse_assignment(client.hgetall(ASSIGNMENT))
+def read_assignment(client: Any, keys: Keys) -> StoredAssignment:
+    """Read the assignment.
+
+    Raises:
+        redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
+        ValueError: the hash is not an assignment.
+    """
+    return parse_assignment(client.hgetall(keys.assignment))
 
 
 def parse_assignment(found: Mapping[bytes, bytes]) -> StoredAssignment:
-    """From the reply to ``HGETALL nt:assignment``."""
+    """The assignment, from the reply to ``HGETALL nt:assignment``.
+
+    Raises:
+        ValueError: the hash is not an assignment.
+    """
     fields = {k.decode(): v.decode() for k, v in found.items()}
     term, generation = int(fields.pop("term", 0)), int(fields.pop("generation", 0))
     return StoredAssignment(
@@ -46,16 +62,27 @@ def parse_assignment(found: Mapping[bytes, bytes]) -> StoredAssignment:
     )
 
 
-def publish_assignment(client: Any, term: int, generation: int, owners: Mapping[Instrument, Owner]) -> int:
-    """Replace the assignment; return its generation, above ``generation`` and above the recorded one.
+def publish_assignment(client: Any, keys: Keys, term: int, generation: int, owners: Mapping[Instrument, Owner]) -> int:
+    """Replace the assignment.
+
+    Args:
+        client: the data plane.
+        keys: the deployment's keys.
+        term: the caller's.
+        generation: the highest one the caller has seen.
+        owners: symbol -> owner, for every symbol.
+
+    Returns:
+        The new generation, above ``generation`` and above the recorded one.
 
     Raises:
         Deposed: a newer leader has written meanwhile; nothing changed.
+        redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
     """
     arguments: list[str | int] = [term, generation]
     for symbol, owner in owners.items():
         arguments += [symbol, str(owner)]
-    accepted, number = PUBLISH_ASSIGNMENT.run(client, [ASSIGNMENT], arguments)  # type: ignore[arg-type]
+    accepted, number = PUBLISH_ASSIGNMENT.run(client, [keys.assignment], arguments)  # type: ignore[arg-type]
     if not accepted:
         raise Deposed(term, int(number))
     return int(number)

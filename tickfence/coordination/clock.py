@@ -7,13 +7,16 @@ from collections import deque
 
 
 class ServerClock:
-    """What the Redis server's clock shows now, by the method of Cristian (1989).
+    """An estimate of what the Redis server's clock shows now, by the method of Cristian (1989).
 
-    Every reply that carries the server's time is a sample: the server read its clock somewhere between our
-    send and our receive, so the shortest round trip among the last few bounds the error best. The local part is
-    the monotonic clock: a wrong or stepped wall clock on this host does not matter.
+    Every reply that carries the server's time is a sample. The server read its clock between our send and our
+    receive, so of the last few samples the one with the shortest round trip has the smallest error. Locally only the
+    monotonic clock is used: a wrong or stepped wall clock on this host does not matter.
 
-    Until the first sample it shows this host's wall clock.
+    Until the first sample the estimate is this host's wall clock.
+
+    Args:
+        samples: how many samples count.
 
     Example:
         >>> clock = ServerClock()
@@ -27,10 +30,16 @@ class ServerClock:
         self._offset = time.time() * 1000 - time.monotonic() * 1000
 
     def observe(self, sent: float, received: float, server_ms: float) -> None:
-        """Learn from one reply: monotonic seconds of send and receive, the server's ms in between."""
+        """Add a sample.
+
+        Args:
+            sent: when the command was sent, monotonic seconds.
+            received: when the reply was received, monotonic seconds.
+            server_ms: the server's time in the reply, ms.
+        """
         offset = server_ms - (sent + received) / 2 * 1000
         if self._samples and abs(offset - self._offset) > 1000:
-            self._samples.clear()  # another server, or a stepped one: what was known no longer holds
+            self._samples.clear()  # another server, or its clock was set: older samples are wrong now
         self._samples.append((received - sent, offset))
         self._offset = min(self._samples)[1]
 

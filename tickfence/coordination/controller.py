@@ -22,7 +22,7 @@ class MoveReason(StrEnum):
     SILENT = "node silent"
     REBALANCE = "rebalance"
     SYMBOLS = "symbols changed"
-    DATA_LOST = "data lost"  # Redis came back without what was published
+    DATA_LOST = "data lost"  # Redis came back without the published assignment
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,21 @@
-"""What a dispatcher tells a node with each task message."""
+"""What goes with each task message from the dispatcher to a node."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 ALONE = "single"
-"""Node id, and so queue, where coordination is off and one node publishes everything."""
+"""The node id, and so the queue, if coordination is off and one node publishes everything."""
 
 
 class Dispatch(NamedTuple):
-    """Why, and until when, a task message counts.
+    """Decides whether a task message still counts when a node gets it.
 
-    ``owner`` is the process start it is meant for (``node/incarnation``), ``generation`` the assignment it comes
-    from, ``term`` its dispatcher's, and ``due_ms`` the Redis server's time at which its turn came: at which it was sent.
+    Attributes:
+        owner: the process start that it is for, ``node/incarnation``.
+        generation: of the assignment that it comes from.
+        term: of the dispatcher that sent it.
+        due_ms: when it was sent, by the Redis server's clock.
     """
 
     owner: str

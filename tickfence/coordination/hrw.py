@@ -1,7 +1,7 @@
 """Highest Random Weight (rendezvous) hashing.
 
-Every symbol ranks every node by a score that depends on the two names alone; the highest wins. When a node leaves,
-only its own symbols change hands; when one joins, it takes 1/N of them and nobody else trades.
+Every symbol has a score on every node, which depends on the two names alone. The node with the highest score wins. When
+a node leaves, only its own symbols move. When a node joins, it takes 1/N of the symbols, and no other symbol moves.
 
 Sources: D. Thaler, C. Ravishankar, "Using name-based mappings to increase hit rates" (1998), for the scheme;
 C. Schindelhauer, G. Schomaker, "Weighted distributed hash tables" (2005), for the logarithmic method of weights.
@@ -22,11 +22,16 @@ _Words = NDArray[np.uint64]
 
 
 def scores(symbols: Sequence[Instrument], nodes: Sequence[str], weights: Sequence[float] | None = None) -> Scores:
-    """Scores of every symbol (rows) on every node (columns); in each row the highest wins.
+    """Scores of every symbol on every node; in each row the highest wins.
 
-    The score is ``-w / ln(u)``, where ``u`` is the pair's hash as a number in (0, 1) and ``w`` the node's weight
-    (> 0, default 1): a node of twice the weight wins twice as many symbols. Same names, same scores: on any host,
-    in any order, in any process.
+    The score is ``-w / ln(u)``, where ``u`` is the pair's hash as a number in (0, 1) and ``w`` the node's weight. A
+    node of twice the weight wins twice as many symbols. The same names have the same scores on every host and in every
+    process.
+
+    Args:
+        symbols: one a row.
+        nodes: one a column.
+        weights: one for each node, above 0; default 1 each.
 
     Raises:
         ValueError: a weight is not above 0, or there is not one for each node.

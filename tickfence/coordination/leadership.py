@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from tickfence.coordination.keys import DISPATCHER
+from tickfence.coordination.membership import GRACE_MS
+from tickfence.keys import Keys
 from tickfence.redis_access.scripts import Script
 
 LEAD = Script("coordination/lua/lead.lua")
@@ -15,12 +16,12 @@ RESIGN = Script("coordination/lua/resign.lua")
 
 
 class LeaderReason(StrEnum):
-    """How a dispatcher came to lead."""
+    """How a dispatcher got the lead."""
 
     FIRST = "first"
-    TOOK_OVER = "took over"  # from one that died or fell silent
-    HANDED_OVER = "handed over"  # by one that resigned
-    RENEWED = "renewed"  # it led before; its time had run out, or Redis had lost it
+    TOOK_OVER = "took over"  # from a leader that died or fell silent
+    HANDED_OVER = "handed over"  # by a leader that resigned
+    RENEWED = "renewed"  # it led before; its lead had run out, or Redis had lost it
 
 
 class LeaderRecord(NamedTuple):
@@ -54,15 +55,15 @@ def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:
 
 
 class Lead(NamedTuple):
-    """Reply to one poll.
+    """The lead, as one poll found it.
 
     Attributes:
         leading: whether we lead.
-        term: the one in force.
+        term: the term in force.
         server_ms: the server's time.
-        client_id: the leader's.
-        reason: how we came to lead, where this is the first poll of our term.
-        lost: whether Redis has forgotten a term that we know of, and so what was written in it.
+        client_id: the leader's connection.
+        reason: how we got the lead, if this is the first poll of our term.
+        lost: whether Redis has forgotten a term that we know, and so what was written in it.
     """
 
     leading: bool
@@ -76,59 +77,77 @@ class Lead(NamedTuple):
 class Leadership:
     """One candidate for the lead.
 
-    It asks again and again (:meth:`queue_poll`, :meth:`took`): a leader keeps its lead that way, the others
-    get it when the leader resigns, falls silent for ``ttl_ms``, or has lost its connection for ``blink_ms``.
+    A candidate polls again and again (:meth:`queue_poll`, :meth:`handle_reply`). The leader keeps its lead that way.
+    Another candidate gets it when the leader resigns, is silent for ``ttl_ms``, or has been without its connection
+    for ``grace_ms``.
 
     A leader that was paused does not know it. So it acts only while :attr:`leading` holds, which ends by its own
-    clock ``ttl_ms`` after it last *asked*; and whatever it still sends after that carries a term that others know
+    clock ``ttl_ms`` after its last poll was *sent*. What it still sends after that carries a term that others know
     to be old.
+
+    Args:
+        keys: the deployment's keys.
+        name: the candidate's name, different for every process start.
+        ttl_ms: ``NT_LEADER_TTL_MS``.
+        grace_ms: how long the leader's connection may be missing.
+
+    Attributes:
+        term: the highest term seen.
+        leader_client_id: the leader's connection in ``CLIENT LIST``; 0 if unknown.
     """
 
-    def __init__(self, name: str, ttl_ms: int, blink_ms: int = 100) -> None:
+    def __init__(self, keys: Keys, name: str, ttl_ms: int, grace_ms: int = GRACE_MS) -> None:
         self.name = name
         self.ttl_ms = ttl_ms
-        self.blink_ms = blink_ms
+        self.grace_ms = grace_ms
         self.term = 0
-        self._own_term = 0
         self.leader_client_id = 0
+        self._key = keys.dispatcher
+        self._own_term = 0
         self._leads_until = 0.0
         self._missing_since: float | None = None
 
     @property
     def leading(self) -> bool:
+        """Whether we lead, by our own clock."""
         return time.monotonic() < self._leads_until
 
     def queue_poll(self, pipe: Any, client_id: int) -> None:
-        """Ask for the lead on a pipeline. One command."""
-        gone = self._missing_since is not None and time.monotonic() - self._missing_since >= self.blink_ms / 1000
-        depose = self.leader_client_id if gone else ""
-        LEAD.queue(pipe, [DISPATCHER], [self.name, client_id, self.ttl_ms, depose, self.term])
+        """Add one poll, a single command, to a pipeline.
 
-    def took(self, reply: list[Any], asked_at: float) -> Lead:
-        """Take in the reply to a poll that was sent at ``asked_at`` (monotonic seconds)."""
+        Args:
+            pipe: the pipeline.
+            client_id: our connection in ``CLIENT LIST``; 0 where Redis does not tell.
+        """
+        gone = self._missing_since is not None and time.monotonic() - self._missing_since >= self.grace_ms / 1000
+        depose = self.leader_client_id if gone else ""
+        LEAD.queue(pipe, [self._key], [self.name, client_id, self.ttl_ms, depose, self.term])
+
+    def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
+        """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""
         lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3] or 0))
         if lead.leading and lead.term != self.term:
-            lead = self._first_of_its_term(lead, reply[4].decode(), int(reply[5]))
+            lead = self._explain_new_term(lead, reply[4].decode(), int(reply[5]))
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
         self.term = max(self.term, lead.term)
         if lead.leading:
             self._own_term = lead.term
-        self._leads_until = asked_at + self.ttl_ms / 1000 if lead.leading else 0.0
+        self._leads_until = sent_at + self.ttl_ms / 1000 if lead.leading else 0.0
         return lead
 
-    def _first_of_its_term(self, lead: Lead, before: str, recorded: int) -> Lead:
-        lost = recorded < self.term
-        if before == self.name or (lost and self._own_term == self.term):
+    def _explain_new_term(self, lead: Lead, leader_before: str, recorded_term: int) -> Lead:
+        lost = recorded_term < self.term
+        if leader_before == self.name or (lost and self._own_term == self.term):
             reason = LeaderReason.RENEWED
-        elif before or lost:
+        elif leader_before or lost:
             reason = LeaderReason.TOOK_OVER
         else:
-            reason = LeaderReason.HANDED_OVER if recorded else LeaderReason.FIRST
+            reason = LeaderReason.HANDED_OVER if recorded_term else LeaderReason.FIRST
         return lead._replace(reason=reason, lost=lost)
 
-    def saw_leader_connected(self, connected: bool) -> None:
-        """Tell whether the leader's connection was in ``CLIENT LIST``."""
+    def note_leader_connected(self, connected: bool) -> None:
+        """Note whether ``CLIENT LIST`` showed the leader's connection."""
         if connected:
             self._missing_since = None
         elif self._missing_since is None:
@@ -137,9 +156,13 @@ class Leadership:
     def resign(self, client: Any, newest_term: int = 0) -> None:
         """Stop acting as leader at once, and give the lead back if we have it.
 
-        Parameters:
-            newest_term: a term known to exist; if nobody leads, the next one must be above it.
+        Args:
+            client: the data plane.
+            newest_term: a term known to exist; the next one will be above it.
+
+        Raises:
+            redis.exceptions.RedisError: Redis cannot be reached. We do not lead any more; the lead runs out by itself.
         """
         self._leads_until = 0.0
         self.term = max(self.term, newest_term)
-        RESIGN.run(client, [DISPATCHER], [self.name])
+        RESIGN.run(client, [self._key], [self.name])

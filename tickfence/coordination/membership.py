@@ -11,6 +11,9 @@ from tickfence.coordination.owner import Owner
 _NO_CLIENT = -1  # no client has this id; 0 stands for a registration whose connection is not watched
 _REMEMBERED = 100
 
+GRACE_MS = 100
+"""How long a registration connection may be missing before its node counts as dead."""
+
 
 class NodeReason(StrEnum):
     """Why a node joined or left the live nodes."""
@@ -122,7 +125,7 @@ class Membership:
         grace_ms: how long a registration connection may be missing.
     """
 
-    def __init__(self, ttl_ms: int, grace_ms: int = 100) -> None:
+    def __init__(self, ttl_ms: int, grace_ms: int = GRACE_MS) -> None:
         self.ttl_ms = ttl_ms
         self.grace_ms = grace_ms
         self._shown: dict[str, int] = {}  # heartbeats, as Redis shows them

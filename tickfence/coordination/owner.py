@@ -1,4 +1,4 @@
-"""An owner is one process start, not one name."""
+"""Who owns a symbol: one start of a process, not just a node's name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Owner(NamedTuple):
-    """A node id and the incarnation that tells one start of that node from the next.
+    """A node id, and the incarnation that tells one start of that node from the next.
 
-    As text, ``node-001/5f0c9a1be2d43786``: this is what leases, assignments and messages carry.
+    Leases, assignments and messages hold it as text: ``node-001/5f0c9a1be2d43786``.
     """
 
     node: str
@@ -22,7 +22,11 @@ class Owner(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Owner:
-        """Inverse of ``str``. Raises :exc:`ValueError` on anything but ``node/incarnation``."""
+        """The owner of which ``text`` is the ``str``.
+
+        Raises:
+            ValueError: it is not ``node/incarnation``.
+        """
         node, separator, incarnation = text.rpartition("/")
         if not separator or not node or not incarnation:
             raise ValueError(f"owner {text!r} must be node/incarnation")

@@ -1,17 +1,17 @@
-"""What happened of late, for people to read: one capped stream, ``nt:events``, oldest first.
+"""What happened lately, for people to read: one capped stream, ``nt:events``, oldest first.
 
-The leading dispatcher appends what becomes of nodes, of the assignment and of the lead; nodes append refused leases.
-Nothing is decided by it, and nothing waits for it: an event may be missing, the assignment never is.
+The leading dispatcher appends changes of nodes, of the assignment and of the lead. Nodes append refused leases. Nothing
+is decided by the stream, and nothing waits for it. So an event may be missing.
 
 Every entry is flat text: ``kind`` and ``reason``, and by kind
 
-- ``node``: ``node``, ``incarnation``, ``term`` of the leader that saw it
+- ``node``: ``node``, ``incarnation``, ``term`` of the leader that observed it
 - ``moved``, one for each change of the assignment: ``generation``, ``term``, ``by`` (the dispatcher), ``moves``
   (JSON, symbol -> [node before or null, node now or null])
 - ``leader``: ``leader``, ``term``
 - ``conflict``: ``symbol``, ``node`` that was refused, ``holder`` of the lease
 
-An event's time is that of its id: the Redis server's when it was appended, some ms after what it tells.
+An event's time is that of its id: the Redis server's time when the event was appended, some ms after what happened.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from tickfence.coordination.controller import MoveReason
-from tickfence.coordination.keys import EVENTS
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 
 KEPT = 1000
-"""About so many events are kept."""
+"""About how many events are kept."""
 
 Fields = dict[str, str]
 Moves = dict[str, tuple[str | None, str | None]]
-"""Symbol -> node before and node now; ``None`` is no node."""
+"""Symbol -> (node before, node now); ``None`` is no node."""
 
 _ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 
 
 class Kind(StrEnum):
+    """What an event is about."""
+
     NODE = "node"
     MOVED = "moved"
     LEADER = "leader"
@@ -46,12 +48,14 @@ class Kind(StrEnum):
 
 
 class Event(NamedTuple):
-    """One entry.
+    """One entry of the stream.
 
     Attributes:
-        id: place in the stream.
+        id: its place in the stream.
         at_ms: the Redis server's time, ms.
-        fields: all others, as in the stream.
+        kind: a :class:`Kind`.
+        reason: why it happened.
+        fields: all other fields, as in the stream.
     """
 
     id: str
@@ -62,7 +66,7 @@ class Event(NamedTuple):
 
     @property
     def moves(self) -> Moves:
-        """The moves of a ``moved`` event; empty where there are none that can be read."""
+        """The moves of a ``moved`` event; empty if there are none or they cannot be read."""
         try:
             found = json.loads(self.fields.get("moves", ""))
             return {symbol: (before, now) for symbol, (before, now) in found.items()}
@@ -71,13 +75,14 @@ class Event(NamedTuple):
 
 
 class Pipeline(Protocol):
-    """The part of a pipeline or client used here, of redis-py or :mod:`tickfence.redis_access.raw_pipeline`."""
+    """The part of a pipeline or client that is used here: of redis-py or :mod:`tickfence.redis_access.raw_pipeline`."""
 
-    def execute_command(self, *args: Any) -> Any: ...
+    def execute_command(self, *args: Any) -> Any:
+        """Queue one command, or send it."""
 
 
 def node_event(reason: NodeReason, owner: Owner, term: int) -> Fields:
-    """A node that came or went."""
+    """The fields of the event that a node joined or left the live nodes."""
     return {
         "kind": Kind.NODE,
         "reason": reason,
@@ -88,7 +93,7 @@ def node_event(reason: NodeReason, owner: Owner, term: int) -> Fields:
 
 
 def moved_event(reason: MoveReason, generation: int, term: int, by: str, moves: Moves) -> Fields:
-    """A change of the assignment."""
+    """The fields of the event that the assignment changed."""
     listed = json.dumps(moves, separators=(",", ":"))
     return {
         "kind": Kind.MOVED,
@@ -101,57 +106,60 @@ def moved_event(reason: MoveReason, generation: int, term: int, by: str, moves: 
 
 
 def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
-    """A dispatcher that leads from now on."""
+    """The fields of the event that a dispatcher leads from now on."""
     return {"kind": Kind.LEADER, "reason": reason, "leader": leader, "term": f"{term}"}
 
 
 def conflict_event(symbol: str, node: str, holder: str) -> Fields:
-    """A lease that ``node`` was refused, since ``holder`` has it in the same generation."""
+    """The fields of the event that ``node`` was refused a lease, because ``holder`` has it in the same generation."""
     return {"kind": Kind.CONFLICT, "reason": "lease held", "symbol": symbol, "node": node, "holder": holder}
 
 
-def queue_append(pipe: Pipeline, fields: Mapping[str, str]) -> None:
-    """Append one event. One command, and one key."""
+def queue_append(pipe: Pipeline, keys: Keys, fields: Mapping[str, str]) -> None:
+    """Add the appending of one event to a pipeline, or do it if ``pipe`` is a client. One command, one key."""
     flat = [text for pair in fields.items() for text in pair]
-    pipe.execute_command("XADD", EVENTS, "MAXLEN", "~", KEPT, "*", *flat)
+    pipe.execute_command("XADD", keys.events, "MAXLEN", "~", KEPT, "*", *flat)
 
 
-def queue_read(pipe: Pipeline, after: str = "", limit: int = 200) -> None:
-    """Ask for events on a pipeline, sync or asyncio. One command; :func:`parse` takes its reply.
+def queue_read(pipe: Pipeline, keys: Keys, after: str = "", limit: int = 200) -> None:
+    """Add the command of :func:`read_command` to a pipeline, sync or asyncio. :func:`parse` reads its reply."""
+    pipe.execute_command(*read_command(keys, after, limit))
 
-    Parameters:
-        after: an event's id: the first ``limit`` events after it; ``""``: the last ``limit`` there are.
+
+def read_command(keys: Keys, after: str = "", limit: int = 200) -> tuple[str | int, ...]:
+    """The command that reads events; :func:`parse` reads its reply.
+
+    Args:
+        keys: the deployment's keys.
+        after: an event's id, to get the first events after it; ``""`` to get the last events.
+        limit: how many events to get, from 1 to 1000.
 
     Raises:
-        ValueError: ``after`` is no id, or ``limit`` is not from 1 to 1000.
+        ValueError: ``after`` is not an id, or ``limit`` is out of range.
     """
-    pipe.execute_command(*read_command(after, limit))
-
-
-def read_command(after: str = "", limit: int = 200) -> tuple[str | int, ...]:
-    """The command of :func:`queue_read`."""
     if not 1 <= limit <= KEPT:
         raise ValueError(f"limit {limit} must be from 1 to {KEPT}")
     if not after:
-        return ("XREVRANGE", EVENTS, "+", "-", "COUNT", limit)
+        return ("XREVRANGE", keys.events, "+", "-", "COUNT", limit)
     if not _ID.fullmatch(after):
         raise ValueError(f"after {after!r} must be the id of an event, like 1700000000000-0")
-    return ("XRANGE", EVENTS, f"({after}", "+", "COUNT", limit)
+    return ("XRANGE", keys.events, f"({after}", "+", "COUNT", limit)
 
 
-def read(client: Any, after: str = "", limit: int = 200) -> list[Event]:
-    """Events, oldest first; see :func:`queue_read`.
+def read(client: Any, keys: Keys, after: str = "", limit: int = 200) -> list[Event]:
+    """Events, oldest first; see :func:`read_command`.
 
     Raises:
+        ValueError: ``after`` is not an id, or ``limit`` is out of range.
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a stream.
     """
-    return parse(client.execute_command(*read_command(after, limit)))
+    return parse(client.execute_command(*read_command(keys, after, limit)))
 
 
 def parse(reply: Iterable[Any]) -> list[Event]:
-    """Events of a reply, oldest first; an entry that is no event is left out.
+    """The events of a reply, oldest first; an entry that is not an event is left out.
 
-    Parameters:
+    Args:
         reply: of redis-py or as on the wire, in either order, of bytes or text.
     """
     found = [_event(identity, fields) for identity, fields in reply]

@@ -1,4 +1,4 @@
-"""An event as a client gets it: a JSON object, and one plain sentence."""
+"""An event as a reader gets it: a JSON object with one plain sentence."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _MOVED: Mapping[str, str] = {
     MoveReason.SILENT: "a node fell silent",
     MoveReason.REBALANCE: "better balance",
     MoveReason.SYMBOLS: "the list of symbols changed",
-    MoveReason.DATA_LOST: "Redis had lost the assignment, so it was published anew",
+    MoveReason.DATA_LOST: "Redis had lost the assignment, so it was published again",
 }
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """``id``, ``at`` (ms), ``kind``, ``reason``, ``text``, and the kind's own fields.
+    """The event as a JSON object: ``id``, ``at`` (server ms), ``kind``, ``reason``, ``text``, and the kind's fields.
 
-    ``generation`` and ``term`` are numbers, ``moves`` an object.
+    ``generation`` and ``term`` are numbers, ``moves`` is an object.
     """
     fields: dict[str, Any] = dict(event.fields)
     for name in _NUMBERS:
@@ -107,6 +107,6 @@ def _listed(names: list[str]) -> str:
 
 
 def _name(leader: str) -> str:
-    """A dispatcher's name, with as much of the number of its start as tells two on one host apart."""
+    """A dispatcher's name, with the first digits of its incarnation: enough to tell two on one host apart."""
     host, _, start = leader.rpartition("/")
     return f"{host}/{start[:4]}" if host else leader

@@ -47,7 +47,7 @@ async def fetch_events(reader: Reader, after: str, limit: int) -> tuple[int, lis
     Raises:
         Unavailable: Redis does not answer.
     """
-    now_ms, [entries] = await reader.plane.read([events.read_command(after, limit)])
+    now_ms, [entries] = await reader.plane.read([events.read_command(reader.keys, after, limit)])
     return now_ms, [_event(event) for event in events.parse(entries)]
 
 

@@ -21,6 +21,7 @@ from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ def measure(seconds: float, period_ms: int) -> list[int]:
     with EmbeddedRedis() as server, server.client(db=1) as broker:
         node = Registration(
             server.url(),
+            Keys(),
             Owner.start(NODE),
             {"weight": 1},
             interval_ms=250,

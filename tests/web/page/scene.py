@@ -101,7 +101,7 @@ class Scene:
         with self._lock:
             gone = self._owners.pop(node)
             self.client.zadd(KEYS.nodes, {node: self.now_ms() - 60_000})
-            events.queue_append(self.client, events.node_event(NodeReason.DIED, gone, self._term))
+            events.queue_append(self.client, KEYS, events.node_event(NodeReason.DIED, gone, self._term))
             left = sorted(self._owners)
             moves: Moves = {s: (node, left[i % len(left)]) for i, s in enumerate(self._held) if self._held[s] == node}
             self._held |= {symbol: str(now) for symbol, (_, now) in moves.items()}
@@ -110,7 +110,7 @@ class Scene:
 
     def conflict(self, symbol: str) -> None:
         """A node is refused the lease of ``symbol``."""
-        events.queue_append(self.client, events.conflict_event(symbol, "node-003", self._held[symbol]))
+        events.queue_append(self.client, KEYS, events.conflict_event(symbol, "node-003", self._held[symbol]))
 
     def _report(self, symbol: str, node: str, now_ms: int) -> dict[str, Any]:
         return {
@@ -125,8 +125,10 @@ class Scene:
 
     def _publish(self, reason: MoveReason, moves: Moves) -> None:
         owners = {symbol: self._owners[node] for symbol, node in self._held.items()}
-        self._generation = publish_assignment(self.client, self._term, self._generation, owners)
-        events.queue_append(self.client, events.moved_event(reason, self._generation, self._term, "beat@here/1", moves))
+        self._generation = publish_assignment(self.client, KEYS, self._term, self._generation, owners)
+        events.queue_append(
+            self.client, KEYS, events.moved_event(reason, self._generation, self._term, "beat@here/1", moves)
+        )
 
     def _keep_writing(self) -> None:
         while not self._end.wait(PERIOD_S):

@@ -1,18 +1,18 @@
--- Take, keep or look at the lead among the dispatchers.
+-- Take the lead among the dispatchers, keep it, or see who has it.
 --
 -- KEYS[1]  nt:dispatcher, a hash:
---            leader     dispatcher that leads, "" when it resigned
---            client_id  its connection, as CLIENT LIST shows it
---            term       number of this lead; only grows, also after Redis lost its data
---            until      server ms when it ends unless kept
--- ARGV[1]  the caller's name, one per process start
+--            leader     dispatcher that leads, "" after it resigned
+--            client_id  its connection in CLIENT LIST
+--            term       number of this lead; only grows, even after Redis lost its data
+--            until      server ms at which the lead ends unless it is kept
+-- ARGV[1]  the caller's name, different for every process start
 -- ARGV[2]  the caller's client id
 -- ARGV[3]  how long a lead lasts, ms
--- ARGV[4]  client id of a leader whose connection was seen to be gone, or "": that leader is deposed
--- ARGV[5]  highest term the caller has seen
+-- ARGV[4]  client id of a leader whose connection is gone, or "": that leader is deposed
+-- ARGV[5]  the highest term that the caller has seen
 --
--- Returns {1 if the caller leads, else 0; term; server ms; the leader's client id}, and, where the caller leads, who
--- led as the call came ("" for one that resigned, or nobody yet), and in which term (0 where none is recorded).
+-- Returns {1 if the caller leads, else 0; term; server ms; the leader's client id}. If the caller leads, two more: who
+-- led before the call ("" if the leader resigned or nobody has led yet), and in which term (0 if none is recorded).
 
 local held = redis.call('HMGET', KEYS[1], 'leader', 'client_id', 'term', 'until')
 local leader, client_id, recorded = held[1] or '', held[2] or '', tonumber(held[3]) or 0
@@ -26,8 +26,8 @@ if live and leader ~= ARGV[1] and not (ARGV[4] ~= '' and client_id == ARGV[4]) t
 end
 
 if not (live and leader == ARGV[1] and term >= tonumber(ARGV[5])) then
-  -- A leader that comes back after its time gets a new term: it cannot know what happened in between. So does one
-  -- that has seen a newer term than is recorded, which a Redis that lost its last second may have forgotten.
+  -- A leader that comes back after its lead ended gets a new term: it cannot know what happened in between. So does a
+  -- leader that has seen a newer term than the recorded one: Redis may have lost its last second.
   term = math.max(term + 1, tonumber(ARGV[5]) + 1, now)
 end
 redis.call('HSET', KEYS[1], 'leader', ARGV[1], 'client_id', ARGV[2], 'term', string.format('%.0f', term),

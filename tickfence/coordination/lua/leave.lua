@@ -1,10 +1,10 @@
--- End a node's registration in order. The record stays for a minute, so that readers can tell an orderly leave
--- from lost data.
+-- End a node's registration in order. The record stays for a minute: it shows readers that the node left and that no data
+-- was lost.
 --
--- KEYS[1]  nt:node:<id>, the hash that register.lua keeps
+-- KEYS[1]  nt:node:<id>, the hash of register.lua
 -- ARGV[1]  incarnation
 --
--- Returns 1, or 0 when the id is not, or no longer, this incarnation's.
+-- Returns 1, or 0 if the id does not belong to this incarnation.
 
 if redis.call('HGET', KEYS[1], 'incarnation') ~= ARGV[1] then
   return 0

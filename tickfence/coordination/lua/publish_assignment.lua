@@ -1,13 +1,13 @@
 -- Replace the assignment, unless a newer leader has already done so.
 --
--- KEYS[1]  nt:assignment, a hash: term and generation (both only grow), and one field a symbol: its owner.
---            Symbols are upper case, so they never meet the two names.
+-- KEYS[1]  nt:assignment, a hash: term and generation (both only grow), and one field for each symbol: its owner.
+--            Symbols are upper case, so they differ from these two names.
 -- ARGV[1]  the leader's term
--- ARGV[2]  highest generation the leader has seen
+-- ARGV[2]  the highest generation that the leader has seen
 -- ARGV[3], ARGV[4] …  symbol and owner, for every symbol
 --
--- Returns {1, the new generation}, or {0, the recorded term} when that is newer than the caller's; nothing
--- changed then.
+-- Returns {1, the new generation}. If the recorded term is newer than the caller's, nothing changes, and it returns
+-- {0, the recorded term}.
 
 local held = redis.call('HMGET', KEYS[1], 'term', 'generation')
 local term = tonumber(held[1]) or 0

@@ -2,15 +2,15 @@
 -- A node id belongs to one live process at a time.
 --
 -- KEYS[1]  nt:node:<id>, a hash: incarnation, host, pid, started_at, metrics_url, client_id, weight,
---            heartbeat (server ms of the last call), left (server ms of an orderly leave; absent while there).
---            Expires ten minutes after a heartbeat that was the last.
+--            heartbeat (server ms of the last call), left (server ms of an orderly leave; absent before that).
+--            Expires ten minutes after the last heartbeat.
 -- ARGV[1]  incarnation
--- ARGV[2]  time to live, ms: a holder silent for longer is dead
--- ARGV[3]  client id of a holder whose connection was seen to be gone, or ""
--- ARGV[4], ARGV[5] …  field and value of what to record
+-- ARGV[2]  time to live, ms: a process that is silent for longer is dead
+-- ARGV[3]  client id of a process whose connection is gone, or "": that process is dead
+-- ARGV[4], ARGV[5] …  field and value, for every field to record
 --
--- Returns {"registered", server ms}, or, when another live process has the id,
---   {"in use", server ms, its client id, its heartbeat, its host, its pid}; nothing changed then.
+-- Returns {"registered", server ms}. If another live process has the id, nothing changes, and it returns
+-- {"in use", server ms, its client id, its heartbeat, its host, its pid}.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

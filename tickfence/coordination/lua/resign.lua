@@ -1,9 +1,9 @@
--- Give the lead back, so that another dispatcher takes it at once. The term stays, so that it goes on growing.
+-- Give the lead back, so that another dispatcher takes it at once. The term stays, because it must only grow.
 --
--- KEYS[1]  nt:dispatcher, the hash that lead.lua keeps
+-- KEYS[1]  nt:dispatcher, the hash of lead.lua
 -- ARGV[1]  the caller's name
 --
--- Returns 1, or 0 when the caller does not lead.
+-- Returns 1, or 0 if the caller does not lead.
 
 if redis.call('HGET', KEYS[1], 'leader') ~= ARGV[1] then
   return 0

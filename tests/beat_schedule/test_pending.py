@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 from celery import Celery
@@ -9,10 +10,9 @@ from celery.beat import ScheduleEntry
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beat_schedule.fan_out import slices
-from beat_schedule.fixed_rate import fixed_rate
-from beat_schedule.sliced_cycle import SlicedCycle
-from beat_schedule.turns import Turns
+from beat_schedule.pending import PendingSlices
+from beat_schedule.schedule import fixed_rate
+from beat_schedule.slices import SlicedCycle, slices
 from tickfence.coordination.owner import Owner
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
@@ -20,41 +20,41 @@ SYMBOLS = [f"S{number}USDT" for number in range(40)]
 APP = Celery()
 
 
-def cycle(symbols: list[str], parts: int, most: int, *, urgent: bool = True) -> SlicedCycle:
+def cycle(symbols: list[str], parts: int, limit: int, *, urgent: bool = True) -> SlicedCycle:
     entry = ScheduleEntry(name="fast" if urgent else "slow", task="one", schedule=fixed_rate(250), app=APP)
-    return SlicedCycle(entry, slices(symbols, parts), most, urgent)
+    return SlicedCycle(entry, slices(symbols, parts), limit, urgent)
 
 
-def taken(turns: Turns, owners: dict[str, Owner], **lengths: int) -> list[str]:
+def taken(pending: PendingSlices, owners: dict[str, Owner], **lengths: int) -> list[str]:
     """Symbols of what is sent, where the queues are of these lengths (of A and B; else empty)."""
-    found = turns.take(owners, {A: lengths.get("a", 0), B: lengths.get("b", 0)})
+    found = pending.take(owners, {A: lengths.get("a", 0), B: lengths.get("b", 0)})
     return [symbol for _, message in found for symbol in message.symbols]
 
 
 def test_with_room_each_slice_goes_whole_as_it_falls_due() -> None:
     owners = {symbol: (A, B)[number % 3 == 0] for number, symbol in enumerate(SYMBOLS)}
-    turns, fast = Turns(), cycle(SYMBOLS, 5, most=8)
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 5, limit=8)
     for _ in range(2):
         for number in range(5):
-            assert turns.fall_due(fast, number, owners) == 0
-            found = turns.take(owners, {A: 0, B: 0})
+            assert pending.add(fast, number, owners) == 0
+            found = pending.take(owners, {A: 0, B: 0})
             sent = {symbol: message.owner for _, message in found for symbol in message.symbols}
             assert sent == {symbol: owners[symbol] for symbol in fast.slices[number]}
-            assert turns.nodes() == []
+            assert pending.nodes() == []
 
 
 @given(st.floats(0.1, 8), st.integers(1, 10))
 def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float, parts: int) -> None:
     """A node that takes ``service`` steps for a message."""
     owners = dict.fromkeys(SYMBOLS, A)
-    turns, fast = Turns(), cycle(SYMBOLS, parts, most=1)
+    pending, fast = PendingSlices(), cycle(SYMBOLS, parts, limit=1)
     sent: Counter[tuple[str, ...]] = Counter()
     done_at: list[float] = []
     lost = 0
     for step in range(400):
-        lost += turns.fall_due(fast, step % parts, owners)
+        lost += pending.add(fast, step % parts, owners)
         waiting = [moment for moment in done_at if moment > step + service]
-        for _, message in turns.take(owners, {A: len(waiting)}):
+        for _, message in pending.take(owners, {A: len(waiting)}):
             sent[message.symbols] += 1
             done_at.append(max([step, *done_at[-1:]]) + service)
         assert len([moment for moment in done_at if moment > step + service]) <= 3
@@ -63,7 +63,7 @@ def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float
     assert counts[-1] - counts[0] <= 2
     if service < 1:
         assert lost == 0
-    still = sum(turns.fall_due(fast, number, owners) for number in range(parts))
+    still = sum(pending.add(fast, number, owners) for number in range(parts))
     assert sum(counts) + lost + still == 400
 
 
@@ -71,20 +71,20 @@ def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float
 def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(fast_ms: float, slow_ms: float) -> None:
     """A node of 40 symbols, one message a slice; steps of 25 ms, a slow slice every 62.5 ms, finer than what beat does."""
     owners = dict.fromkeys(SYMBOLS, A)
-    turns = Turns()
-    fast, slow = cycle(SYMBOLS, 10, most=1), cycle(SYMBOLS, 32, most=1, urgent=False)
+    pending = PendingSlices()
+    fast, slow = cycle(SYMBOLS, 10, limit=1), cycle(SYMBOLS, 32, limit=1, urgent=False)
     done_at: list[float] = []
     starts: list[float] = []
     sent: Counter[str] = Counter()
     slow_due = 0.0
     for step in range(1200):
         now = step * 25.0
-        turns.fall_due(fast, step % 10, owners)
+        pending.add(fast, step % 10, owners)
         while slow_due <= now:
-            turns.fall_due(slow, round(slow_due / 62.5) % 32, owners)
+            pending.add(slow, round(slow_due / 62.5) % 32, owners)
             slow_due += 62.5
         starts = [start for start in starts if start > now]
-        for of, _ in turns.take(owners, {A: len(starts)}):
+        for of, _ in pending.take(owners, {A: len(starts)}):
             starts.append(max([now, *done_at[-1:]]))
             done_at.append(starts[-1] + (fast_ms * 10 if of.urgent else slow_ms))
             sent[of.entry.name] += 1
@@ -97,66 +97,66 @@ def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(
 
 def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> None:
     owners = dict.fromkeys(SYMBOLS, A)
-    turns = Turns()
-    fast, slow = cycle(SYMBOLS, 2, most=1), cycle(SYMBOLS, 2, most=1, urgent=False)
+    pending = PendingSlices()
+    fast, slow = cycle(SYMBOLS, 2, limit=1), cycle(SYMBOLS, 2, limit=1, urgent=False)
     sent = []
     for _ in range(40):
         for number in range(2):
-            turns.fall_due(fast, number, owners)
-            turns.fall_due(slow, number, owners)
-        sent += [of.entry.name for of, _ in turns.take(owners, {A: 2})]
+            pending.add(fast, number, owners)
+            pending.add(slow, number, owners)
+        sent += [of.entry.name for of, _ in pending.take(owners, {A: 2})]
     assert sent == ["fast", "fast", "fast", "slow"] * 10
 
 
 def test_no_more_waits_at_a_node_than_its_slices_need() -> None:
     """However many messages a slice might be: those of one that waits while another is worked on, and no more."""
     owners = dict.fromkeys(SYMBOLS, A)
-    turns, fast = Turns(), cycle(SYMBOLS, 2, most=4)
-    assert len(SYMBOLS) // 2 > fast.most, "so each slice is one message"
-    turns.fall_due(fast, 0, owners)
-    turns.fall_due(fast, 1, owners)
-    assert turns.take(owners, {A: 3}) == []
-    assert [message.symbols for _, message in turns.take(owners, {A: 2})] == [tuple(sorted(fast.slices[0]))]
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 2, limit=4)
+    assert len(SYMBOLS) // 2 > fast.message_limit, "so each slice is one message"
+    pending.add(fast, 0, owners)
+    pending.add(fast, 1, owners)
+    assert pending.take(owners, {A: 3}) == []
+    assert [message.symbols for _, message in pending.take(owners, {A: 2})] == [tuple(sorted(fast.slices[0]))]
 
 
 def test_a_slice_that_does_not_fit_waits_and_goes_first_later() -> None:
     owners = dict.fromkeys(SYMBOLS[:6], A)
-    turns, fast = Turns(), cycle(SYMBOLS[:6], 2, most=3)
-    turns.fall_due(fast, 0, owners)
-    assert taken(turns, owners, a=2) == []
-    turns.fall_due(fast, 1, owners)
-    assert taken(turns, owners, a=1) == sorted(fast.slices[0])
-    assert taken(turns, owners, a=2) == []
-    assert taken(turns, owners, a=0) == sorted(fast.slices[1])
+    pending, fast = PendingSlices(), cycle(SYMBOLS[:6], 2, limit=3)
+    pending.add(fast, 0, owners)
+    assert taken(pending, owners, a=2) == []
+    pending.add(fast, 1, owners)
+    assert taken(pending, owners, a=1) == sorted(fast.slices[0])
+    assert taken(pending, owners, a=2) == []
+    assert taken(pending, owners, a=0) == sorted(fast.slices[1])
 
 
 def test_what_waits_is_forgotten_once_its_node_is_gone_or_the_lead_is() -> None:
-    turns, fast = Turns(), cycle(["S1USDT", "S2USDT"], 1, most=2)
-    turns.fall_due(fast, 0, {"S1USDT": A, "S2USDT": A})
-    assert taken(turns, {"S1USDT": B, "S2USDT": B}) == []  # a move is dispatched by itself
-    assert turns.nodes() == []
-    turns.fall_due(fast, 0, {"S1USDT": B, "S2USDT": B})
-    turns.clear()
-    assert turns.fall_due(fast, 0, {"S1USDT": B, "S2USDT": B}) == 0
-    assert taken(turns, {"S1USDT": B, "S2USDT": B}) == ["S1USDT", "S2USDT"]
+    pending, fast = PendingSlices(), cycle(["S1USDT", "S2USDT"], 1, limit=2)
+    pending.add(fast, 0, {"S1USDT": A, "S2USDT": A})
+    assert taken(pending, {"S1USDT": B, "S2USDT": B}) == []  # a move is dispatched by itself
+    assert pending.nodes() == []
+    pending.add(fast, 0, {"S1USDT": B, "S2USDT": B})
+    pending.clear()
+    assert pending.add(fast, 0, {"S1USDT": B, "S2USDT": B}) == 0
+    assert taken(pending, {"S1USDT": B, "S2USDT": B}) == ["S1USDT", "S2USDT"]
 
 
 def test_symbols_without_an_owner_are_nobodys_turn() -> None:
-    turns, fast = Turns(), cycle(["S1USDT", "S2USDT"], 1, most=2)
-    assert turns.fall_due(fast, 0, {}) == 0
-    assert turns.take({}, {}) == []
-    turns.fall_due(fast, 0, {"S1USDT": A})
-    assert taken(turns, {"S1USDT": A}) == ["S1USDT"]
+    pending, fast = PendingSlices(), cycle(["S1USDT", "S2USDT"], 1, limit=2)
+    assert pending.add(fast, 0, {}) == 0
+    assert pending.take({}, {}) == []
+    pending.add(fast, 0, {"S1USDT": A})
+    assert taken(pending, {"S1USDT": A}) == ["S1USDT"]
 
 
 def test_slices_that_go_together_keep_their_own_symbols_and_cycle() -> None:
     owners = {symbol: (A, B)[number % 2] for number, symbol in enumerate(SYMBOLS)}
-    turns = Turns()
-    fast, slow = cycle(SYMBOLS, 4, most=8), cycle(SYMBOLS, 5, most=8, urgent=False)
+    pending = PendingSlices()
+    fast, slow = cycle(SYMBOLS, 4, limit=8), cycle(SYMBOLS, 5, limit=8, urgent=False)
     due = [(fast, 0), (fast, 1), (slow, 0), (slow, 1)]
     for of, number in due:
-        turns.fall_due(of, number, owners)
-    found = turns.take(owners, {A: -40, B: -40})  # room for all of them
+        pending.add(of, number, owners)
+    found = pending.take(owners, {A: -40, B: -40})  # room for all of them
     assert sorted((of.entry.name, symbol) for of, message in found for symbol in message.symbols) == sorted(
         (of.entry.name, symbol) for of, number in due for symbol in of.slices[number]
     )
@@ -164,10 +164,12 @@ def test_slices_that_go_together_keep_their_own_symbols_and_cycle() -> None:
 
 
 def test_owners_that_come_and_go_leave_nothing_behind() -> None:
-    turns, fast = Turns(), cycle(SYMBOLS, 1, most=1)
-    for number in range(50):
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 1, limit=1)
+    sizes = []
+    for number in range(100, 150):
         owners = dict.fromkeys(SYMBOLS, Owner("node-001", f"start-{number}"))
-        turns.fall_due(fast, 0, owners)
-        turns.take(owners, {})
-    assert turns.nodes() == []
-    assert len(turns._in_a_row) == 1
+        pending.add(fast, 0, owners)
+        pending.take(owners, {})
+        sizes.append(len(pickle.dumps(pending)))
+    assert pending.nodes() == []
+    assert sizes[-1] == sizes[0]

@@ -8,8 +8,8 @@ import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry
 
-from beat_schedule.fixed_rate import fixed_rate
-from beat_schedule.sliced_cycle import SlicedCycle
+from beat_schedule.schedule import fixed_rate
+from beat_schedule.slices import SlicedCycle
 from tickfence.settings import Settings
 
 
@@ -50,7 +50,7 @@ def test_steps_of_a_cycle(symbols: int, options: dict, steps: int) -> None:
 def test_steps_are_even_over_the_period_and_fall_due_one_by_one() -> None:
     one = spread(80)
     one.begin(one.entry, 100.0)
-    assert [round(at, 3) for at, _ in one.steps] == [round(100 + n * 0.05, 3) for n in range(5)]
+    assert [round(at, 3) for at, _ in one.due] == [round(100 + n * 0.05, 3) for n in range(5)]
     assert one.pop_due(99.9) == []
     assert one.pop_due(100.0) == [0]
     assert one.pop_due(100.101) == [1, 2]
@@ -64,4 +64,4 @@ def test_no_more_messages_a_cycle_than_the_cap() -> None:
     for symbols in (1, 6, 30, 200, 1000):
         for cap in (1, 3, 32, 100):
             one = spread(symbols, cap=cap)
-            assert len(one.slices) * one.most <= cap
+            assert len(one.slices) * one.message_limit <= cap

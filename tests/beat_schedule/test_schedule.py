@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beat_schedule.fixed_rate import fixed_rate
+from beat_schedule.schedule import fixed_rate
 
 periods = st.integers(20, 60_000)
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
