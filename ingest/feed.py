@@ -19,17 +19,17 @@ from functools import partial
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.connection import SILENCE_S, Connection, ConnectionEnded
 from ingest.exchange import Exchange
-from ingest.rate import Allowance
+from ingest.pacing import Allowance
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.25
-LONGEST_RETRY_S = 30.0
+MAXIMUM_RETRY_S = 30.0
 STABLE_S = 10.0
 """A connection that lived this long starts the backoff anew."""
 OVERLAP_S = 1.5
@@ -74,7 +74,7 @@ class Feed:
         self._openings = openings
         lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
         self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
-        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        self._backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         self._active: Connection | None = None
         self._aside: deque[bytes] = deque(maxlen=KEEP_ASIDE)
         self._heard_aside = asyncio.Event()
@@ -144,7 +144,7 @@ class Feed:
 
     async def _hand_over(self, old: Connection, old_task: asyncio.Task[None]) -> tuple[Connection, asyncio.Task[None]]:
         """Open the next connection beside ``old``, and change over once both have delivered for a while."""
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         while True:
             self._aside.clear()
             self._heard_aside.clear()

@@ -10,7 +10,7 @@ from ingest.book_sync import BookSync
 from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
 from ingest.exchange import Exchange
 from ingest.feed import Feed
-from ingest.log_limit import LogLimit
+from ingest.pacing import LogLimit
 from ingest.rest import Priority
 from ingest.writer import Writer
 from tickfence.instrument import Instrument

@@ -12,13 +12,12 @@ from enum import IntEnum
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.events import Depth, ExchangeInfo, Rejected
 from ingest.exchange import Exchange, Request
-from ingest.log_limit import LogLimit
-from ingest.rate import Allowance
+from ingest.pacing import Allowance, LogLimit
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ Deliver = Callable[[Instrument, Depth], bool]
 class DepthQueue:
     """Order books asked for, most urgent first, a few at a time; a failed request is tried again."""
 
-    FIRST_RETRY_S, LONGEST_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
+    FIRST_RETRY_S, MAXIMUM_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
 
     def __init__(self, client: RestClient) -> None:
         self._client = client
@@ -184,7 +183,7 @@ class DepthQueue:
 
     async def _fetch(self, symbol: Instrument, priority: Priority, deliver: Deliver) -> float | None:
         """None when the book was delivered, else the seconds to wait before asking again."""
-        backoff = self._backoffs.setdefault(symbol, Backoff(self.FIRST_RETRY_S, self.LONGEST_RETRY_S))
+        backoff = self._backoffs.setdefault(symbol, Backoff(base=self.FIRST_RETRY_S, cap=self.MAXIMUM_RETRY_S))
         try:
             depth = await self._client.depth(symbol, priority)
         except RestError as error:

@@ -10,19 +10,18 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.intake import Intake
-from ingest.rate import Allowance
+from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.rest import DepthQueue, RestClient, RestError
-from ingest.schedule import SnapshotSchedule
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,6 +48,7 @@ class Ingest:
         self._writer = Writer(
             settings.redis_url,
             self._books,
+            keys=settings.keys,
             clock=clock,
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
@@ -106,7 +106,7 @@ class Ingest:
 
     async def _keep_info(self) -> None:
         """Write what the exchange says of each symbol; it changes rarely."""
-        backoff = Backoff(0.5, 60.0)
+        backoff = Backoff(base=0.5, cap=60.0)
         while True:
             try:
                 info = await self._rest.info()

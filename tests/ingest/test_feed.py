@@ -12,13 +12,12 @@ from typing import Any
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.binance import Binance
 from ingest.feed import Feed
-from ingest.rate import Allowance
+from ingest.pacing import Allowance
 from ingest.service import shards
+from tests.ingest.writing import counted
 from tests.tools.simulator.exchange_process import Exchange
-from tickfence.monitoring import ingest_metrics as metrics
 
 StartExchange = Callable[..., Exchange]
 
@@ -106,12 +105,12 @@ def test_a_connection_near_its_lifetime_is_replaced_without_a_gap(start_exchange
     exchange = start_exchange("--symbols", "BTCUSDT,ETHUSDT")
 
     async def test() -> None:
-        before = metrics.ws_resubscribe.labels("lifetime")._value.get()
+        before = counted("nt_ws_resubscribe_total", reason="lifetime")
         async with running(exchange, ["BTCUSDT", "ETHUSDT"], lifetime_s=2.0) as heard:
             await until(lambda: heard.copies, "both connections' copies")
             await until(lambda: heard.opened >= 3, "a second change")
             assert heard.gaps == 0
-        assert metrics.ws_resubscribe.labels("lifetime")._value.get() - before >= 2
+        assert counted("nt_ws_resubscribe_total", reason="lifetime") - before >= 2
 
     asyncio.run(test())
 
@@ -120,11 +119,11 @@ def test_an_exchange_that_cuts_after_its_announcement_costs_nothing(start_exchan
     exchange = start_exchange("--symbols", "BTCUSDT", "--connection-lifetime", "4", "--shutdown-notice", "3")
 
     async def test() -> None:
-        ended = metrics.ws_resubscribe.labels("ended")._value.get()
+        ended = counted("nt_ws_resubscribe_total", reason="ended")
         async with running(exchange, ["BTCUSDT"]) as heard:
             await until(lambda: heard.opened >= 3, "two changes")
             assert heard.gaps == 0
-        assert metrics.ws_resubscribe.labels("ended")._value.get() == ended
+        assert counted("nt_ws_resubscribe_total", reason="ended") == ended
 
     asyncio.run(test())
 
@@ -175,15 +174,3 @@ def test_connections_are_as_few_as_the_limits_allow() -> None:
     assert sorted(symbol for part in parts for symbol in part) == sorted(symbols)
     assert all(3 * len(part) <= exchange.streams_per_connection for part in parts)
     assert shards(["BTCUSDT"], exchange) == [["BTCUSDT"]]
-
-
-def test_backoff_doubles_to_its_bound_and_starts_anew() -> None:
-    backoff = Backoff(0.25, 2.0)
-    waits = []
-    for _ in range(200):
-        backoff.reset()
-        waits.append([backoff.next_s() for _ in range(6)])
-    for number, bound in enumerate((0.25, 0.5, 1.0, 2.0, 2.0, 2.0)):
-        column = [row[number] for row in waits]
-        assert 0 <= min(column) < 0.2 * bound
-        assert 0.8 * bound < max(column) <= bound

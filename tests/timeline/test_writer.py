@@ -11,11 +11,13 @@ import pytest
 import redis
 
 from tests.processes import wait_until
-from tickfence.coordination.keys import EVENTS
+from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline import writer as event_writer
-from tickfence.timeline.writer import WAITING, EventWriter
+from tickfence.timeline.writer import MAXIMUM_WAITING, EventWriter
 from tools.local.embedded_redis import EmbeddedRedis
+
+EVENTS = Keys().events
 
 MakeWriter = Callable[..., EventWriter[str]]
 
@@ -49,7 +51,12 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     yield make
     for one in made:
         one.close()
-        wait_until(lambda one=one: one._thread is None or not one._thread.is_alive(), "its thread to end")
+    wait_until(lambda: not threads(), "the threads to end")
+
+
+def threads() -> list[threading.Thread]:
+    """The writers' threads that run now."""
+    return [thread for thread in threading.enumerate() if thread.name == "events:test"]
 
 
 def symbols(client: redis.Redis) -> list[str]:
@@ -68,32 +75,34 @@ def test_what_is_put_is_written_in_its_order(
 
 
 def test_without_anything_to_write_there_is_neither_thread_nor_connection(
-    writer: MakeWriter, redis_server: EmbeddedRedis
+    writer: MakeWriter, redis_server: EmbeddedRedis, redis_client: redis.Redis
 ) -> None:
     one = writer(redis_server.url())
-    assert one._thread is None
+    assert threads() == []
     one.close()
+    assert "events:test" not in [client["name"] for client in redis_client.client_list()]
 
 
 def test_a_writer_that_stands_still_keeps_nobody_waiting_and_holds_a_bounded_number(
     writer: MakeWriter, redis_server: EmbeddedRedis, failures: Failures
 ) -> None:
-    go_on, written = threading.Event(), []
+    begun, go_on, written = threading.Event(), threading.Event(), []
 
     def stand_still(_: Any, symbol: str) -> None:
+        begun.set()
         go_on.wait(30)
         written.append(symbol)
 
     one = writer(redis_server.url(), stand_still)
     one.put("first")
-    wait_until(one._items.empty, "the first to be taken")
-    for n in range(3 * WAITING):
+    assert begun.wait(10)
+    for n in range(3 * MAXIMUM_WAITING):
         one.put(f"S{n}")
     assert written == []
-    assert failures.count == 2 * WAITING
+    assert failures.count == 2 * MAXIMUM_WAITING
     go_on.set()
-    wait_until(lambda: len(written) == 1 + WAITING, "the others")
-    assert written == ["first", *(f"S{n}" for n in range(WAITING))]
+    wait_until(lambda: len(written) == 1 + MAXIMUM_WAITING, "the others")
+    assert written == ["first", *(f"S{n}" for n in range(MAXIMUM_WAITING))]
 
 
 def test_what_was_put_while_redis_was_away_is_written_when_it_is_back(
@@ -122,12 +131,18 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
 ) -> None:
     monkeypatch.setattr(event_writer, "GIVE_UP_S", 0.3)
     redis_client.set(EVENTS, "not a stream")
-    one = writer(redis_server.url())
+    tried: list[str] = []
+
+    def append(client: Any, symbol: str) -> None:
+        tried.append(symbol)
+        events.queue_append(client, events.conflict_event(symbol, "node-001", "node-002"))
+
+    one = writer(redis_server.url(), append)
     one.put("lost")
-    wait_until(lambda: failures.count >= 3, "some tries")
-    wait_until(one._items.empty, "it to be taken")
     one.put("kept")
-    wait_until(one._items.empty, "the first to be given up")
+    wait_until(lambda: tried[-1:] == ["kept"], "the first to be given up")
+    assert tried.count("lost") >= 3
+    assert failures.count >= 3
     redis_client.delete(EVENTS)
     wait_until(lambda: redis_client.exists(EVENTS), "the second")
     assert symbols(redis_client) == ["kept"]
@@ -155,5 +170,4 @@ def test_closing_does_not_wait_for_a_redis_that_is_away(writer: MakeWriter, fail
     began = time.monotonic()
     one.close(30)
     assert time.monotonic() - began < 10  # no item is tried for its whole time
-    assert one._thread is not None
-    assert not one._thread.is_alive()
+    assert threads() == []

@@ -23,6 +23,8 @@ TLS_OPTIONS = {
 """Name of each option of a URL with TLS -> what its value matches."""
 
 Account = tuple[str | None, str | None]
+Address = tuple[str, int]
+"""Host and port."""
 
 
 class Cluster(NamedTuple):
@@ -33,9 +35,13 @@ class Cluster(NamedTuple):
         username, password: ``None`` where there is none.
     """
 
-    nodes: tuple[tuple[str, int], ...]
+    nodes: tuple[Address, ...]
     username: str | None
     password: str | None
+
+    def node_url(self, node: Address) -> str:
+        """The URL of one of its nodes alone."""
+        return f"redis://{_account(self.username, self.password)}{_host(node)}"
 
 
 class Sentinel(NamedTuple):
@@ -47,7 +53,7 @@ class Sentinel(NamedTuple):
         db, username, password: of the master; ``None`` where there is none.
     """
 
-    sentinels: tuple[tuple[str, int], ...]
+    sentinels: tuple[Address, ...]
     service: str
     db: int
     username: str | None
@@ -146,18 +152,15 @@ def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     watched = parse_sentinel(url)
     if watched is None:
         return url.replace(";", "%3B"), {}  # kombu takes what follows a ; for another server's URL
-    account = ""
-    if watched.username or watched.password:
-        account = f"{_quoted(watched.username)}:{_quoted(watched.password)}@"
-    hosts = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in watched.sentinels]
+    account = _account(watched.username, watched.password)
     # What is not in sentinel_kwargs does not reach the Sentinels: redis-py would retry a dead one for seconds, and ask
     # the next one only then.
     asking = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
-    urls = ";".join(f"sentinel://{account}{host}/{watched.db}" for host in hosts)
+    urls = ";".join(f"sentinel://{account}{_host(sentinel)}/{watched.db}" for sentinel in watched.sentinels)
     return urls, {"master_name": watched.service, "sentinel_kwargs": asking}
 
 
-def host_and_port(text: str, form: str, default_port: int = 0) -> tuple[str, int]:
+def host_and_port(text: str, form: str, default_port: int = 0) -> Address:
     """``host[:port]`` or ``[IPv6 address][:port]``.
 
     Raises:
@@ -184,11 +187,20 @@ def _split(url: str, form: str) -> SplitResult:
     return parts
 
 
-def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
+def _hosts(netloc: str, form: str) -> tuple[tuple[Address, ...], Account]:
     account, _, addresses = netloc.rpartition("@")
     user, _, password = account.partition(":")
     hosts = tuple(host_and_port(address, form) for address in addresses.split(","))
     return hosts, (unquote(user) or None, unquote(password) or None)
+
+
+def _account(username: str | None, password: str | None) -> str:
+    return f"{_quoted(username)}:{_quoted(password)}@" if username or password else ""
+
+
+def _host(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _quoted(text: str | None) -> str:

@@ -1,0 +1,60 @@
+"""Entries as commands: appended to their streams, which are trimmed once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ingest.buffer import Entry
+from ingest.stream_state import StreamState
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+from tickfence.streams import append
+
+KEEP_TRADES_MS = 31 * 60 * 1000
+KEEP_BOOK_INTERVALS = 3
+TRIM_EVERY_MS = 1_000
+
+
+class EntryPacker:
+    """Packs entries of some symbols for the wire.
+
+    Args:
+        symbols: whose entries may come.
+        trades: the ids of each trades stream.
+        diffs: the ids of each book stream.
+        keys: every key of the deployment.
+        snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
+    """
+
+    def __init__(
+        self,
+        symbols: Collection[Instrument],
+        trades: Mapping[Instrument, StreamState],
+        diffs: Mapping[Instrument, StreamState],
+        keys: Keys,
+        snapshot_interval_ms: int,
+    ) -> None:
+        self._states = (trades, diffs)
+        self._keys = ({symbol: keys.trades(symbol) for symbol in symbols}, {s: keys.book(s) for s in symbols})
+        self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * snapshot_interval_ms)
+        # Most entries neither trim nor create their stream, so their commands begin alike.
+        self._heads = [{s: append.xadd_head(key, create=False) for s, key in of.items()} for of in self._keys]
+
+    def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
+        """The commands for ``creating``, which may create their streams, and then for ``entries``."""
+        return b"".join([self._command(entry, create=True) for entry in creating]) + b"".join(
+            [self._command(entry, create=False) for entry in entries]
+        )
+
+    def _command(self, entry: Entry, *, create: bool) -> bytes:
+        symbol, of = entry.symbol, entry.is_book
+        if not entry.text:
+            return append.pack([("DEL", self._keys[of][symbol])])
+        state = self._states[of][symbol]
+        if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+            state.trimmed_ms = entry.time_ms
+            keep_from_ms = entry.time_ms - self._keep_ms[of]
+            return append.xadd_head(self._keys[of][symbol], keep_from_ms=keep_from_ms, create=create) + entry.text
+        if create:
+            return append.xadd_head(self._keys[of][symbol]) + entry.text
+        return self._heads[of][symbol] + entry.text
