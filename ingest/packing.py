@@ -42,19 +42,24 @@ class EntryPacker:
 
     def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
         """The commands for ``creating``, which may create their streams, and then for ``entries``."""
-        return b"".join([self._command(entry, create=True) for entry in creating]) + b"".join(
-            [self._command(entry, create=False) for entry in entries]
-        )
+        parts = [part for entry in creating for part in (self._head(entry, create=True), entry.text)]
+        states, heads = self._states, self._heads
+        for entry in entries:
+            symbol, is_book = entry.symbol, entry.is_book
+            if entry.text and entry.time_ms - states[is_book][symbol].trimmed_ms < TRIM_EVERY_MS:
+                parts.append(heads[is_book][symbol])
+            else:
+                parts.append(self._head(entry, create=False))
+            parts.append(entry.text)
+        return b"".join(parts)
 
-    def _command(self, entry: Entry, *, create: bool) -> bytes:
-        symbol, of = entry.symbol, entry.is_book
+    def _head(self, entry: Entry, *, create: bool) -> bytes:
+        """The command up to the entry's text."""
+        key, state = self._keys[entry.is_book][entry.symbol], self._states[entry.is_book][entry.symbol]
         if not entry.text:
-            return append.pack([("DEL", self._keys[of][symbol])])
-        state = self._states[of][symbol]
+            return append.pack([("DEL", key)])
+        keep_from_ms = None
         if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
             state.trimmed_ms = entry.time_ms
-            keep_from_ms = entry.time_ms - self._keep_ms[of]
-            return append.xadd_head(self._keys[of][symbol], keep_from_ms=keep_from_ms, create=create) + entry.text
-        if create:
-            return append.xadd_head(self._keys[of][symbol]) + entry.text
-        return self._heads[of][symbol] + entry.text
+            keep_from_ms = entry.time_ms - self._keep_ms[entry.is_book]
+        return append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
