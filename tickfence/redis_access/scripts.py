@@ -21,7 +21,7 @@ Argument = str | bytes | int | float
 class Script:
     """One script. Its file's header names every key and argument.
 
-    Parameters:
+    Args:
         path: its file, within the package ``tickfence``.
 
     Example:
@@ -58,7 +58,7 @@ def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
     A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
     script here may be called twice with the same arguments, and a call that was not known did nothing.
 
-    Parameters:
+    Args:
         raise_errors: whether an error in one reply is raised, or stands in that reply's place.
 
     Raises:
