@@ -211,16 +211,16 @@ def test_none_is_lost_none_out_of_order_and_none_before_its_time(
     missing: set[int], others: list[int], cut: set[int], passed: list[float]
 ) -> None:
     """This process hears all trades but ``missing``, the other appends all, some at each look; connections break."""
-    time, appended, heard = Time(), 0, 0
+    time, appended, received = Time(), 0, 0
     one = Holdback(1_000, time)
     went: list[int] = []
     given_up = False
     told = [number for number in range(1, 41) if number not in missing]
     waiting: list[Entry] = []
     for look, (number, more, seconds) in enumerate(zip(told, others, passed, strict=False)):
-        if number > heard + 1:
-            one.expect(SYMBOL, heard, top(number))
-        heard = number
+        if number > received + 1:
+            one.expect(SYMBOL, received, top(number))
+        received = number
         goes = one.take([*waiting, trade(number)])
         waiting = []
         for symbol in one.to_ask():

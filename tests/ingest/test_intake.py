@@ -84,7 +84,7 @@ def test_books_are_asked_for_when_a_connection_opens_and_until_they_are_in_sync(
     assert bench.intake.on_depth(SYMBOL, DEPTH), "of a book in sync no other is needed"
 
 
-def test_a_bad_diff_alone_makes_the_book_be_loaded_anew(bench: Bench) -> None:
+def test_a_bad_diff_alone_makes_the_book_be_loaded_again(bench: Bench) -> None:
     bench.intake.on_depth(SYMBOL, DEPTH)
     bench.diff(11, 11, b=[["-1", "1"]])
     assert not bench.books[SYMBOL].in_sync
@@ -113,7 +113,7 @@ def test_times_far_in_the_future_would_stop_the_stream_and_are_refused(bench: Be
     assert bench.writer.waiting == 1
 
 
-def test_a_market_that_left_the_snapshot_s_levels_is_loaded_anew(bench: Bench) -> None:
+def test_a_market_that_left_the_snapshot_s_levels_is_loaded_again(bench: Bench) -> None:
     bench.intake.on_depth(SYMBOL, DEPTH._replace(lowest_bid=98.0))
     bench.intake.check_depth(SYMBOL)
     assert bench.books[SYMBOL].in_sync

@@ -23,7 +23,7 @@ MakeWriter = Callable[..., EventWriter[str]]
 
 
 class Failures:
-    """How many were told of."""
+    """Counts failures."""
 
     def __init__(self) -> None:
         self.count = 0
