@@ -21,10 +21,10 @@ from ingest.keep_connected import keep_connected
 from ingest.outbox import UNSENT
 from ingest.pacing import LogLimit
 from ingest.packing import EntryPacker
-from ingest.pending import REFUSED, Pending, Streams
+from ingest.pending import REFUSED, Pending
+from ingest.stream_state import Streams
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
-from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.errors import UNAVAILABLE
@@ -44,33 +44,30 @@ class Lane:
 
     Args:
         symbols: symbols whose keys are all on the server.
-        pending: what waits for that server.
         streams: of these symbols, and of others too.
-        keys: every key of the deployment.
-        snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
-        clock: learns the server's time from this lane, once a second; ``None`` if another lane does that.
+        clock: the server's time.
+        reads_time: whether the clock learns from this lane, once a second.
+        buffer_entries: entries kept while the server is away; beyond that the oldest are dropped.
 
     Attributes:
-        pending: as given.
+        pending: what waits for that server.
     """
 
     def __init__(
         self,
         symbols: Collection[Instrument],
-        pending: Pending,
         streams: Streams,
-        keys: Keys,
         *,
-        snapshot_interval_ms: int,
-        clock: ServerClock | None,
+        clock: ServerClock,
+        reads_time: bool,
+        buffer_entries: int,
     ) -> None:
+        self.pending = Pending(streams, clock.now_ms, buffer_entries)
         self._symbols = symbols
-        self.pending = pending
         self._streams = streams
-        self._keys = keys
         self._clock = clock
-        self._read_time_at = math.inf if clock is None else 0.0
-        self._packer = EntryPacker(symbols, streams.trades, streams.diffs, keys, snapshot_interval_ms)
+        self._read_time_at = 0.0 if reads_time else math.inf
+        self._packer = EntryPacker(symbols, streams)
         self._to_create: list[Entry] = []
         self._sending = False
         self._logs = LogLimit()
@@ -103,11 +100,12 @@ class Lane:
 
     async def _learn_state(self, connection: RawConnection) -> None:
         """Learn what this server has: its time, the newest id of each stream, and which books."""
-        streams = [(self._streams.diffs[symbol], self._keys.book(symbol), symbol) for symbol in self._symbols]
-        streams += [(self._streams.trades[symbol], self._keys.trades(symbol), symbol) for symbol in self._symbols]
+        keys, diffs, trades = self._streams.keys, self._streams.diffs, self._streams.trades
+        streams = [(diffs[symbol], keys.book(symbol), symbol) for symbol in self._symbols]
+        streams += [(trades[symbol], keys.trades(symbol), symbol) for symbol in self._symbols]
         commands: list[Command] = [("TIME",)]
         commands += [append.top_command(key) for _, key, _ in streams]
-        commands += [("EXISTS", self._keys.snapshot(symbol)) for symbol in self._symbols]
+        commands += [("EXISTS", keys.snapshot(symbol)) for symbol in self._symbols]
         started = time.monotonic()
         server_time, *replies = await connection.exchange(append.pack(commands), len(commands))
         self._observe_time(started, time.monotonic(), server_time)
@@ -135,7 +133,7 @@ class Lane:
         if not (requests or creating or entries or asked or read_time):
             return pending.has_entries
         commands: list[Command] = [("TIME",)] if read_time else []
-        commands += [append.top_command(self._keys.trades(symbol)) for symbol in asked]
+        commands += [append.top_command(self._streams.keys.trades(symbol)) for symbol in asked]
         commands += [command for command, _ in requests]
         text = append.pack(commands) + self._packer.pack(creating, entries)
         entries = creating + entries
@@ -214,7 +212,7 @@ class Lane:
             logger.error("Redis refused a write", extra={"what": what, "error": str(error), "held_back": held_back})
 
     def _observe_time(self, sent: float, received: float, reply: Any) -> None:
-        if self._clock is None:
+        if self._read_time_at == math.inf:
             return
         self._read_time_at = received + READ_TIME_EVERY_S
         if not isinstance(reply, ResponseError):

@@ -6,21 +6,23 @@ They need no buffer. While Redis is away the newest replaces the one before, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from ingest.events import SymbolRules, Ticker
-from ingest.stream_state import StreamState
+from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.command import Request
 from tickfence.streams import append
-from tickfence.streams.codec import NO_ENTRY, Level, Snapshot
+from tickfence.streams.codec import NO_ENTRY, Snapshot
 
 BATCH_SNAPSHOTS = 20
+PROTECT_INTERVALS = 3
+"""A stored snapshot with a higher update id stays, unless it is older by more than this many snapshot intervals."""
 TICKERS_EVERY_S = 1.0
 
 UNSENT = object()
@@ -30,48 +32,15 @@ RESTART = "anew"
 """Reason to write a snapshot: the exchange numbers its updates from the start again."""
 
 
-class Levels(Protocol):
-    """An order book as a snapshot shows it."""
-
-    last_update_id: int
-
-    def levels(self) -> tuple[list[Level], list[Level]]:
-        """All bids and asks."""
-
-
-class Book(Protocol):
-    """An order book that may be out of sync."""
-
-    @property
-    def book(self) -> Levels:
-        """Its levels."""
-
-    @property
-    def in_sync(self) -> bool:
-        """Whether the book is known to be right."""
-
-    @property
-    def received_ms(self) -> int:
-        """When its newest update was received, ms on the Redis server's clock."""
-
-
 class SnapshotOutbox:
     """Whole books to be written, each made from the book as it is when its batch is sent.
 
     Args:
-        books: of every symbol.
-        states: the ids of every symbol's book stream.
-        keys: every key of the deployment.
-        protect_ms: a stored snapshot with a higher update id stays, unless it is older by more than this.
+        streams: of these symbols, and of others too.
     """
 
-    def __init__(
-        self, books: Mapping[Instrument, Book], states: Mapping[Instrument, StreamState], keys: Keys, protect_ms: int
-    ) -> None:
-        self._books = books
-        self._states = states
-        self._keys = keys
-        self._protect_ms = protect_ms
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
         self._wanted: dict[Instrument, str] = {}
         self._restarted: set[Instrument] = set()
         self._load_script = True
@@ -92,17 +61,17 @@ class SnapshotOutbox:
         return [sent for symbol in symbols if (sent := self._request(symbol, self._wanted.pop(symbol))) is not None]
 
     def _request(self, symbol: Instrument, reason: str) -> Request | None:
-        if not self._books[symbol].in_sync:
+        synced, state = self._streams.books[symbol], self._streams.diffs[symbol]
+        if not synced.in_sync:
             return None
-        book, time_ms = self._books[symbol].book, self._books[symbol].received_ms
-        state = self._states[symbol]
+        book = synced.book
         bids, asks = book.levels()
         includes_newest = 0 <= state.sequence <= book.last_update_id
         stream_id = f"{state.time_ms}-{state.sequence}" if includes_newest else NO_ENTRY
-        snapshot = Snapshot(book.last_update_id, stream_id, bids, asks, time_ms)
-        protect_ms = 0 if symbol in self._restarted else self._protect_ms
+        snapshot = Snapshot(book.last_update_id, stream_id, bids, asks, synced.received_ms)
+        protect_ms = 0 if symbol in self._restarted else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
         load, self._load_script = self._load_script, False
-        command = append.put_snapshot(self._keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
+        command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
         return command, lambda reply: self._on_reply(symbol, reason, reply)
 
     def _on_reply(self, symbol: Instrument, reason: str, reply: Any) -> None:

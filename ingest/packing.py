@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from ingest.buffer import Entry
-from ingest.stream_state import StreamState
+from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
-from tickfence.keys import Keys
 from tickfence.streams import append
 
 KEEP_TRADES_MS = 31 * 60 * 1000
@@ -20,23 +19,14 @@ class EntryPacker:
 
     Args:
         symbols: whose entries may come.
-        trades: the ids of each trades stream.
-        diffs: the ids of each book stream.
-        keys: every key of the deployment.
-        snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
+        streams: of these symbols, and of others too.
     """
 
-    def __init__(
-        self,
-        symbols: Collection[Instrument],
-        trades: Mapping[Instrument, StreamState],
-        diffs: Mapping[Instrument, StreamState],
-        keys: Keys,
-        snapshot_interval_ms: int,
-    ) -> None:
-        self._states = (trades, diffs)
-        self._keys = ({symbol: keys.trades(symbol) for symbol in symbols}, {s: keys.book(s) for s in symbols})
-        self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * snapshot_interval_ms)
+    def __init__(self, symbols: Collection[Instrument], streams: Streams) -> None:
+        # Each a pair, for `Entry.is_book` to choose from.
+        self._states = (streams.trades, streams.diffs)
+        self._keys = [{symbol: key(symbol) for symbol in symbols} for key in (streams.keys.trades, streams.keys.book)]
+        self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
         # Most entries neither trim nor create their stream, so their commands begin alike.
         self._heads = [{s: append.xadd_head(key, create=False) for s, key in of.items()} for of in self._keys]
 

@@ -6,40 +6,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
 from ingest.holdback import Holdback
-from ingest.outbox import RESTART, Book, HashOutbox, SnapshotOutbox
+from ingest.outbox import RESTART, HashOutbox, SnapshotOutbox
 from ingest.pacing import LogLimit
-from ingest.stream_state import StreamState
+from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
-from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.command import Request
 
 logger = logging.getLogger(__name__)
 
-PROTECT_INTERVALS = 3
 DELETE_AGAIN_S = 5.0
 
 BUFFER_FULL, REFUSED = "buffer_full", "redis_error"
 """Why entries are dropped: the ``reason`` label of ``nt_ingest_dropped_total``."""
-
-
-class Streams(NamedTuple):
-    """What is known of every symbol.
-
-    Attributes:
-        trades: the ids of its trades stream.
-        diffs: the ids of its book stream.
-        books: its order book, which the diffs lead to.
-    """
-
-    trades: Mapping[Instrument, StreamState]
-    diffs: Mapping[Instrument, StreamState]
-    books: Mapping[Instrument, Book]
 
 
 class Pending:
@@ -51,30 +34,20 @@ class Pending:
 
     Args:
         streams: of these symbols, and of others too.
-        keys: every key of the deployment.
         now_ms: the Redis server's time.
         buffer_entries: entries kept while the server is away; beyond that the oldest are dropped.
-        snapshot_interval_ms: how often each book is written.
 
     Attributes:
         work: set when there is something to send.
         holdback: the trades that wait for another ingest's.
     """
 
-    def __init__(
-        self,
-        streams: Streams,
-        keys: Keys,
-        now_ms: Callable[[], int],
-        *,
-        buffer_entries: int,
-        snapshot_interval_ms: int,
-    ) -> None:
+    def __init__(self, streams: Streams, now_ms: Callable[[], int], buffer_entries: int) -> None:
         self.work = asyncio.Event()
         self.holdback = Holdback(buffer_entries // 2)
         self._buffer = Buffer(buffer_entries)
-        self._snapshots = SnapshotOutbox(streams.books, streams.diffs, keys, PROTECT_INTERVALS * snapshot_interval_ms)
-        self._hashes = HashOutbox(keys, now_ms)
+        self._snapshots = SnapshotOutbox(streams)
+        self._hashes = HashOutbox(streams.keys, now_ms)
         self._to_delete: dict[Instrument, Entry] = {}
         self._delete_at = 0.0
         self._logs = LogLimit()

@@ -1,8 +1,14 @@
-"""Ids of one stream: what was queued, and which id the next entry gets."""
+"""Ids of each stream: what was queued, and which id the next entry gets."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
+
+from ingest.book_sync import BookSync
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 
 
 class Place(Enum):
@@ -63,3 +69,21 @@ class StreamState:
             self.time_ms, self.sequence = newest
         self.acknowledged = newest
         return lost
+
+
+class Streams(NamedTuple):
+    """The streams of every symbol, and what they hold.
+
+    Attributes:
+        keys: every key of the deployment.
+        trades: the ids of each trades stream.
+        diffs: the ids of each book stream.
+        books: the order book that the diffs lead to.
+        snapshot_interval_ms: how often each book is written.
+    """
+
+    keys: Keys
+    trades: Mapping[Instrument, StreamState]
+    diffs: Mapping[Instrument, StreamState]
+    books: Mapping[Instrument, BookSync]
+    snapshot_interval_ms: int

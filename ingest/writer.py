@@ -8,14 +8,15 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
+from ingest.book_sync import BookSync
 from ingest.buffer import DELETE, Entry
 from ingest.cluster_map import ClusterMap
 from ingest.events import Diff, SymbolRules, Ticker, Trade
 from ingest.lane import Lane
-from ingest.outbox import RESTART, Book
+from ingest.outbox import RESTART
 from ingest.pacing import LogLimit
-from ingest.pending import Pending, Streams
-from ingest.stream_state import Place, StreamState
+from ingest.pending import Pending
+from ingest.stream_state import Place, Streams, StreamState
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
@@ -50,7 +51,7 @@ class Writer:
     def __init__(
         self,
         url: str,
-        books: Mapping[Instrument, Book],
+        books: Mapping[Instrument, BookSync],
         *,
         keys: Keys,
         clock: ServerClock,
@@ -58,13 +59,11 @@ class Writer:
         snapshot_interval_ms: int,
     ) -> None:
         self._url = url
-        self._keys = keys
         self._clock = clock
         self._buffer_entries = buffer_entries
-        self._snapshot_interval_ms = snapshot_interval_ms
         self._trades = {symbol: StreamState() for symbol in books}
         self._diffs = {symbol: StreamState() for symbol in books}
-        self._streams = Streams(self._trades, self._diffs, books)
+        self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
         self._lanes: list[Lane] = []
         self._pending: dict[Instrument, Pending] = {}
         self._logs = LogLimit()
@@ -159,7 +158,7 @@ class Writer:
             )
 
     async def _run_on_cluster(self, cluster: Cluster) -> None:
-        where = ClusterMap(cluster, self._trades, self._keys)
+        where = ClusterMap(cluster, self._trades, self._streams.keys)
         placement = await where.changed()
         while True:
             self._place(list(placement.values()))
@@ -177,22 +176,14 @@ class Writer:
         """Make a lane for each group of symbols, and move what waits there."""
         before, self._lanes, self._pending = self._lanes, [], {}
         for symbols in placement:
-            pending = Pending(
-                self._streams,
-                self._keys,
-                self._clock.now_ms,
-                buffer_entries=math.ceil(self._buffer_entries * len(symbols) / len(self._trades)),
-                snapshot_interval_ms=self._snapshot_interval_ms,
-            )
             lane = Lane(
                 symbols,
-                pending,
                 self._streams,
-                self._keys,
-                snapshot_interval_ms=self._snapshot_interval_ms,
-                clock=None if self._lanes else self._clock,
+                clock=self._clock,
+                reads_time=not self._lanes,
+                buffer_entries=math.ceil(self._buffer_entries * len(symbols) / len(self._trades)),
             )
             self._lanes.append(lane)
-            self._pending |= dict.fromkeys(symbols, pending)
+            self._pending |= dict.fromkeys(symbols, lane.pending)
         for lane in before:
             lane.pending.hand_over(self._pending)

@@ -5,45 +5,14 @@ Nothing here is tried again and nothing waits for long: the caller knows what ma
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
 
 from tickfence.redis_access.address import parse_cluster, parse_sentinel
-
-
-class _Library(NamedTuple):
-    """redis-py's classes; it has each of them twice."""
-
-    client: Any
-    pool: Any
-    cluster: Any
-    cluster_node: Any
-    sentinel: Any
-    sentinel_pool: Any
-    retry: Any
-
-
-_BLOCKING = _Library(
-    redis.Redis,
-    redis.ConnectionPool,
-    redis.RedisCluster,
-    redis.cluster.ClusterNode,
-    redis.sentinel.Sentinel,
-    redis.sentinel.SentinelConnectionPool,
-    redis.retry.Retry,
-)
-_ASYNCIO = _Library(
-    redis.asyncio.Redis,
-    redis.asyncio.ConnectionPool,
-    redis.asyncio.RedisCluster,
-    redis.asyncio.cluster.ClusterNode,
-    redis.asyncio.Sentinel,
-    redis.asyncio.SentinelConnectionPool,
-    redis.asyncio.retry.Retry,
-)
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
@@ -62,7 +31,7 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
         redis.exceptions.RedisClusterException: no node of the cluster can be reached. The other clients connect with
             their first command.
     """
-    return _client(_BLOCKING, url, _options(_BLOCKING, name, timeout_s) | {"socket_timeout": timeout_s}, dedicated)
+    return _client(redis, url, _options(redis, name, timeout_s) | {"socket_timeout": timeout_s}, dedicated)
 
 
 def connect_asyncio(url: str, *, name: str, timeout_s: float) -> Any:
@@ -76,7 +45,7 @@ def connect_asyncio(url: str, *, name: str, timeout_s: float) -> Any:
         name: shown by ``CLIENT LIST``.
         timeout_s: for connecting.
     """
-    return _client(_ASYNCIO, url, _options(_ASYNCIO, name, timeout_s))
+    return _client(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
 
 
 def asyncio_pool(url: str, *, name: str, timeout_s: float) -> Any:
@@ -87,12 +56,12 @@ def asyncio_pool(url: str, *, name: str, timeout_s: float) -> Any:
         name: shown by ``CLIENT LIST``.
         timeout_s: for connecting.
     """
-    return _pool(_ASYNCIO, url, _options(_ASYNCIO, name, timeout_s))
+    return _pool(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
 
 
 def is_cluster(client: Any) -> bool:
     """Whether the client is that of a Redis Cluster, where one command touches keys of one slot only."""
-    return isinstance(client, (_BLOCKING.cluster, _ASYNCIO.cluster))
+    return isinstance(client, (redis.RedisCluster, redis.asyncio.RedisCluster))
 
 
 def forget_connections(client: Any) -> None:
@@ -111,35 +80,40 @@ async def forget_asyncio_connections(client: Any) -> None:
         await client.connection_pool.disconnect(inuse_connections=False)
 
 
-def _options(library: _Library, name: str, timeout_s: float) -> dict[str, Any]:
+# `library` is redis or redis.asyncio: redis-py has everything twice, under the same names.
+
+
+def _options(library: ModuleType, name: str, timeout_s: float) -> dict[str, Any]:
     return {
         "client_name": name,
         "socket_timeout": None,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,
         "health_check_interval": 0,
-        "retry": library.retry(NoBackoff(), 0),
+        "retry": library.retry.Retry(NoBackoff(), 0),
     }
 
 
-def _client(library: _Library, url: str, options: dict[str, Any], dedicated: bool = False) -> Any:
+def _client(library: ModuleType, url: str, options: dict[str, Any], dedicated: bool = False) -> Any:
     cluster = parse_cluster(url)
     if cluster is not None:
-        nodes = [library.cluster_node(host, port) for host, port in cluster.nodes]
-        return library.cluster(startup_nodes=nodes, username=cluster.username, password=cluster.password, **options)
-    client = library.client(connection_pool=_pool(library, url, options), single_connection_client=dedicated)
+        nodes = [library.cluster.ClusterNode(host, port) for host, port in cluster.nodes]
+        return library.RedisCluster(
+            startup_nodes=nodes, username=cluster.username, password=cluster.password, **options
+        )
+    client = library.Redis(connection_pool=_pool(library, url, options), single_connection_client=dedicated)
     client.auto_close_connection_pool = True  # so that close() ends the connection: others watch for that
     return client
 
 
-def _pool(library: _Library, url: str, options: dict[str, Any]) -> Any:
+def _pool(library: ModuleType, url: str, options: dict[str, Any]) -> Any:
     watched = parse_sentinel(url)
     if watched is None:
-        return library.pool.from_url(url, **options)
+        return library.ConnectionPool.from_url(url, **options)
     # Only sentinel_kwargs reach the Sentinels; without a limit a dead one would be retried for seconds. Each has half
     # the time, so that there is time to ask the next one.
     limit_s = options["socket_connect_timeout"] / 2
     asking = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s, "retry": options["retry"]}
-    manager = library.sentinel(list(watched.sentinels), sentinel_kwargs=asking)
+    manager = library.Sentinel(list(watched.sentinels), sentinel_kwargs=asking)
     account = {"username": watched.username, "password": watched.password}
-    return library.sentinel_pool(watched.service, manager, db=watched.db, **account, **options)
+    return library.SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)
