@@ -1,7 +1,7 @@
-"""Exchange to streams: ``python -m ingest``.
+"""From the exchange to the streams: ``python -m ingest``.
 
-One message's way: `connection` receives it, `feed` keeps one connection alive and replaces it
-before it ends, `intake` decodes it by the exchange's dialect (`binance`), keeps the symbol's
-book by the documented procedure (`book_sync`) and hands what is true to `writer`, which
-appends it to Redis.
+The way of one message: `connection` receives it. `feed` keeps a connection open, and replaces it before it ends.
+`intake` decodes the message with the exchange's decoder (`binance`), keeps the symbol's book by the documented
+procedure (`book_sync`), and passes what is true to `writer`. The writer gives it an id and puts it into the `pending`
+data of the right `lane`, which writes it to Redis.
 """

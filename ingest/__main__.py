@@ -1,4 +1,4 @@
-"""``python -m ingest``: read the exchange, fill the streams, until SIGTERM or SIGINT."""
+"""``python -m ingest``: read the exchange and fill the streams until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("ingest")
 
 
 async def main(settings: environment.Settings) -> None:
-    """Run ingest with these settings until the process is asked to stop."""
+    """Run ingest with these settings until SIGTERM or SIGINT."""
     async with aiohttp.ClientSession(trust_env=True) as session:
         ingest = Ingest(settings, session)
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""Binance spot: stream names, REST paths and limits; its messages are in `binance_plain` and `binance_checked`.
+"""Binance spot: stream names, REST paths and limits. `binance_plain` and `binance_checked` decode its messages.
 
-Source: https://developers.binance.com/docs/binance-spot-api-docs, pages "WebSocket Streams",
-"General API Information" and "Market Data endpoints".
+Source: https://developers.binance.com/docs/binance-spot-api-docs, pages "WebSocket Streams", "General API Information"
+and "Market Data endpoints".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ingest.exchange import Request
 from tickfence.instrument import Instrument
 
 DEPTH_WEIGHTS = ((5_000, 250), (1_000, 50), (500, 25), (100, 5))
-"""Levels a side that one request may ask for, and its weight."""
+"""Levels a side that one request may ask for, and the weight of that request."""
 
 INFO_WEIGHT = 20
 
@@ -57,10 +57,9 @@ _decode_info = msgspec.json.Decoder(_Info).decode
 
 
 class Binance:
-    """Binance spot's dialect for a fixed set of symbols.
+    """Binance spot's protocol, for a fixed set of symbols.
 
-    A REST depth request asks for the deepest book with which all symbols together still start
-    within a minute of the exchange's weight limit.
+    A REST depth request asks for as many levels as the weight limit of one minute allows for all symbols together.
     """
 
     streams_per_connection = 1_024
@@ -80,11 +79,11 @@ class Binance:
         )
 
     def streams(self, symbol: Instrument) -> list[str]:
-        """The diff, trade and ticker streams of ``symbol``."""
+        """Names of the symbol's diff, trade and ticker streams."""
         return [symbol.lower() + suffix for suffix in (DEPTH, TRADE, TICKER)]
 
     def url(self, base: str, streams: Sequence[str]) -> str:
-        """Address of a combined stream."""
+        """URL of a combined stream."""
         return f"{base.rstrip('/')}/stream?streams={'/'.join(streams)}"
 
     def subscribe(self, streams: Sequence[str], request_id: int) -> str:
@@ -93,9 +92,10 @@ class Binance:
         return msgspec.json.encode(message).decode()
 
     def decode(self, message: bytes) -> Event:
-        """One WebSocket message as an event.
+        """Decode one WebSocket message.
 
-        :raises Rejected: not one of the messages we subscribed to, or a value that cannot be true.
+        Raises:
+            Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
         """
         return self._plain(message) or self._checked(message)
 
@@ -104,9 +104,10 @@ class Binance:
         return Request("/api/v3/depth", {"symbol": symbol, "limit": str(self._depth_limit)}, self._depth_weight)
 
     def decode_depth(self, body: bytes) -> Depth:
-        """The answer of /api/v3/depth.
+        """Decode the answer of /api/v3/depth.
 
-        :raises Rejected: not JSON, not of the documented shape, or a book that cannot be.
+        Raises:
+            Rejected: it is not JSON, not of the documented shape, or its best bid is not below its best ask.
         """
         try:
             depth = decoded(_decode_depth, body)
@@ -130,9 +131,10 @@ class Binance:
         return Request("/api/v3/exchangeInfo", {"showPermissionSets": "false"}, INFO_WEIGHT)
 
     def decode_info(self, body: bytes) -> ExchangeInfo:
-        """The answer of /api/v3/exchangeInfo.
+        """Decode the answer of /api/v3/exchangeInfo.
 
-        :raises Rejected: not JSON, or not of the documented shape.
+        Raises:
+            Rejected: it is not JSON, or not of the documented shape.
         """
         try:
             info = decoded(_decode_info, body)

@@ -1,4 +1,4 @@
-"""Binance spot's WebSocket messages, decoded with every check, and the reason where one is refused.
+"""Decoding of Binance spot's WebSocket messages with every check, and a reason for each message that is refused.
 
 Source: https://developers.binance.com/docs/binance-spot-api-docs, page "WebSocket Streams".
 """
@@ -58,7 +58,7 @@ class _Trade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
 
 
 class TickerMessage(msgspec.Struct, tag_field="e", tag="24hrTicker", gc=False):
-    """A ticker as the exchange sends it, its values not yet looked at."""
+    """A ticker as the exchange sends it, its values not yet checked."""
 
     s: str
     P: str
@@ -78,7 +78,7 @@ class _ControlError(msgspec.Struct):
 
 
 class _Message(msgspec.Struct, gc=False):
-    """A combined stream's envelope, or the reply to a control message (which has no ``data``)."""
+    """The envelope of a combined stream, or the reply to a control message, which has no ``data``."""
 
     stream: str = ""
     data: _DepthUpdate | _Trade | TickerMessage | _ServerShutdown | None = None
@@ -101,15 +101,20 @@ _decode_levels = msgspec.json.Decoder(list[Level], strict=False).decode
 
 
 class CheckedDecoder:
-    """Decodes the messages of a set of streams; ``symbol_of`` names the symbol of each."""
+    """Decodes the messages of a set of streams.
+
+    Args:
+        symbol_of: stream -> its symbol.
+    """
 
     def __init__(self, symbol_of: Mapping[str, Instrument]) -> None:
         self._symbol_of = symbol_of
 
     def decode(self, message: bytes) -> Event:
-        """One WebSocket message as an event.
+        """Decode one WebSocket message.
 
-        :raises Rejected: not one of the messages we subscribed to, or a value that cannot be true.
+        Raises:
+            Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
         """
         try:
             envelope = decoded(_decode_message, message)
@@ -147,9 +152,10 @@ class CheckedDecoder:
         return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)
 
     def ticker(self, stream: str, data: TickerMessage) -> Ticker:
-        """A ticker message of ``stream`` as an event.
+        """Check a ticker message of ``stream``.
 
-        :raises Rejected: not one we subscribed to, or a value that cannot be true.
+        Raises:
+            Rejected: it is none we subscribed to, or holds a value that cannot be true.
         """
         symbol = self._known(stream, data.s, TICKER)
         for price in (data.c, data.h, data.l):
@@ -166,7 +172,7 @@ class CheckedDecoder:
         return known
 
     def _book_of(self, message: bytes) -> Instrument | None:
-        """The symbol whose diff this was meant to be, where that can be told."""
+        """The symbol whose diff this was meant to be; ``None`` if its stream's name does not say."""
         try:
             stream = decoded(_decode_stream, message).stream
         except (msgspec.ValidationError, Rejected):
@@ -185,10 +191,11 @@ class CheckedDecoder:
 
 
 def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
-    """``text`` decoded.
+    """Decode ``text``.
 
-    :raises Rejected: not JSON, or nested more deeply than the decoder goes.
-    :raises msgspec.ValidationError: JSON of another shape.
+    Raises:
+        Rejected: it is not JSON, or too deeply nested.
+        msgspec.ValidationError: it is JSON of another shape.
     """
     try:
         return decode(text)
@@ -199,9 +206,14 @@ def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
 
 
 def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
-    """One side of a book.
+    """Decode one side of a book: (price, quantity) pairs, as the exchange orders them.
 
-    :raises Rejected: not pairs of decimal strings, or a price or quantity that cannot be.
+    Args:
+        raw: JSON pairs of decimal strings.
+        symbol: whose book it is, for the error; ``None`` for a snapshot.
+
+    Raises:
+        Rejected: they are not pairs of decimal strings, a price is not above 0, or a quantity is below 0.
     """
     text = bytes(raw)
     try:

@@ -1,4 +1,4 @@
-"""Binance spot's WebSocket messages as they come day in, day out, decoded twice as quickly as with every check.
+"""A quick decoder for the usual messages of Binance spot's WebSocket: it takes half as long as one with every check.
 
 Source: https://developers.binance.com/docs/binance-spot-api-docs, page "WebSocket Streams".
 """
@@ -16,12 +16,12 @@ from ingest.binance_checked import DEPTH, LAST_TIME_MS, MAX_ID, TRADE, TickerMes
 from ingest.events import Diff, Event, Ticker, Trade
 from tickfence.instrument import Instrument
 
-# The text's length bounds the number: what has so few digits is finite.
+# A number with so few digits is finite.
 _are_decimals = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})? [0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII).fullmatch
 
 _Price = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
 _Quantity = Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)]
-# Decoded laxly an int takes quoted digits and 5.0 for itself, unless a string and a float may stand there as well.
+# A lax decoder also takes "5" and 5.0 for an int, unless the type allows a string and a float.
 _Integer = int | float | str
 
 
@@ -44,24 +44,24 @@ class _PlainTrade(msgspec.Struct, tag_field="e", tag="trade", gc=False):
 
 
 class _Plain(msgspec.Struct, gc=False):
-    """A message as the exchange sends them day in, day out."""
+    """A usual message."""
 
     stream: str
     data: _PlainDepthUpdate | _PlainTrade | TickerMessage
 
 
 _PLAIN_QUOTES, _PLAIN_COLONS = 24, 9
-"""Of a plain diff without levels; names of streams and symbols have neither. A level has four quotes more."""
+"""How many a plain diff without levels has. Each level adds four quotes; names of streams and symbols have neither."""
 
 _decode_plain = msgspec.json.Decoder(_Plain, strict=False).decode
 
 
 class PlainDecoder:
-    """Decodes what `CheckedDecoder` would find nothing to object to, and leaves the rest to it.
+    """Decodes messages that `CheckedDecoder` would accept, and leaves all others to it.
 
-    Parameters:
-        symbols: whose diffs and trades may come.
-        ticker: makes the event of a ticker message on a stream, and may raise Rejected.
+    Args:
+        symbols: symbols whose diffs and trades may come.
+        ticker: checks a ticker message of a stream; may raise `Rejected`.
     """
 
     def __init__(self, symbols: Sequence[Instrument], ticker: Callable[[str, TickerMessage], Ticker]) -> None:
@@ -70,14 +70,15 @@ class PlainDecoder:
         self._ticker = ticker
 
     def decode(self, message: bytes) -> Event | None:
-        """One WebSocket message as an event; None where the other decoder is to look at it.
+        """Decode one WebSocket message; ``None`` leaves it to the other decoder.
 
-        :raises Rejected: a ticker with a value that cannot be true.
+        Raises:
+            Rejected: a ticker holds a value that cannot be true.
         """
         try:
             envelope = _decode_plain(message)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None  # something else, or wrong: the other knows what
+            return None  # another message, or a wrong one: the other decoder finds out
         data = envelope.data
         if type(data) is _PlainDepthUpdate:
             time_ms, first, last, bids, asks = data.E, data.U, data.u, data.b, data.a

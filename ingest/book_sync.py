@@ -1,12 +1,10 @@
 """One symbol's order book, kept by the exchange's documented procedure. No I/O.
 
-Source: Binance spot WebSocket documentation, "How to manage a local order book correctly":
-buffer the diffs, take a snapshot, drop the diffs it includes, check that the rest connect,
-and start again on a gap.
+Source: Binance spot WebSocket documentation, "How to manage a local order book correctly". Buffer the diffs, take a
+snapshot, drop the diffs it includes, check that the others follow on, and start again on a gap.
 
-The procedure's answer to doubt is always the same: the book is out of sync, nothing of it is
-published, a snapshot is needed. A reconnect needs no special case: if the first diff of the
-new connection connects, nothing was missed.
+In doubt the book is always out of sync: nothing of it is published, and it needs a snapshot. A reconnect is no special
+case: if the first diff of the new connection follows on, nothing was missed.
 """
 
 from __future__ import annotations
@@ -18,17 +16,20 @@ from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.instrument import Instrument
 
 MAX_WAITING = 5_000
-"""Diffs kept while a snapshot is on its way: over eight minutes of one symbol."""
+"""Diffs kept while a snapshot is on its way: more than eight minutes of one symbol."""
 
 NEEDED_LEVELS = 40
-"""Levels a side that must be known for sure; a report shows 20."""
+"""Levels a side that must be known to be complete; a report shows 20."""
 
 
 class BookSync:
-    """The state of one symbol: its book, and the diffs that wait for a snapshot.
+    """One symbol's book, and the diffs that wait for a snapshot.
 
-    ``why`` says what a snapshot is needed for now; None means the book is in sync.
-    ``received_ms`` is when the newest update in the book was received.
+    Attributes:
+        symbol: the instrument.
+        book: the order book; right only while `in_sync`.
+        why: why the book needs a snapshot now; ``None`` while it is in sync.
+        received_ms: when the newest update in the book was received, ms on the Redis server's clock.
     """
 
     __slots__ = (
@@ -49,18 +50,22 @@ class BookSync:
 
     @property
     def in_sync(self) -> bool:
-        """True while the book is known to be right."""
+        """Whether the book is known to be right."""
         return self.why is None
 
     def on_diff(self, diff: Diff, received_ms: int) -> bool:
-        """Take the next diff of the feed; True when it is to be published, False when it waits or is a copy.
+        """Take the feed's next diff.
 
-        :raises Rejected: the diff cannot be true, or makes a book that cannot be; a snapshot is needed now.
+        Returns:
+            Whether to publish it. If not, it waits for a snapshot, or is a copy.
+
+        Raises:
+            Rejected: its update id goes back, or its bids meet its asks; the book needs a snapshot now.
         """
         seen_id = self._seen_id
         if diff.last_update_id <= seen_id:
             if diff.time_ms <= self._seen_ms:
-                return False  # the second copy of a diff, as two connections deliver it
+                return False  # the second copy: two connections deliver it
             self._seen_id, self._seen_ms = diff.last_update_id, diff.time_ms
             self.why = self.why or Reason.UPDATE_ID_BACK
             self._waiting.clear()
@@ -81,13 +86,15 @@ class BookSync:
         return True
 
     def on_depth(self, depth: Depth, received_ms: int) -> list[tuple[Diff, int]] | None:
-        """Take a snapshot; returns the waiting diffs it does not include, with their times of receipt, to be published.
+        """Take a snapshot.
 
-        Returns None when the snapshot is of no use, because it is older than the first waiting
-        diff: another one is needed, as `why` goes on saying. A snapshot of a book that is in
-        sync is of no use either, and changes nothing.
+        Returns:
+            The waiting diffs that it does not include, each with its time of receipt: publish them. ``None`` if the
+            snapshot changes nothing: it is older than the first waiting diff, so the book needs another one and `why`
+            stays; or the book is in sync.
 
-        :raises Rejected: the book it makes cannot be.
+        Raises:
+            Rejected: with it, the bids meet the asks.
         """
         if self.why is None:
             return None
@@ -107,15 +114,15 @@ class BookSync:
         return diffs
 
     def lose(self, why: str) -> None:
-        """The book may be wrong from here on, for the reason given: start the procedure again."""
+        """Start the procedure again: the book may be wrong from here on, for the reason given."""
         if self.why is None:
             self.why = why
             self._waiting.clear()
 
     def shallow(self) -> bool:
-        """True when the market moved so far that levels near the best may be missing.
+        """Whether the market has moved so far that levels near the best price may be missing.
 
-        A snapshot is cut to so many levels; what lies beyond is known only where it changed since.
+        A snapshot has a limited number of levels. Beyond them, only levels that have changed since are known.
         """
         bids, asks = self.book.top(NEEDED_LEVELS)
         return bool(bids and bids[-1][0] < self._lowest_bid) or bool(asks and asks[-1][0] > self._highest_ask)

@@ -1,4 +1,4 @@
-"""What waits for Redis, in order and in bounded memory."""
+"""Stream entries that wait for Redis, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import msgspec
 
 from tickfence.instrument import Instrument
 
-ANEW = b""
-"""As an entry's text, which no other entry has empty: the stream is to be deleted, what follows has nothing to do with what it holds."""
+DELETE = b""
+"""As an entry's text: delete the stream. What follows is numbered from the start again. No other text is empty."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One stream entry on its way; ``sequence`` is the trade id or the last update id.
+    """One stream entry on its way to Redis.
 
-    ``text`` is its id and fields, packed as in `streams.append`. ``is_book`` tells the two streams of a symbol apart.
+    Attributes:
+        symbol: the instrument.
+        is_book: whether it is a diff for the book stream, or a trade for the trades stream.
+        time_ms: first part of its id.
+        sequence: second part of its id: the trade id, or the last update id.
+        text: id and fields, packed as in `tickfence.streams.append`; or `DELETE`.
     """
 
     symbol: Instrument
@@ -27,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Buffer:
-    """A first-in-first-out of at most ``limit`` entries; the oldest are dropped beyond it."""
+    """A queue (first in, first out) of at most ``limit`` entries. Beyond that it drops the oldest."""
 
     def __init__(self, limit: int) -> None:
         self._entries: deque[Entry] = deque()
@@ -37,7 +42,7 @@ class Buffer:
         return len(self._entries)
 
     def add(self, entry: Entry) -> Entry | None:
-        """Append an entry; returns the one that had to go for it."""
+        """Append an entry; return the one that is dropped for it, if any."""
         self._entries.append(entry)
         return self._entries.popleft() if len(self._entries) > self._limit else None
 
@@ -47,6 +52,6 @@ class Buffer:
         return [popleft() for _ in range(min(count, len(self._entries)))]
 
     def put_back(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return what was taken to the front; returns the oldest that had to go for it."""
+        """Put entries that were taken out back to the front; return the oldest ones, which are dropped for them."""
         self._entries.extendleft(reversed(entries))
         return self.take(len(self._entries) - self._limit)

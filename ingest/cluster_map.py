@@ -4,85 +4,87 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 
-from redis.asyncio.cluster import ClusterNode, RedisCluster
-
-from ingest.backoff import Backoff
-from ingest.log_limit import LogLimit
-from ingest.redis_connection import IO_TIMEOUT_S, Address, Open, options, to_node
+from ingest.keep_connected import FIRST_RETRY_S, MAXIMUM_RETRY_S
+from ingest.pacing import LogLimit
 from tickfence.instrument import Instrument
-from tickfence.redis_access.address import Cluster
+from tickfence.keys import Keys
+from tickfence.redis_access.address import Address, Cluster
 from tickfence.redis_access.errors import UNAVAILABLE
-from tickfence.streams.keys import book_key
+from tickfence.redis_access.outage import Backoff
+from tickfence.redis_access.raw_connection import Opener, opener
+from tickfence.redis_access.slots import read_masters
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.05, 0.25
+NODE_TIMEOUT_S = 0.5
 
 Placement = Mapping[Address, tuple[Instrument, ...]]
 """The symbols of each master. All keys of a symbol share a slot, so a symbol has one master."""
 
 
 class ClusterMap:
-    """Where the cluster's nodes say the symbols are, asked for again whenever that is in doubt."""
+    """Where the cluster's nodes say the symbols are. It asks again whenever that is in doubt.
 
-    def __init__(self, cluster: Cluster, symbols: Iterable[Instrument]) -> None:
+    Args:
+        cluster: its nodes and its account.
+        symbols: the symbols to place.
+        keys: every key of the deployment.
+    """
+
+    def __init__(self, cluster: Cluster, symbols: Iterable[Instrument], keys: Keys) -> None:
         self._cluster = cluster
         self._symbols = tuple(symbols)
-        self._client = RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in cluster.nodes],
-            require_full_coverage=False,  # slots that none of our symbols is in do not matter
-            username=cluster.username,
-            password=cluster.password,
-            client_name="ingest",
-            **options(),
-        )
+        self._keys = [keys.book(symbol) for symbol in self._symbols]
+        self._nodes = deque(cluster.nodes)
         self._placement: Placement = {}
         self._in_doubt = asyncio.Event()
         self._in_doubt.set()
         self._logs = LogLimit()
 
     def doubt(self) -> None:
-        """A master was away, or sent us elsewhere."""
+        """Ask again: a master was unavailable, or named another one."""
         self._in_doubt.set()
 
-    def connect(self, master: Address) -> Open:
-        """Opens connections to one of the masters."""
-        return to_node(master, self._cluster.username, self._cluster.password)
+    def opener(self, node: Address, timeout_s: float = 1.0) -> Opener:
+        """What opens connections to one of the nodes."""
+        return opener(self._cluster.node_url(node), name="ingest", timeout_s=timeout_s)
 
     async def changed(self) -> Placement:
         """Return once the symbols are placed otherwise than this last returned."""
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         while True:
             await self._in_doubt.wait()
             self._in_doubt.clear()
-            try:
-                async with asyncio.timeout(IO_TIMEOUT_S):
-                    placement = await self._ask()
-            except UNAVAILABLE as error:
+            placement = await self._ask()
+            if placement is None:
                 self._in_doubt.set()
-                if (held := self._logs.allows("unknown")) is not None:
-                    cause = f"{type(error).__name__} {error}"
-                    logger.warning("no node tells the cluster's slots", extra={"error": cause, "held_back": held})
-            else:
-                if placement != self._placement:
-                    self._placement = placement
-                    return placement
+            elif placement != self._placement:
+                self._placement = placement
+                # The masters are asked first next time; the nodes of the URL are names that outlive addresses.
+                self._nodes = deque(dict.fromkeys([*placement, *self._cluster.nodes]))
+                return placement
             await asyncio.sleep(backoff.next_s())
 
-    async def _ask(self) -> Placement:
-        nodes = self._client.nodes_manager
-        try:
-            # The nodes it found last time are asked first; those of the URL are names that outlive addresses.
-            await nodes.initialize(additional_startup_nodes_info=list(self._cluster.nodes))
-            placement: dict[Address, list[Instrument]] = defaultdict(list)
-            for symbol in self._symbols:
-                node = self._client.get_node_from_key(book_key(symbol))
-                if node is not None:  # that is for replicas
-                    placement[node.host, int(node.port)].append(symbol)
-        finally:
-            await nodes.aclose()
-            await nodes.aclose("startup_nodes")
-        return {master: tuple(symbols) for master, symbols in placement.items()}
+    async def _ask(self) -> Placement | None:
+        """What the first node says that answers; ``None`` if none does."""
+        for host, port in list(self._nodes):
+            try:
+                connection = await self.opener((host, port), NODE_TIMEOUT_S)()
+                try:
+                    masters = await read_masters(connection, host, self._keys)
+                finally:
+                    await connection.close()
+            except UNAVAILABLE as error:
+                self._nodes.rotate(-1)
+                if (held_back := self._logs.allows("unknown")) is not None:
+                    cause = {"node": f"{host}:{port}", "error": f"{type(error).__name__} {error}"}
+                    logger.warning("a node does not tell the cluster's slots", extra=cause | {"held_back": held_back})
+            else:
+                placement: dict[Address, list[Instrument]] = defaultdict(list)
+                for symbol, master in zip(self._symbols, masters, strict=True):
+                    placement[master].append(symbol)
+                return {master: tuple(symbols) for master, symbols in placement.items()}
+        return None

@@ -18,25 +18,36 @@ CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 SILENCE_S = 20.0
 URL_STREAMS = 150
-"""Streams named in the URL, which keeps it under 8 KiB; the others are subscribed to by message."""
+"""Streams named in the URL, which must stay under 8 KiB. The others are subscribed to by message."""
 MESSAGE_STREAMS = 200
 MAX_MESSAGE = 32 * 1024 * 1024
-"""What is read at all. Much smaller messages are refused one by one; a larger one costs the connection."""
+"""Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
 
 OnMessage = Callable[["Connection", bytes], None]
 OnOpen = Callable[["Connection"], None]
 
 
 class ConnectionEnded(Exception):
-    """The connection is over; the text says why."""
+    """The connection has ended. The text says why."""
 
 
 class Connection:
-    """Carries ``streams`` until it ends.
+    """Receives ``streams`` until it ends.
 
-    `run` opens the connection and hands each message to ``on_message``. Pings are answered by
-    aiohttp with a copy of their payload. A connection that says nothing for ``silence_s`` is
-    taken for dead: the ticker streams alone speak every second.
+    aiohttp answers pings with a copy of their payload.
+
+    Args:
+        session: of aiohttp.
+        exchange: names its URL and its messages.
+        base_url: of the exchange's WebSocket endpoint.
+        streams: what to subscribe to.
+        on_message: called with each message.
+        on_open: called once all subscriptions were sent.
+        silence_s: a connection that delivers nothing for this long is dead: each ticker stream has a message a second.
+
+    Attributes:
+        opened_at: when it was opened, in monotonic seconds; ``None`` before.
+        subscribed: set once all subscriptions were sent.
     """
 
     def __init__(
@@ -63,9 +74,10 @@ class Connection:
         self.subscribed = asyncio.Event()
 
     async def run(self) -> None:
-        """Open, subscribe and read until the connection ends.
+        """Open the connection, subscribe, and read until it ends.
 
-        :raises ConnectionEnded: always, unless cancelled.
+        Raises:
+            ConnectionEnded: always, unless cancelled.
         """
         url = self._exchange.url(self._base_url, self._streams[:URL_STREAMS])
         try:

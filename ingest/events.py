@@ -1,4 +1,4 @@
-"""What an exchange tells us, in this program's words, and why a message may be refused."""
+"""The events an exchange sends, in the same form for every exchange, and why a message may be refused."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class Reason(StrEnum):
 class Rejected(ValueError):
     """A message that must not be used.
 
-    ``book_symbol`` is the symbol whose order book missed an update by it, None when no book did
-    or none can be told.
+    Attributes:
+        reason: why.
+        book_symbol: the symbol whose order book misses an update without it; ``None`` if no book does, or if it is not
+            known which.
     """
 
     def __init__(self, reason: Reason, detail: str, book_symbol: Instrument | None = None) -> None:
@@ -47,7 +49,16 @@ class Rejected(ValueError):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade; ``price`` and ``quantity`` are the exchange's decimal text, checked to be positive numbers."""
+    """One trade.
+
+    Attributes:
+        symbol: the instrument.
+        time_ms: exchange time, ms.
+        trade_id: the exchange's number; each trade's is one higher.
+        price: in quote currency: the exchange's decimal text, checked to be a positive number.
+        quantity: in base currency; the same.
+        is_buy: the aggressor side: whether the buyer took liquidity.
+    """
 
     symbol: Instrument
     time_ms: int
@@ -58,7 +69,16 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
 
 class Diff(msgspec.Struct, frozen=True, gc=False):
-    """What changed in an order book from ``first_update_id`` to ``last_update_id``; quantity 0 removes a level."""
+    """What changed in an order book.
+
+    Attributes:
+        symbol: the instrument.
+        time_ms: exchange time, ms.
+        first_update_id: the first update it holds.
+        last_update_id: the last update it holds.
+        bids: (price, quantity) of the levels that changed; quantity 0 removes a level.
+        asks: the same.
+    """
 
     symbol: Instrument
     time_ms: int
@@ -69,7 +89,16 @@ class Diff(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
-    """Statistics of the last 24 hours, as the exchange's decimal text."""
+    """Statistics of the last 24 hours, as the exchange's decimal text.
+
+    Attributes:
+        symbol: the instrument.
+        last: price of the newest trade.
+        change_pct: change of the price, in percent.
+        high: highest price.
+        low: lowest price.
+        volume: in base currency.
+    """
 
     symbol: Instrument
     last: str
@@ -84,7 +113,11 @@ class Shutdown(NamedTuple):
 
 
 class ControlReply(NamedTuple):
-    """The answer to a subscription; ``error`` is None when it was accepted."""
+    """The answer to a subscription.
+
+    Attributes:
+        error: ``None`` if it was accepted.
+    """
 
     error: str | None
 
@@ -95,8 +128,13 @@ Event = Trade | Diff | Ticker | Shutdown | ControlReply
 class Depth(NamedTuple):
     """An order book as the exchange's REST endpoint gives it.
 
-    Where the exchange cut the answer short, levels below ``lowest_bid`` and above
-    ``highest_ask`` are not known; else these are 0 and infinity.
+    Attributes:
+        last_update_id: the last update it includes.
+        bids: (price, quantity).
+        asks: (price, quantity).
+        lowest_bid: bids below this price are not known, because the answer has a limited number of levels; 0 if all
+            bids are known.
+        highest_ask: the same for asks; infinity if all asks are known.
     """
 
     last_update_id: int
@@ -107,7 +145,13 @@ class Depth(NamedTuple):
 
 
 class SymbolRules(NamedTuple):
-    """What the exchange says of one symbol, as its own text."""
+    """The exchange's rules for one symbol, as its own text.
+
+    Attributes:
+        tick_size: the smallest step of a price.
+        step_size: the smallest step of a quantity.
+        status: its word, such as TRADING.
+    """
 
     tick_size: str
     step_size: str
@@ -115,14 +159,19 @@ class SymbolRules(NamedTuple):
 
 
 class ExchangeInfo(NamedTuple):
-    """Every symbol the exchange lists, and the REST weight one address may use a minute (None if it does not say)."""
+    """What the exchange lists.
+
+    Attributes:
+        symbols: the rules of every symbol.
+        weight_per_minute: the REST weight that one address may use; ``None`` if the exchange does not say.
+    """
 
     symbols: dict[Instrument, SymbolRules]
     weight_per_minute: int | None
 
 
 def check_levels(levels: Iterable[Level]) -> Reason | None:
-    """The first reason to refuse a list of levels, None when all are finite, price > 0 and quantity >= 0."""
+    """The first reason to refuse a list of levels; ``None`` if all are finite, prices > 0 and quantities >= 0."""
     for price, quantity in levels:
         if not (0.0 < price < INFINITY and 0.0 <= quantity < INFINITY):
             if not (isfinite(price) and isfinite(quantity)):

@@ -1,7 +1,7 @@
-"""What ingest needs to know of an exchange; `ingest.binance` is the one it knows.
+"""What ingest needs to know of an exchange. `ingest.binance` is the only one so far.
 
-A new exchange is one new file with a class of this shape. Everything in it is pure: names,
-limits, and decoding from bytes to the events of `ingest.events`.
+A new exchange is one new file with a class of this shape. It does no I/O: it has names and limits, and decodes bytes
+into the events of `ingest.events`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from tickfence.instrument import Instrument
 
 
 class Request(NamedTuple):
-    """A GET on the REST endpoint, and what it costs of the weight allowed a minute."""
+    """A GET request to the REST endpoint.
+
+    Attributes:
+        path: of the URL.
+        query: parameters of the URL.
+        weight: how much it uses of the weight that is allowed in a minute.
+    """
 
     path: str
     query: dict[str, str]
@@ -22,7 +28,7 @@ class Request(NamedTuple):
 
 
 class Exchange(Protocol):
-    """One exchange's dialect and limits."""
+    """One exchange's protocol and limits."""
 
     streams_per_connection: int
     control_messages_per_s: float
@@ -32,34 +38,37 @@ class Exchange(Protocol):
     used_weight_header: str
 
     def streams(self, symbol: Instrument) -> list[str]:
-        """Names of the streams that carry all of one symbol."""
+        """Names of the streams that carry one symbol's data."""
 
     def url(self, base: str, streams: Sequence[str]) -> str:
-        """Address of a connection that carries ``streams``."""
+        """URL of a connection that carries ``streams``."""
 
     def subscribe(self, streams: Sequence[str], request_id: int) -> str:
         """The message that adds ``streams`` to a connection."""
 
     def decode(self, message: bytes) -> Event:
-        """One message as an event.
+        """Decode one message.
 
-        :raises ingest.events.Rejected: it must not be used.
+        Raises:
+            ingest.events.Rejected: it must not be used.
         """
 
     def depth_request(self, symbol: Instrument) -> Request:
-        """How to ask for the whole order book of a symbol."""
+        """The request for the whole order book of a symbol."""
 
     def decode_depth(self, body: bytes) -> Depth:
-        """The answer to `depth_request`.
+        """Decode the answer to `depth_request`.
 
-        :raises ingest.events.Rejected: it must not be used.
+        Raises:
+            ingest.events.Rejected: it must not be used.
         """
 
     def info_request(self) -> Request:
-        """How to ask for what the exchange lists."""
+        """The request for what the exchange lists."""
 
     def decode_info(self, body: bytes) -> ExchangeInfo:
-        """The answer to `info_request`.
+        """Decode the answer to `info_request`.
 
-        :raises ingest.events.Rejected: it must not be used.
+        Raises:
+            ingest.events.Rejected: it must not be used.
         """

@@ -1,10 +1,9 @@
 """A share of the exchange's streams, without a break.
 
-A connection that will end (the exchange announced it, or its lifetime is nearly over) is
-replaced before it does: the next one is opened, and what it delivers is kept aside until the
-old one has been overlapped long enough; then the old one is closed and what was kept aside is
-handed on. So both deliver every update around the change, and neither's order is disturbed by
-the other's; the copies are told by their ids further on.
+A connection that will end soon (the exchange announced it, or its lifetime is nearly over) is replaced before it does.
+The next one is opened, and its messages are kept aside until both have delivered for long enough. Then the old one is
+closed, and the messages kept aside are handed on. So around the change both deliver every update, each in its own
+order. Copies are recognised later, by their ids.
 """
 
 from __future__ import annotations
@@ -19,30 +18,38 @@ from functools import partial
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.connection import SILENCE_S, Connection, ConnectionEnded
 from ingest.exchange import Exchange
-from ingest.rate import Allowance
+from ingest.pacing import Allowance
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.25
-LONGEST_RETRY_S = 30.0
+MAXIMUM_RETRY_S = 30.0
 STABLE_S = 10.0
-"""A connection that lived this long starts the backoff anew."""
+"""After a connection that lived this long, the wait before the next is short again."""
 OVERLAP_S = 1.5
-"""How long both connections run; the slowest stream, the ticker, speaks every second."""
+"""How long both connections run: longer than the second between two tickers, which come least often."""
 REPLACE_BEFORE_S = 600.0
 KEEP_ASIDE = 200_000
 
 
 class Feed:
-    """Keeps one connection open for all streams of ``symbols`` and hands on what it says.
+    """Keeps one connection open for all streams of ``symbols``.
 
-    ``on_message(feed, message)`` gets every message, once or (around a change of connections)
-    twice; ``on_open(feed)`` is called whenever a connection has all its subscriptions.
+    Args:
+        session: of aiohttp.
+        exchange: names its URL and its messages.
+        base_url: of the exchange's WebSocket endpoint.
+        symbols: symbols whose streams to receive.
+        on_message: called with every message, once, or twice around a change of connections.
+        on_open: called whenever a connection has sent all its subscriptions.
+        openings: how many connections may be opened.
+        silence_s: a connection that delivers nothing for this long is dead.
+        lifetime_s: how long the exchange keeps a connection; by default the exchange's own figure.
     """
 
     def __init__(
@@ -74,15 +81,15 @@ class Feed:
         self._openings = openings
         lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
         self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
-        self._backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        self._backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         self._active: Connection | None = None
         self._aside: deque[bytes] = deque(maxlen=KEEP_ASIDE)
-        self._heard_aside = asyncio.Event()
+        self._received_aside = asyncio.Event()
         self._replace = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def replace(self, reason: str) -> None:
-        """The connection will end soon: open its successor now."""
+        """Open the next connection now: this one will end soon."""
         if not self._replace.is_set():
             logger.info("replacing the connection", extra={"reason": reason, "streams": len(self._streams)})
             metrics.ws_resubscribe.labels(reason).inc()
@@ -119,7 +126,7 @@ class Feed:
         await connection.run()
 
     async def _until_replaced(self, task: asyncio.Task[None]) -> None:
-        """Return when the connection ended, will end by announcement, or is near its lifetime."""
+        """Return when the connection has ended, or must be replaced: announced, or near the end of its lifetime."""
         announced = asyncio.create_task(self._replace.wait())
         timeout = self._replace_after_s * random.uniform(0.95, 1.0)
         try:
@@ -130,7 +137,7 @@ class Feed:
             self.replace("lifetime")
 
     async def _pause(self, connection: Connection, task: asyncio.Task[None]) -> None:
-        """``connection`` ended by itself: wait before the next."""
+        """Wait before the next connection, after ``connection`` has ended by itself."""
         lived = time.monotonic() - connection.opened_at if connection.opened_at is not None else 0.0
         if lived >= STABLE_S:
             self._backoff.reset()
@@ -143,17 +150,17 @@ class Feed:
         await asyncio.sleep(wait)
 
     async def _hand_over(self, old: Connection, old_task: asyncio.Task[None]) -> tuple[Connection, asyncio.Task[None]]:
-        """Open the next connection beside ``old``, and change over once both have delivered for a while."""
-        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        """Open the next connection beside ``old``, and change over when both have delivered for a while."""
+        backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         while True:
             self._aside.clear()
-            self._heard_aside.clear()
+            self._received_aside.clear()
             new, new_task = self._open()
             overlapped = asyncio.create_task(self._overlapped(new))
             await asyncio.wait({old_task, new_task, overlapped}, return_when=asyncio.FIRST_COMPLETED)
             overlapped.cancel()
             if not new_task.done():
-                break  # overlapped as planned, or the old one ended early: the new one has what came since it opened
+                break  # both have delivered, or the old one ended early; the new one has what came since it opened
             logger.warning("the next connection failed", extra={"reason": _why(new_task)})
             await asyncio.wait({old_task}, timeout=backoff.next_s())
             if old_task.done():
@@ -171,18 +178,22 @@ class Feed:
     async def _overlapped(self, new: Connection) -> None:
         await new.subscribed.wait()
         await asyncio.sleep(OVERLAP_S)
-        await self._heard_aside.wait()
+        await self._received_aside.wait()
 
     def _receive(self, connection: Connection, message: bytes) -> None:
         if connection is self._active:
             self._on_message(self, message)
         else:
             self._aside.append(message)
-            self._heard_aside.set()
+            self._received_aside.set()
 
 
 def _why(task: asyncio.Task[None]) -> str:
-    """What ended a connection; anything but its end or a cancellation is a defect and is raised."""
+    """Why a connection ended.
+
+    Raises:
+        BaseException: any error but `ConnectionEnded` is a defect.
+    """
     if task.cancelled():
         return "cancelled"
     error = task.exception()

@@ -1,4 +1,4 @@
-"""From raw messages to what is known to be true: decoding, the books, and who needs a snapshot."""
+"""From raw messages to what is known to be true: decodes, keeps the books, and asks for snapshots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ingest.book_sync import BookSync
 from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
 from ingest.exchange import Exchange
 from ingest.feed import Feed
-from ingest.log_limit import LogLimit
+from ingest.pacing import LogLimit
 from ingest.rest import Priority
 from ingest.writer import Writer
 from tickfence.instrument import Instrument
@@ -19,18 +19,24 @@ from tickfence.monitoring import ingest_metrics as metrics
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1024 * 1024
-"""Bytes of one event; a diff of 5,000 levels a side is a third of it."""
+"""Bytes of one event. A diff of 5,000 levels a side takes a third of that."""
 
 MAX_AHEAD_MS = 10 * 60 * 1000
-"""How far the exchange's clock may be ahead: a time far in the future would stop the stream, for ids must rise."""
+"""How far the exchange's clock may be ahead. Ids must rise, so a time far in the future would stop the stream."""
 
 
 class Intake:
-    """Takes the exchange's messages one by one and hands what is true to the writer.
+    """Takes the exchange's messages one by one, and passes what is true to the writer.
 
-    ``want_depth(symbol, priority)`` is called as long as a book is out of sync. Whatever a
-    message holds, it is at worst refused: counted by reason, logged at most every few seconds,
-    and its symbol's book loaded anew where it may be affected.
+    No message does harm. If it must not be used, it is refused: counted by reason, and logged at most every few
+    seconds; if a book may be affected, that book is loaded again.
+
+    Args:
+        exchange: decodes the messages.
+        books: every symbol's book.
+        writer: gets what is true.
+        now_ms: the Redis server's time.
+        want_depth: asks for a symbol's snapshot; called as long as its book is out of sync.
     """
 
     def __init__(
@@ -52,7 +58,7 @@ class Intake:
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_open(self, feed: Feed) -> None:
-        """A connection delivers: its books can be loaded now, also those nothing happens in."""
+        """Load the books of a connection that has opened, also those in which nothing happens."""
         for symbol in feed.symbols:
             self._ask(self._books[symbol])
 
@@ -78,7 +84,7 @@ class Intake:
             self._reject(error)
 
     def count(self) -> None:
-        """Add what came since the last call to the metrics: a counter's lock for every message costs too much."""
+        """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
         metrics.ws_messages.inc(self._messages)
         metrics.events.labels("diff").inc(self._diffs)
         metrics.events.labels("trade").inc(self._trades)
@@ -86,7 +92,7 @@ class Intake:
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_depth(self, symbol: Instrument, depth: Depth) -> bool:
-        """Take a snapshot; False when it was of no use and another is needed."""
+        """Take a snapshot; return False if another one is needed."""
         book = self._books[symbol]
         try:
             diffs = book.on_depth(depth, self._now_ms())
@@ -104,7 +110,7 @@ class Intake:
         return True
 
     def check_depth(self, symbol: Instrument) -> None:
-        """Load a book anew whose known levels the market has left behind."""
+        """Load a book again if the market has moved beyond its known levels."""
         book = self._books[symbol]
         if book.why is None and book.shallow():
             book.lose("shallow")
@@ -135,8 +141,10 @@ class Intake:
 
     def _reject(self, error: Rejected) -> None:
         metrics.rejected.labels(error.reason).inc()
-        if (held := self._logs.allows(error.reason)) is not None:
-            logger.warning("message refused", extra={"reason": error.reason, "error": str(error), "held_back": held})
+        if (held_back := self._logs.allows(error.reason)) is not None:
+            logger.warning(
+                "message refused", extra={"reason": error.reason, "error": str(error), "held_back": held_back}
+            )
         if error.book_symbol is not None:
             book = self._books[error.book_symbol]
             book.lose(error.reason)
@@ -151,7 +159,7 @@ class Intake:
             self._lost_at[symbol] = time.monotonic()
             if not starting:
                 metrics.resyncs.labels(book.why).inc()
-                if (held := self._logs.allows(f"lost {book.why}")) is not None:
-                    lost = {"symbol": symbol, "reason": book.why, "held_back": held}
+                if (held_back := self._logs.allows(f"lost {book.why}")) is not None:
+                    lost = {"symbol": symbol, "reason": book.why, "held_back": held_back}
                     logger.warning("order book out of sync", extra=lost)
         self._want_depth(symbol, Priority.START if starting else Priority.GAP)

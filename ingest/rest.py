@@ -1,4 +1,4 @@
-"""The exchange's REST endpoint: one queue for all requests, within the weight it allows."""
+"""The exchange's REST endpoint: one queue for all requests, within the weight that the exchange allows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from enum import IntEnum
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.events import Depth, ExchangeInfo, Rejected
 from ingest.exchange import Exchange, Request
-from ingest.log_limit import LogLimit
-from ingest.rate import Allowance
+from ingest.pacing import Allowance, LogLimit
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -27,22 +26,26 @@ CONCURRENCY = 4
 MAX_BODY = 64 * 1024 * 1024
 MAX_CHUNK = 256 * 1024
 DEFAULT_PAUSE_S = 30.0
-LONGEST_PAUSE_S = 3 * 24 * 3600.0
+MAXIMUM_PAUSE_S = 3 * 24 * 3600.0
 
 START_SHARE = 0.8
-"""Share of the weight that first loads may use, so that gaps do not wait behind them."""
+"""Share of the weight that the first load of a book may use, so that books with a gap do not wait behind them."""
 GAP_SHARE = 0.95
 
 
 class Priority(IntEnum):
-    """Who goes first."""
+    """Which order book is loaded first."""
 
     GAP = 0
     START = 1
 
 
 class RestError(Exception):
-    """A request that failed; ``final`` when trying again soon will not help."""
+    """A request has failed. The text says why.
+
+    Attributes:
+        final: whether the same request, sent again soon, will fail too.
+    """
 
     def __init__(self, text: str, *, final: bool = False) -> None:
         super().__init__(text)
@@ -50,19 +53,26 @@ class RestError(Exception):
 
 
 class RestClient:
-    """Sends requests within the weight limit, and stays silent as long as the exchange says (429, 418)."""
+    """Sends requests within the weight limit, and pauses as long as the exchange demands (429, 418).
+
+    Args:
+        session: of aiohttp.
+        base_url: of the exchange's REST endpoint.
+        exchange: its requests, and the decoders of their answers.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, exchange: Exchange) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._exchange = exchange
         self._weight = Allowance(exchange.weight_per_minute, 60.0)
-        self._silent_until = 0.0
+        self._paused_until = 0.0
 
     async def depth(self, symbol: Instrument, priority: Priority) -> Depth:
-        """The order book of ``symbol``.
+        """Load the order book of ``symbol``.
 
-        :raises RestError: no usable answer.
+        Raises:
+            RestError: there is no usable answer.
         """
         body = await self._get(
             self._exchange.depth_request(symbol), GAP_SHARE if priority is Priority.GAP else START_SHARE
@@ -74,9 +84,10 @@ class RestClient:
             raise RestError(f"{symbol}: {error}") from None
 
     async def info(self) -> ExchangeInfo:
-        """What the exchange lists; from here on its own weight limit is kept to.
+        """Load what the exchange lists, and keep to the weight limit it names from now on.
 
-        :raises RestError: no usable answer.
+        Raises:
+            RestError: there is no usable answer.
         """
         body = await self._get(self._exchange.info_request(), GAP_SHARE)
         try:
@@ -101,7 +112,7 @@ class RestClient:
                 if response.status == 200:
                     return body
                 if response.status in (418, 429):
-                    self._be_silent(response.status, response.headers.get("Retry-After"))
+                    self._pause(response.status, response.headers.get("Retry-After"))
                 # The exchange answers 400 to a symbol it does not list; 5xx say nothing about the request.
                 final = 400 <= response.status < 500 and response.status not in (408, 418, 429)
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
@@ -111,8 +122,8 @@ class RestClient:
 
     async def _allowed(self, weight: int, share: float) -> None:
         while True:
-            silent_s = self._silent_until - time.monotonic()
-            wait_s = max(silent_s, self._weight.wait_s(weight, share=share))
+            pause_s = self._paused_until - time.monotonic()
+            wait_s = max(pause_s, self._weight.wait_s(weight, share=share))
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
@@ -122,15 +133,19 @@ class RestClient:
         if header is not None and header.isdecimal():
             self._weight.observe(float(header))
 
-    def _be_silent(self, status: int, retry_after: str | None) -> None:
+    def _pause(self, status: int, retry_after: str | None) -> None:
         pause = float(retry_after) if retry_after is not None and retry_after.isdecimal() else DEFAULT_PAUSE_S
-        pause = min(pause, LONGEST_PAUSE_S)
-        self._silent_until = max(self._silent_until, time.monotonic() + pause)
-        logger.warning("the exchange limits our requests", extra={"status": status, "silent_s": pause})
+        pause = min(pause, MAXIMUM_PAUSE_S)
+        self._paused_until = max(self._paused_until, time.monotonic() + pause)
+        logger.warning("the exchange limits our requests", extra={"status": status, "pause_s": pause})
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body, unless it is absurdly large."""
+    """The whole body.
+
+    Raises:
+        RestError: it is larger than ``MAX_BODY``.
+    """
     body = bytearray()
     async for chunk in response.content.iter_chunked(MAX_CHUNK):
         body += chunk
@@ -140,13 +155,13 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 Deliver = Callable[[Instrument, Depth], bool]
-"""Takes a symbol's book; False when it is of no use and another is needed."""
+"""Takes a symbol's book; returns False if another one is needed."""
 
 
 class DepthQueue:
-    """Order books asked for, most urgent first, a few at a time; a failed request is tried again."""
+    """Loads order books, the most urgent first, a few at a time. It tries failed requests again."""
 
-    FIRST_RETRY_S, LONGEST_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
+    FIRST_RETRY_S, MAXIMUM_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
 
     def __init__(self, client: RestClient) -> None:
         self._client = client
@@ -158,13 +173,13 @@ class DepthQueue:
         self._logs = LogLimit()
 
     def want(self, symbol: Instrument, priority: Priority) -> None:
-        """Ask for a symbol's book, unless it is asked for already."""
+        """Load a symbol's book, unless it is being loaded already."""
         if symbol not in self._wanted:
             self._wanted.add(symbol)
             self._push(symbol, priority)
 
     async def run(self, deliver: Deliver) -> None:
-        """Work off the queue until cancelled; what ``deliver`` has no use for is asked for again."""
+        """Work until cancelled. If ``deliver`` returns False, the book is loaded again."""
         async with asyncio.TaskGroup() as group:
             for _ in range(CONCURRENCY):
                 group.create_task(self._work(deliver))
@@ -183,13 +198,13 @@ class DepthQueue:
                 asyncio.get_running_loop().call_later(retry_s, self._push, symbol, priority)
 
     async def _fetch(self, symbol: Instrument, priority: Priority, deliver: Deliver) -> float | None:
-        """None when the book was delivered, else the seconds to wait before asking again."""
-        backoff = self._backoffs.setdefault(symbol, Backoff(self.FIRST_RETRY_S, self.LONGEST_RETRY_S))
+        """Load one book; return the seconds to wait before trying again, or ``None`` if it was delivered."""
+        backoff = self._backoffs.setdefault(symbol, Backoff(base=self.FIRST_RETRY_S, cap=self.MAXIMUM_RETRY_S))
         try:
             depth = await self._client.depth(symbol, priority)
         except RestError as error:
-            if (held := self._logs.allows("depth")) is not None:
-                logger.warning("no order book", extra={"symbol": symbol, "error": str(error), "held_back": held})
+            if (held_back := self._logs.allows("depth")) is not None:
+                logger.warning("no order book", extra={"symbol": symbol, "error": str(error), "held_back": held_back})
             return self.FINAL_RETRY_S if error.final else backoff.next_s()
         return None if deliver(symbol, depth) else backoff.next_s()
 

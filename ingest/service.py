@@ -1,4 +1,4 @@
-"""The parts of ingest, put together."""
+"""Ingest as a whole: its parts, put together."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.intake import Intake
-from ingest.rate import Allowance
+from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.rest import DepthQueue, RestClient, RestError
-from ingest.schedule import SnapshotSchedule
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.05
+WAKE_EVERY_S = 0.05
 INFO_EVERY_S = 3600.0
 SYMBOLS_PER_CONNECTION = 300
 DRAIN_S = 2.0
 OPENINGS_SHARE = 0.8
-"""Of the connections the exchange allows in five minutes; other programs may share the address."""
+"""Share of the connections that the exchange allows in five minutes; other programs may use the same address."""
 
 
 class Ingest:
-    """Reads one exchange and writes its market data to Redis, until `stop`."""
+    """Reads one exchange and writes its market data to Redis, until `stop`.
+
+    Args:
+        settings: the process's settings.
+        session: of aiohttp, for every connection to the exchange.
+    """
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         symbols = settings.symbols
@@ -49,6 +53,7 @@ class Ingest:
         self._writer = Writer(
             settings.redis_url,
             self._books,
+            keys=settings.keys,
             clock=clock,
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
@@ -74,11 +79,15 @@ class Ingest:
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
 
     def stop(self) -> None:
-        """Make `run` write what is buffered and return."""
+        """Let `run` write what waits, and return."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Run until `stop`; a defect in any part ends it with that part's error."""
+        """Run until `stop`.
+
+        Raises:
+            ExceptionGroup: a part has failed with an error that it does not expect, which is a defect.
+        """
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._writer.run())
             reading = [group.create_task(feed.run()) for feed in self._feeds]
@@ -86,18 +95,18 @@ class Ingest:
                 group.create_task(self._depths.run(self._intake.on_depth)),
                 group.create_task(self._keep_info()),
             ]
-            ticking = group.create_task(self._tick())
+            timer = group.create_task(self._run_on_time())
             await self._stopping.wait()
             for task in reading:
                 task.cancel()
             await asyncio.gather(*reading, return_exceptions=True)
             await self._writer.drain(DRAIN_S)
-            ticking.cancel()
+            timer.cancel()
             writing.cancel()
 
-    async def _tick(self) -> None:
+    async def _run_on_time(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(WAKE_EVERY_S)
             for symbol in self._schedule.due(time.monotonic()):
                 self._intake.check_depth(symbol)
                 self._writer.want_snapshot(symbol, "interval")
@@ -105,8 +114,8 @@ class Ingest:
             self._intake.count()
 
     async def _keep_info(self) -> None:
-        """Write what the exchange says of each symbol; it changes rarely."""
-        backoff = Backoff(0.5, 60.0)
+        """Write the exchange's rules for each symbol; they change rarely."""
+        backoff = Backoff(base=0.5, cap=60.0)
         while True:
             try:
                 info = await self._rest.info()
@@ -125,7 +134,7 @@ class Ingest:
 
 
 def shards(symbols: Sequence[Instrument], exchange: Exchange) -> list[Sequence[Instrument]]:
-    """The symbols of each connection: as few connections as the exchange allows, about equally loaded."""
-    most = min(SYMBOLS_PER_CONNECTION, exchange.streams_per_connection // len(exchange.streams(symbols[0])))
-    count = math.ceil(len(symbols) / most)
+    """The symbols of each connection: as few connections as the exchange allows, each with about as many symbols."""
+    maximum = min(SYMBOLS_PER_CONNECTION, exchange.streams_per_connection // len(exchange.streams(symbols[0])))
+    count = math.ceil(len(symbols) / maximum)
     return [symbols[number::count] for number in range(count)]

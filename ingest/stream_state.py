@@ -1,8 +1,14 @@
-"""Ids of one stream: what was queued, and which id the next entry gets."""
+"""Ids of each stream: what was queued, and which id the next entry gets."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import NamedTuple
+
+from ingest.book_sync import BookSync
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 
 
 class Place(Enum):
@@ -10,31 +16,36 @@ class Place(Enum):
 
     NEXT = "next"
     COPY = "copy"
-    ANEW = "anew"
+    """The stream has it already."""
+    RESTART = "restart"
+    """The exchange numbers its updates from the start again; this is the first of them."""
 
 
 class StreamState:
     """The ids of one stream, as far as this process knows.
 
-    ``time_ms`` and ``sequence`` are the newest that were queued here or seen in Redis.
-    ``acknowledged`` is an id that Redis is known to have had, None while it had none.
-    ``heard`` is the newest sequence that the exchange told this process, -1 before the first.
+    Stream ids must rise. So do trade ids and update ids; the exchange's clock may not. Therefore an entry never gets a
+    lower time than the one before it. Every process that receives the same sequence makes the same ids of it, so two
+    processes still agree.
 
-    Stream ids must rise, and so do trade ids and update ids; the exchange's clock may not. An
-    entry therefore never gets a lower time than the one before it. Every process that sees the
-    same sequence makes the same ids of it, so two of them still agree.
+    Attributes:
+        time_ms: first part of the newest id that was queued here or found in Redis.
+        sequence: second part of that id.
+        acknowledged: an id that Redis is known to have had; ``None`` while it had none.
+        received: the newest sequence that this process got from the exchange; -1 before the first.
+        trimmed_ms: time of the entry with which the stream was last trimmed.
     """
 
-    __slots__ = ("acknowledged", "heard", "sequence", "time_ms", "trimmed_ms")
+    __slots__ = ("acknowledged", "received", "sequence", "time_ms", "trimmed_ms")
 
     def __init__(self) -> None:
         self.time_ms = 0
-        self.sequence = self.heard = -1
+        self.sequence = self.received = -1
         self.acknowledged: tuple[int, int] | None = None
         self.trimmed_ms = 0
 
     def place(self, time_ms: int, sequence: int) -> Place:
-        """Where an entry belongs: next, a copy of what was there, or the first of an exchange that counts anew."""
+        """Say where an entry belongs, and give it the next id unless it is a copy."""
         if sequence > self.sequence:
             self.time_ms = max(self.time_ms, time_ms)
             self.sequence = sequence
@@ -42,19 +53,37 @@ class StreamState:
         if time_ms <= self.time_ms:
             return Place.COPY
         self.time_ms = time_ms
-        self.sequence = self.heard = sequence
-        return Place.ANEW
+        self.sequence = self.received = sequence
+        return Place.RESTART
 
-    def unheard(self, sequence: int) -> int | None:
-        """The exchange tells ``sequence`` now: the newest it told before, if it left out what is between the two."""
-        before = self.heard
-        self.heard = max(before, sequence)
+    def receive(self, sequence: int) -> int | None:
+        """Note a sequence from the exchange. If it skips some, return the newest one received before."""
+        before = self.received
+        self.received = max(before, sequence)
         return None if sequence <= before + 1 else before
 
-    def saw(self, top: tuple[int, int] | None) -> bool:
-        """Redis has ``top`` as its newest id (None: no stream); True when it lost what it had acknowledged."""
-        lost = self.acknowledged is not None and (top is None or top < self.acknowledged)
-        if top is not None and top > (self.time_ms, self.sequence):
-            self.time_ms, self.sequence = top
-        self.acknowledged = top
+    def reconcile(self, newest: tuple[int, int] | None) -> bool:
+        """Go on above the newest id in Redis (``None``: no stream); return whether Redis lost acknowledged entries."""
+        lost = self.acknowledged is not None and (newest is None or newest < self.acknowledged)
+        if newest is not None and newest > (self.time_ms, self.sequence):
+            self.time_ms, self.sequence = newest
+        self.acknowledged = newest
         return lost
+
+
+class Streams(NamedTuple):
+    """The streams of every symbol, and what they hold.
+
+    Attributes:
+        keys: every key of the deployment.
+        trades: the ids of each trades stream.
+        diffs: the ids of each book stream.
+        books: the order book that the diffs lead to.
+        snapshot_interval_ms: how often each book is written.
+    """
+
+    keys: Keys
+    trades: Mapping[Instrument, StreamState]
+    diffs: Mapping[Instrument, StreamState]
+    books: Mapping[Instrument, BookSync]
+    snapshot_interval_ms: int

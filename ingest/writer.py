@@ -1,4 +1,4 @@
-"""Everything ingest writes to Redis: ids given, copies left out, each symbol's data put on its lane."""
+"""Everything that ingest writes to Redis: it gets its ids here, copies are left out, and each symbol has its lane."""
 
 from __future__ import annotations
 
@@ -6,74 +6,79 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ingest.buffer import ANEW, Entry
-from ingest.cluster_map import ClusterMap, Placement
+from ingest.book_sync import BookSync
+from ingest.buffer import DELETE, Entry
+from ingest.cluster_map import ClusterMap
 from ingest.events import Diff, SymbolRules, Ticker, Trade
-from ingest.lane import Clock, Lane, Streams
-from ingest.log_limit import LogLimit
-from ingest.outbox import Book
-from ingest.redis_connection import to_redis
-from ingest.stream_state import Place, StreamState
+from ingest.lane import Lane
+from ingest.outbox import RESTART
+from ingest.pacing import LogLimit
+from ingest.pending import Pending
+from ingest.stream_state import Place, Streams, StreamState
+from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.address import Cluster, parse_cluster
+from tickfence.redis_access.raw_connection import opener
 from tickfence.streams import append
 
 logger = logging.getLogger(__name__)
 
-DRAINED_EVERY_S = 0.005
+CHECK_DRAINED_EVERY_S = 0.005
 FAR_AHEAD_MS = 60_000
 
 
 class Writer:
     """Takes what ingest knows to be true and brings it to Redis.
 
-    All of it goes to one server, along one lane. On a Redis Cluster there is a lane for each
-    master, so one that is away holds up its own symbols only. When symbols turn out to have
-    another master, all lanes stop, and what waits is put on new ones: that is how the order of
-    a symbol's entries outlives the move.
+    All of it goes to one server, along one lane. On a Redis Cluster there is a lane for each master, so a master that
+    is away holds up its own symbols only. When symbols turn out to have another master, all lanes stop, and what waits
+    moves to new ones. So the entries of a symbol stay in order.
 
-    Parameters:
-        url: of the data plane.
-        books: of all symbols that may come; where to find the book for a snapshot.
-        clock: learns the server's time from this writer's round trips, on a cluster from those with one master.
-        buffer_entries: entries kept while Redis is away; the oldest beyond that are dropped. On a
-            cluster each lane may keep its symbols' share of them.
-        snapshot_interval_ms: how often each book is written; diffs are kept for three of it.
+    Args:
+        url: the data plane.
+        books: every symbol that may come, and its order book.
+        keys: every key of the deployment.
+        clock: learns the server's time from this writer's round trips; on a cluster, from those with one master.
+        buffer_entries: entries kept while Redis is away; beyond that the oldest are dropped. On a cluster each lane
+            may keep its symbols' share of them.
+        snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
     """
 
     def __init__(
         self,
         url: str,
-        books: Mapping[Instrument, Book],
+        books: Mapping[Instrument, BookSync],
         *,
-        clock: Clock,
+        keys: Keys,
+        clock: ServerClock,
         buffer_entries: int,
         snapshot_interval_ms: int,
     ) -> None:
         self._url = url
         self._clock = clock
         self._buffer_entries = buffer_entries
-        self._snapshot_interval_ms = snapshot_interval_ms
         self._trades = {symbol: StreamState() for symbol in books}
-        self._books = {symbol: StreamState() for symbol in books}
-        self._streams = Streams(self._trades, self._books, books)
-        self._lanes = [self._lane(tuple(books), observes=True)]
-        self._lane_of = dict.fromkeys(books, self._lanes[0])
+        self._diffs = {symbol: StreamState() for symbol in books}
+        self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
+        self._lanes: list[Lane] = []
+        self._pending: dict[Instrument, Pending] = {}
         self._logs = LogLimit()
+        self._place([tuple(books)])
 
     @property
     def waiting(self) -> int:
-        """Entries that wait for Redis."""
-        return sum(lane.waiting for lane in self._lanes)
+        """Number of entries that wait for Redis."""
+        return sum(len(lane.pending) for lane in self._lanes)
 
     async def run(self) -> None:
-        """Write until cancelled, reconnecting as often as it takes."""
+        """Write until cancelled, and connect as often as it takes."""
         cluster = parse_cluster(self._url)
         if cluster is None:
-            await self._lanes[0].run(to_redis(self._url))
+            await self._lanes[0].run(opener(self._url, name="ingest"))
         else:
             await self._run_on_cluster(cluster)
 
@@ -83,98 +88,102 @@ class Writer:
         while time.monotonic() < deadline:
             if all(lane.idle for lane in self._lanes):
                 break
-            await asyncio.sleep(DRAINED_EVERY_S)
+            await asyncio.sleep(CHECK_DRAINED_EVERY_S)
 
     def wake(self) -> None:
-        """Send what is due by time: tickers, and the probe of the server's clock."""
+        """Send what is due by time: tickers, and the question for the server's time."""
         for lane in self._lanes:
-            lane.wake()
+            lane.pending.work.set()
 
     def add_trade(self, trade: Trade, received_ms: int) -> None:
-        """Append a trade, unless it is a copy of one that was appended.
+        """Append a trade, unless the stream has it already.
 
-        Where this process has not heard of the one before it, the other ingest may: it then waits a little.
+        If this process did not receive the trade before it, the other ingest may have: then this one waits a little.
+
+        Args:
+            trade: what to append.
+            received_ms: when it was received, ms on the Redis server's clock.
         """
         state = self._trades[trade.symbol]
-        before = state.unheard(trade.trade_id)
+        before = state.receive(trade.trade_id)
         if state.place(trade.time_ms, trade.trade_id) is Place.COPY:
             self._skipped(trade.symbol, state, trade.time_ms)
             return
         time_ms = state.time_ms
         text = append.packed_trade(time_ms, trade.trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
-        lane = self._lane_of[trade.symbol]
+        pending = self._pending[trade.symbol]
         if before is not None:
-            lane.expect_trades(trade.symbol, before, (time_ms, trade.trade_id))
-        lane.add(Entry(trade.symbol, False, time_ms, trade.trade_id, text))
+            pending.holdback.expect(trade.symbol, before, (time_ms, trade.trade_id))
+        pending.add(Entry(trade.symbol, False, time_ms, trade.trade_id, text))
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:
-        """Append a diff of a book that is in sync, unless it is a copy of one that was appended."""
-        state, lane = self._books[diff.symbol], self._lane_of[diff.symbol]
+        """Append a diff of a book that is in sync, unless the stream has it already.
+
+        Args:
+            diff: what to append.
+            received_ms: when it was received, ms on the Redis server's clock.
+        """
+        state, pending = self._diffs[diff.symbol], self._pending[diff.symbol]
         place = state.place(diff.time_ms, diff.last_update_id)
         if place is Place.COPY:
             self._skipped(diff.symbol, state, diff.time_ms)
             return
-        if place is Place.ANEW:
+        if place is Place.RESTART:
             ids = {"symbol": diff.symbol, "update_id": diff.last_update_id}
-            logger.warning("the exchange counts its updates anew", extra=ids)
-            lane.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, ANEW))
-            lane.want_snapshot(diff.symbol, "anew")
+            logger.warning("the exchange numbers its updates from the start again", extra=ids)
+            pending.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, DELETE))
+            pending.want_snapshot(diff.symbol, RESTART)
         time_ms, last_update_id = state.time_ms, diff.last_update_id
         text = append.packed_diff(time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms)
-        lane.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
+        pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
     def want_snapshot(self, symbol: Instrument, reason: str) -> None:
-        """Write the symbol's whole book with the next batch; one that is not in sync then is left out."""
-        self._lane_of[symbol].want_snapshot(symbol, reason)
+        """Write the symbol's whole book with the next batch, if it is in sync then."""
+        self._pending[symbol].want_snapshot(symbol, reason)
 
     def set_ticker(self, ticker: Ticker) -> None:
         """Write the ticker within a second."""
-        self._lane_of[ticker.symbol].set_ticker(ticker)
+        self._pending[ticker.symbol].set_ticker(ticker)
 
     def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
-        self._lane_of[symbol].set_info(symbol, rules)
+        self._pending[symbol].set_info(symbol, rules)
 
     def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:
         metrics.duplicates.labels("ingest").inc()
-        if time_ms < state.time_ms - FAR_AHEAD_MS and (held := self._logs.allows("ahead")) is not None:
+        if time_ms < state.time_ms - FAR_AHEAD_MS and (held_back := self._logs.allows("ahead")) is not None:
             logger.error(
                 "the stream in Redis is ahead of the exchange and nothing is appended: was it filled from another one?",
-                extra={"symbol": symbol, "ahead_ms": state.time_ms - time_ms, "held_back": held},
+                extra={"symbol": symbol, "ahead_ms": state.time_ms - time_ms, "held_back": held_back},
             )
 
-    def _lane(self, symbols: tuple[Instrument, ...], *, observes: bool) -> Lane:
-        share = math.ceil(self._buffer_entries * len(symbols) / len(self._trades))
-        return Lane(
-            symbols,
-            self._streams,
-            clock=self._clock,
-            observes=observes,
-            buffer_entries=share,
-            snapshot_interval_ms=self._snapshot_interval_ms,
-        )
-
     async def _run_on_cluster(self, cluster: Cluster) -> None:
-        where = ClusterMap(cluster, self._trades)
+        where = ClusterMap(cluster, self._trades, self._streams.keys)
         placement = await where.changed()
         while True:
-            self._place(placement)
+            self._place(list(placement.values()))
+            logger.info("symbols placed on the cluster", extra={"masters": len(placement)})
             async with asyncio.TaskGroup() as group:
                 running = [
-                    group.create_task(lane.run(where.connect(master), where.doubt))
+                    group.create_task(lane.run(where.opener(master), where.doubt))
                     for master, lane in zip(placement, self._lanes, strict=True)
                 ]
                 placement = await where.changed()
                 for task in running:
                     task.cancel()
 
-    def _place(self, placement: Placement) -> None:
-        """Put all that waits on new lanes, one for each master."""
-        before = self._lanes
-        self._lanes = [self._lane(symbols, observes=n == 0) for n, symbols in enumerate(placement.values())]
-        self._lane_of = {
-            symbol: lane for lane, symbols in zip(self._lanes, placement.values(), strict=True) for symbol in symbols
-        }
+    def _place(self, placement: Sequence[tuple[Instrument, ...]]) -> None:
+        """Make a lane for each group of symbols, and move what waits there."""
+        before, self._lanes, self._pending = self._lanes, [], {}
+        for symbols in placement:
+            lane = Lane(
+                symbols,
+                self._streams,
+                clock=self._clock,
+                reads_time=not self._lanes,
+                buffer_entries=math.ceil(self._buffer_entries * len(symbols) / len(self._trades)),
+            )
+            self._lanes.append(lane)
+            self._pending |= dict.fromkeys(symbols, lane.pending)
         for lane in before:
-            lane.hand_over(self._lane_of)
-        logger.info("symbols placed on the cluster", extra={"masters": len(placement)})
+            lane.pending.hand_over(self._pending)

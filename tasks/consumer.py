@@ -13,7 +13,6 @@ from celery.worker.state import maybe_shutdown
 
 from tasks.lifecycle import this_node
 from tickfence.coordination.dispatch import ALONE
-from tickfence.redis_access.connect import pauses
 from tickfence.redis_access.errors import cannot_serve
 from tickfence.redis_access.outage import Outage
 
@@ -80,11 +79,11 @@ class Consumer(CeleryConsumer):
         outage = Outage(f"the broker at {conn.as_uri()}", logger)
         node = this_node()
 
-        def failed(error: Exception, _interval: float) -> None:
-            outage.failed(error)
+        def failed(error: Exception, _interval: float) -> float:
             node.withdraw()  # a node that gets no messages must not keep its symbols
+            return outage.failed(error)
 
-        for pause in pauses():
+        while True:
             conn = conn.ensure_connection(
                 failed,
                 self.app.conf.broker_connection_max_retries,
@@ -99,7 +98,7 @@ class Consumer(CeleryConsumer):
             except redis.exceptions.ResponseError as error:  # it answers, and cannot serve
                 if not cannot_serve(error):
                     raise
-                failed(error, pause)
+                pause = failed(error, 0)
             maybe_shutdown()
             conn.collect()
             conn = conn.clone()

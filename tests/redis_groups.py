@@ -16,7 +16,7 @@ import redis
 from redis.cluster import ClusterNode, key_slot
 
 from tests.processes import wait_until
-from tickfence.streams.keys import book_key
+from tickfence.keys import Keys
 from tools.local import ports
 from tools.local.embedded_redis import find_server, server_command, wait_until_ready
 
@@ -189,7 +189,7 @@ class ClusterGroup(_Group):
 
 
 def _slot(symbol: str) -> int:
-    return key_slot(book_key(symbol).encode())
+    return key_slot(Keys().book(symbol).encode())
 
 
 def _state(server: Server) -> tuple[str, str, str]:

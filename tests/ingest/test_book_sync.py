@@ -51,7 +51,7 @@ def test_a_gap_publishes_nothing_until_a_snapshot_closes_it() -> None:
     assert sync.on_depth(Depth(12, *START), 1) == [(diff(13, 13), 1), (diff(14, 14), 1)]
 
 
-def test_a_gap_among_the_waiting_diffs_starts_the_wait_anew() -> None:
+def test_a_gap_among_the_waiting_diffs_starts_the_wait_again() -> None:
     sync = BookSync("S")
     sync.on_diff(diff(5, 5), 1)
     sync.on_diff(diff(7, 7), 1)
@@ -74,18 +74,18 @@ def test_copies_may_wait_twice_without_harm() -> None:
     assert sync.on_depth(Depth(9, *START), 1) == [(diff(10, 10), 1), (diff(11, 11), 1), (diff(12, 12), 1)]
 
 
-def test_update_ids_that_go_back_are_refused_and_the_book_is_loaded_anew() -> None:
+def test_update_ids_that_go_back_are_refused_and_the_book_is_loaded_again() -> None:
     sync = synced(100)
     assert sync.on_diff(diff(101, 101, time_ms=5_000), 1)
     with pytest.raises(Rejected) as caught:
         sync.on_diff(diff(50, 50, time_ms=5_100), 1)
     assert caught.value.reason is Reason.UPDATE_ID_BACK
     assert not sync.in_sync
-    # An exchange that counts anew goes on from there.
+    # An exchange that starts its numbers again goes on from there.
     assert sync.on_depth(Depth(49, *START), 1) == [(diff(50, 50, time_ms=5_100), 1)]
 
 
-def test_a_crossed_book_is_refused_and_loaded_anew() -> None:
+def test_a_crossed_book_is_refused_and_loaded_again() -> None:
     sync = synced(10)
     with pytest.raises(Rejected) as caught:
         sync.on_diff(diff(11, 11, bids=[(101.0, 1.0)]), 1)

@@ -12,18 +12,17 @@ from typing import Any
 
 import aiohttp
 
-from ingest.backoff import Backoff
 from ingest.binance import Binance
 from ingest.feed import Feed
-from ingest.rate import Allowance
+from ingest.pacing import Allowance
 from ingest.service import shards
+from tests.ingest.writing import counted
 from tests.tools.simulator.exchange_process import Exchange
-from tickfence.monitoring import ingest_metrics as metrics
 
 StartExchange = Callable[..., Exchange]
 
 
-class Heard:
+class Received:
     """What a feed handed on."""
 
     def __init__(self) -> None:
@@ -53,22 +52,22 @@ class Heard:
 
 
 @asynccontextmanager
-async def running(exchange: Exchange, symbols: list[str], **options: Any) -> AsyncIterator[Heard]:
-    heard = Heard()
+async def running(exchange: Exchange, symbols: list[str], **options: Any) -> AsyncIterator[Received]:
+    received = Received()
     async with aiohttp.ClientSession() as session:
         feed = Feed(
             session,
             Binance(symbols),
             exchange.ws,
             symbols,
-            on_message=heard.on_message,
-            on_open=heard.on_open,
+            on_message=received.on_message,
+            on_open=received.on_open,
             openings=Allowance(100, 300.0),
             **options,
         )
         task = asyncio.create_task(feed.run())
         try:
-            yield heard
+            yield received
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -88,9 +87,9 @@ def test_more_streams_than_a_url_holds_are_subscribed_to_by_message(start_exchan
     assert len(names) == 130
 
     async def test() -> None:
-        async with running(exchange, names) as heard:
-            await until(lambda: heard.opened, "all subscriptions")
-            await until(lambda: len(heard.streams) == 390, "every stream to speak")
+        async with running(exchange, names) as received:
+            await until(lambda: received.opened, "all subscriptions")
+            await until(lambda: len(received.streams) == 390, "every stream to speak")
             [connection] = exchange.state()["connections"]
             assert len(connection["streams"]) == 390
 
@@ -106,12 +105,12 @@ def test_a_connection_near_its_lifetime_is_replaced_without_a_gap(start_exchange
     exchange = start_exchange("--symbols", "BTCUSDT,ETHUSDT")
 
     async def test() -> None:
-        before = metrics.ws_resubscribe.labels("lifetime")._value.get()
-        async with running(exchange, ["BTCUSDT", "ETHUSDT"], lifetime_s=2.0) as heard:
-            await until(lambda: heard.copies, "both connections' copies")
-            await until(lambda: heard.opened >= 3, "a second change")
-            assert heard.gaps == 0
-        assert metrics.ws_resubscribe.labels("lifetime")._value.get() - before >= 2
+        before = counted("nt_ws_resubscribe_total", reason="lifetime")
+        async with running(exchange, ["BTCUSDT", "ETHUSDT"], lifetime_s=2.0) as received:
+            await until(lambda: received.copies, "both connections' copies")
+            await until(lambda: received.opened >= 3, "a second change")
+            assert received.gaps == 0
+        assert counted("nt_ws_resubscribe_total", reason="lifetime") - before >= 2
 
     asyncio.run(test())
 
@@ -120,11 +119,11 @@ def test_an_exchange_that_cuts_after_its_announcement_costs_nothing(start_exchan
     exchange = start_exchange("--symbols", "BTCUSDT", "--connection-lifetime", "4", "--shutdown-notice", "3")
 
     async def test() -> None:
-        ended = metrics.ws_resubscribe.labels("ended")._value.get()
-        async with running(exchange, ["BTCUSDT"]) as heard:
-            await until(lambda: heard.opened >= 3, "two changes")
-            assert heard.gaps == 0
-        assert metrics.ws_resubscribe.labels("ended")._value.get() == ended
+        ended = counted("nt_ws_resubscribe_total", reason="ended")
+        async with running(exchange, ["BTCUSDT"]) as received:
+            await until(lambda: received.opened >= 3, "two changes")
+            assert received.gaps == 0
+        assert counted("nt_ws_resubscribe_total", reason="ended") == ended
 
     asyncio.run(test())
 
@@ -133,12 +132,12 @@ def test_when_the_old_connection_dies_early_the_new_one_takes_over_at_once(start
     exchange = start_exchange("--symbols", "BTCUSDT")
 
     async def test() -> None:
-        async with running(exchange, ["BTCUSDT"], lifetime_s=2.0) as heard:
+        async with running(exchange, ["BTCUSDT"], lifetime_s=2.0) as received:
             await until(lambda: len(exchange.state()["connections"]) == 2, "the second connection")
             exchange.fault("drop")
-            copies = heard.copies
-            await until(lambda: heard.opened >= 3, "another connection")
-            await until(lambda: heard.copies >= copies, "the feed to go on")
+            copies = received.copies
+            await until(lambda: received.opened >= 3, "another connection")
+            await until(lambda: received.copies >= copies, "the feed to go on")
 
     asyncio.run(test())
 
@@ -147,10 +146,10 @@ def test_a_silent_connection_is_taken_for_dead(start_exchange: StartExchange) ->
     exchange = start_exchange("--symbols", "BTCUSDT")
 
     async def test() -> None:
-        async with running(exchange, ["BTCUSDT"], silence_s=1.5) as heard:
-            await until(lambda: heard.streams, "the first message")
+        async with running(exchange, ["BTCUSDT"], silence_s=1.5) as received:
+            await until(lambda: received.streams, "the first message")
             exchange.fault("pause", seconds=3)
-            await until(lambda: heard.opened >= 2, "a new connection")
+            await until(lambda: received.opened >= 2, "a new connection")
 
     asyncio.run(test())
 
@@ -159,10 +158,10 @@ def test_pings_are_answered(start_exchange: StartExchange) -> None:
     exchange = start_exchange("--symbols", "BTCUSDT", "--ping-interval", "0.3", "--pong-timeout", "0.9")
 
     async def test() -> None:
-        async with running(exchange, ["BTCUSDT"]) as heard:
-            await until(lambda: heard.streams, "the first message")
+        async with running(exchange, ["BTCUSDT"]) as received:
+            await until(lambda: received.streams, "the first message")
             await asyncio.sleep(2)  # more than two pong timeouts
-            assert heard.opened == 1
+            assert received.opened == 1
 
     asyncio.run(test())
 
@@ -175,15 +174,3 @@ def test_connections_are_as_few_as_the_limits_allow() -> None:
     assert sorted(symbol for part in parts for symbol in part) == sorted(symbols)
     assert all(3 * len(part) <= exchange.streams_per_connection for part in parts)
     assert shards(["BTCUSDT"], exchange) == [["BTCUSDT"]]
-
-
-def test_backoff_doubles_to_its_bound_and_starts_anew() -> None:
-    backoff = Backoff(0.25, 2.0)
-    waits = []
-    for _ in range(200):
-        backoff.reset()
-        waits.append([backoff.next_s() for _ in range(6)])
-    for number, bound in enumerate((0.25, 0.5, 1.0, 2.0, 2.0, 2.0)):
-        column = [row[number] for row in waits]
-        assert 0 <= min(column) < 0.2 * bound
-        assert 0.8 * bound < max(column) <= bound

@@ -14,11 +14,12 @@ from ingest.book_sync import BookSync
 from ingest.events import Depth
 from ingest.feed import Feed
 from ingest.intake import MAX_AHEAD_MS, Intake
-from ingest.rate import Allowance
+from ingest.pacing import Allowance
 from ingest.rest import Priority
 from ingest.writer import Writer
+from tests.ingest.writing import counted
 from tickfence.coordination.clock import ServerClock
-from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.keys import Keys
 
 SYMBOL = "BTCUSDT"
 NOW = int(time.time() * 1000)
@@ -33,7 +34,12 @@ class Bench:
         self.books = {SYMBOL: BookSync(SYMBOL)}
         self.wanted: list[tuple[str, Priority]] = []
         self.writer = Writer(
-            "redis://127.0.0.1:1/0", self.books, clock=ServerClock(), buffer_entries=100, snapshot_interval_ms=5_000
+            "redis://127.0.0.1:1/0",
+            self.books,
+            keys=Keys(),
+            clock=ServerClock(),
+            buffer_entries=100,
+            snapshot_interval_ms=5_000,
         )
         self.intake = Intake(
             exchange,
@@ -78,7 +84,7 @@ def test_books_are_asked_for_when_a_connection_opens_and_until_they_are_in_sync(
     assert bench.intake.on_depth(SYMBOL, DEPTH), "of a book in sync no other is needed"
 
 
-def test_a_bad_diff_alone_makes_the_book_be_loaded_anew(bench: Bench) -> None:
+def test_a_bad_diff_alone_makes_the_book_be_loaded_again(bench: Bench) -> None:
     bench.intake.on_depth(SYMBOL, DEPTH)
     bench.diff(11, 11, b=[["-1", "1"]])
     assert not bench.books[SYMBOL].in_sync
@@ -94,21 +100,20 @@ def test_a_bad_trade_leaves_the_book_alone(bench: Bench) -> None:
 
 
 def test_times_far_in_the_future_would_stop_the_stream_and_are_refused(bench: Bench) -> None:
-    name = metrics.rejected.labels("bad_time")
-    before = name._value.get()
+    before = counted("nt_ingest_rejected_total", reason="bad_time")
     bench.intake.on_depth(SYMBOL, DEPTH)
     trade = {"e": "trade", "s": SYMBOL, "t": 1, "p": "1", "q": "1", "m": True}
     bench.message("btcusdt@trade", {**trade, "T": NOW + MAX_AHEAD_MS + 1})
     assert bench.books[SYMBOL].in_sync
     bench.diff(11, 11, time_ms=NOW + MAX_AHEAD_MS + 1)
     assert not bench.books[SYMBOL].in_sync
-    assert name._value.get() - before == 2
+    assert counted("nt_ingest_rejected_total", reason="bad_time") - before == 2
     assert bench.writer.waiting == 0
     bench.message("btcusdt@trade", {**trade, "T": NOW + MAX_AHEAD_MS})
     assert bench.writer.waiting == 1
 
 
-def test_a_market_that_left_the_snapshot_s_levels_is_loaded_anew(bench: Bench) -> None:
+def test_a_market_that_left_the_snapshot_s_levels_is_loaded_again(bench: Bench) -> None:
     bench.intake.on_depth(SYMBOL, DEPTH._replace(lowest_bid=98.0))
     bench.intake.check_depth(SYMBOL)
     assert bench.books[SYMBOL].in_sync
@@ -119,8 +124,11 @@ def test_a_market_that_left_the_snapshot_s_levels_is_loaded_anew(bench: Bench) -
 
 
 def test_messages_and_events_are_counted_once(bench: Bench) -> None:
-    counters = [metrics.ws_messages, *(metrics.events.labels(kind) for kind in ("diff", "trade", "ticker"))]
-    before = [counter._value.get() for counter in counters]
+    def counters() -> list[float]:
+        events = [counted("nt_ingest_events_total", kind=kind) for kind in ("diff", "trade", "ticker")]
+        return [counted("nt_ws_messages_total"), *events]
+
+    before = counters()
     bench.intake.on_depth(SYMBOL, DEPTH)
     bench.diff(11, 11)
     bench.diff(12, 12)
@@ -128,4 +136,4 @@ def test_messages_and_events_are_counted_once(bench: Bench) -> None:
     bench.message("btcusdt@trade", {"e": "trade", "s": SYMBOL, "t": 2, "p": "x", "q": "1", "T": NOW, "m": True})
     for _ in range(2):
         bench.intake.count()
-        assert [counter._value.get() - old for counter, old in zip(counters, before, strict=True)] == [4, 2, 1, 0]
+        assert [now - old for now, old in zip(counters(), before, strict=True)] == [4, 2, 1, 0]

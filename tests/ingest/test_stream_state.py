@@ -2,8 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.buffer import Buffer, Entry
-from ingest.rate import Allowance
-from ingest.schedule import SnapshotSchedule
+from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.stream_state import Place, StreamState
 
 
@@ -16,27 +15,27 @@ def test_ids_never_fall_though_the_exchange_s_clock_does() -> None:
     assert ids == [(100, 1), (100, 2), (100, 3), (101, 4)]
 
 
-def test_a_copy_is_told_from_an_exchange_that_counts_anew() -> None:
+def test_a_copy_is_told_from_an_exchange_that_starts_again() -> None:
     state = StreamState()
     state.place(100, 10)
     assert state.place(100, 10) is Place.COPY
     assert state.place(90, 9) is Place.COPY
-    assert state.place(200, 3) is Place.ANEW
+    assert state.place(200, 3) is Place.RESTART
     assert state.place(201, 4) is Place.NEXT
 
 
-def test_what_follows_something_unheard_is_told_from_what_does_not() -> None:
+def test_a_number_that_skips_some_names_the_one_before() -> None:
     state = StreamState()
-    state.saw((100, 9))  # Redis has it, the exchange did not tell it to this process
-    assert state.unheard(10) == -1
-    assert state.unheard(11) is None
-    assert state.unheard(3) is None  # a copy
-    assert state.unheard(12) is None
-    assert state.unheard(14) == 12
+    state.reconcile((100, 9))  # Redis has it, this process did not receive it
+    assert state.receive(10) == -1
+    assert state.receive(11) is None
+    assert state.receive(3) is None  # a copy
+    assert state.receive(12) is None
+    assert state.receive(14) == 12
     state.place(200, 14)
-    assert state.unheard(1) is None
-    assert state.place(300, 1) is Place.ANEW
-    assert state.unheard(5) == 1
+    assert state.receive(1) is None
+    assert state.place(300, 1) is Place.RESTART
+    assert state.receive(5) == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50))))
@@ -58,7 +57,7 @@ def test_new_ids_always_rise(times: list[int]) -> None:
 
 def test_what_another_process_wrote_is_seen() -> None:
     state = StreamState()
-    assert not state.saw((500, 20))
+    assert not state.reconcile((500, 20))
     assert state.place(400, 20) is Place.COPY
     assert state.place(450, 21) is Place.NEXT
     assert state.time_ms == 500
@@ -68,8 +67,8 @@ def test_a_stream_that_is_gone_or_shorter_was_lost() -> None:
     for top, lost in (((100, 10), False), ((101, 11), False), ((99, 9), True), (None, True)):
         state = StreamState()
         state.acknowledged = (100, 10)
-        assert state.saw(top) is lost
-        assert not state.saw(top), "told once"
+        assert state.reconcile(top) is lost
+        assert not state.reconcile(top), "told once"
 
 
 def entry(number: int) -> Entry:

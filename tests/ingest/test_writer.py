@@ -14,22 +14,27 @@ from ingest.events import Depth, SymbolRules, Ticker
 from ingest.holdback import STANDSTILL_S
 from ingest.lane import BATCH_ENTRIES
 from tests.ingest.writing import (
+    KEYS,
     NOW,
     OTHER,
     SYMBOL,
     Process,
     assert_reader_agrees,
+    counted,
     diffs,
     reader_book,
     run,
     running,
     trades,
     until,
+    until_one_holds_back,
 )
-from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.keys import Keys
 from tickfence.streams import codec
-from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 from tools.local.embedded_redis import EmbeddedRedis
+
+CONNECTS = "nt_ingest_redis_connects_total"
+DROPPED = "nt_ingest_dropped_total"
 
 
 def test_entries_arrive_in_order_under_the_exchange_s_ids(
@@ -43,7 +48,7 @@ def test_entries_arrive_in_order_under_the_exchange_s_ids(
                 process.trade(number)
             await process.writer.drain(10)
         assert diffs(redis_client) == trades(redis_client) == list(range(1, 1_501))
-        [(entry_id, fields)] = redis_client.xrange(trades_key(SYMBOL), count=1)
+        [(entry_id, fields)] = redis_client.xrange(KEYS.trades(SYMBOL), count=1)
         assert (entry_id, fields) == (
             f"{NOW + 1}-1".encode(),
             {b"p": b"10.5", b"q": b"1", b"s": b"b", b"r": str(NOW).encode()},
@@ -58,10 +63,10 @@ def test_a_snapshot_tells_which_entry_it_includes(redis_client: redis.Redis, red
         process = Process(redis_server.url())
         process.diff(1)
         async with running(process):
-            await until(lambda: redis_client.exists(snapshot_key(SYMBOL)), "the snapshot")
-        snapshot = codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL)))
+            await until(lambda: redis_client.exists(KEYS.snapshot(SYMBOL)), "the snapshot")
+        snapshot = codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL)))
         assert snapshot == codec.Snapshot(1, f"{NOW + 1}-1", [(10.0, 1.0)], [(20.0, 1.0)], NOW)
-        assert codec.decode_snapshot(redis_client.get(snapshot_key(OTHER))).stream_id == "0-0"
+        assert codec.decode_snapshot(redis_client.get(KEYS.snapshot(OTHER))).stream_id == "0-0"
 
     run(test)
 
@@ -71,8 +76,8 @@ def test_a_book_that_is_out_of_sync_is_not_written(redis_client: redis.Redis, re
         process = Process(redis_server.url())
         process.books[SYMBOL].lose("doubt")
         async with running(process):
-            await until(lambda: redis_client.exists(snapshot_key(OTHER)), "the other's snapshot")
-        assert not redis_client.exists(snapshot_key(SYMBOL))
+            await until(lambda: redis_client.exists(KEYS.snapshot(OTHER)), "the other's snapshot")
+        assert not redis_client.exists(KEYS.snapshot(SYMBOL))
 
     run(test)
 
@@ -83,11 +88,11 @@ def test_ticker_and_info(redis_client: redis.Redis, redis_server: EmbeddedRedis)
         process.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
         process.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "TRADING"))
         async with running(process):
-            await until(lambda: redis_client.exists(ticker_key(SYMBOL), info_key(SYMBOL)) == 2, "both hashes")
-        ticker = codec.decode_ticker(redis_client.hmget(ticker_key(SYMBOL), codec.TICKER_FIELDS))
+            await until(lambda: redis_client.exists(KEYS.ticker(SYMBOL), KEYS.info(SYMBOL)) == 2, "both hashes")
+        ticker = codec.decode_ticker(redis_client.hmget(KEYS.ticker(SYMBOL), codec.TICKER_FIELDS))
         assert ticker is not None
         assert ticker[:5] == (10.5, -1.5, 11.0, 9.0, 1000.0)
-        info = codec.decode_info(redis_client.hmget(info_key(SYMBOL), codec.INFO_FIELDS))
+        info = codec.decode_info(redis_client.hmget(KEYS.info(SYMBOL), codec.INFO_FIELDS))
         assert info == codec.SymbolInfo(0.01, 0.001, "TRADING")
 
     run(test)
@@ -157,12 +162,13 @@ def test_time_without_redis_is_no_reason_to_overtake(own_redis_server: Callable[
             lagging.trade(number)
         async with running(newcomer):
             newcomer.trade(21)
-            await until(lambda: len(newcomer.writer._lanes[0]._holdback) == 1, "it to wait")
+            with server.client() as client:
+                await until_one_holds_back(client)
             server.kill()
-            away_since, connects = time.monotonic(), metrics.redis_connects._value.get()
+            away_since, connects = time.monotonic(), counted(CONNECTS)
             await until(lambda: time.monotonic() - away_since > STANDSTILL_S, "a time without Redis")
             await asyncio.to_thread(server.start)
-            await until(lambda: metrics.redis_connects._value.get() > connects, "it to connect")
+            await until(lambda: counted(CONNECTS) > connects, "it to connect")
             async with running(lagging):
                 await lagging.writer.drain(10)
                 for number in range(22, 27):
@@ -187,12 +193,12 @@ def test_what_waits_for_another_ingest_fits_the_buffer_while_redis_takes_no_writ
         with server.client() as client:
             client.config_set("maxmemory", 1)
             async with running(second):
-                connects = metrics.redis_connects._value.get()
+                connects = counted(CONNECTS)
                 for number in range(10, 410):
                     second.trade(number)
                     await asyncio.sleep(0.002)
                     assert second.writer.waiting <= 100
-                assert metrics.redis_connects._value.get() > connects + 2
+                assert counted(CONNECTS) > connects + 2
                 assert second.writer.waiting >= 50
                 client.config_set("maxmemory", 0)
                 await until(lambda: trades(client)[-1] == 409, "the last trade")
@@ -210,7 +216,8 @@ def test_more_than_half_of_the_buffer_does_not_wait(redis_client: redis.Redis, r
         async with running(second):
             for number in range(10, 35):
                 second.trade(number)
-            await until(lambda: len(second.writer._lanes[0]._holdback) == 25, "half of it to wait")
+            await until_one_holds_back(redis_client)
+            assert second.writer.waiting == 25
             second.trade(35)
             await until(lambda: trades(redis_client)[-1] == 35, "all to go", timeout_s=STANDSTILL_S / 2)
         assert trades(redis_client) == [1, *range(10, 36)]
@@ -227,7 +234,8 @@ def test_many_that_waited_go_in_batches_and_in_order(redis_client: redis.Redis, 
             async with running(second):
                 for number in range(10, 10 + 2 * BATCH_ENTRIES + 1):
                     second.trade(number)
-                await until(lambda: len(second.writer._lanes[0]._holdback) == 2 * BATCH_ENTRIES + 1, "all to wait")
+                await until_one_holds_back(redis_client)
+                assert second.writer.waiting == 2 * BATCH_ENTRIES + 1
                 for number in range(2, 10):
                     first.trade(number)
                 await second.writer.drain(10)
@@ -239,8 +247,7 @@ def test_many_that_waited_go_in_batches_and_in_order(redis_client: redis.Redis, 
 def test_trades_that_no_process_has_are_not_waited_for_without_end(
     redis_client: redis.Redis, redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    missing = metrics.trades_missing._value
-    before = missing.get()
+    before = counted("nt_ingest_trades_missing_total")
 
     async def test() -> None:
         first, second = Process(redis_server.url()), Process(redis_server.url())
@@ -255,12 +262,12 @@ def test_trades_that_no_process_has_are_not_waited_for_without_end(
             await until(lambda: diffs(redis_client) == [1], "the book")
             assert (trades(redis_client)[-1], second.writer.waiting) == (10, 10)
             await until(lambda: trades(redis_client)[-1] == 30, "the trades")
-            second.trade(33)  # a gap right after one that was in vain
+            second.trade(33)  # a gap right after one for which waiting did not help
             await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=STANDSTILL_S)
         assert trades(redis_client) == [*range(1, 11), *range(21, 31), 33]
         [line] = [record for record in caplog.records if "they are missing" in record.message]
         assert (line.__dict__["symbol"], line.__dict__["trades"]) == (SYMBOL, 10)
-        assert missing.get() - before == 12
+        assert counted("nt_ingest_trades_missing_total") - before == 12
 
     run(test)
 
@@ -281,8 +288,9 @@ def test_a_clock_that_goes_back_leaves_no_hole(redis_client: redis.Redis, redis_
         for book in second.books.values():
             book.lose("start")
             book.on_depth(Depth(10, [(10.0, 10.0)], [(20.0, 1.0)]), NOW)
+        connects = counted(CONNECTS)
         async with running(second):
-            await until(lambda: second.writer._books[SYMBOL].sequence == 10, "the stream's newest id")
+            await until(lambda: counted(CONNECTS) > connects, "the newest ids")
             second.diff(11, time_ms=NOW - 4_000)
             second.trade(11, time_ms=NOW - 4_000)
             await second.writer.drain(10)
@@ -314,7 +322,7 @@ def test_after_a_restart_of_redis_everything_is_there_again(
             await asyncio.to_thread(server.start)
             await process.writer.drain(10)
             with server.client() as client:
-                await until(lambda: client.exists(snapshot_key(SYMBOL), snapshot_key(OTHER)) == 2, "the snapshots")
+                await until(lambda: client.exists(KEYS.snapshot(SYMBOL), KEYS.snapshot(OTHER)) == 2, "the snapshots")
                 assert diffs(client) == trades(client) == list(range(101 if loses_data else 1, 201))
                 assert_reader_agrees(client, process)
                 assert_reader_agrees(client, process, OTHER)
@@ -322,7 +330,7 @@ def test_after_a_restart_of_redis_everything_is_there_again(
     run(test)
 
 
-def test_a_stream_lost_under_an_open_connection_is_noticed_and_all_books_are_written_anew(
+def test_a_stream_lost_under_an_open_connection_is_noticed_and_all_books_are_written_again(
     redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:
     async def test() -> None:
@@ -335,7 +343,7 @@ def test_a_stream_lost_under_an_open_connection_is_noticed_and_all_books_are_wri
             redis_client.flushall()
             process.diff(2)
             process.trade(2)
-            await until(lambda: redis_client.exists(snapshot_key(SYMBOL), snapshot_key(OTHER)) == 2, "the snapshots")
+            await until(lambda: redis_client.exists(KEYS.snapshot(SYMBOL), KEYS.snapshot(OTHER)) == 2, "the snapshots")
             await process.writer.drain(10)
         assert diffs(redis_client) == trades(redis_client) == [2]
         assert_reader_agrees(redis_client, process)
@@ -350,27 +358,26 @@ def test_a_stream_lost_while_away_is_noticed_though_the_snapshot_is_there(
     async def test() -> None:
         process = Process(redis_server.url())
         async with running(process):
-            await until(lambda: redis_client.exists(snapshot_key(SYMBOL)), "the first snapshot")
+            await until(lambda: redis_client.exists(KEYS.snapshot(SYMBOL)), "the first snapshot")
             for number in range(1, 6):
                 process.diff(number)
             await process.writer.drain(10)
-            redis_client.delete(book_key(SYMBOL))
+            redis_client.delete(KEYS.book(SYMBOL))
             [ours] = [client for client in redis_client.client_list() if client["name"] == "ingest"]
             redis_client.client_kill_filter(_id=ours["id"])
             process.diff(6)
             await until(
-                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id == 6,
-                "the book written anew",
+                lambda: codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL))).last_update_id == 6,
+                "the book written again",
             )
 
     run(test)
 
 
-def test_what_does_not_fit_the_buffer_is_counted_and_the_book_is_written_anew(
+def test_what_does_not_fit_the_buffer_is_counted_and_the_book_is_written_again(
     own_redis_server: Callable[..., EmbeddedRedis],
 ) -> None:
     server = own_redis_server(append_only=True)
-    counter = metrics.dropped.labels("buffer_full")._value
 
     async def test() -> None:
         process = Process(server.url(), buffer_entries=20)
@@ -379,18 +386,18 @@ def test_what_does_not_fit_the_buffer_is_counted_and_the_book_is_written_anew(
                 process.diff(number)
             await process.writer.drain(10)
             server.kill()
-            before = counter.get()
+            before = counted(DROPPED, reason="buffer_full")
             for number in range(11, 111):
                 process.diff(number)
             await asyncio.to_thread(server.start)
             await process.writer.drain(10)
             with server.client() as client:
                 found = diffs(client)
-                assert counter.get() - before == 110 - len(found) > 0
+                assert counted(DROPPED, reason="buffer_full") - before == 110 - len(found) > 0
                 assert found[-20:] == list(range(91, 111))
                 await until(
-                    lambda: codec.decode_snapshot(client.get(snapshot_key(SYMBOL))).last_update_id == 110,
-                    "the book written anew",
+                    lambda: codec.decode_snapshot(client.get(KEYS.snapshot(SYMBOL))).last_update_id == 110,
+                    "the book written again",
                 )
                 assert_reader_agrees(client, process)
 
@@ -443,7 +450,7 @@ def test_what_was_on_its_way_when_the_writer_was_stopped_waits_again(
     run(test)
 
 
-def test_an_exchange_that_counts_anew_replaces_stream_and_snapshot(
+def test_an_exchange_that_numbers_from_the_start_again_replaces_stream_and_snapshot(
     redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:
     async def test() -> None:
@@ -456,7 +463,7 @@ def test_an_exchange_that_counts_anew_replaces_stream_and_snapshot(
             process.writer.want_snapshot(SYMBOL, "interval")
             await process.writer.drain(10)
             await until(
-                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id == 9_005,
+                lambda: codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL))).last_update_id == 9_005,
                 "a snapshot of the old count",
             )
             fresh = BookSync(SYMBOL)
@@ -467,7 +474,7 @@ def test_an_exchange_that_counts_anew_replaces_stream_and_snapshot(
                 process.diff(number, time_ms=NOW + 20_000 + number)
             await process.writer.drain(10)
             await until(
-                lambda: codec.decode_snapshot(redis_client.get(snapshot_key(SYMBOL))).last_update_id < 100,
+                lambda: codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL))).last_update_id < 100,
                 "the snapshot replaced",
             )
         assert diffs(redis_client) == [51, 52, 53]
@@ -517,13 +524,51 @@ def test_a_write_that_redis_refuses_is_counted_and_the_others_go_on(
         async with running(process):
             process.diff(1)
             await process.writer.drain(10)
-            redis_client.set(trades_key(SYMBOL), "not a stream")
-            before = metrics.dropped.labels("redis_error")._value.get()
+            redis_client.set(KEYS.trades(SYMBOL), "not a stream")
+            before = counted(DROPPED, reason="redis_error")
             process.trade(1)
             process.diff(2)
             await process.writer.drain(10)
-            assert metrics.dropped.labels("redis_error")._value.get() - before == 1
+            assert counted(DROPPED, reason="redis_error") - before == 1
         assert diffs(redis_client) == [1, 2]
+
+    run(test)
+
+
+def test_a_key_that_is_no_stream_when_ingest_starts_stops_its_own_data_only(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        redis_client.set(KEYS.trades(SYMBOL), "not a stream")
+        before = counted(DROPPED, reason="redis_error")
+        process = Process(redis_server.url())
+        async with running(process):
+            process.trade(1)
+            process.diff(1)
+            process.diff(1, symbol=OTHER)
+            await process.writer.drain(10)
+        assert diffs(redis_client) == diffs(redis_client, OTHER) == [1]
+        assert counted(DROPPED, reason="redis_error") - before == 1
+
+    run(test)
+
+
+def test_every_key_is_the_deployments_own(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        process, other = Process(redis_server.url(), keys=Keys("staging")), Process(redis_server.url())
+        for one in (process, other):
+            one.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
+            one.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "TRADING"))
+        async with running(process):
+            process.diff(1)
+            process.trade(1)
+            await process.writer.drain(10)
+            await until(lambda: len(redis_client.keys()) == 6, "every kind of key")
+            assert all(key.startswith(b"staging:md:") for key in redis_client.keys("*"))
+            async with running(other):  # the other deployment starts from nothing
+                other.trade(7)
+                await other.writer.drain(10)
+        assert trades(redis_client) == [7]
 
     run(test)
 

@@ -14,10 +14,12 @@ from ingest.events import Depth, Diff, Trade
 from ingest.writer import Writer
 from tickfence.analytics.book import OrderBook
 from tickfence.coordination.clock import ServerClock
+from tickfence.keys import Keys
+from tickfence.monitoring import ingest_metrics
 from tickfence.streams import read
-from tickfence.streams.keys import book_key, trades_key
 
 SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
+KEYS = Keys()
 NOW = 1_700_000_000_000
 
 
@@ -30,6 +32,7 @@ class Process:
         buffer_entries: int = 10_000,
         interval_ms: int = 60_000,
         symbols: Sequence[str] = (SYMBOL, OTHER),
+        keys: Keys = KEYS,
     ) -> None:
         self.books = {symbol: BookSync(symbol) for symbol in symbols}
         for book in self.books.values():
@@ -37,6 +40,7 @@ class Process:
         self.writer = Writer(
             url,
             self.books,
+            keys=keys,
             clock=ServerClock(),
             buffer_entries=buffer_entries,
             snapshot_interval_ms=interval_ms,
@@ -75,6 +79,24 @@ async def until(condition: Callable[[], Any], what: str, timeout_s: float = 10.0
         await asyncio.sleep(0.005)
 
 
+async def until_one_holds_back(client: redis.Redis) -> None:
+    """Wait until a writer asks again and again how far a trades stream is: it holds trades back for it.
+
+    While it connects it asks for each of its streams once.
+    """
+
+    def questions() -> int:
+        return int(client.info("commandstats").get("cmdstat_xrevrange", {}).get("calls", 0))
+
+    enough = questions() + 10
+    await until(lambda: questions() >= enough, "a writer to hold trades back")
+
+
+def counted(name: str, **labels: str) -> float:
+    """A metric of ingest as Prometheus would read it."""
+    return ingest_metrics.registry.get_sample_value(name, labels) or 0.0
+
+
 def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())  # type: ignore[arg-type]
 
@@ -84,11 +106,11 @@ def ids(client: redis.Redis, key: str) -> list[int]:
 
 
 def diffs(client: redis.Redis, symbol: str = SYMBOL) -> list[int]:
-    return ids(client, book_key(symbol))
+    return ids(client, KEYS.book(symbol))
 
 
 def trades(client: redis.Redis) -> list[int]:
-    return ids(client, trades_key(SYMBOL))
+    return ids(client, KEYS.trades(SYMBOL))
 
 
 def reader_book(client: redis.Redis, symbol: str = SYMBOL) -> OrderBook:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import redis
-from redis.exceptions import ConnectionError, DataError, ResponseError
+from redis import exceptions
+from redis.exceptions import DataError, ResponseError
 
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.raw_pipeline import RawPipeline
@@ -44,7 +45,7 @@ def test_a_connection_that_broke_in_between_is_closed(redis_server: EmbeddedRedi
     pipe.execute_command("GET", "k")
     pipe.execute_command("CLIENT", "KILL", "ID", client.client_id(), "SKIPME", "no")
     pipe.execute_command("GET", "other")
-    with pytest.raises(ConnectionError):
+    with pytest.raises(exceptions.ConnectionError):
         pipe.execute()
     assert client.get("k") == b"text"  # not the reply that the broken one still owed
     client.close()

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import appending
+from tickfence.keys import Keys
 from tickfence.streams import append, codec
-from tickfence.streams.keys import info_key, snapshot_key, ticker_key, trades_key
 
-KEY = trades_key("BTCUSDT")
+KEYS = Keys()
+KEY = KEYS.trades("BTCUSDT")
 
 
 def put_trade(
@@ -26,14 +27,16 @@ def put_trade(
 def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
     snapshot = codec.Snapshot(update_id, "1-1", [(1.5, 2.0)], [], time)
     try:
-        return client.execute_command(*append.put_snapshot("BTCUSDT", snapshot, protect_ms=protect_ms))
+        return client.execute_command(*append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms))
     except redis.ResponseError as error:
         assert append.unknown_script(error)
-        return client.execute_command(*append.put_snapshot("BTCUSDT", snapshot, protect_ms=protect_ms, load=True))
+        return client.execute_command(
+            *append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms, load=True)
+        )
 
 
 def stored(client: redis.Redis) -> int:
-    return codec.decode_snapshot(client.get(snapshot_key("BTCUSDT"))).last_update_id
+    return codec.decode_snapshot(client.get(KEYS.snapshot("BTCUSDT"))).last_update_id
 
 
 def test_a_second_copy_of_an_entry_is_refused_and_told_apart(redis_client: redis.Redis) -> None:
@@ -121,7 +124,7 @@ def test_a_snapshot_never_replaces_one_with_a_higher_update_id(redis_client: red
 def test_update_ids_compare_as_numbers(redis_client: redis.Redis, low: int, high: int) -> None:
     assert put(redis_client, high, 5_000) == 1
     assert put(redis_client, low, 5_000) == 0
-    redis_client.delete(snapshot_key("BTCUSDT"))
+    redis_client.delete(KEYS.snapshot("BTCUSDT"))
     assert put(redis_client, low, 5_000) == 1
     assert put(redis_client, high, 5_000) == 1
 
@@ -134,7 +137,7 @@ def test_a_snapshot_nobody_writes_any_more_gives_way(redis_client: redis.Redis) 
 
 
 def test_a_snapshot_is_put_over_what_is_no_snapshot(redis_client: redis.Redis) -> None:
-    redis_client.set(snapshot_key("BTCUSDT"), "")
+    redis_client.set(KEYS.snapshot("BTCUSDT"), "")
     assert put(redis_client, 1, 1) == 1
 
 
@@ -147,10 +150,10 @@ def test_the_script_is_sent_again_after_the_server_forgot_it(redis_client: redis
 
 def test_hashes_are_written_as_they_are_read(redis_client: redis.Redis) -> None:
     values = ("last", "1.5", "change_pct", "-2", "high", "2", "low", "1", "volume", "10", "r", 5)
-    redis_client.execute_command(*append.set_ticker("BTCUSDT", values))
+    redis_client.execute_command(*append.set_hash(KEYS.ticker("BTCUSDT"), values))
     redis_client.execute_command(
-        *append.set_info("BTCUSDT", ("tick_size", "0.01", "step_size", "1", "status", "BREAK"))
+        *append.set_hash(KEYS.info("BTCUSDT"), ("tick_size", "0.01", "step_size", "1", "status", "BREAK"))
     )
-    ticker = codec.decode_ticker(redis_client.hmget(ticker_key("BTCUSDT"), codec.TICKER_FIELDS))
-    info = codec.decode_info(redis_client.hmget(info_key("BTCUSDT"), codec.INFO_FIELDS))
+    ticker = codec.decode_ticker(redis_client.hmget(KEYS.ticker("BTCUSDT"), codec.TICKER_FIELDS))
+    info = codec.decode_info(redis_client.hmget(KEYS.info("BTCUSDT"), codec.INFO_FIELDS))
     assert (ticker, info) == (codec.Ticker(1.5, -2.0, 2.0, 1.0, 10.0, 5), codec.SymbolInfo(0.01, 1.0, "BREAK"))

@@ -2,7 +2,7 @@ import annotated_types
 import pytest
 import redis
 
-from ingest.lane import KEEP_BOOK_INTERVALS
+from ingest.packing import KEEP_BOOK_INTERVALS
 from tests import appending
 from tickfence.settings import Settings
 from tickfence.streams import append, codec, read

@@ -14,22 +14,16 @@ from tests.processes import wait_until
 from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline import writer as event_writer
-from tickfence.timeline.writer import WAITING, EventWriter
+from tickfence.timeline.writer import MAXIMUM_WAITING, EventWriter
 from tools.local.embedded_redis import EmbeddedRedis
 
-KEYS = Keys()
-
-
-def threads() -> list[threading.Thread]:
-    """The threads of writers that run."""
-    return [thread for thread in threading.enumerate() if thread.name == "events"]
-
+EVENTS = Keys().events
 
 MakeWriter = Callable[..., EventWriter[str]]
 
 
 class Failures:
-    """How many were told of."""
+    """Counts failures."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,7 +42,7 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     made: list[EventWriter[str]] = []
 
     def append(client: Any, symbol: str) -> None:
-        events.queue_append(client, KEYS, events.conflict_event(symbol, "node-001", "node-002"))
+        events.queue_append(client, Keys(), events.conflict_event(symbol, "node-001", "node-002"))
 
     def make(url: str, write: Callable[[Any, str], None] = append) -> EventWriter[str]:
         made.append(EventWriter(url, "events:test", write, failures.one_more))
@@ -57,11 +51,16 @@ def writer(failures: Failures) -> Iterator[MakeWriter]:
     yield make
     for one in made:
         one.close()
-    wait_until(lambda: not threads(), "their threads to end")
+    wait_until(lambda: not threads(), "the threads to end")
+
+
+def threads() -> list[threading.Thread]:
+    """The writers' threads that run now."""
+    return [thread for thread in threading.enumerate() if thread.name == "events:test"]
 
 
 def symbols(client: redis.Redis) -> list[str]:
-    return [event.fields["symbol"] for event in events.read(client, KEYS)]
+    return [event.fields["symbol"] for event in events.read(client, Keys())]
 
 
 def test_what_is_put_is_written_in_its_order(
@@ -80,30 +79,30 @@ def test_without_anything_to_write_there_is_neither_thread_nor_connection(
 ) -> None:
     one = writer(redis_server.url())
     assert threads() == []
-    assert [client for client in redis_client.client_list() if client["name"] == "events:test"] == []
     one.close()
+    assert "events:test" not in [client["name"] for client in redis_client.client_list()]
 
 
 def test_a_writer_that_stands_still_keeps_nobody_waiting_and_holds_a_bounded_number(
     writer: MakeWriter, redis_server: EmbeddedRedis, failures: Failures
 ) -> None:
-    began, go_on, written = threading.Event(), threading.Event(), []
+    begun, go_on, written = threading.Event(), threading.Event(), []
 
     def stand_still(_: Any, symbol: str) -> None:
-        began.set()
+        begun.set()
         go_on.wait(30)
         written.append(symbol)
 
     one = writer(redis_server.url(), stand_still)
     one.put("first")
-    assert began.wait(10)
-    for n in range(3 * WAITING):
+    assert begun.wait(10)
+    for n in range(3 * MAXIMUM_WAITING):
         one.put(f"S{n}")
     assert written == []
-    assert failures.count == 2 * WAITING
+    assert failures.count == 2 * MAXIMUM_WAITING
     go_on.set()
-    wait_until(lambda: len(written) == 1 + WAITING, "the others")
-    assert written == ["first", *(f"S{n}" for n in range(WAITING))]
+    wait_until(lambda: len(written) == 1 + MAXIMUM_WAITING, "the others")
+    assert written == ["first", *(f"S{n}" for n in range(MAXIMUM_WAITING))]
 
 
 def test_what_was_put_while_redis_was_away_is_written_when_it_is_back(
@@ -113,7 +112,7 @@ def test_what_was_put_while_redis_was_away_is_written_when_it_is_back(
     one = writer(server.url())
     one.put("before")
     with server.client() as client:
-        wait_until(lambda: client.xlen(KEYS.events), "the first")
+        wait_until(lambda: client.xlen(EVENTS), "the first")
     server.kill()
     one.put("during")
     wait_until(lambda: failures.count, "a failure")
@@ -131,20 +130,21 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(event_writer, "GIVE_UP_S", 0.3)
-    redis_client.set(KEYS.events, "not a stream")
+    redis_client.set(EVENTS, "not a stream")
     tried: list[str] = []
 
     def append(client: Any, symbol: str) -> None:
         tried.append(symbol)
-        events.queue_append(client, KEYS, events.conflict_event(symbol, "node-001", "node-002"))
+        events.queue_append(client, Keys(), events.conflict_event(symbol, "node-001", "node-002"))
 
     one = writer(redis_server.url(), append)
     one.put("lost")
-    wait_until(lambda: failures.count >= 3, "some tries")
     one.put("kept")
-    wait_until(lambda: "kept" in tried, "the first to be given up")
-    redis_client.delete(KEYS.events)
-    wait_until(lambda: redis_client.exists(KEYS.events), "the second")
+    wait_until(lambda: tried[-1:] == ["kept"], "the first to be given up")
+    assert tried.count("lost") >= 3
+    assert failures.count >= 3
+    redis_client.delete(EVENTS)
+    wait_until(lambda: redis_client.exists(EVENTS), "the second")
     assert symbols(redis_client) == ["kept"]
 
 

@@ -1,4 +1,4 @@
-"""Where a Redis is: one server, whichever one Sentinel says is the master, or a cluster."""
+"""Where a Redis is: one server, the master that Sentinel names, or a cluster."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ TLS_OPTIONS = {
     "ssl_certfile": ".+",
     "ssl_keyfile": ".+",
 }
-"""Name of each option of a URL with TLS -> what its value matches."""
+"""The options of a URL with TLS: name -> pattern of its value."""
 
 Account = tuple[str | None, str | None]
+Address = tuple[str, int]
+"""Host and port."""
 
 
 class Cluster(NamedTuple):
@@ -30,24 +32,31 @@ class Cluster(NamedTuple):
 
     Attributes:
         nodes: (host, port) of some of its nodes; the others are found through them.
-        username, password: ``None`` where there is none.
+        username: ``None`` if there is none.
+        password: ``None`` if there is none.
     """
 
-    nodes: tuple[tuple[str, int], ...]
+    nodes: tuple[Address, ...]
     username: str | None
     password: str | None
 
+    def node_url(self, node: Address) -> str:
+        """The URL of one of its nodes alone."""
+        return f"redis://{_account(self.username, self.password)}{_host(node)}"
+
 
 class Sentinel(NamedTuple):
-    """A master that Redis Sentinel keeps track of.
+    """A master that Redis Sentinel watches.
 
     Attributes:
         sentinels: (host, port) of each Sentinel.
-        service: the name it has there.
-        db, username, password: of the master; ``None`` where there is none.
+        service: the master's name there.
+        db: database of the master.
+        username: of the master; ``None`` if there is none.
+        password: of the master; ``None`` if there is none.
     """
 
-    sentinels: tuple[tuple[str, int], ...]
+    sentinels: tuple[Address, ...]
     service: str
     db: int
     username: str | None
@@ -55,13 +64,13 @@ class Sentinel(NamedTuple):
 
 
 def check_server(url: str) -> None:
-    """Refuse a ``redis://`` or ``rediss://`` URL that its users would take for different servers, or for none.
+    """Refuse a ``redis://`` or ``rediss://`` URL that redis-py and kombu read differently.
 
-    redis-py takes a database that is not a number for 0, and kombu fails on it; each has query options of its own.
+    Their query options differ. If the database is not a number, redis-py takes 0, and kombu fails.
 
     Raises:
-        ValueError: it is not ``redis://[user:password@]host[:port][/db]``; a ``rediss://`` one may go on with the TLS
-            options that both understand.
+        ValueError: it is not ``redis://[user:password@]host[:port][/db]``. ``rediss://`` may have the TLS options that
+            both understand.
     """
     scheme = _scheme(url)
     if scheme not in SINGLE_SCHEMES:
@@ -78,10 +87,10 @@ def check_server(url: str) -> None:
 
 
 def parse_sentinel(url: str) -> Sentinel | None:
-    """``redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]``, or ``None`` for another scheme.
+    """Parse ``redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]``; ``None`` for another scheme.
 
     Raises:
-        ValueError: the scheme is Sentinel's and the rest is not as above.
+        ValueError: the scheme is Sentinel's, and the rest is not as above.
 
     Example:
         >>> parse_sentinel("redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/1").service
@@ -98,10 +107,10 @@ def parse_sentinel(url: str) -> Sentinel | None:
 
 
 def parse_cluster(url: str) -> Cluster | None:
-    """``redis+cluster://[user:password@]host:port[,host:port…]``, or ``None`` for another scheme.
+    """Parse ``redis+cluster://[user:password@]host:port[,host:port…]``; ``None`` for another scheme.
 
     Raises:
-        ValueError: the scheme is the cluster's and the rest is not as above.
+        ValueError: the scheme is the cluster's, and the rest is not as above.
     """
     if _scheme(url) not in CLUSTER_SCHEMES:
         return None
@@ -113,19 +122,19 @@ def parse_cluster(url: str) -> Cluster | None:
 
 
 def masked(url: str) -> str:
-    """``url`` with ``***`` for its password, to be shown; also for one that is not accepted.
+    """``url`` with ``***`` for its password, to be shown. Any text is accepted.
 
     Example:
         >>> masked("redis://ann:secret@localhost:6379/0")
         'redis://ann:***@localhost:6379/0'
     """
-    # A password may hold anything, so all up to the last @ is taken for it.
+    # A password may hold any character, so everything up to the last @ may belong to it.
     shown = re.sub(r"\A((?>(?:[^:]*://)?)[^:]*):.*@", r"\1:***@", url, flags=re.DOTALL)
     return re.sub(r"(password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def with_password(url: str, password: str) -> str:
-    """``url`` with ``password`` for its user, or for the default one where it names none.
+    """``url`` with the password of its user, or of the default user if it names none.
 
     Raises:
         ValueError: it has a password already.
@@ -142,26 +151,32 @@ def with_password(url: str, password: str) -> str:
 
 
 def kombu_address(url: str) -> tuple[str, dict[str, object]]:
-    """``url`` in kombu's form, which for Sentinel differs from ours, and the transport options that go with it."""
+    """``url`` in kombu's form, which differs for Sentinel, and the transport options that it needs.
+
+    Returns:
+        The URL for ``broker_url``, and options for ``broker_transport_options``.
+    """
     watched = parse_sentinel(url)
     if watched is None:
-        return url.replace(";", "%3B"), {}  # kombu takes what follows a ; for another server's URL
-    account = ""
-    if watched.username or watched.password:
-        account = f"{_quoted(watched.username)}:{_quoted(watched.password)}@"
-    hosts = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in watched.sentinels]
-    # What is not in sentinel_kwargs does not reach the Sentinels: redis-py would retry a dead one for seconds, and ask
-    # the next one only then.
+        return url.replace(";", "%3B"), {}  # kombu reads another server's URL after a ;
+    account = _account(watched.username, watched.password)
+    # Only sentinel_kwargs reach the Sentinels. Without them redis-py retries a dead one for seconds, and only then asks
+    # the next one.
     asking = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
-    urls = ";".join(f"sentinel://{account}{host}/{watched.db}" for host in hosts)
+    urls = ";".join(f"sentinel://{account}{_host(sentinel)}/{watched.db}" for sentinel in watched.sentinels)
     return urls, {"master_name": watched.service, "sentinel_kwargs": asking}
 
 
-def host_and_port(text: str, form: str, default_port: int = 0) -> tuple[str, int]:
-    """``host[:port]`` or ``[IPv6 address][:port]``.
+def host_and_port(text: str, form: str, default_port: int = 0) -> Address:
+    """Parse ``host[:port]`` or ``[IPv6 address][:port]``.
+
+    Args:
+        text: what to parse.
+        form: text of the error.
+        default_port: 0 if the port is required.
 
     Raises:
-        ValueError: it is neither; ``form`` is its text.
+        ValueError: it is neither.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", text)
     port = int(found[3] or default_port) if found else 0
@@ -178,17 +193,26 @@ def _split(url: str, form: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError(form) from None  # its own words may quote the password
+        raise ValueError(form) from None  # the original text may quote the password
     if parts.fragment:
         raise ValueError(form)
     return parts
 
 
-def _hosts(netloc: str, form: str) -> tuple[tuple[tuple[str, int], ...], Account]:
+def _hosts(netloc: str, form: str) -> tuple[tuple[Address, ...], Account]:
     account, _, addresses = netloc.rpartition("@")
     user, _, password = account.partition(":")
     hosts = tuple(host_and_port(address, form) for address in addresses.split(","))
     return hosts, (unquote(user) or None, unquote(password) or None)
+
+
+def _account(username: str | None, password: str | None) -> str:
+    return f"{_quoted(username)}:{_quoted(password)}@" if username or password else ""
+
+
+def _host(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _quoted(text: str | None) -> str:

@@ -1,77 +1,119 @@
-"""Redis clients for coordination: short waits, and no retry that nobody asked for."""
+"""Clients for every form of ``REDIS_URL``, blocking and asyncio, with one set of rules.
+
+Nothing here is tried again and nothing waits for long: the caller knows what may be sent twice, and when.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import redis
+import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode
-from redis.retry import Retry
-from redis.sentinel import Sentinel as SentinelManager
-from redis.sentinel import SentinelConnectionPool
 
 from tickfence.redis_access.address import parse_cluster, parse_sentinel
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
-    """A client that fails within ``timeout_s`` rather than wait.
+    """A blocking client, whose calls end within about ``timeout_s``.
 
-    redis-py's own retry sleeps for seconds; here the caller decides what may be sent again, and when.
-
-    Parameters:
-        url: ``redis://``, ``rediss://``, or ``redis+sentinel://`` (:mod:`tickfence.redis_access.address`): then every
-            new connection goes to the server that is the master by then; or ``redis+cluster://``.
+    Args:
+        url: ``redis://``, ``rediss://``, ``redis+sentinel://`` or ``redis+cluster://``, see
+            :mod:`tickfence.redis_access.address`. With Sentinel, every new connection goes to the server that is the
+            master at that time.
         name: shown by ``CLIENT LIST``.
-        dedicated: single commands (not pipelines) all go over one connection, ``client.connection``. A cluster's client
-            has one for each server, and this changes nothing.
+        timeout_s: for connecting, and for each reply.
+        dedicated: single commands (not pipelines) share one connection, ``client.connection``. A cluster's client has
+            one connection for each server, whatever this says.
+
+    Raises:
+        redis.exceptions.RedisClusterException: no node of the cluster can be reached. The other clients connect with
+            their first command.
     """
-    options: dict[str, Any] = {
-        "client_name": name,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "health_check_interval": 0,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    cluster = parse_cluster(url)
-    if cluster is not None:
-        return redis.RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in cluster.nodes],  # type: ignore[no-untyped-call]
-            username=cluster.username,
-            password=cluster.password,
-            **options,
-        )
-    watched = parse_sentinel(url)
-    if watched is None:
-        pool = redis.ConnectionPool.from_url(url, **options)
-    else:
-        account = {"username": watched.username, "password": watched.password}
-        # What is not in sentinel_kwargs does not reach the Sentinels: redis-py would retry a dead one for seconds.
-        asking = {key: options[key] for key in ("socket_timeout", "socket_connect_timeout", "retry")}
-        manager = SentinelManager(list(watched.sentinels), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-        pool = SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)  # type: ignore[no-untyped-call]
-    client = redis.Redis(connection_pool=pool, single_connection_client=dedicated)
-    client.auto_close_connection_pool = True  # close() ends the connection, as others shall see at once
-    return client
+    return _client(redis, url, _options(redis, name, timeout_s) | {"socket_timeout": timeout_s}, dedicated)
+
+
+def connect_asyncio(url: str, *, name: str, timeout_s: float) -> Any:
+    """An asyncio client. It limits the time for connecting only: put :func:`asyncio.timeout` around your calls.
+
+    redis-py's own limit is :func:`asyncio.wait_for`, which may lose a cancellation before Python 3.12:
+    https://github.com/python/cpython/issues/86296
+
+    Args:
+        url: as for :func:`connect`.
+        name: shown by ``CLIENT LIST``.
+        timeout_s: for connecting.
+    """
+    return _client(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
+
+
+def asyncio_pool(url: str, *, name: str, timeout_s: float) -> Any:
+    """An asyncio pool, for connections that are made one by one.
+
+    Args:
+        url: as for :func:`connect`, but no cluster's: name one of its nodes, by ``redis://``.
+        name: shown by ``CLIENT LIST``.
+        timeout_s: for connecting.
+    """
+    return _pool(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
+
+
+def is_cluster(client: Any) -> bool:
+    """Whether the client is that of a Redis Cluster, where one command touches keys of one slot only."""
+    return isinstance(client, (redis.RedisCluster, redis.asyncio.RedisCluster))
 
 
 def forget_connections(client: Any) -> None:
-    """Close what ``client`` keeps open: after Redis restarted, each such connection would fail once."""
-    if isinstance(client, redis.RedisCluster):
-        client.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+    """Close the connections that a blocking client keeps. After Redis restarted, each of them would fail once."""
+    if is_cluster(client):
+        client.disconnect_connection_pools()
     else:
         client.connection_pool.disconnect()
 
 
-def pauses(first_s: float = 0.02, longest_s: float = 0.25) -> Iterator[float]:
-    """Waits between attempts to reach Redis again: doubling, bounded, each with full jitter above half.
+async def forget_asyncio_connections(client: Any) -> None:
+    """Close the connections that an asyncio client keeps and that nobody uses now."""
+    if is_cluster(client):
+        await client.aclose()  # the next command opens it, and it learns the slots then
+    else:
+        await client.connection_pool.disconnect(inuse_connections=False)
 
-    The bound is low on purpose: reports must be back within 2 s of Redis.
-    """
-    wait = first_s
-    while True:
-        yield wait * random.uniform(0.5, 1)
-        wait = min(2 * wait, longest_s)
+
+# `library` is redis or redis.asyncio: redis-py has everything twice, under the same names.
+
+
+def _options(library: ModuleType, name: str, timeout_s: float) -> dict[str, Any]:
+    return {
+        "client_name": name,
+        "socket_timeout": None,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "retry": library.retry.Retry(NoBackoff(), 0),
+    }
+
+
+def _client(library: ModuleType, url: str, options: dict[str, Any], dedicated: bool = False) -> Any:
+    cluster = parse_cluster(url)
+    if cluster is not None:
+        nodes = [library.cluster.ClusterNode(host, port) for host, port in cluster.nodes]
+        return library.RedisCluster(
+            startup_nodes=nodes, username=cluster.username, password=cluster.password, **options
+        )
+    client = library.Redis(connection_pool=_pool(library, url, options), single_connection_client=dedicated)
+    client.auto_close_connection_pool = True  # so that close() ends the connection: others watch for that
+    return client
+
+
+def _pool(library: ModuleType, url: str, options: dict[str, Any]) -> Any:
+    watched = parse_sentinel(url)
+    if watched is None:
+        return library.ConnectionPool.from_url(url, **options)
+    # Only sentinel_kwargs reach the Sentinels; without a limit a dead one would be retried for seconds. Each has half
+    # the time, so that there is time to ask the next one.
+    limit_s = options["socket_connect_timeout"] / 2
+    asking = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s, "retry": options["retry"]}
+    manager = library.Sentinel(list(watched.sentinels), sentinel_kwargs=asking)
+    account = {"username": watched.username, "password": watched.password}
+    return library.SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)

@@ -1,20 +1,41 @@
-"""Trying again while Redis is away: how long to wait, and how often to say so."""
+"""Trying again: how long to wait, and how often to say so."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-from tickfence.redis_access.connect import pauses
+from redis.backoff import DecorrelatedJitterBackoff
 
 _SAY_EVERY_S = 5.0
+
+
+class Backoff(DecorrelatedJitterBackoff):
+    """Waits between attempts, in seconds: from ``base`` up to ``cap``, each at most three times the one before.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Example:
+        >>> backoff = Backoff(base=0.05, cap=0.25)
+        >>> backoff.next_s(), 0.05 <= backoff.next_s() <= 0.15
+        (0.05, True)
+        >>> backoff.reset()  # after a success
+    """
+
+    def next_s(self) -> float:
+        """Seconds to wait before the next attempt."""
+        return self.compute(0)  # it goes by the last wait, not by the number of failures
 
 
 class Outage:
     """Counts failures to reach something, from the first until it answers again.
 
-    It is logged when it begins, every 5 s while it lasts, and when it is over: not at each of the four tries a
-    second.
+    It is logged when it begins, every 5 s while it lasts, and when it is over: not at each of the tries, of which
+    there are at least four a second. So reports are back within 2 s of Redis.
+
+    Args:
+        what: as the log names it.
+        logger: where to log.
 
     Example:
         >>> outage = Outage("the data plane", logging.getLogger("example"))
@@ -27,7 +48,7 @@ class Outage:
         self._what, self._logger = what, logger
         self._since: float | None = None
         self._said = 0.0
-        self._waits = pauses()
+        self._backoff = Backoff(base=0.02, cap=0.25)
 
     def failed(self, error: Exception) -> float:
         """Note one failure; return the seconds to wait before the next try."""
@@ -38,7 +59,7 @@ class Outage:
         elif now - self._said >= _SAY_EVERY_S:
             self._said = now
             self._logger.warning("cannot reach %s for %.0f s: %s", self._what, now - self._since, error)
-        return next(self._waits)
+        return self._backoff.next_s()
 
     def over(self) -> None:
         """Note that it answers."""
@@ -46,4 +67,4 @@ class Outage:
             return
         self._logger.info("reached %s again after %.2f s", self._what, time.monotonic() - self._since)
         self._since = None
-        self._waits = pauses()
+        self._backoff.reset()

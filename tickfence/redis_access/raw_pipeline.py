@@ -1,8 +1,8 @@
 """A pipeline for the hot path: one send, and replies as Redis sends them.
 
-redis-py's own pipeline sends in pieces of 6 kB, each a system call that wakes the server, and puts every reply through
-parsing that a node does not need: with two commands a symbol that is more than half of what a round trip costs a node.
-The connection stays redis-py's: address, TLS, authentication, Sentinel, timeouts, pool.
+redis-py's own pipeline sends in pieces of 6 kB, and each is a system call that wakes the server. It also parses every
+reply into a form that a node does not need. With two commands a symbol, both together are more than half of what a
+round trip costs a node. The connection is redis-py's: address, TLS, authentication, Sentinel, time-outs, pool.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import redis
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
+from tickfence.redis_access.connect import is_cluster
+
 _NO_OPTIONS: dict[str, Any] = {}
-"""In the place of redis-py's parsing options, so that the queue has the shape of its pipeline's."""
+"""Stands for redis-py's parsing options, so that the queue looks like that of its pipeline."""
 
 
 class RawPipeline:
     """Commands for one server, sent at once; not a transaction.
 
-    Replies are those of the wire: of ``XREAD`` and ``HGETALL``, for one, the shape depends on the protocol's version.
+    Replies are not parsed. The shape of some, such as ``XREAD``'s and ``HGETALL``'s, depends on the protocol's version.
+
+    Args:
+        client: of one server, or of a master that Sentinel names.
 
     Example:
         >>> pipe = RawPipeline(client)
@@ -33,17 +38,17 @@ class RawPipeline:
         self._pool = client.connection_pool
 
     def execute_command(self, *args: Any) -> None:
-        """Queue a command; its name is one word."""
+        """Queue a command: its name, which is one word, and its arguments."""
         self.command_stack.append((args, _NO_OPTIONS))
 
     def execute(self, *, raise_on_error: bool = True) -> list[Any]:
-        """Send what is queued, and return a reply for each; the queue is empty then.
+        """Send what is queued and return the replies in order. The queue is empty then.
 
-        Parameters:
-            raise_on_error: whether an error among the replies is raised, or stands in that reply's place.
+        Args:
+            raise_on_error: raise the first error among the replies. Otherwise it stands in its reply's place.
 
         Raises:
-            redis.exceptions.RedisError: that of the connection, or the first among the replies.
+            redis.exceptions.RedisError: the connection failed, or one of the commands.
         """
         commands, self.command_stack = self.command_stack, []
         connection: Any = self._pool.get_connection()
@@ -51,7 +56,7 @@ class RawPipeline:
             connection.send_packed_command([b"".join([pack_command(arguments) for arguments, _ in commands])])
             replies = [_reply(connection) for _ in commands]
         except BaseException:
-            connection.disconnect()  # what it still has to say would be taken for the answer to something else
+            connection.disconnect()  # its late replies would be taken for those to other commands
             raise
         finally:
             self._pool.release(connection)
@@ -70,7 +75,7 @@ def _reply(connection: Any) -> Any:
 
 
 def pipeline(client: Any) -> Any:
-    """A pipeline of ``client`` that is not a transaction; on a Redis Cluster redis-py's, which knows the slots."""
-    if isinstance(client, redis.RedisCluster):
-        return client.pipeline(transaction=False)  # type: ignore[no-untyped-call]
+    """A pipeline that is not a transaction: a `RawPipeline`, or on a Redis Cluster redis-py's, which knows the slots."""
+    if is_cluster(client):
+        return client.pipeline(transaction=False)
     return RawPipeline(client)

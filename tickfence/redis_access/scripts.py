@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
+
+from tickfence.redis_access.command import Command
 
 _PACKAGE = Path(__file__).parents[1]
 _loaded: dict[str, Script] = {}
@@ -18,12 +21,12 @@ Argument = str | bytes | int | float
 class Script:
     """One script. Its file's header names every key and argument.
 
-    Parameters:
+    Args:
         path: its file, within the package ``tickfence``.
 
     Example:
         >>> pipe = client.pipeline(transaction=False)
-        >>> ACQUIRE.queue(pipe, [lease_key("BTCUSDT")], [owner, node, generation, ttl_ms])
+        >>> pipe.execute_command(*ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms]))
         >>> replies = execute(pipe)
     """
 
@@ -32,9 +35,13 @@ class Script:
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         _loaded[self.sha] = self
 
+    def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Command:
+        """One call, for :func:`execute`."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
+
     def queue(self, pipe: Any, keys: list[str], arguments: list[Argument]) -> None:
         """Add one call to a redis-py pipeline."""
-        pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        pipe.execute_command(*self.command(keys, arguments))
 
     def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
         """Call it once, on its own."""
@@ -51,7 +58,7 @@ def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
     A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
     script here may be called twice with the same arguments, and a call that was not known did nothing.
 
-    Parameters:
+    Args:
         raise_errors: whether an error in one reply is raised, or stands in that reply's place.
 
     Raises:

@@ -1,37 +1,39 @@
-"""Appending to the streams: commands built and packed once, sent in batches, refused copies told apart.
+"""Appending to the streams: commands that are packed once and sent in batches.
 
-Ids come from the exchange, so the same entry has the same id whoever appends it. Redis refuses
-an id that is not above the stream's top; that is how the second of two ingest processes loses
-the race for an entry, and no error.
+Ids come from the exchange, so the same entry has the same id whoever appends it. Redis refuses an id that is not above
+the stream's top. So the second of two ingest processes loses the race for an entry, and that is no error: see `refused`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from hiredis import pack_command
 from redis.exceptions import NoScriptError, ResponseError
 
-from tickfence.instrument import Instrument
+from tickfence.redis_access.command import Command
+from tickfence.redis_access.scripts import Argument, Script
 from tickfence.streams.codec import Level, Snapshot, encode_levels, encode_snapshot
-from tickfence.streams.keys import info_key, snapshot_key, ticker_key
-
-Argument = str | int | bytes
-Command = tuple[Argument, ...]
 
 _PACKED_ARGUMENTS = 9
 """An id, and four fields with their values."""
 
 _REFUSED = "equal or smaller than the target stream top item"
-_PUT_SNAPSHOT = (Path(__file__).parent / "lua" / "put_snapshot.lua").read_text(encoding="utf-8")
-_PUT_SNAPSHOT_SHA = hashlib.sha1(_PUT_SNAPSHOT.encode(), usedforsecurity=False).hexdigest()
+PUT_SNAPSHOT = Script("streams/lua/put_snapshot.lua")
 
 
 def packed_trade(time_ms: int, trade_id: int, price: str, quantity: str, is_buy: bool, received_ms: int) -> bytes:
-    """A trade as it stands on the wire after `xadd_head`: id and fields; ``price`` and ``quantity`` in ASCII."""
+    """A trade as it stands on the wire after `xadd_head`: id and fields.
+
+    Args:
+        time_ms: exchange time, ms; the first part of the id.
+        trade_id: the exchange's number; the second part of the id.
+        price: the exchange's decimal text, in ASCII.
+        quantity: the same.
+        is_buy: whether the aggressor bought.
+        received_ms: when ingest received it, ms on the Redis server's clock.
+    """
     entry_id, received = f"{time_ms}-{trade_id}", str(received_ms)
     return (
         f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\np\r\n${len(price)}\r\n{price}\r\n$1\r\nq\r\n${len(quantity)}\r\n{quantity}"
@@ -47,7 +49,16 @@ def packed_diff(
     asks: Sequence[Level],
     received_ms: int,
 ) -> bytes:
-    """An order-book diff as it stands on the wire after `xadd_head`."""
+    """An order-book diff as it stands on the wire after `xadd_head`: id and fields.
+
+    Args:
+        time_ms: exchange time, ms; the first part of the id.
+        first_update_id: the first update it holds.
+        last_update_id: the last update it holds; the second part of the id.
+        bids: the levels that changed.
+        asks: the same.
+        received_ms: when ingest received it, ms on the Redis server's clock.
+    """
     entry_id, first, received = f"{time_ms}-{last_update_id}", str(first_update_id), str(received_ms)
     b, a = encode_levels(bids).decode(), encode_levels(asks).decode()
     return (
@@ -59,9 +70,12 @@ def packed_diff(
 def xadd_head(key: str, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
     """XADD of one entry as it stands on the wire, up to the `packed_trade` or `packed_diff` that ends it.
 
-    With ``keep_from_ms``, entries whose own time is older go, a whole radix-tree node at a time
-    (``MINID ~``), so some older ones stay. With ``create=False`` the reply is None, and nothing
-    is added, where the stream does not exist: that is how a lost stream is noticed.
+    Args:
+        key: of the stream.
+        keep_from_ms: drop entries whose own time is older, a whole radix-tree node at a time (``MINID ~``), so some
+            older ones stay.
+        create: create a stream that does not exist. Otherwise nothing is added then, and the reply is None: so a lost
+            stream is noticed.
     """
     options: Command = () if create else ("NOMKSTREAM",)
     if keep_from_ms is not None:
@@ -76,38 +90,40 @@ def top_command(key: str) -> Command:
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
 
-def put_snapshot(symbol: Instrument, snapshot: Snapshot, *, protect_ms: int, load: bool = False) -> Command:
-    """Put a snapshot unless one with a higher update id is there; replies 1 or 0. See lua/put_snapshot.lua.
+def put_snapshot(key: str, snapshot: Snapshot, *, protect_ms: int, load: bool = False) -> Command:
+    """Put a snapshot unless one with a higher update id is there; replies 1 or 0. See ``lua/put_snapshot.lua``.
 
-    A stored one that is older by more than ``protect_ms`` does not count. Where the reply is
-    `unknown_script`, send it again with ``load=True``.
+    Args:
+        key: of the snapshot.
+        snapshot: what to put.
+        protect_ms: a stored snapshot that is older by more than this does not count.
+        load: send the script itself: after a reply that is `unknown_script`.
     """
-    script = ("EVAL", _PUT_SNAPSHOT) if load else ("EVALSHA", _PUT_SNAPSHOT_SHA)
-    text = encode_snapshot(snapshot)
-    return (*script, 1, snapshot_key(symbol), text, snapshot.last_update_id, snapshot.time, protect_ms)
+    arguments = (encode_snapshot(snapshot), snapshot.last_update_id, snapshot.time, protect_ms)
+    name, script, *rest = PUT_SNAPSHOT.command([key], arguments)
+    return ("EVAL", PUT_SNAPSHOT.source, *rest) if load else (name, script, *rest)
 
 
-def set_ticker(symbol: Instrument, fields: Iterable[Argument]) -> Command:
-    """Set the ticker hash; ``fields`` are names and values in turn, all of `codec.TICKER_FIELDS`."""
-    return ("HSET", ticker_key(symbol), *fields)
+def set_hash(key: str, fields: Iterable[Argument]) -> Command:
+    """Set the ticker or the info.
 
-
-def set_info(symbol: Instrument, fields: Iterable[Argument]) -> Command:
-    """Set the info hash; ``fields`` are names and values in turn, all of `codec.INFO_FIELDS`."""
-    return ("HSET", info_key(symbol), *fields)
+    Args:
+        key: of the hash.
+        fields: names and values in turn: all of `codec.TICKER_FIELDS`, or of `codec.INFO_FIELDS`.
+    """
+    return ("HSET", key, *fields)
 
 
 def pack(commands: Sequence[Command]) -> bytes:
     """The commands as Redis reads them off the wire, ready to be sent at once."""
-    # hiredis's type stub knows tuples of one item only
-    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
+    return b"".join([pack_command(command) for command in commands])
 
 
 def refused(reply: Any) -> bool:
-    """True when Redis refused an entry because the stream's top has its id or a higher one."""
+    """Whether Redis refused an entry because the stream's top has its id or a higher one."""
     return isinstance(reply, ResponseError) and _REFUSED in str(reply)
 
 
 def unknown_script(reply: Any) -> bool:
-    """True when the server does not know the script, as after a restart."""
+    """Whether the server does not know the script, as after a restart."""
     return isinstance(reply, NoScriptError)

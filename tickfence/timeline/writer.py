@@ -1,4 +1,4 @@
-"""Writing events apart from the work they tell of."""
+"""Writing events to the timeline from a thread, apart from the work that they are about."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tickfence.redis_access.outage import Outage
 
 logger = logging.getLogger(__name__)
 
-WAITING = 64
-"""So many items wait at most; further ones are dropped."""
+MAXIMUM_WAITING = 64
+"""Further items are dropped."""
 GIVE_UP_S = 5.0
-"""An item that cannot be written is tried again for so long."""
+"""How long the writer tries to write one item."""
 
 Item = TypeVar("Item")
 
 
 class EventWriter(Generic[Item]):
-    """Writes items from a thread of its own, one after the other: whoever has something to tell never waits for Redis.
+    """Writes items one after the other, from its own thread: nobody who has something to tell waits for Redis.
 
-    The thread and its connection begin with the first item. What cannot be written is tried again for a while, then
-    dropped; both are told to ``on_failure``.
+    The thread and its connection begin with the first item. An item that cannot be written is tried again for a while,
+    and then dropped.
 
-    Parameters:
+    Args:
         url: the data plane.
         name: shown by ``CLIENT LIST``.
-        write: writes one item with a client; raises :exc:`redis.exceptions.RedisError` where that failed, and may be
-            called again with the same item then.
-        on_failure: called for each try that failed and each item that found no place.
+        write: writes one item with a client. If it raises one of ``errors.UNAVAILABLE``, it is called again with the
+            same item.
+        on_failure: called for each failed try, and for each item that is dropped because too many wait.
 
     Example:
         >>> writer = EventWriter(url, "events:node-001", append)
@@ -46,7 +46,7 @@ class EventWriter(Generic[Item]):
         self, url: str, name: str, write: Callable[[Any, Item], None], on_failure: Callable[[], object] = lambda: None
     ) -> None:
         self._url, self._name, self._write, self._on_failure = url, name, write, on_failure
-        self._items: queue.Queue[Item | None] = queue.Queue(WAITING)
+        self._items: queue.Queue[Item | None] = queue.Queue(MAXIMUM_WAITING)
         self._outage = Outage("the data plane for events", logger)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,7 +54,7 @@ class EventWriter(Generic[Item]):
     def put(self, item: Item) -> None:
         """Leave ``item`` to be written. Never waits, never raises."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
         try:
             self._items.put_nowait(item)
@@ -62,7 +62,7 @@ class EventWriter(Generic[Item]):
             self._on_failure()
 
     def close(self, within_s: float = 1.0) -> None:
-        """Let what waits be written, for ``within_s`` at most, then end."""
+        """Write what waits, for ``within_s`` at most, then end."""
         if self._thread is None:
             return
         self._closing.set()

@@ -20,7 +20,7 @@ from tickfence.instrument import Instrument
 from tickfence.settings import Settings
 from tickfence.streams.append import packed_diff, put_snapshot, xadd_head
 from tickfence.streams.codec import Snapshot
-from tickfence.streams.keys import book_key
+from tickfence.streams.keys import book_key, snapshot_key
 from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = [Instrument(f"SYM{i:02}USDT") for i in range(30)]
@@ -63,7 +63,7 @@ def _write_books(client: redis.Redis) -> None:
         bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
         asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
         snapshot = Snapshot(1, "0-0", bids, asks, int(time.time() * 1000))
-        client.execute_command(*put_snapshot(symbol, snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
+        client.execute_command(*put_snapshot(snapshot_key(symbol), snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
 
 
 def _append_diffs(client: redis.Redis, round_: int) -> None:

@@ -29,7 +29,7 @@ from typing import IO, Any, NamedTuple
 
 import redis
 
-from ingest.lane import KEEP_BOOK_INTERVALS, KEEP_TRADES_MS, TRIM_EVERY_MS
+from ingest.packing import KEEP_BOOK_INTERVALS, KEEP_TRADES_MS, TRIM_EVERY_MS
 from tickfence.settings import Settings
 from tickfence.streams.codec import split_id
 from tickfence.streams.keys import book_key, snapshot_key, trades_key

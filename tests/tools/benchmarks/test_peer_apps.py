@@ -15,7 +15,7 @@ import redis
 from tests import appending
 from tickfence.streams import append
 from tickfence.streams.codec import Snapshot
-from tickfence.streams.keys import book_key
+from tickfence.streams.keys import book_key, snapshot_key
 from tools.benchmarks.peers import latencies
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -32,7 +32,7 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     bids = [(100 - i / 10, 1.0 + i) for i in range(100)]
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
     snapshot = Snapshot(1, "0-0", bids, asks, now)
-    redis_client.execute_command(*append.put_snapshot(SYMBOL, snapshot, protect_ms=1, load=True))
+    redis_client.execute_command(*append.put_snapshot(snapshot_key(SYMBOL), snapshot, protect_ms=1, load=True))
     appending.add(redis_client, book_key(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client
 

@@ -1,0 +1,105 @@
+"""How often things may happen: units of an allowance, lines of the log, writes of each symbol's book."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from tickfence.instrument import Instrument
+
+
+class Allowance:
+    """At most ``limit`` units in any ``span_s`` seconds, as exchanges allow them; a sliding window.
+
+    Attributes:
+        limit: may be changed at any time.
+    """
+
+    def __init__(self, limit: float, span_s: float) -> None:
+        self.limit = limit
+        self._span_s = span_s
+        self._spent: deque[tuple[float, float]] = deque()
+        self._used = 0.0
+
+    def wait_s(self, cost: float, *, share: float = 1.0) -> float:
+        """Seconds until ``cost`` more units fit under ``share`` of the limit; 0 if they fit now."""
+        now = self._expire()
+        excess = self._used + min(cost, self.limit * share) - self.limit * share
+        if excess <= 0:
+            return 0.0
+        for when, units in self._spent:
+            excess -= units
+            if excess <= 0:
+                return max(when + self._span_s - now, 0.001)
+        return self._span_s
+
+    def spend(self, cost: float) -> None:
+        """Use ``cost`` units now."""
+        now = self._expire()
+        self._spent.append((now, cost))
+        self._used += cost
+
+    def observe(self, used: float) -> None:
+        """Note that the exchange has counted ``used`` units: other programs may use the same allowance."""
+        self._expire()
+        if used > self._used:
+            self.spend(used - self._used)
+
+    def _expire(self) -> float:
+        now = time.monotonic()
+        while self._spent and self._spent[0][0] + self._span_s <= now:
+            self._used -= self._spent.popleft()[1]
+        return now
+
+
+class LogLimit:
+    """Lets one log line of each kind through every ``interval_s`` seconds, and counts the others.
+
+    Example:
+        >>> limit = LogLimit(10.0)
+        >>> limit.allows("gap"), limit.allows("gap")
+        (0, None)
+    """
+
+    def __init__(self, interval_s: float = 5.0) -> None:
+        self._interval_s = interval_s
+        self._next: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+
+    def allows(self, kind: str) -> int | None:
+        """The number of lines of this kind held back since the last one, or ``None`` to hold back this one too."""
+        now = time.monotonic()
+        if now < self._next.get(kind, 0.0):
+            self._held_back[kind] = self._held_back.get(kind, 0) + 1
+            return None
+        self._next[kind] = now + self._interval_s
+        return self._held_back.pop(kind, 0)
+
+
+class SnapshotSchedule:
+    """Spreads the symbols evenly over an interval, so that Redis gets a steady trickle of books.
+
+    Args:
+        symbols: in the order of their turns.
+        interval_s: how often each symbol's turn comes, in seconds.
+        start: when the first interval begins, in seconds of any clock.
+
+    Example:
+        >>> schedule = SnapshotSchedule(["A", "B"], 1.0, start=0.0)
+        >>> schedule.due(0.5), schedule.due(0.5), schedule.due(1.0)
+        (['A'], [], ['B'])
+    """
+
+    def __init__(self, symbols: Sequence[Instrument], interval_s: float, start: float) -> None:
+        self._symbols = symbols
+        self._step_s = interval_s / len(symbols)
+        self._start = start
+        self._done = 0
+
+    def due(self, now: float) -> list[Instrument]:
+        """The symbols whose turn has come since the last call, each at most once."""
+        total = int((now - self._start) / self._step_s)
+        first = max(self._done, total - len(self._symbols))
+        self._done = total
+        return [self._symbols[turn % len(self._symbols)] for turn in range(first, total)]

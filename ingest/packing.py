@@ -1,0 +1,55 @@
+"""Entries as commands: appended to their streams, which are trimmed once a second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ingest.buffer import Entry
+from ingest.stream_state import Streams
+from tickfence.instrument import Instrument
+from tickfence.streams import append
+
+KEEP_TRADES_MS = 31 * 60 * 1000
+KEEP_BOOK_INTERVALS = 3
+TRIM_EVERY_MS = 1_000
+
+
+class EntryPacker:
+    """Packs entries of some symbols for the wire.
+
+    Args:
+        symbols: whose entries may come.
+        streams: of these symbols, and of others too.
+    """
+
+    def __init__(self, symbols: Collection[Instrument], streams: Streams) -> None:
+        # Each a pair, for `Entry.is_book` to choose from.
+        self._states = (streams.trades, streams.diffs)
+        self._keys = [{symbol: key(symbol) for symbol in symbols} for key in (streams.keys.trades, streams.keys.book)]
+        self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
+        # Most entries neither trim nor create their stream, so their commands begin alike.
+        self._heads = [{s: append.xadd_head(key, create=False) for s, key in of.items()} for of in self._keys]
+
+    def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
+        """The commands for ``creating``, which may create their streams, and then for ``entries``."""
+        parts = [part for entry in creating for part in (self._head(entry, create=True), entry.text)]
+        states, heads = self._states, self._heads
+        for entry in entries:
+            symbol, is_book = entry.symbol, entry.is_book
+            if entry.text and entry.time_ms - states[is_book][symbol].trimmed_ms < TRIM_EVERY_MS:
+                parts.append(heads[is_book][symbol])
+            else:
+                parts.append(self._head(entry, create=False))
+            parts.append(entry.text)
+        return b"".join(parts)
+
+    def _head(self, entry: Entry, *, create: bool) -> bytes:
+        """The command up to the entry's text."""
+        key, state = self._keys[entry.is_book][entry.symbol], self._states[entry.is_book][entry.symbol]
+        if not entry.text:
+            return append.pack([("DEL", key)])
+        keep_from_ms = None
+        if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
+            state.trimmed_ms = entry.time_ms
+            keep_from_ms = entry.time_ms - self._keep_ms[entry.is_book]
+        return append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
