@@ -9,11 +9,11 @@ import threading
 import time
 from typing import Any
 
-from tasks.conflict_events import ConflictEvents
-from tasks.warm_symbol import WarmSymbol
+from tasks.reporter import Reporter
+from tasks.symbol_log import SymbolLog
+from tasks.writers import FencedWriter, UnfencedWriter, Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import ALONE, Dispatch
-from tickfence.coordination.lease import queue_release
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
 from tickfence.instrument import Instrument
@@ -21,6 +21,7 @@ from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.raw_pipeline import pipeline
 from tickfence.redis_access.scripts import execute
 from tickfence.settings import Settings
 
@@ -35,20 +36,25 @@ class Node:
     Attributes:
         owner: node id and incarnation; what leases, assignments and messages name.
         clock: the Redis server's time.
-        symbols: warm state of every symbol this node has written lately.
+        symbols: reporter of every symbol that this node has worked on lately.
+        writer: how its writes are sent. Another one takes effect for symbols that come after.
         outage: failures to reach the data plane in the course of a task.
-        conflicts: tells of leases that were refused.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
+
+    Args:
+        settings: of the process.
+        node_id: id of the node; its queue's name as well.
     """
 
     def __init__(self, settings: Settings, node_id: str) -> None:
         self.settings = settings
         self.owner = Owner.start(node_id)
         self.clock = ServerClock()
-        self.symbols: dict[Instrument, WarmSymbol] = {}
-        self.conflicts = ConflictEvents(settings.redis_url, settings.keys, node_id)
+        self.symbols: dict[Instrument, Reporter] = {}
+        self.writer: Writer = (FencedWriter if self.fenced else UnfencedWriter)(self.owner, settings)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
+        self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
         self._term = 0
         self._time_asked = -1.0
         self._forgot = time.monotonic()
@@ -57,6 +63,16 @@ class Node:
         self._registration: Registration | None = None
         self._joined = False
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
+
+    def reporter(self, symbol: Instrument) -> Reporter:
+        """The reporter of ``symbol``; a cold one where there is none yet."""
+        reporter = self.symbols.get(symbol)
+        if reporter is None:
+            every_s = self.settings.nt_snapshot_interval_ms / 1000
+            lease = self.writer.lease(symbol)
+            reporter = Reporter(symbol, self.settings.keys, lease, carry_every_s=every_s, note=self._log)
+            self.symbols[symbol] = reporter
+        return reporter
 
     @property
     def fenced(self) -> bool:
@@ -128,9 +144,9 @@ class Node:
         if not self.fenced or not self.symbols:
             return
         try:
-            pipe = self.client.pipeline(transaction=False)
-            for symbol in self.symbols:
-                queue_release(pipe, symbol, self.owner)
+            pipe = pipeline(self.client)
+            for reporter in self.symbols.values():
+                pipe.execute_command(*reporter.lease.release())
             released = sum(execute(pipe))
         except UNAVAILABLE as error:
             logger.warning("could not release the leases, they run out by themselves: %s", error)
@@ -152,25 +168,33 @@ class Node:
         if now - self._forgot < FORGET_AFTER_S:
             return
         self._forgot = now
-        for symbol, warm in list(self.symbols.items()):
-            if now - warm.granted_at > FORGET_AFTER_S:
+        for symbol, reporter in list(self.symbols.items()):
+            if now - reporter.lease.held_at > FORGET_AFTER_S:
                 del self.symbols[symbol]
 
     def assigned(self) -> int:
-        """Number of symbols whose lease was known to be this node's within the last two periods (WarmSymbol.granted_at)."""
+        """Number of symbols whose lease was known to be this node's within the last two periods."""
         recent = time.monotonic() - 2 * self.settings.nt_report_period_ms / 1000
-        return sum(warm.granted_at >= recent for warm in list(self.symbols.values()))
+        return sum(reporter.lease.held_at >= recent for reporter in list(self.symbols.values()))
 
-    def refusal(self, tick: Dispatch, period_ms: int) -> str | None:
-        """Why a message must not be acted on, or ``None``: a tick that is not for us, or not for now, is dropped."""
+    def refusal(self, dispatch: Dispatch, period_ms: int) -> str | None:
+        """Why a dispatch must not be acted on, or ``None``.
+
+        Args:
+            dispatch: what came with the task's message.
+            period_ms: how long it counts from when it was due.
+
+        Returns:
+            A label of ``nt_ticks_dropped``.
+        """
         if self.fenced:
-            if tick.owner != str(self.owner):
+            if dispatch.owner != str(self.owner):
                 return "other owner"
-            if tick.term < self._term:
+            if dispatch.term < self._term:
                 return "old term"
-            self._term = tick.term
-        elif tick.owner != str(Owner(ALONE, ALONE)):
+            self._term = dispatch.term
+        elif dispatch.owner != str(Owner(ALONE, ALONE)):
             return "other owner"
-        if self.clock.now_ms() > tick.due_ms + period_ms:
+        if self.clock.now_ms() > dispatch.due_ms + period_ms:
             return "late"
         return None

@@ -1,209 +1,191 @@
-"""One symbol on this node: its analytics state, and how far the streams were read into it."""
+"""One symbol's market data on this node: its analytics state, and how it is kept up to date. No I/O."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
+from tasks.symbol_events import Event, Kind, Note
 from tickfence.analytics import carry
 from tickfence.analytics.book import BookGap, BookNotInSync
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.analytics.trade_window import MAX_TRADES
-from tickfence.coordination.keys import carry_key, slow_key
 from tickfence.instrument import Instrument
-from tickfence.monitoring import node_metrics as metrics
-from tickfence.streams.codec import INFO_FIELDS, DiffEntry, SymbolInfo, Ticker, TradeEntry, decode_info
-from tickfence.streams.keys import info_key
-from tickfence.streams.read import (
-    ColdStart,
-    Cursor,
-    parse_cold_read,
-    parse_older_trades,
-    parse_read,
-    queue_cold_read,
-    queue_older_trades,
-    queue_read,
-)
-
-logger = logging.getLogger(__name__)
+from tickfence.keys import Keys
+from tickfence.redis_access.command import Request, checked
+from tickfence.streams.codec import DiffEntry, SymbolInfo, Ticker, TradeEntry, split_id
+from tickfence.streams.read import ColdStart, Entries, StreamReader
 
 TRADES_MS = 31 * 60_000
-_SAME_UPDATE_MS = 2_000
-_TICKER_S = 1.0
+"""How far back a cold read reads trades: the longest window, and a minute."""
+
+SAME_UPDATE_MS = 2_000
+"""Two ingest processes receive the same update within this time."""
+
+TICKER_EVERY_S = 1.0
+"""The exchange sends its statistics of 24 hours once a second."""
 
 
-@dataclass(slots=True)
 class WarmSymbol:
-    """State and cursor of one symbol.
+    """State of one symbol, and the commands that bring it up to date.
+
+    Args:
+        symbol: whose state.
+        keys: of the deployment.
+        note: is called with what happens.
 
     Attributes:
-        cold: whether the next read must start from the snapshot.
-        token: fencing token of the lease held last.
-        seq: number of the last accepted write.
-        carried_at: monotonic seconds of the last accepted write of what a new owner starts with.
-        computed_ms: server ms as of which the last report or sections were computed.
-        granted_at: monotonic seconds when the lease was last known to be held: a grant, or an accepted write. Where there
-            are no leases, of the last read.
-        renewed: generation in which the last write was accepted, and renewed the lease; 0 from the next read on.
+        state: book, windows and the sections of the last slow cycle.
+        cold: whether the book cannot be trusted, so that the next read starts from the snapshot.
+        carry_key: what the last owner could not leave in the streams.
+        slow_key: the sections of the last slow cycle.
     """
 
-    symbol: Instrument
-    state: SymbolState = field(init=False)
-    cursor: Cursor = field(default_factory=Cursor)
-    cold: bool = True
-    cold_reason: str = "first"
-    token: int = 0
-    seq: int = 0
-    computed_ms: int = 0
-    granted_at: float = 0.0
-    renewed: int = 0
-    carried_at: float = -math.inf
-    _ticker_at: float = -math.inf
-    _ticker_asked: bool = False
-    _since_ms: int = 0
-    _older_before: str | None = None
-    _older_since_ms: int = 0
+    __slots__ = (
+        "_cold_reason",
+        "_note",
+        "_older_before",
+        "_older_since_ms",
+        "_reader",
+        "_ticker_at",
+        "carry_key",
+        "cold",
+        "slow_key",
+        "state",
+        "symbol",
+    )
 
-    def __post_init__(self) -> None:
-        self.state = SymbolState(self.symbol)
+    def __init__(self, symbol: Instrument, keys: Keys, note: Note) -> None:
+        self.symbol = symbol
+        self.state = SymbolState(symbol)
+        self.cold = True
+        self.slow_key, self.carry_key = keys.slow(symbol), keys.carry(symbol)
+        self._cold_reason = "first"
+        self._note = note
+        self._reader = StreamReader(keys, symbol)
+        self._ticker_at = -math.inf
+        self._older_before: str | None = None
+        self._older_since_ms = 0
 
-    def queue_read(self, pipe: Any, now_ms: int) -> int:
-        """Queue what must be read to be up to date; return the number of commands."""
-        if self.cold:
-            self._since_ms = now_ms - TRADES_MS
-            if self.state.book.last_update_id:  # the trades up to the cursor are here already
-                self._since_ms = max(self._since_ms, _position(self.cursor.trades_id)[0])
-            pipe.execute_command("GET", slow_key(self.symbol))
-            pipe.execute_command("GET", carry_key(self.symbol))
-            return 2 + queue_cold_read(pipe, self.symbol, trades_since_ms=self._since_ms)
-        self._ticker_asked = time.monotonic() - self._ticker_at >= _TICKER_S
-        count = queue_read(pipe, self.symbol, self.cursor, with_ticker=self._ticker_asked)
-        if self.state.tick_size is None:  # ingest had not learnt it yet when this symbol was started
-            pipe.execute_command("HMGET", info_key(self.symbol), *INFO_FIELDS)
-            count += 1
-        if self._older_before is not None:
-            since_ms = self._older_since_ms
-            count += queue_older_trades(pipe, self.symbol, before=self._older_before, trades_since_ms=since_ms)
-        return count
+    def read(self, now_ms: int, now_s: float) -> list[Request]:
+        """What must be read to be up to date. The functions change the state as they take the replies.
 
-    def take(self, replies: list[Any]) -> None:
-        """Take in the replies to :meth:`queue_read`.
+        After a gap in the update ids the symbol is cold: :attr:`SymbolState.publishable` is false until a later read
+        has found a snapshot that the stream connects to.
 
-        After a gap in the update ids the symbol is cold: :attr:`SymbolState.publishable` is false until a later
-        cold read has found a snapshot that the stream connects to.
+        Args:
+            now_ms: the Redis server's time.
+            now_s: monotonic seconds.
         """
         if self.cold:
-            sections, carried, *read = replies
-            self._start(parse_cold_read(read, trades_since_ms=self._since_ms), sections, carried)
-            return
+            return self._cold_read(now_ms, now_s)
+        requests = []
         if self._older_before is not None:
-            *replies, older = replies
-            self._add_older([older])
-        if self.state.tick_size is None:
-            *replies, info = replies
-            self._learn(decode_info(info))
-        entries = parse_read(replies)
-        self.cursor.advance(entries)
-        if self._ticker_asked:
-            self._ticker_at = time.monotonic()
-        counted_anew = self._counts_anew(entries.diffs)
-        self._apply(entries.trades, entries.diffs, entries.ticker)
-        if counted_anew:
-            logger.warning("the exchange counts its updates anew", extra={"symbol": self.symbol})
-            self._forget()
-            self.chill("renumbered")
-        elif entries.more:
-            self.chill("behind")  # from the snapshot it is not far to the present
+            requests.append(self._reader.older_trades(self._older_before, self._older_since_ms, self._add_older))
+        if self.state.tick_size is None:  # ingest did not know it yet when this symbol was started
+            requests.append(self._reader.info(self._set_info))
+        requests.append(self._reader.entries(self._add_entries))
+        if now_s - self._ticker_at >= TICKER_EVERY_S:
+            requests.append(self._reader.ticker(partial(self._set_ticker, now_s)))
+        return requests
 
-    def chill(self, reason: str) -> None:
-        """Distrust the book; the next read starts from the snapshot. Trades and windows stay."""
-        self.cold, self.cold_reason = True, reason
+    def invalidate(self, reason: str) -> None:
+        """Distrust the book; the next read starts from the snapshot. Trades and windows stay.
 
-    def _start(self, start: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
-        if start.snapshot is None:
+        Args:
+            reason: label of ``nt_cold_starts``.
+        """
+        self.cold, self._cold_reason = True, reason
+
+    def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
+        since_ms = now_ms - TRADES_MS
+        if self.state.book.last_update_id:  # the trades up to the cursor are here already
+            since_ms = max(since_ms, split_id(self._reader.trades_id)[0])
+        left: list[bytes | None] = []  # sections and carry of the last owner
+
+        def take_left(reply: bytes | None) -> None:
+            left.append(checked(reply))
+
+        def start(found: ColdStart) -> None:
+            self._start(found, since_ms, *left)
+            if not self.cold and found.ticker is not None:
+                self._set_ticker(now_s, found.ticker)
+
+        return [
+            (("GET", self.slow_key), take_left),
+            (("GET", self.carry_key), take_left),
+            *self._reader.cold(since_ms, start),
+        ]
+
+    def _start(self, found: ColdStart, since_ms: int, sections: bytes | None, carried: bytes | None) -> None:
+        snapshot, trades = found.snapshot, found.trades
+        if snapshot is None:
             return
-        if start.older_trades_before is not None and self.state.book.last_update_id:
-            self._forget()  # so far behind that the trades in between do not fit in a reply: start as a new owner does
-            return
-        trades = start.trades
         if self.state.book.last_update_id:
-            known = _position(self.cursor.trades_id)
+            if found.older_trades_before is not None:
+                self._forget()  # the trades in between do not fit in a reply: start as a new owner does
+                return
+            known = split_id(self._reader.trades_id)
             trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
         else:
-            self._older_before, self._older_since_ms = start.older_trades_before, self._since_ms
-            newest = max(start.snapshot.last_update_id, start.diffs[-1].last_update_id if start.diffs else 0)
+            self._older_before, self._older_since_ms = found.older_trades_before, since_ms
+            newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
             self._take_over(sections, carried, newest)
-        metrics.cold_starts.labels(self.cold_reason).inc()
-        self._learn(start.info)
-        self.cursor = start.cursor
-        snapshot = start.snapshot
+        self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
+        self._set_info(found.info)
+        self._reader.start_from(found)
         self.state.load_snapshot(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.time)
         self.cold = False
-        self._apply(trades, start.diffs, start.ticker)
-        self._mark_incomplete()
-
-    def _add_older(self, replies: list[Any]) -> None:
-        """Take in trades that a cold read left out, a reply's worth with each read."""
-        trades, self._older_before = parse_older_trades(replies)
         self._add_trades(trades)
-        if len(self.state.trades) >= MAX_TRADES:
-            self._older_before = None  # older ones would not be kept; the window itself knows since when it is complete
-        else:
-            self.state.trades.complete_after_ms = 0
-            self._mark_incomplete()
-
-    def _mark_incomplete(self) -> None:
-        if self._older_before is not None:
-            self.state.trades.complete_after_ms = _position(self._older_before)[0]
-
-    def _forget(self) -> None:
-        self.state = SymbolState(self.symbol, self.state.tick_size)
-        self.cursor = Cursor()
-        self._older_before = None
+        self._apply(found.diffs)
+        self._mark_incomplete()
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> None:
         """Start with what the last owner left, as if this node had run all along."""
         try:
             if carried is not None:
                 carry.restore(self.state, carried)
-                if self.state.observed_update_id > newest_update_id:  # from before the exchange counted anew
+                if self.state.observed_update_id > newest_update_id:  # from before the exchange started its ids again
                     self.state = SymbolState(self.symbol)
             if sections is not None:
                 self.state.restore_slow(sections)
-        except ValueError as error:  # left by another version: the windows fill anew
-            logger.warning("cannot take over: %s", error, extra={"symbol": self.symbol})
+        except ValueError as error:  # left by another version: the windows fill from now on
+            self._note(Event(Kind.NOT_TAKEN_OVER, self.symbol, str(error)))
 
-    def _learn(self, info: SymbolInfo | None) -> None:
-        if info is not None and self.state.tick_size is None:
-            self.state.tick_size = info.tick_size
+    def _forget(self) -> None:
+        self.state = SymbolState(self.symbol, self.state.tick_size)
+        self._reader.start_from(ColdStart())
+        self._older_before = None
 
-    def _counts_anew(self, diffs: list[DiffEntry]) -> bool:
-        """Whether an update id below the book's came well after the book's.
+    def _add_entries(self, entries: Entries) -> None:
+        renumbered = self._renumbered(entries.diffs)
+        self._add_trades(entries.trades)
+        self._apply(entries.diffs)
+        if renumbered:
+            self._note(Event(Kind.RENUMBERED, self.symbol))
+            self._forget()
+            self.invalidate("renumbered")
+        elif entries.more:
+            self.invalidate("behind")  # from the snapshot it is not far to the present
 
-        A little after is nothing: two ingest processes receive the same update at slightly different times.
-        """
+    def _renumbered(self, diffs: list[DiffEntry]) -> bool:
+        """Whether an update id below the book's came well after the book's."""
         book, known_ms = self.state.book, self.state.book_update_ms
         return any(
-            diff.last_update_id <= book.last_update_id and diff.received_ms > known_ms + _SAME_UPDATE_MS
+            diff.last_update_id <= book.last_update_id and diff.received_ms > known_ms + SAME_UPDATE_MS
             for diff in diffs[:1]
             if known_ms is not None
         )
 
-    def _apply(self, trades: list[TradeEntry], diffs: list[DiffEntry], ticker: Ticker | None) -> None:
-        if ticker is not None:
-            self.state.ticker = Ticker24h(ticker.last, ticker.change_pct, ticker.high, ticker.low, ticker.volume)
-        self._add_trades(trades)
+    def _apply(self, diffs: list[DiffEntry]) -> None:
         try:
             for diff in diffs:
                 self.state.apply_diff(
                     diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
                 )
         except (BookGap, BookNotInSync) as gap:
-            logger.warning("book must be loaded again: %s", gap, extra={"symbol": self.symbol})
-            self.chill("gap")
+            self._note(Event(Kind.GAP, self.symbol, str(gap)))
+            self.invalidate("gap")
 
     def _add_trades(self, trades: list[TradeEntry]) -> None:
         if trades:
@@ -215,7 +197,25 @@ class WarmSymbol:
                 max(t.received_ms for t in trades),
             )
 
+    def _add_older(self, trades: list[TradeEntry], older_before: str | None) -> None:
+        """Add trades that a cold read left out, a reply's worth with each read."""
+        self._older_before = older_before
+        self._add_trades(trades)
+        if len(self.state.trades) >= MAX_TRADES:
+            self._older_before = None  # older ones would not be kept; the window itself knows since when it is complete
+        else:
+            self.state.trades.complete_after_ms = 0
+            self._mark_incomplete()
 
-def _position(stream_id: str) -> tuple[int, int]:
-    milliseconds, number = stream_id.split("-")
-    return int(milliseconds), int(number)
+    def _mark_incomplete(self) -> None:
+        if self._older_before is not None:
+            self.state.trades.complete_after_ms = split_id(self._older_before)[0]
+
+    def _set_info(self, info: SymbolInfo | None) -> None:
+        if info is not None and self.state.tick_size is None:
+            self.state.tick_size = info.tick_size
+
+    def _set_ticker(self, asked_s: float, ticker: Ticker | None) -> None:
+        self._ticker_at = asked_s
+        if ticker is not None:
+            self.state.ticker = Ticker24h(ticker.last, ticker.change_pct, ticker.high, ticker.low, ticker.volume)

@@ -15,7 +15,9 @@ import pytest
         "coordination.assignment",
         "coordination.controller",
         "coordination.clock",
+        "coordination.lease",
         "redis_access.errors",
+        "streams.read",
         "timeline.text",
     ],
 )

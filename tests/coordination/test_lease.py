@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
 from tests.processes import wait_until
-from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
 from tickfence.coordination.lease import (
     Acquired,
     Grant,
+    Lease,
     LeaseRecord,
     Write,
     WriteCall,
     Written,
-    parse_acquire,
-    parse_writes,
-    queue_acquire,
-    queue_release,
-    queue_writes,
+    acquire_command,
+    parse_grant,
+    parse_outcomes,
+    write_command,
 )
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
+from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import execute
 
+KEYS = Keys()
 S = "BTCUSDT"
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
 TWIN = Owner("node-001", "b")
@@ -38,31 +40,39 @@ class Leases:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
-    def _one(self, queue: Callable[..., None], *arguments: Any) -> Any:
+    def send(self, *commands: Command) -> list[Any]:
+        """Send commands in one pipeline."""
         pipe = self.client.pipeline(transaction=False)
-        queue(pipe, *arguments)
-        assert len(pipe) == 1
-        return execute(pipe)[0]
+        for command in commands:
+            pipe.execute_command(*command)
+        return execute(pipe)
 
     def acquire(self, owner: Owner, generation: int = 1, ttl_ms: int = TTL, symbol: str = S) -> Grant:
-        return parse_acquire(self._one(queue_acquire, symbol, owner, generation, ttl_ms))
+        [reply] = self.send(acquire_command(KEYS.lease(symbol), owner, generation, ttl_ms))
+        return parse_grant(reply)
 
     def write(self, owner: Owner, token: int, seq: int, body: bytes = b"{}", **further: bytes) -> Written:
         """Write the report and, as ``slow`` and ``carry``, what the next owner starts with."""
-        keys = {"slow": slow_key(S), "carry": carry_key(S)}
-        values = {report_key(S): body} | {keys[name]: value for name, value in further.items()}
-        [outcome] = parse_writes(self._one(queue_writes, owner, [Write(S, token, seq, values)], TTL, TTL))
+        keys = {"slow": KEYS.slow(S), "carry": KEYS.carry(S)}
+        values = {KEYS.report(S): body} | {keys[name]: value for name, value in further.items()}
+        [outcome] = self.write_all(owner, [Write(KEYS.lease(S), token, seq, values)])
         return outcome
 
+    def write_all(self, owner: Owner, writes: list[Write]) -> list[Written]:
+        """Several writes in one command."""
+        [reply] = self.send(write_command(owner, writes, TTL, TTL))
+        return parse_outcomes(reply)
+
     def release(self, owner: Owner) -> int:
-        return self._one(queue_release, S, owner)
+        [reply] = self.send(Lease(KEYS.lease(S), owner, TTL).release())
+        return reply
 
     def fields(self) -> dict[str, str]:
-        return {k.decode(): v.decode() for k, v in self.client.hgetall(lease_key(S)).items()}
+        return {k.decode(): v.decode() for k, v in self.client.hgetall(KEYS.lease(S)).items()}
 
     def expire(self) -> None:
         """As if nobody had extended it: its time is over by the server's clock."""
-        self.client.hset(lease_key(S), "until", self.now_ms() - 1)
+        self.client.hset(KEYS.lease(S), "until", self.now_ms() - 1)
 
     def now_ms(self) -> int:
         seconds, microseconds = self.client.time()
@@ -110,7 +120,7 @@ def test_tokens_do_not_fall_when_redis_forgets_that_a_lease_changed_hands(leases
     remembered = leases.fields()
     other = leases.acquire(B, generation=2)
     wait_until(lambda: leases.now_ms() > other.token, "a crash takes its time")
-    leases.client.hset(lease_key(S), mapping=remembered)  # and the last seconds are lost with it
+    leases.client.hset(KEYS.lease(S), mapping=remembered)  # and the last seconds are lost with it
     again = leases.acquire(A, generation=3)
     assert again.token > other.token
     assert again.seq > other.seq
@@ -150,7 +160,7 @@ def test_a_newer_generation_takes_over_at_once_and_the_late_write_is_refused(lea
     assert second.token > first.token
     assert leases.write(B, second.token, second.seq + 1, b"B's") is Written.WRITTEN
     assert leases.write(A, first.token, second.seq + 2, b"A's") is Written.FENCED
-    assert leases.client.get(report_key(S)) == b"B's"
+    assert leases.client.get(KEYS.report(S)) == b"B's"
     assert leases.acquire(A, generation=1).outcome is Acquired.STALE
 
 
@@ -185,7 +195,7 @@ def test_a_released_lease_is_taken_at_once_and_its_numbers_go_on(leases: Leases)
     assert second.seq >= first.seq + 1
 
 
-def test_who_takes_it_back_gets_a_new_token(leases: Leases) -> None:
+def test_a_released_lease_taken_back_has_a_new_token(leases: Leases) -> None:
     first = leases.acquire(A)
     leases.release(A)
     assert leases.acquire(A).token > first.token
@@ -194,15 +204,15 @@ def test_who_takes_it_back_gets_a_new_token(leases: Leases) -> None:
 def test_a_write_sets_the_report_and_its_time_to_live(leases: Leases) -> None:
     grant = leases.acquire(A)
     assert leases.write(A, grant.token, grant.seq + 1, b"r") is Written.WRITTEN
-    assert leases.client.get(report_key(S)) == b"r"
-    assert 0 < leases.client.pttl(report_key(S)) <= TTL
+    assert leases.client.get(KEYS.report(S)) == b"r"
+    assert 0 < leases.client.pttl(KEYS.report(S)) <= TTL
     assert int(leases.fields()["seq"]) == grant.seq + 1
 
 
 def test_all_that_a_write_brings_is_set_or_none_of_it(leases: Leases) -> None:
     first = leases.acquire(A)
     assert leases.write(A, first.token, first.seq + 1, b"r1", slow=b"s1", carry=b"c1") is Written.WRITTEN
-    keys = [report_key(S), slow_key(S), carry_key(S)]
+    keys = [KEYS.report(S), KEYS.slow(S), KEYS.carry(S)]
     assert leases.client.mget(keys) == [b"r1", b"s1", b"c1"]
     assert all(0 < leases.client.pttl(key) <= TTL for key in keys)
     assert leases.write(A, first.token, first.seq + 2, b"r2") is Written.WRITTEN
@@ -218,7 +228,7 @@ def test_a_write_is_accepted_once(leases: Leases) -> None:
     assert leases.write(A, grant.token, grant.seq + 2, b"again") is Written.REPEATED
     assert leases.write(A, grant.token, grant.seq + 1, b"older") is Written.OLD
     assert leases.write(A, grant.token, grant.seq, b"older") is Written.OLD
-    assert leases.client.get(report_key(S)) == b"new"
+    assert leases.client.get(KEYS.report(S)) == b"new"
     assert [w.accepted for w in Written] == [True, True, False, False]
 
 
@@ -229,13 +239,13 @@ def test_owner_and_token_must_both_be_the_recorded_ones(leases: Leases, owner: O
     assert leases.write(owner, grant.token + change, grant.seq + 1) is Written.FENCED
     if owner is not A:
         assert leases.write(owner, grant.token, grant.seq + 1) is Written.FENCED
-    assert leases.client.get(report_key(S)) is None
+    assert leases.client.get(KEYS.report(S)) is None
     assert int(leases.fields()["seq"]) == grant.seq
 
 
 def test_without_a_lease_nothing_is_written(leases: Leases) -> None:
     assert leases.write(A, 1, 1) is Written.FENCED
-    assert leases.client.exists(report_key(S), lease_key(S)) == 0
+    assert leases.client.exists(KEYS.report(S), KEYS.lease(S)) == 0
 
 
 def test_tokens_and_seq_grow_over_lost_data(leases: Leases) -> None:
@@ -254,7 +264,7 @@ def test_tokens_and_seq_grow_over_lost_data(leases: Leases) -> None:
 def test_a_server_clock_that_was_set_back_lowers_no_token(leases: Leases) -> None:
     ahead = leases.now_ms() + 3_600_000
     leases.client.hset(
-        lease_key(S),
+        KEYS.lease(S),
         mapping={"owner": "x/y", "node": "x", "token": ahead, "generation": 1, "seq": ahead + 5, "until": 0},
     )
     assert leases.acquire(A) == Grant(Acquired.TAKEN, ahead + 1, ahead + 5)
@@ -263,19 +273,16 @@ def test_a_server_clock_that_was_set_back_lowers_no_token(leases: Leases) -> Non
 def test_many_symbols_cost_one_pipeline_and_do_not_mix(leases: Leases) -> None:
     symbols = [f"S{i}USDT" for i in range(100)]
     leases.acquire(B, symbol="S7USDT")
-    pipe = leases.client.pipeline(transaction=False)
-    for symbol in symbols:
-        queue_acquire(pipe, symbol, A, 1, TTL)
-    assert len(pipe) == len(symbols)
-    grants = dict(zip(symbols, map(parse_acquire, execute(pipe)), strict=True))
+    replies = leases.send(*(acquire_command(KEYS.lease(symbol), A, 1, TTL) for symbol in symbols))
+    grants = dict(zip(symbols, map(parse_grant, replies), strict=True))
     assert {s for s, g in grants.items() if not g.granted} == {"S7USDT"}
 
-    writes = [Write(s, grant.token, grant.seq + 1, {report_key(s): s.encode()}) for s, grant in grants.items()]
-    queue_writes(pipe, A, writes, TTL, TTL)
-    [reply] = execute(pipe)
-    written = dict(zip(symbols, parse_writes(reply), strict=True))
+    writes = [
+        Write(KEYS.lease(s), grant.token, grant.seq + 1, {KEYS.report(s): s.encode()}) for s, grant in grants.items()
+    ]
+    written = dict(zip(symbols, leases.write_all(A, writes), strict=True))
     assert {s for s, w in written.items() if not w.accepted} == {"S7USDT"}
-    bodies = leases.client.mget([report_key(s) for s in symbols])
+    bodies = leases.client.mget([KEYS.report(s) for s in symbols])
     assert bodies == [None if s == "S7USDT" else s.encode() for s in symbols]
 
 
@@ -284,7 +291,7 @@ def test_a_new_owner_starts_above_writes_that_redis_has_lost(leases: Leases) -> 
     kept = leases.fields()
     for seq in range(first.seq + 1, first.seq + 9):
         assert leases.write(A, first.token, seq) is Written.WRITTEN
-    leases.client.hset(lease_key(S), mapping=kept)  # as a replica that lagged behind, or a snapshot of a while ago
+    leases.client.hset(KEYS.lease(S), mapping=kept)  # as a replica that lagged behind, or a snapshot of a while ago
     while leases.now_ms() <= first.seq + 8:  # writes are a period apart, so there were fewer than milliseconds
         pass
     leases.expire()
@@ -293,7 +300,7 @@ def test_a_new_owner_starts_above_writes_that_redis_has_lost(leases: Leases) -> 
 
 def test_only_an_accepted_write_renews_the_lease(leases: Leases) -> None:
     grant = leases.acquire(A)
-    leases.client.hset(lease_key(S), "until", 1)
+    leases.client.hset(KEYS.lease(S), "until", 1)
     assert leases.write(A, grant.token - 1, grant.seq + 1) is Written.FENCED
     assert leases.fields()["until"] == "1"
     assert leases.write(A, grant.token, grant.seq + 1) is Written.WRITTEN
@@ -303,40 +310,35 @@ def test_only_an_accepted_write_renews_the_lease(leases: Leases) -> None:
 
 def test_a_lease_key_of_another_type_stops_its_own_write_and_no_other(leases: Leases) -> None:
     grant = leases.acquire(A)
-    leases.client.set(lease_key("ODDUSDT"), "not a hash")
-    pipe = leases.client.pipeline(transaction=False)
-    odd = Write("ODDUSDT", grant.token, grant.seq + 1, {report_key("ODDUSDT"): b"odd"})
-    queue_writes(pipe, A, [odd, Write(S, grant.token, grant.seq + 1, {report_key(S): b"good"})], TTL, TTL)
-    [reply] = execute(pipe)
-    assert parse_writes(reply) == [Written.FENCED, Written.WRITTEN]
-    assert leases.client.mget(report_key("ODDUSDT"), report_key(S)) == [None, b"good"]
+    leases.client.set(KEYS.lease("ODDUSDT"), "not a hash")
+    odd = Write(KEYS.lease("ODDUSDT"), grant.token, grant.seq + 1, {KEYS.report("ODDUSDT"): b"odd"})
+    good = Write(KEYS.lease(S), grant.token, grant.seq + 1, {KEYS.report(S): b"good"})
+    assert leases.write_all(A, [odd, good]) == [Written.FENCED, Written.WRITTEN]
+    assert leases.client.mget(KEYS.report("ODDUSDT"), KEYS.report(S)) == [None, b"good"]
 
 
 def test_a_record_is_what_the_scripts_have_written(leases: Leases) -> None:
-    assert LeaseRecord.from_hash(leases.client.hgetall(lease_key(S))) == LeaseRecord()
+    assert LeaseRecord.from_hash(leases.client.hgetall(KEYS.lease(S))) == LeaseRecord()
     grant = leases.acquire(A, generation=7)
     leases.write(A, grant.token, grant.seq + 1)
-    fields = leases.client.hgetall(lease_key(S))
+    fields = leases.client.hgetall(KEYS.lease(S))
     record = LeaseRecord.from_hash(fields)
     until = int(fields[b"until"])
     assert record == LeaseRecord(str(A), "node-001", grant.token, 7, grant.seq + 1, 0, until)
     assert record.holder == "node-001"
     leases.release(A)
-    released = LeaseRecord.from_hash(leases.client.hgetall(lease_key(S)))
+    released = LeaseRecord.from_hash(leases.client.hgetall(KEYS.lease(S)))
     assert (released.owner, released.holder, released.until_ms) == ("", "", 0)
 
 
 def test_a_call_of_the_fenced_write_is_told_from_other_commands() -> None:
-    sent: list[list[bytes]] = []
-
-    class Pipe:
-        def execute_command(self, *arguments: object) -> None:
-            sent.append([str(a).encode() if not isinstance(a, bytes) else a for a in arguments])
-
-    queue_writes(Pipe(), A, [Write(S, 1, 2, {report_key(S): b"r", slow_key(S): b"s"})], TTL, TTL)
-    queue_acquire(Pipe(), S, A, 1, TTL)
-    queue_release(Pipe(), S, A)
-    called = WriteCall(str(A), (lease_key(S),), (report_key(S), slow_key(S)))
+    commands = [
+        write_command(A, [Write(KEYS.lease(S), 1, 2, {KEYS.report(S): b"r", KEYS.slow(S): b"s"})], TTL, TTL),
+        acquire_command(KEYS.lease(S), A, 1, TTL),
+        Lease(KEYS.lease(S), A, TTL).release(),
+    ]
+    sent = [[a if isinstance(a, bytes) else str(a).encode() for a in command] for command in commands]
+    called = WriteCall(str(A), (KEYS.lease(S),), (KEYS.report(S), KEYS.slow(S)))
     assert WriteCall.from_command(sent[0]) == WriteCall.from_command(sent[0][:7]) == called
     assert [WriteCall.from_command(command) for command in sent[1:]] == [None, None]
-    assert WriteCall.from_command([b"SET", lease_key(S).encode(), b"1"]) is None
+    assert WriteCall.from_command([b"SET", KEYS.lease(S).encode(), b"1"]) is None

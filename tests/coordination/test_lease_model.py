@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import redis
@@ -10,21 +11,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tickfence.coordination.keys import lease_key, report_key
 from tickfence.coordination.lease import (
     Acquired,
     Grant,
+    Lease,
     Write,
     Written,
-    parse_acquire,
-    parse_writes,
-    queue_acquire,
-    queue_release,
-    queue_writes,
+    acquire_command,
+    parse_grant,
+    parse_outcomes,
+    write_command,
 )
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
+from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import execute
 
+KEYS = Keys()
 LONG_MS = 600_000
 OWNERS = [Owner("node-001", "a"), Owner("node-001", "b"), Owner("node-002", "a"), Owner("node-003", "a")]
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
@@ -33,8 +36,16 @@ owners = st.sampled_from(OWNERS)
 batches = st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=2, unique=True)
 
 
+def send(client: redis.Redis, *commands: Command) -> list[Any]:
+    """Send commands in one pipeline."""
+    pipe = client.pipeline(transaction=False)
+    for command in commands:
+        pipe.execute_command(*command)
+    return execute(pipe)
+
+
 @dataclass
-class Lease:
+class Recorded:
     """What the model holds to be true of one lease in Redis."""
 
     owner: Owner | None = None
@@ -64,7 +75,7 @@ class LeaseMachine(RuleBasedStateMachine):
         super().__init__()
         self.client = client
         client.flushall()
-        self.leases = {s: Lease() for s in SYMBOLS}
+        self.leases = {s: Recorded() for s in SYMBOLS}
         self.histories = {s: History() for s in SYMBOLS}
         self.grants: dict[tuple[Owner, str], Grant] = {}  # what each owner believes, however old
         self.sent: list[tuple[str, Owner, int, int, bytes]] = []
@@ -78,16 +89,14 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(owner=owners, symbols=batches, age=st.sampled_from([0, 0, 0, 1, 2]))
     def acquire(self, owner: Owner, symbols: list[str], age: int) -> None:
         generation = max(1, self.generation - age)
-        pipe = self.client.pipeline(transaction=False)
-        for symbol in symbols:
-            queue_acquire(pipe, symbol, owner, generation, LONG_MS)
-        for symbol, reply in zip(symbols, execute(pipe), strict=True):
-            grant = parse_acquire(reply)
+        commands = [acquire_command(KEYS.lease(symbol), owner, generation, LONG_MS) for symbol in symbols]
+        for symbol, reply in zip(symbols, send(self.client, *commands), strict=True):
+            grant = parse_grant(reply)
             self.check_grant(self.leases[symbol], self.histories[symbol], owner, generation, grant)
             if grant.granted:
                 self.grants[owner, symbol] = grant
 
-    def check_grant(self, lease: Lease, history: History, owner: Owner, generation: int, grant: Grant) -> None:
+    def check_grant(self, lease: Recorded, history: History, owner: Owner, generation: int, grant: Grant) -> None:
         if generation < lease.generation:
             assert grant == Grant(Acquired.STALE, lease.token, lease.seq)
         elif lease.owner == owner:
@@ -139,11 +148,11 @@ class LeaseMachine(RuleBasedStateMachine):
     def send(self, calls: list[tuple[str, Owner, int, int, bytes]]) -> None:
         if not calls:
             return
-        pipe = self.client.pipeline(transaction=False)
-        writes = [Write(symbol, token, seq, {report_key(symbol): body}) for symbol, _, token, seq, body in calls]
-        queue_writes(pipe, calls[0][1], writes, LONG_MS, LONG_MS)
-        [reply] = execute(pipe)
-        for call, outcome in zip(calls, parse_writes(reply), strict=True):
+        writes = [
+            Write(KEYS.lease(symbol), token, seq, {KEYS.report(symbol): body}) for symbol, _, token, seq, body in calls
+        ]
+        [reply] = send(self.client, write_command(calls[0][1], writes, LONG_MS, LONG_MS))
+        for call, outcome in zip(calls, parse_outcomes(reply), strict=True):
             self.check_write(call, outcome)
         self.sent += calls
 
@@ -171,17 +180,16 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @rule(owner=owners, symbol=st.sampled_from(SYMBOLS))
     def release(self, owner: Owner, symbol: str) -> None:
-        pipe = self.client.pipeline(transaction=False)
-        queue_release(pipe, symbol, owner)
         lease = self.leases[symbol]
-        assert execute(pipe) == [int(lease.owner == owner)]
+        released = send(self.client, Lease(KEYS.lease(symbol), owner, LONG_MS).release())
+        assert released == [int(lease.owner == owner)]
         if lease.owner == owner:
             lease.owner, lease.over = None, True
 
     @rule(symbol=st.sampled_from(SYMBOLS))
     def time_runs_out(self, symbol: str) -> None:
         if self.leases[symbol].owner:
-            self.client.hset(lease_key(symbol), "until", 1)
+            self.client.hset(KEYS.lease(symbol), "until", 1)
             self.leases[symbol].over = True
 
     @rule()
@@ -192,7 +200,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def redis_loses_everything(self) -> None:
         self.client.flushall()
         self.client.script_flush()
-        self.leases = {s: Lease() for s in SYMBOLS}
+        self.leases = {s: Recorded() for s in SYMBOLS}
         newest = max(history.top for history in self.histories.values())
         while self.now_ms() <= newest:
             pass  # no restart is as quick as that
@@ -204,8 +212,8 @@ class LeaseMachine(RuleBasedStateMachine):
     @invariant()
     def redis_holds_what_the_model_holds(self) -> None:
         for symbol, lease in self.leases.items():
-            assert self.client.get(report_key(symbol)) == lease.report
-            stored = self.client.hmget(lease_key(symbol), "owner", "node", "token", "generation", "seq")
+            assert self.client.get(KEYS.report(symbol)) == lease.report
+            stored = self.client.hmget(KEYS.lease(symbol), "owner", "node", "token", "generation", "seq")
             if lease.token == 0:
                 assert stored == [None] * 5
                 continue

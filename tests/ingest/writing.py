@@ -16,7 +16,7 @@ from tickfence.analytics.book import OrderBook
 from tickfence.coordination.clock import ServerClock
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics
-from tickfence.streams import read
+from tickfence.streams.read import ColdStart, StreamReader
 
 SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
 KEYS = Keys()
@@ -115,9 +115,10 @@ def trades(client: redis.Redis) -> list[int]:
 
 def reader_book(client: redis.Redis, symbol: str = SYMBOL) -> OrderBook:
     """The book that a reader who knows nothing makes of what is in Redis."""
-    pipe = client.pipeline(transaction=False)
-    read.queue_cold_read(pipe, symbol, trades_since_ms=0)
-    start = read.parse_cold_read(pipe.execute(), trades_since_ms=0)
+    found: list[ColdStart] = []
+    for command, take in StreamReader(Keys(), symbol).cold(0, found.append):
+        take(client.execute_command(*command))
+    [start] = found
     assert start.snapshot is not None
     book = OrderBook()
     book.load(start.snapshot.last_update_id, start.snapshot.bids, start.snapshot.asks)

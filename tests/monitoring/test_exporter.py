@@ -12,7 +12,6 @@ import pytest
 from redis.exceptions import RedisError
 
 from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
 from tests.processes import wait_until
 from tickfence.monitoring import exporter, node_metrics
 from tickfence.settings import Settings
@@ -37,7 +36,7 @@ def test_metrics_are_served_under_their_names() -> None:
 def test_the_page_of_a_node_with_a_thousand_symbols_takes_less_than_50_ms() -> None:
     node = Node(Settings.from_environment({}), "node-of-a-thousand")
     for number in range(1000):
-        node.symbols[f"S{number}"] = WarmSymbol(f"S{number}", granted_at=time.monotonic() + 3600)
+        node.reporter(f"S{number}").lease.held_at = time.monotonic() + 3600
     port = pick()
     exporter.serve(port, "127.0.0.1", node_metrics.registry)
     took = []

@@ -10,7 +10,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from tickfence.coordination.keys import lease_key, report_key
-from tickfence.coordination.lease import RELEASE, Write, parse_acquire, parse_writes, queue_acquire, queue_writes
+from tickfence.coordination.lease import RELEASE, Write, acquire_command, parse_grant, parse_outcomes, write_command
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.scripts import execute
 from tools.local.embedded_redis import EmbeddedRedis
@@ -26,25 +26,25 @@ def pipeline(client: redis.Redis):
 def test_scripts_nobody_loaded_are_loaded_on_the_way(redis_client: redis.Redis) -> None:
     pipe = pipeline(redis_client)
     pipe.set("before", 1)
-    queue_acquire(pipe, "BTCUSDT", A, 1, 60_000)
-    queue_acquire(pipe, "ETHUSDT", A, 1, 60_000)
+    pipe.execute_command(*acquire_command(lease_key("BTCUSDT"), A, 1, 60_000))
+    pipe.execute_command(*acquire_command(lease_key("ETHUSDT"), A, 1, 60_000))
     pipe.get("before")
     replies = execute(pipe)
     assert [replies[0], replies[3]] == [True, b"1"]
-    assert parse_acquire(replies[1]).granted
-    assert parse_acquire(replies[2]).granted
+    assert parse_grant(replies[1]).granted
+    assert parse_grant(replies[2]).granted
     assert len(pipe) == 0
 
 
 def test_scripts_lost_half_way_through_a_pipeline_cost_nothing(redis_client: redis.Redis) -> None:
     pipe = pipeline(redis_client)
-    queue_acquire(pipe, "BTCUSDT", A, 1, 60_000)
-    grant = parse_acquire(execute(pipe)[0])
-    one = Write("BTCUSDT", grant.token, grant.seq + 1, {report_key("BTCUSDT"): b"one"})
-    queue_writes(pipe, A, [one], 60_000, 60_000)
+    pipe.execute_command(*acquire_command(lease_key("BTCUSDT"), A, 1, 60_000))
+    grant = parse_grant(execute(pipe)[0])
+    one = Write(lease_key("BTCUSDT"), grant.token, grant.seq + 1, {report_key("BTCUSDT"): b"one"})
+    pipe.execute_command(*write_command(A, [one], 60_000, 60_000))
     pipe.script_flush()
-    two = Write("BTCUSDT", grant.token, grant.seq + 2, {report_key("BTCUSDT"): b"two"})
-    queue_writes(pipe, A, [two], 60_000, 60_000)
+    two = Write(lease_key("BTCUSDT"), grant.token, grant.seq + 2, {report_key("BTCUSDT"): b"two"})
+    pipe.execute_command(*write_command(A, [two], 60_000, 60_000))
     commands = list(pipe.command_stack)
     replies = pipe.execute(raise_on_error=False)
     assert isinstance(replies[2], redis.exceptions.NoScriptError)
@@ -52,7 +52,7 @@ def test_scripts_lost_half_way_through_a_pipeline_cost_nothing(redis_client: red
     redis_client.script_flush()
     pipe.command_stack = [commands[0], commands[2]]
     replies = execute(pipe)
-    assert [outcome.accepted for reply in replies for outcome in parse_writes(reply)] == [True, True]
+    assert [outcome.accepted for reply in replies for outcome in parse_outcomes(reply)] == [True, True]
     assert redis_client.get(report_key("BTCUSDT")) == b"two"
 
 

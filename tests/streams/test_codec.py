@@ -3,15 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickfence.streams import codec
-from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 
 finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
 levels = st.lists(st.tuples(finite, finite), max_size=30)
-
-
-def test_keys_of_one_symbol_carry_the_same_hash_tag() -> None:
-    keys = [make("BTCUSDT") for make in (trades_key, book_key, snapshot_key, ticker_key, info_key)]
-    assert keys == [f"md:{{BTCUSDT}}:{part}" for part in ("trades", "book", "snapshot", "ticker", "info")]
 
 
 @given(levels, levels, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**53))

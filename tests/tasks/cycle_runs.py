@@ -11,38 +11,39 @@ import redis
 from tasks import cycles
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
+from tasks.reporter import Reporter, Values
 from tickfence.coordination.dispatch import ALONE, Dispatch
-from tickfence.coordination.keys import lease_key, report_key
 from tickfence.coordination.owner import Owner
+from tickfence.keys import Keys
 from tickfence.monitoring import node_metrics
 
 S = "BTCUSDT"
-PERIOD_MS = 60_000  # so that no tick is late on a slow machine
+KEYS = Keys()
+PERIOD_MS = 60_000  # so that no dispatch is late on a slow machine
 
 MakeNode = Callable[..., Node]
 
 
-def tick(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Dispatch:
-    """A tick for the node, due now or ``age_ms`` ago."""
+def dispatch(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Dispatch:
+    """A dispatch for the node, due now or ``age_ms`` ago."""
     owner = node.owner if node.fenced else Owner(ALONE, ALONE)
     return Dispatch(str(owner), generation, term, node.clock.now_ms() - age_ms)
 
 
-def run(node: Node, *symbols: str, cycle: cycles.Cycle = FAST, **of_tick: int) -> None:
+def run(node: Node, *symbols: str, cycle: cycles.Cycle = FAST, **of_dispatch: int) -> None:
     """One cycle of the node for these symbols."""
-    run_cycle(node, cycle, symbols or (S,), tick(node, **of_tick), PERIOD_MS)
+    run_cycle(node, cycle, symbols or (S,), dispatch(node, **of_dispatch), PERIOD_MS)
 
 
 def report(client: redis.Redis, symbol: str = S) -> Any:
     """The symbol's report; None while there is none."""
-    text = client.get(report_key(symbol))
+    text = client.get(KEYS.report(symbol))
     return text and json.loads(text)
 
 
 def lease(client: redis.Redis, symbol: str = S) -> dict[str, str]:
     """The symbol's lease, field by field."""
-    return {k.decode(): v.decode() for k, v in client.hgetall(lease_key(symbol)).items()}
+    return {k.decode(): v.decode() for k, v in client.hgetall(KEYS.lease(symbol)).items()}
 
 
 class Counted:
@@ -67,8 +68,8 @@ def observations() -> list[Counted]:
 def before_write(cycle: cycles.Cycle, happens: Callable[[], object]) -> cycles.Cycle:
     """``cycle``, but something happens between computing and writing."""
 
-    def compute(node: Node, warm: WarmSymbol, now_ms: int) -> cycles.Values:
-        values = cycle.compute(node, warm, now_ms)
+    def compute(reporter: Reporter, now_ms: int, now_s: float) -> Values:
+        values = cycle.compute(reporter, now_ms, now_s)
         happens()
         return values
 

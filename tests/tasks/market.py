@@ -5,9 +5,10 @@ from __future__ import annotations
 import redis
 
 from tests import appending
+from tickfence.keys import Keys
 from tickfence.streams import append, codec
-from tickfence.streams.keys import book_key, info_key, snapshot_key, ticker_key, trades_key
 
+KEYS = Keys()
 Levels = list[tuple[float, float]]
 
 DELAY_MS = 100
@@ -31,9 +32,9 @@ class Market:
         """Snapshot, ticker, info, and a first diff and trade."""
         self.snapshot()
         statistics = ["100.5", "1.5", "101", "99", "1000", self.now_ms()]
-        self.client.hset(ticker_key(self.symbol), mapping=dict(zip(codec.TICKER_FIELDS, statistics, strict=True)))
+        self.client.hset(KEYS.ticker(self.symbol), mapping=dict(zip(codec.TICKER_FIELDS, statistics, strict=True)))
         rules = ["0.01", "0.001", "TRADING"]
-        self.client.hset(info_key(self.symbol), mapping=dict(zip(codec.INFO_FIELDS, rules, strict=True)))
+        self.client.hset(KEYS.info(self.symbol), mapping=dict(zip(codec.INFO_FIELDS, rules, strict=True)))
         self.diff()
         self.trade()
 
@@ -41,7 +42,7 @@ class Market:
         book = codec.Snapshot(
             self.update_id, self.top, bids or [(99.0, 1.0), (98.0, 2.0)], asks or [(101.0, 1.0)], self.now_ms()
         )
-        self.client.set(snapshot_key(self.symbol), codec.encode_snapshot(book))
+        self.client.set(KEYS.snapshot(self.symbol), codec.encode_snapshot(book))
 
     def diff(self, bids: Levels | None = None, asks: Levels | None = None, *, lost: int = 0, ahead_ms: int = 0) -> None:
         """The next diff, after ``lost`` ones that never arrived, ``ahead_ms`` in the future."""
@@ -50,7 +51,7 @@ class Market:
         now = self.now_ms() + ahead_ms
         bids = bids or [(99.5, float(self.update_id))]
         packed = append.packed_diff(now - DELAY_MS, first, self.update_id, bids, asks or [], now)
-        appending.add(self.client, book_key(self.symbol), packed)
+        appending.add(self.client, KEYS.book(self.symbol), packed)
         self.top = f"{now - DELAY_MS}-{self.update_id}"
 
     def trade(self, price: str = "100.25", *, ahead_ms: int = 0) -> None:
@@ -58,4 +59,4 @@ class Market:
         self.trade_id += 1
         now = self.now_ms() + ahead_ms
         packed = append.packed_trade(now - DELAY_MS, self.trade_id, price, "0.5", True, now)
-        appending.add(self.client, trades_key(self.symbol), packed)
+        appending.add(self.client, KEYS.trades(self.symbol), packed)

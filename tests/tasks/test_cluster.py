@@ -8,9 +8,8 @@ import time
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
 from tests.redis_groups import ClusterGroup
-from tests.tasks.market import Market
+from tests.tasks.market import KEYS, Market
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.coordination.keys import report_key
 from tickfence.settings import Settings
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"]
@@ -29,5 +28,5 @@ def test_all_symbols_of_one_message_are_written() -> None:
         for _ in range(2):
             run_cycle(node, FAST, SYMBOLS, Dispatch(str(node.owner), 1, 1, node.clock.now_ms()), 60_000)
         for symbol in SYMBOLS:
-            assert json.loads(group.client.get(report_key(symbol)))["symbol"] == symbol
-            assert node.symbols[symbol].seq == node.symbols[symbol].token + 2
+            assert json.loads(group.client.get(KEYS.report(symbol)))["symbol"] == symbol
+            assert node.symbols[symbol].lease.seq == node.symbols[symbol].lease.token + 2

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import redis
 
-from tasks import cycles
 from tasks.cycles import FAST, SLOW
+from tasks.writers import FencedWriter
 from tests.processes import wait_until
-from tests.tasks.cycle_runs import Counted, MakeNode, S, before_write, lease, observations, report, run
+from tests.tasks.cycle_runs import KEYS, Counted, MakeNode, S, before_write, lease, observations, report, run
 from tests.tasks.market import Market
-from tickfence.coordination.keys import carry_key, lease_key, report_key, slow_key
-from tickfence.keys import Keys
-from tickfence.streams.keys import snapshot_key
+from tickfence.coordination.lease import Write, Written
 from tickfence.timeline import events
 
 
 def test_a_newer_generation_takes_over_and_a_late_write_of_the_old_owner_is_refused(
     node: MakeNode, market: Market, redis_client: redis.Redis
 ) -> None:
-    """The old owner is paused where it hurts: between computing a report and writing it."""
+    """The old owner is paused between computing a report and writing it."""
     old, new = node("node-001"), node("node-002")
     run(old, generation=1)
     market.diff(bids=[(99.6, 1.0)])
-    warm = [old.symbols[S]]
-    assert cycles._read(old, warm, 1) == (warm, set(), None)  # its last write renewed the lease
-    values = cycles._compute(old, FAST, warm[0])
-    assert values
+    taken = {}
 
-    market.diff(bids=[(99.7, 1.0)])
-    run(new, generation=2)
-    taken = report(redis_client)
+    def take_over() -> None:
+        market.diff(bids=[(99.7, 1.0)])
+        run(new, generation=2)
+        taken.update(report(redis_client))
+
+    run(old, generation=1, cycle=before_write(FAST, take_over))
     assert taken["writer"]["nodeId"] == "node-002"
-    assert taken["writer"]["writerToken"] > warm[0].token
-
-    assert cycles._write(old, FAST, [(warm[0], values)], 1) == warm
     assert report(redis_client) == taken
 
     conflicts, refused = Counted("nt_lease_conflicts_total"), Counted("nt_lease_refused_total")
@@ -60,7 +58,7 @@ def test_two_owners_in_one_generation_are_a_conflict_and_the_holder_goes_on(
     run(second)
     assert report(redis_client) == before
     assert conflicts() == 1
-    [told] = wait_until(lambda: events.read(redis_client, Keys()), "its event")
+    [told] = wait_until(lambda: events.read(redis_client, KEYS), "its event")
     assert (told.kind, told.fields) == ("conflict", {"symbol": S, "node": "node-001", "holder": "node-001"})
     run(first)
     assert report(redis_client)["writer"] == before["writer"]
@@ -83,26 +81,12 @@ def test_released_leases_are_free_at_once(node: MakeNode, redis_client: redis.Re
 @pytest.mark.usefixtures("market")
 def test_a_lease_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_client: redis.Redis) -> None:
     Market(redis_client, "ETHUSDT").open()
-    redis_client.sadd(lease_key(S), "not a lease")
+    redis_client.sadd(KEYS.lease(S), "not a lease")
     one, withheld = node(), Counted("nt_reports_withheld_total", reason="bad lease")
     run(one, S, "ETHUSDT")
     assert report(redis_client) is None
     assert report(redis_client, "ETHUSDT")
     assert withheld() == 1
-
-
-@pytest.mark.usefixtures("market")
-def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNode, redis_client: redis.Redis) -> None:
-    one = node()
-    run(one)
-    warm = one.symbols[S]
-    cycles._read(one, [warm], 1)
-    values = cycles._compute(one, FAST, warm)
-    seq = warm.seq
-    assert cycles._write(one, FAST, [(warm, values)], 1) == []
-    warm.seq = seq  # as if its reply had been lost
-    assert cycles._write(one, FAST, [(warm, values)], 1) == []
-    assert warm.seq == seq + 1 == int(lease(redis_client)["seq"])
 
 
 def test_an_accepted_write_stands_for_the_next_acquire(
@@ -111,7 +95,7 @@ def test_an_accepted_write_stands_for_the_next_acquire(
     one = node()
     run(one)
     first = lease(redis_client)
-    redis_client.hset(lease_key(S), "until", 1)
+    redis_client.hset(KEYS.lease(S), "until", 1)
     redis_client.config_resetstat()
     market.diff(bids=[(99.6, 1.0)])
     run(one)
@@ -131,7 +115,7 @@ def test_a_cycle_without_a_write_makes_the_next_one_ask(
 ) -> None:
     one = node()
     run(one)
-    redis_client.delete(snapshot_key(S))
+    redis_client.delete(KEYS.snapshot(S))
     market.diff(bids=[(99.6, 1.0)], lost=1)
     redis_client.config_resetstat()
     run(one)  # a gap and no snapshot
@@ -145,7 +129,7 @@ def test_a_lease_that_redis_has_lost_costs_no_report(node: MakeNode, redis_clien
     one = node()
     run(one)
     fenced, observed = Counted("nt_writes_fenced_total"), observations()
-    redis_client.delete(lease_key(S), report_key(S))
+    redis_client.delete(KEYS.lease(S), KEYS.report(S))
     run(one)
     assert report(redis_client)["writer"]["writerToken"] == int(lease(redis_client)["token"])
     assert fenced() == 0
@@ -181,40 +165,15 @@ def test_a_write_refused_though_its_lease_was_just_granted_is_counted_and_logged
     assert report(redis_client)["writer"]["nodeId"] == "node-002"
 
 
-def test_a_lease_asked_for_while_a_gap_was_bridged_was_asked_for(node: MakeNode, market: Market) -> None:
-    old, new = node("node-001"), node("node-002")
-    run(old, generation=1)
-    market.diff(lost=3)
-    market.diff()
-    market.snapshot()
-    fenced = Counted("nt_writes_fenced_total")
-    run(old, generation=1, cycle=before_write(FAST, lambda: run(new, generation=2)))
-    assert fenced() == 1
-
-
 def test_a_node_that_was_frozen_does_not_count_what_others_took(node: MakeNode, market: Market) -> None:
     old, new = node("node-001"), node("node-002")
     run(old, generation=1)
     assert old.assigned() == 1
     run(new, generation=2)
-    old.symbols[S].granted_at -= 3600  # that long it was frozen
+    old.symbols[S].lease.held_at -= 3600  # that long it was frozen
     market.diff(bids=[(101.5, 1.0)])
     run(old, generation=1)  # its lease is not asked for, and a crossed book is not written
     assert old.assigned() == 0
-
-
-@pytest.mark.usefixtures("market")
-def test_what_a_new_owner_starts_with_is_written_again_if_its_write_was_refused(
-    node: MakeNode, redis_client: redis.Redis
-) -> None:
-    one = node()
-    run(one)
-    redis_client.delete(lease_key(S))
-    run(one, cycle=SLOW)
-    assert redis_client.exists(slow_key(S), carry_key(S)) == 2
-    redis_client.delete(carry_key(S))
-    run(one, cycle=SLOW)
-    assert not redis_client.exists(carry_key(S)), "it is fresh"
 
 
 @pytest.mark.usefixtures("market")
@@ -224,9 +183,37 @@ def test_a_lease_key_of_another_type_under_a_warm_symbol_stops_that_symbol_only(
     Market(redis_client, "ETHUSDT").open()
     one = node()
     run(one, S, "ETHUSDT")
-    redis_client.delete(lease_key(S), report_key(S), report_key("ETHUSDT"))
-    redis_client.set(lease_key(S), "not a hash")
+    redis_client.delete(KEYS.lease(S), KEYS.report(S), KEYS.report("ETHUSDT"))
+    redis_client.set(KEYS.lease(S), "not a hash")
     run(one, S, "ETHUSDT")
     assert report(redis_client) is None
     assert report(redis_client, "ETHUSDT")
-    assert "no lease can be had" in caplog.text
+    assert "the lease cannot be acquired" in caplog.text
+
+
+class LosesAReply(FencedWriter):
+    """Redis does what is written first, and its answer does not arrive."""
+
+    lost = False
+
+    def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
+        outcomes = super().write(client, writes)
+        if not self.lost:
+            self.lost = True
+            raise redis.ConnectionError("the reply is lost")
+        return outcomes
+
+
+@pytest.mark.usefixtures("market")
+def test_a_write_whose_reply_was_lost_is_sent_again_and_counts_once(node: MakeNode, redis_client: redis.Redis) -> None:
+    one, published = node(), Counted("nt_report_publish_total", cycle="fast")
+    run(one)
+    one.writer = LosesAReply(one.owner, one.settings)
+    redis_client.config_resetstat()
+    run(one)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    run(one)
+    assert redis_client.info("commandstats")["cmdstat_evalsha"]["calls"] == 3, "it has renewed the lease"
+    held = lease(redis_client)
+    assert int(held["seq"]) == int(held["token"]) + 3
+    assert published() == 3

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import redis
 
-from tasks.cycles import FAST, SLOW
+from tasks.cycles import FAST
 from tests.processes import wait_until
 from tests.tasks.conftest import Apart
-from tests.tasks.cycle_runs import Counted, S, before_write, lease, report, run
+from tests.tasks.cycle_runs import KEYS, Counted, S, before_write, lease, report, run
 from tests.tasks.market import Market
-from tickfence.coordination.keys import carry_key, report_key, slow_key
 from tools.local.embedded_redis import EmbeddedRedis
 
 
@@ -57,7 +56,7 @@ def test_a_master_that_became_a_replica_is_an_outage_and_left(
         assert "ERROR" not in [record.levelname for record in caplog.records]
         client.replicaof("NO", "ONE")
         Market(client, S).open()
-        client.delete(report_key(S))
+        client.delete(KEYS.report(S))
         run(one)
         run(one)
         assert report(client)["writer"]["writerToken"] == int(lease(client)["token"])
@@ -68,22 +67,13 @@ def _clients(client: redis.Redis, name: str) -> list[Any]:
     return [one for one in client.client_list() if one["name"] == name]
 
 
-def test_what_a_new_owner_starts_with_is_written_again_if_its_write_failed(apart: Apart) -> None:
-    server, one = apart
-    run(one, cycle=before_write(SLOW, lambda: server.stop(save=True)))
-    server.start()
-    run(one, cycle=SLOW)
-    with server.client() as client:
-        assert client.exists(slow_key(S), carry_key(S)) == 2
-
-
 def test_the_number_of_a_write_whose_outcome_is_unknown_is_not_used_again(apart: Apart) -> None:
     """Both tries fail, and Redis may yet find them in its sockets."""
     server, one = apart
-    seq = one.symbols[S].seq
+    seq = one.symbols[S].lease.seq
     run(one, cycle=before_write(FAST, lambda: server.stop(save=True)))
     server.start()
     run(one)
-    assert one.symbols[S].seq == seq + 2
+    assert one.symbols[S].lease.seq == seq + 2
     with server.client() as client:
         assert int(lease(client)["seq"]) == seq + 2

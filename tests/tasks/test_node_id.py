@@ -60,45 +60,45 @@ def test_outside_a_worker_there_is_no_node() -> None:
 
 
 class TestRefusal:
-    """Ticks of ``node-001``, judged by its own clock as long as it has seen no server."""
+    """Dispatches to ``node-001``, judged by its own clock as long as it has seen no server."""
 
     @pytest.fixture
     def node(self) -> Node:
         return Node(settings(), "node-001")
 
     @staticmethod
-    def tick(node: Node, *, owner: str | None = None, term: int = 5, age_ms: int = 0) -> Dispatch:
+    def dispatch(node: Node, *, owner: str | None = None, term: int = 5, age_ms: int = 0) -> Dispatch:
         return Dispatch(str(node.owner) if owner is None else owner, 1, term, node.clock.now_ms() - age_ms)
 
-    def test_a_tick_for_it_and_for_now_is_acted_on(self, node: Node) -> None:
-        assert node.refusal(self.tick(node), 250) is None
-        assert node.refusal(self.tick(node, age_ms=200), 10_000) is None
+    def test_a_dispatch_for_it_and_for_now_is_acted_on(self, node: Node) -> None:
+        assert node.refusal(self.dispatch(node), 250) is None
+        assert node.refusal(self.dispatch(node, age_ms=200), 10_000) is None
 
     def test_another_start_of_the_same_node_is_another_owner(self, node: Node) -> None:
-        assert node.refusal(self.tick(node, owner=str(Owner.start("node-001"))), 250) == "other owner"
-        assert node.refusal(self.tick(node, owner=str(Owner(ALONE, ALONE))), 250) == "other owner"
-        assert node.refusal(self.tick(node, owner=""), 250) == "other owner"
+        assert node.refusal(self.dispatch(node, owner=str(Owner.start("node-001"))), 250) == "other owner"
+        assert node.refusal(self.dispatch(node, owner=str(Owner(ALONE, ALONE))), 250) == "other owner"
+        assert node.refusal(self.dispatch(node, owner=""), 250) == "other owner"
 
-    def test_a_tick_past_its_cycle_is_late(self, node: Node) -> None:
-        assert node.refusal(self.tick(node, age_ms=10_001), 10_000) == "late"
+    def test_a_dispatch_past_its_cycle_is_late(self, node: Node) -> None:
+        assert node.refusal(self.dispatch(node, age_ms=10_001), 10_000) == "late"
 
     def test_a_dispatcher_that_was_followed_by_another_is_not_listened_to(self, node: Node) -> None:
-        assert node.refusal(self.tick(node, term=5), 250) is None
-        assert node.refusal(self.tick(node, term=6), 250) is None
-        assert node.refusal(self.tick(node, term=5), 250) == "old term"
-        assert node.refusal(self.tick(node, term=6), 250) is None
+        assert node.refusal(self.dispatch(node, term=5), 250) is None
+        assert node.refusal(self.dispatch(node, term=6), 250) is None
+        assert node.refusal(self.dispatch(node, term=5), 250) == "old term"
+        assert node.refusal(self.dispatch(node, term=6), 250) is None
 
-    def test_a_term_heard_of_through_a_tick_for_others_does_not_count(self, node: Node) -> None:
-        assert node.refusal(self.tick(node, owner="x/y", term=9), 250) == "other owner"
-        assert node.refusal(self.tick(node, term=5), 250) is None
+    def test_the_term_of_a_dispatch_for_others_does_not_count(self, node: Node) -> None:
+        assert node.refusal(self.dispatch(node, owner="x/y", term=9), 250) == "other owner"
+        assert node.refusal(self.dispatch(node, term=5), 250) is None
 
     def test_alone_it_is_the_only_owner_and_terms_do_not_matter(self) -> None:
         node = Node(settings(NT_ENABLE_MULTI_INSTANCE="false"), "node-001")
         only = str(Owner(ALONE, ALONE))
-        assert node.refusal(self.tick(node, owner=only), 250) is None
-        assert node.refusal(self.tick(node, owner=only, term=0), 250) is None
-        assert node.refusal(self.tick(node), 250) == "other owner"
-        assert node.refusal(self.tick(node, owner=only, age_ms=10_001), 10_000) == "late"
+        assert node.refusal(self.dispatch(node, owner=only), 250) is None
+        assert node.refusal(self.dispatch(node, owner=only, term=0), 250) is None
+        assert node.refusal(self.dispatch(node), 250) == "other owner"
+        assert node.refusal(self.dispatch(node, owner=only, age_ms=10_001), 10_000) == "late"
 
 
 def test_the_metrics_page_is_named_after_the_node() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,16 +13,14 @@ import redis
 
 from tasks.cycles import FAST, SLOW, Cycle, run_cycle
 from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
 from tests import appending
-from tests.tasks.market import Market
+from tests.tasks.market import KEYS, Market
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.trade_window import MAX_TRADES
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.coordination.keys import carry_key, report_key
+from tickfence.redis_access.raw_pipeline import pipeline
 from tickfence.settings import Settings
 from tickfence.streams import append
-from tickfence.streams.keys import book_key, trades_key
 from tickfence.streams.read import TRADES_LIMIT
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -75,7 +74,7 @@ class BusyMarket(Market):
         at, quantity = f"{100 + self.random.randrange(-40, 40) / 100:.2f}", f"{self.random.uniform(0.001, 2):.3f}"
         is_buy = self.random.random() < 0.5
         packed = append.packed_trade(time_ms, self.trade_id, at, quantity, is_buy, time_ms + 100)
-        appending.add(self.client, trades_key(S), packed)
+        appending.add(self.client, KEYS.trades(S), packed)
 
     def deal_often(self, count: int, age_ms: int, for_ms: int) -> None:
         """``count`` trades evenly from ``age_ms`` ago on, over ``for_ms``."""
@@ -86,7 +85,7 @@ class BusyMarket(Market):
                     'p', 100 + i % 50 / 100, 'q', '0.5', 's', 'b', 'r', ms)
             end"""
         first = self.now_ms() - age_ms
-        self.client.eval(script, 1, trades_key(S), count, first, for_ms, self.trade_id + 1)
+        self.client.eval(script, 1, KEYS.trades(S), count, first, for_ms, self.trade_id + 1)
         self.trade_id += count
 
 
@@ -109,14 +108,16 @@ def run(node: Node, cycle: Cycle = FAST, generation: int = 1) -> None:
 
 def catch_up(node: Node) -> None:
     """Let a node that is not the owner any more read what is new, without asking for the lease."""
-    warm: WarmSymbol = node.symbols[S]
-    pipe = node.client.pipeline(transaction=False)
-    warm.queue_read(pipe, node.clock.now_ms())
-    warm.take(pipe.execute())
+    requests = node.symbols[S].warm.read(node.clock.now_ms(), time.monotonic())
+    pipe = pipeline(node.client)
+    for command, _ in requests:
+        pipe.execute_command(*command)
+    for (_, take), reply in zip(requests, pipe.execute(), strict=True):
+        take(reply)
 
 
 def written(client: redis.Redis) -> Any:
-    return json.loads(client.get(report_key(S)))
+    return json.loads(client.get(KEYS.report(S)))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -138,7 +139,7 @@ def test_the_first_report_of_a_new_owner_is_what_the_old_one_would_have_written(
         if number == 100:
             market.snapshot()
     # As much as the streams keep at least: what the old owner left behind and the snapshot reach back as far.
-    redis_client.xtrim(book_key(S), minid=carried_until, approximate=False)
+    redis_client.xtrim(KEYS.book(S), minid=carried_until, approximate=False)
     for _ in range(5):
         market.change()
         market.deal()
@@ -148,20 +149,20 @@ def test_the_first_report_of_a_new_owner_is_what_the_old_one_would_have_written(
     assert first["writer"]["nodeId"] == "node-002"
     catch_up(old)
     token = first["writer"]["writerToken"]
-    would_have_been = report.build(old.symbols[S].state, first["updatedAt"], "node-002", token)
-    assert redis_client.get(report_key(S)) == would_have_been
+    would_have_been = report.build(old.symbols[S].warm.state, first["updatedAt"], "node-002", token)
+    assert redis_client.get(KEYS.report(S)) == would_have_been
     assert first["liquidity"].keys() == {"walls", "vacuums", "volume_profile"}
     assert all(first["liquidity"].values())
     assert first["flow"]["orders_per_sec"] > 20
     assert first["flow"]["net_flow"]
 
     now_ms = first["updatedAt"]
-    sections = [json.loads(slow_cycle.run(node.symbols[S].state, now_ms)) for node in (old, new)]
+    sections = [json.loads(slow_cycle.run(node.symbols[S].warm.state, now_ms)) for node in (old, new)]
     assert sections[0]["liquidity"] == sections[1]["liquidity"]
-    quantities = [node.symbols[S].state.quantities.oldest_first().tolist() for node in (old, new)]
+    quantities = [node.symbols[S].warm.state.quantities.oldest_first().tolist() for node in (old, new)]
     assert quantities[0] == quantities[1]
     profile = sections[1]["liquidity"]["volume_profile"]
-    entries = redis_client.xrange(trades_key(S), f"({now_ms - 30 * MINUTE_MS}-{2**63}")
+    entries = redis_client.xrange(KEYS.trades(S), f"({now_ms - 30 * MINUTE_MS}-{2**63}")
     assert (profile["window_sec"], profile["trade_count"]) == (1800, len(entries))
 
 
@@ -173,7 +174,7 @@ def test_what_an_owner_leaves_is_not_needed_for_a_report(nodes: Iterator[Node], 
         market.deal()
     run(old)
     run(old, SLOW)
-    redis_client.delete(carry_key(S))
+    redis_client.delete(KEYS.carry(S))
     run(new, generation=2)
     assert written(redis_client)["flow"]["orders_per_sec"] == 2.1
     run(new, SLOW, generation=2)
@@ -196,15 +197,15 @@ def test_of_a_busy_symbol_the_newest_trades_are_read_first_and_the_others_with_t
     market.deal_often(50_000, 25 * MINUTE_MS, 20 * MINUTE_MS)
     market.open()
     run(node)
-    trades = node.symbols[S].state.trades
+    trades = node.symbols[S].warm.state.trades
     assert len(trades) == TRADES_LIMIT
     oldest = int(trades.times(0, 1)[0])
     assert trades.complete_after_ms == oldest
     first = written(redis_client)
     now_ms, flow = first["updatedAt"], first["flow"]
     assert flow["orders_per_sec"] == 0.1
-    slow_cycle.run(node.symbols[S].state, now_ms)
-    partly = json.loads(slow_cycle.run(node.symbols[S].state, now_ms))["liquidity"]["volume_profile"]
+    slow_cycle.run(node.symbols[S].warm.state, now_ms)
+    partly = json.loads(slow_cycle.run(node.symbols[S].warm.state, now_ms))["liquidity"]["volume_profile"]
     assert partly["window_sec"] == (now_ms - oldest) // 1000 < 1800
     assert partly["trade_count"] == TRADES_LIMIT
 
@@ -229,8 +230,8 @@ def test_of_more_trades_than_are_kept_it_is_known_since_when_they_are_complete(
     market.open()
     for _ in range(8):
         run(node)
-    trades = node.symbols[S].state.trades
-    ids = redis_client.xrevrange(trades_key(S), count=MAX_TRADES + 1)
+    trades = node.symbols[S].warm.state.trades
+    ids = redis_client.xrevrange(KEYS.trades(S), count=MAX_TRADES + 1)
     assert len(trades) == MAX_TRADES
     assert trades.complete_after_ms == int(ids[-1][0].split(b"-")[0])
     assert trades.times(trades.discarded, trades.discarded + 1)[0] >= trades.complete_after_ms
@@ -254,7 +255,7 @@ def test_a_node_too_far_behind_to_read_the_trades_in_between_starts_as_a_new_own
     market.open()
     for _ in range(3):
         run(node)
-    assert node.symbols[S].state.trades.complete_after_ms == 0
+    assert node.symbols[S].warm.state.trades.complete_after_ms == 0
     assert profile(node, redis_client) == (1800, 30_001 + TRADES_LIMIT - 20_000)
 
 

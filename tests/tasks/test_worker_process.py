@@ -21,9 +21,8 @@ from celery import Celery
 
 from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
-from tests.tasks.market import Market
+from tests.tasks.market import KEYS, Market
 from tickfence.coordination.dispatch import ALONE, Dispatch
-from tickfence.coordination.keys import NODES, lease_key, node_key, report_key
 from tickfence.coordination.owner import Owner
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import pick
@@ -33,7 +32,7 @@ S = "BTCUSDT"
 
 
 class Workers:
-    """Starts workers and sends them ticks, as the dispatcher would."""
+    """Starts workers and sends them dispatches, as the dispatcher would."""
 
     def __init__(self, server: EmbeddedRedis, client: redis.Redis, folder: Path) -> None:
         self.server, self.client, self.folder = server, client, folder
@@ -82,19 +81,19 @@ class Workers:
         return process.returncode
 
     def joined(self, node: str) -> None:
-        self.wait(lambda: self.client.zscore(NODES, node), f"{node} to join")
+        self.wait(lambda: self.client.zscore(KEYS.nodes, node), f"{node} to join")
 
     def owner(self, node: str) -> str:
-        return str(Owner(node, self.client.hget(node_key(node), "incarnation").decode()))
+        return str(Owner(node, self.client.hget(KEYS.node(node), "incarnation").decode()))
 
-    def tick(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
+    def dispatch(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
         seconds, microseconds = self.client.time()
         due_ms = seconds * 1000 + microseconds // 1000 - late_ms
-        tick = Dispatch(owner or self.owner(node), self.generation, 1, due_ms)
-        self.producer.send_task("tasks.fast_cycle", ([S], tick), queue=queue or node, serializer="json")
+        sent = Dispatch(owner or self.owner(node), self.generation, 1, due_ms)
+        self.producer.send_task("tasks.fast_cycle", ([S], sent), queue=queue or node, serializer="json")
 
     def report(self) -> dict | None:
-        text = self.client.get(report_key(S))
+        text = self.client.get(KEYS.report(S))
         return text and json.loads(text)
 
     def close(self) -> None:
@@ -125,17 +124,17 @@ def test_a_worker_writes_reports_and_hands_over_when_it_is_told_to_stop(workers:
     process = workers.start("-Q", "node-x", **telling(tmp_path))
     workers.joined("node-x")
     owner = workers.owner("node-x")
-    workers.tick("node-x")
+    workers.dispatch("node-x")
     workers.wait(workers.report, "a report")
     assert workers.report()["writer"]["nodeId"] == "node-x"
-    assert workers.client.hget(lease_key(S), "owner") == owner.encode()
+    assert workers.client.hget(KEYS.lease(S), "owner") == owner.encode()
 
     process.send_signal(signal.SIGTERM)
-    workers.wait(lambda: workers.client.zscore(NODES, "node-x") is None, "it to leave")
+    workers.wait(lambda: workers.client.zscore(KEYS.nodes, "node-x") is None, "it to leave")
     assert workers.ended(process) == 0
     assert frozen(tmp_path) > 10_000
-    assert workers.client.hget(node_key("node-x"), "left")
-    assert workers.client.hget(lease_key(S), "owner") == b""
+    assert workers.client.hget(KEYS.node("node-x"), "left")
+    assert workers.client.hget(KEYS.lease(S), "owner") == b""
     assert not [client for client in workers.client.client_list() if "node-x" in client["name"]]
 
     lines = [json.loads(line) for line in workers.said().splitlines() if line.startswith("{")]
@@ -172,7 +171,7 @@ def test_a_second_worker_of_the_same_queue_is_refused_and_the_first_goes_on(work
     [line] = [line for line in workers.said(1).splitlines() if line.startswith("error: ")]
     assert re.match(rf"error: node id 'node-x' is in use by a live worker \(pid {first.pid} on .+\)", line)
     assert workers.owner("node-x") == owner
-    workers.tick("node-x")
+    workers.dispatch("node-x")
     workers.wait(workers.report, "the first to write a report")
 
 
@@ -189,13 +188,13 @@ def test_what_is_not_json_is_refused_and_what_is_late_or_for_others_is_dropped(w
 
     workers.producer.send_task("tasks.fast_cycle", ([S],), queue="node-x")
     workers.producer.send_task("tasks.no_such_task", (), queue="node-x")
-    workers.tick("node-x", late_ms=11_000)
-    workers.tick("node-x", owner="node-x/another")
+    workers.dispatch("node-x", late_ms=11_000)
+    workers.dispatch("node-x", owner="node-x/another")
     workers.wait(lambda: "no_such_task" in workers.said(), "the unknown task")
     with workers.server.client(db=1) as broker:
         workers.wait(lambda: broker.llen("node-x") == 0, "all to be consumed")
     assert workers.report() is None
-    workers.tick("node-x")
+    workers.dispatch("node-x")
     workers.wait(workers.report, "a report")
 
 
@@ -206,7 +205,7 @@ def test_a_metrics_port_that_is_taken_costs_the_metrics_alone(workers: Workers) 
         workers.start("-Q", "node-x", NT_METRICS_PORT=str(port))
         workers.joined("node-x")
         assert f"NT_METRICS_PORT={port}" in workers.said()
-        workers.tick("node-x")
+        workers.dispatch("node-x")
         workers.wait(workers.report, "a report")
 
 
@@ -215,10 +214,10 @@ def test_metrics_are_on_their_port_and_alone_a_worker_needs_no_lease(workers: Wo
     port = pick(19_101)
     workers.start("-Q", "node-x", NT_METRICS_PORT=str(port), NT_ENABLE_MULTI_INSTANCE="false")
     workers.wait(lambda: " ready." in workers.said(), "the worker to be ready")
-    workers.tick("node-x", owner=str(Owner(ALONE, ALONE)), queue=ALONE)
+    workers.dispatch("node-x", owner=str(Owner(ALONE, ALONE)), queue=ALONE)
     workers.wait(workers.report, "a report")
     assert workers.report()["writer"] == {"nodeId": "node-x", "writerToken": 1}
-    assert workers.client.exists(lease_key(S), NODES, node_key("node-x")) == 0
+    assert workers.client.exists(KEYS.lease(S), KEYS.nodes, KEYS.node("node-x")) == 0
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         text = page.read().decode()
     assert 'nt_symbols_assigned{node="node-x"} 1.0' in text
@@ -234,35 +233,35 @@ def test_a_frozen_worker_that_was_replaced_ends_when_it_wakes_and_writes_nothing
     first = workers.start("-Q", "node-x", **quick)
     workers.joined("node-x")
     stale = workers.owner("node-x")
-    workers.tick("node-x")
+    workers.dispatch("node-x")
     workers.wait(workers.report, "a report")
     first.send_signal(signal.SIGSTOP)
-    workers.tick("node-x", stale)  # the broker hands it to the frozen one, which finds it when it wakes
+    workers.dispatch("node-x", stale)  # the broker hands it to the frozen one, which finds it when it wakes
     workers.start("-Q", "node-x", **quick)
-    workers.wait(lambda: workers.owner("node-x") != stale and workers.client.zscore(NODES, "node-x"), "the second")
+    workers.wait(lambda: workers.owner("node-x") != stale and workers.client.zscore(KEYS.nodes, "node-x"), "the second")
     workers.generation = 2
 
     def taken_over() -> bool:
-        workers.tick("node-x")
-        return workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode()
+        workers.dispatch("node-x")
+        return workers.client.hget(KEYS.lease(S), "owner") == workers.owner("node-x").encode()
 
     workers.wait(taken_over, "its lease")
-    token = int(workers.client.hget(lease_key(S), "token"))
+    token = int(workers.client.hget(KEYS.lease(S), "token"))
     workers.wait(lambda: workers.report()["writer"]["writerToken"] == token, "its report")
 
     first.send_signal(signal.SIGCONT)
     assert workers.ended(first) != 0
     assert "is in use by a live worker" in workers.said(0)
-    assert workers.client.hget(lease_key(S), "owner") == workers.owner("node-x").encode()
-    assert int(workers.client.hget(lease_key(S), "token")) == workers.report()["writer"]["writerToken"] == token
-    assert workers.client.zscore(NODES, "node-x")
+    assert workers.client.hget(KEYS.lease(S), "owner") == workers.owner("node-x").encode()
+    assert int(workers.client.hget(KEYS.lease(S), "token")) == workers.report()["writer"]["writerToken"] == token
+    assert workers.client.zscore(KEYS.nodes, "node-x")
 
 
 @pytest.mark.usefixtures("market")
 def test_after_the_server_was_restarted_messages_are_consumed_again(workers: Workers) -> None:
     workers.start("-Q", "node-x")
     workers.joined("node-x")
-    workers.tick("node-x")
+    workers.dispatch("node-x")
     workers.wait(workers.report, "a report")
     token = workers.report()["writer"]["writerToken"]
     workers.server.kill()
@@ -272,7 +271,7 @@ def test_after_the_server_was_restarted_messages_are_consumed_again(workers: Wor
     workers.joined("node-x")
     Market(workers.client, S).open()
     # What comes before the worker consumes again is late, and dropped.
-    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
+    workers.wait(lambda: workers.dispatch("node-x") or workers.report(), "a report")
     assert workers.report()["writer"]["writerToken"] > token
 
 
@@ -289,21 +288,21 @@ def test_a_node_that_lost_its_broker_gives_its_symbols_up_and_drops_what_waited(
     def moved(key: str) -> bool:
         """Whether the node's heartbeat at ``key`` goes on."""
         read = {
-            "listed": lambda: workers.client.zscore(NODES, "node-x"),
-            "recorded": lambda: workers.client.hget(node_key("node-x"), "heartbeat"),
+            "listed": lambda: workers.client.zscore(KEYS.nodes, "node-x"),
+            "recorded": lambda: workers.client.hget(KEYS.node("node-x"), "heartbeat"),
         }[key]
         before = read()
-        workers.wait(lambda: workers.client.hget(node_key("node-x"), "heartbeat") != recorded[-1], "a heartbeat")
-        recorded.append(workers.client.hget(node_key("node-x"), "heartbeat"))
+        workers.wait(lambda: workers.client.hget(KEYS.node("node-x"), "heartbeat") != recorded[-1], "a heartbeat")
+        recorded.append(workers.client.hget(KEYS.node("node-x"), "heartbeat"))
         return read() != before
 
-    recorded = [workers.client.hget(node_key("node-x"), "heartbeat")]
+    recorded = [workers.client.hget(KEYS.node("node-x"), "heartbeat")]
     workers.wait(lambda: not moved("listed") and not moved("listed"), "it to be listed no more")
     assert moved("recorded"), "it lives and keeps its id"
 
     broker.start()
     workers.wait(lambda: moved("listed"), "it to be listed again")
-    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
+    workers.wait(lambda: workers.dispatch("node-x") or workers.report(), "a report")
 
 
 @pytest.mark.usefixtures("market")
@@ -315,25 +314,25 @@ def test_what_waited_while_the_broker_was_away_is_not_run(
     process = workers.start("-Q", "node-x", CELERY_BROKER_URL=broker.url(1))
     workers.joined("node-x")
     process.send_signal(signal.SIGSTOP)
-    workers.tick("node-x", owner="somebody/else")  # the answer to the BRPOP that it had sent
-    workers.tick("node-x")  # for this owner, and not late: only that it waited speaks against it
+    workers.dispatch("node-x", owner="somebody/else")  # the answer to the BRPOP that it had sent
+    workers.dispatch("node-x")  # for this owner, and not late: only that it waited speaks against it
     broker.stop(save=True)
     process.send_signal(signal.SIGCONT)
     workers.wait(lambda: "cannot reach the broker" in workers.said(), "it to notice")
     broker.start()
     workers.wait(lambda: "reached the broker" in workers.said(), "it to come back")
-    workers.tick("node-x", owner="somebody/else")
+    workers.dispatch("node-x", owner="somebody/else")
     with broker.client(db=1) as client:
         workers.wait(lambda: not client.llen("node-x"), "what is in the queue to be taken")
     assert workers.report() is None
-    workers.wait(lambda: workers.tick("node-x") or workers.report(), "a report")
+    workers.wait(lambda: workers.dispatch("node-x") or workers.report(), "a report")
 
 
 @pytest.mark.usefixtures("market")
 def test_a_server_that_is_made_a_replica_for_a_while_counts_as_away(workers: Workers) -> None:
     process = workers.start("-Q", "node-001")
     workers.joined("node-001")
-    workers.tick("node-001")
+    workers.dispatch("node-001")
     workers.wait(workers.report, "a report")
     workers.client.replicaof("127.0.0.1", "1")
     workers.wait(lambda: "cannot reach the broker" in workers.said(), "the worker to notice")
@@ -341,10 +340,10 @@ def test_a_server_that_is_made_a_replica_for_a_while_counts_as_away(workers: Wor
     workers.wait(lambda: any(reason in workers.said() for reason in reasons), "the reason")
     workers.client.replicaof("NO", "ONE")
     workers.wait(lambda: "reached the broker" in workers.said(), "the worker to come back")
-    workers.client.delete(report_key(S))
+    workers.client.delete(KEYS.report(S))
 
     def written() -> dict | None:
-        workers.tick("node-001")
+        workers.dispatch("node-001")
         return workers.report()
 
     workers.wait(written, "another report")

@@ -1,39 +1,36 @@
 """The fenced lease: no report is accepted without the newest token.
 
 A lease alone does not keep a paused writer out: it may be stopped between its check and its write, for longer than
-any lease lasts. So every lease carries a fencing token, which grows whenever the symbol changes hands, and the
-write itself is refused unless it brings the newest one (C. Gray, D. Cheriton, "Leases" (1989); M. Kleppmann, "How
-to do distributed locking" (2016)).
+any lease lasts. So every lease carries a fencing token, which grows whenever the symbol changes hands, and Redis
+refuses a write that does not bring the newest one (C. Gray, D. Cheriton, "Leases" (1989); M. Kleppmann, "How to do
+distributed locking" (2016)).
 
-An accepted write renews the lease, so a holder need not ask again while its writes are accepted and no newer
-assignment has come.
-
-All calls are queued on a pipeline that the caller owns: any number of symbols costs one round trip.
+The rule itself is in ``lua/acquire.lua`` and ``lua/fenced_write.lua``. :class:`Lease` is what one owner knows of one
+lease, and what follows from it. Nothing here does I/O: any number of leases share a round trip.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import redis
-
-from tickfence.coordination.keys import lease_key
 from tickfence.coordination.owner import Owner
-from tickfence.instrument import Instrument
+from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import Argument, Script
 
 ACQUIRE = Script("coordination/lua/acquire.lua")
 FENCED_WRITE = Script("coordination/lua/fenced_write.lua")
 RELEASE = Script("coordination/lua/release.lua")
 
+UNFENCED_TOKEN = 1
 
 _LEASE = "lease:{"
 
 
 class Acquired(StrEnum):
-    """Outcome of asking for a lease; see ``lua/acquire.lua``."""
+    """Outcome of an acquire; see ``lua/acquire.lua``."""
 
     HELD = "held"
     TAKEN = "taken"
@@ -51,14 +48,18 @@ class Written(StrEnum):
 
     @property
     def accepted(self) -> bool:
-        """Whether Redis holds this write (or held it, if newer ones came since)."""
-        return self in (Written.WRITTEN, Written.REPEATED)
+        """Whether Redis holds this write, or held it until a newer one came."""
+        return self is Written.WRITTEN or self is Written.REPEATED
 
 
 class Grant(NamedTuple):
-    """Reply to an acquire: its outcome, the recorded fencing token, and the number of the last accepted write.
+    """Reply to an acquire.
 
-    ``holder`` is the owner (``node/incarnation``) because of whom it was refused, where the outcome is a conflict.
+    Attributes:
+        outcome: whether the lease was granted, and how.
+        token: the recorded fencing token.
+        seq: number of the last accepted write.
+        holder: the owner (``node/incarnation``) that holds the lease, where the outcome is a conflict; else "".
     """
 
     outcome: Acquired
@@ -68,7 +69,148 @@ class Grant(NamedTuple):
 
     @property
     def granted(self) -> bool:
-        return self.outcome in (Acquired.HELD, Acquired.TAKEN)
+        """Whether the caller holds the lease."""
+        return self.outcome is Acquired.HELD or self.outcome is Acquired.TAKEN
+
+
+class Write(NamedTuple):
+    """Values to be written under a fencing token, all of them or none.
+
+    Attributes:
+        lease: key of the lease.
+        token: the fencing token.
+        seq: number of this write, above that of the last accepted one.
+        values: key -> value. Every key shares the slot of the lease.
+        basis: number of the data it was made from. Redis records it and never judges it.
+    """
+
+    lease: str
+    token: int
+    seq: int
+    values: Mapping[str, bytes]
+    basis: int = 0
+
+
+class Lease:
+    """The right to write one set of values, as far as one owner knows it.
+
+    An accepted write renews the lease, so it stands for the next acquire: the owner asks again only in a newer
+    generation, or after a cycle that wrote nothing.
+
+    A write's number is used once, whatever becomes of the write: Redis may still find it in its sockets when the owner
+    no longer waits for the outcome.
+
+    Args:
+        key: of the lease.
+        owner: who asks and writes.
+        ttl_ms: how long the lease lasts from each acquire.
+
+    Attributes:
+        token: fencing token of the last grant; 0 before the first.
+        seq: number of the last write.
+        asked: whether the last :meth:`acquire` asked Redis, and did not rely on a renewal.
+        held_at: monotonic seconds at which the lease was last known to be held: a grant, or an accepted write.
+
+    Example:
+        >>> lease = Lease("lease:{report:BTCUSDT}", Owner("node-001", "5f0c"), ttl_ms=1500)
+        >>> lease.acquire(generation=1) is None
+        False
+        >>> lease.granted(Grant(Acquired.TAKEN, token=17, seq=17), now_s=0.0)
+        True
+        >>> lease.next_write({"report:BTCUSDT": b"{}"}).seq
+        18
+        >>> lease.outcome(Written.WRITTEN, now_s=0.1)
+        True
+        >>> lease.acquire(generation=1) is None
+        True
+    """
+
+    __slots__ = ("_generation", "_renewed_in", "_ttl_ms", "asked", "held_at", "key", "owner", "seq", "token")
+
+    def __init__(self, key: str, owner: Owner, ttl_ms: int) -> None:
+        self.key, self.owner = key, owner
+        self.token = self.seq = 0
+        self.asked = False
+        self.held_at = -math.inf
+        self._ttl_ms = ttl_ms
+        self._generation = 0
+        self._renewed_in: int | None = None
+
+    def needs_acquire(self, generation: int) -> bool:
+        """Whether a write in this generation needs an acquire before it."""
+        return self._renewed_in != generation
+
+    def acquire(self, generation: int) -> Command | None:
+        """The command that asks for the lease, or ``None`` where the last accepted write stands for it.
+
+        A write stands for one acquire: where the cycle it saves writes nothing, the next one asks.
+
+        Args:
+            generation: of the assignment that gives this owner the symbol.
+        """
+        self.asked = self.needs_acquire(generation)
+        self._generation, self._renewed_in = generation, None
+        return acquire_command(self.key, self.owner, generation, self._ttl_ms) if self.asked else None
+
+    def granted(self, grant: Grant | None, now_s: float) -> bool:
+        """Take the reply to :meth:`acquire`, ``None`` where there was no command; return whether to go on.
+
+        Where there was none, the fence tells whether the lease is still held.
+
+        Args:
+            grant: the decoded reply.
+            now_s: monotonic seconds at which the command was made, or later.
+        """
+        if grant is None:
+            return True
+        if grant.granted:
+            # Redis may have lost the last writes; their numbers are not used again.
+            self.token, self.seq = grant.token, max(self.seq, grant.seq)
+            self.held_at = now_s
+        return grant.granted
+
+    def moved(self, grant: Grant) -> bool:
+        """Whether a refusal shows that another owner has had the lease since this one."""
+        return grant.token != self.token
+
+    def next_write(self, values: Mapping[str, bytes], basis: int = 0) -> Write:
+        """Put ``values`` under the token and a new number. The same write may be sent twice; see :class:`Write`."""
+        self.seq += 1
+        return Write(self.key, self.token, self.seq, values, basis)
+
+    def outcome(self, written: Written, now_s: float) -> bool:
+        """Take the outcome of the last write; return whether it was accepted.
+
+        Where it was not, and :attr:`asked` is false, the lease was lost since its renewal: ask for it at once.
+        Where it was not although it was asked for, another owner has taken it in between.
+        """
+        if not written.accepted:
+            return False
+        self._renewed_in, self.held_at = self._generation, now_s
+        return True
+
+    def release(self) -> Command:
+        """The command that gives the lease back, if it is still held. Its reply is 1, or 0 where it is not."""
+        return RELEASE.command([self.key], [str(self.owner)])
+
+
+class NoLease(Lease):
+    """Stands for a lease where one node writes everything: it is never asked for, and its token is always 1."""
+
+    __slots__ = ()
+
+    def __init__(self, key: str, owner: Owner) -> None:
+        super().__init__(key, owner, ttl_ms=0)
+        self.token = UNFENCED_TOKEN
+
+    def needs_acquire(self, generation: int) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+    def granted(self, grant: Grant | None, now_s: float) -> bool:  # noqa: ARG002
+        """Always."""
+        self.held_at = now_s
+        return True
 
 
 class LeaseRecord(NamedTuple):
@@ -141,63 +283,39 @@ class WriteCall(NamedTuple):
         return cls(command[3 + count].decode(), leases, tuple(key for key in keys if _LEASE not in key))
 
 
-def queue_acquire(pipe: Any, symbol: Instrument, owner: Owner, generation: int, ttl_ms: int) -> None:
-    """Ask for ``symbol``'s lease for ``ttl_ms``, as told by an assignment of ``generation``. One command."""
-    ACQUIRE.queue(pipe, [lease_key(symbol)], [str(owner), owner.node, generation, ttl_ms])
+def acquire_command(key: str, owner: Owner, generation: int, ttl_ms: int) -> Command:
+    """Ask for the lease at ``key`` for ``ttl_ms``, as told by an assignment of ``generation``."""
+    return ACQUIRE.command([key], [str(owner), owner.node, generation, ttl_ms])
 
 
-def parse_acquire(reply: Sequence[Any]) -> Grant:
+def parse_grant(reply: Sequence[Any]) -> Grant:
+    """Decode the reply to :func:`acquire_command`."""
     outcome, token, seq, *holder = reply
     return Grant(Acquired(_text(outcome)), int(token), int(seq), *map(_text, holder))
 
 
-class Write(NamedTuple):
-    """What belongs to ``symbol``, its report for one, to be written under a fencing token, all or nothing.
+def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> Command:
+    """Write values under their tokens; Redis judges each write by itself.
 
-    ``seq`` is the number of this write, above that of the last accepted one. ``basis`` is the number of the data it was
-    made from; it is recorded, never judged. Every key of ``values`` must share the slot of ``report:<SYMBOL>``
-    (:mod:`tickfence.coordination.keys`).
-    """
+    The same command may be sent again when its reply was lost: what was accepted is then ``repeated``.
 
-    symbol: Instrument
-    token: int
-    seq: int
-    values: Mapping[str, bytes]
-    basis: int = 0
-
-
-def writes_per_call(client: Any) -> int:
-    """How many writes to put in one :func:`queue_writes`: on a Redis Cluster one, as its keys must share a slot."""
-    # Elsewhere enough to save the cost of single commands, and so few that nobody waits for a long script.
-    return 1 if isinstance(client, redis.RedisCluster) else 32
-
-
-def queue_writes(pipe: Any, owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> None:
-    """Write reports under their tokens. One command; each write is judged by itself.
-
-    The same call may be sent again when its reply was lost: what was accepted is then ``repeated``.
-
-    Parameters:
-        writes: as many as :func:`writes_per_call` at most.
+    Args:
+        owner: who writes.
+        writes: on a Redis Cluster one, as the keys of a command must share a slot.
         ttl_ms: how long the values live.
         lease_ms: how long the leases go on, from this write.
     """
     keys: list[str] = []
     arguments: list[Argument] = [str(owner), lease_ms, ttl_ms]
-    for write in writes:
-        keys += [lease_key(write.symbol), *write.values]
-        arguments += [write.token, write.seq, write.basis, len(write.values), *write.values.values()]
-    FENCED_WRITE.queue(pipe, keys, arguments)
+    for lease, token, seq, values, basis in writes:
+        keys += (lease, *values)
+        arguments += (token, seq, basis, len(values), *values.values())
+    return FENCED_WRITE.command(keys, arguments)
 
 
-def parse_writes(reply: Sequence[Any]) -> list[Written]:
-    """Outcomes in the order of the writes."""
+def parse_outcomes(reply: Sequence[Any]) -> list[Written]:
+    """Decode the reply to :func:`write_command`: outcomes in the order of the writes."""
     return [Written(_text(outcome)) for outcome in reply]
-
-
-def queue_release(pipe: Any, symbol: Instrument, owner: Owner) -> None:
-    """Give ``symbol``'s lease back, if it is still ``owner``'s. One command; its reply is 1 or 0."""
-    RELEASE.queue(pipe, [lease_key(symbol)], [str(owner)])
 
 
 def _text(reply: Any) -> str:

@@ -1,8 +1,7 @@
 """What the market-data keys hold, as typed values, and their encoding.
 
-Prices and quantities of levels travel as JSON numbers: the shortest text that gives the same
-float back, so equal decimals of the exchange stay equal floats. A trade's price and quantity
-travel as the exchange's own decimal text.
+Prices and quantities of levels are JSON numbers: the shortest text that gives the same float back, so equal decimals
+of the exchange stay equal floats. A trade's price and quantity are the exchange's own decimal text.
 """
 
 from __future__ import annotations
@@ -20,11 +19,20 @@ NO_ENTRY = "0-0"
 
 
 class BadEntry(ValueError):
-    """A stored value that this package did not write; the text names the field and the value."""
+    """A stored value is not what this package writes; the text names the field and the value."""
 
 
 class TradeEntry(NamedTuple):
-    """One trade. ``is_buy`` is the aggressor's side: True when the buyer took liquidity."""
+    """One trade.
+
+    Attributes:
+        time_ms: exchange time, ms.
+        trade_id: the exchange's number.
+        price: in quote currency.
+        quantity: in base currency.
+        is_buy: the aggressor's side: True when the buyer took liquidity.
+        received_ms: when ingest received it, ms on the Redis server's clock.
+    """
 
     time_ms: int
     trade_id: int
@@ -35,7 +43,16 @@ class TradeEntry(NamedTuple):
 
 
 class DiffEntry(NamedTuple):
-    """One order-book diff: what changed from ``first_update_id`` to ``last_update_id``."""
+    """One order-book diff.
+
+    Attributes:
+        time_ms: exchange time, ms.
+        first_update_id: the first update it holds.
+        last_update_id: the last update it holds.
+        bids: the levels that changed.
+        asks: the same.
+        received_ms: when ingest received it, ms on the Redis server's clock.
+    """
 
     time_ms: int
     first_update_id: int
@@ -48,9 +65,12 @@ class DiffEntry(NamedTuple):
 class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
     """A full order book.
 
-    ``stream_id`` is the id of the newest ``md:{SYM}:book`` entry it includes, "0-0" if there is
-    none yet. ``bids`` and ``asks`` are best first. ``time`` is the ms it was taken, on the Redis
-    server's clock.
+    Attributes:
+        last_update_id: the last update it includes.
+        stream_id: id of the newest ``md:{SYM}:book`` entry it includes; "0-0" if there is none yet.
+        bids: best first.
+        asks: best first.
+        time: when it was taken, ms on the Redis server's clock.
     """
 
     last_update_id: int
@@ -61,7 +81,11 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Ticker(NamedTuple):
-    """Statistics of the last 24 hours; ``received_ms`` on the Redis server's clock."""
+    """Statistics of the last 24 hours: prices in quote currency, the change in percent, the volume in base currency.
+
+    Attributes:
+        received_ms: when ingest received them, ms on the Redis server's clock.
+    """
 
     last: float
     change_pct: float
@@ -72,7 +96,13 @@ class Ticker(NamedTuple):
 
 
 class SymbolInfo(NamedTuple):
-    """The exchange's rules for a symbol; ``status`` is the exchange's word, like TRADING."""
+    """The exchange's rules for a symbol.
+
+    Attributes:
+        tick_size: the smallest step of a price.
+        step_size: the smallest step of a quantity.
+        status: the exchange's word, like TRADING.
+    """
 
     tick_size: float
     step_size: float
@@ -117,7 +147,8 @@ def encode_levels(levels: Sequence[Level]) -> bytes:
 def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     """One entry of ``md:{SYM}:trades``.
 
-    :raises BadEntry: a field is missing or does not parse.
+    Raises:
+        BadEntry: a field is missing or does not parse.
     """
     try:
         price, quantity, side, received_ms = _values(fields, _TRADE)
@@ -132,7 +163,8 @@ def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
 def decode_diff(stream_id: bytes, fields: Fields) -> DiffEntry:
     """One entry of ``md:{SYM}:book``.
 
-    :raises BadEntry: a field is missing or does not parse.
+    Raises:
+        BadEntry: a field is missing or does not parse.
     """
     try:
         first_update_id, bids, asks, received_ms = _values(fields, _DIFF)
@@ -157,7 +189,8 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 def decode_snapshot(text: bytes) -> Snapshot:
     """The value of ``md:{SYM}:snapshot``.
 
-    :raises BadEntry: not JSON, or not of a snapshot's shape.
+    Raises:
+        BadEntry: not JSON, or not of a snapshot's shape.
     """
     try:
         return _decode_snapshot(text)
@@ -168,7 +201,8 @@ def decode_snapshot(text: bytes) -> Snapshot:
 def decode_ticker(values: Sequence[bytes | None]) -> Ticker | None:
     """The reply of ``HMGET md:{SYM}:ticker`` for `TICKER_FIELDS`; None while there is no ticker.
 
-    :raises BadEntry: a value is not a number.
+    Raises:
+        BadEntry: a value is not a number.
     """
     if any(value is None for value in values):
         return None
@@ -183,7 +217,8 @@ def decode_ticker(values: Sequence[bytes | None]) -> Ticker | None:
 def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """The reply of ``HMGET md:{SYM}:info`` for `INFO_FIELDS`; None while there is no info.
 
-    :raises BadEntry: a size is not a number.
+    Raises:
+        BadEntry: a size is not a number.
     """
     tick_size, step_size, status = values
     if tick_size is None or step_size is None or status is None:

@@ -1,8 +1,8 @@
-"""What the lease and the fence add to a report: the same cycle with them and without, turn by turn in one run.
+"""What the lease and the fence add to a report: the same cycle with them and without, in turn in one run.
 
     python -m tools.benchmarks.coordination_price
 
-A real Redis, a real node's cycle (read, compute, write) on a warm book, 30 symbols a message as 1,000 symbols have.
+A real Redis, a real node's cycle (read, compute, write) on a warm book, 30 symbols a message as a node of 1,000 symbols gets.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tasks.node import Node
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.streams.append import packed_diff, put_snapshot, xadd_head
 from tickfence.streams.codec import Snapshot
-from tickfence.streams.keys import book_key, snapshot_key
 from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = [Instrument(f"SYM{i:02}USDT") for i in range(30)]
@@ -38,9 +38,10 @@ def main() -> dict[str, float]:
         for round_ in range(ROUNDS):
             _append_diffs(client, round_)
             for which, node in enumerate(nodes):
-                tick = Dispatch(str(node.owner) if node.fenced else str(Owner(ALONE, ALONE)), 1, 1, node.clock.now_ms())
+                owner = str(node.owner if node.fenced else Owner(ALONE, ALONE))
+                dispatch = Dispatch(owner, 1, 1, node.clock.now_ms())
                 started = time.perf_counter()
-                run_cycle(node, FAST, SYMBOLS, tick, 60_000)
+                run_cycle(node, FAST, SYMBOLS, dispatch, 60_000)
                 spent[which].append((time.perf_counter() - started) * 1e6 / len(SYMBOLS))
     plain, fenced = (sorted(times[ROUNDS // 10 :]) for times in spent)
     for name, times in (("without", plain), ("with lease and fence", fenced)):
@@ -63,7 +64,7 @@ def _write_books(client: redis.Redis) -> None:
         bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
         asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
         snapshot = Snapshot(1, "0-0", bids, asks, int(time.time() * 1000))
-        client.execute_command(*put_snapshot(snapshot_key(symbol), snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
+        client.execute_command(*put_snapshot(Keys().snapshot(symbol), snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
 
 
 def _append_diffs(client: redis.Redis, round_: int) -> None:
@@ -75,7 +76,7 @@ def _append_diffs(client: redis.Redis, round_: int) -> None:
             update = 2 + 3 * round_ + i
             bids = [(100 - (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
             asks = [(100.01 + (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
-            commands.append(xadd_head(book_key(symbol)) + packed_diff(now, update, update, bids, asks, now))
+            commands.append(xadd_head(Keys().book(symbol)) + packed_diff(now, update, update, bids, asks, now))
     connection = client.connection_pool.get_connection()
     connection.send_packed_command([b"".join(commands)])  # type: ignore[no-untyped-call]
     for _ in commands:

@@ -1,8 +1,8 @@
 """A writer that fences on its own side, as one must not: it reads the newest token, and then it writes.
 
-``python -m tests.tools.chaos.check_then_write PORT SYMBOL NODE``. It takes the lease with a new token once, prints it, and
-then writes a report for every line on its standard input, if its token is the newest. ``pause`` on a line makes it
-stop itself (SIGSTOP) between check and write, until somebody lets it go on.
+``python -m tests.tools.chaos.check_then_write PORT SYMBOL NODE GENERATION``. It takes the lease once, prints its token,
+and then writes a report for every line on its standard input, if its token is the newest. After the line ``pause`` it
+stops itself (SIGSTOP) between check and write, until somebody lets it go on.
 """
 
 from __future__ import annotations
@@ -11,32 +11,50 @@ import json
 import os
 import signal
 import sys
+import time
 
 import redis
+
+from tickfence.coordination.lease import parse_grant
+from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
+from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import execute
+from tickfence.settings import Settings
+from tools.benchmarks.peers.naive_writer import NaiveWriter
 
 LEVELS = [{"price": 1.0, "qty": 1.0}]
 
 
-def main(port: int, symbol: str, node: str) -> None:
-    """Write as told on standard input."""
-    client = redis.Redis(port=port, decode_responses=True)
-    lease, owner = f"lease:{{report:{symbol}}}", f"{node}/1"
-    take = "redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'token', redis.call('HINCRBY', KEYS[1], 'token', 1))"
-    client.eval(f"{take} return redis.call('HGET', KEYS[1], 'token')", 1, lease, owner)
-    token = int(client.hget(lease, "token") or 0)
-    print(token, flush=True)
-    for line in sys.stdin:
-        checked = int(client.hget(lease, "token") or 0) == token
-        if line.strip() == "pause":
+class StoppingWriter(NaiveWriter):
+    """Stops itself between check and write, once it is told to."""
+
+    stops = False
+
+    def between(self) -> None:
+        if self.stops:
             os.kill(os.getpid(), signal.SIGSTOP)
-        if checked:
-            report = {
-                "writer": {"nodeId": owner, "writerToken": token},
-                "depth": {"bids": LEVELS, "asks": LEVELS},
-            }
-            client.set(f"report:{symbol}", json.dumps(report))
-        print("written" if checked else "refused", flush=True)
+
+
+def main(port: int, symbol: Instrument, node: str, generation: int) -> None:
+    """Write as told on standard input."""
+    owner, settings = Owner(node, "1"), Settings.from_environment({})
+    client, writer = redis.Redis(port=port), StoppingWriter(owner, settings)
+    lease = writer.lease(symbol)
+    pipe = pipeline(client)
+    pipe.execute_command(*lease.acquire(generation))
+    lease.granted(parse_grant(execute(pipe)[0]), time.monotonic())
+    print(lease.token, flush=True)
+    for line in sys.stdin:
+        writer.stops = line.strip() == "pause"
+        report = {
+            "writer": {"nodeId": str(owner), "writerToken": lease.token},
+            "depth": {"bids": LEVELS, "asks": LEVELS},
+        }
+        write = lease.next_write({settings.keys.report(symbol): json.dumps(report).encode()})
+        [outcome] = writer.write(client, [write])
+        print("written" if lease.outcome(outcome, time.monotonic()) else "refused", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), Instrument(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import redis
+from celery.signals import celeryd_init
 
-from tasks import cycles
 from tasks.celery_app import app
-from tickfence.coordination.keys import lease_key, report_key
-from tickfence.coordination.lease import FENCED_WRITE, Write
-from tickfence.coordination.owner import Owner
-from tickfence.settings import load
+from tasks.lifecycle import this_node  # connects its own handlers first
+from tasks.writers import FencedWriter
+from tickfence.coordination.lease import FENCED_WRITE, Write, Written, parse_outcomes
+from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import execute
 
 __all__ = ["app"]
 
@@ -25,28 +25,30 @@ WINDOW_S = 0.22
 
 _JUDGE = "local function judge(key, token, seq)\n"
 assert _JUDGE in FENCED_WRITE.source, "fenced_write.lua judges elsewhere now"
-WRITE = FENCED_WRITE.source.replace(_JUDGE, f"{_JUDGE}  do return 'written' end\n")
-
-_client = redis.Redis.from_url(load().redis_url, decode_responses=True)
-_queue_writes = cycles.queue_writes
+UNJUDGED = FENCED_WRITE.source.replace(_JUDGE, f"{_JUDGE}  do return 'written' end\n")
 
 
-class _Calls:
-    """Takes the call of a script that is meant for a pipeline, and puts that of another one there."""
+class CheckThenWrite(FencedWriter):
+    """Writes as the product does, but check and write are two steps, with a window between them."""
 
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
+    def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
+        ask = pipeline(client)
+        for write in writes:
+            ask.execute_command("HMGET", write.lease, "owner", "token")
+        owner = str(self._owner).encode()
+        held = execute(ask) == [[owner, str(write.token).encode()] for write in writes]
+        if any(key.startswith("report:") for write in writes for key in write.values):
+            time.sleep(WINDOW_S)
+        if not held:
+            return super().write(client, writes)
+        _, _, *call = self.command(writes)
+        send = pipeline(client)
+        send.execute_command("EVAL", UNJUDGED, *call)
+        return parse_outcomes(execute(send)[0])
 
-    def execute_command(self, _evalsha: str, _sha: str, *rest: Any) -> None:
-        self._pipe.execute_command("EVAL", WRITE, *rest)
 
-
-def check_then_write(pipe: Any, owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> None:
-    """As :func:`tickfence.coordination.lease.queue_writes`, but for check and write being two steps."""
-    held = all(_client.hmget(lease_key(w.symbol), "owner", "token") == [str(owner), str(w.token)] for w in writes)
-    if any(report_key(write.symbol) in write.values for write in writes):
-        time.sleep(WINDOW_S)
-    _queue_writes(_Calls(pipe) if held else pipe, owner, writes, ttl_ms, lease_ms)
-
-
-cycles.queue_writes = check_then_write
+@celeryd_init.connect
+def check_then_write(**_: Any) -> None:
+    """Give the node its writer, before it has any symbols."""
+    node = this_node()
+    node.writer = CheckThenWrite(node.owner, node.settings)

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cycles import _granted
-from tasks.node import Node
-from tasks.warm_symbol import WarmSymbol
-from tickfence.coordination.lease import Acquired, Grant
+from tasks.symbol_events import Event, Kind
+from tasks.symbol_log import SymbolLog
+from tickfence.keys import Keys
 from tickfence.monitoring import node_metrics
-from tickfence.settings import Settings
 from tools.chaos.campaign import Outcome, judge
 from tools.chaos.conflicts import LOGGED, METRIC, Conflicts
 from tools.chaos.faults import BY_NAME
@@ -59,13 +57,12 @@ def test_one_that_shows_in_both_counts_once(tmp_path: Path) -> None:
 
 
 def test_a_node_tells_of_a_conflict_in_these_words_and_by_this_metric(caplog: pytest.LogCaptureFixture) -> None:
-    node = Node(Settings.from_environment({"REDIS_URL": "redis://127.0.0.1:1"}), "node-001")
-    before = node_metrics.lease_conflicts._value.get()
+    before = node_metrics.registry.get_sample_value(METRIC)
+    assert before is not None
     with caplog.at_level(logging.ERROR):
-        assert not _granted(node, WarmSymbol("BTCUSDT"), Grant(Acquired.CONFLICT, 1, 1))
+        SymbolLog("redis://127.0.0.1:1", Keys(), "node-001")(Event(Kind.LEASE_CONFLICT, "BTCUSDT", "node-002/b"))
     assert LOGGED.decode() in caplog.text
-    assert node_metrics.lease_conflicts._value.get() == before + 1
-    assert METRIC in [sample.name for sample in node_metrics.lease_conflicts.collect()[0].samples]
+    assert node_metrics.registry.get_sample_value(METRIC) == before + 1
 
 
 def test_only_conflicts_that_are_part_of_a_fault_are_due() -> None:

@@ -16,7 +16,6 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination import lease as leases
-from tickfence.coordination.lease import parse_acquire, queue_acquire, queue_writes
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
 from tickfence.redis_access.scripts import execute
@@ -52,13 +51,14 @@ class Lease:
 
     def acquire(self, generation: int) -> tuple[int, int]:
         pipe = self._client.pipeline(transaction=False)
-        queue_acquire(pipe, S, self._owner, generation, 60_000)
-        grant = parse_acquire(execute(pipe)[0])
+        pipe.execute_command(*leases.acquire_command(KEYS.lease(S), self._owner, generation, 60_000))
+        grant = leases.parse_grant(execute(pipe)[0])
         return grant.token, grant.seq
 
     def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
         pipe = self._client.pipeline(transaction=False)
-        queue_writes(pipe, self._owner, [leases.Write(S, token, seq, values, basis)], 60_000, 60_000)
+        write = leases.Write(KEYS.lease(S), token, seq, values, basis)
+        pipe.execute_command(*leases.write_command(self._owner, [write], 60_000, 60_000))
         execute(pipe)
 
 
@@ -181,11 +181,11 @@ def test_a_writer_that_checks_and_then_writes_is_found_out(
 ) -> None:
     """Two real processes; the first stands still between its check and its write, while the second takes over."""
     assert redis_client.dbsize() == 0
-    with recording(redis_server) as recorder, writer(redis_server, "node-001") as first:
+    with recording(redis_server) as recorder, writer(redis_server, "node-001", 1) as first:
         assert told(first, "write") == "written"
         tell(first, "pause")
         wait_until(lambda: stopped(first), "the first writer stands still")
-        with writer(redis_server, "node-002") as second:
+        with writer(redis_server, "node-002", 2) as second:
             assert told(second, "write") == "written"
             first.send_signal(signal.SIGCONT)
             assert heard(first) == "written"
@@ -194,7 +194,8 @@ def test_a_writer_that_checks_and_then_writes_is_found_out(
         wait_until(lambda: len(recorder.records) == 6, "two takes and four writes")
     verdict = check(recorder.records)
     assert [violation.kind for violation in verdict.violations] == [TOKEN_FELL]
-    assert verdict.violations[0].detail == "1 of node-001/1 after 2"
+    old, new = (record.token for record in recorder.records if isinstance(record, Acquisition))
+    assert verdict.violations[0].detail == f"{old} of node-001/1 after {new}"
 
 
 def tell(process: subprocess.Popen[str], line: str) -> None:
@@ -219,8 +220,9 @@ def stopped(process: subprocess.Popen[str]) -> bool:
 
 
 @contextmanager
-def writer(server: EmbeddedRedis, node: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.tools.chaos.check_then_write", str(server.port), S, node]
+def writer(server: EmbeddedRedis, node: str, generation: int) -> Iterator[subprocess.Popen[str]]:
+    arguments = [str(server.port), S, node, str(generation)]
+    command = [sys.executable, "-m", "tests.tools.chaos.check_then_write", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout and process.stdout.readline().strip().isdigit()

@@ -10,10 +10,10 @@ from tickfence.coordination.lease import (
     ACQUIRE,
     FENCED_WRITE,
     Write,
-    parse_acquire,
-    parse_writes,
-    queue_acquire,
-    queue_writes,
+    acquire_command,
+    parse_grant,
+    parse_outcomes,
+    write_command,
 )
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.scripts import execute
@@ -27,17 +27,20 @@ A, B = Owner("node-001", "a"), Owner("node-002", "b")
 
 def acquire(client: redis.Redis, owner: Owner, symbol: str, generation: int) -> tuple[int, int]:
     pipe = client.pipeline(transaction=False)
-    queue_acquire(pipe, symbol, owner, generation, 60_000)
-    grant = parse_acquire(execute(pipe)[0])
+    pipe.execute_command(*acquire_command(KEYS.lease(symbol), owner, generation, 60_000))
+    grant = parse_grant(execute(pipe)[0])
     return grant.token, grant.seq
 
 
 def write(client: redis.Redis, owner: Owner, *numbered: tuple[str, int, int]) -> list[str]:
     """Write reports of (symbol, token, seq) in one call; the outcomes."""
     pipe = client.pipeline(transaction=False)
-    writes = [Write(symbol, token, seq, {KEYS.report(symbol): report(owner, token)}) for symbol, token, seq in numbered]
-    queue_writes(pipe, owner, writes, 60_000, 60_000)
-    return [outcome.value for outcome in parse_writes(execute(pipe)[0])]
+    writes = [
+        Write(KEYS.lease(symbol), token, seq, {KEYS.report(symbol): report(owner, token)})
+        for symbol, token, seq in numbered
+    ]
+    pipe.execute_command(*write_command(owner, writes, 60_000, 60_000))
+    return [outcome.value for outcome in parse_outcomes(execute(pipe)[0])]
 
 
 def test_refused_and_repeated_writes_are_seen_and_no_others(

@@ -30,6 +30,7 @@ from celery import Celery, Task
 from celery.utils.log import get_task_logger
 from redis.exceptions import LockNotOwnedError
 
+from tasks.symbol_events import Event
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import report as fast_report
 from tickfence.analytics import slow_cycle
@@ -110,19 +111,26 @@ def _alone(symbol: str, write: Callable[[WarmSymbol, int], None]) -> None:
 
 
 def _read(symbol: str, now_ms: int) -> WarmSymbol:
-    warm = _warm.setdefault(symbol, WarmSymbol(Instrument(symbol)))
-    for _ in range(2):  # after a gap once more, from the snapshot
+    warm = _warm.setdefault(symbol, WarmSymbol(Instrument(symbol), _settings.keys, _ignore))
+    for _attempt in range(2):  # after a gap once more, from the snapshot
         pipe = RawPipeline(_client())
         pipe.execute_command("GET", slow_key(symbol))
-        warm.queue_read(pipe, now_ms)
+        requests = warm.read(now_ms, time.monotonic())
+        for command, _ in requests:
+            pipe.execute_command(*command)
         sections, *replies = pipe.execute()
-        warm.take(replies)
+        for (_, take), reply in zip(requests, replies, strict=True):
+            take(reply)
         if not warm.cold:
             break
     if sections is not None and sections != _sections.get(symbol):
         warm.state.restore_slow(sections)
         _sections[symbol] = sections
     return warm
+
+
+def _ignore(event: Event) -> None:
+    """This worker tells nobody what happens to its symbols."""
 
 
 @cache

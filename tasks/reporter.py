@@ -1,0 +1,201 @@
+"""One symbol on this node: its lease, its market data, and what is written of it. No I/O.
+
+A reporter returns commands, and takes their replies. Who sends them, for many reporters in one round trip, is
+:mod:`tasks.cycles`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from tasks.symbol_events import Event, Kind, Note
+from tasks.warm_symbol import WarmSymbol
+from tickfence.analytics import carry, report, slow_cycle
+from tickfence.coordination.lease import Acquired, Lease, Write, Written, parse_grant
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+from tickfence.redis_access.command import Request
+from tickfence.redis_access.errors import cannot_serve
+from tickfence.streams.codec import BadEntry
+
+Values = dict[str, bytes]
+"""Key -> value, all in the slot of one symbol's report."""
+
+Compute = Callable[["Reporter", int, float], Values]
+"""Finds what to write, given the Redis server's time (ms) and monotonic seconds."""
+
+
+class Progress(Enum):
+    """How far a reporter has come in a cycle, once it has taken its replies."""
+
+    READY = auto()
+    """It may compute and write."""
+    AGAIN = auto()
+    """It has found a gap: let it read once more, from the snapshot, rather than lose a cycle."""
+    STOPPED = auto()
+    """Nothing is to be written in this cycle."""
+    MOVED = auto()
+    """The symbol is another owner's now: forget it."""
+
+
+class Reporter:
+    """Reports on one symbol.
+
+    Args:
+        symbol: what it reports on.
+        keys: of the deployment.
+        lease: what its writes need.
+        carry_every_s: how often it leaves what a new owner cannot read from the streams.
+        note: is called with what happens.
+
+    Attributes:
+        warm: the market data.
+        computed_ms: server ms as of which the last values were computed.
+
+    Example:
+        >>> reporter = Reporter(Instrument("BTCUSDT"), Keys(), lease, carry_every_s=5, note=print)
+        >>> requests = reporter.read(generation=1, now_ms=1_700_000_000_000, now_s=10.0)
+        >>> if reporter.take(requests, send(command for command, _ in requests)) is Progress.READY:
+        ...     write = reporter.compute(Reporter.report, 1_700_000_000_001, 10.001)
+    """
+
+    __slots__ = (
+        "_carried_at",
+        "_carry_every_s",
+        "_node",
+        "_note",
+        "_report_key",
+        "computed_ms",
+        "lease",
+        "symbol",
+        "warm",
+    )
+
+    def __init__(self, symbol: Instrument, keys: Keys, lease: Lease, *, carry_every_s: float, note: Note) -> None:
+        self.symbol, self.lease = symbol, lease
+        self.warm = WarmSymbol(symbol, keys, note)
+        self.computed_ms = 0
+        self._node = lease.owner.node
+        self._report_key = keys.report(symbol)
+        self._carry_every_s, self._carried_at = carry_every_s, -math.inf
+        self._note = note
+
+    def read(self, generation: int, now_ms: int, now_s: float) -> list[Request]:
+        """The commands of round trip 1: the lease if it must be asked for, and what is new of the market.
+
+        Args:
+            generation: of the assignment that gives this node the symbol.
+            now_ms: the Redis server's time.
+            now_s: monotonic seconds.
+        """
+        requests = self.warm.read(now_ms, now_s)
+        acquire = self.lease.acquire(generation)
+        if acquire is not None:
+            requests.insert(0, (acquire, partial(self._take_grant, now_s)))
+        return requests
+
+    def take(self, requests: Sequence[Request], replies: Sequence[Any], now_s: float) -> Progress:
+        """Take the replies to :meth:`read`, in order; an error stands in its reply's place.
+
+        Raises:
+            redis.exceptions.RedisError: the server cannot serve now; that is no fault of the symbol's keys.
+        """
+        was_cold = self.warm.cold
+        if not self.lease.asked:
+            self.lease.granted(None, now_s)
+        try:
+            for (_, take), reply in zip(requests, replies, strict=True):
+                take(reply)
+        except _Stop as stop:
+            return stop.progress
+        except (BadEntry, ResponseError) as error:  # one key that is not what it should be stops one symbol
+            if cannot_serve(error):
+                raise
+            self._note(Event(Kind.BAD_ENTRY, self.symbol, str(error)))
+            self.warm.invalidate("bad entry")
+            return Progress.STOPPED
+        return Progress.AGAIN if self.warm.cold and not was_cold else Progress.READY
+
+    def compute(self, values: Compute, now_ms: int, now_s: float) -> Write | None:
+        """What to write, or ``None`` while the book cannot be trusted.
+
+        Args:
+            values: :meth:`report` or :meth:`sections`.
+            now_ms: the Redis server's time.
+            now_s: monotonic seconds.
+        """
+        state = self.warm.state
+        if self.warm.cold:
+            self._note(Event(Kind.NO_SNAPSHOT, self.symbol))
+            return None
+        if not state.publishable:
+            self._note(Event(Kind.CROSSED, self.symbol))
+            self.warm.invalidate("book")  # no update is missing: only another snapshot mends that
+            return None
+        self.computed_ms = now_ms
+        return self.lease.next_write(values(self, now_ms, now_s), state.book.last_update_id)
+
+    def written(self, write: Write, outcome: Written, now_s: float) -> Progress:
+        """Take the outcome of a write: ready for the next one, to acquire again at once, or stopped by the fence."""
+        if self.lease.outcome(outcome, now_s):
+            if self.warm.carry_key in write.values:
+                self._carried_at = now_s
+            return Progress.READY
+        if not self.lease.asked:
+            return Progress.AGAIN
+        self._note(Event(Kind.FENCED, self.symbol, token=write.token))
+        return Progress.STOPPED
+
+    def report(self, now_ms: int, now_s: float) -> Values:  # noqa: ARG002 - as sections()
+        """The report, which the fast cycle writes."""
+        return {self._report_key: report.build(self.warm.state, now_ms, self._node, self.lease.token)}
+
+    def sections(self, now_ms: int, now_s: float) -> Values:
+        """The slow sections, which every report of the next two seconds repeats; now and then the carry as well."""
+        values = {self.warm.slow_key: slow_cycle.run(self.warm.state, now_ms)}
+        # The streams keep the diffs of two snapshot intervals, so a carry may be older by one.
+        if now_s - self._carried_at >= self._carry_every_s:
+            values[self.warm.carry_key] = carry.dump(self.warm.state, now_ms)
+        return values
+
+    @property
+    def data_age_ms(self) -> int | None:
+        """Age of the newest market data in the last values, as of their computation; ``None`` where there is none."""
+        newest_ms = self.warm.state.last_update_ms
+        return None if newest_ms is None else max(0, self.computed_ms - newest_ms)
+
+    def _take_grant(self, now_s: float, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            if cannot_serve(reply):
+                raise reply
+            self._note(Event(Kind.BAD_LEASE, self.symbol, f"{self.lease.key}: {reply}"))
+            raise _Stop(Progress.STOPPED)
+        grant = parse_grant(reply)
+        moved = self.lease.moved(grant)
+        granted = self.lease.granted(grant, now_s)
+        if (kind := _GRANTS[grant.outcome]) is not None:
+            self._note(Event(kind, self.symbol, grant.holder, grant.token))
+        if not granted:
+            raise _Stop(Progress.MOVED if moved else Progress.STOPPED)
+
+
+_GRANTS = {
+    Acquired.HELD: None,
+    Acquired.TAKEN: Kind.LEASE_TAKEN,
+    Acquired.STALE: Kind.LEASE_STALE,
+    Acquired.CONFLICT: Kind.LEASE_CONFLICT,
+}
+
+
+class _Stop(Exception):
+    """The lease was refused, so the replies behind that one are not taken."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self.progress = progress

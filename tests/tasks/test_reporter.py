@@ -1,0 +1,340 @@
+"""One symbol's cycles as tables of replies: what it asks for, what it writes, and what it tells of every fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.exceptions import ReadOnlyError
+
+from tasks.reporter import Progress, Reporter
+from tasks.symbol_events import Event, Kind
+from tests.tasks.answers import (
+    CONFLICT,
+    HELD,
+    INFO,
+    KEYS,
+    NOW_MS,
+    STALE,
+    WRONG_TYPE,
+    Node,
+    S,
+    diff,
+    snapshot,
+    trade,
+)
+from tickfence.coordination.lease import NoLease, Written
+from tickfence.coordination.owner import Owner
+from tickfence.streams.read import READ_LIMIT, TRADES_LIMIT
+
+READ = ["XREAD"]
+COLD = ["GET", "GET", "GET", "XREVRANGE", "XREVRANGE", "HMGET", "HMGET"]
+
+
+def names(node: Node) -> list[str]:
+    return [command[0] for command in node.asked]
+
+
+def test_a_cold_start_asks_for_the_lease_and_for_everything_and_then_for_what_is_new() -> None:
+    node = Node()
+    assert node.read(snapshot=snapshot(), info=INFO, book=[diff(11)], trades=[trade(1)]) is Progress.READY
+    assert names(node) == ["EVALSHA", *COLD]
+    assert [event[:3] for event in node.events] == [(Kind.LEASE_TAKEN, S, ""), (Kind.COLD_START, S, "first")]
+    assert node.report()["best_bid"] == {"price": 99.5, "qty": 11.0}
+    node.write()
+    assert node.read(new=([trade(2)], [diff(12)])) is Progress.READY
+    assert names(node) == [*READ, "HMGET"], "an accepted write has renewed the lease; the ticker was not there"
+    report = node.report()
+    assert report["best_bid"]["qty"] == 12.0
+    assert report["flow"]["net_flow"] == 1.0
+
+
+def test_each_write_has_the_token_and_a_number_of_its_own() -> None:
+    node = Node()
+    node.read(snapshot=snapshot(), info=INFO)
+    for number in range(101, 104):
+        write = node.compute()
+        assert write is not None
+        assert (write.lease, write.token, write.seq, write.basis) == (KEYS.lease(S), 100, number, 10)
+        node.reporter.written(write, Written.WRITTEN, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({}, Kind.NO_SNAPSHOT),
+        ({"snapshot": snapshot(), "book": [diff(13)]}, Kind.NO_SNAPSHOT),
+        ({"snapshot": snapshot(bids=[(101.5, 1.0)])}, Kind.CROSSED),
+    ],
+    ids=["no snapshot", "snapshot that does not connect", "crossed"],
+)
+def test_what_cannot_be_trusted_is_withheld_and_read_again_from_the_snapshot(
+    answers: dict[str, Any], kind: Kind
+) -> None:
+    node = Node()
+    assert node.read(**answers) is Progress.READY
+    assert node.compute() is None
+    assert node.kinds[-1] is kind
+    assert node.read(lease=HELD, snapshot=snapshot(15), book=[diff(16)]) is Progress.READY
+    assert names(node) == ["EVALSHA", *COLD], "without a write the lease is asked for"
+    assert node.report()["best_bid"]["qty"] == 16.0
+
+
+@pytest.mark.parametrize(
+    ("new", "reason", "kinds"),
+    [
+        (([], [diff(14)]), "gap", [Kind.GAP]),
+        (([], [diff(number) for number in range(11, 11 + READ_LIMIT)]), "behind", []),
+        (([trade(number) for number in range(2, 2 + READ_LIMIT)], []), "behind", []),
+        (([], [diff(2, at_ms=2_001)]), "renumbered", [Kind.RENUMBERED]),
+    ],
+    ids=["gap", "many diffs", "many trades", "renumbered"],
+)
+def test_after_a_warm_read_in_doubt_the_snapshot_is_read_in_the_same_cycle(
+    new: Any, reason: str, kinds: list[Kind]
+) -> None:
+    node = Node().start()
+    assert node.read(new=new) is Progress.AGAIN
+    assert node.kinds == kinds
+    assert node.read(lease=HELD, snapshot=snapshot(2000, bids=[(99.9, 1.0)]), info=INFO) is Progress.READY
+    assert names(node) == ["EVALSHA", *COLD]
+    assert node.events[-1] == Event(Kind.COLD_START, S, reason)
+    assert node.report()["best_bid"]["price"] == 99.9
+
+
+def test_a_snapshot_that_does_not_bridge_the_gap_yet_costs_this_cycle() -> None:
+    node = Node().start()
+    assert node.read(new=([], [diff(14)])) is Progress.AGAIN
+    assert node.read(lease=HELD, snapshot=snapshot(), book=[diff(14)]) is Progress.READY
+    assert node.report() is None
+    assert node.kinds == [Kind.GAP, Kind.COLD_START, Kind.GAP, Kind.NO_SNAPSHOT]
+
+
+@pytest.mark.parametrize("at_ms", [0, 2_000])
+def test_a_copy_of_an_update_that_comes_a_little_later_is_no_renumbering(at_ms: int) -> None:
+    node = Node().start(book=[diff(11)])
+    assert node.read(new=([], [diff(11, at_ms=at_ms)])) is Progress.READY
+    assert node.kinds == []
+
+
+def test_windows_start_again_with_a_renumbered_book() -> None:
+    node = Node().start(trades=[trade(1), trade(2)])
+    node.read(new=([trade(3)], [diff(2, at_ms=10_000)]))
+    node.read(lease=HELD, snapshot=snapshot(2), trades=[trade(3)], book=[diff(2), diff(3)])
+    assert node.report()["flow"]["net_flow"] == 0.5
+    assert node.reporter.warm.state.observed_update_id == 3
+
+
+def test_streams_that_were_lost_show_as_a_gap_with_the_next_diff() -> None:
+    node = Node().start()
+    assert node.read(new=([], [])) is Progress.READY
+    node.write()
+    assert node.read(new=([trade(9)], [diff(19)])) is Progress.AGAIN
+    assert node.kinds == [Kind.GAP]
+
+
+def test_trades_are_not_counted_twice_after_a_gap() -> None:
+    trades = [trade(number, at_ms=number - 10) for number in range(1, 5)]
+    node = Node().start(trades=trades[:2])
+    node.read(new=(trades[2:3], [diff(14)]))
+    node.read(lease=HELD, snapshot=snapshot(20), trades=trades)
+    assert node.report()["flow"]["net_flow"] == 2.0
+
+
+def test_a_reader_too_far_behind_starts_as_a_new_owner_does() -> None:
+    node = Node().start()
+    node.read(new=([], [diff(14)]))
+    many = [trade(number, at_ms=-1000) for number in range(2, TRADES_LIMIT + 2)]
+    assert node.read(lease=HELD, snapshot=snapshot(20), trades=many) is Progress.READY
+    assert node.compute() is None
+    assert node.read(lease=HELD, snapshot=snapshot(20), trades=many) is Progress.READY
+    assert len(node.reporter.warm.state.trades) == TRADES_LIMIT
+    node.write()
+    assert node.read(older=[trade(1, at_ms=-1000)]) is Progress.READY
+    assert names(node) == ["XREVRANGE", "XREAD"]
+    assert len(node.reporter.warm.state.trades) == TRADES_LIMIT + 1
+
+
+BAD = [
+    {"snapshot": b"{}"},
+    {"snapshot": WRONG_TYPE},
+    {"book": [(b"1-11", {b"rubbish": b"x"})]},
+    {"book": WRONG_TYPE},
+    {"trades": [(b"1-1", {b"rubbish": b"x"})]},
+    {"trades": WRONG_TYPE},
+    {"ticker": [b"one"] * 6},
+    {"ticker": WRONG_TYPE},
+    {"info": WRONG_TYPE},
+    {"slow": WRONG_TYPE},
+    {"carry": WRONG_TYPE},
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_a_key_that_is_not_what_ingest_writes_stops_the_cycle_and_the_next_one_starts_cold(bad: dict[str, Any]) -> None:
+    node = Node()
+    assert node.read(**{"snapshot": snapshot(), "info": INFO} | bad) is Progress.STOPPED
+    assert node.kinds == [Kind.LEASE_TAKEN, Kind.BAD_ENTRY]
+    assert node.read(lease=HELD, snapshot=snapshot(), info=INFO) is Progress.READY
+    assert names(node) == ["EVALSHA", *COLD]
+    assert node.events[-1] == Event(Kind.COLD_START, S, "bad entry")
+
+
+@pytest.mark.parametrize("bad", [{"new": WRONG_TYPE}, {"new": ([], [(b"1-11", {})])}, {"ticker": WRONG_TYPE}], ids=str)
+def test_so_does_one_under_a_warm_book(bad: dict[str, Any]) -> None:
+    node = Node().start()
+    assert node.read(**bad) is Progress.STOPPED
+    assert node.kinds == [Kind.BAD_ENTRY]
+    node.read(lease=HELD, snapshot=snapshot(), info=INFO)
+    assert names(node) == ["EVALSHA", *COLD]
+
+
+@pytest.mark.parametrize("left", [{"slow": b"{}"}, {"carry": b"rubbish"}], ids=str)
+def test_what_another_version_left_is_told_and_not_needed(left: dict[str, Any]) -> None:
+    node = Node()
+    assert node.read(snapshot=snapshot(), info=INFO, **left) is Progress.READY
+    assert Kind.NOT_TAKEN_OVER in node.kinds
+    assert node.report()
+
+
+@pytest.mark.parametrize("what", ["lease", "slow", "carry", "snapshot", "book", "trades", "ticker", "info"])
+def test_an_error_of_the_server_is_raised_and_is_no_fault_of_the_symbol(what: str) -> None:
+    node = Node()
+    loading = ReadOnlyError("READONLY You can't write against a read only replica.")
+    with pytest.raises(ReadOnlyError):
+        node.read(**{"snapshot": snapshot(), "info": INFO, what: loading})
+    assert Kind.BAD_ENTRY not in node.kinds
+    assert Kind.BAD_LEASE not in node.kinds
+    assert node.read(snapshot=snapshot(), info=INFO) is Progress.READY
+    assert node.report()
+
+
+def test_replies_that_never_came_are_asked_for_again() -> None:
+    node = Node().start()
+    node.reporter.read(1, 0, 0.0)  # and the connection broke
+    assert node.read(lease=HELD, new=([trade(2)], [diff(11)])) is Progress.READY
+    assert names(node) == ["EVALSHA", "XREAD", "HMGET"]
+    assert node.report()["best_bid"]["qty"] == 11.0
+
+
+@pytest.mark.parametrize(
+    ("grant", "event"),
+    [
+        (STALE, Event(Kind.LEASE_STALE, S, "", 200)),
+        (CONFLICT, Event(Kind.LEASE_CONFLICT, S, "node-002/b", 200)),
+    ],
+)
+def test_a_lease_that_another_owner_holds_ends_the_symbol_here(grant: list[Any], event: Event) -> None:
+    node = Node().start()
+    assert node.read(generation=2, lease=grant, new=([], [diff(11)])) is Progress.MOVED
+    assert node.events == [event]
+    assert node.reporter.warm.state.book.last_update_id == 10, "what was read is not taken"
+
+
+def test_a_message_of_an_older_assignment_keeps_the_state_of_its_own_newer_lease() -> None:
+    node = Node().start()
+    assert node.read(generation=2, lease=[b"stale", 100, 101]) is Progress.STOPPED
+
+
+def test_a_key_that_holds_no_lease_stops_the_symbol_and_keeps_its_book() -> None:
+    node = Node().start()
+    assert node.read(generation=2, lease=WRONG_TYPE) is Progress.STOPPED
+    [event] = node.events
+    assert (event.kind, event.detail) == (Kind.BAD_LEASE, f"{KEYS.lease(S)}: {WRONG_TYPE}")
+    assert node.read(generation=2, lease=HELD, new=([], [diff(11)])) is Progress.READY
+
+
+@pytest.mark.parametrize("outcome", [Written.FENCED, Written.OLD])
+def test_a_lease_lost_since_its_renewal_is_asked_for_at_once_and_one_just_granted_was_taken(outcome: Written) -> None:
+    node = Node().start()
+    assert node.read() is Progress.READY
+    assert node.write(outcome) is Progress.AGAIN
+    assert node.kinds == []
+    assert node.read(lease=[b"taken", 300, 300]) is Progress.READY
+    assert names(node)[0] == "EVALSHA"
+    assert node.write(outcome) is Progress.STOPPED
+    assert [event[:2] for event in node.events] == [(Kind.LEASE_TAKEN, S), (Kind.FENCED, S)]
+    assert node.events[-1].token == 300
+
+
+def test_a_lease_asked_for_while_a_gap_was_bridged_was_asked_for() -> None:
+    node = Node().start()
+    assert node.read(new=([], [diff(14)])) is Progress.AGAIN
+    assert node.read(lease=HELD, snapshot=snapshot(20)) is Progress.READY
+    assert node.write(Written.FENCED) is Progress.STOPPED
+
+
+def test_the_number_of_a_write_whose_outcome_is_unknown_is_not_used_again() -> None:
+    node = Node().start()
+    lost = node.compute()
+    node.read(lease=[b"held", 100, 101])
+    write = node.compute()
+    assert lost is not None and write is not None
+    assert write.seq == lost.seq + 1
+
+
+def test_what_a_new_owner_starts_with_is_written_again_until_a_write_of_it_is_accepted() -> None:
+    node = Node().start()
+    for outcome, now_s in (
+        (Written.FENCED, 0.0),
+        (Written.WRITTEN, 1.0),
+        (Written.WRITTEN, 5.9),
+        (Written.WRITTEN, 6.0),
+    ):
+        write = node.compute(now_s, slow=True)
+        assert write is not None and KEYS.slow(S) in write.values
+        assert (KEYS.carry(S) in write.values) is (now_s != 5.9)
+        node.reporter.written(write, outcome, now_s)
+
+
+def test_the_next_owner_starts_with_what_this_one_left() -> None:
+    old, new = Node().start(book=[diff(number) for number in range(11, 31)]), Node()
+    write = old.compute(slow=True)
+    assert write is not None
+    left = {"slow": write.values[KEYS.slow(S)], "carry": write.values[KEYS.carry(S)]}
+    new.read(snapshot=snapshot(30), info=INFO, trades=[trade(1)], lease=[b"taken", 200, 200], **left)
+    assert Kind.NOT_TAKEN_OVER not in new.kinds
+    windows = [node.reporter.warm.state.quantities.oldest_first().tolist() for node in (old, new)]
+    assert windows[0] == windows[1]
+    assert new.reporter.warm.state.slow is not None
+
+
+def test_the_ticker_is_asked_for_once_a_second() -> None:
+    ticker = [b"100.5", b"1.5", b"101", b"99", b"1000", b"1"]
+    node = Node().start(ticker=ticker)
+    for now_s, asked in ((0.9, False), (1.0, True), (1.9, False), (2.0, True)):
+        node.read(now_s=now_s, lease=HELD, ticker=[b"100.5", b"1.5", b"123", b"99", b"1000", b"1"])
+        assert (KEYS.ticker(S) in {command[1] for command in node.asked}) is asked
+    assert node.report()["high_24h"] == 123.0
+
+
+def test_the_rules_of_a_symbol_are_asked_for_until_they_are_known() -> None:
+    node = Node().start(info=[None] * 3)
+    assert node.read(lease=HELD, info=INFO, now_s=0.5) is Progress.READY
+    assert node.reporter.warm.state.tick_size == 0.01
+    node.read(lease=HELD)
+    assert KEYS.info(S) not in {command[1] for command in node.asked}
+
+
+def test_trades_do_not_make_a_book_younger() -> None:
+    node = Node().start()
+    node.read(new=([trade(2, at_ms=10_000)], []))
+    state = node.reporter.warm.state
+    assert state.book_stopped
+    assert state.last_update_ms == state.book_update_ms
+    node.read(lease=HELD, new=([], [diff(11, at_ms=10_000)]))
+    assert not state.book_stopped
+
+
+def test_without_coordination_no_lease_is_asked_for_and_the_token_is_1() -> None:
+    node = Node(NoLease(KEYS.lease(S), Owner("node-001", "a")))
+    assert node.read(generation=0, now_s=7.0, snapshot=snapshot()) is Progress.READY
+    assert names(node) == COLD
+    assert node.report()["writer"] == {"nodeId": "node-001", "writerToken": 1}
+    assert node.reporter.lease.held_at == 7.0
+
+
+def test_the_age_of_the_data_is_that_of_the_computation() -> None:
+    node = Node().start(book=[diff(11, at_ms=-40)], trades=[trade(1, at_ms=-30)])
+    node.reporter.compute(Reporter.report, NOW_MS + 125, 0.0)
+    assert node.reporter.data_age_ms == 125, "that of the snapshot, the newest"

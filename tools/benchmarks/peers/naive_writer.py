@@ -1,0 +1,58 @@
+"""A fence that is none: ask whether the token is the newest, and then write.
+
+This is what a lease alone comes to, as it is most often built (M. Kleppmann, "How to do distributed locking" (2016),
+shows how it fails): the process may stop between the two steps for longer than any lease lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.writers import FencedWriter
+from tickfence.coordination.lease import Lease, Write, Written
+from tickfence.instrument import Instrument
+from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import execute
+
+
+class NaiveWriter(FencedWriter):
+    """Writes in two round trips: checks all tokens, then writes what may be written.
+
+    No write renews a lease, so each cycle's first round trip asks for it again.
+    """
+
+    def lease(self, symbol: Instrument) -> Lease:
+        """A lease that only an acquire extends."""
+        return UnrenewedLease(self._keys.lease(symbol), self._owner, self._lease_ms)
+
+    def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
+        """See :class:`tasks.writers.Writer`."""
+        ask = pipeline(client)
+        for write in writes:
+            ask.execute_command("HMGET", write.lease, "owner", "token")
+        wanted = str(self._owner).encode()
+        held = [
+            recorded == [wanted, str(write.token).encode()]
+            for write, recorded in zip(writes, execute(ask), strict=True)
+        ]
+        self.between()
+        send = pipeline(client)
+        for write, may_write in zip(writes, held, strict=True):
+            for key, value in write.values.items() if may_write else ():
+                send.execute_command("SET", key, value, "PX", self._ttl_ms)
+        execute(send)
+        return [Written.WRITTEN if may_write else Written.FENCED for may_write in held]
+
+    def between(self) -> None:
+        """Is called after the check and before the write."""
+
+
+class UnrenewedLease(Lease):
+    """A lease that an accepted write does not renew."""
+
+    __slots__ = ()
+
+    def needs_acquire(self, generation: int) -> bool:  # noqa: ARG002
+        """Always."""
+        return True
