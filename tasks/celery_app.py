@@ -14,7 +14,7 @@ app = Celery(
     "tickfence",
     include=["tasks.cycles", "tasks.lifecycle"],
     amqp="tasks.queues:AMQP",
-    control="tasks.control:Control",
+    control="tasks.send_once:Control",
 )
 app.config_from_object("celeryconfig")
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import redis.exceptions
+from celery.worker import loops
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
@@ -24,43 +25,46 @@ _NO_ACK = "no_ack"
 class Consumer(CeleryConsumer):
     """Celery's consumer, with six changes.
 
-    - Reconnecting waits 0.25 s at most. Celery's own waits 2 s, 4 s … 30 s whatever the transport options say.
-    - No mingle and no gossip: at every (re)start, mingle waits a second for the other workers' answers, and both
-      serve features (revoked tasks, worker-to-worker events) that a node does not use.
+    - Reconnecting waits 0.25 s at most. Celery waits 2 s, 4 s … 30 s whatever the transport options say.
+    - No mingle and no gossip. At every start, mingle waits a second for the other workers' answers. Both serve features
+      that a node does not use: revoked tasks, and events between workers.
     - Messages of a ``no_ack`` queue are not acknowledged. Kombu's Redis transport does not remember them, and would
       still spend a round trip on forgetting each.
     - Messages of RabbitMQ are acknowledged before they are worked on, not when the event loop comes round: it may wait
       for the next event first, and RabbitMQ for that acknowledgement.
-    - Heartbeat events are sent once (:mod:`tasks.heartbeat`).
-    - A Redis that is made a replica, or cannot write, counts as one that went away. Celery would end the worker.
+    - Heartbeat events are sent once (:mod:`tasks.send_once`).
+    - A Redis that becomes a replica, or cannot write, counts as one that went away. Celery would end the worker.
     """
 
     class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps, with our heartbeat."""
+
         default_steps = tuple(
-            "tasks.heartbeat:HeartStep" if step == "celery.worker.consumer.heart:Heart" else step
+            "tasks.send_once:HeartStep" if step == "celery.worker.consumer.heart:Heart" else step
             for step in CeleryConsumer.Blueprint.default_steps
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
-        self._celerys_loop = vars(self)["loop"]
-        self.loop = self._loop
 
-    def _loop(self, *args: Any) -> None:
+    def loop(self, *args: Any) -> None:
+        """Consume until the connection is lost. Celery takes a loop that its consumer has instead of its own."""
         try:
-            self._celerys_loop(*args)
+            (loops.asynloop if self.hub else loops.synloop)(*args)
         except redis.exceptions.ResponseError as error:
             if not cannot_serve(error):
                 raise
             raise redis.exceptions.ConnectionError(str(error)) from error
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
-        """What is called with each message that arrives."""
+        """The function that takes each message that arrives."""
         handle = super().create_task_handler(*args, **kwargs)
         perishable = {queue.routing_key for queue in self.app.amqp.queues.consume_from.values() if queue.no_ack}
 
         def receive(message: Any) -> Any:
             if message.delivery_info.get("routing_key") in perishable:
+                # kombu's Redis channel looks here, and not at the queue, before it forgets a message that was
+                # acknowledged. It has no public way to say so for a message that Celery acknowledges.
                 message.delivery_info["consumer_tag"] = _NO_ACK
                 message.channel.no_ack_consumers = (_NO_ACK,)
             return handle(message)
@@ -74,13 +78,12 @@ class Consumer(CeleryConsumer):
         return p(*args, **kwargs)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect to the broker; until it answers, try again, and give up only when the worker is told to stop."""
-
+        """Connect to the broker, however long that takes, unless the worker is told to stop."""
         outage = Outage(f"the broker at {conn.as_uri()}", logger)
         node = this_node()
 
         def failed(error: Exception, _interval: float) -> float:
-            node.withdraw()  # a node that gets no messages must not keep its symbols
+            node.suspend()  # a node that gets no messages must not keep its symbols
             return outage.failed(error)
 
         while True:
@@ -93,7 +96,7 @@ class Consumer(CeleryConsumer):
                 callback=maybe_shutdown,
             )
             try:
-                self._forget_late(conn, (node.owner.node, ALONE))
+                self._purge(conn, (node.owner.node, ALONE))
                 break
             except redis.exceptions.ResponseError as error:  # it answers, and cannot serve
                 if not cannot_serve(error):
@@ -105,11 +108,11 @@ class Consumer(CeleryConsumer):
             time.sleep(pause)
         outage.over()
         self.first_connection_attempt = False
-        node.rejoin()
+        node.resume()
         return conn
 
-    def _forget_late(self, conn: Any, names: tuple[str, ...]) -> None:
-        """Empty our queue: what has waited for a consumer is late."""
+    def _purge(self, conn: Any, names: tuple[str, ...]) -> None:
+        """Empty this node's queue: what has waited for a consumer is late."""
         for queue in self.app.amqp.queues.consume_from.values():
             if queue.name in names:
                 bound = queue(conn.default_channel)

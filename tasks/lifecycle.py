@@ -13,7 +13,6 @@ from typing import Any
 
 from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker import state
-from kombu import Queue
 
 from tasks.celery_app import app
 from tasks.node import Node
@@ -37,7 +36,11 @@ _nodes: list[Node] = []  # this process's node: none, or one
 
 
 def this_node() -> Node:
-    """The node this process is. Raises :exc:`RuntimeError` outside a worker."""
+    """The node that this process is.
+
+    Raises:
+        RuntimeError: this process is no worker.
+    """
     if not _nodes:
         raise RuntimeError(
             "no node here: analysis tasks run in a worker, started by `celery -A tasks worker -Q node-001`"
@@ -48,8 +51,12 @@ def this_node() -> Node:
 def choose_node_id(queues: list[str], settings: Settings) -> str:
     """The node id: ``NT_NODE_ID``, or else the one queue given with ``-Q``.
 
+    Args:
+        queues: given with ``-Q``.
+        settings: of the process.
+
     Raises:
-        ValueError: neither says, or they do not go together.
+        ValueError: neither names a node, or they do not agree.
     """
     node_id = settings.nt_node_id
     if not node_id and len(queues) == 1:
@@ -67,18 +74,8 @@ def choose_node_id(queues: list[str], settings: Settings) -> str:
     return node_id
 
 
-def perishable_queue(name: str) -> Queue:
-    """A queue whose messages are gone once delivered: a tick that was lost is made good by the next one.
-
-    RabbitMQ hands over all there is to who does not acknowledge, so there they are, as soon as they are read.
-    """
-    queue = app.amqp.queues.new_missing(name)
-    queue.no_ack = not app.amqp.on_rabbitmq
-    return queue
-
-
-def _vital(handler: Callable[..., None]) -> Callable[..., None]:
-    """Let a signal handler's failure end the worker: Celery would log it and run on, as a node that is not one."""
+def _or_exit(handler: Callable[..., None]) -> Callable[..., None]:
+    """Let a failure of a signal handler end the worker. Celery would log it and go on without a node."""
 
     @wraps(handler)
     def handle(**arguments: Any) -> None:
@@ -92,35 +89,33 @@ def _vital(handler: Callable[..., None]) -> Callable[..., None]:
 
 
 @celeryd_init.connect
-@_vital
+@_or_exit
 def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
-    """Settle who this worker is, before Celery sets up its queues."""
+    """Decide which node this worker is, before Celery sets up its queues."""
     settings = load()
     given = options.get("queues") or []
     queues = [q for q in (given.split(",") if isinstance(given, str) else given) if q]
     try:
         node = Node(settings, choose_node_id(queues, settings))
     except ValueError as error:
-        _refuse(str(error))
+        _exit(str(error))
     _nodes[:] = [node]
     node_id = node.owner.node
     if instance.hostname.startswith("celery@"):
         instance.hostname = f"{node_id}@{socket.gethostname()}"
-    app.amqp.queues.add(perishable_queue(node_id))
+    app.amqp.queues.add(app.amqp.perishable_queue(node_id))
     if not queues:
         app.amqp.queues.select([node_id])
 
 
 @worker_init.connect
-@_vital
-def take_node_id(sender: Any, **_: Any) -> None:
-    """Register, so that no second worker of this name starts to consume."""
+@_or_exit
+def register_node(sender: Any, **_: Any) -> None:
+    """Register the node id, so that no second worker of this name starts to consume."""
     node = this_node()
     pool = sender.pool_cls if isinstance(sender.pool_cls, str) else sender.pool_cls.__module__.rpartition(".")[2]
     if pool in _FORKING_POOLS:
-        _refuse(
-            f"worker_pool={pool}: a node's processes would share its leases; accepted are solo (default) and threads"
-        )
+        _exit(f"worker_pool={pool}: a node's processes would share its leases; accepted are solo (default) and threads")
     settings = node.settings
     logs.configure(settings.nt_log_level, role="node", node=node.owner.node)
     logger.info(
@@ -134,7 +129,7 @@ def take_node_id(sender: Any, **_: Any) -> None:
     wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
     port = exporter.serve(wanted, settings.nt_metrics_host, node_metrics.registry)
     if not node.fenced:
-        app.amqp.queues.select_add(perishable_queue(ALONE))
+        app.amqp.queues.select_add(app.amqp.perishable_queue(ALONE))
         return
     metrics_url = exporter.page_url(port, settings.nt_metrics_host)
     deadline, outage = time.monotonic() + START_WITHIN_S, Outage("the data plane", logger)
@@ -143,39 +138,41 @@ def take_node_id(sender: Any, **_: Any) -> None:
             node.register(metrics_url, on_replaced=stop_worker)
             return
         except NodeIdInUse as error:
-            _refuse(str(error))
+            _exit(str(error))
         except UNAVAILABLE as error:
             if time.monotonic() > deadline:
-                _refuse(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
+                _exit(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))
 
 
 @worker_ready.connect
-def take_symbols(**_: Any) -> None:
+def announce_node(**_: Any) -> None:
+    """Ask for symbols, now that the worker consumes."""
     collect_less()
     this_node().announce()
 
 
 @worker_shutting_down.connect
-def hand_over(**_: Any) -> None:
-    """On SIGTERM, first of all: the symbols move while this node finishes what it has."""
+def leave(**_: Any) -> None:
+    """On SIGTERM, leave first of all: the symbols move while this node finishes what it has."""
     if _nodes:
         this_node().leave()
 
 
 @worker_shutdown.connect
-def give_back_leases(**_: Any) -> None:
+def release_leases(**_: Any) -> None:
+    """At the end, release the leases: nothing is written any more."""
     if _nodes:
         this_node().leave()
         this_node().release()
 
 
 def stop_worker(reason: NodeIdInUse) -> None:
-    """Another process has this node id now: stop, with a clear line and a status that says so."""
+    """Stop with a clear line and a status of its own: another process has this node id now."""
     logger.error("stopping: %s", reason)
     state.should_stop = os.EX_UNAVAILABLE
 
 
-def _refuse(message: str) -> None:
+def _exit(message: str) -> None:
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

@@ -1,4 +1,4 @@
-"""This process as a node: who it is, what it holds, and its connection to the data plane."""
+"""This process as a node: its id, its symbols, and its connection to the data plane."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FORGET_AFTER_S = 30.0
 
 
 class Node:
-    """One start of a worker process.
+    """One start of a worker process, which owns symbols.
 
     Attributes:
-        owner: node id and incarnation; what leases, assignments and messages name.
+        owner: node id and incarnation, as leases, assignments and messages name it.
         clock: the Redis server's time.
         symbols: reporter of every symbol that this node has worked on lately.
         writer: how its writes are sent. Another one takes effect for symbols that come after.
@@ -61,7 +61,7 @@ class Node:
         self._client: Any = None
         self._client_pid = 0
         self._registration: Registration | None = None
-        self._joined = False
+        self._announced = False
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
 
     def reporter(self, symbol: Instrument) -> Reporter:
@@ -81,7 +81,7 @@ class Node:
 
     @property
     def client(self) -> Any:
-        """The data plane. A forked pool process gets a connection of its own."""
+        """The data plane. A forked pool process gets its own connection."""
         if self._client is None or self._client_pid != os.getpid():
             self._client = connect(self.settings.redis_url, name=f"work:{self.owner.node}")
             self._client_pid = os.getpid()
@@ -93,7 +93,16 @@ class Node:
             forget_connections(self._client)
 
     def register(self, metrics_url: str, on_replaced: Any) -> None:
-        """Take the node id; raises :exc:`tickfence.coordination.registration.NodeIdInUse` if another live worker has it."""
+        """Register the node id and keep it registered. The node gets no symbols before :meth:`announce`.
+
+        Args:
+            metrics_url: where its metrics are, for operators; "" where they are nowhere.
+            on_replaced: called once, from another thread, when another process has taken the node id over.
+
+        Raises:
+            tickfence.coordination.registration.NodeIdInUse: another live worker has it.
+            redis.exceptions.RedisError: Redis cannot be reached.
+        """
         registration = Registration(
             self.settings.redis_url,
             self.settings.keys,
@@ -109,38 +118,38 @@ class Node:
             ttl_ms=self.settings.nt_heartbeat_ttl_ms,
             clock=self.clock,
             on_replaced=on_replaced,
-            on_heartbeat=self._beaten,
+            on_heartbeat=self._note_heartbeat,
         )
         registration.register()
         self._registration = registration
 
-    def _beaten(self) -> None:
+    def _note_heartbeat(self) -> None:
         # A series at 0 before the first one would look like a heartbeat in 1970.
         metrics.node_heartbeat.labels(self.owner.node).set_to_current_time()
 
     def announce(self) -> None:
-        """Tell the dispatcher that this node takes symbols from now on."""
+        """Get symbols from now on."""
         if self._registration is not None:
-            self._joined = True
+            self._announced = True
             self._registration.announce()
 
-    def rejoin(self) -> None:
-        """End a :meth:`withdraw`; nothing before the first :meth:`announce`."""
-        if self._registration is not None and self._joined:
-            self._registration.rejoin()
-
-    def withdraw(self) -> None:
-        """Tell the dispatcher that this node cannot work for now, though it lives."""
+    def suspend(self) -> None:
+        """Get no symbols until :meth:`resume`: the node lives, but cannot work."""
         if self._registration is not None:
             self._registration.withdraw()
 
+    def resume(self) -> None:
+        """End a :meth:`suspend`. Does nothing before the first :meth:`announce`."""
+        if self._registration is not None and self._announced:
+            self._registration.rejoin()
+
     def leave(self) -> None:
-        """Tell the dispatcher that it does not any more. Safe to call from a signal handler, and twice."""
+        """Give the node id up. Safe to call from a signal handler, and twice."""
         if self._registration is not None:
             self._registration.leave()
 
     def release(self) -> None:
-        """Give back every lease this node still holds."""
+        """Release every lease that this node still holds."""
         if not self.fenced or not self.symbols:
             return
         try:
@@ -149,12 +158,12 @@ class Node:
                 pipe.execute_command(*reporter.lease.release())
             released = sum(execute(pipe))
         except UNAVAILABLE as error:
-            logger.warning("could not release the leases, they run out by themselves: %s", error)
+            logger.warning("cannot release the leases, they expire by themselves: %s", error)
         else:
             logger.info("leases released", extra={"node": self.owner.node, "count": released})
 
     def learn_time(self) -> None:
-        """Where there are no heartbeats to learn the server's time from, ask for it, once a second."""
+        """Ask for the server's time once a second, where there are no heartbeats to learn it from."""
         asked = time.monotonic()
         if self.fenced or asked - self._time_asked < 1:
             return
@@ -163,7 +172,7 @@ class Node:
         self._time_asked = asked
 
     def forget_old(self) -> None:
-        """Drop the state of symbols that have been elsewhere for a while."""
+        """Drop the state of symbols whose lease this node has not held for 30 s."""
         now = time.monotonic()
         if now - self._forgot < FORGET_AFTER_S:
             return

@@ -12,24 +12,24 @@ from celery.app import amqp
 from kombu import Queue
 
 ARGUMENTS = {
-    "x-queue-type": "classic",  # ticks are not worth replicas
+    "x-queue-type": "classic",  # dispatches are not worth replicas
     "x-max-length": 1000,  # a bound for when nothing else is one: the dispatcher stops sending long before
     "x-overflow": "drop-head",
-    "x-expires": 60_000,  # unused for so many ms, the queue of a node that will not come back is deleted
+    "x-expires": 60_000,  # ms without use after which the queue of a node that does not come back is deleted
 }
 
 
 class PerishableQueues(amqp.Queues):  # type: ignore[misc]
-    """Celery's queues, but that one which is known by name only is a node's."""
+    """Celery's queues; a queue that is known by its name only is a node's."""
 
     def new_missing(self, name: str) -> Queue:
         """A queue that is bounded and goes away by itself."""
-        # All are bound to the one default exchange: an exchange of each queue's own would outlive it.
+        # All are bound to the one default exchange: an exchange for each queue would outlive it.
         return Queue(name, routing_key=name, queue_arguments=ARGUMENTS)
 
 
 class AMQP(amqp.AMQP):  # type: ignore[misc]
-    """Celery's, with :class:`PerishableQueues` on a RabbitMQ."""
+    """``app.amqp`` with :class:`PerishableQueues` on a RabbitMQ."""
 
     @cached_property
     def on_rabbitmq(self) -> bool:
@@ -38,4 +38,15 @@ class AMQP(amqp.AMQP):  # type: ignore[misc]
 
     @property
     def queues_cls(self) -> Any:
+        """The class of ``app.amqp.queues``."""
         return PerishableQueues if self.on_rabbitmq else amqp.Queues
+
+    def perishable_queue(self, name: str) -> Queue:
+        """A queue that keeps no message once it is delivered: the next dispatch makes up for one that is lost.
+
+        RabbitMQ hands over all messages at once to a consumer that does not acknowledge. So there each is acknowledged,
+        as soon as it is read.
+        """
+        queue = self.queues.new_missing(name)
+        queue.no_ack = not self.on_rabbitmq
+        return queue

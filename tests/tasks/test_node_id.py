@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lifecycle import choose_node_id, perishable_queue, this_node
+from tasks.celery_app import app
+from tasks.lifecycle import choose_node_id, this_node
 from tasks.node import Node
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
@@ -51,7 +52,7 @@ def test_a_variable_that_is_no_node_id_is_refused_by_the_settings() -> None:
 
 
 def test_a_nodes_queue_keeps_nothing_that_was_delivered() -> None:
-    assert perishable_queue("node-001").no_ack is True
+    assert app.amqp.perishable_queue("node-001").no_ack is True
 
 
 def test_outside_a_worker_there_is_no_node() -> None:

@@ -1,0 +1,60 @@
+"""What a worker tells those who watch it, sent once and not waited for: heartbeat events, answers to remote control.
+
+Celery sends each again and again until the broker takes it, from the thread that serves the queues. A broker that goes
+away at that moment would keep the node from noticing, so from giving up its symbols and from ending on SIGTERM; and
+after the broker's return it would keep the worker from working for a second or more.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.app.control import Control as CeleryControl
+from celery.app.control import Mailbox as CeleryMailbox
+from celery.worker.consumer.heart import Heart as CeleryHeartStep
+from celery.worker.heartbeat import Heart as CeleryHeart
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+_ONCE = {"max_retries": 0}
+
+
+class Heart(CeleryHeart):
+    """Celery's heartbeat, by which Flower tells that the worker is there; each event is sent once."""
+
+    # Private in Celery, which has no setting for these retries.
+    def _send(self, event: str, retry: bool = False) -> Any:
+        del retry
+        # The event dispatcher keeps what could not be sent for the next connection.
+        return super()._send(event, retry=False)
+
+
+class HeartStep(CeleryHeartStep):
+    """Starts :class:`Heart` with the consumer."""
+
+    def start(self, c: Any) -> None:
+        """Start the heartbeat of consumer ``c``."""
+        c.heart = Heart(c.timer, c.event_dispatcher, self.heartbeat_interval)
+        c.heart.start()
+
+
+class Mailbox(CeleryMailbox):
+    """Celery's mailbox, which answers `celery inspect` and Flower; an answer that the broker does not take is lost.
+
+    Whoever asked has given up after a second.
+    """
+
+    # Private in kombu, which has no setting for these retries.
+    def _publish_reply(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._publish_reply(*args, retry_policy=_ONCE, **kwargs)
+        except OperationalError as error:
+            logger.warning("an answer to remote control is lost: %s", error)
+
+
+class Control(CeleryControl):
+    """``app.control`` with this :class:`Mailbox`."""
+
+    Mailbox = Mailbox
