@@ -19,6 +19,7 @@ _rabbitmq = parse_amqp(_settings.celery_broker_url)
 if _rabbitmq is None:
     broker_url, _where = kombu_address(_settings.celery_broker_url)
     broker_transport_options = {
+        "global_keyprefix": _settings.keys.prefix,
         "priority_steps": [0],  # one key a queue: with more, each BRPOP asks for all of them
         "socket_connect_timeout": 1,
         "socket_timeout": 3,  # above the 1 s that a BRPOP waits
@@ -42,7 +43,7 @@ task_publish_retry = False  # a message that cannot be sent now is worthless lat
 
 # Worker. A node keeps warm state per symbol; prefork children would not share it.
 worker_pool = "solo"
-worker_concurrency = 1  # and so many messages RabbitMQ may hand over ahead of time, per unit of prefetch
+worker_concurrency = 1  # also the number of messages that RabbitMQ hands over ahead of time, per unit of prefetch
 worker_consumer = "tasks.consumer:Consumer"
 worker_prefetch_multiplier = 1
 worker_send_task_events = True  # of tasks that ask for them; the fast cycle does not

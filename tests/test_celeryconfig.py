@@ -20,6 +20,7 @@ print(json.dumps({
     "driver": connection.transport.driver_type,
     "uri": connection.as_uri(include_password=True),
     "options": sorted(app.conf.broker_transport_options),
+    "prefix": app.conf.broker_transport_options.get("global_keyprefix"),
     "ssl": bool(app.conf.broker_use_ssl),
     "heartbeat": app.conf.broker_heartbeat,
     "queue": [queue.name, queue.routing_key, queue.durable, queue.queue_arguments],
@@ -27,12 +28,12 @@ print(json.dumps({
 """
 
 
-def told(broker: str) -> dict[str, Any]:
+def told(broker: str, **variables: str) -> dict[str, Any]:
     """What a process that is given this broker makes of it."""
     shown = subprocess.run(
         [sys.executable, "-c", SHOW],
         cwd=Path(settings.__file__).parents[1],
-        env={**os.environ, "CELERY_BROKER_URL": broker},
+        env={**os.environ, "CELERY_BROKER_URL": broker, **variables},
         capture_output=True,
         text=True,
         check=True,
@@ -46,6 +47,11 @@ def test_redis_gets_its_own_options_and_plain_queues() -> None:
     assert (found["driver"], found["ssl"]) == ("redis", False)
     assert {"priority_steps", "socket_timeout"} <= set(found["options"])
     assert found["queue"] == ["node-001", "node-001", True, None]
+
+
+def test_deployments_that_share_a_redis_share_no_queue() -> None:
+    assert told("redis://localhost:7000/3")["prefix"] == ""
+    assert told("redis://localhost:7000/3", NT_NAMESPACE="staging")["prefix"] == "staging:"
 
 
 def test_rabbitmq_gets_its_own_options_heartbeats_and_bounded_queues() -> None:

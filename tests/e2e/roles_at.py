@@ -18,6 +18,7 @@ from redis.exceptions import RedisClusterException
 from tests.e2e.observer import Report, metric
 from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import Exchange
+from tickfence.keys import Keys
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.settings import Settings
 from tools.local import ports
@@ -34,17 +35,22 @@ class RolesAt:
         data: for ``REDIS_URL``.
         broker: for ``CELERY_BROKER_URL``.
         folder: for logs.
+        namespace: for ``NT_NAMESPACE``.
+        nodes: ids of the nodes.
     """
 
-    def __init__(self, data: str, broker: str, folder: Path) -> None:
+    def __init__(
+        self, data: str, broker: str, folder: Path, *, namespace: str = "", nodes: tuple[str, ...] = NODES
+    ) -> None:
         self._folder = folder
+        self._keys = Keys(namespace)
         self._tokens = dict.fromkeys(SYMBOLS, 0)
         self._client = connect(data, name="test")
         taken: list[int] = []
         commands = {
             "ingest": (sys.executable, "-m", "ingest"),
             "beat": celery("beat"),
-            **{node: celery("worker", "-Q", node) for node in NODES},
+            **{node: celery("worker", "-Q", node) for node in nodes},
         }
         for _ in commands:
             taken.append(ports.pick(taken=taken))
@@ -54,6 +60,7 @@ class RolesAt:
             "REDIS_URL": data,
             "CELERY_BROKER_URL": broker,
             "SYMBOLS": ",".join(SYMBOLS),
+            "NT_NAMESPACE": namespace,
             "NT_EXCHANGE_WS_URL": self._exchange.ws,
             "NT_EXCHANGE_REST_URL": self._exchange.http,
         }
@@ -73,7 +80,7 @@ class RolesAt:
         found = {}
         for symbol in SYMBOLS:
             try:
-                text = self._client.get(f"report:{symbol}")
+                text = self._client.get(self._keys.report(symbol))
             except (redis.RedisError, RedisClusterException):
                 forget_connections(self._client)
                 continue
