@@ -168,7 +168,7 @@ def release_leases(**_: Any) -> None:
 
 
 def stop_worker(reason: NodeIdInUse) -> None:
-    """Stop with a clear line and a status of its own: another process has this node id now."""
+    """Stop the worker, since another process has this node id now. The exit status is ``EX_UNAVAILABLE``."""
     logger.error("stopping: %s", reason)
     state.should_stop = os.EX_UNAVAILABLE
 

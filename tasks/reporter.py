@@ -1,7 +1,7 @@
 """One symbol on this node: its lease, its market data, and what is written of it. No I/O.
 
-A reporter returns commands, and takes their replies. Who sends them, for many reporters in one round trip, is
-:mod:`tasks.cycles`.
+A reporter returns commands and takes their replies. :mod:`tasks.cycles` sends them, those of many reporters in one
+round trip.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Conflicts:
         url: the data plane.
         keys: of the deployment.
         node: id of this node.
-        every_s: seconds in which a symbol is told once.
+        every_s: seconds between two events of one symbol.
     """
 
     MAX_SYMBOLS = 20

@@ -1,4 +1,4 @@
-"""How a node sends its writes: under the fence, or, where it is alone, without one."""
+"""How a node sends its writes: under the fence, or without one where coordination is off."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FencedWriter:
     """Writes what the fence lets through.
 
     Args:
-        owner: who writes.
+        owner: the process start that writes.
         settings: how long leases and values live, and the keys.
     """
 
@@ -64,10 +64,10 @@ class FencedWriter:
 
 
 class UnfencedWriter:
-    """Writes without asking: for a node that is alone.
+    """Writes without a lease, for a single node.
 
     Args:
-        owner: who writes.
+        owner: the process start that writes.
         settings: how long values live, and the keys.
     """
 

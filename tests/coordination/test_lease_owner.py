@@ -40,7 +40,7 @@ owners = st.sampled_from(OWNERS)
 class Owners(RuleBasedStateMachine):
     """Owners that run cycles as a node does, on one lease of a Redis that loses data, scripts and replies.
 
-    Whoever asks is sent by the newest assignment, or by one before it.
+    A cycle belongs to the newest assignment, or to the one before it.
     """
 
     def __init__(self, client: redis.Redis) -> None:

@@ -40,7 +40,7 @@ def market(redis_client: redis.Redis) -> Market:
 
 
 class Apart(NamedTuple):
-    """A node with a Redis server of its own."""
+    """A node, and the Redis server that it alone uses."""
 
     server: EmbeddedRedis
     node: Node

@@ -17,7 +17,7 @@ from tests.tasks.market import Market
 from tickfence.coordination.dispatch import Dispatch
 
 
-def test_a_report_is_written_under_the_lease_it_took(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
+def test_a_report_is_written_under_its_lease(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
     one, published = node(), Counted("nt_report_publish_total", cycle="fast")
     run(one)
     written, held = report(redis_client), lease(redis_client)

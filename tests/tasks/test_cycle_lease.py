@@ -165,7 +165,7 @@ def test_a_write_refused_though_its_lease_was_just_granted_is_counted_and_logged
     assert report(redis_client)["writer"]["nodeId"] == "node-002"
 
 
-def test_a_node_that_was_frozen_does_not_count_what_others_took(node: MakeNode, market: Market) -> None:
+def test_a_node_that_was_frozen_does_not_count_symbols_of_others(node: MakeNode, market: Market) -> None:
     old, new = node("node-001"), node("node-002")
     run(old, generation=1)
     assert old.assigned() == 1

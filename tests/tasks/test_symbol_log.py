@@ -1,4 +1,4 @@
-"""Events of symbols as metrics, log lines and the timeline: refused leases bounded, and written by nobody who waits."""
+"""Events of symbols as metrics, log lines and entries of the timeline, which are few and which nobody waits for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.local.embedded_redis import EmbeddedRedis
 
 
 def told(client: redis.Redis, count: int) -> list[dict[str, str]]:
-    """The fields of the conflicts in the timeline, once there are so many."""
+    """The fields of the conflicts in the timeline, once there are ``count``."""
     wait_until(lambda: len(events.read(client, KEYS)) >= count, f"{count} events")
     return [event.fields for event in events.read(client, KEYS)]
 

@@ -102,7 +102,7 @@ class Lease:
 
     Args:
         key: of the lease.
-        owner: who asks and writes.
+        owner: the process start that asks and writes.
         ttl_ms: how long the lease lasts from each acquire.
 
     Attributes:
@@ -217,7 +217,7 @@ class LeaseRecord(NamedTuple):
     """A lease as Redis records it: the hash that ``lua/acquire.lua`` describes.
 
     Attributes:
-        owner: who may write, ``node/incarnation``; "" where nobody holds it.
+        owner: the holder, ``node/incarnation``; "" where there is none.
         node: node id of the last owner.
         token: fencing token; 0 where there has never been a lease.
         generation: newest assignment generation that asked for it.
@@ -247,7 +247,7 @@ class LeaseRecord(NamedTuple):
 
     @property
     def holder(self) -> str:
-        """Node id of the owner; "" where nobody holds the lease."""
+        """Node id of the holder; "" where there is none."""
         return self.owner.rpartition("/")[0]
 
 
@@ -255,7 +255,7 @@ class WriteCall(NamedTuple):
     """A call of ``lua/fenced_write.lua``, as ``MONITOR`` or a slow log shows it.
 
     Attributes:
-        owner: who writes, ``node/incarnation``.
+        owner: the writer, ``node/incarnation``.
         leases: key of the lease of each write, in order.
         values: the keys to set, of all writes.
     """
@@ -300,7 +300,7 @@ def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: 
     The same command may be sent again when its reply was lost: what was accepted is then ``repeated``.
 
     Args:
-        owner: who writes.
+        owner: the process start that writes.
         writes: on a Redis Cluster one, as the keys of a command must share a slot.
         ttl_ms: how long the values live.
         lease_ms: how long the leases go on, from this write.

@@ -27,7 +27,7 @@ LEVELS = [{"price": 1.0, "qty": 1.0}]
 
 
 class StoppingWriter(NaiveWriter):
-    """Stops itself between check and write, once it is told to."""
+    """Stops its process between check and write, if ``stops`` is set."""
 
     stops = False
 

@@ -10,11 +10,11 @@
 --            until       server ms when the lease ends
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  node id
--- ARGV[3]  generation of the assignment that sent the caller here
+-- ARGV[3]  generation of the assignment that gives the caller the symbol
 -- ARGV[4]  lease duration, ms
 --
--- Returns {status, token, seq}, and the holder where the status is conflict; status is one of
---   held      the caller has it already: extended; same token in the same generation, a new one in a newer
+-- Returns {status, token, seq}, and the holder where the status is conflict. Status is one of
+--   held      the caller had it already, and it is extended; with the same token, or with a new one in a newer generation
 --   taken     it was free or expired, or this generation is newer: the caller has it, with a new token
 --   stale     the caller's generation is older than the recorded one; nothing changed
 --   conflict  another owner holds it in the same generation; nothing changed
@@ -36,9 +36,9 @@ if generation < recorded then
 end
 
 if owner == ARGV[1] then
-  -- Also when the time is up: nobody else took it, so nobody else wrote.
+  -- Also when the lease has expired: no other owner has acquired it, so no other has written.
   if generation > recorded then
-    -- Unless Redis came back without its last seconds, in which another owner may have had it, with a token that is
+    -- Redis may have lost its last seconds, in which another owner may have held the lease, with a token that is
     -- forgotten now. A leader that finds Redis again always brings a newer generation.
     token = math.max(token + 1, now)
     seq = math.max(seq or 0, token)

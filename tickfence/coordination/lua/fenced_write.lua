@@ -1,7 +1,7 @@
--- Write reports, or other strings that belong to a symbol, each if, and only if, the writer still holds the newest token
--- of that symbol. Check and write are one atomic step: a check in one call and a write in the next is a race. An accepted
--- write renews the lease. One call may hold several writes, judged one by one; on a Redis Cluster all their keys must be
--- in one slot, so one symbol's.
+-- Write reports, or other strings of a symbol, if and only if the writer still holds the newest token of that symbol.
+-- Check and write are one atomic step: a check in one call and a write in the next is a race. An accepted write renews the
+-- lease. One call may hold several writes, and each is judged by itself. On a Redis Cluster all keys of a call must be in
+-- one slot, so they are those of one symbol.
 --
 -- KEYS     for each write: lease:{report:<SYMBOL>}, the hash that acquire.lua keeps, then the keys to set:
 --          report:<SYMBOL>, or slow:{report:<SYMBOL>} and others in its slot
@@ -10,14 +10,14 @@
 -- ARGV[3]  time to live of the values, ms
 -- ARGV[4]… for each write:
 --            fencing token
---            seq: number of this write, above that of every write of this symbol before it
---            basis: number of the data it was made from, recorded beside seq; says to a reader how new a write is
---            number of values, as many as keys to set
+--            seq: number of this write, above that of every earlier write of this symbol
+--            basis: number of the data it was made from; recorded beside seq, it tells a reader how new a write is
+--            number of values, which is that of the keys to set
 --            the values
 --
 -- Returns for each write one of
 --   written   accepted
---   repeated  this very write was accepted before (a second try after a lost reply)
+--   repeated  this very write was accepted before (it was sent again after a lost reply)
 --   fenced    owner or token are not the recorded ones, or there is no lease; nothing changed
 --   old       seq is below the recorded one; nothing changed
 

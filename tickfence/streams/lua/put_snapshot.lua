@@ -4,8 +4,8 @@
 -- ARGV[1]  the snapshot's text
 -- ARGV[2]  its lastUpdateId, decimal
 -- ARGV[3]  its time, ms
--- ARGV[4]  ms: a stored snapshot this much older than ARGV[3] gives way whatever its update id is, because
---          nobody can be writing it any more (an exchange that counts anew starts with lower ids)
+-- ARGV[4]  ms: a stored snapshot that is this much older than ARGV[3] is replaced whatever its update id is, because
+--          nobody writes it any more (an exchange that starts its update ids again has lower ones)
 --
 -- Returns 1 when the snapshot was put, 0 when the stored one has a higher update id.
 
