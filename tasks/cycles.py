@@ -29,8 +29,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.command import Request
 from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
-from tickfence.redis_access.raw_pipeline import pipeline
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 
 logger = logging.getLogger(__name__)
 
@@ -157,16 +156,13 @@ def _read(
     """
     now_ms = node.clock.now_ms()
 
-    def send() -> tuple[list[list[Request]], list[Any]]:
+    def ask() -> tuple[list[list[Request]], list[Any]]:
         now_s = time.monotonic()
         requests = [reporter.read(generation, now_ms, now_s) for reporter in reporters]
-        pipe = pipeline(node.client)
-        for of_one in requests:
-            for command, _ in of_one:
-                pipe.execute_command(*command)
-        return requests, execute(pipe, raise_errors=False)
+        commands = [command for of_one in requests for command, _ in of_one]
+        return requests, send(node.client, commands, raise_errors=False)
 
-    requests, all_replies = _send_twice(node, send)
+    requests, all_replies = _twice(node, ask)
     now_s, replies = time.monotonic(), iter(all_replies)
     ready, behind = [], []
     failure: Exception | None = None
@@ -199,7 +195,7 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
     Returns:
         The number of writes accepted, and the reporters whose lease must be asked for again at once.
     """
-    outcomes = _send_twice(node, lambda: node.writer.write(node.client, [write for _, write in writes]))
+    outcomes = _twice(node, lambda: node.writer.write(node.client, [write for _, write in writes]))
     now_s = time.monotonic()
     accepted, lost = 0, []
     for (reporter, write), outcome in zip(writes, outcomes, strict=True):
@@ -214,10 +210,10 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
     return accepted, lost
 
 
-def _send_twice(node: Node, send: Callable[[], _Answer]) -> _Answer:
-    """Send, and once more where the connection is dead: after Redis restarted, all that the pool has kept are."""
+def _twice(node: Node, exchange: Callable[[], _Answer]) -> _Answer:
+    """Make a round trip; once more if its connection is dead: after Redis restarted, each that the pool keeps is."""
     try:
-        return send()
+        return exchange()
     except (exceptions.ConnectionError, exceptions.TimeoutError):
         node.forget_connections()
-        return send()
+        return exchange()

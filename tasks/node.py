@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.reporter import Reporter
 from tasks.symbol_log import SymbolLog
-from tasks.writers import FencedWriter, UnfencedWriter, Writer
+from tasks.writers import UnfencedWriter, Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
@@ -21,8 +21,7 @@ from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.outage import Outage
-from tickfence.redis_access.raw_pipeline import pipeline
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Node:
         self.owner = Owner.start(node_id)
         self.clock = ServerClock()
         self.symbols: dict[Instrument, Reporter] = {}
-        self.writer: Writer = (FencedWriter if self.fenced else UnfencedWriter)(self.owner, settings)
+        self.writer = (Writer if self.fenced else UnfencedWriter)(self.owner, settings)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
@@ -153,10 +152,7 @@ class Node:
         if not self.fenced or not self.symbols:
             return
         try:
-            pipe = pipeline(self.client)
-            for reporter in self.symbols.values():
-                pipe.execute_command(*reporter.lease.release())
-            released = sum(execute(pipe))
+            released = sum(send(self.client, [reporter.lease.release() for reporter in self.symbols.values()]))
         except UNAVAILABLE as error:
             logger.warning("cannot release the leases, they expire by themselves: %s", error)
         else:

@@ -65,18 +65,6 @@ class Reporter:
         ...     write = reporter.compute(Reporter.report, 1_700_000_000_001, 10.001)
     """
 
-    __slots__ = (
-        "_carried_at",
-        "_carry_every_s",
-        "_node",
-        "_note",
-        "_report_key",
-        "computed_ms",
-        "lease",
-        "symbol",
-        "warm",
-    )
-
     def __init__(self, symbol: Instrument, keys: Keys, lease: Lease, *, carry_every_s: float, note: Note) -> None:
         self.symbol, self.lease = symbol, lease
         self.warm = WarmSymbol(symbol, keys, note)
@@ -179,14 +167,13 @@ class Reporter:
         grant = parse_grant(reply)
         moved = self.lease.moved(grant)
         granted = self.lease.granted(grant, now_s)
-        if (kind := _GRANTS[grant.outcome]) is not None:
-            self._note(Event(kind, self.symbol, grant.holder, grant.token))
+        if grant.outcome in _NOTED:
+            self._note(Event(_NOTED[grant.outcome], self.symbol, grant.holder, grant.token))
         if not granted:
             raise _Stop(Progress.MOVED if moved else Progress.STOPPED)
 
 
-_GRANTS = {
-    Acquired.HELD: None,
+_NOTED = {
     Acquired.TAKEN: Kind.LEASE_TAKEN,
     Acquired.STALE: Kind.LEASE_STALE,
     Acquired.CONFLICT: Kind.LEASE_CONFLICT,

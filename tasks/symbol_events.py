@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import Enum
 from typing import NamedTuple
 
 from tickfence.instrument import Instrument
 
 
 class Kind(Enum):
-    """What happened, and what the event's detail says."""
+    """What happened, as its log line says it; ``{}`` stands for the event's detail."""
 
-    LEASE_TAKEN = auto()
-    LEASE_STALE = auto()
-    """The lease was refused: the message is of an older assignment."""
-    LEASE_CONFLICT = auto()
-    """The lease was refused: another owner of this generation holds it. Detail: that owner, ``node/incarnation``."""
-    BAD_LEASE = auto()
-    """The lease's key does not hold a lease. Detail: Redis' error."""
-    BAD_ENTRY = auto()
-    """A market-data key does not hold what ingest writes. Detail: the error."""
-    COLD_START = auto()
-    """The book was loaded from the snapshot. Detail: why."""
-    GAP = auto()
-    """A diff does not connect to the book. Detail: the numbers."""
-    RENUMBERED = auto()
-    """The exchange has started its update ids again."""
-    NOT_TAKEN_OVER = auto()
-    """What the last owner left cannot be used. Detail: the error."""
-    NO_SNAPSHOT = auto()
-    """No report: the book is not known."""
-    CROSSED = auto()
-    """No report: the sides of the book cross."""
-    FENCED = auto()
-    """A write was refused although its lease had just been granted."""
+    LEASE_TAKEN = "lease taken"
+    LEASE_STALE = "lease refused: this message is of an older assignment"
+    LEASE_CONFLICT = "lease refused: another owner of this generation holds it"
+    """Detail: that owner, ``node/incarnation``."""
+    BAD_LEASE = "the lease cannot be acquired: {}"
+    BAD_ENTRY = "unreadable market data: {}"
+    COLD_START = "the book is loaded from the snapshot: {}"
+    """Detail: a label of ``nt_cold_starts``."""
+    GAP = "the book must be loaded again: {}"
+    RENUMBERED = "the exchange has started its update ids again"
+    NOT_TAKEN_OVER = "cannot use what the last owner left: {}"
+    NO_SNAPSHOT = "no report: the book is not known"
+    CROSSED = "no report: the sides of the book cross"
+    FENCED = "write refused by the fence"
+    """Although its lease had just been granted."""
 
 
 class Event(NamedTuple):

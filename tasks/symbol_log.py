@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from logging import ERROR, INFO, WARNING
-from typing import Any, NamedTuple
-
-from prometheus_client import Counter
+from logging import DEBUG, ERROR, INFO, WARNING
+from typing import Any
 
 from tasks.symbol_events import Event, Kind
 from tickfence.instrument import Instrument
@@ -34,47 +32,34 @@ class SymbolLog:
 
     def __call__(self, event: Event) -> None:
         """Take one event. Never waits, never raises."""
-        told = _TOLD[event.kind]
-        if told.counter is not None:
-            told.counter.inc()
-        elif event.kind is Kind.COLD_START:
+        if event.kind is Kind.COLD_START:
             metrics.cold_starts.labels(event.detail).inc()
-        if not told.text:
-            return
+        elif (counter := _COUNTERS.get(event.kind)) is not None:
+            counter.inc()
         extra: dict[str, Any] = {"node": self._node, "symbol": event.symbol}
         if event.token:
             extra["token"] = event.token
         if event.kind is Kind.LEASE_CONFLICT:
             extra["holder"] = event.detail
             self._conflicts.tell(event.symbol, event.detail.rpartition("/")[0])
-        logger.log(told.level, told.text.format(event.detail), extra=extra)
+        logger.log(_LEVELS.get(event.kind, INFO), event.kind.value.format(event.detail), extra=extra)
 
 
-class _Told(NamedTuple):
-    text: str = ""
-    level: int = INFO
-    counter: Counter | None = None
+_LEVELS = {
+    **dict.fromkeys((Kind.LEASE_CONFLICT, Kind.BAD_LEASE, Kind.BAD_ENTRY), ERROR),
+    **dict.fromkeys((Kind.GAP, Kind.RENUMBERED, Kind.NOT_TAKEN_OVER), WARNING),
+    **dict.fromkeys((Kind.COLD_START, Kind.NO_SNAPSHOT, Kind.CROSSED), DEBUG),
+}
+"""All others: INFO."""
 
-
-def _withheld(reason: str) -> Counter:
-    return metrics.reports_withheld.labels(reason)
-
-
-_TOLD = {
-    Kind.LEASE_TAKEN: _Told("lease taken"),
-    Kind.LEASE_STALE: _Told("lease refused: this message is of an older assignment", counter=metrics.lease_refused),
-    Kind.LEASE_CONFLICT: _Told(
-        "lease refused: another owner of this generation holds it", ERROR, metrics.lease_conflicts
-    ),
-    Kind.BAD_LEASE: _Told("the lease cannot be acquired: {}", ERROR, _withheld("bad lease")),
-    Kind.BAD_ENTRY: _Told("unreadable market data: {}", ERROR, _withheld("bad entry")),
-    Kind.COLD_START: _Told(),
-    Kind.GAP: _Told("the book must be loaded again: {}", WARNING),
-    Kind.RENUMBERED: _Told("the exchange has started its update ids again", WARNING),
-    Kind.NOT_TAKEN_OVER: _Told("cannot use what the last owner left: {}", WARNING),
-    Kind.NO_SNAPSHOT: _Told(counter=_withheld("no snapshot")),
-    Kind.CROSSED: _Told(counter=_withheld("book")),
-    Kind.FENCED: _Told("write refused by the fence", counter=metrics.writes_fenced),
+_COUNTERS = {
+    Kind.LEASE_STALE: metrics.lease_refused,
+    Kind.LEASE_CONFLICT: metrics.lease_conflicts,
+    Kind.BAD_LEASE: metrics.reports_withheld.labels("bad lease"),
+    Kind.BAD_ENTRY: metrics.reports_withheld.labels("bad entry"),
+    Kind.NO_SNAPSHOT: metrics.reports_withheld.labels("no snapshot"),
+    Kind.CROSSED: metrics.reports_withheld.labels("book"),
+    Kind.FENCED: metrics.writes_fenced,
 }
 
 

@@ -41,20 +41,6 @@ class WarmSymbol:
         slow_key: the sections of the last slow cycle.
     """
 
-    __slots__ = (
-        "_cold_reason",
-        "_note",
-        "_older_before",
-        "_older_since_ms",
-        "_reader",
-        "_ticker_at",
-        "carry_key",
-        "cold",
-        "slow_key",
-        "state",
-        "symbol",
-    )
-
     def __init__(self, symbol: Instrument, keys: Keys, note: Note) -> None:
         self.symbol = symbol
         self.state = SymbolState(symbol)

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tasks.cycles import FAST, SLOW
-from tasks.writers import FencedWriter
+from tasks.writers import Writer
 from tests.processes import wait_until
 from tests.tasks.cycle_runs import KEYS, Counted, MakeNode, S, before_write, lease, observations, report, run
 from tests.tasks.market import Market
@@ -191,7 +191,7 @@ def test_a_lease_key_of_another_type_under_a_warm_symbol_stops_that_symbol_only(
     assert "the lease cannot be acquired" in caplog.text
 
 
-class LosesAReply(FencedWriter):
+class LosesAReply(Writer):
     """Redis does what is written first, and its answer does not arrive."""
 
     lost = False

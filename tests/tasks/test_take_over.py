@@ -18,7 +18,7 @@ from tests.tasks.market import KEYS, Market
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.trade_window import MAX_TRADES
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tickfence.streams import append
 from tickfence.streams.read import TRADES_LIMIT
@@ -109,10 +109,8 @@ def run(node: Node, cycle: Cycle = FAST, generation: int = 1) -> None:
 def catch_up(node: Node) -> None:
     """Let a node that is not the owner any more read what is new, without asking for the lease."""
     requests = node.symbols[S].warm.read(node.clock.now_ms(), time.monotonic())
-    pipe = pipeline(node.client)
-    for command, _ in requests:
-        pipe.execute_command(*command)
-    for (_, take), reply in zip(requests, pipe.execute(), strict=True):
+    replies = send(node.client, [command for command, _ in requests])
+    for (_, take), reply in zip(requests, replies, strict=True):
         take(reply)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
 from tickfence.redis_access.command import Command
+from tickfence.redis_access.raw_pipeline import pipeline
 
 _PACKAGE = Path(__file__).parents[1]
 _loaded: dict[str, Script] = {}
@@ -77,6 +78,14 @@ def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
             if isinstance(reply, Exception):
                 raise reply
     return replies
+
+
+def send(client: Any, commands: Iterable[Command], *, raise_errors: bool = True) -> list[Any]:
+    """Send commands in one pipeline; see :func:`execute`."""
+    pipe = pipeline(client)
+    for command in commands:
+        pipe.execute_command(*command)
+    return execute(pipe, raise_errors=raise_errors)
 
 
 def _queued(pipe: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:

@@ -18,8 +18,7 @@ import redis
 from tickfence.coordination.lease import parse_grant
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
-from tickfence.redis_access.raw_pipeline import pipeline
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tools.benchmarks.peers.naive_writer import NaiveWriter
 
@@ -41,9 +40,8 @@ def main(port: int, symbol: Instrument, node: str, generation: int) -> None:
     owner, settings = Owner(node, "1"), Settings.from_environment({})
     client, writer = redis.Redis(port=port), StoppingWriter(owner, settings)
     lease = writer.lease(symbol)
-    pipe = pipeline(client)
-    pipe.execute_command(*lease.acquire(generation))
-    lease.granted(parse_grant(execute(pipe)[0]), time.monotonic())
+    [reply] = send(client, [lease.acquire(generation)])
+    lease.granted(parse_grant(reply), time.monotonic())
     print(lease.token, flush=True)
     for line in sys.stdin:
         writer.stops = line.strip() == "pause"

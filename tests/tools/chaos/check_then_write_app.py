@@ -13,10 +13,9 @@ from celery.signals import celeryd_init
 
 from tasks.celery_app import app
 from tasks.lifecycle import this_node  # connects its own handlers first
-from tasks.writers import FencedWriter
-from tickfence.coordination.lease import FENCED_WRITE, Write, Written, parse_outcomes
-from tickfence.redis_access.raw_pipeline import pipeline
-from tickfence.redis_access.scripts import execute
+from tasks.writers import Writer
+from tickfence.coordination.lease import FENCED_WRITE, Write, Written, parse_outcomes, write_command
+from tickfence.redis_access.scripts import send
 
 __all__ = ["app"]
 
@@ -28,23 +27,20 @@ assert _JUDGE in FENCED_WRITE.source, "fenced_write.lua judges elsewhere now"
 UNJUDGED = FENCED_WRITE.source.replace(_JUDGE, f"{_JUDGE}  do return 'written' end\n")
 
 
-class CheckThenWrite(FencedWriter):
+class CheckThenWrite(Writer):
     """Writes as the product does, but check and write are two steps, with a window between them."""
 
     def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
-        ask = pipeline(client)
-        for write in writes:
-            ask.execute_command("HMGET", write.lease, "owner", "token")
         owner = str(self._owner).encode()
-        held = execute(ask) == [[owner, str(write.token).encode()] for write in writes]
+        recorded = send(client, [("HMGET", write.lease, "owner", "token") for write in writes])
+        held = recorded == [[owner, b"%d" % write.token] for write in writes]
         if any(key.startswith("report:") for write in writes for key in write.values):
             time.sleep(WINDOW_S)
         if not held:
             return super().write(client, writes)
-        _, _, *call = self.command(writes)
-        send = pipeline(client)
-        send.execute_command("EVAL", UNJUDGED, *call)
-        return parse_outcomes(execute(send)[0])
+        _, _, *call = write_command(self._owner, writes, self._ttl_ms, self._lease_ms)
+        [reply] = send(client, [("EVAL", UNJUDGED, *call)])
+        return parse_outcomes(reply)
 
 
 @celeryd_init.connect

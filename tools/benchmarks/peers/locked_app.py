@@ -36,7 +36,7 @@ from tickfence.analytics import report as fast_report
 from tickfence.analytics import slow_cycle
 from tickfence.coordination.keys import report_key, slow_key
 from tickfence.instrument import Instrument
-from tickfence.redis_access.raw_pipeline import RawPipeline
+from tickfence.redis_access.scripts import send
 from tickfence.settings import load
 from tools.benchmarks.peers import latencies
 
@@ -113,12 +113,8 @@ def _alone(symbol: str, write: Callable[[WarmSymbol, int], None]) -> None:
 def _read(symbol: str, now_ms: int) -> WarmSymbol:
     warm = _warm.setdefault(symbol, WarmSymbol(Instrument(symbol), _settings.keys, _ignore))
     for _attempt in range(2):  # after a gap once more, from the snapshot
-        pipe = RawPipeline(_client())
-        pipe.execute_command("GET", slow_key(symbol))
         requests = warm.read(now_ms, time.monotonic())
-        for command, _ in requests:
-            pipe.execute_command(*command)
-        sections, *replies = pipe.execute()
+        sections, *replies = send(_client(), [("GET", slow_key(symbol)), *(command for command, _ in requests)])
         for (_, take), reply in zip(requests, replies, strict=True):
             take(reply)
         if not warm.cold:

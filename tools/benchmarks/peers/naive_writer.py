@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.writers import FencedWriter
+from tasks.writers import Writer
 from tickfence.coordination.lease import Lease, Write, Written
 from tickfence.instrument import Instrument
-from tickfence.redis_access.raw_pipeline import pipeline
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 
 
-class NaiveWriter(FencedWriter):
+class NaiveWriter(Writer):
     """Writes in two round trips: checks all tokens, then writes what may be written.
 
     No write renews a lease, so each cycle's first round trip asks for it again.
@@ -28,20 +27,12 @@ class NaiveWriter(FencedWriter):
 
     def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
         """See :class:`tasks.writers.Writer`."""
-        ask = pipeline(client)
-        for write in writes:
-            ask.execute_command("HMGET", write.lease, "owner", "token")
-        wanted = str(self._owner).encode()
-        held = [
-            recorded == [wanted, str(write.token).encode()]
-            for write, recorded in zip(writes, execute(ask), strict=True)
-        ]
+        recorded = send(client, [("HMGET", write.lease, "owner", "token") for write in writes])
+        owner = str(self._owner).encode()
+        held = [of_one == [owner, b"%d" % one.token] for one, of_one in zip(writes, recorded, strict=True)]
         self.between()
-        send = pipeline(client)
-        for write, may_write in zip(writes, held, strict=True):
-            for key, value in write.values.items() if may_write else ():
-                send.execute_command("SET", key, value, "PX", self._ttl_ms)
-        execute(send)
+        values = [pair for one, may in zip(writes, held, strict=True) if may for pair in one.values.items()]
+        send(client, [("SET", key, value, "PX", self._ttl_ms) for key, value in values])
         return [Written.WRITTEN if may_write else Written.FENCED for may_write in held]
 
     def between(self) -> None:
