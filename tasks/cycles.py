@@ -210,10 +210,10 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
     return accepted, lost
 
 
-def _twice(node: Node, exchange: Callable[[], _Answer]) -> _Answer:
+def _twice(node: Node, round_trip: Callable[[], _Answer]) -> _Answer:
     """Make a round trip; once more if its connection is dead: after Redis restarted, each that the pool keeps is."""
     try:
-        return exchange()
+        return round_trip()
     except (exceptions.ConnectionError, exceptions.TimeoutError):
         node.forget_connections()
-        return exchange()
+        return round_trip()
