@@ -44,6 +44,8 @@ def test_a_cold_start_asks_for_the_lease_and_for_everything_and_then_for_what_is
     node.write()
     assert node.read(new=([trade(2)], [diff(12)])) is Progress.READY
     assert names(node) == [*READ, "HMGET"], "an accepted write has renewed the lease; the ticker was not there"
+    read = (KEYS.trades(S), KEYS.book(S), f"{NOW_MS}-1", f"{NOW_MS}-11")
+    assert node.asked[0] == ("XREAD", "COUNT", READ_LIMIT, "STREAMS", *read)
     report = node.report()
     assert report["best_bid"]["qty"] == 12.0
     assert report["flow"]["net_flow"] == 1.0
