@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.random_market import START, Diff, RandomMarket, Trade
+from tests.oracles.slow_cycle import PlainMarket
 from tickfence.analytics import carry, report, slow_cycle
 from tickfence.analytics.symbol_state import NotPublishable, SymbolState
-from tools.benchmarks.oracles.slow_cycle import PlainMarket
 
 
 def apply(state: SymbolState, diff: Diff, trades: list[Trade]) -> None:
