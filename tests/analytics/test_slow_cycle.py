@@ -227,11 +227,11 @@ def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
     data = carry.dump(started(market), START)
     with pytest.raises(ValueError, match="of BTCUSDT in version 1, not of ETHUSDT"):
         carry.restore(SymbolState("ETHUSDT"), data)
-    with pytest.raises(ValueError, match="in use already"):
+    with pytest.raises(ValueError, match="already in use"):
         carry.restore(started(market), data)
     restored = SymbolState("BTCUSDT")
     carry.restore(restored, data)
-    with pytest.raises(ValueError, match="in use already"):
+    with pytest.raises(ValueError, match="already in use"):
         carry.restore(restored, data)
 
 
