@@ -63,23 +63,6 @@ class SymbolState:
         profile: the rolling volume profile; None without a tick size.
     """
 
-    __slots__ = (
-        "_log",
-        "_pending",
-        "_tick_size",
-        "book",
-        "book_update_ms",
-        "changes",
-        "observed_update_id",
-        "profile",
-        "quantities",
-        "slow",
-        "symbol",
-        "ticker",
-        "trade_update_ms",
-        "trades",
-    )
-
     def __init__(self, symbol: Instrument, tick_size: float | None = None) -> None:
         self.symbol = symbol
         self.book = OrderBook()

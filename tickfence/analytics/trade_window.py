@@ -38,19 +38,6 @@ class TradeWindow:
             that older trades follow. 0 if none are missing.
     """
 
-    __slots__ = (
-        "_end",
-        "_keep_ms",
-        "_max_trades",
-        "_prices",
-        "_signed",
-        "_start",
-        "_times",
-        "complete_after_ms",
-        "discarded",
-        "reordered",
-    )
-
     def __init__(self, keep_ms: int = KEEP_MS, max_trades: int = MAX_TRADES) -> None:
         self._keep_ms = keep_ms
         self._max_trades = max_trades
