@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.oracles import anomalies
 from tickfence.analytics.anomalies.flash_crash import flash_crash_risk
 from tickfence.analytics.anomalies.iceberg import find_icebergs
 from tickfence.analytics.anomalies.spoofing import find_spoofing
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.level_changes import LevelChanges, frequent
 from tickfence.analytics.trade_window import TradeWindow
-from tools.benchmarks.oracles import anomalies
 
 NOW = 1_700_000_000_000
 BID, ASK = 99.0, 101.0

@@ -68,7 +68,7 @@ from tickfence.cli import show_view
 from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.readers.reports import FreshReport, with_freshness
-from tickfence.web.summary import report_text
+from tickfence.mcp.summary import report_text
 
 client = redis.Redis.from_url(sys.argv[1])
 now = int(client.time()[0]) * 1000
@@ -83,7 +83,7 @@ client.set(Keys().report("BTCUSDT"), written)
 answer = with_freshness(written, freshness(msgjson.decode(written, type=Report), now, 250))
 console = Console(width=160)
 with console.capture() as shown:
-    console.print(show_view.look(client, Settings(), "BTCUSDT").picture)
+    console.print(show_view.read(client, Settings(), "BTCUSDT").picture)
 print(json.dumps({
     "report": json.loads(written),
     "schema": msgjson.schema(Report),

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.oracles.percentile import percentile
 from tickfence.analytics.quantities_window import QuantitiesWindow
-from tools.benchmarks.oracles.percentile import percentile
 
 QUANTITY = st.one_of(st.sampled_from([1e-8, 0.1, 1.0, 1.0, 2.0, 1e12]), st.floats(1e-9, 1e15))
 BATCHES = st.lists(st.lists(QUANTITY, max_size=60), max_size=15)

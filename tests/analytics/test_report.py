@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.oracles.fast_report import fast_report
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.book import BookGap
 from tickfence.analytics.symbol_state import NotPublishable, SymbolState, Ticker24h
-from tools.benchmarks.oracles.fast_report import fast_report
 
 NOW = 1_700_000_000_123
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analytics.random_market import START, Diff, RandomMarket, Trade
+from tests.oracles.slow_cycle import PlainMarket
 from tickfence.analytics import carry, report, slow_cycle
 from tickfence.analytics.symbol_state import NotPublishable, SymbolState
-from tools.benchmarks.oracles.slow_cycle import PlainMarket
 
 
 def apply(state: SymbolState, diff: Diff, trades: list[Trade]) -> None:
@@ -227,11 +227,11 @@ def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
     data = carry.dump(started(market), START)
     with pytest.raises(ValueError, match="of BTCUSDT in version 1, not of ETHUSDT"):
         carry.restore(SymbolState("ETHUSDT"), data)
-    with pytest.raises(ValueError, match="in use already"):
+    with pytest.raises(ValueError, match="already in use"):
         carry.restore(started(market), data)
     restored = SymbolState("BTCUSDT")
     carry.restore(restored, data)
-    with pytest.raises(ValueError, match="in use already"):
+    with pytest.raises(ValueError, match="already in use"):
         carry.restore(restored, data)
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.oracles.volume_profile import volume_profile
 from tickfence.analytics.liquidity.volume_profile import RollingVolumeProfile
 from tickfence.analytics.trade_window import TradeWindow
-from tools.benchmarks.oracles.volume_profile import volume_profile
 
 NOW = 1_700_000_000_000
 HALF_HOUR = 1_800_000

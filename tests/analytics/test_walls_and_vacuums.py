@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.oracles import liquidity
 from tickfence.analytics.book_side import Columns
 from tickfence.analytics.liquidity.vacuums import find_vacuums
 from tickfence.analytics.liquidity.walls import find_walls
-from tools.benchmarks.oracles import liquidity
 
 QUANTITY = st.sampled_from([1e-8, 1.0, 1.5, 2.0, 3.0, 4.5, 9.0, 1e12])
 LEVELS = st.dictionaries(st.integers(1, 200).map(float), QUANTITY, max_size=60)

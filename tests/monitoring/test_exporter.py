@@ -39,13 +39,13 @@ def test_the_page_of_a_node_with_a_thousand_symbols_takes_less_than_50_ms() -> N
         node.reporter(f"S{number}").lease.held_at = time.monotonic() + 3600
     port = pick()
     exporter.serve(port, "127.0.0.1", node_metrics.registry)
-    took = []
+    durations = []
     for _ in range(5):
         started = time.perf_counter()
         text = page(port)
-        took.append((time.perf_counter() - started) * 1000)
+        durations.append((time.perf_counter() - started) * 1000)
     assert 'nt_symbols_assigned{node="node-of-a-thousand"} 1000.0' in text
-    assert min(took) < 50
+    assert min(durations) < 50
     assert len([line for line in text.splitlines() if not line.startswith("#")]) < 200
     node_metrics.symbols_assigned.remove("node-of-a-thousand")
 

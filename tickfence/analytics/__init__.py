@@ -1,1 +1,1 @@
-"""Market numbers of one symbol: order book, trade window, calculators, report. Knows no Redis and no Celery."""
+"""The market data of one symbol: order book, trade window, calculators, report. No Redis and no Celery here."""

@@ -1,4 +1,4 @@
-"""A local limit order book, kept from a snapshot and numbered diffs.
+"""A local limit order book, built from a snapshot and numbered diffs.
 
 Source of the numbering rules: Binance spot WebSocket documentation, "How to manage a local order book correctly".
 """
@@ -12,8 +12,8 @@ class BookGap(Exception):
     """A diff does not connect to the book: at least one update was missed.
 
     Attributes:
-        expected: the highest first update id that would have connected (the book's last id + 1).
-        got: the first update id of the diff that was given.
+        expected: the highest first update id that connects (the book's last id + 1).
+        got: the first update id of the diff.
     """
 
     def __init__(self, expected: int, got: int) -> None:
@@ -25,7 +25,7 @@ class BookGap(Exception):
 
 
 class BookNotInSync(Exception):
-    """A diff was applied to a book that has no snapshot yet, or had a gap since."""
+    """A diff was applied to a book without a snapshot, or with a gap since its last snapshot."""
 
     def __init__(self) -> None:
         super().__init__("order book is not in sync: load() a snapshot before apply()")
@@ -34,10 +34,10 @@ class BookNotInSync(Exception):
 class OrderBook:
     """Both sides of one symbol's book, by price.
 
-    Levels are taken as they are: positive finite numbers are the caller's duty. Not safe for use by several threads.
+    The caller makes sure that prices and quantities are positive finite numbers. Not thread-safe.
 
     Attributes:
-        bids, asks: the sides, for whoever reads their columns.
+        bids, asks: the two sides.
         in_sync: False before the first snapshot and after a gap.
         last_update_id: id of the last update in the book, 0 before the first snapshot.
 
@@ -59,11 +59,11 @@ class OrderBook:
         self.asks = BookSide(-1.0)
 
     def load(self, last_update_id: int, bids: Levels, asks: Levels) -> None:
-        """Replaces the whole book by a snapshot, in any order of levels; the book is in sync afterwards.
+        """Replaces the whole book by a snapshot; the book is in sync afterwards.
 
         Args:
             last_update_id: id of the last update the snapshot includes.
-            bids, asks: (price, quantity) pairs; a quantity of 0 is left out, of two equal prices the last one counts.
+            bids, asks: (price, quantity) pairs in any order. Quantity 0 is ignored; the last of equal prices counts.
         """
         self.bids.load(bids)
         self.asks.load(asks)
@@ -78,22 +78,22 @@ class OrderBook:
         asks: Levels,
         log: MutableSequence[float] | None = None,
     ) -> bool:
-        """Applies one diff: absolute quantities of the levels that changed.
+        """Applies one diff: the absolute quantities of the levels that changed.
 
-        Diffs may overlap the book (the first one after a snapshot does, and so do two redundant feeds), since
-        quantities are absolute; they may not leave a gap.
+        Because quantities are absolute, a diff may overlap the book, as the first diff after a snapshot does, and diffs
+        of two redundant feeds. It must not leave a gap.
 
         Args:
             first_update_id, last_update_id: the diff's `U` and `u`.
             bids, asks: (price, quantity) pairs; quantity 0 removes the level.
-            log: where given, three numbers a level are appended to it: signed price (minus the price of an ask), the
-                quantity that stood there before (0 for none) and the new one; bids first, then asks, in the order given.
+            log: if given, three numbers per level are appended to it: signed price (minus the price for an ask), the
+                quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order.
 
         Returns:
-            False when the diff is wholly older than the book and was ignored, else True.
+            False if the whole diff is older than the book and was ignored, else True.
 
         Raises:
-            BookGap: the diff starts beyond the book's next id; the book is unchanged and no longer in sync.
+            BookGap: the diff starts after the book's next id; the book is unchanged and no longer in sync.
             BookNotInSync: no snapshot was loaded, or none since the last gap.
         """
         if not self.in_sync:
@@ -110,26 +110,26 @@ class OrderBook:
 
     @property
     def best_bid(self) -> tuple[float, float] | None:
-        """(price, quantity) of the highest bid, None when there is none."""
+        """(price, quantity) of the highest bid; None without bids."""
         return self.bids.best
 
     @property
     def best_ask(self) -> tuple[float, float] | None:
-        """(price, quantity) of the lowest ask, None when there is none."""
+        """(price, quantity) of the lowest ask; None without asks."""
         return self.asks.best
 
     @property
     def crossed(self) -> bool:
-        """True when the best bid is at or above the best ask: a book no exchange can have, so a wrong one."""
+        """True if the best bid is at or above the best ask. No exchange has such a book, so it is wrong."""
         bid, ask = self.bids.best, self.asks.best
         return bid is not None and ask is not None and bid[0] >= ask[0]
 
     def top(self, n: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """The n best levels of each side: (bids, asks), (price, quantity) pairs, best first."""
+        """The n best levels of each side: (bids, asks) as (price, quantity) pairs, best first."""
         return list(zip(*self.bids.top(n), strict=True)), list(zip(*self.asks.top(n), strict=True))
 
     def levels(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """The whole book: (bids, asks), (price, quantity) pairs, best first."""
+        """The whole book: (bids, asks) as (price, quantity) pairs, best first."""
         return self.top(max(len(self.bids), len(self.asks)))
 
     def __len__(self) -> int:

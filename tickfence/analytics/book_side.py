@@ -22,10 +22,10 @@ class Columns(NamedTuple):
 class BookSide:
     """The bids or the asks, by price.
 
-    The best level is at the *end* of the columns, where most updates happen and an insertion moves least memory; so
-    the prices of asks are stored negated. The columns are arrays of doubles: a search touches few cache lines, and
-    NumPy takes a thousand levels at the cost of one copy. With a dict beside sorted prices the reader of the whole
-    side looks up every level. An update is O(log n) to find and a move of memory to insert or remove.
+    The best level is at the *end* of the columns, because most updates happen there and an insertion then moves the
+    least memory. So the prices of asks are stored negated. The columns are arrays of doubles: a search touches few cache
+    lines, and NumPy reads a thousand levels at the cost of one copy. (With a dict beside sorted prices, a reader of the
+    whole side would look up every level.) An update costs O(log n) to find, and a memory move to insert or remove.
     """
 
     __slots__ = ("_keys", "_quantities", "_sign")
@@ -37,16 +37,16 @@ class BookSide:
         self._quantities = array("d")
 
     def load(self, levels: Levels) -> None:
-        """Replaces all levels, given in any order; a quantity of 0 is left out, of two equal prices the last counts."""
+        """Replaces all levels, as OrderBook.load()."""
         known = {price * self._sign: quantity for price, quantity in levels if quantity > 0}
         self._keys = array("d", sorted(known))
         self._quantities = array("d", [known[key] for key in self._keys])
 
     def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
-        """Sets the quantities of levels; to the log come three numbers a level, as OrderBook.apply() says."""
+        """Sets the quantities of levels; appends three numbers per level to the log, as OrderBook.apply()."""
         sign, keys, quantities = self._sign, self._keys, self._quantities
         size = len(keys)
-        note = None if log is None else log.append
+        append = None if log is None else log.append
         for price, quantity in levels:
             key = price * sign
             place = bisect_left(keys, key)
@@ -63,14 +63,14 @@ class BookSide:
                     keys.insert(place, key)
                     quantities.insert(place, quantity)
                     size += 1
-            if note is not None:
-                note(key)
-                note(before)
-                note(quantity)
+            if append is not None:
+                append(key)
+                append(before)
+                append(quantity)
 
     @property
     def best(self) -> tuple[float, float] | None:
-        """(price, quantity) of the best level, None when there is none."""
+        """(price, quantity) of the best level; None without levels."""
         return (self._keys[-1] * self._sign, self._quantities[-1]) if self._keys else None
 
     def top(self, n: int) -> tuple[list[float], list[float]]:
@@ -79,12 +79,12 @@ class BookSide:
         return keys if self._sign > 0 else [-key for key in keys], self._quantities[: -n - 1 : -1].tolist()
 
     def columns(self, n: int) -> Columns:
-        """The n best levels as arrays: copies, which stay as they are when the book goes on."""
-        # A copy, since an array that lends its memory to NumPy cannot grow.
+        """The n best levels as arrays. They are copies, so later updates do not change them."""
+        # A copy, because an array that shares its memory with NumPy cannot grow.
         return Columns(np.array(self._keys)[: -n - 1 : -1] * self._sign, np.array(self._quantities)[: -n - 1 : -1])
 
     def quantity(self, price: float) -> float:
-        """Quantity at exactly this price, 0 where there is no level."""
+        """The quantity at exactly this price; 0 without a level."""
         key = price * self._sign
         place = bisect_left(self._keys, key)
         return self._quantities[place] if place < len(self._keys) and self._keys[place] == key else 0.0

@@ -3,6 +3,7 @@
 Prices are in quote currency, quantities in base currency, times in ms since the epoch.
 """
 
+from bisect import bisect
 from math import inf, isfinite
 from typing import Annotated, Literal
 
@@ -25,6 +26,14 @@ class Finding(Struct, frozen=True, gc=False):
     def note(self) -> str:
         """The finding in one line, for people."""
         raise NotImplementedError
+
+
+_SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
+
+
+def severity_of(value: float, medium: float, high: float) -> Severity:
+    """`low` below `medium`, `high` from `high` on."""
+    return _SEVERITIES[bisect((medium, high), value)]
 
 
 def number(value: float | None, decimals: int | None = None, lowest: float = -inf) -> float | UnsetType:

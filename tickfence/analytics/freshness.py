@@ -1,4 +1,4 @@
-"""How old a report is when it is read, and whether it may be relied on: for every reader the same. No I/O."""
+"""How old a report is when it is read, and whether you can rely on it: the same rule for every reader. No I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _WORSE: tuple[Status, ...] = ("ok", "degraded", "down")
 
 
 class Freshness(Struct, frozen=True, gc=False):
-    """A report's age when it was read, all by the Redis server's clock.
+    """A report's age when it was read, by the Redis server's clock.
 
-    The report's own ``data_age_ms`` and ``ingestion.status`` are from when it was written; a report that nobody
-    rewrites shows them for as long as it is kept.
+    The report's own `data_age_ms` and `ingestion.status` are from the time of writing. A report that is no longer
+    rewritten keeps showing them until it expires.
     """
 
     read_at: Annotated[int, Meta(description="When it was read, ms since the epoch.")]
@@ -27,26 +27,29 @@ class Freshness(Struct, frozen=True, gc=False):
 
 
 class Dated(Protocol):
-    """A report, or the part of one that tells its age."""
+    """A report, or a part of it that has its age."""
 
     @property
-    def updated_at(self) -> int: ...
+    def updated_at(self) -> int:
+        """When it was written, ms since the epoch."""
 
     @property
-    def ingestion(self) -> Ingestion: ...
+    def ingestion(self) -> Ingestion:
+        """Its status and the time of its newest market data."""
 
 
 def freshness(report: Dated, now_ms: int, period_ms: int) -> Freshness:
-    """Judge ``report`` at ``now_ms``.
+    """The freshness of a report at `now_ms`.
 
-    A report no older than ``period_ms``, the time after which the next one is due, is as good as when it was written.
-    From then on it ages with the time it is late, by the limits that ``ingestion.status`` has. One that is dated ahead
-    of ``now_ms`` ages by how far: the clock was set back, or another server's took its place, and nobody can tell how
-    old the report is.
+    A report that is at most `period_ms` old is as good as when it was written, because the next report is not due yet.
+    After that it ages by the time that the next report is late, within the limits of `ingestion.status`. A report that
+    is dated ahead of `now_ms` ages by the difference: the clock was set back or belongs to another server now, so its
+    real age is unknown.
 
-    Parameters:
+    Args:
+        report: the report.
         now_ms: the Redis server's time.
-        period_ms: ``NT_REPORT_PERIOD_MS``.
+        period_ms: `NT_REPORT_PERIOD_MS`.
     """
     since = now_ms - report.updated_at
     last_update = report.ingestion.last_update

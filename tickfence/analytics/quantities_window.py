@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 10_000
-ENOUGH = 20
-"""With fewer quantities than this there are no percentiles."""
+MIN_QUANTITIES = 20
+"""Minimum number of quantities for a percentile."""
 
 
 class QuantitiesWindow:
-    """The last quantities in the order they came, and the same kept sorted.
+    """The newest quantities, once in the order of their arrival and once sorted.
 
-    Adding m quantities takes the m oldest out of the sorted array and merges the new ones in: two searches and two
-    copies of 80 kB, no sort of what is there already.
+    To add m quantities, the m oldest are taken out of the sorted array and the new ones are merged in. That costs two
+    searches and two copies of 80 kB, without sorting the existing quantities again.
     """
 
     __slots__ = ("_next", "_ring", "_size", "_sorted")
@@ -26,7 +26,7 @@ class QuantitiesWindow:
         self._sorted: NDArray[np.float64] = np.empty(0)
 
     def extend(self, quantities: Sequence[float] | NDArray[np.float64]) -> None:
-        """Adds quantities, oldest first; beyond the window's size the oldest leave. Positive finite numbers."""
+        """Adds positive finite quantities, oldest first; drops the oldest beyond the window's size."""
         new = np.asarray(quantities, dtype=np.float64)[-self._size :]
         if not len(new):
             return
@@ -43,12 +43,12 @@ class QuantitiesWindow:
         self._next = (self._next + len(new)) % self._size
 
     def percentile(self, percent: int) -> float | None:
-        """The percentile, 0 to 100, linear between the two nearest ranks; None with fewer than 20 quantities.
+        """A percentile (0 to 100), interpolated linearly between the two nearest ranks; None with fewer than 20 quantities.
 
-        Source: type 7 of Hyndman and Fan, "Sample quantiles in statistical packages" (1996), which is also the default
-        of NumPy and of spreadsheets.
+        Source: type 7 of Hyndman and Fan, "Sample quantiles in statistical packages" (1996), which NumPy
+        and spreadsheets also use.
         """
-        if len(self._sorted) < ENOUGH:
+        if len(self._sorted) < MIN_QUANTITIES:
             return None
         rank, part = divmod(percent * (len(self._sorted) - 1), 100)
         low = float(self._sorted[rank])
@@ -57,7 +57,7 @@ class QuantitiesWindow:
         return low + (float(self._sorted[rank + 1]) - low) * part / 100
 
     def oldest_first(self) -> NDArray[np.float64]:
-        """A copy of the quantities in the order they came."""
+        """A copy of the quantities in the order of their arrival."""
         return np.roll(self._ring, -self._next)
 
     @property
@@ -70,7 +70,7 @@ class QuantitiesWindow:
 
 
 def _without(values: NDArray[np.float64], gone: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sorted values without the sorted ones that are gone; each takes out one of its equals."""
+    """Sorted values without the sorted values in `gone`; each of those removes one equal value."""
     places = values.searchsorted(gone) + np.arange(len(gone)) - gone.searchsorted(gone)
     kept = np.ones(len(values), dtype=bool)
     kept[places] = False

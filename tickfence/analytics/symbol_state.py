@@ -1,4 +1,4 @@
-"""What a node keeps warm of one symbol between reports."""
+"""The warm state of one symbol, which a node keeps between reports."""
 
 from array import array
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from tickfence.instrument import Instrument
 Levels = Sequence[Sequence[float]]
 
 BOOK_LAG_MS = 2000
-"""A book whose newest update came this much before the newest trade, or less, follows the market. Binance sends the
-changes of a book every 100 ms, and hardly a trade leaves it as it was."""
+"""A book has stopped when its newest update is older than the newest trade by more than this. Binance sends the changes of
+a book every 100 ms, and nearly every trade changes the book."""
 
 _FOLD_AT_LEVELS = 4096
 
@@ -34,51 +34,34 @@ class Ticker24h(NamedTuple):
 
 
 class NotPublishable(Exception):
-    """A report was asked for while the book has a gap, no snapshot, or sides that cross."""
+    """No report can be built, because the book has a gap, no snapshot, or sides that cross."""
 
     def __init__(self, symbol: Instrument, reason: str) -> None:
         super().__init__(f"no report of {symbol} can be made from its order book: {reason}; load a snapshot")
 
 
 class SymbolState:
-    """Everything about one symbol, fed with what is new and read by `report.build` and `slow_cycle.run`.
+    """The market data of one symbol. New data is added to it; `report.build` and `slow_cycle.run` read it.
 
-    Times are ms since the epoch. `received_ms` is when ingest received a message; trades and diffs also carry the
-    exchange's own time, which the time windows go by. Not safe for use by several threads.
+    Times are ms since the epoch. `received_ms` is when ingest received a message. Trades and diffs also have the
+    exchange's time, which the time windows use. Not thread-safe.
 
-    Life on a node: `carry.restore` and `restore_slow` where there is something to restore, then `load_snapshot`, then
-    `apply_diff` and `add_trades` with what is new, before every `report.build`; now and then a `slow_cycle.run`.
+    A node first calls `carry.restore` and `restore_slow` if there is stored state, then `load_snapshot`. Before each
+    `report.build` it calls `apply_diff` and `add_trades` with the new data, and every 2 s `slow_cycle.run`.
 
     Attributes:
         book: the order book.
         trades: the trades of the last 31 minutes.
-        ticker: the newest 24 h statistics, None until there are some.
-        book_update_ms: receive time of the newest diff that was applied, or of the snapshot; None before the first.
-        trade_update_ms: receive time of the newest trade, None before the first.
-        quantities: the last 10,000 level quantities: those above 0 that diffs have set, and before them those of the
-            first snapshot. Up to date after fold().
+        ticker: the newest 24 h statistics; None before the first.
+        book_update_ms: receive time of the newest applied diff or of the snapshot; None before the first.
+        trade_update_ms: receive time of the newest trade; None before the first.
+        quantities: the last 10,000 level quantities: those above 0 set by diffs, preceded by those of the first
+            snapshot. Up to date after fold().
         changes: the level changes of the last 30 s. Up to date after fold().
         observed_update_id: the last update id that `quantities` and `changes` include.
-        slow: the slow sections found last, None until there are some.
-        profile: the rolling volume profile, None without a tick size.
+        slow: the newest slow sections; None before the first.
+        profile: the rolling volume profile; None without a tick size.
     """
-
-    __slots__ = (
-        "_log",
-        "_pending",
-        "_tick_size",
-        "book",
-        "book_update_ms",
-        "changes",
-        "observed_update_id",
-        "profile",
-        "quantities",
-        "slow",
-        "symbol",
-        "ticker",
-        "trade_update_ms",
-        "trades",
-    )
 
     def __init__(self, symbol: Instrument, tick_size: float | None = None) -> None:
         self.symbol = symbol
@@ -94,13 +77,13 @@ class SymbolState:
         self.profile: RollingVolumeProfile | None = None
         self._tick_size: float | None = None
         self.tick_size = tick_size
-        # What fold() has not taken in yet: time and number of levels of each diff, and what OrderBook.apply() logged.
+        # Input of the next fold(): time and number of levels of each diff, and the log of OrderBook.apply().
         self._pending: list[tuple[int, int]] = []
         self._log = array("d")
 
     @property
     def tick_size(self) -> float | None:
-        """The smallest price step, from the exchange's symbol information; None where it is not known."""
+        """The smallest price step, from the exchange's symbol information; None if unknown."""
         return self._tick_size
 
     @tick_size.setter
@@ -111,15 +94,15 @@ class SymbolState:
 
     @property
     def book_stopped(self) -> bool:
-        """True when trades go on and the book does not: the book is out of date, though it shows no gap."""
+        """True if trades arrive but the book does not change: it is out of date although it has no gap."""
         book_ms, trade_ms = self.book_update_ms, self.trade_update_ms
         return book_ms is not None and trade_ms is not None and trade_ms - book_ms > BOOK_LAG_MS
 
     @property
     def last_update_ms(self) -> int | None:
-        """Receive time of the newest trade, diff or snapshot, None before the first; of the book if it has stopped.
+        """Receive time of the newest trade, diff or snapshot, or that of the book if it has stopped; None before the first.
 
-        The ticker does not count: it says nothing about how fresh the book is.
+        The ticker does not count, because it does not show how fresh the book is.
         """
         if self.book_update_ms is None or self.trade_update_ms is None:
             return self.book_update_ms if self.trade_update_ms is None else self.trade_update_ms
@@ -127,18 +110,22 @@ class SymbolState:
 
     @property
     def publishable(self) -> bool:
-        """True when a report may be built: the book has no gap and its sides do not cross."""
+        """True if a report can be built: the book has no gap and its sides do not cross."""
         return self.book.in_sync and not self.book.crossed
 
     def require_publishable(self) -> None:
-        """Raises NotPublishable unless `publishable`."""
+        """Checks `publishable`.
+
+        Raises:
+            NotPublishable: no report can be built now.
+        """
         if not self.book.in_sync:
             raise NotPublishable(self.symbol, "it is not in sync")
         if self.book.crossed:
             raise NotPublishable(self.symbol, "its sides cross")
 
     def load_snapshot(self, last_update_id: int, bids: Levels, asks: Levels, taken_ms: int) -> None:
-        """Replaces the book by a snapshot that was taken at taken_ms."""
+        """Replaces the book by a snapshot that was taken at `taken_ms`."""
         self.fold()
         if self.book.last_update_id:
             self.changes.clear()
@@ -157,16 +144,22 @@ class SymbolState:
         received_ms: int,
         event_ms: int | None = None,
     ) -> bool:
-        """Applies one book diff; returns False for one the book already includes.
+        """Applies one book diff.
 
-        A diff that is older than the snapshot may still be new to `quantities`, after carry.restore(): give all that
-        are at hand.
+        Pass every diff that you have: after carry.restore(), a diff that is older than the snapshot may be new to
+        `quantities`.
 
         Args:
-            event_ms: the exchange's time of the diff; the receive time where it is not given.
+            first_update_id, last_update_id: the diff's `U` and `u`.
+            bids, asks: (price, quantity) pairs; quantity 0 removes the level.
+            received_ms: when ingest received it.
+            event_ms: the exchange's time of the diff; by default the receive time.
+
+        Returns:
+            False if the book already includes the diff.
 
         Raises:
-            BookGap, BookNotInSync: as OrderBook.apply; load_snapshot() is needed then.
+            BookGap, BookNotInSync: as OrderBook.apply(); call load_snapshot() next.
         """
         log = array("d")
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
@@ -174,7 +167,7 @@ class SymbolState:
             self._touch_book(received_ms)
         if last_update_id > self.observed_update_id:
             self.observed_update_id = last_update_id
-            if not applied:  # it changes nothing, and its quantities count
+            if not applied:  # it changes no level, but its quantities count
                 log.extend(number for price, quantity in (*bids, *asks) for number in (price, quantity, quantity))
             self._pending.append((received_ms if event_ms is None else event_ms, len(log) // 3))
             self._log += log
@@ -190,13 +183,13 @@ class SymbolState:
         is_buy: Sequence[bool],
         received_ms: int,
     ) -> None:
-        """Adds trades, as TradeWindow.extend; received_ms is that of the newest one."""
+        """Adds trades, as TradeWindow.extend(); `received_ms` is the receive time of the newest trade."""
         self.trades.extend(times_ms, prices, quantities, is_buy)
         if times_ms and (self.trade_update_ms is None or received_ms > self.trade_update_ms):
             self.trade_update_ms = received_ms
 
     def restore_slow(self, data: bytes) -> None:
-        """Takes over slow sections that slow_cycle.run() returned elsewhere, unless those at hand are newer.
+        """Adopts slow sections that slow_cycle.run() returned on another node, unless its own are newer.
 
         Raises:
             ValueError: the data is not the JSON of slow sections.
@@ -206,7 +199,7 @@ class SymbolState:
             self.slow = splice(sections)
 
     def fold(self) -> None:
-        """Brings `quantities` and `changes` up to date with the diffs that were applied."""
+        """Updates `quantities` and `changes` with the applied diffs."""
         if not self._pending:
             return
         times, sizes = zip(*self._pending, strict=True)

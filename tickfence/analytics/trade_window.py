@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEEP_MS = 31 * 60_000
-"""How long trades are kept: the longest window (30 minutes) and a minute more, for clocks that differ."""
+"""How long trades are kept: the longest window (30 minutes), and a minute more because clocks differ."""
 
 MAX_TRADES = 2**17
-"""More trades than this are never kept; the oldest go first."""
+"""Maximum number of trades; the oldest are dropped first."""
 
 _INITIAL_CAPACITY = 64
 
 _FEW = 8
-"""So many values are quicker to store one by one than by NumPy's conversion of a list."""
+"""Up to this many values are faster to store one by one than through NumPy's conversion of a list."""
 
 Number = TypeVar("Number", np.int64, np.float64)
 
@@ -23,32 +23,20 @@ Number = TypeVar("Number", np.int64, np.float64)
 class TradeWindow:
     """Rolling window over the trades of one symbol.
 
-    New trades are appended to arrays that grow by powers of two; trades that are too old are left behind by moving the
-    start, and the live part is moved to the front only when the end of the arrays is reached. So views are always
-    contiguous, and adding a trade costs O(1) on average. 24 bytes a trade.
+    New trades are appended to arrays that grow by powers of two. Old trades are dropped by moving the start; the live
+    part moves to the front only when the end of the arrays is reached. So views are always contiguous, and adding a trade
+    costs O(1) on average. A trade takes 24 bytes.
 
-    A time window is always half open: (now - window, now]. A trade exactly `window` ago is out, one exactly now is in.
+    A time window is always half open: (now - window, now]. A trade exactly `window` ago is outside, a trade exactly now
+    is inside.
 
     Attributes:
-        discarded: number of trades that have left the window. The trades kept have the numbers `discarded` to
-            `discarded + len(window) - 1`, which stay theirs as long as `reordered` is the same.
-        reordered: raised whenever a late trade was sorted in among those already there.
-        complete_after_ms: trades up to this time are missing: there were too many, or whoever adds them says that older
-            ones are yet to come. 0 when none are.
+        discarded: number of trades that have left the window. The trades in it have the numbers `discarded` to
+            `discarded + len(window) - 1`. A trade keeps its number while `reordered` does not change.
+        reordered: raised each time a late trade is sorted in among older ones.
+        complete_after_ms: trades up to this time are missing, because there were too many, or because the caller says
+            that older trades follow. 0 if none are missing.
     """
-
-    __slots__ = (
-        "_end",
-        "_keep_ms",
-        "_max_trades",
-        "_prices",
-        "_signed",
-        "_start",
-        "_times",
-        "complete_after_ms",
-        "discarded",
-        "reordered",
-    )
 
     def __init__(self, keep_ms: int = KEEP_MS, max_trades: int = MAX_TRADES) -> None:
         self._keep_ms = keep_ms
@@ -65,13 +53,13 @@ class TradeWindow:
     def extend(
         self, times_ms: Sequence[int], prices: Sequence[float], quantities: Sequence[float], is_buy: Sequence[bool]
     ) -> None:
-        """Adds trades, the four columns being of one length, and drops those that are now too old or too many.
+        """Adds trades as four columns of equal length, and drops those that are now too old or too many.
 
         Args:
-            times_ms: exchange time of each trade, ms. Any order is accepted; time order is the fast case. Trades of
-                one ms stay in the order they came.
+            times_ms: exchange time of each trade, ms. Any order is accepted; time order is fastest. Trades of the
+                same ms keep the order of their arrival.
             prices, quantities: positive finite numbers.
-            is_buy: True where the aggressor bought.
+            is_buy: True if the aggressor bought.
 
         Raises:
             ValueError: the columns differ in length.
@@ -79,7 +67,7 @@ class TradeWindow:
         count = len(times_ms)
         if not count == len(prices) == len(quantities) == len(is_buy):
             raise ValueError(
-                "trade columns must be of one length, not "
+                "trade columns must have the same length, not "
                 f"{count} times, {len(prices)} prices, {len(quantities)} quantities, {len(is_buy)} sides"
             )
         if not count:
@@ -101,7 +89,7 @@ class TradeWindow:
         """Numbers [first, last) of the trades with after_ms < time <= until_ms."""
         times = self._times[self._start : self._end]
         first = int(times.searchsorted(after_ms, "right"))
-        # Nearly every window reaches to the newest trade, which saves its second search.
+        # Nearly every window ends at the newest trade, which saves the second search.
         newest = len(times) and times[-1] <= until_ms
         last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
         return self.discarded + first, self.discarded + max(first, last)
@@ -115,12 +103,12 @@ class TradeWindow:
         return self._prices[self._position(first) : self._position(last)]
 
     def signed_quantities(self, first: int, last: int) -> NDArray[np.float64]:
-        """Quantities of the trades numbered [first, last), negative where the aggressor sold: a view, as prices()."""
+        """Quantities of the trades numbered [first, last), negative if the aggressor sold: a view, as prices()."""
         return self._signed[self._position(first) : self._position(last)]
 
     @property
     def last_price(self) -> float | None:
-        """Price of the newest trade by time, None when there is none."""
+        """Price of the newest trade by time; None without trades."""
         return float(self._prices[self._end - 1]) if self._end > self._start else None
 
     @property
@@ -141,7 +129,7 @@ class TradeWindow:
         live = len(self)
         needed = live + count
         if needed > capacity * 3 // 4:
-            # A quarter of slack, so that the live part is moved at most once in capacity / 4 trades.
+            # A quarter stays free, so that the live part moves at most once per capacity / 4 trades.
             capacity = 1 << (needed * 4 // 3).bit_length()
         self._times = _moved(self._times, self._start, self._end, capacity)
         self._prices = _moved(self._prices, self._start, self._end, capacity)

@@ -67,9 +67,9 @@ def server(reader: Reader) -> MCPServer:
         Read `freshness` first: if `stale` is true, `reason` says why; do not act on anything else in the report then.
         The rest: last, mid and micro price; best bid and ask, spread in basis points; the 20 best levels of each side
         with their imbalance (-1 all asks, 1 all bids); trades a second and net aggressive volume of the last 30 s
-        (above 0: buyers); walls, vacuums and the volume profile (POC, VAL, VAH) of the last 30 min; anomalies
-        (spoofing, iceberg, flash crash risk) with their severity; health from 0 to 100. A field without enough data is
-        left out, which does not mean 0.
+        (above 0: buyers); walls, vacuums and the volume profile (POC, VAL, VAH) of the last 30 min; anomalies with their
+        severity, each described in `anomaly_notes`; health from 0 to 100. A field without enough data is left out, which
+        does not mean 0.
         """
         found = await reader.report(_name(symbol))
         report = with_freshness(found.report, found.fresh)

@@ -1,15 +1,14 @@
-"""What one report costs: the warm state's way, and the plain pure-Python way beside it in the same run.
+"""What one report costs.
 
     python -m tools.benchmarks.calculators
 
-Both work on the same markets. The busy one: 20,000 trades of 30 minutes, 1,000 levels a side, 30 s of diffs with 20
-levels each every 100 ms. The usual one: 9,000 trades of 30 minutes, 700 levels a side, diffs with 10 levels. Before every
-slow cycle 2 s of new trades and diffs arrive; taking them in is not in the time shown, but what the slow cycle does with
-them is. A node works for hundreds of symbols in turn, so the usual slow cycle is also shown over many markets in turn,
-which find nothing in the processor's cache.
+Two markets: the busy one has 20,000 trades of 30 minutes, 1,000 levels per side, and 30 s of diffs with 20 levels each
+every 100 ms; the usual one has 9,000 trades, 700 levels per side, and diffs with 10 levels. Before each slow cycle 2 s of
+new trades and diffs arrive. The time to apply them is not measured, but what the slow cycle does with them is. A node
+works for hundreds of symbols in turn, so the usual slow cycle is also measured over many markets in turn, which find
+nothing in the processor's cache. `python -m tests.analytics.plain_speed` measures plain Python on the same markets.
 """
 
-import json
 import statistics
 import tracemalloc
 from collections.abc import Callable
@@ -22,8 +21,6 @@ from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.instrument import Instrument
-from tools.benchmarks.oracles.fast_report import fast_report
-from tools.benchmarks.oracles.slow_cycle import PlainMarket
 
 TICK = 0.01
 NOW = 1_700_000_000_000
@@ -35,6 +32,7 @@ SLOW_BUDGET_US = 2000.0
 MARKETS_IN_TURN = 32
 
 Levels = list[tuple[float, float]]
+Trade = tuple[int, float, float, bool]
 
 
 class Size(NamedTuple):
@@ -50,7 +48,7 @@ USUAL = Size(9_000, 700, 5)
 
 
 class Market:
-    """A seeded market that feeds a warm state and a plain one with the same."""
+    """A seeded market that feeds a warm state."""
 
     def __init__(self, size: Size, seed: int = 1) -> None:
         self.random = Random(seed)
@@ -61,9 +59,7 @@ class Market:
         asks = [(round(60_000.01 + place * TICK, 2), self.quantity()) for place in range(size.levels)]
         self.warm = SymbolState(Instrument("BTCUSDT"), TICK)
         self.warm.ticker = Ticker24h(**TICKER)
-        self.warm.load_snapshot(1, bids, asks, NOW - 1_800_000)
-        self.plain = PlainMarket(TICK)
-        self.plain.load(bids, asks)
+        self.load(bids, asks)
         self.price = 60_000.0
         self.trade(size.trades, 1_800_000)
         for _ in range(300):
@@ -74,14 +70,12 @@ class Market:
         return round(self.random.expovariate(1), 5) + 0.00001
 
     def trade(self, count: int, over_ms: int) -> None:
-        trades = []
+        trades: list[Trade] = []
         for index in range(count):
             self.price = round(self.price + self.random.choice([-3, -1, 0, 0, 1, 3]) * TICK, 2)
             time = self.now - over_ms + (index + 1) * over_ms // count
             trades.append((time, self.price, self.quantity(), self.random.random() < 0.5))
-        times, prices, quantities, is_buy = zip(*trades, strict=True)
-        self.warm.add_trades(times, prices, quantities, is_buy, self.now)
-        self.plain.trades += trades
+        self.add_trades(trades)
 
     def side(self, best: float, sign: int) -> Levels:
         places = [min(self.size.levels, int(self.random.expovariate(1 / 60))) for _ in range(self.size.changed)]
@@ -93,18 +87,23 @@ class Market:
     def diff(self) -> None:
         self.last_id += 1
         bids, asks = self.side(60_000.0, -1), self.side(60_000.01, 1)
-        self.warm.apply_diff(self.last_id, self.last_id, bids, asks, self.now, self.now)
-        self.plain.diff(self.now, bids, asks)
+        self.add_diff(bids, asks)
 
     def two_seconds(self) -> None:
         for _ in range(20):
             self.now += 100
             self.diff()
         self.trade(self.size.trades // 900, 2000)
-        # The plain way keeps lists for ever; cut them to what the windows need, outside the time shown.
-        self.plain.quantities = self.plain.quantities[-10_000:]
-        self.plain.changes = [change for change in self.plain.changes if change[0] > self.now - 30_000]
-        self.plain.trades = [trade for trade in self.plain.trades if trade[0] > self.now - 1_860_000]
+
+    def load(self, bids: Levels, asks: Levels) -> None:
+        self.warm.load_snapshot(1, bids, asks, NOW - 1_800_000)
+
+    def add_trades(self, trades: list[Trade]) -> None:
+        times, prices, quantities, is_buy = zip(*trades, strict=True)
+        self.warm.add_trades(times, prices, quantities, is_buy, self.now)
+
+    def add_diff(self, bids: Levels, asks: Levels) -> None:
+        self.warm.apply_diff(self.last_id, self.last_id, bids, asks, self.now, self.now)
 
 
 def measured(work: Callable[[], object], before: Callable[[], object], runs: int) -> list[float]:
@@ -126,8 +125,8 @@ def shown(name: str, times: list[float], budget_us: float | None = None) -> floa
     return median
 
 
-def slow_cycles(name: str, markets: list[Market], runs: int, budget_us: float | None = None) -> float:
-    """Slow cycles of each market in turn, and the plain way; returns how many times faster the warm state's way is."""
+def slow_cycles(name: str, markets: list[Market], runs: int, budget_us: float | None = None) -> None:
+    """Measures and prints slow cycles of each market in turn."""
     turns = cycle(markets)
     market = next(turns)
 
@@ -137,9 +136,7 @@ def slow_cycles(name: str, markets: list[Market], runs: int, budget_us: float | 
         market.two_seconds()
 
     print(f"{name}: {len(market.warm.trades):,} trades, {len(market.warm.book):,} levels")
-    slow = shown(name, measured(lambda: slow_cycle.run(market.warm, market.now), step, runs), budget_us)
-    plain = measured(lambda: json.dumps(market.plain.slow_sections(market.now)), step, max(2, runs // 20))
-    return shown(f"{name}, plain Python", plain) / slow
+    shown(name, measured(lambda: slow_cycle.run(market.warm, market.now), step, runs), budget_us)
 
 
 def book_update(levels: int, diffs: int) -> list[float]:
@@ -173,7 +170,6 @@ def memory() -> int:
         before, _ = tracemalloc.get_traced_memory()
         market = Market(BUSY)
         slow_cycle.run(market.warm, market.now)
-        del market.plain
         after, _ = tracemalloc.get_traced_memory()
         return after - before
     finally:
@@ -183,27 +179,18 @@ def memory() -> int:
 def main(runs: int = 200) -> None:
     """Measures and prints everything."""
     market = Market(BUSY)
-    plain = market.plain
 
     def nothing() -> None:
         return None
 
-    def plain_fast() -> None:
-        json.dumps(fast_report(plain.bids, plain.asks, plain.trades, TICKER, market.now, market.now))
-
-    busy = slow_cycles("slow cycle, busy", [market], runs, SLOW_BUDGET_US)
-    usual = slow_cycles("slow cycle, usual", [Market(USUAL)], runs)
+    slow_cycles("slow cycle, busy", [market], runs, SLOW_BUDGET_US)
+    slow_cycles("slow cycle, usual", [Market(USUAL)], runs)
     in_turn = [Market(USUAL, seed) for seed in range(MARKETS_IN_TURN)]
     slow_cycles(f"slow cycle, usual, {MARKETS_IN_TURN} markets in turn", in_turn, runs)
-    fast = shown(
+    shown(
         "fast report, state to JSON",
         measured(lambda: report.build(market.warm, market.now, "node-001", 1), nothing, runs * 10),
         FAST_BUDGET_US,
-    )
-    plain_fast_median = shown("fast report, plain Python over everything", measured(plain_fast, nothing, runs))
-    print(
-        f"{'times faster than plain Python':<46} slow cycle {busy:,.0f} busy, {usual:,.0f} usual; "
-        f"fast report {plain_fast_median / fast:,.0f}"
     )
     shown("book update, a level, 2 x 1,000 levels", book_update(1000, runs * 10), 1.0)
     shown("book update, a level, 2 x 5,000 levels", book_update(5000, runs * 10), 1.0)

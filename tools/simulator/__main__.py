@@ -45,72 +45,31 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m tools.simulator", description="A local exchange that speaks Binance spot's protocol."
     )
-    add = p.add_argument
-    add("--host", default=options.host, help="address to listen on (%(default)s)")
-    add("--port", type=_number(int, 0, 65535), default=options.port, help="port; 0 chooses a free one (%(default)s)")
-    add("--symbols", default=DEFAULT_SYMBOLS, help="comma-separated names, or the number of symbols (%(default)s)")
-    add("--seed", type=_number(int, 0, 2**63), default=1, help="the same seed gives the same market (%(default)s)")
-    add(
-        "--trades-per-second",
-        type=_number(float, 0, 1000),
-        default=activity.trades_per_second,
-        help="market orders per symbol (%(default)s)",
-    )
-    add(
-        "--orders-per-second",
-        type=_number(float, 0, 1000),
-        default=activity.orders_per_second,
-        help="limit orders placed or cancelled per symbol (%(default)s)",
-    )
-    add("--levels", type=_number(int, 20, 20_000), default=activity.levels, help="levels per side (%(default)s)")
-    add(
-        "--volatility",
-        type=_number(float, 0, 1000),
-        default=activity.ticks_per_root_second,
-        help="size of the price's random walk in ticks per square root of a second (%(default)s)",
-    )
-    add(
-        "--replay",
-        metavar="STEM",
-        help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json instead of a random market",
-    )
-    add("--speed", type=_speed, default=1.0, help="speed of the replay: a factor, or max (%(default)s)")
-    add("--exit-at-end", action="store_true", help="exit when the replay has ended and clients have read it")
-    add(
-        "--weight-per-minute",
-        type=_number(int, 1, 10**9),
-        default=options.weight_per_minute,
-        help="request weight per client and minute; Binance allows 6000 (%(default)s)",
-    )
-    add(
-        "--connection-lifetime",
-        type=_number(float, 0.1, 10**9),
-        default=limits.lifetime,
-        help="seconds after which a connection is closed (%(default)s)",
-    )
-    add(
-        "--shutdown-notice",
-        type=_number(float, 0, 10**6),
-        default=limits.shutdown_notice,
-        help="seconds between serverShutdown and that close (%(default)s)",
-    )
-    add(
-        "--ping-interval",
-        type=_number(float, 0.05, 10**6),
-        default=limits.ping_interval,
-        help="seconds between server pings (%(default)s)",
-    )
-    add(
-        "--pong-timeout",
-        type=_number(float, 0.05, 10**6),
-        default=limits.pong_timeout,
-        help="seconds without a pong after which a connection is closed (%(default)s)",
-    )
-    add(
-        "--unread-bytes",
-        type=_number(int, 2**16, 2**34),
-        default=limits.unread_bytes,
-        help="a client with more unread bytes than this is disconnected (%(default)s)",
+
+    def number(name: str, default: float, kind: type[int] | type[float], low: float, high: float, text: str) -> None:
+        p.add_argument(name, default=default, type=_number(kind, low, high), help=f"{text} (%(default)s)")
+
+    names, orders = "comma-separated names, or the number of symbols", "limit orders placed or cancelled per symbol"
+    weight = "request weight per client and minute; Binance allows 6000"
+    walk = "size of the price's random walk in ticks per square root of a second"
+    p.add_argument("--host", default=options.host, help="address to listen on (%(default)s)")
+    number("--port", options.port, int, 0, 65535, "port; 0 chooses a free one")
+    p.add_argument("--symbols", default=DEFAULT_SYMBOLS, help=f"{names} (%(default)s)")
+    number("--seed", 1, int, 0, 2**63, "the same seed gives the same market")
+    number("--trades-per-second", activity.trades_per_second, float, 0, 1000, "market orders per symbol")
+    number("--orders-per-second", activity.orders_per_second, float, 0, 1000, orders)
+    number("--levels", activity.levels, int, 20, 20_000, "levels per side")
+    number("--volatility", activity.ticks_per_root_second, float, 0, 1000, walk)
+    p.add_argument("--replay", metavar="STEM", help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json")
+    p.add_argument("--speed", type=_speed, default=1.0, help="speed of the replay: a factor, or max (%(default)s)")
+    p.add_argument("--exit-at-end", action="store_true", help="exit when the replay has ended and clients have read it")
+    number("--weight-per-minute", options.weight_per_minute, int, 1, 10**9, weight)
+    number("--connection-lifetime", limits.lifetime, float, 0.1, 10**9, "seconds until a connection is closed")
+    number("--shutdown-notice", limits.shutdown_notice, float, 0, 10**6, "seconds from serverShutdown to that close")
+    number("--ping-interval", limits.ping_interval, float, 0.05, 10**6, "seconds between server pings")
+    number("--pong-timeout", limits.pong_timeout, float, 0.05, 10**6, "seconds a connection may stay without a pong")
+    number(
+        "--unread-bytes", limits.unread_bytes, int, 2**16, 2**34, "unread bytes above which a client is disconnected"
     )
     return p
 

@@ -25,7 +25,8 @@ from aiohttp import web
 
 from tools.simulator.feed import Feed
 from tools.simulator.market import Market
-from tools.simulator.plants import PLANTS, BadPlant, Plant
+from tools.simulator.plants import PLANTS
+from tools.simulator.plants.plant import BadPlant, Plant
 from tools.simulator.protocol import Encoder
 
 _QUANTITIES = ("qty",)

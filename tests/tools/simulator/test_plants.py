@@ -20,7 +20,6 @@ from tools.simulator import symbols
 from tools.simulator.market import Activity, Diff, Market, Trade
 from tools.simulator.plants import (
     PLANTS,
-    BadPlant,
     Crash,
     Iceberg,
     PlantedCrash,
@@ -32,6 +31,7 @@ from tools.simulator.plants import (
     Vacuum,
     Wall,
 )
+from tools.simulator.plants.plant import BadPlant
 
 STEPS_PER_SECOND = 20
 BUSY = Activity(orders_per_second=200, trades_per_second=50, ticks_per_root_second=30)

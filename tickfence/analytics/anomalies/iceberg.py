@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.book import OrderBook
-from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Severity, Side, readable
+from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Side, readable, severity_of
 from tickfence.analytics.level_changes import KEY, frequent
 from tickfence.analytics.market import CHANGES_MS, SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
@@ -60,7 +60,8 @@ def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int
             fills = signed[keys == key]
             traded = round(abs(float(fills.sum())), QUANTITY_DECIMALS)
             side: Side = "bid" if key > 0 else "ask"
-            found.append(Iceberg(_severity(len(fills)), side, abs(key), len(fills), traded, visible))
+            severity = severity_of(len(fills), MEDIUM_TRADES, HIGH_TRADES)
+            found.append(Iceberg(severity, side, abs(key), len(fills), traded, visible))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 
@@ -83,9 +84,3 @@ def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: ND
 
 def _standing(book: OrderBook, key: float) -> float:
     return book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)
-
-
-def _severity(trades: int) -> Severity:
-    if trades >= HIGH_TRADES:
-        return "high"
-    return "medium" if trades >= MEDIUM_TRADES else "low"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickfence.analytics.anomalies import Anomaly
-from tickfence.analytics.fields import Count, Price, Severity, Side, readable
+from tickfence.analytics.fields import Count, Price, Side, readable, severity_of
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
 from tickfence.analytics.market import CHANGES_MS, SlowMarket, mid_price
 from tickfence.analytics.trade_window import TradeWindow
@@ -72,7 +72,8 @@ def find_spoofing(
         if falls * 10 >= count * 7:
             pulls = _pulls(level, trades, now_ms, p95)
             if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
-                found.append(Spoofing(_severity(pulls, count), "bid" if key > 0 else "ask", abs(key), pulls, count))
+                severity = severity_of(pulls * 10, count * 8, count * 9)
+                found.append(Spoofing(severity, "bid" if key > 0 else "ask", abs(key), pulls, count))
     return sorted(found, key=lambda spoofing: spoofing.price)
 
 
@@ -99,9 +100,3 @@ def _traded(times: NDArray[np.int64], quantities: NDArray[np.float64], after_ms:
         return 0.0
     first, last = times.searchsorted(after_ms, "right"), times.searchsorted(until_ms, "right")
     return abs(float(quantities[first:last].sum()))
-
-
-def _severity(pulls: int, changes: int) -> Severity:
-    if pulls * 10 >= changes * 9:
-        return "high"
-    return "medium" if pulls * 10 >= changes * 8 else "low"

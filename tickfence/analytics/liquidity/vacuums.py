@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from tickfence.analytics.book_side import Columns
-from tickfence.analytics.fields import Count, Finding, Price, Severity, readable
+from tickfence.analytics.fields import Count, Finding, Price, Severity, readable, severity_of
 from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
 
 ORDER = 2
@@ -53,7 +53,7 @@ def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
     breaks = np.flatnonzero(triples[1:] != triples[:-1] + 1)
     first, last = triples[np.append(0, breaks + 1)], triples[np.append(breaks, -1)] + MIN_LEVELS - 1
     runs = zip(prices[first].tolist(), prices[last].tolist(), (last - first + 1).tolist(), strict=True)
-    found = [Vacuum(from_, to, levels, _severity(levels)) for from_, to, levels in runs]
+    found = [Vacuum(from_, to, levels, severity_of(levels, MEDIUM_LEVELS, HIGH_LEVELS)) for from_, to, levels in runs]
     if len(found) > MAX_LISTED:
         longest = sorted(found, key=lambda vacuum: vacuum.levels, reverse=True)[:MAX_LISTED]
         found = sorted(longest, key=lambda vacuum: vacuum.from_)
@@ -62,9 +62,3 @@ def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
 
 def _ladder(bids: NDArray[np.float64], asks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate((bids[:SCANNED_LEVELS][::-1], asks[:SCANNED_LEVELS]))
-
-
-def _severity(levels: int) -> Severity:
-    if levels >= HIGH_LEVELS:
-        return "high"
-    return "medium" if levels >= MEDIUM_LEVELS else "low"

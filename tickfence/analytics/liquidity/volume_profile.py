@@ -22,7 +22,7 @@ MIN_TRADES = 10
 TICKS_PER_BIN = 5
 VALUE_AREA_PERCENT = 70
 UNITS = 1e8
-"""Volumes are added up as whole numbers of 1e-8, the finest quantity of the exchange: sums without rounding errors."""
+"""Volumes are summed as whole numbers of 1e-8, the exchange's smallest quantity, so sums have no rounding errors."""
 
 
 class VolumeProfile(Finding, frozen=True):
@@ -52,10 +52,10 @@ def find(market: SlowMarket) -> VolumeProfile | UnsetType:
 
 
 class RollingVolumeProfile:
-    """Histogram of traded volume by price bin, kept up to date by the trades that come and go.
+    """Histogram of traded volume by price bin, updated with the trades that enter and leave the window.
 
-    A bin is 5 ticks wide: bin k holds the prices of ticks 5k to 5k + 4 and spans [5k, 5k + 5) ticks. Volumes are
-    Python integers, so taking a trade out leaves exactly what was there before it came, and ties are true ties.
+    A bin is 5 ticks wide: bin k holds the prices of ticks 5k to 5k + 4 and spans [5k, 5k + 5) ticks. Volumes are Python
+    integers, so removing a trade restores the exact volume before it, and equal volumes are really equal.
     """
 
     __slots__ = ("_decimals", "_first", "_last", "_reordered", "_tick_size", "_units")
@@ -65,18 +65,18 @@ class RollingVolumeProfile:
         if not tick_size > 0:
             raise ValueError(f"tick size must be above 0, not {tick_size}")
         self._tick_size = tick_size
-        # Enough for half ticks, and few enough to cut off what binary fractions add.
+        # Enough for half ticks, and few enough to remove the noise of binary fractions.
         self._decimals = 4 - math.floor(math.log10(tick_size))
         self._units: dict[float, int] = {}
         self._first = self._last = 0
         self._reordered = 0
 
     def update(self, trades: TradeWindow, now_ms: int) -> None:
-        """Brings the histogram to the trades of (now - 30 min, now]."""
+        """Updates the histogram to the trades of (now - 30 min, now]."""
         first, last = trades.between(now_ms - WINDOW_MS, now_ms)
         gone = self._first < trades.discarded
         if gone or trades.reordered != self._reordered or first < self._first or last < self._last:
-            # What was counted cannot be taken out trade by trade: they are gone, have other numbers, or time went back.
+            # Trades cannot be removed one by one: they were dropped, have other numbers now, or time went back.
             self._units.clear()
             self._first = self._last = first
             self._reordered = trades.reordered
@@ -105,11 +105,11 @@ class RollingVolumeProfile:
 
     @property
     def bin_width(self) -> float:
-        """Between the edges of a bin, in quote currency."""
+        """Width of a bin, in quote currency."""
         return round(TICKS_PER_BIN * self._tick_size, self._decimals)
 
     def bins(self) -> list[tuple[float, float]]:
-        """(lower edge, volume) of each bin that was traded in at the last update(), by rising price."""
+        """(lower edge, volume) of each bin with trades at the last update(), by rising price."""
         width = TICKS_PER_BIN * self._tick_size
         return [(round(low * width, self._decimals) + 0.0, units / UNITS) for low, units in sorted(self._units.items())]
 
@@ -127,12 +127,12 @@ def value_area(volumes: dict[float, int]) -> tuple[float, float, float]:
     """Point of control and value area of a histogram.
 
     Args:
-        volumes: bin number (a whole number) -> volume above 0; at least one bin. Bins between that are not named are
-            empty; beyond the lowest and the highest there are none.
+        volumes: bin number (a whole number) -> volume above 0; at least one bin. Missing bins in between are empty;
+            there are no bins below the lowest and above the highest.
 
     Returns:
         (fullest bin, lowest bin, highest bin) of the value area. The lowest of several fullest bins counts. The area
-        grows by the fuller neighbour, the lower one on a tie, until it holds 70 % of all volume.
+        grows by the neighbour with more volume, on a tie by the lower one, until it holds 70 % of all volume.
     """
     bins = sorted(volumes)
     counts = [volumes[price_bin] for price_bin in bins]
@@ -144,7 +144,7 @@ def value_area(volumes: dict[float, int]) -> tuple[float, float, float]:
     while held < wanted:
         below_volume = counts[below] if below >= 0 and bins[below] == low - 1 else 0
         above_volume = counts[above] if above < len(bins) and bins[above] == high + 1 else 0
-        # Where both neighbours are empty the tie goes on downwards over the empty bins, so they are skipped at once.
+        # If both neighbours are empty, ties continue downwards over all empty bins, so they are skipped at once.
         if below >= 0 and below_volume >= above_volume:
             low = bins[below]
             held += counts[below] * 100

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from tickfence.analytics.book_side import Columns
-from tickfence.analytics.fields import Finding, Price, Quantity, Severity, Side, readable
+from tickfence.analytics.fields import Finding, Price, Quantity, Severity, Side, readable, severity_of
 from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
 
 ORDER = 1
@@ -46,10 +46,6 @@ def find_walls(side: Side, levels: Columns, p95: float) -> list[Wall]:
     threshold = FACTOR * p95
     places = np.flatnonzero(levels.quantities[:SCANNED_LEVELS] >= threshold)[:MAX_LISTED]
     found = zip(levels.prices[places].tolist(), levels.quantities[places].tolist(), strict=True)
-    return [Wall(side, price, quantity, _severity(quantity, threshold)) for price, quantity in found]
-
-
-def _severity(quantity: float, threshold: float) -> Severity:
-    if quantity >= 3 * threshold:
-        return "high"
-    return "medium" if quantity >= 2 * threshold else "low"
+    return [
+        Wall(side, price, quantity, severity_of(quantity, 2 * threshold, 3 * threshold)) for price, quantity in found
+    ]

@@ -15,23 +15,6 @@ from typing import Any
 from tools.simulator.plants.crash import Crash, PlantedCrash
 from tools.simulator.plants.iceberg import Iceberg, PlantedIceberg
 from tools.simulator.plants.levels import PlantedSpoofer, PlantedVacuum, PlantedWall, Spoofer, Vacuum, Wall
-from tools.simulator.plants.plant import BadPlant, Plant
-
-__all__ = [
-    "PLANTS",
-    "BadPlant",
-    "Crash",
-    "Iceberg",
-    "Plant",
-    "PlantedCrash",
-    "PlantedIceberg",
-    "PlantedSpoofer",
-    "PlantedVacuum",
-    "PlantedWall",
-    "Spoofer",
-    "Vacuum",
-    "Wall",
-]
 
 PLANTS: dict[str, tuple[type[Any], type[Any]]] = {
     "wall": (Wall, PlantedWall),

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tools.benchmarks.oracles import anomalies, liquidity
-from tools.benchmarks.oracles.liquidity import Levels
-from tools.benchmarks.oracles.percentile import percentile
-from tools.benchmarks.oracles.volume_profile import volume_profile
+from tests.oracles import anomalies, liquidity
+from tests.oracles.liquidity import Levels
+from tests.oracles.percentile import percentile
+from tests.oracles.volume_profile import volume_profile
 
 
 class PlainMarket:
