@@ -10,13 +10,14 @@ import redis
 
 from tests.e2e.observer import Watch, metric, picture, reports
 from tests.processes import wait_until
+from tickfence.keys import Keys
 from tickfence.streams import codec
-from tickfence.streams.keys import book_key, snapshot_key, trades_key
 from tools.local.roles import INGESTS
 from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+KEYS = Keys()
 DOWN_MS = 1000
 """A report from data of this age is no longer `ok`."""
 
@@ -32,8 +33,8 @@ class Follower:
 
     def __init__(self, client: redis.Redis, symbols: Collection[str], background: Callable[[], str]) -> None:
         self._client, self._background = client, background
-        self._keys = [key(symbol) for symbol in symbols for key in (trades_key, book_key)]
-        self._snapshots = {book_key(symbol): snapshot_key(symbol) for symbol in symbols}
+        self._keys = [key(symbol) for symbol in symbols for key in (KEYS.trades, KEYS.book)]
+        self._snapshots = {KEYS.book(symbol): KEYS.snapshot(symbol) for symbol in symbols}
         tops = {key: client.xrevrange(key, count=1) for key in self._keys}
         self._after = {key: top[0][0] for key, top in tops.items()}
         self._last = {key: _numbers(*top[0])[1] for key, top in tops.items()}

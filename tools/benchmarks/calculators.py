@@ -1,12 +1,12 @@
-"""What one report costs: the warm state's way, and the plain pure-Python way beside it in the same run.
+"""What one report costs: incremental, from a warm state, and in plain Python over all data, in the same run.
 
     python -m tools.benchmarks.calculators
 
-Both work on the same markets. The busy one: 20,000 trades of 30 minutes, 1,000 levels a side, 30 s of diffs with 20
-levels each every 100 ms. The usual one: 9,000 trades of 30 minutes, 700 levels a side, diffs with 10 levels. Before every
-slow cycle 2 s of new trades and diffs arrive; taking them in is not in the time shown, but what the slow cycle does with
-them is. A node works for hundreds of symbols in turn, so the usual slow cycle is also shown over many markets in turn,
-which find nothing in the processor's cache.
+Both work on the same markets. The busy one has 20,000 trades of 30 minutes, 1,000 levels a side, and a diff with 20
+levels every 100 ms. The usual one has 9,000 trades, 700 levels a side, and diffs with 10 levels. Before every slow cycle
+2 s of new trades and diffs arrive; adding them to the state is not part of the time shown. A node works on hundreds of
+symbols in turn, so the usual slow cycle is also measured over many markets in turn, which are not in the processor's
+cache.
 """
 
 import json
@@ -38,7 +38,13 @@ Levels = list[tuple[float, float]]
 
 
 class Size(NamedTuple):
-    """Trades of the last 30 minutes, levels of each side, levels of each side in a diff."""
+    """Size of a market.
+
+    Attributes:
+        trades: of the last 30 minutes.
+        levels: of each side.
+        changed: levels of each side in a diff.
+    """
 
     trades: int
     levels: int
@@ -50,7 +56,7 @@ USUAL = Size(9_000, 700, 5)
 
 
 class Market:
-    """A seeded market that feeds a warm state and a plain one with the same."""
+    """A seeded market that feeds the same data to a warm state and to a plain one."""
 
     def __init__(self, size: Size, seed: int = 1) -> None:
         self.random = Random(seed)
@@ -71,9 +77,11 @@ class Market:
             self.diff()
 
     def quantity(self) -> float:
+        """A random quantity."""
         return round(self.random.expovariate(1), 5) + 0.00001
 
     def trade(self, count: int, over_ms: int) -> None:
+        """Add trades, spread over the last ``over_ms``."""
         trades = []
         for index in range(count):
             self.price = round(self.price + self.random.choice([-3, -1, 0, 0, 1, 3]) * TICK, 2)
@@ -84,6 +92,7 @@ class Market:
         self.plain.trades += trades
 
     def side(self, best: float, sign: int) -> Levels:
+        """Changed levels of one side; ``sign`` is -1 for bids and 1 for asks."""
         places = [min(self.size.levels, int(self.random.expovariate(1 / 60))) for _ in range(self.size.changed)]
         return [
             (round(best + sign * place * TICK, 2), self.random.choice([0.0, self.quantity()]) if place else 1.0)
@@ -91,24 +100,26 @@ class Market:
         ]
 
     def diff(self) -> None:
+        """Add one diff."""
         self.last_id += 1
         bids, asks = self.side(60_000.0, -1), self.side(60_000.01, 1)
         self.warm.apply_diff(self.last_id, self.last_id, bids, asks, self.now, self.now)
         self.plain.diff(self.now, bids, asks)
 
     def two_seconds(self) -> None:
+        """Add the trades and diffs of 2 s."""
         for _ in range(20):
             self.now += 100
             self.diff()
         self.trade(self.size.trades // 900, 2000)
-        # The plain way keeps lists for ever; cut them to what the windows need, outside the time shown.
+        # The plain lists grow without end: cut them to what the windows need.
         self.plain.quantities = self.plain.quantities[-10_000:]
         self.plain.changes = [change for change in self.plain.changes if change[0] > self.now - 30_000]
         self.plain.trades = [trade for trade in self.plain.trades if trade[0] > self.now - 1_860_000]
 
 
 def measured(work: Callable[[], object], before: Callable[[], object], runs: int) -> list[float]:
-    """Seconds of each of the runs of work, before() running outside the time."""
+    """Time of each run of ``work``, s, without that of ``before``, which runs first."""
     times = []
     for _ in range(runs):
         before()
@@ -119,7 +130,7 @@ def measured(work: Callable[[], object], before: Callable[[], object], runs: int
 
 
 def shown(name: str, times: list[float], budget_us: float | None = None) -> float:
-    """Prints median and spread in microseconds; returns the median."""
+    """Print median and spread in microseconds; returns the median."""
     low, median, high = (statistics.quantiles(times, n=20)[place] * 1e6 for place in (0, 9, 18))
     budget = f"   budget {budget_us:,.0f}: {'met' if median <= budget_us else 'MISSED'}" if budget_us else ""
     print(f"{name:<46} {median:>10,.1f} us   (5-95 %: {low:,.1f} - {high:,.1f}, n={len(times)}){budget}")
@@ -127,7 +138,7 @@ def shown(name: str, times: list[float], budget_us: float | None = None) -> floa
 
 
 def slow_cycles(name: str, markets: list[Market], runs: int, budget_us: float | None = None) -> float:
-    """Slow cycles of each market in turn, and the plain way; returns how many times faster the warm state's way is."""
+    """Measure slow cycles of each market in turn, and plain Python; returns how many times faster the former are."""
     turns = cycle(markets)
     market = next(turns)
 
@@ -143,7 +154,7 @@ def slow_cycles(name: str, markets: list[Market], runs: int, budget_us: float | 
 
 
 def book_update(levels: int, diffs: int) -> list[float]:
-    """Seconds per level of applying diffs of 20 levels to a book with so many levels a side."""
+    """Time per level of diffs with 20 levels, s, on a book with ``levels`` a side."""
     random = Random(1)
     book = OrderBook()
     book.load(
@@ -167,7 +178,7 @@ def book_update(levels: int, diffs: int) -> list[float]:
 
 
 def memory() -> int:
-    """Bytes that the warm state of one symbol holds."""
+    """Memory of the warm state of one symbol, bytes."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -181,7 +192,7 @@ def memory() -> int:
 
 
 def main(runs: int = 200) -> None:
-    """Measures and prints everything."""
+    """Measure and print everything."""
     market = Market(BUSY)
     plain = market.plain
 

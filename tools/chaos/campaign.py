@@ -199,12 +199,12 @@ def _run(
 
 def _line(number: int, at_s: float, records: Sequence[Record], is_steady: bool) -> str:
     """The effects of one fault, in a line."""
-    told = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
+    faults = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
     worst: dict[str, float] = {}
     for gap in gaps(records):
         worst[gap.kind] = max(gap.longest_ms, worst.get(gap.kind, 0.0))
     parts = []
-    for (kind, victim), note in told.items():
+    for (kind, victim), note in faults.items():
         times = sum(isinstance(fault, Injected) and fault.kind == kind for fault in records)
         note = note if times == 1 else f"{times} times"  # noqa: PLW2901
         parts.append(f"{kind} {victim} {note}".strip() + f": gap {worst.get(kind, 0.0):.0f} ms")

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from tests import appending
+from tickfence.keys import Keys
 from tickfence.streams import append
 from tickfence.streams.codec import Snapshot
-from tickfence.streams.keys import book_key, snapshot_key
 from tools.benchmarks.peers import latencies
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -32,8 +32,8 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     bids = [(100 - i / 10, 1.0 + i) for i in range(100)]
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
     snapshot = Snapshot(1, "0-0", bids, asks, now)
-    redis_client.execute_command(*append.put_snapshot(snapshot_key(SYMBOL), snapshot, protect_ms=1, load=True))
-    appending.add(redis_client, book_key(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
+    redis_client.execute_command(*append.put_snapshot(Keys().snapshot(SYMBOL), snapshot, protect_ms=1, load=True))
+    appending.add(redis_client, Keys().book(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client
 
 
@@ -90,7 +90,7 @@ from tests import appending
 locked_app.report({SYMBOL!r})
 now = time.time_ns() // 1_000_000
 packed = append.packed_diff(now + 1000, 3, 3, [(100.05, 1.0)], [], now)
-appending.add(locked_app._client(), "{book_key(SYMBOL)}", packed)
+appending.add(locked_app._client(), "{Keys().book(SYMBOL)}", packed)
 sections = locked_app.slow_cycle.run(locked_app._warm[{SYMBOL!r}].state, now)
 locked_app._warm[{SYMBOL!r}].state.slow = None
 locked_app._client().set("slow:{{report:{SYMBOL}}}", sections)
