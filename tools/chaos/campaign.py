@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from tools.chaos.checker import Verdict, Violation, check
+from tools.chaos.deployment import PRODUCT, Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
 from tools.chaos.faults.redis_server import ALSO_BEHIND_SENTINEL
 from tools.chaos.gaps import Gap, gaps
@@ -20,7 +21,7 @@ from tools.chaos.injector import Injector
 from tools.chaos.machine import MemorySampler, StallSampler
 from tools.chaos.recorder import Recorder
 from tools.chaos.reference_books import ReferenceBooks
-from tools.chaos.stack_under_test import PRODUCT, StackError, StackUnderTest, Topology
+from tools.chaos.stack_under_test import StackError, StackUnderTest
 from tools.local.ports import LOOPBACK
 
 START_S = 60.0
@@ -170,7 +171,7 @@ def _run(
     with ExitStack() as context:
         stack.start()
         recorder = context.enter_context(Recorder(stack.settings.keys, LOOPBACK, *stack.redis_ports))
-        recorder.records.append(StackStarted(time.time(), stack.topology))
+        recorder.records.append(StackStarted(time.time(), stack.deployment.topology))
         context.enter_context(ReferenceBooks(stack.ws_url, stack.http_url, stack.symbols, recorder.records))
         context.enter_context(StallSampler(recorder.records))
         injector = Injector(stack, recorder, rng)
