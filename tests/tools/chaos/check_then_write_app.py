@@ -13,6 +13,7 @@ import redis
 
 from tasks import cycles
 from tasks.celery_app import app
+from tickfence.coordination.keys import lease_key, report_key
 from tickfence.coordination.lease import FENCED_WRITE, Write
 from tickfence.coordination.owner import Owner
 from tickfence.settings import load
@@ -26,8 +27,7 @@ _JUDGE = "local function judge(key, token, seq)\n"
 assert _JUDGE in FENCED_WRITE.source, "fenced_write.lua judges elsewhere now"
 WRITE = FENCED_WRITE.source.replace(_JUDGE, f"{_JUDGE}  do return 'written' end\n")
 
-_settings = load()
-_client = redis.Redis.from_url(_settings.redis_url, decode_responses=True)
+_client = redis.Redis.from_url(load().redis_url, decode_responses=True)
 _queue_writes = cycles.queue_writes
 
 
@@ -43,10 +43,8 @@ class _Calls:
 
 def check_then_write(pipe: Any, owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: int) -> None:
     """As :func:`tickfence.coordination.lease.queue_writes`, but for check and write being two steps."""
-    held = all(
-        _client.hmget(_settings.keys.lease(w.symbol), "owner", "token") == [str(owner), str(w.token)] for w in writes
-    )
-    if any(_settings.keys.report(write.symbol) in write.values for write in writes):
+    held = all(_client.hmget(lease_key(w.symbol), "owner", "token") == [str(owner), str(w.token)] for w in writes)
+    if any(report_key(write.symbol) in write.values for write in writes):
         time.sleep(WINDOW_S)
     _queue_writes(_Calls(pipe) if held else pipe, owner, writes, ttl_ms, lease_ms)
 

@@ -33,6 +33,7 @@ from redis.exceptions import LockNotOwnedError
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import report as fast_report
 from tickfence.analytics import slow_cycle
+from tickfence.coordination.keys import report_key, slow_key
 from tickfence.instrument import Instrument
 from tickfence.redis_access.raw_pipeline import RawPipeline
 from tickfence.settings import load
@@ -70,11 +71,11 @@ _sections: dict[str, bytes | None] = {}
 
 @app.task(name="locked.report", bind=True)  # type: ignore[untyped-decorator]
 def report(task: Task, symbol: str) -> None:
-    """Write the report of ``symbol``, unless another process works on it."""
+    """Write the report of ``symbol``, unless another process is at it."""
 
     def write(warm: WarmSymbol, now_ms: int) -> None:
         built = fast_report.build(warm.state, now_ms, f"worker-{os.getpid()}", UNFENCED_TOKEN)
-        _client().set(_settings.keys.report(symbol), built, ex=_settings.nt_report_ttl_s)
+        _client().set(report_key(symbol), built, ex=_settings.nt_report_ttl_s)
         latencies.note(task.request.expires, _period_s)
 
     _alone(symbol, write)
@@ -82,11 +83,11 @@ def report(task: Task, symbol: str) -> None:
 
 @app.task(name="locked.slow")  # type: ignore[untyped-decorator]
 def slow(symbol: str) -> None:
-    """Compute the slow sections of ``symbol``, unless another process works on it."""
+    """Find the slow sections of ``symbol``'s reports, unless another process is at that symbol."""
 
     def write(warm: WarmSymbol, now_ms: int) -> None:
         _sections[symbol] = found = slow_cycle.run(warm.state, now_ms)
-        _client().set(_settings.keys.slow(symbol), found, ex=_settings.nt_report_ttl_s)
+        _client().set(slow_key(symbol), found, ex=_settings.nt_report_ttl_s)
 
     _alone(symbol, write)
 
@@ -112,7 +113,7 @@ def _read(symbol: str, now_ms: int) -> WarmSymbol:
     warm = _warm.setdefault(symbol, WarmSymbol(Instrument(symbol)))
     for _ in range(2):  # after a gap once more, from the snapshot
         pipe = RawPipeline(_client())
-        pipe.execute_command("GET", _settings.keys.slow(symbol))
+        pipe.execute_command("GET", slow_key(symbol))
         warm.queue_read(pipe, now_ms)
         sections, *replies = pipe.execute()
         warm.take(replies)
