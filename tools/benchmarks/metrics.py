@@ -20,7 +20,7 @@ Buckets = Mapping[float, float]
 class Metrics:
     """Values of one or more pages, summed.
 
-    The key is the metric's name with its labels, ``name{label=value}``, but for ``node``, which names the role.
+    The key is the metric's name with its labels, ``name{label=value}``, without ``node``.
 
     Attributes:
         counters: key -> value.
