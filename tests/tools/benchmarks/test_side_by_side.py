@@ -63,7 +63,7 @@ def awaited(condition: Callable[[], bool]) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Whether it has ended, be it that nobody has asked for its status yet."""
+    """Whether it has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:
