@@ -7,14 +7,14 @@ ARGS =
 help:
 	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
 	@echo 'make test     every test'
-	@echo 'make chaos    faults at random, every write checked; ARGS="--minutes 10 --seed 7 --only node-kill"'
-	@echo 'make compose-test  docker-compose.yml in real containers: Docker or podman'
+	@echo 'make chaos    inject faults at random, check every write; ARGS="--minutes 10 --seed 7 --only node-kill"'
+	@echo 'make compose-test  docker-compose.yml in real containers (Docker or podman)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
 	@echo 'make reference  docs/configuration.md, metrics.md and report.schema.json from the code'
-	@echo 'make lock     requirements*.txt anew from requirements*.in'
+	@echo 'make lock     pin requirements*.in: versions and hashes'
 	@echo 'While "make run" runs, in another terminal:'
-	@echo 'make status   all roles; make stop|start|kill ROLE=node-002   one of them'
+	@echo 'make status   show all roles; make stop|start|kill ROLE=node-002   control one of them'
 
 run: .venv/installed
 	@exec $(VENV_PYTHON) -m tools.local
@@ -23,7 +23,7 @@ status: .venv/installed
 	@exec $(VENV_PYTHON) -m tools.local status
 
 start stop kill: .venv/installed
-	@test -n '$(ROLE)' || { echo 'which role? For example: make $@ ROLE=node-002 (make status lists them)' >&2; exit 2; }
+	@test -n '$(ROLE)' || { echo 'error: ROLE is missing; for example: make $@ ROLE=node-002 (make status lists all roles)' >&2; exit 2; }
 	@exec $(VENV_PYTHON) -m tools.local $@ '$(ROLE)'
 
 test: .venv/installed-dev

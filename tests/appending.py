@@ -1,4 +1,4 @@
-"""Entries put into the streams by ingest's own encoder."""
+"""Appends entries to the streams with the encoder of ingest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tickfence.streams import append
 def add(
     client: redis.Redis, key: str, packed: bytes, *, keep_from_ms: int | None = None, create: bool = True
 ) -> object:
-    """XADD of what `append.packed_diff` or `append.packed_trade` made; returns Redis's reply or raises its error."""
+    """Append what `append.packed_diff` or `append.packed_trade` returned; returns the reply of Redis or raises its error."""
     connection = client.connection_pool.get_connection()
     try:
         head = append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)

@@ -1,6 +1,6 @@
-"""A real Chromium for the tests of the page, and what must hold whatever a test does in it.
+"""A real Chromium for the tests of the page, and what every test of the page must keep.
 
-Debian's `chromium`, driven by Playwright. No name is resolved but loopback's, so nothing can leave this machine.
+Debian's `chromium`, driven by Playwright. Only the loopback address is resolved, so that no request leaves this machine.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, e
 
 from tests.programs import program
 
-expect.set_options(timeout=20_000)  # how long something takes says more about the machine than about the page
+expect.set_options(timeout=20_000)  # a test says nothing about how fast the page is
 
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser. For a module, or a folder of its own: while it runs, this thread can run no other event loop."""
+    """A browser. Use it for a whole module or folder: while it runs, its thread can run no other event loop."""
     path = Path(program("chromium", "chromium"))
     environment: dict[str, Any] = dict(os.environ)
     unpacked = path.parent.parent / "lib"
     if path.parent != Path("/usr/bin") and (unpacked / "chromium" / "chromium").exists():
-        # Unpacked, not installed: its start script would look for everything under /usr.
+        # Unpacked and not installed: its start script looks for everything under /usr.
         path = unpacked / "chromium" / "chromium"
         folders = [str(folder) for folder in (*unpacked.glob("*-linux-gnu*"), unpacked) if folder.is_dir()]
         environment["LD_LIBRARY_PATH"] = ":".join(folders)
@@ -41,12 +41,12 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """One page, in a context of its own, and all that went wrong on it.
+    """One page in a new context, and every problem on it.
 
     Attributes:
-        page: Playwright's.
-        problems: errors on the console, uncaught errors, requests to anywhere but ``origin``.
-        requests: the URLs asked for.
+        page: of Playwright.
+        problems: errors on the console, uncaught errors, requests to other places than ``origin``.
+        requests: the URLs.
     """
 
     def __init__(self, browser: Browser, origin: str, **context: Any) -> None:
@@ -86,8 +86,10 @@ class Visit:
 def visit(browser: Browser, origin: str, *, allowed: str = "", **context: Any) -> Iterator[Visit]:
     """A `Visit` that must end without a problem.
 
-    Parameters:
-        allowed: problems that hold this text are expected: the test provokes them.
+    Args:
+        browser: of the page.
+        origin: of the server.
+        allowed: problems that contain this text are expected.
         context: of the browser: ``viewport``, ``color_scheme``, ``reduced_motion``, ...
     """
     opened = Visit(browser, origin, **context)
@@ -102,6 +104,6 @@ def visit(browser: Browser, origin: str, *, allowed: str = "", **context: Any) -
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong with a page, however small."""
+    """All violations that axe finds on a page."""
     found = Axe().run(page).response["violations"]
     return [f"{one['id']} ({one['impact']}): {[node['html'][:120] for node in one['nodes']]}" for one in found]

@@ -1,4 +1,4 @@
-"""Waiting for what real processes do: conditions, never fixed sleeps."""
+"""Waits for conditions, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ def wait_until(
     timeout_s: float = 10.0,
     every_s: float = 0.01,
 ) -> T:
-    """The first truthy value of ``condition``; AssertionError telling ``what`` after ``timeout_s``."""
+    """Wait for a condition.
+
+    Args:
+        condition: called until it returns a truthy value.
+        what: describes the condition, for the error.
+        timeout_s: how long to wait.
+        every_s: time between two calls.
+
+    Returns:
+        The first truthy value.
+
+    Raises:
+        AssertionError: there was none in time.
+    """
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Programs that some tests need and Python packages do not bring."""
+"""Programs that some tests need and that are not Python packages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 
 def program(name: str, package: str) -> str:
-    """Path of a program on the PATH. Without it the test is skipped; under `.ci/run`, which installs it, it fails.
+    """Path of a program on the PATH. Without it the test is skipped, or fails under `.ci/run`, which installs it.
 
-    Parameters:
-        package: Debian's package that has it.
+    Args:
+        name: of the program.
+        package: the Debian package that contains it.
     """
     if path := shutil.which(name):
         return path
@@ -24,6 +25,6 @@ def program(name: str, package: str) -> str:
 
 
 def libraries(found: str) -> dict[str, str]:
-    """Environment in which the program ``found`` finds its libraries, also where its packages were only unpacked."""
+    """Environment in which the program ``found`` finds its libraries, even if its packages are only unpacked."""
     folders = (Path(found).resolve().parent.parent / "lib").glob("*-linux-gnu")
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders))}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -23,13 +22,13 @@ _START_S = 60.0
 
 
 def find_server() -> str | None:
-    """The program that starts a RabbitMQ, or ``None`` where it or Erlang's port mapper is not installed."""
+    """The program that starts a RabbitMQ, or ``None`` if it or Erlang's port mapper is not installed."""
     found = str(_DEBIAN) if _DEBIAN.exists() else shutil.which("rabbitmq-server")
     return found if shutil.which("epmd") else None
 
 
 class RabbitMQ:
-    """One server, with an Erlang port mapper, data and a node name of its own.
+    """One server with its own Erlang port mapper, data and node name.
 
     Attributes:
         url: for ``CELERY_BROKER_URL``.
@@ -62,7 +61,7 @@ class RabbitMQ:
         self._server: subprocess.Popen[bytes] | None = None
         self._mapper = self._run("epmd")
         try:
-            wait_until(lambda: _answers(mapper), "Erlang's port mapper")
+            wait_until(lambda: ports.answers(mapper), "Erlang's port mapper")
             self.start()
         except BaseException:
             self.close()
@@ -75,9 +74,9 @@ class RabbitMQ:
         return self._server.pid
 
     def start(self) -> None:
-        """Start it, with the data it had; return once it takes connections."""
+        """Start it with the data it had, and wait until it accepts connections."""
         self._server = self._run(str(find_server()))
-        wait_until(self._takes_connections, self._said, _START_S, every_s=0.02)
+        wait_until(self._accepts_connections, self._said, _START_S, every_s=0.02)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -87,7 +86,7 @@ class RabbitMQ:
         self._server = None
 
     def shown_by(self, command: str) -> str:
-        """What RabbitMQ's own command line shows of this server."""
+        """Output of a command of RabbitMQ's command line about this server."""
         path = {"PATH": f"{_DEBIAN.parent}:{os.environ['PATH']}"}
         words = command.split()
         done = subprocess.run(words, env=self._environment | path, capture_output=True, text=True, check=False)
@@ -95,7 +94,7 @@ class RabbitMQ:
         return done.stdout
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, SIGSTOP or SIGCONT for instance."""
+        """Send it a signal."""
         os.killpg(self.pid, number)
 
     def close(self) -> None:
@@ -113,7 +112,7 @@ class RabbitMQ:
         self.close()
 
     def connect(self) -> Connection:
-        """A connection of one's own."""
+        """A new connection."""
         connection = Connection(self.url, connect_timeout=1, transport_options={"read_timeout": 5})
         connection.connect()
         return connection
@@ -129,10 +128,10 @@ class RabbitMQ:
                 start_new_session=True,  # the script's children end with it
             )
 
-    def _takes_connections(self) -> bool:
+    def _accepts_connections(self) -> bool:
         assert self._server is not None
         assert self._server.poll() is None, self._said()
-        if not _answers(self.port):
+        if not ports.answers(self.port):
             return False
         try:
             self.connect().close()
@@ -142,9 +141,3 @@ class RabbitMQ:
 
     def _said(self) -> str:
         return f"RabbitMQ to start: {(self._folder / 'output').read_text(errors='replace')[-2000:]}"
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((ports.LOOPBACK, port)) == 0

@@ -1,4 +1,4 @@
-"""Several real Redis servers that belong together: a master that Sentinel watches, and a cluster of three masters."""
+"""Groups of real Redis servers: a master behind Sentinel, and a cluster of three masters."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Group:
 
 
 class SentinelGroup(_Group):
-    """A master, a replica that is in step with it, and a Sentinel that watches both."""
+    """A master, its replica, and a Sentinel that watches both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class SentinelGroup(_Group):
             raise
 
     def url(self, db: int = 0, *before: str) -> str:
-        """For ``REDIS_URL``; ``before`` are further Sentinels, host:port, that come first."""
+        """For ``REDIS_URL``; ``before`` are addresses (host:port) of other Sentinels, which come first."""
         return f"redis+sentinel://{','.join((*before, f'{ports.LOOPBACK}:{self.sentinel.port}'))}/{SERVICE}/{db}"
 
     def master_port(self) -> int:
@@ -103,7 +103,7 @@ class SentinelGroup(_Group):
         return int(self.sentinel.client.sentinel_get_master_addr_by_name(SERVICE)[1])
 
     def wait_for_promotion(self) -> None:
-        """Return once the replica is the master."""
+        """Wait until the replica is the master."""
         wait_until(
             lambda: self.master_port() == self.second.port and self.second.client.role()[0] == b"master",
             "the replica's promotion",
@@ -151,11 +151,11 @@ class ClusterGroup(_Group):
         return "redis+cluster://" + ",".join(f"{ports.LOOPBACK}:{master.port}" for master in self.masters)
 
     def master_of(self, symbol: str) -> int:
-        """Which of the masters the slots were first given to has the symbol's keys."""
+        """Number of the master that has the keys of a symbol, before any :meth:`move`."""
         return min(3 * _slot(symbol) // SLOTS, 2)
 
     def move(self, symbol: str, target: Server) -> None:
-        """Move the symbol's slot, keys and all, as a resharding does."""
+        """Move the slot of a symbol with all its keys, as a resharding does."""
         slot, source = _slot(symbol), self.masters[self.master_of(symbol)]
         source_id, target_id = (server.client.cluster("MYID").decode() for server in (source, target))
         target.client.cluster("SETSLOT", slot, "IMPORTING", source_id)

@@ -1,4 +1,4 @@
-"""A role of the product as a process of its own: started with settings, stopped with a signal, its log kept."""
+"""A role of the product as a process, with its settings and its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class RoleProcess:
-    """``python -m MODULE ARGUMENTS`` with these settings and no others; ends with the ``with`` block."""
+    """``python -m MODULE ARGUMENTS`` with only these settings; ends with the ``with`` block."""
 
     def __init__(self, module: str, *arguments: str, **variables: object) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__

@@ -1,4 +1,4 @@
-"""Looks at a stack from outside, as its users do: reports in Redis, metrics over HTTP."""
+"""Observes a stack from outside, as its users do: reports in Redis, metrics over HTTP."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def over_nodes(stack: Stack, name: str, nodes: Iterable[str] = NODES) -> float:
 
 
 def picture(stack: Stack) -> str:
-    """What the stack's roles do, what they wrote last, and the reports: for a test that failed."""
+    """States and last log lines of all roles, and the reports: for the message of a failed test."""
     states = "\n".join(f"{s.name} {s.state} {stack.log(s.name).strip()[-300:]}" for s in stack.states().values())
     with stack.redis_client() as client:
         found = reports(client, stack.settings.symbols)
@@ -76,10 +76,10 @@ class Sequence:
 
 
 class Watch:
-    """Follows the reports, from entering the ``with`` block to leaving it.
+    """Follows the reports within the ``with`` block.
 
-    It looks every 10 ms, so of reports that come four times a second it misses none, unless this
-    machine stalls; ``stall_ms`` is its longest time between two looks.
+    It reads every 10 ms, so it misses none of four reports a second unless the machine stalls; ``stall_ms`` is the
+    longest time between two reads.
     """
 
     def __init__(self, stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""An exchange, an ingest, a beat and two nodes as processes, with the Redis they are told."""
+"""An exchange, an ingest, a beat and two nodes as processes, at a given Redis and broker."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NODES = ("node-001", "node-002")
 
 
 class RolesAt:
-    """Runs the roles; every look at the reports also checks that no token fell.
+    """Runs the roles; every read of the reports also checks that no token fell.
 
-    Parameters:
+    Args:
         data: for ``REDIS_URL``.
         broker: for ``CELERY_BROKER_URL``.
         folder: for logs.
@@ -105,7 +105,7 @@ class RolesAt:
             fresh = all(r["updatedAt"] > since and r["ingestion"]["status"] == "ok" for r in found.values())
             return found if len(found) == len(SYMBOLS) and writers == set(nodes) and fresh else None
 
-        return wait_until(live, lambda: f"{SYMBOLS} written by {nodes}; {self._last_words()}", timeout_s, 0.02)
+        return wait_until(live, lambda: f"{SYMBOLS} written by {nodes}; {self._diagnosis()}", timeout_s, 0.02)
 
     def conflicts(self, nodes: tuple[str, ...] = NODES) -> float:
         """Lease conflicts that the nodes counted."""
@@ -133,7 +133,7 @@ class RolesAt:
                 stderr=subprocess.STDOUT,
             )
 
-    def _last_words(self) -> str:
+    def _diagnosis(self) -> str:
         found = {s: (r["writer"], r["ingestion"], r["updatedAt"]) for s, r in self.reports().items()}
         logs = [f"{name}: {self._log(name)[-1500:]}" for name in self._processes]
         return "\n".join([f"the reports are {found} at {time.time() * 1000:.0f}", *logs])

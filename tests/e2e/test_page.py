@@ -1,9 +1,8 @@
-"""The live page on the real stack: what is promised to who opens it."""
+"""The live page on the real stack, as its user sees it."""
 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser import chromium, visit
 from tests.e2e.observer import picture
 from tests.processes import wait_until
-from tools.local.ports import LOOPBACK
+from tools.local.ports import LOOPBACK, answers
 from tools.local.roles import NODES
 from tools.local.stack import Stack
 
@@ -25,15 +24,10 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def stack_answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
-
-
 def test_the_page_shows_the_market_and_what_a_kill_does_to_it(browser: Browser, stack: Stack) -> None:
     symbols = sorted(stack.settings.symbols)
     port = stack.ports.web
-    wait_until(lambda: stack_answers(port), lambda: f"the page is served: {stack.log('web')}", timeout_s=40)
+    wait_until(lambda: answers(port), lambda: f"the page is served: {stack.log('web')}", timeout_s=40)
     with visit(browser, f"http://{LOOPBACK}:{port}") as opened:
         page = opened.open()
         expect(page.locator("#market tbody a")).to_have_text(symbols, timeout=40_000)

@@ -14,7 +14,7 @@ from tests.e2e.observer import Report, picture, reports
 from tests.processes import wait_until
 from tests.tools.simulator.planting import plant, planted, remove
 from tools.local.ports import LOOPBACK
-from tools.local.roles import INGESTS, Ports
+from tools.local.roles import INGESTS, Ports, without_settings
 from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -26,8 +26,7 @@ Found = Callable[[Report], dict[str, Any] | None]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One node and one beat, waiting for market data; the slow cycle is twice a second."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("NT_") and name != "SYMBOLS"}
-    environment = plain | {"NT_SLOW_PERIOD_MS": "500"}
+    environment = without_settings(os.environ) | {"NT_SLOW_PERIOD_MS": "500"}
     with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False)) as stack:
         stack.start(["redis", "simulator", "node-001", "beat-1"])
         yield stack

@@ -1,4 +1,4 @@
-"""Two ingests write the same streams: each is killed and started again, and no reader notices."""
+"""Two ingests write the same streams; when one is killed and started again, no reader notices."""
 
 from __future__ import annotations
 
@@ -10,44 +10,49 @@ import redis
 
 from tests.e2e.observer import Watch, metric, picture, reports
 from tests.processes import wait_until
+from tickfence.keys import Keys
 from tickfence.streams import codec
-from tickfence.streams.keys import book_key, snapshot_key, trades_key
 from tools.local.roles import INGESTS
 from tools.local.stack import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
+KEYS = Keys()
 DOWN_MS = 1000
 """A report from data of this age is no longer `ok`."""
 
 
 class Follower:
-    """Reads every trades and book stream on from its end, and checks that the exchange's numbers connect.
+    """Follows every trades and book stream from its end, and checks that the exchange's numbers connect.
 
     An entry is the first and the last of the numbers it stands for: a trade's id twice, or a diff's update ids.
     Diffs need not connect where the snapshot has what is between them: readers load it then, and an ingest that
     starts may overtake one that lags.
-    ``background`` is told with what does not connect.
+
+    Args:
+        client: of the data plane.
+        symbols: whose streams to follow.
+        background: returns more text for the message of a failure.
     """
 
     def __init__(self, client: redis.Redis, symbols: Collection[str], background: Callable[[], str]) -> None:
         self._client, self._background = client, background
-        self._keys = [key(symbol) for symbol in symbols for key in (trades_key, book_key)]
-        self._snapshots = {book_key(symbol): snapshot_key(symbol) for symbol in symbols}
+        self._keys = [key(symbol) for symbol in symbols for key in (KEYS.trades, KEYS.book)]
+        self._snapshots = {KEYS.book(symbol): KEYS.snapshot(symbol) for symbol in symbols}
         tops = {key: client.xrevrange(key, count=1) for key in self._keys}
         self._after = {key: top[0][0] for key, top in tops.items()}
         self._last = {key: _numbers(*top[0])[1] for key, top in tops.items()}
 
-    def goes_on(self, by: int) -> bool:
+    def grows(self, by: int) -> bool:
         """Wait until each stream has that many entries more."""
         missing = dict.fromkeys(self._keys, by)
 
-        def all_went_on() -> bool:
+        def all_grew() -> bool:
             for key, read in self._read().items():
                 missing[key] -= read
             return max(missing.values()) <= 0
 
-        return wait_until(all_went_on, lambda: f"{by} entries more; missing: {missing}", timeout_s=30)
+        return wait_until(all_grew, lambda: f"{by} entries more; missing: {missing}", timeout_s=30)
 
     def _read(self) -> dict[str, int]:
         pipe = self._client.pipeline(transaction=False)
@@ -95,12 +100,12 @@ def test_whichever_is_killed_nothing_is_missing_and_nothing_is_there_twice(stack
         streams = Follower(data, stack.settings.symbols, lambda: "\n".join(stack.log(name)[-4000:] for name in INGESTS))
         with Watch(stack) as watch:
             for victim in INGESTS:
-                assert streams.goes_on(by=5)
+                assert streams.grows(by=5)
                 stack.kill(victim)
-                assert streams.goes_on(by=5)
+                assert streams.grows(by=5)
                 stack.start_role(victim)
                 wait_until(lambda: is_in_sync(stack, victim), lambda: f"{victim} again: {picture(stack)}", 30)  # noqa: B023
-            assert streams.goes_on(by=5)
+            assert streams.grows(by=5)
     for symbol, seen in watch.sequences.items():
         assert seen.oldest_data_ms < DOWN_MS + watch.stall_ms, f"{symbol}: {seen}"
 

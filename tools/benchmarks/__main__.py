@@ -1,9 +1,9 @@
-"""``make bench``: every group, one after the other, with its results in ``tools/benchmarks/results/``.
+"""``make bench``: all groups of benchmarks, one after the other, with their results in ``tools/benchmarks/results/``.
 
     python -m tools.benchmarks [--only calculators,hrw] [--out tools/benchmarks/results]
 
-One group alone, without results: ``python -m tools.benchmarks.hrw``. Every group takes its own ratios in its own run, so that
-a slow machine, or a busy one, slows both sides. All of them take half an hour. Nothing here is a test.
+One group without results: ``python -m tools.benchmarks.hrw``. Both sides of a ratio are measured in turn in one run, so
+that a slow or busy machine slows both. All groups take half an hour. Nothing here is a test.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from tools.benchmarks import (
 from tools.benchmarks.stack import StackError
 
 RESULTS = Path(__file__).parent / "results"
-LEAST, MOST, NODES = 1000, 1400, 2
+MIN_SYMBOLS, MAX_SYMBOLS, NODES = 1000, 1400, 2
 PEER_STEPS = (30, 60, 100, 200, 400, 800, 1000)
 
 
 def _capacity() -> dict[str, Any]:
-    found, points = capacity.search(LEAST, MOST, NODES, seconds=20)
+    found, measurements = capacity.search(MIN_SYMBOLS, MAX_SYMBOLS, NODES, seconds=20)
     print(f"capacity: {found} symbols at 4 Hz, {NODES} nodes")
-    return {"symbols": found, "points": [asdict(point) for point in points]}
+    return {"symbols": found, "points": [asdict(one) for one in measurements]}
 
 
 def _latency() -> list[dict[str, Any]]:
-    points = latency.run(seconds=10)
-    latency.show_costs(points)
-    return [asdict(point) for point in points]
+    measurements = latency.run(seconds=10)
+    latency.show_costs(measurements)
+    return [asdict(one) for one in measurements]
 
 
 def _overload() -> dict[str, Any]:
@@ -78,8 +78,8 @@ GROUPS: dict[str, Callable[[], Any]] = {
 }
 
 
-class _Both(io.TextIOBase):
-    """Text that goes to the terminal at once, and is kept."""
+class _Tee(io.TextIOBase):
+    """Prints text at once, and keeps it."""
 
     def __init__(self) -> None:
         self.kept = io.StringIO()
@@ -92,7 +92,7 @@ class _Both(io.TextIOBase):
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options with their defaults."""
+    """The parser of all options."""
     p = argparse.ArgumentParser(prog="python -m tools.benchmarks", description=__doc__.splitlines()[0])
     p.add_argument("--only", type=_groups, default=list(GROUPS), help=f"comma-separated: {', '.join(GROUPS)} (all)")
     p.add_argument("--out", type=Path, default=RESULTS, help="folder for tables, JSON and plots (%(default)s)")
@@ -107,18 +107,19 @@ def _groups(text: str) -> list[str]:
 
 
 def main() -> int:
+    """Carry out the command line; returns the exit status."""
     given = parser().parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only:
-        both = _Both()
-        with contextlib.redirect_stdout(both):
+        tee = _Tee()
+        with contextlib.redirect_stdout(tee):
             print(f"== {name}: {machine.described()}")
             try:
                 found = GROUPS[name]()
             except StackError as error:
                 raise SystemExit(f"error: {name}: {error}") from None
             print()
-        (given.out / f"{name}.txt").write_text(both.kept.getvalue())
+        (given.out / f"{name}.txt").write_text(tee.kept.getvalue())
         if found is not None:
             kept = {"machine": machine.facts(), "found": found}
             (given.out / f"{name}.json").write_text(json.dumps(kept, indent=1, allow_nan=True) + "\n")

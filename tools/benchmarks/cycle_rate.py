@@ -1,8 +1,8 @@
-"""How exactly beat keeps its rate: a real `celery -A tasks beat`, counted where its messages arrive.
+"""How exactly beat keeps its rate: a real `celery -A tasks beat`, measured by the messages that arrive.
 
     python -m tools.benchmarks.cycle_rate [--seconds 60] [--period-ms 250]
 
-Over 60 s at 250 ms the number of cycles must be 240 ± 1. Also shown: how late a cycle is sent after it was due.
+In 60 s at 250 ms the number of cycles must be 240 ± 1. It also prints how late the cycles are sent.
 """
 
 import argparse
@@ -30,20 +30,27 @@ SYMBOL = "BTCUSDT"
 CLOCK_MS = 10
 
 
-def take(broker: redis.Redis, until: float, times: list[int], enough: int | None = None) -> None:
-    """Take what is sent to the node, as it would; add when each fast cycle was sent, server ms."""
+def receive(broker: redis.Redis, until: float, times: list[int], enough: int | None = None) -> None:
+    """Take the messages to the node, as it would, and append when each fast cycle was sent (server ms).
+
+    Args:
+        broker: client of the broker.
+        until: monotonic time, s.
+        times: where to append.
+        enough: stop after so many.
+    """
     while time.monotonic() < until and (enough is None or len(times) < enough):
         found = broker.brpop([NODE], timeout=0.2)
         if not found:
             continue
         message = json.loads(found[1])
         if message["headers"]["task"] == "tasks.fast_cycle":
-            (_, tick), _, _ = json.loads(base64.b64decode(message["body"]))
-            times.append(Dispatch(*tick).due_ms)
+            (_, dispatch), _, _ = json.loads(base64.b64decode(message["body"]))
+            times.append(Dispatch(*dispatch).due_ms)
 
 
 def measure(seconds: float, period_ms: int) -> list[int]:
-    """Send times of every cycle within a window of ``seconds``, from the fifth cycle on."""
+    """When each cycle of a window was sent, server ms; the window begins with the fifth cycle."""
     with EmbeddedRedis() as server, server.client(db=1) as broker:
         node = Registration(
             server.url(),
@@ -76,12 +83,12 @@ def measure(seconds: float, period_ms: int) -> list[int]:
         )
         try:
             times: list[int] = []
-            take(broker, time.monotonic() + 30, times, enough=5)
+            receive(broker, time.monotonic() + 30, times, enough=5)
             if len(times) < 5:
                 raise SystemExit("error: beat sent nothing")
             opened = times[4] - period_ms // 2
             closed = opened + seconds * 1000
-            take(broker, time.monotonic() + seconds + 1, times)
+            receive(broker, time.monotonic() + seconds + 1, times)
             return [moment for moment in times if opened <= moment < closed]
         finally:
             beat.send_signal(signal.SIGTERM)
@@ -90,13 +97,14 @@ def measure(seconds: float, period_ms: int) -> list[int]:
 
 
 def main() -> int:
+    """Carry out the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--period-ms", type=int, default=250)
     given = parser.parse_args()
     times = measure(given.seconds, given.period_ms)
     expected = round(given.seconds * 1000 / given.period_ms)
-    # Beat's estimate of the server's clock may be a few ms behind its own: that is not a whole period late.
+    # Beat estimates the server's clock, so a cycle may seem a few ms early: that is not a whole period late.
     late = sorted((moment + CLOCK_MS) % given.period_ms - CLOCK_MS for moment in times)
     print(f"cycles in {given.seconds:g} s at {given.period_ms} ms: {len(times)} (expected {expected} ± 1)")
     print(f"sent after due, ms: median {late[len(late) // 2]}, p99 {late[int(len(late) * 0.99)]}, max {late[-1]}")

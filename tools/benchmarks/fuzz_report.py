@@ -1,10 +1,10 @@
-"""Random updates without end, and not one number in a report that is none.
+"""Fuzzes the report: random updates, and a check of every number in it.
 
     python -m tools.benchmarks.fuzz_report --updates 10000000
 
 An update is one changed level, one trade or one ticker. Ordinary markets alternate with hostile ones: huge and tiny
-numbers, one-sided and empty books, gaps, trades that come late or from the future, clocks that jump. Every report is
-decoded by the typed model, which checks types and ranges, and its numbers are held against each other.
+numbers, one-sided and empty books, gaps, late trades and trades from the future, clocks that jump. Every report is
+decoded by its typed model, which checks types and ranges, and its numbers are compared with each other.
 """
 
 import argparse
@@ -29,11 +29,15 @@ Levels = list[tuple[float, float]]
 
 
 class BadReport(AssertionError):
-    """A report that breaks its contract; the text says how."""
+    """A report violates its contract; the message says how."""
 
 
 def check(data: bytes) -> report.Report:
-    """The decoded report; raises BadReport where it breaks its contract."""
+    """Decode a report and check it.
+
+    Raises:
+        BadReport: it violates its contract.
+    """
     found = _NO_NUMBER.search(data)
     if found:
         raise BadReport(f"{found.group()!r} in {data[max(0, found.start() - 60) : found.end()]!r}")
@@ -76,7 +80,14 @@ def _broken(found: report.Report) -> list[str]:
 
 
 class Fuzz:
-    """A symbol under random updates; `updates` counts them, `reports` what was built and checked."""
+    """A symbol under random updates.
+
+    Attributes:
+        updates: how many there were.
+        reports: how many were built and checked.
+        gaps: how many diffs did not connect.
+        restarts: how many markets there were.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -87,17 +98,21 @@ class Fuzz:
         self._new_market()
 
     def run(self, updates: int) -> None:
-        """At least this many updates more."""
+        """Make at least ``updates`` more.
+
+        Raises:
+            BadReport: a report violates its contract.
+        """
         until = self.updates + updates
         while self.updates < until:
             for _ in range(self.random.randint(1, 12)):
                 self._feed()
-            self._look()
+            self._check_report()
             if self.random.random() < 0.002:
                 self._new_market()
 
     def _new_market(self) -> None:
-        """Another market on the same state, or a new state with what is carried over."""
+        """Start another market, with a new state or with one that restores what the old one dumped."""
         self.hostile = self.random.random() < 0.5
         self.mid = 10 ** self.random.uniform(-6, 12) if self.hostile else 100.0
         self.tick = self.mid / self.random.choice([100, 10_000, 1_000_000]) if self.hostile else 0.01
@@ -119,11 +134,11 @@ class Fuzz:
     def _price(self, sign: int) -> float:
         return self.mid + sign * self.tick * (1 + int(self.random.expovariate(0.1))) if self.tick else self.mid
 
-    def _levels(self, sign: int, most: int) -> Levels:
+    def _levels(self, sign: int, maximum: int) -> Levels:
         chance = 0.6 if self.hostile and self.random.random() < 0.5 else 0.35
         levels = [
             (self._price(sign), 0.0 if self.random.random() < chance else self._quantity())
-            for _ in range(self.random.randint(0, most))
+            for _ in range(self.random.randint(0, maximum))
         ]
         return [(price, quantity) for price, quantity in levels if price > 0]
 
@@ -148,7 +163,7 @@ class Fuzz:
         self.updates += len(bids) + len(asks)
         self._trade()
         if self.random.random() < 0.05:
-            self._tick_over()
+            self._ticker()
 
     def _trade(self) -> None:
         count = self.random.randint(0, 6)
@@ -163,13 +178,13 @@ class Fuzz:
         )
         self.updates += count
 
-    def _tick_over(self) -> None:
+    def _ticker(self) -> None:
         odd = [nan, inf, -inf, -0.0, 0.0, -1.0, 1e308]
         numbers = [self.random.choice(odd) if self.hostile else self.random.uniform(-5, 5) for _ in range(5)]
         self.state.ticker = Ticker24h(*numbers)
         self.updates += 1
 
-    def _look(self) -> None:
+    def _check_report(self) -> None:
         try:
             if self.random.random() < 0.1:
                 sections = slow_cycle.run(self.state, self.now)
@@ -182,7 +197,7 @@ class Fuzz:
 
 
 def main() -> None:
-    """Runs as many updates as asked for; ends with a BadReport where one is found."""
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description="random updates against the report's contract")
     parser.add_argument("--updates", type=int, default=100_000, help="how many updates (default 100,000)")
     parser.add_argument("--seed", type=int, default=1)

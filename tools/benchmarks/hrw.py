@@ -1,9 +1,9 @@
-"""Assignment at scale: its cost, and how many symbols move against the fewest that could.
+"""Rendezvous hashing at scale: what an assignment costs, and how many symbols move compared with the minimum.
 
     python -m tools.benchmarks.hrw
 
-10,000 symbols on 100 nodes; one node joins, then one leaves. The ideal is 1/N of the symbols: those that the newcomer
-must get, or those that the leaver had.
+10,000 symbols are on 100 nodes. One node joins, then one leaves. The minimum is 1/N of the symbols: those that the new
+node must get, or those that the node that leaves had.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RUNS = 9
 
 
 def main() -> None:
-    """Print one line a case."""
+    """Measure, and print a line for each case."""
     times = []
     for _ in range(RUNS):
         started = perf_counter()

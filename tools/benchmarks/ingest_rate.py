@@ -1,15 +1,15 @@
-"""What ingest can carry from the exchange's socket to Redis, against redis-py's bare pipelined XADD of the same entries.
+"""How fast ingest is from the exchange's socket to Redis, compared with plain pipelined XADD of the same entries.
 
     python -m tools.benchmarks.ingest_rate [--symbols 1000] [--rounds 9] [--seconds 2]
 
-Turn by turn in one run: the exchange sends some market time as fast as it is read, to a real ``python -m ingest``
-over real WebSockets, until every entry is in Redis; then redis-py appends the very entries that ingest wrote (same
-ids, same fields, same trimming) to streams of the same names in another database of the same server. Before that a
-round at the market's own pace tells what ingest costs in daily use.
+In turn, in one run: the exchange sends some market time, as fast as it is read, to a real ``python -m ingest`` over real
+WebSockets, until every entry is in Redis. Then redis-py appends the entries that ingest wrote (same ids, fields and
+trimming) to streams of the same names in another database of the same server. A round in real time before that shows
+what ingest costs in daily use.
 
-Two ratios, the rate of ingest over that of redis-py, budget at least 0.5. *CPU*: entries per CPU second of the client
-process, which is what each could carry on a core of its own. *Wall*: entries per second; there the exchange, ingest and
-Redis share the cores, while redis-py and Redis take turns.
+The result is two ratios of the rate of ingest to that of redis-py; the budget is at least 0.5. *CPU*: entries per CPU
+second of the client process, which is what each could do on its own core. *Wall*: entries per second; there the
+exchange, ingest and Redis share the cores.
 """
 
 from __future__ import annotations
@@ -30,24 +30,32 @@ from typing import IO, Any, NamedTuple
 import redis
 
 from ingest.packing import KEEP_BOOK_INTERVALS, KEEP_TRADES_MS, TRIM_EVERY_MS
+from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.streams.codec import split_id
-from tickfence.streams.keys import book_key, snapshot_key, trades_key
+from tools.benchmarks.machine import process_cpu_seconds
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.simulator import symbols
 
 ROOT = Path(__file__).parents[2]
+KEYS = Keys()
 PIPELINE = 500
-"""Commands a pipeline of the bare redis-py: measured, with 100 to 5,000 it is at most a twentieth quicker or slower."""
+"""Commands in a pipeline of redis-py. With 100 to 5,000 commands the rate differs by at most 5 %."""
 BUDGET = 0.5
 _READY_S = 60.0
 _BARE_DB = 2
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Entry(NamedTuple):
-    """One stream entry as ingest wrote it, and from when on its stream is kept where this entry trims it."""
+    """One stream entry as ingest wrote it.
+
+    Attributes:
+        key: of the stream.
+        entry_id: as ingest chose it.
+        fields: of the entry.
+        keep_from_ms: older entries are trimmed with this one; ``None``: nothing is trimmed.
+    """
 
     key: str
     entry_id: bytes
@@ -56,7 +64,14 @@ class Entry(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What one turn took: entries, wall seconds, and CPU seconds of the client process and of Redis."""
+    """The cost of one turn.
+
+    Attributes:
+        entries: how many.
+        wall_s: wall time, s.
+        client_s: CPU time of the client process, s.
+        redis_s: CPU time of Redis, s.
+    """
 
     entries: int
     wall_s: float
@@ -65,7 +80,17 @@ class Spent(NamedTuple):
 
 
 def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_second: float = 16.0) -> dict[str, Any]:
-    """All turns, summed up: see `summary`; plus the cost at the market's own pace."""
+    """Measure all turns.
+
+    Args:
+        count: number of symbols.
+        rounds: number of turns.
+        seconds: of market time in a turn.
+        orders_per_second: of one symbol.
+
+    Returns:
+        The :func:`summary`, and the cost in real time.
+    """
     listed = [one.symbol for one in symbols.parse(str(count))]
     with (
         EmbeddedRedis() as server,
@@ -93,7 +118,7 @@ def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_sec
 
 
 def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
-    """Rates and ratios of (ingest, bare) turns: each as its 5th percentile, median and 95th percentile."""
+    """Rates and ratios of (ingest, redis-py) turns, each as :func:`spread`."""
     ours, bare = zip(*turns, strict=True)
     return {
         "ingest_events_per_cpu_s": spread([one.entries / one.client_s for one in ours]),
@@ -111,7 +136,7 @@ def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """5th percentile, median and 95th percentile, linear between neighbours.
+    """5th percentile, median and 95th percentile, with linear interpolation.
 
     >>> spread([3.0, 1.0, 2.0])
     {'p5': 1.1, 'median': 2.0, 'p95': 2.9}
@@ -128,28 +153,32 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 class Bare:
-    """redis-py alone: appends what ingest wrote since the last time, to streams of the same names."""
+    """Plain redis-py: appends the entries that ingest has written since the last time to streams of the same names."""
 
     def __init__(self, server: EmbeddedRedis, listed: Sequence[str]) -> None:
         self._server = server
         self._source, self._target = server.client(), server.client(_BARE_DB)
         book_ms = KEEP_BOOK_INTERVALS * Settings.from_environment({"SYMBOLS": listed[0]}).nt_snapshot_interval_ms
-        self._keep_ms = dict.fromkeys(map(trades_key, listed), KEEP_TRADES_MS)
-        self._keep_ms |= dict.fromkeys(map(book_key, listed), book_ms)
+        self._keep_ms = dict.fromkeys(map(KEYS.trades, listed), KEEP_TRADES_MS)
+        self._keep_ms |= dict.fromkeys(map(KEYS.book, listed), book_ms)
         self._read_to = dict.fromkeys(self._keep_ms, "-")
         self._trimmed_ms = dict.fromkeys(self._keep_ms, 0)
 
     def copy(self) -> Spent:
-        """Append them; only that is counted, not the reading."""
+        """Append them; returns the cost without that of reading them."""
         entries = self._entries()
-        redis_before, cpu, wall = _cpu(_redis_pid(self._source)), time.process_time(), time.perf_counter()
+        redis_before, cpu, wall = (
+            process_cpu_seconds(_redis_pid(self._source)),
+            time.process_time(),
+            time.perf_counter(),
+        )
         for start in range(0, len(entries), PIPELINE):
             pipe = self._target.pipeline(transaction=False)
             for key, entry_id, fields, keep_from_ms in entries[start : start + PIPELINE]:
                 pipe.xadd(key, fields, id=entry_id, minid=keep_from_ms)
             pipe.execute()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        return Spent(len(entries), wall, cpu, _cpu(_redis_pid(self._source)) - redis_before)
+        return Spent(len(entries), wall, cpu, process_cpu_seconds(_redis_pid(self._source)) - redis_before)
 
     def _entries(self) -> list[Entry]:
         pipe = self._source.pipeline(transaction=False)
@@ -209,7 +238,7 @@ def _ingest(
         "NT_EXCHANGE_REST_URL": f"http://{ports.LOOPBACK}:{exchange_port}",
         "NT_METRICS_PORT": "0",
         "NT_LOG_LEVEL": "WARNING",
-        # Enough for a whole turn: were Redis slower than ingest for a moment, entries would be dropped.
+        # Enough for a whole turn: otherwise entries are dropped whenever Redis is slower than ingest.
         "NT_INGEST_BUFFER_ENTRIES": "1000000",
     }
     process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=root, env=environment)
@@ -221,7 +250,7 @@ def _ingest(
 
 
 def _await_books(server: EmbeddedRedis, listed: Sequence[str], ingest: subprocess.Popen[bytes]) -> None:
-    keys = [snapshot_key(symbol) for symbol in listed]
+    keys = [KEYS.snapshot(symbol) for symbol in listed]
     with server.client() as client:
         deadline = time.monotonic() + _READY_S
         while (there := client.exists(*keys)) < len(keys):
@@ -233,13 +262,13 @@ def _await_books(server: EmbeddedRedis, listed: Sequence[str], ingest: subproces
 def _turn(
     server: EmbeddedRedis, exchange: _Exchange, ingest: subprocess.Popen[bytes], seconds: float, speed: float
 ) -> Spent:
-    """Let the exchange send ``seconds`` of market; returns once all of it is in Redis."""
+    """Let the exchange send ``seconds`` of market time; returns when all of it is in Redis."""
     made = json.loads(exchange.ask(f"prepare {seconds}"))
     entries = made["diffs"] + made["trades"]
     with server.client() as client:
         pid = _redis_pid(client)
         appended = _appended(client)
-        redis_before, cpu, wall = _cpu(pid), _cpu(ingest.pid), time.perf_counter()
+        redis_before, cpu, wall = process_cpu_seconds(pid), process_cpu_seconds(ingest.pid), time.perf_counter()
         exchange.ask(f"send {speed}")
         deadline = time.monotonic() + _READY_S
         while (done := _appended(client) - appended) < entries:
@@ -247,7 +276,7 @@ def _turn(
                 raise SystemExit(f"error: {done} of {entries} entries in Redis after {_READY_S:g} s")
             time.sleep(0.005)
         wall = time.perf_counter() - wall
-        return Spent(entries, wall, _cpu(ingest.pid) - cpu, _cpu(pid) - redis_before)
+        return Spent(entries, wall, process_cpu_seconds(ingest.pid) - cpu, process_cpu_seconds(pid) - redis_before)
 
 
 def _appended(client: redis.Redis) -> int:
@@ -259,13 +288,8 @@ def _redis_pid(client: redis.Redis) -> int:
     return int(client.info("server")["process_id"])
 
 
-def _cpu(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(stat[11]) + int(stat[12])) / _TICKS
-
-
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it as the command line says, and print the table."""
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=9)
@@ -282,7 +306,7 @@ def show(found: dict[str, Any]) -> None:
     print(f"{found['symbols']} symbols, {found['rounds']} rounds of {found['events_per_round']} events")
     pace = found["at_market_pace"]
     print(
-        f"at the market's pace, {pace['events_per_s']:.0f} events/s: {pace['ingest_core_share']:.1%} of a core, "
+        f"in real time, {pace['events_per_s']:.0f} events/s: {pace['ingest_core_share']:.1%} of a core, "
         f"{pace['ingest_us_per_event']:.1f} us an event"
     )
     for name, unit in (("per CPU second of the client", "cpu_s"), ("per second of wall time", "s")):

@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from tools.benchmarks.capacity import look
-from tools.benchmarks.point import Point
+from tools.benchmarks.capacity import Measurement, measure_size
 
 SIZES = (
     *((symbols, 3) for symbols in (6, 30, 100, 300, 600, 1000)),
@@ -18,43 +17,49 @@ SIZES = (
 """(symbols, nodes) of each measurement."""
 
 FEWEST = 6
-"""So few symbols cost next to nothing: what is spent then is what the processes cost by themselves."""
+"""With so few symbols nearly all of the cost is that of the processes themselves."""
 
 
-def run(seconds: float, say: Callable[[str], None] = print) -> list[Point]:
-    """One point for each size, on a stack of its own."""
-    points = []
+def run(seconds: float, say: Callable[[str], None] = print) -> list[Measurement]:
+    """Measure each size on a new stack.
+
+    Args:
+        seconds: how long to measure each.
+        say: gets a line after each.
+    """
+    measurements = []
     for symbols, nodes in SIZES:
-        points.append(look(symbols, nodes, seconds, warm_up_s=8.0))
-        say(points[-1].line())
-    return points
+        measurements.append(measure_size(symbols, nodes, seconds, warm_up_s=8.0))
+        say(measurements[-1].line())
+    return measurements
 
 
 def main() -> None:
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20)
     show_costs(run(parser.parse_args().seconds))
 
 
-def show_costs(points: list[Point]) -> None:
-    """How the cost of a report changes with the number of symbols, on one node.
+def show_costs(measurements: list[Measurement]) -> None:
+    """Print how the cost of a report changes with the number of symbols, on one node.
 
-    In all, and without what node and beat cost by themselves.
+    The second line leaves out what node and beat cost with few symbols.
     """
-    of = {one.symbols: one for one in points if one.nodes == 1}
+    of = {one.symbols: one for one in measurements if one.nodes == 1}
     if not {FEWEST, 100, 600} <= set(of):
         return
     print(f"a report at 600 symbols costs {of[600].cost_us / of[100].cost_us:.0%} of one at 100 (one node)")
     added = {symbols: _added_cost_us(of[FEWEST], of[symbols]) for symbols in (100, 600)}
     print(
-        f"without what is spent at {FEWEST} symbols: {added[600]:.0f} us at 600, {added[100]:.0f} us at 100, "
+        f"without the cost at {FEWEST} symbols: {added[600]:.0f} us at 600, {added[100]:.0f} us at 100, "
         f"that is {added[600] / added[100]:.0%}"
     )
 
 
-def _added_cost_us(fewest: Point, more: Point) -> float:
-    def spent(point: Point) -> float:
-        return point.cost_us * point.reports_per_s
+def _added_cost_us(fewest: Measurement, more: Measurement) -> float:
+    def spent(measurement: Measurement) -> float:
+        return measurement.cost_us * measurement.reports_per_s
 
     return (spent(more) - spent(fewest)) / (more.reports_per_s - fewest.reports_per_s)
 

@@ -2,9 +2,9 @@
 
     python -m tools.benchmarks.overload [--symbols 1000] [--seconds 60]
 
-A beat that sends at 4 Hz leads at first; then one that sends far more reports than the nodes can write, chosen so that
-they are asked for at least twice what they manage; then the first again. Each second it is noted what was written, how
-evenly over the symbols, how old the data in the reports was, what waits in the queues, and how large the processes are.
+A beat at 4 Hz leads first; then a beat that asks for at least twice the reports that the nodes can write; then the
+first one again. Each second records how many reports were written, how evenly over the symbols, how old their data was,
+how many messages waited in the queues, and how much memory the processes used.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tickfence.coordination.keys import lease_key
-from tools.benchmarks.capacity import WARM_UP_S
-from tools.benchmarks.histogram import quantile
-from tools.benchmarks.point import PUBLISHED
+from tools.benchmarks.capacity import PUBLISHED, WARM_UP_S
+from tools.benchmarks.metrics import quantile
 from tools.benchmarks.stack import Stack
 from tools.local.roles import BEATS, NODES
 
@@ -33,8 +31,19 @@ _NEW_TOKEN = 1000
 
 @dataclass
 class Second:
-    """One second of the run; ``rates`` are reports a second of the slowest, the middle and the quickest symbol over
-    the last five seconds."""
+    """One second of the run.
+
+    Attributes:
+        at: seconds since the begin.
+        phase: ``usual``, ``overload`` or ``after``.
+        written: reports a second.
+        rates: writes a second of the slowest, the median and the fastest symbol, over the last five seconds.
+        data_age_p95: of the reports, ms.
+        waiting: messages in the queues of the nodes.
+        memory_mb: resident memory of all roles.
+        dropped: messages a second that were dropped because they were late.
+        skipped: slices a second that were not sent because the node had not taken the earlier ones.
+    """
 
     at: float
     phase: str
@@ -48,6 +57,7 @@ class Second:
 
     @property
     def late_or_left_out(self) -> bool:
+        """Whether any message was dropped or not sent."""
         return self.dropped > 0 or self.skipped > 0
 
 
@@ -56,8 +66,11 @@ class Run:
     """The whole run.
 
     Attributes:
-        recovered_s: how long after the load fell the first second ended in which no message was late, none left out, and
-            95 % of the reports due were written (a slice may fall into the next second).
+        symbols: how many.
+        factor: the rate under overload, as a multiple of the usual one.
+        seconds: all seconds of the run.
+        recovered_s: from the end of the overload to the end of the first second without a message dropped or left out
+            and with 95 % of the due reports (a slice may be in the next second).
     """
 
     symbols: int
@@ -66,11 +79,12 @@ class Run:
     recovered_s: float = float("nan")
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return asdict(self)
 
 
-class Watch:
-    """Looks at a stack once a second."""
+class Sampler:
+    """Samples a stack once a second."""
 
     def __init__(self, stack: Stack, nodes: int, run: Run, say: Callable[[str], None]) -> None:
         self._stack, self._nodes, self._run, self._say = stack, nodes, run, say
@@ -81,12 +95,13 @@ class Watch:
         self._written: deque[tuple[float, list[int]]] = deque(maxlen=5)
 
     def skip(self) -> None:
-        """Go on from now: what has been done since the last second is not looked at."""
+        """Start again from now: ignore what was done since the last second."""
         self._before = self._stack.sample()
         self._rates()
         self._written.clear()
 
     def second(self, phase: str) -> Second:
+        """Wait until the next second is over, and record it."""
         time.sleep(max(0.0, 1 - (time.monotonic() - self._before.at)))
         now = self._stack.sample()
         done = now.since(self._before)
@@ -112,10 +127,10 @@ class Watch:
         return one
 
     def _rates(self) -> tuple[float, float, float]:
-        """From the numbers of the writes in the leases: Redis' own account, slow cycles among them."""
+        """From ``seq`` in the leases, which counts every accepted write, slow cycles included."""
         pipe = self._stack.client.pipeline(transaction=False)
         for symbol in self._stack.symbols:
-            pipe.hget(lease_key(symbol), "seq")
+            pipe.hget(self._stack.keys.lease(symbol), "seq")
         before, then = self._numbers, self._numbers_at
         self._numbers, self._numbers_at = [int(number or 0) for number in pipe.execute()], time.monotonic()
         if not before:
@@ -124,7 +139,7 @@ class Watch:
         self._written.append((self._numbers_at - then, grown))
         rates = []
         for place in range(len(grown)):
-            # Under a new token the numbers begin anew: what was written meanwhile is not known.
+            # With a new token seq starts again, so the number of writes is not known.
             known = [(seconds, of[place]) for seconds, of in self._written if of[place] < _NEW_TOKEN]
             if known:
                 rates.append(sum(count for _, count in known) / sum(seconds for seconds, _ in known))
@@ -136,21 +151,29 @@ class Watch:
 
 
 def run(symbols: int, nodes: int, seconds: float, factor: float, say: Callable[[str], None] = print) -> Run:
-    """Three phases of ``seconds`` each: usual, at ``factor`` times the rate, and usual again."""
+    """Run three phases: the usual rate, ``factor`` times that rate, and the usual rate again.
+
+    Args:
+        symbols: how many.
+        nodes: how many.
+        seconds: length of each phase.
+        factor: of the overload.
+        say: gets a line each second.
+    """
     found = Run(symbols, factor)
-    hasty = {"NT_REPORT_PERIOD_MS": str(round(PERIOD_MS / factor))}
+    overloading = {"NT_REPORT_PERIOD_MS": str(round(PERIOD_MS / factor))}
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        Stack(Path(folder), symbols, nodes, beats={BEATS[0]: {}, BEATS[1]: hasty}) as stack,
+        Stack(Path(folder), symbols, nodes, beats={BEATS[0]: {}, BEATS[1]: overloading}) as stack,
     ):
-        stack.settle(WARM_UP_S)
-        watch = Watch(stack, nodes, found, say)
+        time.sleep(WARM_UP_S)
+        sampler = Sampler(stack, nodes, found, say)
 
         def phase(name: str) -> float:
             began = time.monotonic()
-            watch.skip()
+            sampler.skip()
             while time.monotonic() - began < seconds:
-                watch.second(name)
+                sampler.second(name)
             return began
 
         phase("usual")
@@ -161,13 +184,13 @@ def run(symbols: int, nodes: int, seconds: float, factor: float, say: Callable[[
         due = symbols * 1000 / PERIOD_MS
         for one in [one for one in found.seconds if one.phase == "after"]:
             if not one.late_or_left_out and one.written >= BACK_TO_NORMAL * due:
-                found.recovered_s = one.at - (fell - watch.began)
+                found.recovered_s = one.at - (fell - sampler.began)
                 break
     return found
 
 
 def _hand_over(stack: Stack, leads: str, follows: str) -> None:
-    """``follows`` is started and stands by; then ``leads`` ends, and this returns."""
+    """Start ``follows`` as a standby, then end ``leads``."""
     stack.start(follows)
     time.sleep(5)
     stack.signal(leads, signal.SIGTERM)
@@ -177,6 +200,7 @@ def _hand_over(stack: Stack, leads: str, follows: str) -> None:
 
 
 def main() -> None:
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", type=int, default=1000)
     parser.add_argument("--nodes", type=int, default=2, choices=(1, 2, 3))

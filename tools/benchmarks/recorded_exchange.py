@@ -1,10 +1,10 @@
-"""An exchange that has its messages ready before it sends them: ingest is measured, not who feeds it.
+"""An exchange that makes its messages before it sends them, so that its own work does not slow ingest down.
 
     python -m tools.benchmarks.recorded_exchange --symbols 1000 --seed 1
 
-It is the simulator's server with another feed. It is told what to do on its standard input, and answers on its
-standard output: ``prepare <seconds>`` makes the messages of so much market time and answers with a count of each kind,
-``send <speed>`` sends them at that multiple of their own pace (``inf``: as fast as they are read) and answers ``sent``.
+It is the simulator's server with another feed. It reads commands on standard input and answers on standard output:
+``prepare <seconds>`` makes the messages of so much market time and answers with the number of each kind. ``send <speed>``
+sends them at that multiple of real time (``inf``: as fast as the client reads) and answers ``sent``.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from tools.simulator.protocol import Encoder
 from tools.simulator.server import Server, ServerOptions
 
 SLOTS_PER_SECOND = 100
-"""As the simulator's own: each symbol has one of ten slots for its diff, every 100 ms."""
+"""As in the simulator: each symbol has one of ten slots for its diff, every 100 ms."""
 
 _GROUPS = 10
-_MOST_UNREAD = 2**20
+_MAX_UNREAD = 2**20
 _CHECK_S = 0.0005
-_PATIENCE = 60_000
+_MAX_CHECKS = 60_000
 
 Slot = list[tuple[Channel, bytes]]
 
 
 class RecordedFeed:
-    """Markets whose messages are made first and sent later. A source of market data as the simulator's server asks for."""
+    """A market data source for the simulator's server. It makes messages first and sends them later."""
 
     def __init__(self, listed: list[symbols.Instrument], seed: int, activity: Activity, hub: Hub) -> None:
         self._hub = hub
@@ -48,13 +48,13 @@ class RecordedFeed:
         self._time_ms = time.time_ns() // 1_000_000
 
     def prepare(self, seconds: float) -> dict[str, int]:
-        """Make the messages of the next ``seconds``; how many there are of each kind."""
+        """Make the messages of the next ``seconds``; returns how many there are of each kind."""
         self._slots = [self._slot() for _ in range(round(seconds * SLOTS_PER_SECOND))]
         kinds = Counter(channel.name.split("@")[1] for slot in self._slots for channel, _ in slot)
         return {"diffs": kinds["depth"], "trades": kinds["trade"], "tickers": kinds["ticker"]}
 
     async def send(self, speed: float) -> None:
-        """Send them, at ``speed`` times their own pace; a client that is slow to read slows it down."""
+        """Send the messages at ``speed`` times real time, or as fast as the slowest client reads."""
         started = time.monotonic()
         for number, slot in enumerate(self._slots):
             due = started + number / SLOTS_PER_SECOND / speed
@@ -65,7 +65,7 @@ class RecordedFeed:
             await self._let_clients_read()
 
     async def run(self) -> None:
-        """Do what standard input says until it ends."""
+        """Carry out the commands on standard input until it ends."""
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
@@ -79,8 +79,8 @@ class RecordedFeed:
                 raise SystemExit(f"error: {line!r}: must be 'prepare <seconds>' or 'send <speed>'")
 
     async def _let_clients_read(self) -> None:
-        for _ in range(_PATIENCE):
-            if all(one.unread_bytes <= _MOST_UNREAD for one in self._hub.connections):
+        for _ in range(_MAX_CHECKS):
+            if all(one.unread_bytes <= _MAX_UNREAD for one in self._hub.connections):
                 return
             await asyncio.sleep(_CHECK_S)
         raise SystemExit("error: a client stopped reading")
@@ -103,34 +103,42 @@ class RecordedFeed:
         return slot
 
     async def depth(self, symbol: str, limit: int) -> bytes:
+        """The order book snapshot, JSON."""
         market, encode = self._by_symbol[symbol]
         return encode.depth(market, limit)
 
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
+        """The rules of symbols."""
         return [self._by_symbol[symbol][1].exchange_info() for symbol in symbols]
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:
+        """The statistics of the last 24 hours."""
         market, encode = self._by_symbol[symbol]
         return encode.ticker_24hr(self._time_ms, market)
 
     def pause(self, seconds: float) -> None:
-        raise NotImplementedError("this exchange knows no faults")
+        """Not available."""
+        raise NotImplementedError("this exchange has no faults")
 
     def quote(self, symbol: str) -> tuple[int, str, str, str]:
-        raise NotImplementedError("this exchange knows no faults")
+        """Not available."""
+        raise NotImplementedError("this exchange has no faults")
 
     def spend_update_id(self, symbol: str) -> None:
-        raise NotImplementedError("this exchange knows no faults")
+        """Not available."""
+        raise NotImplementedError("this exchange has no faults")
 
     def market(self, symbol: str) -> Market:
+        """The market of a symbol."""
         return self._by_symbol[symbol][0]
 
     def state(self) -> dict[str, Any]:
+        """For the page of the simulator's state."""
         return {"source": "recorded", "slots": self._done}
 
 
 async def serve(listed: list[symbols.Instrument], seed: int, activity: Activity) -> None:
-    """Listen on a free port, say which on standard output, and do what standard input says."""
+    """Listen on a free port, print it, and carry out the commands on standard input."""
     hub = Hub()
     feed = RecordedFeed(listed, seed, activity, hub)
     server = Server(feed, hub, ServerOptions(port=0, weight_per_minute=10**9))
@@ -139,6 +147,7 @@ async def serve(listed: list[symbols.Instrument], seed: int, activity: Activity)
 
 
 def main() -> None:
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--symbols", default="1000")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,15 +1,15 @@
-"""tickfence beside what people use today: the same work, on the same market, in the same run.
+"""tickfence compared with common Celery set-ups: the same work, on the same market, in the same run.
 
     python -m tools.benchmarks.side_by_side [--seconds 12] [--json FILE]
 
 The contestants (:mod:`tools.benchmarks.peers.contestants`) take turns on one market: Redis, the simulated exchange and one
-ingest, as in :mod:`tools.benchmarks.stack`. Measured of each, from outside, by what is written to Redis:
+ingest, as in :mod:`tools.benchmarks.stack`. For each contestant this measures from outside:
 
-- *capacity*: the most symbols that have a report every 250 ms, 99 % of what was due coming on time
-  (:mod:`tools.benchmarks.peers.on_time`); and the same with a schedule forgiven that drifts by up to 10 %;
-- *cost*: CPU per report of dispatcher, workers and Redis, Redis without what the market alone costs it;
-- *latency*: task sent -> report written, at 30 symbols;
-- *failover*: the longest time that a symbol is without a report when a worker, or the beat, is killed.
+- *capacity*: the largest number of symbols for which 99 % of the due reports come on time, one every 250 ms
+  (:mod:`tools.benchmarks.peers.on_time`); and the same if a schedule may drift by up to 10 %.
+- *cost*: CPU per report of beat, workers and Redis, without the CPU that the market alone costs Redis.
+- *latency*: from task sent to report written, with 30 symbols.
+- *failover*: the longest time that a symbol has no report after a worker or the beat is killed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,19 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks.histogram import quantile
+from tools.benchmarks.machine import busy_seconds, cpu_seconds
+from tools.benchmarks.metrics import quantile
 from tools.benchmarks.peers.arena import Arena
-from tools.benchmarks.peers.contestants import Contestant
-from tools.benchmarks.peers.install import REDBEAT, NotInstalled, install
+from tools.benchmarks.peers.contestants import REDBEAT, Contestant, NotInstalled, install
 from tools.benchmarks.peers.on_time import FORGIVEN_RATE, longest_gap, share_on_time
-from tools.benchmarks.processes import busy_seconds, cpu_seconds
 from tools.local.roles import Role
 
 FIRST_STEP = 30
 STEPS = (FIRST_STEP, 60, 100, 150, 200, 300, 400, 600, 800, 1000, 1200)
 FIRST_STEP_ROUNDS = 3
-"""Windows of each contestant at the first step, to show their spread."""
+"""Windows of each contestant at the first step, which show how much they vary."""
 TRIES = 2
-"""Windows at a later step, the second one only if the first is not good enough: something else may have been going on."""
+"""Windows at a later step: a second one if the first fails, because the machine may have been busy with other work."""
 ENOUGH = 0.99
 
 FAILOVER_SYMBOLS = 6
@@ -56,14 +55,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Window:
-    """What one contestant did in one window; its row in the results.
+    """One contestant in one window: a row of the results.
 
     Attributes:
-        on_time: share of the reports due that came on time; ``forgiven`` the same at 90 % of the rate.
+        contestant: its name.
+        symbols: how many.
+        on_time: share of the due reports that came on time.
+        forgiven: the same at 90 % of the rate.
         per_s: reports per symbol and second.
-        dispatch_us, work_us, redis_us: CPU per report of beat, workers and Redis; ``None`` without any report.
-        p50_ms, p99_ms: task sent -> report written.
-        others: cores that were busy with what is not part of this run. Where they are many, the row says little.
+        dispatch_us, work_us, redis_us: CPU per report of beat, workers and Redis; ``None`` without reports.
+        p50_ms, p99_ms: from task sent to report written.
+        others: cores that were busy with other work. If it is much, the row says little.
     """
 
     contestant: str
@@ -100,7 +102,7 @@ WINDOW_HEAD = (
 
 @dataclass(frozen=True)
 class Failover:
-    """How long symbols were without a report: the longest of all symbols, of each kill, seconds."""
+    """The longest time that any symbol had no report, for each kill, s."""
 
     contestant: str
     killed: str
@@ -114,7 +116,7 @@ class Failover:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The most symbols at the full rate, and those at a rate that drifts; 0 where not even the first step is held."""
+    """The largest number of symbols at the full rate, and at a drifting rate; 0 if the first step fails."""
 
     contestant: str
     about: str
@@ -127,12 +129,15 @@ class Capacity:
 
 
 def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS) -> list[dict[str, Any]]:
-    """Measure all contestants; return the rows: windows, failovers and capacities.
+    """Measure all contestants.
 
-    Parameters:
-        seconds: length of one window. With fewer than 8, everything is done once only.
+    Args:
+        seconds: length of one window. Below 8 s everything is measured only once.
         say: gets each line as soon as it is known.
         steps: numbers of symbols to try, rising; a contestant that fails at one is out.
+
+    Returns:
+        Rows of the results: windows, failovers and capacities.
     """
     try:
         redbeat: Path | None = install(REDBEAT)
@@ -145,7 +150,7 @@ def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS
         windows, about = _race(Path(folder), seconds, say, steps, redbeat)
         failovers = _failovers(Path(folder), _KILLS if seconds >= _ONCE_BELOW_S else 1, say, redbeat)
     capacities = [
-        Capacity(name, what, held(windows, name, "on_time"), held(windows, name, "forgiven"))
+        Capacity(name, what, sustained(windows, name, "on_time"), sustained(windows, name, "forgiven"))
         for name, what in about.items()
     ]
     say(f"\n{'':20} {'symbols':>8} {'drift forgiven':>16}")
@@ -178,16 +183,18 @@ def _race(
                     at_count.append(_window(arena, contestant, seconds, idle))
                     say(str(at_count[-1]))
             windows += at_count
-            out |= {name for name in about if not held(at_count, name, "forgiven")}
+            out |= {name for name in about if not sustained(at_count, name, "forgiven")}
         if len(out) == len(about):
             break
     return windows, about
 
 
-def held(windows: Sequence[Window], name: str, by: str) -> int:
-    """The most symbols for which ``name`` has a window that was good enough by ``by``, as for all fewer symbols; or 0.
+def sustained(windows: Sequence[Window], name: str, by: str) -> int:
+    """The largest number of symbols that a contestant sustains, as it does all smaller ones; 0 without any.
 
-    Parameters:
+    Args:
+        windows: of all contestants.
+        name: of the contestant.
         by: ``on_time`` or ``forgiven``.
     """
     best: dict[int, float] = {}
@@ -205,11 +212,11 @@ def _window(arena: Arena, contestant: Contestant, seconds: float, idle: float) -
             return Window(contestant.name, len(arena.symbols), 0.0, 0.0, 0.0)
         time.sleep(_SETTLE_S)
         before, latencies = [arena.cpu(one) for one in roles], arena.latencies(contestant)
-        elsewhere = _elsewhere()
+        other_cpu = _other_cpu()
         opened = time.monotonic()
         time.sleep(seconds)
         closed = time.monotonic()
-        others = max(0.0, _elsewhere() - elsewhere) / (closed - opened)
+        others = max(0.0, _other_cpu() - other_cpu) / (closed - opened)
         spent = [arena.cpu(one) - earlier for one, earlier in zip(roles, before, strict=True)]
         spent[-1] -= idle * (closed - opened)
         came = {bound: n - latencies.get(bound, 0.0) for bound, n in arena.latencies(contestant).items()}
@@ -237,13 +244,13 @@ def _window(arena: Arena, contestant: Contestant, seconds: float, idle: float) -
     )
 
 
-def _elsewhere() -> float:
-    """Seconds of CPU that went to processes which this one has not started."""
+def _other_cpu() -> float:
+    """CPU time of processes that are not part of this run, s."""
     return busy_seconds() - cpu_seconds(os.getpid())
 
 
 def _redis_share(arena: Arena, seconds: float) -> float:
-    """Seconds of CPU a second that the market alone costs Redis."""
+    """CPU time a second that the market alone costs Redis, s."""
     opened, before = time.monotonic(), arena.cpu()
     time.sleep(seconds)
     return (arena.cpu() - before) / (time.monotonic() - opened)
@@ -257,7 +264,7 @@ def _failovers(folder: Path, times: int, say: Say, redbeat: Path | None) -> list
             with arena.running(contestant, twice=True):
                 time.sleep(2 * _SETTLE_S)
                 for killed, roles in (("worker", contestant.workers), ("beat", contestant.beats)):
-                    # The one that was started again stands by: what is killed next is the other one.
+                    # A role that was started again is the standby, so kill the other one next.
                     gaps = [_gap_after_kill(arena, roles[i % len(roles)], len(roles) == 1) for i in range(times)]
                     found.append(Failover(contestant.name, killed, gaps))
                     say(str(found[-1]))
@@ -265,14 +272,16 @@ def _failovers(folder: Path, times: int, say: Say, redbeat: Path | None) -> list
 
 
 def _gap_after_kill(arena: Arena, role: Role, alone: bool) -> float:
-    """The longest time that any symbol was without a report after ``role`` was killed; ``alone`` it is started again
-    at once, else when all have reports."""
+    """The longest time that any symbol has no report after ``role`` is killed, s.
+
+    ``alone``: there is no second process, so it is started again at once; otherwise when all symbols have reports.
+    """
     period = arena.settings.nt_report_period_ms / 1000
     killed = time.monotonic()
     arena.kill(role)
     if alone:
         arena.start_again(role)
-    # A lock that is left behind by a killed worker shows after the first reports of the others.
+    # The lock of a killed worker delays a symbol after the first reports of the others.
     quiet = killed + 2 * arena.settings.nt_lease_ttl_ms / 1000
     while (now := time.monotonic()) < killed + FAILOVER_BOUND_S:
         written = arena.watcher.written(killed - 4 * period)
@@ -289,7 +298,7 @@ def _gap_after_kill(arena: Arena, role: Role, alone: bool) -> float:
 
 
 def main() -> int:
-    """Print what is measured; with --json, write the rows too."""
+    """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=12.0, help="length of one window (%(default)s)")
     parser.add_argument("--steps", default=",".join(map(str, STEPS)), help="numbers of symbols (%(default)s)")

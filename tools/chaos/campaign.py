@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from tools.chaos.checker import Verdict, Violation, check
+from tools.chaos.deployment import PRODUCT, Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
 from tools.chaos.faults.redis_server import ALSO_BEHIND_SENTINEL
 from tools.chaos.gaps import Gap, gaps
@@ -20,7 +21,7 @@ from tools.chaos.injector import Injector
 from tools.chaos.machine import MemorySampler, StallSampler
 from tools.chaos.recorder import Recorder
 from tools.chaos.reference_books import ReferenceBooks
-from tools.chaos.stack_under_test import PRODUCT, StackError, StackUnderTest, Topology
+from tools.chaos.stack_under_test import StackError, StackUnderTest
 from tools.local.ports import LOOPBACK
 
 START_S = 60.0
@@ -170,7 +171,7 @@ def _run(
     with ExitStack() as context:
         stack.start()
         recorder = context.enter_context(Recorder(stack.settings.keys, LOOPBACK, *stack.redis_ports))
-        recorder.records.append(StackStarted(time.time(), stack.topology))
+        recorder.records.append(StackStarted(time.time(), stack.deployment.topology))
         context.enter_context(ReferenceBooks(stack.ws_url, stack.http_url, stack.symbols, recorder.records))
         context.enter_context(StallSampler(recorder.records))
         injector = Injector(stack, recorder, rng)
@@ -199,12 +200,12 @@ def _run(
 
 def _line(number: int, at_s: float, records: Sequence[Record], is_steady: bool) -> str:
     """The effects of one fault, in a line."""
-    told = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
+    faults = {(fault.kind, fault.victim): fault.note for fault in records if isinstance(fault, Injected)}
     worst: dict[str, float] = {}
     for gap in gaps(records):
         worst[gap.kind] = max(gap.longest_ms, worst.get(gap.kind, 0.0))
     parts = []
-    for (kind, victim), note in told.items():
+    for (kind, victim), note in faults.items():
         times = sum(isinstance(fault, Injected) and fault.kind == kind for fault in records)
         note = note if times == 1 else f"{times} times"  # noqa: PLW2901
         parts.append(f"{kind} {victim} {note}".strip() + f": gap {worst.get(kind, 0.0):.0f} ms")

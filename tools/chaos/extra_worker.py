@@ -31,7 +31,7 @@ class ExtraWorker:
     """
 
     def __init__(self, stack: StackUnderTest, name: str, suffix: str, environment: Mapping[str, str]) -> None:
-        role = next(role for role in stack.roles if role.name == name)
+        role = next(role for role in stack.deployment.roles if role.name == name)
         self._command = ends_with_parent("KILL", role.command)
         self._environment = {**stack.environment, **role.environment, **environment, "PARENT_PID": str(os.getpid())}
         self._path = stack.state_dir / "logs" / f"{name}-{suffix}.log"

@@ -114,7 +114,7 @@ class StackStarted(msgspec.Struct, frozen=True, tag="began"):
 
     Attributes:
         time: Unix time, s.
-        topology: name of a :class:`tools.chaos.stack_under_test.Topology`.
+        topology: name of a :class:`tools.chaos.deployment.Topology`.
     """
 
     time: float

@@ -13,9 +13,10 @@ import msgspec
 
 from tools.chaos.checker import Violation
 from tools.chaos.conflicts import Conflicts
+from tools.chaos.deployment import Topology
 from tools.chaos.history import Acquisition, Injected
 from tools.chaos.recorder import Recorder
-from tools.chaos.stack_under_test import StackUnderTest, Topology
+from tools.chaos.stack_under_test import StackUnderTest
 from tools.local.roles import NODES
 
 STEADY_TIMEOUT_S = 30.0

@@ -35,7 +35,10 @@ def stop_mid_cycle(stack: StackUnderTest, node: str) -> float:
     refresh_at = 0.0
     sources: set[bytes] = set()
     stops = 0
-    with stack.client() as client, socket.create_connection((LOOPBACK, stack.ports.redis), timeout=2) as monitor:
+    with (
+        stack.client() as client,
+        socket.create_connection((LOOPBACK, stack.deployment.ports.redis), timeout=2) as monitor,
+    ):
         monitor.sendall(b"CLIENT SETNAME chaos:mid-cycle\r\nMONITOR\r\n")
         rest = b""
         while (now := time.monotonic()) < deadline:

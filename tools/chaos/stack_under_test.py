@@ -1,19 +1,13 @@
-"""The stack under test: Redis, a local exchange, two ingests, two beats and three nodes.
-
-With a single Redis server, one node, both beats and one ingest reach it through a proxy, which can disturb them.
-"""
+"""The stack under test while it runs: Redis, a local exchange, two ingests, two beats and three nodes."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,46 +16,19 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from tickfence.redis_access.connect import connect
-from tickfence.settings import Settings
+from tools.chaos.deployment import PRODUCT, Deployment, Topology
 from tools.chaos.sentinel_group import SentinelGroup
 from tools.local import ports
 from tools.local.embedded_redis import wait_until_ready
-from tools.local.roles import (
-    BEATS,
-    EXCHANGE_PHASE,
-    INGESTS,
-    NODES,
-    REDIS_PHASE,
-    Ports,
-    Role,
-    stack_environment,
-    stack_roles,
-    without_settings,
-)
-from tools.local.sentinel import SentinelPorts, sentinel_roles
+from tools.local.roles import BEATS, NODES, REDIS_PHASE
 from tools.local.supervision import SupervisionError, Supervisor
 
-PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
-PROXY = "proxy"
-PRODUCT = "tasks"
 _READY_S = 20.0
 _POLL_S = 0.02
 
 
 class StackError(SupervisionError):
     """The stack is not as a fault needs it; the message is one line to show."""
-
-
-class Topology(StrEnum):
-    """Where data plane and broker are.
-
-    Attributes:
-        SINGLE: on one server; some roles reach it through a proxy.
-        SENTINEL: on a master with a replica and three Sentinels.
-    """
-
-    SINGLE = "single"
-    SENTINEL = "sentinel"
 
 
 class StackUnderTest:
@@ -81,59 +48,11 @@ class StackUnderTest:
         topology: Topology = Topology.SINGLE,
         app: str = PRODUCT,
     ) -> None:
-        self.settings = Settings.from_environment(settings_given)
         self.state_dir = state_dir.resolve()
-        self.ports = Ports.choose(usual=False)
-        taken = [self.ports.redis, self.ports.simulator, self.ports.flower, *self.ports.metrics.values()]
-        self._control_port = self._pick(taken)
-        self._lanes = {name: self._pick(taken) for name in PROXIED}
-        self.environment = stack_environment({**without_settings(os.environ), **settings_given}, self.ports)
-        self.topology = topology
-        self._app = app
-        self._group: SentinelGroup | None = None
-        if topology is Topology.SENTINEL:
-            where = SentinelPorts.choose(lambda: self._pick(taken))
-            self._group = SentinelGroup(where)
-            self.environment |= {"REDIS_URL": where.url(0), "CELERY_BROKER_URL": where.url(1)}
-        self._data_dir = self.state_dir / "redis"
-        self._data_dir.mkdir(parents=True, exist_ok=True)
-        self.roles = self._roles()
-        self._supervisor = Supervisor.launch(self.state_dir, self.roles, self.environment)
-
-    @staticmethod
-    def _pick(taken: list[int]) -> int:
-        taken.append(ports.pick(taken=taken))
-        return taken[-1]
-
-    def _roles(self) -> list[Role]:
-        roles = []
-        for role in stack_roles(self.settings, self.ports, self._data_dir):
-            if role.name in ("flower", "web"):
-                continue
-            if self._group and role.phase == REDIS_PHASE:
-                roles += sentinel_roles(self._group.where, self._data_dir)
-                continue
-            if role.name == "simulator":
-                # All clients share one address here, and so they share the request weight of one client.
-                role = replace(role, command=(*role.command, "--weight-per-minute", "1000000"))  # noqa: PLW2901
-            if role.name in NODES:
-                role = replace(role, command=tuple(self._app if w == PRODUCT else w for w in role.command))  # noqa: PLW2901
-            if role.name in PROXIED and not self._group:
-                role = replace(role, environment={**role.environment, **self._through_proxy(role.name)})  # noqa: PLW2901
-            roles.append(role)
-            if role.phase == REDIS_PHASE:
-                roles.append(self._proxy_role())
-        return roles
-
-    def _through_proxy(self, name: str) -> dict[str, str]:
-        address = f"redis://{ports.LOOPBACK}:{self._lanes[name]}"
-        return {"REDIS_URL": f"{address}/0", "CELERY_BROKER_URL": f"{address}/1"}
-
-    def _proxy_role(self) -> Role:
-        where = ("--to", str(self.ports.redis), "--control", str(self._control_port))
-        lanes = (word for name, port in self._lanes.items() for word in ("--lane", f"{name}={port}"))
-        command = (sys.executable, "-m", "tools.chaos.proxy", *where, *lanes)
-        return Role(PROXY, command, EXCHANGE_PHASE, listens_on=self._control_port)
+        self.deployment = Deployment.plan(self.state_dir / "redis", settings_given, topology, app)
+        self.settings, self.environment = self.deployment.settings, self.deployment.environment
+        self._group = SentinelGroup(self.deployment.sentinel) if self.deployment.sentinel else None
+        self._supervisor = Supervisor.launch(self.state_dir, self.deployment.roles, self.environment)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -154,25 +73,25 @@ class StackUnderTest:
     @property
     def redis_ports(self) -> tuple[int, ...]:
         """Ports of all Redis servers."""
-        return tuple(self._group.where.servers.values()) if self._group else (self.ports.redis,)
+        return tuple(self._group.where.servers.values()) if self._group else (self.deployment.ports.redis,)
 
     @property
     def ws_url(self) -> str:
         """Of the exchange's WebSockets."""
-        return f"ws://{ports.LOOPBACK}:{self.ports.simulator}"
+        return f"ws://{ports.LOOPBACK}:{self.deployment.ports.simulator}"
 
     @property
     def http_url(self) -> str:
         """Of the exchange's REST interface."""
-        return f"http://{ports.LOOPBACK}:{self.ports.simulator}"
+        return f"http://{ports.LOOPBACK}:{self.deployment.ports.simulator}"
 
     def start(self) -> None:
         """Start every role, phase after phase."""
         if self._group:
-            self._supervisor.start_in_order(role for role in self.roles if role.phase == REDIS_PHASE)
+            self._supervisor.start_in_order(role for role in self.deployment.roles if role.phase == REDIS_PHASE)
             self._group.await_complete()
         started = {name for name, pid in self.pids().items() if pid}
-        self._supervisor.start_in_order(role for role in self.roles if role.name not in started)
+        self._supervisor.start_in_order(role for role in self.deployment.roles if role.name not in started)
 
     def stop(self) -> None:
         """Stop everything, frozen roles too, and leave no process behind."""
@@ -233,7 +152,7 @@ class StackUnderTest:
     def metric(self, role: str, name: str) -> float | None:
         """A metric of a role, summed over its labels; ``None`` if the role does not answer."""
         try:
-            url = f"http://{ports.LOOPBACK}:{self.ports.metrics[role]}/metrics"
+            url = f"http://{ports.LOOPBACK}:{self.deployment.ports.metrics[role]}/metrics"
             with urllib.request.urlopen(url, timeout=2) as answer:
                 text = answer.read().decode()
         except OSError:
@@ -268,7 +187,7 @@ class StackUnderTest:
             keep: whether its data is saved to the last write, or not at all.
         """
         pid = self.pid("redis")
-        (self._data_dir / "dump.rdb").unlink(missing_ok=True)
+        (self.deployment.data_dir / "dump.rdb").unlink(missing_ok=True)
         with self.client() as client:
             client.shutdown(save=keep, nosave=not keep)
         return self._await_exit(pid)
@@ -291,7 +210,7 @@ class StackUnderTest:
     def start_redis(self) -> float:
         """Start Redis with the data it has saved; returns when it answered (Unix time, s)."""
         self.start_role("redis")
-        wait_until_ready(self.ports.redis)
+        wait_until_ready(self.deployment.ports.redis)
         return time.time()
 
     def proxy(self, name: str, order: str) -> float:
@@ -304,7 +223,7 @@ class StackUnderTest:
         Raises:
             StackError: the proxy refuses the order.
         """
-        with socket.create_connection((ports.LOOPBACK, self._control_port), timeout=2) as connection:
+        with socket.create_connection((ports.LOOPBACK, self.deployment.control_port), timeout=2) as connection:
             connection.sendall(f"{name} {order}\n".encode())
             answer = connection.makefile().readline().strip()
         if answer != "ok":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries the install and `make run` with every Python from 3.11 on that this machine has, pyenv's included: a fresh clone
+# Tries the install and `make run` with every Python from 3.11 that this machine has, also in pyenv: a fresh clone
 # of HEAD, no Redis server on the PATH, six reports, Ctrl-C, nothing left behind.
 # Usage: bash tools/local/every_python.sh   (from the project's root)
 set -euo pipefail
@@ -10,7 +10,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 version='import sys; print("{}.{}".format(*sys.version_info))'
 
-# The programs on the PATH but for the Redis servers.
+# All programs on the PATH without the Redis servers.
 mkdir "$folder/bin"
 IFS=: read -ra places <<<"$PATH"
 for place in "${places[@]}"; do
@@ -27,7 +27,7 @@ try() { # try PYTHON
         sleep 1
     done
     kill -INT -- "-$run" 2>/dev/null || true
-    wait "$run" 2>/dev/null || true # make says itself that it was interrupted
+    wait "$run" 2>/dev/null || true # make reports that it was interrupted
     local left
     left=$(pgrep -af "$clone/" || true)
     if ! grep 'six reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then

@@ -4,7 +4,7 @@
 set -eu
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
-pin() { # pin INPUT OUTPUT [OPTION...]; the lock names no package host: whoever installs chooses one
+pin() { # pin INPUT OUTPUT [OPTION...]; a lock names no package host, so that you can choose one
     input=$1 output=$2
     shift 2
     .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

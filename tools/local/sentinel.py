@@ -66,7 +66,7 @@ def sentinel_roles(where: SentinelPorts, folder: Path) -> list[Role]:
 
 def _server_config(port: int, folder: Path, master: int) -> str:
     follows = "" if port == master else f"replicaof {ports.LOOPBACK} {master}\n"
-    # Since Redis 7 a master waits 5 s for more replicas before it sends its data, unless told otherwise.
+    # Since Redis 7 a master waits 5 s for more replicas before it sends its data by default.
     return f'{_common(port, folder)}save ""\nappendonly no\nrepl-diskless-sync-delay 0\n{follows}'
 
 

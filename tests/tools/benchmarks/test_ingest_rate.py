@@ -7,7 +7,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickfence.streams.keys import book_key, trades_key
+from tickfence.keys import Keys
 from tools.benchmarks.ingest_rate import Bare, Spent, spread, summary
 from tools.benchmarks.recorded_exchange import RecordedFeed
 from tools.local.embedded_redis import EmbeddedRedis
@@ -35,11 +35,11 @@ def test_bare_appends_the_same_entries_once(redis_client: redis.Redis, redis_ser
     bare = Bare(redis_server, ["BTCUSDT", "ETHUSDT"])
     copies = redis_server.client(2)
     for number in range(1, 4):
-        redis_client.xadd(book_key("BTCUSDT"), {"U": number, "b": "[]"}, id=f"{1_000 + number}-{number}")
-        redis_client.xadd(trades_key("ETHUSDT"), {"p": "1"}, id=f"{2_000 + number}-{number}")
+        redis_client.xadd(Keys().book("BTCUSDT"), {"U": number, "b": "[]"}, id=f"{1_000 + number}-{number}")
+        redis_client.xadd(Keys().trades("ETHUSDT"), {"p": "1"}, id=f"{2_000 + number}-{number}")
         assert bare.copy().entries == 2
     assert bare.copy().entries == 0
-    for key in (book_key("BTCUSDT"), trades_key("ETHUSDT")):
+    for key in (Keys().book("BTCUSDT"), Keys().trades("ETHUSDT")):
         assert copies.xrange(key) == redis_client.xrange(key)
         assert len(copies.xrange(key)) == 3
 

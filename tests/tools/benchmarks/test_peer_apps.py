@@ -16,7 +16,6 @@ from tests import appending
 from tickfence.keys import Keys
 from tickfence.streams import append
 from tickfence.streams.codec import Snapshot
-from tickfence.streams.keys import book_key
 from tools.benchmarks.peers import latencies
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -34,7 +33,7 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
     snapshot = Snapshot(1, "0-0", bids, asks, now)
     redis_client.execute_command(*append.put_snapshot(Keys().snapshot(SYMBOL), snapshot, protect_ms=1, load=True))
-    appending.add(redis_client, book_key(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
+    appending.add(redis_client, Keys().book(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client
 
 
@@ -91,7 +90,7 @@ from tests import appending
 locked_app.report({SYMBOL!r})
 now = time.time_ns() // 1_000_000
 packed = append.packed_diff(now + 1000, 3, 3, [(100.05, 1.0)], [], now)
-appending.add(locked_app._client(), "{book_key(SYMBOL)}", packed)
+appending.add(locked_app._client(), "{Keys().book(SYMBOL)}", packed)
 sections = locked_app.slow_cycle.run(locked_app._warm[{SYMBOL!r}].state, now)
 locked_app._warm[{SYMBOL!r}].state.slow = None
 locked_app._client().set("slow:{{report:{SYMBOL}}}", sections)
@@ -141,14 +140,13 @@ latencies.note(None, 0.25)
 
 NAIVE = f"""
 import time
-from tools.benchmarks.peers.naive_writer import NaiveWriter
+from tools.benchmarks.peers import naive_app
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.settings import load
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
 
 node = Node(load(), "node-001")
-node.writer = NaiveWriter(node.owner, node.settings)
 asked = time.monotonic()
 seconds, microseconds = node.client.time()
 node.clock.observe(asked, time.monotonic(), seconds * 1000 + microseconds / 1000)
@@ -158,7 +156,7 @@ for _ in range(2):
 
 
 def test_a_naive_node_writes_while_its_token_is_the_newest(redis_server: EmbeddedRedis, market: redis.Redis) -> None:
-    seq = run(redis_server, f"{NAIVE}\nprint(node.symbols[{SYMBOL!r}].lease.seq)")
+    seq = run(redis_server, f"{NAIVE}\nprint(node.symbols[{SYMBOL!r}].seq)")
     assert report(market)["writer"]["nodeId"] == "node-001"
     lease = market.hgetall(f"lease:{{report:{SYMBOL}}}")
     assert int(seq) - int(lease[b"seq"]) == 2, "the fence would have counted both writes"
@@ -169,26 +167,10 @@ def test_a_naive_node_refrains_from_writing_once_another_has_the_lease(
     redis_server: EmbeddedRedis, market: redis.Redis
 ) -> None:
     script = f"""{NAIVE}
-lease = node.symbols[{SYMBOL!r}].lease
-assert lease.needs_acquire(1), "no write renews it"
-[written] = node.writer.write(node.client, [lease.next_write({{"report:{SYMBOL}": b"mine"}})])
-assert written.accepted
-node.client.hset("lease:{{report:{SYMBOL}}}", "token", lease.token + 1)
-[refused] = node.writer.write(node.client, [lease.next_write({{"report:{SYMBOL}": b"late"}})])
-assert not refused.accepted
+warm = node.symbols[{SYMBOL!r}]
+assert naive_app.check_then_write(node, FAST, [(warm, {{"report:{SYMBOL}": b"mine"}})], 1) == []
+node.client.hset("lease:{{report:{SYMBOL}}}", "token", warm.token + 1)
+assert naive_app.check_then_write(node, FAST, [(warm, {{"report:{SYMBOL}": b"late"}})], 1) == [warm]
 """
     run(redis_server, script)
     assert market.get(f"report:{SYMBOL}") == b"mine"
-
-
-def test_the_naive_app_is_the_product_with_that_writer(redis_server: EmbeddedRedis) -> None:
-    script = """
-from celery.signals import celeryd_init
-from tasks.lifecycle import this_node
-from tools.benchmarks.peers import naive_app
-from types import SimpleNamespace
-
-celeryd_init.send("w", instance=SimpleNamespace(hostname="w"), conf=naive_app.app.conf, options={"queues": "node-001"})
-print(type(this_node().writer).__name__)
-"""
-    assert run(redis_server, script) == "NaiveWriter\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchmarks.processes import busy_seconds, cpu_seconds, kill, tree
-from tools.benchmarks.side_by_side import Failover, Window, held
+from tools.benchmarks.machine import busy_seconds, cpu_seconds, kill, tree
+from tools.benchmarks.side_by_side import Failover, Window, sustained
 
 PARENT = """
 import subprocess, sys
@@ -37,12 +37,12 @@ def window(symbols: int, on_time: float, forgiven: float = 1.0, name: str = "a")
     ],
 )
 def test_the_most_symbols_held(windows: list[Window], most: int) -> None:
-    assert held(windows, "a", "on_time") == most
+    assert sustained(windows, "a", "on_time") == most
 
 
 def test_a_drift_may_be_forgiven() -> None:
     windows = [window(30, 0.95), window(60, 0.92, 0.9)]
-    assert (held(windows, "a", "on_time"), held(windows, "a", "forgiven")) == (0, 30)
+    assert (sustained(windows, "a", "on_time"), sustained(windows, "a", "forgiven")) == (0, 30)
 
 
 def test_a_failover_shows_what_never_ended_as_a_bound() -> None:
@@ -63,7 +63,7 @@ def awaited(condition: Callable[[], bool]) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Whether it has ended, be it that nobody has asked for its status yet."""
+    """Whether it has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except FileNotFoundError:

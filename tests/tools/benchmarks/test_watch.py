@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tickfence.keys import Keys
 from tools.benchmarks.peers.watch import Watcher
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -20,7 +21,7 @@ def seen(watcher: Watcher, wanted: dict[str, int]) -> dict[str, list[float]]:
 
 
 def test_it_sees_reports_and_nothing_else() -> None:
-    with EmbeddedRedis() as server, server.client() as client, Watcher(server.port) as watcher:
+    with EmbeddedRedis() as server, server.client() as client, Watcher(server.port, Keys()) as watcher:
         before = time.monotonic()
         client.set("slow:{report:BTCUSDT}", b"x")
         client.set("report:BTCUSDT", b"x", px=1000)
@@ -35,9 +36,9 @@ def test_it_sees_reports_and_nothing_else() -> None:
 
 def test_it_ends_with_redis_and_can_be_closed_then() -> None:
     with EmbeddedRedis() as server:
-        watcher = Watcher(server.port)
+        watcher = Watcher(server.port, Keys())
         server.kill()
         watcher.close()
         assert watcher.written() == {}
         with pytest.raises(ConnectionError):
-            Watcher(server.port)
+            Watcher(server.port, Keys())

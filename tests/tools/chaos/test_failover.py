@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tools.chaos import campaign
+from tools.chaos.deployment import Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
 from tools.chaos.faults.redis_server import ALSO_BEHIND_SENTINEL, written_to_the_old_master
 from tools.chaos.history import Acquisition, Injected, Record, StackStarted, Unobserved, Write, WrittenToOldMaster
-from tools.chaos.stack_under_test import StackError, StackUnderTest, Topology
+from tools.chaos.stack_under_test import StackError, StackUnderTest
 
 S = "BTCUSDT"
 OLD = "127.0.0.1:6379"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.processes import wait_until
-from tools.local.roles import ROOT
+from tools.local.roles import ROOT, without_settings
 from tools.local.supervision import Supervisor
 
 # Redis and ingest alone: enough to see how roles are run, and quick.
@@ -26,7 +26,7 @@ def local(state: Path, *arguments: str) -> list[str]:
 
 def environment(**extra: str) -> dict[str, str]:
     """This process's environment without settings, and with ``extra``."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("NT_")} | extra
+    return without_settings(os.environ) | extra
 
 
 class Foreground:

@@ -67,10 +67,11 @@ def fake_python(folder: Path, answers: str) -> str:
     return str(program)
 
 
-def test_an_environment_is_made_and_marked_as_installed(tmp_path: Path) -> None:
-    broken = tmp_path / ".venv" / "bin" / "python"
-    broken.parent.mkdir(parents=True)
-    broken.symlink_to("a-python-that-is-gone")
+def test_an_environment_is_made_where_an_earlier_attempt_was_interrupted_and_marked_as_installed(
+    tmp_path: Path,
+) -> None:
+    interrupted = [sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"]
+    subprocess.run(interrupted, check=True)
     made = install(tmp_path, "requirements-dev.txt", PYTHON=sys.executable)
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith(f"Creating .venv with {sys.executable} {sys.version.split()[0]}")
@@ -84,7 +85,12 @@ def test_an_environment_is_made_and_marked_as_installed(tmp_path: Path) -> None:
     assert found.stdout == "{'tried'}\n"
 
 
-def test_a_python_without_ensurepip_uses_its_pip(tmp_path: Path) -> None:
+def test_a_python_without_ensurepip_uses_its_pip_and_an_environment_whose_python_is_gone_is_replaced(
+    tmp_path: Path,
+) -> None:
+    gone = tmp_path / ".venv" / "bin" / "python"
+    gone.parent.mkdir(parents=True)
+    gone.symlink_to("a-python-that-is-gone")
     without = f'*"import ensurepip"*) exit 1;;\n"-m venv .venv") exit 1;;\n*) exec {sys.executable} "$@";;'
     bundled = Path(ensurepip.__file__).parent / "_bundled"
     made = install(
@@ -97,12 +103,6 @@ def test_a_python_without_ensurepip_uses_its_pip(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     pip = subprocess.run([tmp_path / ".venv" / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)
     assert str(tmp_path) in pip.stdout
-
-
-def test_an_environment_whose_making_was_broken_off_is_made_again(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
-    assert install(tmp_path, PYTHON=sys.executable).returncode == 0
-    assert (tmp_path / ".venv" / "installed").exists()
 
 
 @pytest.mark.parametrize(

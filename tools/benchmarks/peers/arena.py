@@ -1,55 +1,45 @@
-"""One market, and the contestants that report on it one after the other."""
+"""One market, on which the contestants report one after the other."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
-import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from tickfence.coordination.keys import report_key
 from tickfence.redis_access.connect import connect
 from tickfence.settings import Settings
-from tickfence.streams.keys import snapshot_key
-from tools.benchmarks.histogram import Buckets
+from tools.benchmarks.machine import cpu_seconds, kill
+from tools.benchmarks.metrics import Buckets, Metrics
 from tools.benchmarks.peers import latencies
 from tools.benchmarks.peers.contestants import Contestant, contestants
 from tools.benchmarks.peers.watch import Watcher
-from tools.benchmarks.processes import cpu_seconds, kill
 from tools.local import ports
-from tools.local.roles import INGESTS, REPORT_PHASE, Ports, Role, stack_environment, stack_roles
+from tools.local.roles import INGESTS, REPORT_PHASE, Ports, Role, stack_environment, stack_roles, without_settings
 from tools.local.supervision import Supervisor
 from tools.simulator import symbols
 
 READY_S = 60.0
-MARKET = "md:"
-LATENCY = "nt_dispatch_to_written_ms"
+LATENCY = "nt_dispatch_to_written_ms{cycle=fast}"
 RESTART_AFTER_S = 0.1
-"""What systemd waits before it starts a service again (RestartSec=)."""
+"""systemd waits so long before it restarts a service (RestartSec=)."""
 
 
 class Arena:
-    """Redis, the simulated exchange and one ingest, from entering the ``with`` block to leaving it.
+    """Redis, the simulated exchange and one ingest, which run within the ``with`` block.
 
-    Parameters:
+    Args:
         state_dir: for logs and files.
-        count: symbols.
-        redbeat: where celery-redbeat is installed, if it is.
+        count: number of symbols.
+        redbeat: where celery-redbeat is installed; ``None`` leaves it out.
     """
 
     def __init__(self, state_dir: Path, count: int, redbeat: Path | None) -> None:
         self.symbols = [one.symbol for one in symbols.parse(str(count))]
-        plain = {n: v for n, v in os.environ.items() if not n.startswith("NT_") and n != "SYMBOLS"}
         variables = {"NT_LOG_LEVEL": "WARNING", "SYMBOLS": ",".join(self.symbols)}
         self.settings = Settings.from_environment(variables)
         self.ports = Ports.choose(usual=False)
@@ -60,19 +50,16 @@ class Arena:
         self._supervisor = Supervisor.launch(
             state_dir.resolve(),
             [*self._market, *(role for one in self.contestants for role in one.roles)],
-            stack_environment({**plain, **variables}, self.ports),
+            stack_environment({**without_settings(os.environ), **variables}, self.ports),
         )
         self.client: Any = connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/0", name="bench", timeout_s=5)
 
     def __enter__(self) -> Self:
         try:
-            for _, phase in groupby(self._market, attrgetter("phase")):
-                for role in phase:
-                    self._supervisor.start(role.name)
-                    self._await_port(role)
-            if not self._await_keys(map(snapshot_key, self.symbols), READY_S):
+            self._supervisor.start_in_order(self._market, READY_S)
+            if not self._await_keys(map(self.settings.keys.snapshot, self.symbols), READY_S):
                 raise SystemExit(f"error: no market data of all symbols after {READY_S:g} s")
-            self.watcher = Watcher(self.ports.redis)
+            self.watcher = Watcher(self.ports.redis, self.settings.keys)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -88,16 +75,20 @@ class Arena:
 
     @contextmanager
     def running(self, contestant: Contestant, *, twice: bool = False) -> Iterator[bool]:
-        """Run ``contestant``, its second processes too if ``twice``; the block gets whether all symbols have reports.
+        """Run a contestant within the ``with`` block, which gets whether all symbols have reports.
 
-        It starts, and ends, with nothing in Redis but the market.
+        At the begin and at the end Redis holds only the market data.
+
+        Args:
+            contestant: which one.
+            twice: whether its second processes run too.
         """
         self._forget()
         try:
             for role in (contestant.workers[0], contestant.beats[0]):
                 self._supervisor.start(role.name)
-            ready = self._await_keys(map(report_key, self.symbols), READY_S / 2)
-            # Now that the first beat leads.
+            ready = self._await_keys(map(self.settings.keys.report, self.symbols), READY_S / 2)
+            # The first beat leads by now.
             for role in (*contestant.workers[1:], *contestant.beats[1:]) if twice else ():
                 self._supervisor.start(role.name)
             yield ready
@@ -106,31 +97,34 @@ class Arena:
             self._forget()
 
     def cpu(self, roles: Iterable[Role] | None = None) -> float:
-        """Seconds of CPU that ``roles`` have spent, with their pools; without any given, Redis."""
+        """CPU time of roles and their pools, s; that of Redis without ``roles``."""
         states = self._supervisor.states()
         names = ["redis"] if roles is None else [role.name for role in roles]
         return sum(cpu_seconds(states[name].pid) for name in names if states[name].pid)
 
     def kill(self, role: Role) -> None:
+        """SIGKILL a role and its pool."""
         kill(self._supervisor.states()[role.name].pid)
 
     def start_again(self, role: Role) -> None:
-        """Start what was killed, as a service manager does."""
-        while self._supervisor.states()[role.name].running:
-            time.sleep(0.01)
+        """Start a killed role again, as a service manager does."""
+        self._supervisor.await_end(role.name)
         time.sleep(RESTART_AFTER_S)
         self._supervisor.start(role.name)
 
     def latencies(self, contestant: Contestant) -> Buckets:
-        """Task sent -> report written, ms, of all reports of the first worker so far."""
+        """From task sent to report written, ms: all reports of the first worker so far."""
         if contestant.latencies is None:
-            return _read_histogram(contestant.metrics_ports[0])
+            metrics = Metrics()
+            metrics.add(contestant.metrics_ports[0])
+            return metrics.histograms.get(LATENCY, {})
         return latencies.bucketed(list(latencies.read(contestant.latencies)))
 
     def _forget(self) -> None:
+        market = f"{self.settings.keys.prefix}md:".encode()
         pipe = self.client.pipeline(transaction=False)
         for key in self.client.scan_iter(count=1000):
-            if not key.startswith(MARKET.encode()):
+            if not key.startswith(market):
                 pipe.unlink(key)
         pipe.execute()
         with connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/1", name="bench", timeout_s=5) as broker:
@@ -147,28 +141,12 @@ class Arena:
             time.sleep(0.1)
         return True
 
-    def _await_port(self, role: Role) -> None:
-        waits_for = self.ports.redis if role.name == "redis" else role.listens_on
-        if waits_for is not None and not ports.await_taken(waits_for, READY_S):
-            raise SystemExit(f"error: {role.name} is not ready after {READY_S:g} s")
-
 
 def _market(settings: Settings, where: Ports, data_dir: Path) -> Iterator[Role]:
-    # All clients share one address here, and with it the weight that the exchange grants one.
-    lavish = ("--weight-per-minute", "1000000")
+    # All clients share one address here, and so they share the request weight of one client.
+    weight = ("--weight-per-minute", "1000000")
     for role in stack_roles(settings, where, data_dir):
         if role.name == "simulator":
-            yield replace(role, command=(*role.command, *lavish))
+            yield replace(role, command=(*role.command, *weight))
         elif role.phase < REPORT_PHASE and role.name != INGESTS[1]:
             yield role
-
-
-def _read_histogram(port: int) -> Buckets:
-    with urllib.request.urlopen(f"http://{ports.LOOPBACK}:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    return {
-        math.inf if one.labels["le"] == "+Inf" else float(one.labels["le"]): one.value
-        for family in text_string_to_metric_families(text)
-        for one in family.samples
-        if one.name == f"{LATENCY}_bucket" and one.labels["cycle"] == "fast"
-    }

@@ -1,33 +1,79 @@
-"""The contestants: which processes each one consists of."""
+"""The contestants: the processes of each, and the packages that they need."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.benchmarks.peers import latencies
-from tools.local.roles import BEATS, NODES, REPORT_PHASE, Ports, Role, celery
+from tools.local.roles import BEATS, NODES, REPORT_PHASE, ROOT, Ports, Role, celery, celery_app
 
 _LOCKED = "tools.benchmarks.peers.locked_app"
 _REDBEAT = "tools.benchmarks.peers.redbeat_app"
 _NAIVE = "tools.benchmarks.peers.naive_app"
 
+REDBEAT = ("celery-redbeat==2.4.2", "tenacity==9.2.1")
+"""The package, and what it needs beyond Celery and redis-py, which are the same for all contestants."""
+
+_INSTALL_TIMEOUT_S = 180
+
+
+class NotInstalled(RuntimeError):
+    """The package of a contestant cannot be installed; the message is one line to show."""
+
+
+def install(requirements: tuple[str, ...], within: Path = ROOT / ".local" / "peers") -> Path:
+    """Install packages into their own folder with pip, unless they are there: they are no requirement of tickfence.
+
+    Args:
+        requirements: of pip, with versions.
+        within: parent of the folder.
+
+    Returns:
+        The folder, for ``PYTHONPATH``.
+
+    Raises:
+        NotInstalled: pip fails, or takes too long.
+    """
+    folder = within / "-".join(requirements).replace("==", "-")
+    if folder.is_dir():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check")
+    try:
+        subprocess.run(
+            [*command, "--target", str(unfinished), *requirements],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"pip did not install {requirements[0]} within {_INSTALL_TIMEOUT_S} s") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()
+        raise NotInstalled(f"pip cannot install {requirements[0]}: {said[-1] if said else 'no reason given'}") from None
+    unfinished.rename(folder)
+    return folder
+
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to have a report of every symbol written four times a second.
+    """One way to write a report of every symbol four times a second.
 
     Attributes:
-        name: what its results are listed under.
+        name: of its results.
         about: what it is, in a line.
-        beats, workers: two processes of each kind; the second ones are for surviving the loss of the first. Only one
-            beat where no second one may run.
-        metrics_ports: of the workers that tell their latencies by a metric.
-        latencies: folder to which the workers write their latencies otherwise.
+        beats, workers: two processes of each, so that it can survive the loss of one; one beat if a second must not run.
+        metrics_ports: of workers that export their latencies as a metric.
+        latencies: folder to which other workers write their latencies.
     """
 
     name: str
@@ -39,19 +85,20 @@ class Contestant:
 
     @property
     def roles(self) -> tuple[Role, ...]:
+        """All its processes."""
         return (*self.workers, *self.beats)
 
 
 def contestants(where: Ports, folder: Path, redbeat: Path | None) -> list[Contestant]:
-    """All of them.
+    """All contestants.
 
-    Parameters:
+    Args:
         where: the ports to use.
         folder: for their files.
-        redbeat: the folder in which celery-redbeat is installed; without it, it is left out.
+        redbeat: where celery-redbeat is installed; ``None`` leaves it out.
     """
     found = [
-        _product("tickfence", "HRW dispatcher, lease and fence", where, None),
+        _product("tickfence", "HRW dispatcher, lease and fence", where, "tasks"),
         _product("check-then-write", "the same with GET token, then SET, in place of the fence", where, _NAIVE),
         _locked("celery beat + lock", "an entry a symbol, redis.lock.Lock around each task, prefork", folder),
     ]
@@ -60,13 +107,13 @@ def contestants(where: Ports, folder: Path, redbeat: Path | None) -> list[Contes
     return found
 
 
-def _product(name: str, about: str, where: Ports, worker_app: str | None) -> Contestant:
+def _product(name: str, about: str, where: Ports, worker_app: str) -> Contestant:
     def role(process: str, command: tuple[str, ...]) -> Role:
         environment = {"NT_METRICS_PORT": str(where.metrics[process])}
         return Role(f"{name}-{process}", command, REPORT_PHASE, environment)
 
     def worker(node: str) -> tuple[str, ...]:
-        return celery("worker", "-Q", node) if worker_app is None else _celery(worker_app, "worker", "-Q", node)
+        return celery_app(worker_app, "worker", "-Q", node)
 
     nodes = NODES[:2]
     return Contestant(
@@ -79,12 +126,14 @@ def _product(name: str, about: str, where: Ports, worker_app: str | None) -> Con
 
 
 def _locked(name: str, about: str, folder: Path, redbeat: Path | None = None) -> Contestant:
-    """Stock beat is one process: with a second one all tasks would be sent twice
-    (https://docs.celeryq.dev/en/stable/userguide/periodic-tasks.html). What makes good for its loss is the service
-    manager, which starts it again: ``Restart=always`` in the service file that Celery gives
+    """The contestants of :mod:`tools.benchmarks.peers.locked_app`.
+
+    Celery's own beat is one process: a second one would send all tasks twice
+    (https://docs.celeryq.dev/en/stable/userguide/periodic-tasks.html). After its loss the service manager starts it
+    again: ``Restart=always`` in Celery's service file
     (https://docs.celeryq.dev/en/stable/userguide/daemonizing.html#service-file-celerybeat-service).
 
-    Of celery-redbeat there may be several: the stand-bys wait for the leader's lock.
+    Several beats of celery-redbeat may run: the standbys wait for the lock of the leader.
     """
     slug = re.sub(r"\W+", "-", name)
     noted = folder / slug
@@ -96,18 +145,16 @@ def _locked(name: str, about: str, folder: Path, redbeat: Path | None = None) ->
     beats: tuple[Role, ...]
     if redbeat is None:
         schedule = f"--schedule={folder / slug}-schedule"
-        beats = (role("beat-1", _celery(_LOCKED, "beat", schedule), {}),)
+        beats = (role("beat-1", celery_app(_LOCKED, "beat", schedule), {}),)
     else:
         path = os.pathsep.join(filter(None, [str(redbeat), os.environ.get("PYTHONPATH")]))
-        beats = tuple(role(beat, _celery(_REDBEAT, "beat"), {"PYTHONPATH": path}) for beat in BEATS)
+        beats = tuple(role(beat, celery_app(_REDBEAT, "beat"), {"PYTHONPATH": path}) for beat in BEATS)
     workers = tuple(
         role(
-            f"worker-{number}", _celery(_LOCKED, "worker", "-n", f"worker-{number}@%h"), {latencies.FOLDER: str(noted)}
+            f"worker-{number}",
+            celery_app(_LOCKED, "worker", "-n", f"worker-{number}@%h"),
+            {latencies.FOLDER: str(noted)},
         )
         for number in (1, 2)
     )
     return Contestant(name, about, beats, workers, latencies=noted)
-
-
-def _celery(app: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, str(Path(sys.executable).parent / "celery"), "-A", app, *arguments)

@@ -1,4 +1,4 @@
-"""How long peers' tasks took from being sent to having written, told by files: a prefork pool has no metrics page."""
+"""Latencies of the contestants' tasks, from sent to written, in files: a prefork pool has no metrics page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from tools.benchmarks.histogram import Buckets
+from tools.benchmarks.metrics import Buckets
 
 FOLDER = "PEERS_LATENCIES"
-"""Environment variable: the folder in which each process keeps a file, a line a report: milliseconds."""
+"""Environment variable: the folder in which each process keeps a file, one line with milliseconds for each report."""
 
 BOUNDS_MS = (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, math.inf)
-"""Buckets of tickfence's own metric."""
+"""Buckets of tickfence's metric."""
 
 
 @cache
@@ -27,7 +27,12 @@ def _file() -> TextIO | None:
 
 
 def note(expires: str | datetime | None, expires_after_s: float) -> None:
-    """A task has written; ``expires`` is what Celery put into its message, so it was sent ``expires_after_s`` before."""
+    """Note that a task has written its report.
+
+    Args:
+        expires: from Celery's message.
+        expires_after_s: so long before ``expires`` the task was sent.
+    """
     file = _file()
     if file is None or expires is None:
         return
@@ -36,13 +41,13 @@ def note(expires: str | datetime | None, expires_after_s: float) -> None:
 
 
 def read(folder: Path) -> Iterator[float]:
-    """What all processes have noted so far, ms."""
+    """The latencies that all processes have noted so far, ms."""
     for file in folder.iterdir():
         for line in file.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):  # the last one may be half written
+            if line.endswith("\n"):  # the last line may be incomplete
                 yield float(line)
 
 
 def bucketed(values_ms: Sequence[float]) -> Buckets:
-    """``values_ms`` counted as tickfence counts its own, so that quantiles are as exact, or inexact, for all."""
+    """Latencies in the buckets of tickfence's metric, so that the quantiles of all contestants are equally exact."""
     return {bound: float(sum(value <= bound for value in values_ms)) for bound in BOUNDS_MS}

@@ -1,4 +1,4 @@
-"""Whether reports come as often as they should, from nothing but the moments at which they were written. Pure."""
+"""Whether reports come as often as they should, from the times at which they were written. No I/O."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 LATE_AFTER_PERIODS = 1.5
-"""A report that comes longer than this after the one before it is late."""
+"""A report is late if it comes more than so many periods after the one before it."""
 
 FORGIVEN_RATE = 0.9
-"""What is left of the rate where a slow drift is forgiven."""
+"""Share of the full rate that is enough if a slow drift is forgiven."""
 
 
 def share_on_time(times: Sequence[float], opened: float, closed: float, period: float, *, rate: float = 1.0) -> float:
-    """Share of the reports due between ``opened`` and ``closed`` that came, and came on time; at most 1.
+    """Share of the due reports that came on time, at most 1.
 
-    It falls below 1 by reports that come late, and by all coming too seldom: a schedule that drifts from 250 ms to
-    260 ms has 96 % of what was due. ``rate`` below 1 forgives that much of a drift.
+    Late reports lower it, and so does a schedule that drifts: with 260 ms in place of 250 ms it is 96 %. A ``rate``
+    below 1 forgives that much of a drift.
 
-    Parameters:
-        times: when one symbol's reports were written, rising, seconds.
-        opened, closed: the window, seconds; what is outside is ignored.
-        period: seconds from one report to the next.
-        rate: share of the full rate that is asked for.
+    Args:
+        times: when the reports of one symbol were written, rising, s.
+        opened: begin of the window, s; reports before it are ignored.
+        closed: end of the window, s; reports after it are ignored.
+        period: from one report to the next, s.
+        rate: share of the full rate that is due.
 
     Example:
         >>> share_on_time([0.1, 0.35, 0.6, 0.85], 0.0, 1.0, 0.25)
@@ -34,7 +35,7 @@ def share_on_time(times: Sequence[float], opened: float, closed: float, period: 
     inside = [time for time in times if opened <= time <= closed]
     if not inside:
         return 0.0
-    # The window's edges lie anywhere between two reports: they are no reports, unless one is missing there.
+    # A window begins and ends between two reports. Count from its edge only if a report is missing there.
     first = opened if inside[0] - opened > latest else inside[0]
     last = closed if closed - inside[-1] > latest else inside[-1]
     due = (last - first) / period * rate
@@ -43,8 +44,12 @@ def share_on_time(times: Sequence[float], opened: float, closed: float, period: 
 
 
 def longest_gap(times: Sequence[float], since: float, until: float) -> float:
-    """The longest time without a report that ends after ``since``, seconds; one that still lasts ends ``until``, and
-    one before which there was no report begins at ``since``.
+    """The longest time without a report that ends after ``since``, s.
+
+    Args:
+        times: when the reports were written, rising, s.
+        since: begin of the first gap if there is no report before it, s.
+        until: end of a gap that still lasts, s.
 
     Example:
         >>> longest_gap([0.0, 0.25, 1.25, 1.5], since=0.3, until=1.6)

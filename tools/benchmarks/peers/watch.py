@@ -1,4 +1,4 @@
-"""Sees every report that is written, whoever writes it and by whatever command."""
+"""Sees every report that is written, by any writer and any command."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from typing import Any, Self
 
 import hiredis
 
-from tickfence.coordination.keys import report_key
+from tickfence.keys import Keys
 from tools.local import ports
 
-_PREFIX = b"__keyspace@0__:" + report_key("").encode()
 _BATCH_S = 0.004
 
 
 class Watcher:
-    """Notes when each symbol's report is set, as told by Redis' keyspace notifications.
+    """Notes when the report of each symbol is set, by Redis' keyspace notifications.
 
-    It costs Redis a message a report, and hardly anything here: it reads every 4 ms what has come since, and that is
-    how exact its times are. The same for all contestants.
-
+    They cost Redis one message for each report. The times are exact to 4 ms. Both are the same for all contestants.
     https://redis.io/docs/latest/develop/pubsub/keyspace-notifications/
 
-    Parameters:
-        port: of a Redis on the loopback address; its database 0 is watched.
+    Args:
+        port: loopback port of a Redis; its database 0 is watched.
+        keys: of the deployment.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, keys: Keys) -> None:
+        self._prefix = b"__keyspace@0__:" + keys.report("").encode()
         self._times: dict[str, list[float]] = defaultdict(list)
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._socket = socket.create_connection((ports.LOOPBACK, port), timeout=5)
         self._reader = hiredis.Reader()
         self._ask(b"CONFIG", b"SET", b"notify-keyspace-events", b"K$")
-        self._ask(b"PSUBSCRIBE", _PREFIX + b"*")
+        self._ask(b"PSUBSCRIBE", self._prefix + b"*")
         self._socket.settimeout(0.2)
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self._thread.start()
 
     def written(self, since: float = 0.0) -> dict[str, list[float]]:
-        """symbol -> when its reports were written from ``since`` on, monotonic seconds, rising."""
+        """Symbol -> when its reports were written since a moment: monotonic time in seconds, rising."""
         with self._lock:
             return {symbol: [time for time in times if time >= since] for symbol, times in self._times.items()}
 
     def close(self) -> None:
+        """Stop watching."""
         self._ended.set()
         self._thread.join()
         self._socket.close()
@@ -70,7 +70,7 @@ class Watcher:
     def _receive(self) -> None:
         received = self._socket.recv(1 << 20)
         if not received:
-            raise ConnectionError("Redis ended while its reports were watched")
+            raise ConnectionError("Redis closed the connection of the watcher")
         self._reader.feed(received)
 
     def _watch(self) -> None:
@@ -80,7 +80,7 @@ class Watcher:
             except TimeoutError:
                 continue
             except OSError:
-                return  # Redis ended: there is nothing more to be seen
+                return  # Redis ended
             now = time.monotonic()
             with self._lock:
                 while (message := self._reader.gets()) is not False:
@@ -89,4 +89,4 @@ class Watcher:
 
     def _note(self, message: Any, now: float) -> None:
         _, _, channel, _ = message
-        self._times[channel[len(_PREFIX) :].decode()].append(now)
+        self._times[channel[len(self._prefix) :].decode()].append(now)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
+from tools.chaos.deployment import PROXIED
 from tools.chaos.gaps import TWO_PERIODS_MS
 from tools.chaos.injector import FaultKind, Injector
-from tools.chaos.stack_under_test import PROXIED
 from tools.local.roles import INGESTS
 
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 
 from tools.chaos.checker import Violation
+from tools.chaos.deployment import Topology
 from tools.chaos.gaps import TWO_PERIODS_MS
 from tools.chaos.history import Acquisition, Injected, Record, WrittenToOldMaster
 from tools.chaos.injector import FaultKind, Injector
-from tools.chaos.stack_under_test import Topology
 from tools.local.ports import LOOPBACK
 
 ALSO_BEHIND_SENTINEL = ("node-kill", "node-freeze", "beat-kill")

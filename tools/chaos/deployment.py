@@ -1,0 +1,122 @@
+"""What the stack under test consists of: its roles, their settings, and where its Redis is.
+
+With a single Redis server, one node, both beats and one ingest reach it through a proxy, which can disturb them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from tickfence.settings import Settings
+from tools.local import ports
+from tools.local.roles import (
+    BEATS,
+    EXCHANGE_PHASE,
+    INGESTS,
+    NODES,
+    REDIS_PHASE,
+    Ports,
+    Role,
+    stack_environment,
+    stack_roles,
+    without_settings,
+)
+from tools.local.sentinel import SentinelPorts, sentinel_roles
+
+PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
+PRODUCT = "tasks"
+
+
+class Topology(StrEnum):
+    """Where data plane and broker are.
+
+    Attributes:
+        SINGLE: on one server; some roles reach it through a proxy.
+        SENTINEL: on a master with a replica and three Sentinels.
+    """
+
+    SINGLE = "single"
+    SENTINEL = "sentinel"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack that can be started.
+
+    Attributes:
+        topology: of its Redis.
+        settings: of its roles.
+        environment: of every role, apart from its own variables.
+        ports: of its roles.
+        control_port: of the proxy.
+        sentinel: ports of the servers behind Sentinel, ``None`` with a single server.
+        data_dir: for the files of Redis.
+        roles: in starting order.
+    """
+
+    topology: Topology
+    settings: Settings
+    environment: Mapping[str, str]
+    ports: Ports
+    control_port: int
+    sentinel: SentinelPorts | None
+    data_dir: Path
+    roles: list[Role]
+
+    @classmethod
+    def plan(cls, data_dir: Path, settings_given: Mapping[str, str], topology: Topology, app: str) -> Self:
+        """Choose ports and roles.
+
+        Args:
+            data_dir: for the files of Redis; created if missing.
+            settings_given: environment variables that set the roles' settings.
+            topology: of its Redis.
+            app: what the nodes run as Celery's ``-A``.
+
+        Raises:
+            BadSetting: a variable is not accepted.
+            RedisUnavailable: there is no Redis server to run.
+        """
+        data_dir.mkdir(parents=True, exist_ok=True)
+        settings, where = Settings.from_environment(settings_given), Ports.choose(usual=False)
+        environment = stack_environment({**without_settings(os.environ), **settings_given}, where)
+        taken = [where.redis, where.simulator, where.flower, *where.metrics.values()]
+
+        def pick() -> int:
+            taken.append(ports.pick(taken=taken))
+            return taken[-1]
+
+        control_port, lanes, sentinel = pick(), {name: pick() for name in PROXIED}, None
+        if topology is Topology.SENTINEL:
+            sentinel = SentinelPorts.choose(pick)
+            environment |= {"REDIS_URL": sentinel.url(0), "CELERY_BROKER_URL": sentinel.url(1)}
+        options = ("--to", str(where.redis), "--control", str(control_port))
+        lane_options = (word for name, port in lanes.items() for word in ("--lane", f"{name}={port}"))
+        proxy = (sys.executable, "-m", "tools.chaos.proxy", *options, *lane_options)
+        roles = [Role("proxy", proxy, EXCHANGE_PHASE, listens_on=control_port)] if sentinel is None else []
+        for role in stack_roles(settings, where, data_dir):
+            if role.phase == REDIS_PHASE and sentinel:
+                roles += sentinel_roles(sentinel, data_dir)
+            elif role.name not in ("flower", "web"):
+                roles.append(_adapted(role, app, {} if sentinel else lanes))
+        return cls(topology, settings, environment, where, control_port, sentinel, data_dir, roles)
+
+
+def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:
+    """A role of an ordinary stack as this one needs it."""
+    command, environment = role.command, role.environment
+    if role.name == "simulator":
+        # All clients share one address here, and so they share the request weight of one client.
+        command = (*command, "--weight-per-minute", "1000000")
+    if role.name in NODES:
+        command = tuple(app if word == PRODUCT else word for word in command)
+    if role.name in lanes:
+        address = f"redis://{ports.LOOPBACK}:{lanes[role.name]}"
+        environment = {**environment, "REDIS_URL": f"{address}/0", "CELERY_BROKER_URL": f"{address}/1"}
+    return replace(role, command=command, environment=environment)
