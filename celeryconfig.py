@@ -1,4 +1,7 @@
-"""Celery's settings, nothing else. https://docs.celeryq.dev/en/stable/userguide/configuration.html"""
+"""Celery's settings, nothing else.
+
+https://docs.celeryq.dev/en/stable/userguide/configuration.html
+"""
 
 from beat_schedule.schedule import entries
 from tickfence.amqp_address import parse_amqp

@@ -1,4 +1,6 @@
-"""Flower's options, which `celery -A tasks flower` reads in this folder. https://flower.readthedocs.io/en/latest/config.html
+"""Flower\'s options, which `celery -A tasks flower` reads in this folder.
+
+https://flower.readthedocs.io/en/latest/config.html
 
 An option on the command line goes before. So does FLOWER_<OPTION> in the environment, which has to be asked for here:
 Flower itself lets this file win.

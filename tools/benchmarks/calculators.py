@@ -67,9 +67,11 @@ class Market:
             self.diff()
 
     def quantity(self) -> float:
+        """A random quantity."""
         return round(self.random.expovariate(1), 5) + 0.00001
 
     def trade(self, count: int, over_ms: int) -> None:
+        """Add trades, spread over the last ``over_ms``."""
         trades: list[Trade] = []
         for index in range(count):
             self.price = round(self.price + self.random.choice([-3, -1, 0, 0, 1, 3]) * TICK, 2)
@@ -78,6 +80,7 @@ class Market:
         self.add_trades(trades)
 
     def side(self, best: float, sign: int) -> Levels:
+        """Changed levels of one side; ``sign`` is -1 for bids and 1 for asks."""
         places = [min(self.size.levels, int(self.random.expovariate(1 / 60))) for _ in range(self.size.changed)]
         return [
             (round(best + sign * place * TICK, 2), self.random.choice([0.0, self.quantity()]) if place else 1.0)
@@ -85,24 +88,29 @@ class Market:
         ]
 
     def diff(self) -> None:
+        """Add one diff."""
         self.last_id += 1
         bids, asks = self.side(60_000.0, -1), self.side(60_000.01, 1)
         self.add_diff(bids, asks)
 
     def two_seconds(self) -> None:
+        """Add the trades and diffs of 2 s."""
         for _ in range(20):
             self.now += 100
             self.diff()
         self.trade(self.size.trades // 900, 2000)
 
     def load(self, bids: Levels, asks: Levels) -> None:
+        """Start from a full book."""
         self.warm.load_snapshot(1, bids, asks, NOW - 1_800_000)
 
     def add_trades(self, trades: list[Trade]) -> None:
+        """Add trades to the state."""
         times, prices, quantities, is_buy = zip(*trades, strict=True)
         self.warm.add_trades(times, prices, quantities, is_buy, self.now)
 
     def add_diff(self, bids: Levels, asks: Levels) -> None:
+        """Apply a diff to the state."""
         self.warm.apply_diff(self.last_id, self.last_id, bids, asks, self.now, self.now)
 
 
