@@ -1,4 +1,4 @@
-"""Flower\'s options, which `celery -A tasks flower` reads in this folder.
+"""Flower's options, which `celery -A tasks flower` reads in this folder.
 
 https://flower.readthedocs.io/en/latest/config.html
 
