@@ -61,21 +61,12 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
     for symbol in symbols:
         if symbol not in owners:
             raise click.BadParameter(str(UnknownSymbol(symbol, sorted(owners))))
-    policy = _policy(settings)
+    policy = MovePolicy.of(settings)
     moves = _last_moves(client, settings, symbols)
     found = explain_all(owners, cluster.live(), policy)
     data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     return View(data, Group(*pictures))
-
-
-def _policy(settings: Settings) -> MovePolicy:
-    return MovePolicy(
-        settings.nt_hrw_sticky_pct,
-        settings.nt_hrw_load_factor,
-        settings.nt_min_hold_ms,
-        settings.nt_rebalance_interval_ms,
-    )
 
 
 def _last_moves(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> dict[str, LastMove]:
