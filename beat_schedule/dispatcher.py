@@ -60,7 +60,7 @@ class Dispatcher:
         self._keys = settings.keys
         self._leadership = Leadership(self._keys, name, settings.nt_leader_ttl_ms, grace_ms)
         self._membership = Membership(settings.nt_heartbeat_ttl_ms, grace_ms)
-        self._controller = AssignmentController(settings.symbols, _policy(settings))
+        self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._live: dict[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
@@ -271,12 +271,3 @@ class Dispatcher:
             self._client.close()
             self._client = None
         self._resuming = True
-
-
-def _policy(settings: Settings) -> MovePolicy:
-    return MovePolicy(
-        sticky=settings.nt_hrw_sticky_pct,
-        load_factor=settings.nt_hrw_load_factor,
-        min_hold_ms=settings.nt_min_hold_ms,
-        rebalance_interval_ms=settings.nt_rebalance_interval_ms,
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -143,18 +145,32 @@ def test_the_forbidden_is_found(what: str, text: str) -> None:
     assert FORBIDDEN[what].search(text)
 
 
-def direct_dependencies(lines: list[str]) -> Iterator[str]:
-    for line in lines:
-        if name := re.match(r"[A-Za-z0-9._-]+", line):
-            yield name.group().lower()
+def package() -> list[str]:
+    """What the package tickfence and its extras depend on, as pyproject.toml says it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
 
 
-@pytest.mark.parametrize("page", ["requirements.in", "requirements-dev.in"])
-def test_each_direct_dependency_has_its_reason(page: str) -> None:
+def names(lines: Iterable[str]) -> set[str]:
+    """The packages that lines of requirements name."""
+    return {found.group().lower() for line in lines if (found := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line))}
+
+
+def lines_of(page: str) -> list[str]:
+    return (ROOT / page).read_text().splitlines()
+
+
+def test_each_direct_dependency_has_its_reason() -> None:
     reasons = dict(re.findall(r"^\| ([\w.-]+) \| (.{10,}) \|$", (ROOT / "docs" / "dependencies.md").read_text(), re.M))
-    wanted = [n for n in direct_dependencies((ROOT / page).read_text().splitlines()) if not n.startswith("-")]
-    assert wanted
-    assert [name for name in wanted if name not in reasons] == []
+    wanted = names([*package(), *lines_of("requirements.in"), *lines_of("requirements-dev.in")])
+    assert {"redis", "fastapi", "celery", "flower", "pytest"} <= wanted
+    assert wanted - reasons.keys() == set()
+
+
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+def test_the_locks_pin_what_is_named(lock: str) -> None:
+    more = lines_of("requirements-dev.in") if lock == "requirements-dev.txt" else []
+    assert names([*package(), *lines_of("requirements.in"), *more]) - names(lines_of(lock)) == set(), "run: make lock"
 
 
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])

@@ -7,5 +7,6 @@
 - :mod:`tickfence.redis_access`: clients, time-outs, errors, scripts, pipelines.
 - :mod:`tickfence.timeline`: what happened, for people to read.
 - :mod:`tickfence.monitoring`: metrics, health checks, logs.
-- :mod:`tickfence.web`, :mod:`tickfence.cli`: the readers.
+- :mod:`tickfence.readers`: reports and the state of the cluster, for the readers :mod:`tickfence.web`,
+  :mod:`tickfence.mcp` and :mod:`tickfence.cli`.
 """

@@ -193,7 +193,7 @@ def test_watching_goes_on_until_ctrl_c(url: str) -> None:
 def test_what_is_not_there_has_its_status(url: str) -> None:
     unknown = celery(url, "show", "BTCUSD")
     assert (unknown.returncode, unknown.stdout) == (2, "")
-    assert "unknown symbol BTCUSD; did you mean BTCUSDT?" in unknown.stderr
+    assert "there is no symbol 'BTCUSD'; there are BTCUSDT, " in unknown.stderr
     no_node = celery(url, "owners", "--node", "node-009")
     assert (no_node.returncode, no_node.stdout) == (1, "")
     assert no_node.stderr.startswith("Error: there is no node 'node-009'; there are node-001, ")

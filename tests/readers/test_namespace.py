@@ -10,6 +10,7 @@ from tests.cli.processes import celery
 from tests.web.reporting import EXAMPLE
 from tests.web.web_process import WebProcess
 from tickfence.keys import Keys
+from tickfence.timeline import events
 from tools.local.embedded_redis import EmbeddedRedis
 
 DEPLOYMENTS = {"": "AAUSDT", "staging": "BBUSDT"}
@@ -27,6 +28,7 @@ def fill(client: redis.Redis, namespace: str, symbol: str) -> None:
     client.hset(keys.lease(symbol), mapping={"owner": "node-001/a", "token": 9, "until": now + 60_000})
     client.set(keys.report(symbol), json.dumps(EXAMPLE | {"symbol": symbol, "updatedAt": now}, separators=(",", ":")))
     client.hset(keys.info(symbol), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
+    events.queue_append(client, keys, events.conflict_event(symbol, "node-001", "node-002"))
     client.xadd(keys.trades(symbol), {"p": "7.5", "q": "1", "s": "b", "r": now}, id=f"{now}-1")
 
 
@@ -40,12 +42,14 @@ def test_web_and_command_line_show_the_deployment_of_their_namespace(
             assert web.get("/symbols").json["symbols"] == [{"symbol": symbol, "owner": "node-001"}]
             assert [report["symbol"] for report in web.get("/reports").json["reports"]] == [symbol]
             assert web.get("/nodes").json["leader"]["leader"] == f"beat-{symbol}"
+            assert [event["symbol"] for event in web.get("/events").json["events"]] == [symbol]
             assert [price for _, price in web.get(f"/prices/{symbol}").json["points"]] == [7.5]
             assert web.get(f"/profiles/{symbol}").json["tradeCount"] == 1
         for words, told in (
             (("owners",), f'"symbol": "{symbol}", "owner": "node-001", "holder": "node-001", "token": 9'),
             (("nodes",), f'"leader": "beat-{symbol}"'),
             (("explain", symbol), f'"symbol": "{symbol}"'),
+            (("timeline",), f'"symbol": "{symbol}"'),
             (("show", symbol), f'"symbol": "{symbol}"'),
         ):
             shown = celery(redis_server.url(), *words, "--json", NT_NAMESPACE=namespace)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import click
 import msgspec
 from rich.console import Group, RenderableType
 
 from tickfence.cli import session
 from tickfence.cli.explain import Explanation, explain_all
 from tickfence.cli.fitting import Column, FittingTable
-from tickfence.cli.session import NothingThere, View, unknown_symbol
+from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import coloured, duration, node_colours
 from tickfence.coordination.controller import MovePolicy
 from tickfence.instrument import Instrument
 from tickfence.readers.cluster import Cluster, read_cluster
+from tickfence.readers.reader import UnknownSymbol
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tickfence.timeline.events import Kind
@@ -58,22 +60,13 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
         raise NothingThere("no symbol is assigned: no beat leads, or no node has joined yet")
     for symbol in symbols:
         if symbol not in owners:
-            raise unknown_symbol(symbol, list(owners))
-    policy = _policy(settings)
+            raise click.BadParameter(str(UnknownSymbol(symbol, sorted(owners))))
+    policy = MovePolicy.of(settings)
     moves = _last_moves(client, settings, symbols)
     found = explain_all(owners, cluster.live(), policy)
     data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     return View(data, Group(*pictures))
-
-
-def _policy(settings: Settings) -> MovePolicy:
-    return MovePolicy(
-        settings.nt_hrw_sticky_pct,
-        settings.nt_hrw_load_factor,
-        settings.nt_min_hold_ms,
-        settings.nt_rebalance_interval_ms,
-    )
 
 
 def _last_moves(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> dict[str, LastMove]:

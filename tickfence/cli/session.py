@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import io
 import json
@@ -10,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
@@ -126,14 +125,6 @@ def symbol_named(text: str) -> Instrument:
         return parse_instrument(text.upper())
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def unknown_symbol(symbol: str, known: Sequence[str]) -> click.ClickException:
-    """Return the error for an unknown symbol: it lists the known ones and suggests the nearest."""
-    near = difflib.get_close_matches(symbol, known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    listed = ", ".join(sorted(known)[:20]) + (", ..." if len(known) > 20 else "")
-    return click.BadParameter(f"unknown symbol {symbol}; {hint}there are {len(known)}: {listed}")
 
 
 def console() -> Console:

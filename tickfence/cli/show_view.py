@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import click
 import msgspec
 from msgspec import UNSET
 from rich import box
@@ -18,10 +19,11 @@ from tickfence.analytics.liquidity import findings
 from tickfence.analytics.report import Level, Report
 from tickfence.cli import session
 from tickfence.cli.fitting import Column, FittingTable, SideBySide
-from tickfence.cli.session import NothingThere, View, unknown_symbol
+from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
 from tickfence.coordination.assignment_store import read_assignment
 from tickfence.readers.cluster import server_ms
+from tickfence.readers.reader import UnknownSymbol
 from tickfence.settings import Settings
 
 _LEVELS = 10
@@ -41,7 +43,7 @@ def read(client: Any, settings: Settings, symbol: str) -> View:
     if text is None:
         known = sorted(read_assignment(client, settings.keys).owners) or list(settings.symbols)
         if symbol not in known:
-            raise unknown_symbol(symbol, known)
+            raise click.BadParameter(str(UnknownSymbol(symbol, known)))
         raise NothingThere(
             f"there is no report of {symbol}: none was written within {settings.nt_report_ttl_s} s. "
             "`celery -A tasks nodes` shows who is alive"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tickfence.coordination.assignment import assign
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.settings import Settings
 
 
 class MoveReason(StrEnum):
@@ -40,6 +41,16 @@ class MovePolicy:
     load_factor: float = 1.25
     min_hold_ms: int = 2000
     rebalance_interval_ms: int = 2500
+
+    @classmethod
+    def of(cls, settings: Settings) -> MovePolicy:
+        """The policy of a deployment: the leading beat decides by it, and ``explain`` explains by it."""
+        return cls(
+            sticky=settings.nt_hrw_sticky_pct,
+            load_factor=settings.nt_hrw_load_factor,
+            min_hold_ms=settings.nt_min_hold_ms,
+            rebalance_interval_ms=settings.nt_rebalance_interval_ms,
+        )
 
 
 class Move(NamedTuple):

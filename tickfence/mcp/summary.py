@@ -43,30 +43,11 @@ def report_text(report: FreshReport) -> str:
 
 def table_text(rows: Iterable[Row]) -> str:
     """Return several symbols side by side."""
-    columns = (
-        "symbol",
-        "status",
-        "price",
-        "change %",
-        "spread bps",
-        "imbalance",
-        "net flow",
-        "trades/s",
-        "health",
-        "age ms",
-    )
-    lines = [" | ".join(columns)]
+    lines = ["symbol | status | price | change % | spread bps | imbalance | net flow | trades/s | health | age ms"]
     for row in rows:
-        values = (
-            row.price,
-            row.change_pct,
-            row.spread_bps,
-            row.imbalance,
-            row.net_flow,
-            row.orders_per_sec,
-            row.health,
-        )
-        numbers = ["-" if value is None else f"{value:.10g}" for value in (*values, row.age_ms)]
+        flow = (row.imbalance, row.net_flow, row.orders_per_sec)
+        values = (row.price, row.change_pct, row.spread_bps, *flow, row.health, row.age_ms)
+        numbers = ["-" if value is None else f"{value:.10g}" for value in values]
         lines.append(" | ".join((row.symbol, row.status, *numbers)))
     return "\n".join(lines)
 

@@ -28,7 +28,7 @@ class UnknownSymbol(LookupError):
         near = difflib.get_close_matches(symbol[:20].upper(), known, n=3)
         self.accepted = [*near, *(name for name in known if name not in near)][:_LISTED]
         hidden = len(known) - len(self.accepted)
-        more = f", and {hidden} more at /symbols" if hidden else ""
+        more = f", and {hidden} more" if hidden else ""
         super().__init__(f"there is no symbol {quoted(symbol)}; there are {', '.join(self.accepted)}{more}")
 
 

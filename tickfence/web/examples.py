@@ -34,15 +34,7 @@ REPORT = FreshReport(
     micro_price=67_123.4625,
     depth=Depth([Level(67_123.4, 1.25)], [Level(67_123.5, 0.75)], 1.25, 0.75, 0.25),
     flow=Flow(12.4, -3.25),
-    health=Health(
-        95.0,
-        [
-            Component("freshness", 40),
-            Component("spread", 30),
-            Component("depth_balance", 15),
-            Component("anomalies", 10),
-        ],
-    ),
+    health=Health(95.0, [Component("freshness", 40), Component("spread", 30), Component("anomalies", 25)]),
     freshness=Freshness(AT + 120, 120, 162, "ok", False),
 )
 ROW = Row("BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 95.0, 162, "node-002", AT - 60_000, AT)
@@ -65,12 +57,7 @@ ABSENT = Absent(AT, "BTCUSDT", "BTCUSDT has no report now")
 
 PROBLEMS = {
     401: Problem("Token needed", 401, "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"),
-    404: Problem(
-        "Unknown symbol",
-        404,
-        "there is no symbol 'BTCUSD'; there are BTCUSDT, ETHUSDT",
-        ["BTCUSDT", "ETHUSDT"],
-    ),
+    404: Problem("Unknown symbol", 404, "there is no symbol 'BTCUSD'; there are BTCUSDT", ["BTCUSDT"]),
     422: Problem("Bad parameter", 422, "there is no parameter 'symbol'; there are symbols"),
     502: Problem(
         "Bad report", 502, "BTCUSDT has no readable report: what Redis holds is not one line with a JSON object"

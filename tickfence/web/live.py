@@ -17,14 +17,9 @@ from tickfence.web.openapi import streams
 from tickfence.web.problems import Refusal, known_parameters_only
 
 PING_S = 15
-_TABLE = {
-    "state": examples.STATE,
-    "rows": examples.ROWS,
-    "nodes": examples.NODES,
-    "event": examples.EVENT,
-    "outage": examples.OUTAGE,
-}
-_ONE = {"report": examples.REPORT, "absent": examples.ABSENT, "outage": examples.OUTAGE}
+_OUTAGE = {"outage": examples.OUTAGE}
+_TABLE = {"state": examples.STATE, "rows": examples.ROWS, "nodes": examples.NODES, "event": examples.EVENT} | _OUTAGE
+_ONE = {"report": examples.REPORT, "absent": examples.ABSENT} | _OUTAGE
 router = APIRouter(tags=["streams"], dependencies=[Depends(known_parameters_only)])
 
 
