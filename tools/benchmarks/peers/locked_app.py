@@ -34,7 +34,6 @@ from tasks.symbol_events import Event
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import report as fast_report
 from tickfence.analytics import slow_cycle
-from tickfence.coordination.keys import report_key, slow_key
 from tickfence.instrument import Instrument
 from tickfence.redis_access.scripts import send
 from tickfence.settings import load
@@ -76,7 +75,7 @@ def report(task: Task, symbol: str) -> None:
 
     def write(warm: WarmSymbol, now_ms: int) -> None:
         built = fast_report.build(warm.state, now_ms, f"worker-{os.getpid()}", UNFENCED_TOKEN)
-        _client().set(report_key(symbol), built, ex=_settings.nt_report_ttl_s)
+        _client().set(_settings.keys.report(symbol), built, ex=_settings.nt_report_ttl_s)
         latencies.note(task.request.expires, _period_s)
 
     _alone(symbol, write)
@@ -88,7 +87,7 @@ def slow(symbol: str) -> None:
 
     def write(warm: WarmSymbol, now_ms: int) -> None:
         _sections[symbol] = found = slow_cycle.run(warm.state, now_ms)
-        _client().set(slow_key(symbol), found, ex=_settings.nt_report_ttl_s)
+        _client().set(_settings.keys.slow(symbol), found, ex=_settings.nt_report_ttl_s)
 
     _alone(symbol, write)
 
@@ -114,7 +113,9 @@ def _read(symbol: str, now_ms: int) -> WarmSymbol:
     warm = _warm.setdefault(symbol, WarmSymbol(Instrument(symbol), _settings.keys, _ignore))
     for _attempt in range(2):  # after a gap once more, from the snapshot
         requests = warm.read(now_ms, time.monotonic())
-        sections, *replies = send(_client(), [("GET", slow_key(symbol)), *(command for command, _ in requests)])
+        sections, *replies = send(
+            _client(), [("GET", _settings.keys.slow(symbol)), *(command for command, _ in requests)]
+        )
         for (_, take), reply in zip(requests, replies, strict=True):
             take(reply)
         if not warm.cold:
