@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import redis
-
 from tickfence.coordination.lease import Lease, NoLease, Write, Written, parse_outcomes, write_command
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.redis_access.connect import is_cluster
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 
@@ -40,7 +39,7 @@ class Writer:
             redis.exceptions.RedisError: the outcome is not known.
         """
         # On a Redis Cluster the keys of one command must share a slot.
-        size = 1 if isinstance(client, redis.RedisCluster) else self.WRITES_A_CALL
+        size = 1 if is_cluster(client) else self.WRITES_A_CALL
         batches = [writes[first : first + size] for first in range(0, len(writes), size)]
         commands = [write_command(self._owner, batch, self._ttl_ms, self._lease_ms) for batch in batches]
         return [outcome for reply in send(client, commands) for outcome in parse_outcomes(reply)]

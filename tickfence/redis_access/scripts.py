@@ -1,4 +1,4 @@
-"""The Lua scripts in :mod:`tickfence.coordination`'s ``lua`` folder, run by their SHA1."""
+"""Lua scripts, run by their SHA1: their source is sent only to a server that does not know them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Argument = str | bytes | int | float
 
 
 class Script:
-    """One script. Its file's header names every key and argument.
+    """One script. The header of its file names every key and argument.
 
     Args:
-        path: its file, within the package ``tickfence``.
+        path: its file, relative to the package ``tickfence``.
 
     Example:
         >>> pipe = client.pipeline(transaction=False)
@@ -37,16 +37,20 @@ class Script:
         _loaded[self.sha] = self
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Command:
-        """One call, for :func:`execute`."""
+        """One call, to be sent by :func:`execute` or :func:`send`."""
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
     def queue(self, pipe: Any, keys: list[str], arguments: list[Argument]) -> None:
-        """Add one call to a redis-py pipeline."""
+        """Add one call to a pipeline."""
         pipe.execute_command(*self.command(keys, arguments))
 
     def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
-        """Call it once, on its own."""
-        # Not by a pipeline: that would take another connection than the one of a dedicated client.
+        """Call it once, and return its reply.
+
+        Raises:
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: the call failed.
+        """
+        # Not by a pipeline: that would not take the one connection of a dedicated client.
         try:
             return client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
         except NoScriptError:
@@ -54,16 +58,17 @@ class Script:
 
 
 def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
-    """Send a pipeline of reads and script calls; return its replies.
+    """Send a pipeline of reads and script calls; return its replies in order.
 
-    A restarted Redis has forgotten its scripts. Then the whole pipeline is sent once more, with their source: every
-    script here may be called twice with the same arguments, and a call that was not known did nothing.
+    A restarted Redis has forgotten its scripts. Then the whole pipeline is sent again, with their source. That is safe:
+    a call of an unknown script does nothing, and every script may be called twice with the same arguments.
 
     Args:
-        raise_errors: whether an error in one reply is raised, or stands in that reply's place.
+        pipe: of :func:`tickfence.redis_access.raw_pipeline.pipeline`, or redis-py's.
+        raise_errors: raise the first error among the replies. Otherwise it stands in its reply's place.
 
     Raises:
-        redis.exceptions.RedisError: that of the connection, or the first one in any reply.
+        redis.exceptions.RedisError, redis.exceptions.RedisClusterException: the connection failed, or a command.
     """
     commands = _queued(pipe)
     replies: list[Any] = pipe.execute(raise_on_error=False)
@@ -81,7 +86,7 @@ def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
 
 
 def send(client: Any, commands: Iterable[Command], *, raise_errors: bool = True) -> list[Any]:
-    """Send commands in one pipeline; see :func:`execute`."""
+    """Send commands in one pipeline and return the replies in order; see :func:`execute`."""
     pipe = pipeline(client)
     for command in commands:
         pipe.execute_command(*command)
@@ -89,7 +94,7 @@ def send(client: Any, commands: Iterable[Command], *, raise_errors: bool = True)
 
 
 def _queued(pipe: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Arguments and parsing options of the commands queued so far."""
+    """The commands queued so far, each with its arguments and its parsing options."""
     if isinstance(pipe, ClusterPipeline):
         # Its command_stack is always empty (redis-py 8.1).
         return [(command.args, command.options) for command in pipe._execution_strategy.command_queue]
