@@ -116,7 +116,7 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch:
             node.outage.failed(error)
         else:
             node.outage.over()
-        node.forget_old()
+        node.forget_old(time.monotonic())
 
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch: Dispatch) -> None:

@@ -167,14 +167,17 @@ class Node:
         self.clock.observe(asked, time.monotonic(), seconds * 1000 + microseconds / 1000)
         self._time_asked = asked
 
-    def forget_old(self) -> None:
-        """Drop the state of symbols whose lease this node has not held for 30 s."""
-        now = time.monotonic()
-        if now - self._forgot < FORGET_AFTER_S:
+    def forget_old(self, now_s: float) -> None:
+        """Drop the state of symbols whose lease this node has not held for 30 s; checked every 30 s.
+
+        Args:
+            now_s: monotonic seconds.
+        """
+        if now_s - self._forgot < FORGET_AFTER_S:
             return
-        self._forgot = now
+        self._forgot = now_s
         for symbol, reporter in list(self.symbols.items()):
-            if now - reporter.lease.held_at > FORGET_AFTER_S:
+            if now_s - reporter.lease.held_at > FORGET_AFTER_S:
                 del self.symbols[symbol]
 
     def assigned(self) -> int:

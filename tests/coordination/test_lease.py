@@ -25,7 +25,7 @@ from tickfence.coordination.lease import (
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Command
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 
 KEYS = Keys()
 S = "BTCUSDT"
@@ -42,10 +42,7 @@ class Leases:
 
     def send(self, *commands: Command) -> list[Any]:
         """Send commands in one pipeline."""
-        pipe = self.client.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        return execute(pipe)
+        return send(self.client, commands)
 
     def acquire(self, owner: Owner, generation: int = 1, ttl_ms: int = TTL, symbol: str = S) -> Grant:
         [reply] = self.send(acquire_command(KEYS.lease(symbol), owner, generation, ttl_ms))

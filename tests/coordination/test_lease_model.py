@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import redis
@@ -24,8 +23,7 @@ from tickfence.coordination.lease import (
 )
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
-from tickfence.redis_access.command import Command
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 
 KEYS = Keys()
 LONG_MS = 600_000
@@ -34,14 +32,6 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 
 owners = st.sampled_from(OWNERS)
 batches = st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=2, unique=True)
-
-
-def send(client: redis.Redis, *commands: Command) -> list[Any]:
-    """Send commands in one pipeline."""
-    pipe = client.pipeline(transaction=False)
-    for command in commands:
-        pipe.execute_command(*command)
-    return execute(pipe)
 
 
 @dataclass
@@ -90,7 +80,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def acquire(self, owner: Owner, symbols: list[str], age: int) -> None:
         generation = max(1, self.generation - age)
         commands = [acquire_command(KEYS.lease(symbol), owner, generation, LONG_MS) for symbol in symbols]
-        for symbol, reply in zip(symbols, send(self.client, *commands), strict=True):
+        for symbol, reply in zip(symbols, send(self.client, commands), strict=True):
             grant = parse_grant(reply)
             self.check_grant(self.leases[symbol], self.histories[symbol], owner, generation, grant)
             if grant.granted:
@@ -151,7 +141,7 @@ class LeaseMachine(RuleBasedStateMachine):
         writes = [
             Write(KEYS.lease(symbol), token, seq, {KEYS.report(symbol): body}) for symbol, _, token, seq, body in calls
         ]
-        [reply] = send(self.client, write_command(calls[0][1], writes, LONG_MS, LONG_MS))
+        [reply] = send(self.client, [write_command(calls[0][1], writes, LONG_MS, LONG_MS)])
         for call, outcome in zip(calls, parse_outcomes(reply), strict=True):
             self.check_write(call, outcome)
         self.sent += calls
@@ -181,7 +171,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(owner=owners, symbol=st.sampled_from(SYMBOLS))
     def release(self, owner: Owner, symbol: str) -> None:
         lease = self.leases[symbol]
-        released = send(self.client, Lease(KEYS.lease(symbol), owner, LONG_MS).release())
+        released = send(self.client, [Lease(KEYS.lease(symbol), owner, LONG_MS).release()])
         assert released == [int(lease.owner == owner)]
         if lease.owner == owner:
             lease.owner, lease.over = None, True

@@ -25,7 +25,7 @@ from tickfence.coordination.lease import (
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Command
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 
 KEYS = Keys()
 KEY, REPORT = KEYS.lease("BTCUSDT"), KEYS.report("BTCUSDT")
@@ -58,9 +58,8 @@ class Owners(RuleBasedStateMachine):
         )  # generation in which a write may spare an acquire
 
     def send(self, command: Command) -> Any:
-        pipe = self.client.pipeline(transaction=False)
-        pipe.execute_command(*command)
-        return execute(pipe)[0]
+        [reply] = send(self.client, [command])
+        return reply
 
     def recorded(self) -> LeaseRecord:
         return LeaseRecord.from_hash(self.client.hgetall(KEY))

@@ -225,11 +225,11 @@ def test_symbols_that_have_been_elsewhere_for_a_while_are_forgotten(node: MakeNo
     Market(redis_client, "ETHUSDT").open()
     one = node()
     run(one, S, "ETHUSDT")
-    one.symbols["ETHUSDT"].lease.held_at -= 31
-    one.forget_old()
-    assert set(one.symbols) == {S, "ETHUSDT"}  # it looks only now and then
-    one._forgot -= 31
-    one.forget_old()
+    now = time.monotonic()
+    one.symbols[S].lease.held_at = now + 10  # its last write
+    one.forget_old(now + 29)
+    assert set(one.symbols) == {S, "ETHUSDT"}
+    one.forget_old(now + 31)
     assert set(one.symbols) == {S}
 
 
