@@ -2,8 +2,8 @@
 
 https://flower.readthedocs.io/en/latest/config.html
 
-An option on the command line goes before. So does FLOWER_<OPTION> in the environment, which has to be asked for here:
-Flower itself lets this file win.
+An option on the command line wins over this file. So does FLOWER_<OPTION> in the environment, but only because this file
+reads it: Flower itself lets the file win.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from flower.app import Flower
 from tornado.ioloop import PeriodicCallback
 
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")  # Flower's own default is every network
-max_tasks = int(os.environ.get("FLOWER_MAX_TASKS", "10000"))  # kept in memory; of 1,000 symbols, some minutes
-purge_offline_workers = int(os.environ.get("FLOWER_PURGE_OFFLINE_WORKERS", "3600"))  # s; nodes that do not come back
+max_tasks = int(os.environ.get("FLOWER_MAX_TASKS", "10000"))  # kept in memory; some minutes of 1,000 symbols
+purge_offline_workers = int(os.environ.get("FLOWER_PURGE_OFFLINE_WORKERS", "3600"))  # s; for nodes that stay away
 tasks_columns = os.environ.get("FLOWER_TASKS_COLUMNS", "name,args,worker,state,runtime,received,uuid")
 
 ASK_EVERY_MS = 2000
 
 
-def newcomers(flower: Flower) -> list[str]:
-    """Names of live workers of whose present process Flower has no answers yet."""
+def unknown_workers(flower: Flower) -> list[str]:
+    """Names of the live workers that have not answered Flower since their process started."""
     names = []
     for name, worker in flower.events.state.workers.items():
         answers = flower.workers.get(name, {})
@@ -33,20 +33,25 @@ def newcomers(flower: Flower) -> list[str]:
     return names
 
 
-def ask_newcomers() -> None:
-    """Make the Flower that is started in this process do so, every two seconds while there are any."""
+def ask_unknown_workers() -> None:
+    """Make Flower ask workers that started after it.
+
+    Flower asks all workers for their queues and statistics once, when it starts; after that a worker only if somebody
+    opens its page (https://github.com/mher/flower/issues/1139). There is no option for it, and nothing but ``start``
+    gets at the Flower of this process, so this wraps ``start``.
+    """
     start = Flower.start
 
     @wraps(start)
-    def start_asking(flower: Flower) -> None:
+    def start_and_ask(flower: Flower) -> None:
         def ask() -> None:
-            for name in newcomers(flower):
+            for name in unknown_workers(flower):
                 flower.update_workers(workername=name)
 
         PeriodicCallback(ask, ASK_EVERY_MS).start()
         start(flower)
 
-    Flower.start = start_asking
+    Flower.start = start_and_ask
 
 
-ask_newcomers()
+ask_unknown_workers()

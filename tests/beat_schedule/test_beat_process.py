@@ -1,4 +1,4 @@
-"""``celery -A tasks beat`` as one types it, a real broker, and nodes that really register."""
+"""``celery -A tasks beat`` as a user types it, a real broker, and nodes that really register."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WINDOW_S = 6
 
 
 class Beats:
-    """Starts beats, registers nodes, and takes what is queued for them."""
+    """Starts beats, registers nodes, and takes their messages."""
 
     def __init__(self, server: EmbeddedRedis, client: redis.Redis, folder: Path) -> None:
         self.server, self.client, self.folder = server, client, folder
@@ -119,7 +119,7 @@ class Beats:
         return self.client.hget(KEYS.dispatcher, "leader") or b""
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for ``condition``; say what the beats said if it does not come."""
+        """Wait for ``condition``; show the beats' logs if it does not come."""
         try:
             wait_until(condition, what, 30)
         except AssertionError as error:
@@ -205,7 +205,7 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} == set(SYMBOLS), "the next cycle")
     assert moved <= set(SYMBOLS)
 
-    beats.wait(lambda: "node is alive" in (beats.folder / "beat-1.log").read_text(), "the stand-by to look")
+    beats.wait(lambda: "node is alive" in (beats.folder / "beat-1.log").read_text(), "the stand-by to poll")
     term = int(beats.client.hget(KEYS.dispatcher, "term"))
     leading.send_signal(signal.SIGTERM)
     beats.wait(lambda: beats.leader() not in (leader, b""), "another leader")
@@ -227,7 +227,7 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     assert beats.leader() == b""  # it resigned
 
 
-def test_who_takes_the_lead_dispatches_every_symbol_at_once(beats: Beats) -> None:
+def test_a_beat_that_takes_the_lead_dispatches_every_symbol_at_once(beats: Beats) -> None:
     beats.node("node-001")
     a_minute = dict.fromkeys(("NT_REPORT_PERIOD_MS", "NT_SLOW_PERIOD_MS"), "60000") | {"NT_LEASE_TTL_MS": "120000"}
     leading = beats.start(**a_minute)
@@ -262,7 +262,7 @@ def test_a_stand_by_has_its_connection_to_the_broker_before_it_leads(beats: Beat
     leading.kill()
     beats.wait(lambda: beats.leader() not in (leader, b""), "it to lead")
     beats.forget()
-    beats.wait(lambda: len(beats.fast("node-001")) >= len(SYMBOLS), "a cycle of its")
+    beats.wait(lambda: len(beats.fast("node-001")) >= len(SYMBOLS), "one of its cycles")
     assert connections() <= made
 
 

@@ -140,7 +140,7 @@ def nodes_of(dispatcher: Dispatcher) -> set[str]:
     return {owner.node for owner in dispatcher.owners.values()}
 
 
-def told(client: redis.Redis, wanted: int) -> list[Event]:
+def recorded(client: redis.Redis, wanted: int) -> list[Event]:
     """The events, once there are as many as wanted."""
     wait_until(lambda: client.xlen(KEYS.events) >= wanted, lambda: f"{wanted} events: {events.read(client, KEYS)}")
     return events.read(client, KEYS)
@@ -150,7 +150,7 @@ def reasons(found: list[Event]) -> list[tuple[str, str]]:
     return [(event.kind, event.reason) for event in found]
 
 
-def test_the_first_to_look_leads_and_assigns_every_symbol(
+def test_the_first_to_poll_leads_and_assigns_every_symbol(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     nodes = [node(f"node-00{i}") for i in (1, 2, 3)]
@@ -192,7 +192,7 @@ def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resign
     assert not first.leading
 
 
-def test_an_orderly_leave_moves_its_symbols_at_the_next_look(
+def test_an_orderly_leave_moves_its_symbols_at_the_next_poll(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     first, _ = node("node-001"), node("node-002")
@@ -365,13 +365,13 @@ def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
     assert dict(one.owners) == before
 
 
-def test_what_becomes_of_lead_nodes_and_symbols_is_told(
+def test_what_becomes_of_lead_nodes_and_symbols_is_recorded(
     dispatcher: MakeDispatcher, node: MakeNode, mortal_node: MakeMortalNode, redis_client: redis.Redis
 ) -> None:
     first = node("node-001")
     one = dispatcher(NT_MIN_HOLD_MS="0")
     poll_until(one, lambda: one.owners, "an assignment")
-    found = told(redis_client, 3)
+    found = recorded(redis_client, 3)
     assert reasons(found) == [("leader", "first"), ("node", "joined"), ("moved", "first assignment")]
     assert found[0].fields == {"leader": "beat-1", "term": str(one.term)}
     assert found[1].fields["incarnation"] == first.owner.incarnation
@@ -380,7 +380,7 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_told(
 
     second = node("node-002")
     poll_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
-    found = told(redis_client, 5)[3:]
+    found = recorded(redis_client, 5)[3:]
     assert reasons(found) == [("node", "joined"), ("moved", "node joined")]
     moved = found[1].moves
     assert set(moved.values()) == {("node-001", "node-002")}
@@ -388,21 +388,21 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_told(
 
     first.leave()
     poll_until(one, lambda: nodes_of(one) == {"node-002"}, "the rest to move")
-    found = told(redis_client, 7)[5:]
+    found = recorded(redis_client, 7)[5:]
     assert reasons(found) == [("node", "left"), ("moved", "node left")]
     assert found[1].moves == dict.fromkeys(set(SYMBOLS) - moved.keys(), ("node-001", "node-002"))
 
     third = mortal_node("node-003")
     poll_until(one, lambda: "node-003" in nodes_of(one), "the third to own some")
-    told(redis_client, 9)
+    recorded(redis_client, 9)
     third.die()
     poll_until(one, lambda: nodes_of(one) == {"node-002"}, "its symbols to move")
-    found = told(redis_client, 11)[9:]
+    found = recorded(redis_client, 11)[9:]
     assert reasons(found) == [("node", "died"), ("moved", "node died")]
     assert {(before, now) for before, now in found[1].moves.values()} == {("node-003", "node-002")}
 
 
-def test_a_node_that_falls_silent_is_told_to_be_silent(
+def test_a_node_that_falls_silent_is_recorded_as_silent(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     first = node("node-001")
@@ -410,26 +410,26 @@ def test_a_node_that_falls_silent_is_told_to_be_silent(
     poll_until(one, lambda: one.owners, "an assignment")
     first.withdraw()
     poll_until(one, lambda: not one.owners, "its silence to be noticed")
-    assert reasons(told(redis_client, 4))[3:] == [("node", "silent")]
+    assert reasons(recorded(redis_client, 4))[3:] == [("node", "silent")]
 
 
-def test_a_lead_that_is_handed_over_is_told_by_who_has_it_and_nothing_else_is(
+def test_a_lead_that_is_handed_over_is_one_event(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
     poll_until(first, lambda: first.owners, "an assignment")
     second.poll()
-    told(redis_client, 3)
+    recorded(redis_client, 3)
     first.close()
     second.poll()
     assert second.leading
     second.close()
-    found = told(redis_client, 4)[3:]
+    found = recorded(redis_client, 4)[3:]
     assert [(event.reason, event.fields["leader"]) for event in found] == [("handed over", "beat-2")]
 
 
-def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
+def test_a_departure_that_was_not_observed_is_recorded_by_the_leader_that_adopts_the_assignment(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
     gone, _ = node("node-001"), node("node-002")
@@ -440,7 +440,7 @@ def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
     redis_client.delete(KEYS.events)  # as if all of it had been pushed out
     second = dispatcher("beat-2")
     poll_until(second, lambda: nodes_of(second) == {"node-002"}, "its symbols to move")
-    found = told(redis_client, 4)
+    found = recorded(redis_client, 4)
     assert [(event.kind, event.reason, event.fields.get("node")) for event in found] == [
         ("leader", "handed over", None),
         ("node", "joined", "node-002"),
@@ -449,29 +449,31 @@ def test_a_departure_that_nobody_saw_is_told_by_who_adopts_the_assignment(
     ]
 
 
-def test_lost_data_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
+def test_lost_data_is_recorded(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
     node("node-001")
     one = dispatcher()
     poll_until(one, lambda: one.owners, "an assignment")
-    told(redis_client, 3)
+    recorded(redis_client, 3)
     term = one.term
     redis_client.flushall()
     poll_until(one, lambda: one.term > term, "it to lead again")
-    found = told(redis_client, 2)
+    found = recorded(redis_client, 2)
     assert reasons(found) == [("leader", "renewed"), ("moved", "data lost")]
     assert found[1].moves == {}
     assert found[1].fields["generation"] == str(one.generation)
 
 
-def test_another_list_of_symbols_is_told(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
+def test_another_list_of_symbols_is_recorded(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
     node("node-001")
     first = dispatcher("beat-1", SYMBOLS="BTCUSDT,ETHUSDT")
     poll_until(first, lambda: first.owners, "an assignment")
-    told(redis_client, 3)
+    recorded(redis_client, 3)
     first.close()
     second = dispatcher("beat-2", SYMBOLS="BTCUSDT,ADAUSDT")
     poll_until(second, lambda: second.owners, "an assignment")
-    moved = told(redis_client, 5)[4]
+    moved = recorded(redis_client, 5)[4]
     assert moved.reason == "symbols changed"
     assert moved.moves == {"ADAUSDT": (None, "node-001"), "ETHUSDT": ("node-001", None)}
 

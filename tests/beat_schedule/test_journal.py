@@ -1,4 +1,4 @@
-"""What leaders tell, on a real stream: each thing once, whoever leads."""
+"""What leaders record, on a real stream: each thing once, whoever leads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def observed(term: int = 5, live: tuple[Owner, ...] = (ONE, TWO), **more: object
     return Observation(term, LeaderReason.FIRST, frozenset(live), {}, ())._replace(**more)
 
 
-def told(client: redis.Redis) -> list[str]:
+def recorded(client: redis.Redis) -> list[str]:
     return [sentence(event) for event in events.read(client, KEYS, limit=1000)]
 
 
@@ -38,9 +38,9 @@ BEGIN = [
 ]
 
 
-def test_a_first_leader_tells_of_itself_the_nodes_and_the_assignment(redis_client: redis.Redis) -> None:
+def test_a_first_leader_records_itself_the_nodes_and_the_assignment(redis_client: redis.Redis) -> None:
     EventRecorder("beat-1", KEYS).record(redis_client, observed(change=FIRST))
-    assert told(redis_client) == BEGIN
+    assert recorded(redis_client) == BEGIN
     first, *_, moved = events.read(redis_client, KEYS)
     assert first.fields == {"leader": "beat-1", "term": "5"}
     assert moved.fields["generation"] == "10"
@@ -48,11 +48,11 @@ def test_a_first_leader_tells_of_itself_the_nodes_and_the_assignment(redis_clien
     assert moved.moves == {"BTCUSDT": (None, "node-001"), "ETHUSDT": (None, "node-002")}
 
 
-def test_nothing_is_told_twice(redis_client: redis.Redis) -> None:
+def test_nothing_is_recorded_twice(redis_client: redis.Redis) -> None:
     one = EventRecorder("beat-1", KEYS)
     for _ in range(3):
         one.record(redis_client, observed(change=FIRST))
-    assert told(redis_client) == BEGIN
+    assert recorded(redis_client) == BEGIN
 
 
 @pytest.mark.parametrize("sign", [NodeReason.LEFT, NodeReason.DIED, NodeReason.SILENT])
@@ -95,21 +95,21 @@ def test_a_new_leader_goes_on_where_the_one_before_it_ended(redis_client: redis.
     EventRecorder("beat-1", KEYS).record(redis_client, observed(change=FIRST))
     found = observed(6, reason=LeaderReason.TOOK_OVER, adopted=frozenset([ONE, TWO]), change=AssignmentChange(12))
     EventRecorder("beat-2", KEYS).record(redis_client, found)
-    assert told(redis_client) == [*BEGIN, "beat-2 took the lead: the leader before it was gone."]
+    assert recorded(redis_client) == [*BEGIN, "beat-2 took the lead: the leader before it was gone."]
 
 
-def test_a_death_that_the_leader_did_not_live_to_tell_is_told_by_the_next(redis_client: redis.Redis) -> None:
+def test_a_death_that_the_leader_did_not_live_to_record_is_recorded_by_the_next(redis_client: redis.Redis) -> None:
     EventRecorder("beat-1", KEYS).record(redis_client, observed(change=FIRST))
     moved = AssignmentChange(12, [Move("ETHUSDT", TWO, ONE, "orphan")])
     found = observed(6, (ONE,), reason=LeaderReason.TOOK_OVER, departed={TWO: NodeReason.DIED}, change=moved)
     EventRecorder("beat-2", KEYS).record(redis_client, found)
-    assert told(redis_client)[len(BEGIN) + 1 :] == [
+    assert recorded(redis_client)[len(BEGIN) + 1 :] == [
         "node-002 died: its connection vanished.",
         "A node died: ETHUSDT from node-002 to node-001.",
     ]
 
 
-def test_a_death_that_was_told_is_not_told_by_the_next(redis_client: redis.Redis) -> None:
+def test_a_death_that_is_recorded_is_not_recorded_by_the_next(redis_client: redis.Redis) -> None:
     before = EventRecorder("beat-1", KEYS)
     before.record(redis_client, observed(change=FIRST))
     before.record(redis_client, observed(live=(ONE,), departed={TWO: NodeReason.SILENT}))
@@ -117,7 +117,7 @@ def test_a_death_that_was_told_is_not_told_by_the_next(redis_client: redis.Redis
     moved = AssignmentChange(12, [Move("ETHUSDT", TWO, ONE, "orphan")])
     found = observed(6, (ONE,), reason=LeaderReason.TOOK_OVER, adopted=frozenset([ONE, TWO]), change=moved)
     EventRecorder("beat-2", KEYS).record(redis_client, found)
-    assert told(redis_client)[len(BEGIN) :] == [
+    assert recorded(redis_client)[len(BEGIN) :] == [
         "node-002 fell silent: no heartbeat.",
         "beat-2 took the lead: the leader before it was gone.",
         "A node fell silent: ETHUSDT from node-002 to node-001.",
@@ -133,7 +133,7 @@ def test_a_death_that_was_told_is_not_told_by_the_next(redis_client: redis.Redis
         ({}, "died"),
     ],
 )
-def test_of_one_that_went_before_anybody_looked_its_record_tells(
+def test_a_departure_before_the_first_poll_is_judged_by_the_nodes_record(
     redis_client: redis.Redis, record: dict[str, str], reason: str
 ) -> None:
     if record:
@@ -143,34 +143,34 @@ def test_of_one_that_went_before_anybody_looked_its_record_tells(
     assert events.read(redis_client, KEYS, limit=1)[0].reason == reason
 
 
-def test_one_that_comes_back_joins_anew(redis_client: redis.Redis) -> None:
+def test_a_node_that_comes_back_joins_again(redis_client: redis.Redis) -> None:
     one = EventRecorder("beat-1", KEYS)
     one.record(redis_client, observed(change=FIRST))
     one.record(redis_client, observed(live=(ONE,), departed={TWO: NodeReason.SILENT}))
     one.record(redis_client, observed())
-    assert told(redis_client)[len(BEGIN) :] == ["node-002 fell silent: no heartbeat.", "node-002 joined."]
+    assert recorded(redis_client)[len(BEGIN) :] == ["node-002 fell silent: no heartbeat.", "node-002 joined."]
 
 
 def test_another_start_of_a_node_is_another_owner(redis_client: redis.Redis) -> None:
     one = EventRecorder("beat-1", KEYS)
     one.record(redis_client, observed(change=FIRST))
     one.record(redis_client, observed(live=(ONE, Owner("node-002", "b"))))
-    assert told(redis_client)[len(BEGIN) :] == ["node-002 joined.", "node-002 died: its connection vanished."]
+    assert recorded(redis_client)[len(BEGIN) :] == ["node-002 joined.", "node-002 died: its connection vanished."]
 
 
-def test_a_leader_whose_term_is_over_tells_nothing(redis_client: redis.Redis) -> None:
+def test_a_leader_whose_term_is_over_records_nothing(redis_client: redis.Redis) -> None:
     redis_client.hset(KEYS.dispatcher, "term", 6)
     EventRecorder("beat-1", KEYS).record(redis_client, observed(5, change=FIRST))
-    assert told(redis_client) == []
+    assert recorded(redis_client) == []
 
 
-def test_after_lost_data_the_same_leader_does_not_tell_of_every_node_again(redis_client: redis.Redis) -> None:
+def test_after_lost_data_the_same_leader_does_not_record_every_node_again(redis_client: redis.Redis) -> None:
     one = EventRecorder("beat-1", KEYS)
     one.record(redis_client, observed(change=FIRST))
     redis_client.flushall()
     lost = AssignmentChange(20, lost=True)
     one.record(redis_client, observed(6, reason=LeaderReason.RENEWED, change=lost))
-    assert told(redis_client) == [
+    assert recorded(redis_client) == [
         "beat-1 leads again: its lead had run out, or was lost with Redis' data.",
         "Redis had lost the assignment, so it was published again: no symbol moved.",
     ]
@@ -203,10 +203,10 @@ def test_an_append_whose_reply_was_lost_is_not_repeated(redis_client: redis.Redi
     with pytest.raises(redis.exceptions.ConnectionError):
         one.record(LosesReplies(redis_client), observed(change=FIRST))
     one.record(redis_client, observed(change=FIRST))
-    assert told(redis_client) == BEGIN
+    assert recorded(redis_client) == BEGIN
 
 
-def test_what_redis_refused_is_told_later(redis_client: redis.Redis) -> None:
+def test_what_redis_refused_is_recorded_later(redis_client: redis.Redis) -> None:
     one = EventRecorder("beat-1", KEYS)
     one.record(redis_client, observed(live=(ONE,)))
     redis_client.config_set("maxmemory", 1)
@@ -218,11 +218,11 @@ def test_what_redis_refused_is_told_later(redis_client: redis.Redis) -> None:
     # Another append of this term, which may have been the refused one.
     EventRecorder("beat-1", KEYS).record(redis_client, observed())
     one.record(redis_client, observed(change=FIRST))
-    assert told(redis_client) == BEGIN
+    assert recorded(redis_client) == BEGIN
 
 
 def test_a_long_history_is_forgotten(redis_client: redis.Redis) -> None:
-    """Nodes whose coming is not in the stream any more, and that an earlier leader assigned symbols to, are known."""
+    """Nodes that joined before the oldest event are known if an earlier leader assigned symbols to them."""
     EventRecorder("beat-1", KEYS).record(redis_client, observed(change=FIRST))
     pipe = redis_client.pipeline()
     for n in range(1300):
@@ -230,7 +230,7 @@ def test_a_long_history_is_forgotten(redis_client: redis.Redis) -> None:
     pipe.execute()
     found = observed(6, (ONE, TWO, THREE), reason=LeaderReason.HANDED_OVER, adopted=frozenset([ONE, TWO]))
     EventRecorder("beat-2", KEYS).record(redis_client, found)
-    assert told(redis_client)[-2:] == ["beat-2 leads: the leader before it resigned.", "node-003 joined."]
+    assert recorded(redis_client)[-2:] == ["beat-2 leads: the leader before it resigned.", "node-003 joined."]
     one = EventRecorder("beat-3", KEYS)
     one.learn(events.Event("1-0", 1, "node", "died", {"node": "node-001", "incarnation": f"{n}"}) for n in range(5000))
     adopted = [Owner("node-001", f"{n}") for n in range(5000)]
@@ -244,4 +244,4 @@ def test_rubbish_in_the_stream_does_no_harm(redis_client: redis.Redis) -> None:
     redis_client.xadd(KEYS.events, {"kind": "node", "reason": "flew away", "node": "node-001"})
     redis_client.xadd(KEYS.events, {"kind": "node", "reason": "left"})
     EventRecorder("beat-1", KEYS).record(redis_client, observed(change=FIRST))
-    assert told(redis_client)[-len(BEGIN) :] == BEGIN
+    assert recorded(redis_client)[-len(BEGIN) :] == BEGIN

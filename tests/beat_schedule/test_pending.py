@@ -1,4 +1,4 @@
-"""Whose turn it is: nothing twice, nothing forgotten, and the same rate for all where not all can be served."""
+"""Slices that wait: nothing twice, nothing forgotten, and the same rate for all if not all can be served."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_what_waits_is_forgotten_once_its_node_is_gone_or_the_lead_is() -> None:
     assert taken(pending, {"S1USDT": B, "S2USDT": B}) == ["S1USDT", "S2USDT"]
 
 
-def test_symbols_without_an_owner_are_nobodys_turn() -> None:
+def test_symbols_without_an_owner_do_not_wait() -> None:
     pending, fast = PendingSlices(), cycle(["S1USDT", "S2USDT"], 1, limit=2)
     assert pending.add(fast, 0, {}) == 0
     assert pending.take({}, {}) == []

@@ -37,7 +37,7 @@ def settled(*owners: Owner, symbols: list[str] = SIX, policy: MovePolicy = POLIC
 
 
 class ControllerMachine(RuleBasedStateMachine):
-    """Nodes change, time goes by, and now and then the controller looks."""
+    """Nodes change, time goes by, and now and then the controller steps."""
 
     @initialize(count=st.integers(1, 30), start_ms=st.integers(0, 10**13), hold_ms=st.sampled_from([0, 2000, 7000]))
     def start(self, count: int, start_ms: int, hold_ms: int) -> None:
@@ -53,7 +53,7 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule(node=st.sampled_from(NODES), weight=st.sampled_from([1.0, 1.0, 1.0, 2.0]))
     def node_starts(self, node: str, weight: float) -> None:
-        """Also over a live one: a restart nobody saw."""
+        """Also over a live one: a restart that was not observed."""
         self.node_ends(node)
         self.starts += 1
         self.live[Owner(node, f"start{self.starts}")] = weight
@@ -64,17 +64,17 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([0, 25, 25, 500, 1999, 2000, 2500, 9000]))
     def time_goes_by(self, ms: int) -> None:
-        self.look(ms)
+        self.step(ms)
 
-    def look(self, ms: int) -> list[Move]:
+    def step(self, ms: int) -> list[Move]:
         self.now += ms
         before = dict(self.controller.owners)
         planned = self.controller.plan(self.now, dict(self.live))
         assert self.controller.owners == before
         moves = self.controller.step(self.now, dict(self.live))
         assert planned.moves == moves
-        came = bool(self.live.keys() - self.seen)
-        may_rebalance = came or self.now - self.rebalanced >= self.policy.rebalance_interval_ms
+        joined = bool(self.live.keys() - self.seen)
+        may_rebalance = joined or self.now - self.rebalanced >= self.policy.rebalance_interval_ms
         self.seen = set(self.live)
         if not self.live:
             assert moves == []
@@ -92,7 +92,7 @@ class ControllerMachine(RuleBasedStateMachine):
             else:
                 assert may_rebalance
                 assert self.now - self.moved_at[move.symbol] >= self.policy.min_hold_ms
-                assert move.reason == ("join" if came else "rebalance")
+                assert move.reason == ("join" if joined else "rebalance")
             # A first owner is held to nothing.
             self.moved_at[move.symbol] = self.now if move.source else self.now - self.policy.min_hold_ms
 
@@ -106,10 +106,10 @@ class ControllerMachine(RuleBasedStateMachine):
     @rule()
     def nothing_moves_once_settled(self) -> None:
         for _ in range(2):
-            self.look(self.policy.min_hold_ms + self.policy.rebalance_interval_ms)
+            self.step(self.policy.min_hold_ms + self.policy.rebalance_interval_ms)
         for _ in range(3):
-            assert self.look(self.policy.min_hold_ms + self.policy.rebalance_interval_ms) == []
-            assert self.look(25) == []
+            assert self.step(self.policy.min_hold_ms + self.policy.rebalance_interval_ms) == []
+            assert self.step(25) == []
 
     @rule()
     def a_new_leader_takes_over(self) -> None:
@@ -151,7 +151,7 @@ def test_symbols_that_a_leave_makes_room_for_wait_for_the_next_rebalance() -> No
     assert {move.reason for move in later} == {"rebalance"}
 
 
-def test_a_new_leader_does_not_take_nodes_it_finds_for_nodes_that_came() -> None:
+def test_a_new_leader_does_not_take_nodes_it_finds_for_nodes_that_joined() -> None:
     heir = AssignmentController(SIX, MovePolicy(min_hold_ms=0))
     heir.adopt(dict.fromkeys(SIX, owner(1)) | {SIX[0]: owner(2)}, 1_000_000)
     both = live(owner(1), owner(2))
@@ -194,7 +194,7 @@ def test_a_node_that_joins_gets_symbols_at_once_but_none_that_just_moved() -> No
     assert {move.reason for move in moves} == {"rebalance"}
 
 
-def test_first_owners_are_not_held() -> None:
+def test_a_first_owner_need_not_be_held() -> None:
     controller = AssignmentController(SIX, POLICY)
     controller.step(0, live(owner(1)))
     moves = controller.step(1, live(owner(1), owner(2)))

@@ -43,7 +43,7 @@ class Candidate:
         assert self.leadership.term == lead.term
         return lead
 
-    def look_at_leader(self) -> bool:
+    def observe_leader(self) -> bool:
         connected = bool(self.client.client_list(client_id=[self.leadership.leader_client_id]))
         self.leadership.note_leader_connected(connected)
         return connected
@@ -75,7 +75,7 @@ def end_lease(client: redis.Redis) -> None:
     client.hset(KEYS.dispatcher, "until", 1)
 
 
-def test_how_each_came_to_lead(candidate: Candidates, redis_client: redis.Redis) -> None:
+def test_how_each_got_the_lead(candidate: Candidates, redis_client: redis.Redis) -> None:
     a, b = candidate("a"), candidate("b")
     assert a.poll().reason is LeaderReason.FIRST
     assert a.poll().reason is None
@@ -89,7 +89,7 @@ def test_how_each_came_to_lead(candidate: Candidates, redis_client: redis.Redis)
     assert (again.reason, again.lost) == (LeaderReason.RENEWED, False)
 
 
-def test_lost_data_shows_whoever_leads_next(candidate: Candidates, redis_client: redis.Redis) -> None:
+def test_lost_data_is_noticed_by_the_next_leader(candidate: Candidates, redis_client: redis.Redis) -> None:
     a, b = candidate("a"), candidate("b")
     a.poll()
     b.poll()
@@ -130,7 +130,9 @@ def test_the_first_leads_and_keeps_its_term_while_it_polls(candidate: Candidates
         assert a.poll().term == first.term
 
 
-def test_who_resigns_is_followed_at_once_with_a_higher_term(candidate: Candidates, redis_client: redis.Redis) -> None:
+def test_after_a_resignation_another_leads_at_once_with_a_higher_term(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
     a, b = candidate("a"), candidate("b")
     first = a.poll()
     b.leadership.resign(b.client)
@@ -163,14 +165,14 @@ def test_a_silent_leader_is_followed_and_gets_a_new_term_if_it_comes_back_first(
     assert late.term == taken.term
 
 
-def test_a_leader_that_does_not_ask_stops_by_its_own_clock(candidate: Candidates) -> None:
+def test_a_leader_that_does_not_poll_stops_by_its_own_clock(candidate: Candidates) -> None:
     a = candidate("a", ttl_ms=100)
     assert a.poll().leading
     wait_until(lambda: not a.leading, "the lead to run out")
     assert a.poll().leading
 
 
-def test_the_lead_counts_from_the_question_not_from_the_answer() -> None:
+def test_the_lead_counts_from_the_poll_not_from_its_reply() -> None:
     leadership = Leadership(KEYS, "a", ttl_ms=1000)
     leadership.handle_reply([1, 5, 0, b"7", b"", 0], sent_at=time.monotonic() - 2)
     assert not leadership.leading
@@ -180,9 +182,9 @@ def test_a_leader_whose_connection_is_gone_is_deposed(candidate: Candidates, red
     a, b = candidate("a"), candidate("b")
     first = a.poll()
     assert not b.poll().leading
-    assert b.look_at_leader()
+    assert b.observe_leader()
     redis_client.client_kill_filter(_id=str(a.client_id))
-    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    wait_until(lambda: not b.observe_leader(), "the connection to be gone")
     second = b.poll()
     assert second.leading
     assert second.term > first.term
@@ -193,7 +195,7 @@ def test_a_leader_that_came_back_with_a_new_connection_is_not(candidate: Candida
     first = a.poll()
     b.poll()
     redis_client.client_kill_filter(_id=str(a.client_id))
-    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    wait_until(lambda: not b.observe_leader(), "the connection to be gone")
     a.connect()
     back = a.poll()
     assert (back.leading, back.term, back.client_id) == (True, first.term, a.client_id)
@@ -202,12 +204,14 @@ def test_a_leader_that_came_back_with_a_new_connection_is_not(candidate: Candida
     assert not b.poll().leading
 
 
-def test_a_blink_shorter_than_the_grace_deposes_nobody(candidate: Candidates, redis_client: redis.Redis) -> None:
+def test_a_connection_that_is_missing_for_less_than_the_grace_deposes_nobody(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
     a, b = candidate("a"), candidate("b", grace_ms=LONG_MS)
     a.poll()
     b.poll()
     redis_client.client_kill_filter(_id=str(a.client_id))
-    wait_until(lambda: not b.look_at_leader(), "the connection to be gone")
+    wait_until(lambda: not b.observe_leader(), "the connection to be gone")
     assert not b.poll().leading
     b.leadership.note_leader_connected(True)
     b.leadership.grace_ms = 0

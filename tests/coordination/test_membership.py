@@ -27,7 +27,7 @@ class FakeRedis:
         self.last_client_id = 0
 
     def connect(self, node: str, incarnation: str = "a") -> None:
-        """The node registers with a new connection, and beats."""
+        """The node registers with a new connection, and sends a heartbeat."""
         self.last_client_id += 1
         self.connected.add(self.last_client_id)
         self.records[node] = NodeRecord(Owner(node, incarnation), self.last_client_id)
@@ -36,7 +36,7 @@ class FakeRedis:
     def disconnect(self, node: str) -> None:
         self.connected.discard(self.records[node].client_id)
 
-    def beat(self, *nodes: str) -> None:
+    def heartbeat(self, *nodes: str) -> None:
         for node in nodes:
             self.heartbeats[node] = self.now
 
@@ -51,20 +51,20 @@ class FakeRedis:
 
 
 class Watcher:
-    """A membership that looks at it as the dispatcher does."""
+    """A membership that observes it as the dispatcher does."""
 
     def __init__(self, shown: FakeRedis) -> None:
         self.shown = shown
         self.membership = Membership(TTL, GRACE)
 
-    def look(self, after_ms: int = 0, *, connections_shown: bool = True) -> set[str]:
-        """The live nodes, as ``name/incarnation``, after looking every 25 ms for so long."""
+    def observe(self, after_ms: int = 0, *, connections_shown: bool = True) -> set[str]:
+        """The live nodes, as ``name/incarnation``, after observing every 25 ms for ``after_ms``."""
         while after_ms > 25:
             after_ms -= 25
-            self.look(25, connections_shown=connections_shown)
+            self.observe(25, connections_shown=connections_shown)
         self.shown.now += after_ms
-        asked = self.membership.client_ids
-        connected: Collection[int] | None = self.shown.connected & set(asked) if connections_shown else None
+        watched = self.membership.client_ids
+        connected: Collection[int] | None = self.shown.connected & set(watched) if connections_shown else None
         records = {
             node: self.shown.records.get(node) for node in self.membership.records_to_read(self.shown.heartbeats)
         }
@@ -83,27 +83,27 @@ def watcher(shown: FakeRedis) -> Watcher:
 
 
 def test_a_node_lives_from_its_first_heartbeat_until_the_ttl_is_over(shown: FakeRedis, watcher: Watcher) -> None:
-    assert watcher.look() == set()
+    assert watcher.observe() == set()
     shown.connect("n1")
-    assert watcher.look() == {"n1/a"}
-    assert watcher.look(TTL - 1) == {"n1/a"}
-    assert watcher.look(1) == set()
-    shown.beat("n1")
-    assert watcher.look() == {"n1/a"}
+    assert watcher.observe() == {"n1/a"}
+    assert watcher.observe(TTL - 1) == {"n1/a"}
+    assert watcher.observe(1) == set()
+    shown.heartbeat("n1")
+    assert watcher.observe() == {"n1/a"}
 
 
-def test_by_which_sign_each_was_judged_to_be_gone(shown: FakeRedis, watcher: Watcher) -> None:
+def test_why_each_was_judged_to_be_gone(shown: FakeRedis, watcher: Watcher) -> None:
     for node in ("n1", "n2", "n3", "n4"):
         shown.connect(node)
-    watcher.look()
+    watcher.observe()
     shown.leave("n1")
-    watcher.look(25)
+    watcher.observe(25)
     shown.disconnect("n2")
-    watcher.look(GRACE + 25)
-    shown.beat("n4")
-    watcher.look(TTL - 1)
-    assert watcher.look() == {"n4/a"}
-    watcher.look(10 * TTL)
+    watcher.observe(GRACE + 25)
+    shown.heartbeat("n4")
+    watcher.observe(TTL - 1)
+    assert watcher.observe() == {"n4/a"}
+    watcher.observe(10 * TTL)
     by_node = {owner.node: reason for owner, reason in watcher.membership.departed.items()}
     assert by_node == {
         "n1": NodeReason.LEFT,
@@ -113,32 +113,32 @@ def test_by_which_sign_each_was_judged_to_be_gone(shown: FakeRedis, watcher: Wat
     }
 
 
-def test_one_that_is_back_is_not_gone(shown: FakeRedis, watcher: Watcher) -> None:
+def test_a_node_that_is_back_is_not_gone(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look()
-    watcher.look(TTL)
+    watcher.observe()
+    watcher.observe(TTL)
     assert watcher.membership.departed == {Owner("n1", "a"): NodeReason.SILENT}
-    shown.beat("n1")
-    assert watcher.look() == {"n1/a"}
+    shown.heartbeat("n1")
+    assert watcher.observe() == {"n1/a"}
     assert watcher.membership.departed == {}
 
 
 def test_a_predecessor_whose_id_was_taken_had_died_or_left(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1", "a")
     shown.connect("n2", "a")
-    watcher.look()
-    watcher.look(25)
+    watcher.observe()
+    watcher.observe(25)
     shown.connect("n1", "b")
     shown.connect("n2", "b")
     del shown.heartbeats["n2"]  # it has registered, and not joined yet
-    assert watcher.look(1) == {"n1/b"}
+    assert watcher.observe(1) == {"n1/b"}
     assert watcher.membership.departed == {Owner("n1", "a"): NodeReason.DIED, Owner("n2", "a"): NodeReason.DIED}
 
 
 def test_departures_are_remembered_for_a_while_only(shown: FakeRedis, watcher: Watcher) -> None:
     for start in range(300):
         shown.connect("n1", f"{start}")
-        watcher.look(25)
+        watcher.observe(25)
     assert len(watcher.membership.departed) == 100
     assert Owner("n1", "298") in watcher.membership.departed
 
@@ -147,73 +147,73 @@ def test_each_heartbeat_counts_from_its_own_time(shown: FakeRedis, watcher: Watc
     shown.connect("n1")
     shown.connect("n2")
     for _ in range(5):
-        assert watcher.look(TTL // 2) == {"n1/a", "n2/a"}
-        shown.beat("n1", "n2")
-    watcher.look(TTL // 2)
-    shown.beat("n2")
-    assert watcher.look(TTL // 2) == {"n2/a"}
+        assert watcher.observe(TTL // 2) == {"n1/a", "n2/a"}
+        shown.heartbeat("n1", "n2")
+    watcher.observe(TTL // 2)
+    shown.heartbeat("n2")
+    assert watcher.observe(TTL // 2) == {"n2/a"}
 
 
-def test_a_vanished_connection_is_death_after_the_blink(shown: FakeRedis, watcher: Watcher) -> None:
+def test_a_vanished_connection_is_death_after_the_grace(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
     shown.connect("n2")
-    assert watcher.look() == {"n1/a", "n2/a"}
+    assert watcher.observe() == {"n1/a", "n2/a"}
     shown.disconnect("n1")
-    assert watcher.look(1) == {"n1/a", "n2/a"}
-    assert watcher.look(GRACE - 1) == {"n1/a", "n2/a"}
-    assert watcher.look(1) == {"n2/a"}
+    assert watcher.observe(1) == {"n1/a", "n2/a"}
+    assert watcher.observe(GRACE - 1) == {"n1/a", "n2/a"}
+    assert watcher.observe(1) == {"n2/a"}
 
 
-def test_a_blink_moves_nothing(shown: FakeRedis, watcher: Watcher) -> None:
+def test_a_reconnect_within_the_grace_is_no_death(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look()
+    watcher.observe()
     shown.disconnect("n1")
-    assert watcher.look(1) == {"n1/a"}
-    assert watcher.look(GRACE - 1) == {"n1/a"}
+    assert watcher.observe(1) == {"n1/a"}
+    assert watcher.observe(GRACE - 1) == {"n1/a"}
     shown.connect("n1")
     for _ in range(3):
-        assert watcher.look(GRACE // 2) == {"n1/a"}
+        assert watcher.observe(GRACE // 2) == {"n1/a"}
     shown.disconnect("n1")  # and the next one has its own grace
-    assert watcher.look(1) == {"n1/a"}
-    assert watcher.look(GRACE) == set()
+    assert watcher.observe(1) == {"n1/a"}
+    assert watcher.observe(GRACE) == set()
 
 
-def test_a_node_that_comes_back_after_the_blink_is_the_same_owner(shown: FakeRedis, watcher: Watcher) -> None:
+def test_a_node_that_comes_back_after_the_grace_is_the_same_owner(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look()
+    watcher.observe()
     shown.disconnect("n1")
-    watcher.look(1)
-    assert watcher.look(GRACE) == set()
+    watcher.observe(1)
+    assert watcher.observe(GRACE) == set()
     shown.connect("n1")
-    assert watcher.look(1) == {"n1/a"}
+    assert watcher.observe(1) == {"n1/a"}
 
 
-def test_a_registration_made_since_the_question_was_put_is_not_missing(shown: FakeRedis, watcher: Watcher) -> None:
+def test_a_registration_made_after_client_list_was_sent_is_not_missing(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look()
+    watcher.observe()
     shown.disconnect("n1")
     shown.now += 1
-    shown.connect("n1")  # its connection was not among those asked for
-    assert watcher.look() == {"n1/a"}
-    assert watcher.look(GRACE) == {"n1/a"}
+    shown.connect("n1")  # its connection was not among the watched ones
+    assert watcher.observe() == {"n1/a"}
+    assert watcher.observe(GRACE) == {"n1/a"}
 
 
 def test_a_restart_is_another_owner(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1", "a")
-    assert watcher.look() == {"n1/a"}
+    assert watcher.observe() == {"n1/a"}
     shown.now += 1
     shown.connect("n1", "b")
-    assert watcher.look() == {"n1/b"}
+    assert watcher.observe() == {"n1/b"}
 
 
 def test_an_orderly_leave_counts_at_once(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
     shown.connect("n2")
-    watcher.look()
+    watcher.observe()
     shown.leave("n1")
-    assert watcher.look(1) == {"n2/a"}
+    assert watcher.observe(1) == {"n2/a"}
     shown.connect("n1", "b")
-    assert watcher.look(1) == {"n1/b", "n2/a"}
+    assert watcher.observe(1) == {"n1/b", "n2/a"}
 
 
 @pytest.mark.parametrize("connections_shown", [True, False])
@@ -222,140 +222,140 @@ def test_after_redis_lost_its_data_nodes_have_the_ttl_to_register_again(
 ) -> None:
     shown.connect("n1")
     shown.connect("n2")
-    watcher.look(connections_shown=connections_shown)
+    watcher.observe(connections_shown=connections_shown)
     shown.flush()
-    assert watcher.look(TTL - 1, connections_shown=connections_shown) == {"n1/a", "n2/a"}
+    assert watcher.observe(TTL - 1, connections_shown=connections_shown) == {"n1/a", "n2/a"}
     shown.records["n1"] = NodeRecord(Owner("n1", "a"), 1)
-    shown.beat("n1")
-    assert watcher.look(1, connections_shown=connections_shown) == {"n1/a"}
-    assert watcher.look(TTL - 2, connections_shown=connections_shown) == {"n1/a"}
+    shown.heartbeat("n1")
+    assert watcher.observe(1, connections_shown=connections_shown) == {"n1/a"}
+    assert watcher.observe(TTL - 2, connections_shown=connections_shown) == {"n1/a"}
 
 
-def test_entries_that_were_stale_before_the_first_look_are_not_alive(shown: FakeRedis, watcher: Watcher) -> None:
+def test_entries_that_are_stale_at_the_first_observation_are_not_alive(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    assert watcher.look(TTL) == set()
-    assert watcher.look(25) == set()
+    assert watcher.observe(TTL) == set()
+    assert watcher.observe(25) == set()
 
 
-def test_a_name_that_was_purged_is_not_asked_for_ever_after(shown: FakeRedis, watcher: Watcher) -> None:
+def test_the_record_of_a_purged_name_is_not_read_for_ever(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look()
-    watcher.look(2 * TTL)
+    watcher.observe()
+    watcher.observe(2 * TTL)
     del shown.heartbeats["n1"]
-    watcher.look()
+    watcher.observe()
     assert watcher.membership.records_to_read(shown.heartbeats) == []
 
 
 def test_an_unwatched_registration_is_not_taken_for_a_broken_one(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
     shown.records["n1"] = shown.records["n1"]._replace(client_id=0)  # its server shows it no client id
-    watcher.look()
-    shown.beat("n1")
-    watcher.look(GRACE)
-    shown.beat("n1")
-    assert watcher.look(GRACE) == {"n1/a"}
+    watcher.observe()
+    shown.heartbeat("n1")
+    watcher.observe(GRACE)
+    shown.heartbeat("n1")
+    assert watcher.observe(GRACE) == {"n1/a"}
 
 
-def test_an_entry_without_a_whole_record_is_nobody(shown: FakeRedis, watcher: Watcher) -> None:
-    shown.beat("n1")
-    assert watcher.look() == set()
+def test_an_entry_without_a_whole_record_is_no_node(shown: FakeRedis, watcher: Watcher) -> None:
+    shown.heartbeat("n1")
+    assert watcher.observe() == set()
     shown.now += 10
     shown.connect("n1")
-    assert watcher.look() == {"n1/a"}
+    assert watcher.observe() == {"n1/a"}
 
 
 def test_where_connections_are_not_shown_the_ttl_alone_decides(shown: FakeRedis, watcher: Watcher) -> None:
     shown.connect("n1")
-    watcher.look(connections_shown=False)
+    watcher.observe(connections_shown=False)
     shown.disconnect("n1")
-    assert watcher.look(1, connections_shown=False) == {"n1/a"}
-    assert watcher.look(TTL - 2, connections_shown=False) == {"n1/a"}
-    assert watcher.look(1, connections_shown=False) == set()
+    assert watcher.observe(1, connections_shown=False) == {"n1/a"}
+    assert watcher.observe(TTL - 2, connections_shown=False) == {"n1/a"}
+    assert watcher.observe(1, connections_shown=False) == set()
 
 
 class TestAfterAnOutage:
     """While Redis could not be reached, silence proved nothing."""
 
     @pytest.mark.parametrize("away_ms", [100, 1_000, 30_000])
-    def test_nobody_dies_of_our_own_blindness(self, shown: FakeRedis, watcher: Watcher, away_ms: int) -> None:
+    def test_no_node_dies_because_we_could_not_observe(self, shown: FakeRedis, watcher: Watcher, away_ms: int) -> None:
         shown.connect("n1")
         shown.connect("n2")
-        watcher.look()
-        watcher.look(TTL - 50)
+        watcher.observe()
+        watcher.observe(TTL - 50)
         shown.connected.clear()  # it restarted
         shown.now += away_ms
         watcher.membership.resume(shown.now)
-        assert watcher.look() == {"n1/a", "n2/a"}
-        assert watcher.look(GRACE + 1) == {"n1/a", "n2/a"}
+        assert watcher.observe() == {"n1/a", "n2/a"}
+        assert watcher.observe(GRACE + 1) == {"n1/a", "n2/a"}
         shown.connect("n1")
-        assert watcher.look(GRACE + 1) == {"n1/a", "n2/a"}
-        assert watcher.look(TTL - 2 * GRACE - 3) == {"n1/a", "n2/a"}
-        assert watcher.look(1) == {"n1/a"}
+        assert watcher.observe(GRACE + 1) == {"n1/a", "n2/a"}
+        assert watcher.observe(TTL - 2 * GRACE - 3) == {"n1/a", "n2/a"}
+        assert watcher.observe(1) == {"n1/a"}
 
-    def test_who_was_dead_before_stays_dead(self, shown: FakeRedis, watcher: Watcher) -> None:
+    def test_a_node_that_was_dead_before_stays_dead(self, shown: FakeRedis, watcher: Watcher) -> None:
         shown.connect("n1")
         shown.connect("n2")
-        watcher.look()
+        watcher.observe()
         shown.disconnect("n1")
-        watcher.look(1)
-        assert watcher.look(GRACE) == {"n2/a"}
+        watcher.observe(1)
+        assert watcher.observe(GRACE) == {"n2/a"}
         shown.now += 200
         watcher.membership.resume(shown.now)
-        assert watcher.look() == {"n2/a"}
-        assert watcher.look(GRACE) == {"n2/a"}
+        assert watcher.observe() == {"n2/a"}
+        assert watcher.observe(GRACE) == {"n2/a"}
         shown.connect("n1")
-        assert watcher.look(1) == {"n1/a", "n2/a"}
+        assert watcher.observe(1) == {"n1/a", "n2/a"}
 
     def test_a_connection_seen_again_is_watched_again(self, shown: FakeRedis, watcher: Watcher) -> None:
         shown.connect("n1")
-        watcher.look()
+        watcher.observe()
         shown.now += 500
         watcher.membership.resume(shown.now)
-        assert watcher.look() == {"n1/a"}
+        assert watcher.observe() == {"n1/a"}
         shown.disconnect("n1")
-        assert watcher.look(1) == {"n1/a"}
-        assert watcher.look(GRACE) == set()
+        assert watcher.observe(1) == {"n1/a"}
+        assert watcher.observe(GRACE) == set()
 
 
 class TestWhenTheServersTimeJumps:
     """A stepped clock, or a replica of another time that was promoted."""
 
     @pytest.mark.parametrize("jump_ms", [5_000, 3_600_000])
-    def test_forward_nobody_dies_who_goes_on_beating(self, shown: FakeRedis, watcher: Watcher, jump_ms: int) -> None:
+    def test_forward_a_node_with_heartbeats_stays_alive(self, shown: FakeRedis, watcher: Watcher, jump_ms: int) -> None:
         shown.connect("n1")
         shown.connect("n2")
-        watcher.look()
+        watcher.observe()
         shown.now += jump_ms
-        assert watcher.look() == {"n1/a", "n2/a"}
+        assert watcher.observe() == {"n1/a", "n2/a"}
         shown.now += 10
-        shown.beat("n1")
-        assert watcher.look(TTL - 11) == {"n1/a", "n2/a"}
-        assert watcher.look(1) == {"n1/a"}
+        shown.heartbeat("n1")
+        assert watcher.observe(TTL - 11) == {"n1/a", "n2/a"}
+        assert watcher.observe(1) == {"n1/a"}
 
     @pytest.mark.parametrize("jump_ms", [5_000, 3_600_000])
     def test_back_a_silent_node_dies_all_the_same(self, shown: FakeRedis, watcher: Watcher, jump_ms: int) -> None:
         shown.connect("n1")
         shown.connect("n2")
         shown.connect("n3")
-        watcher.look()
+        watcher.observe()
         shown.disconnect("n3")
-        watcher.look(1)
-        assert watcher.look(GRACE) == {"n1/a", "n2/a"}
-        shown.beat("n2")
-        watcher.look(25)
+        watcher.observe(1)
+        assert watcher.observe(GRACE) == {"n1/a", "n2/a"}
+        shown.heartbeat("n2")
+        watcher.observe(25)
         shown.now -= jump_ms
-        shown.beat("n1")
-        assert watcher.look() == {"n1/a", "n2/a"}
+        shown.heartbeat("n1")
+        assert watcher.observe() == {"n1/a", "n2/a"}
         for _ in range(3):
-            assert watcher.look(TTL // 4) == {"n1/a", "n2/a"}
-            shown.beat("n1")
-        assert watcher.look(TTL // 4) == {"n1/a"}
+            assert watcher.observe(TTL // 4) == {"n1/a", "n2/a"}
+            shown.heartbeat("n1")
+        assert watcher.observe(TTL // 4) == {"n1/a"}
 
-    def test_heartbeats_from_the_future_do_not_keep_anybody_alive(self, shown: FakeRedis, watcher: Watcher) -> None:
+    def test_heartbeats_from_the_future_keep_no_node_alive(self, shown: FakeRedis, watcher: Watcher) -> None:
         shown.connect("n1")
         shown.now -= 3_600_000
-        assert watcher.look() == {"n1/a"}
-        assert watcher.look(TTL) == set()
+        assert watcher.observe() == {"n1/a"}
+        assert watcher.observe(TTL) == set()
 
 
 @pytest.mark.parametrize("still_ms", [TTL - 10, 10 * TTL])
@@ -364,26 +364,26 @@ def test_time_in_which_redis_or_we_stood_still_does_not_count(
 ) -> None:
     shown.connect("n1")
     shown.connect("n2")
-    watcher.look()
-    watcher.look(300)
+    watcher.observe()
+    watcher.observe(300)
     shown.disconnect("n2")
     shown.now += still_ms
-    assert watcher.look() == {"n1/a", "n2/a"}
-    assert watcher.look(GRACE) == {"n1/a"}
-    assert watcher.look(TTL - 300 - GRACE - 1) == {"n1/a"}
-    assert watcher.look(1) == set()
+    assert watcher.observe() == {"n1/a", "n2/a"}
+    assert watcher.observe(GRACE) == {"n1/a"}
+    assert watcher.observe(TTL - 300 - GRACE - 1) == {"n1/a"}
+    assert watcher.observe(1) == set()
 
 
 def test_a_restart_that_has_not_announced_itself_yet_gets_nothing(shown: FakeRedis, watcher: Watcher) -> None:
-    """It left and registered again between two looks: its record is there, its heartbeat is not."""
+    """It left and registered again between two observations: its record is there, its heartbeat is not."""
     shown.connect("n1", "a")
-    watcher.look()
+    watcher.observe()
     shown.leave("n1")
     shown.connect("n1", "b")
     del shown.heartbeats["n1"]
-    assert watcher.look(10) == set()
-    shown.beat("n1")
-    assert watcher.look(10) == {"n1/b"}
+    assert watcher.observe(10) == set()
+    shown.heartbeat("n1")
+    assert watcher.observe(10) == {"n1/b"}
 
 
 @pytest.mark.parametrize(
@@ -443,57 +443,57 @@ class MembershipMachine(RuleBasedStateMachine):
         self.shown = FakeRedis()
         self.watcher = Watcher(self.shown)
         self.incarnations = 0
-        self.beating: dict[str, str] = {}  # node -> incarnation, of those whose process runs
+        self.running: dict[str, str] = {}  # node -> incarnation, of those whose process runs
         self.ended: dict[str, tuple[str, int]] = {}  # "node/incarnation" -> how it ended, and when
         self.last: set[str] = set()
-        self.looked_at: set[int] = set()
+        self.observed: set[int] = set()
         self.resumed = 0
 
     @rule(node=st.sampled_from(NAMES))
     def start(self, node: str) -> None:
-        if node in self.beating:
+        if node in self.running:
             self.kill(node)
         self.incarnations += 1
-        self.beating[node] = f"i{self.incarnations}"
+        self.running[node] = f"i{self.incarnations}"
         self.shown.now += 1
-        self.shown.connect(node, self.beating[node])
+        self.shown.connect(node, self.running[node])
 
     @rule(node=st.sampled_from(NAMES))
-    def blink(self, node: str) -> None:
-        if node in self.beating:
+    def reconnect(self, node: str) -> None:
+        if node in self.running:
             self.shown.disconnect(node)
-            self.look(GRACE // 2)
-            self.shown.connect(node, self.beating[node])
+            self.time_goes_by(GRACE // 2)
+            self.shown.connect(node, self.running[node])
 
     @rule(node=st.sampled_from(NAMES))
     def leave(self, node: str) -> None:
-        if node in self.beating:
+        if node in self.running:
             self.shown.leave(node)
-            self.ended[f"{node}/{self.beating.pop(node)}"] = ("leave", self.shown.now)
+            self.ended[f"{node}/{self.running.pop(node)}"] = ("leave", self.shown.now)
 
     @rule(node=st.sampled_from(NAMES))
     def kill(self, node: str) -> None:
-        if node in self.beating:
+        if node in self.running:
             self.shown.disconnect(node)
-            # A connection that nobody has looked at cannot be missed.
-            how = "kill" if self.shown.records[node].client_id in self.looked_at else "freeze"
-            self.ended[f"{node}/{self.beating.pop(node)}"] = (how, self.shown.now)
+            # A connection that was never observed cannot be missing.
+            how = "kill" if self.shown.records[node].client_id in self.observed else "freeze"
+            self.ended[f"{node}/{self.running.pop(node)}"] = (how, self.shown.now)
 
     @rule(node=st.sampled_from(NAMES))
     def freeze(self, node: str) -> None:
-        if node in self.beating:
-            self.ended[f"{node}/{self.beating.pop(node)}"] = ("freeze", self.shown.now)
+        if node in self.running:
+            self.ended[f"{node}/{self.running.pop(node)}"] = ("freeze", self.shown.now)
 
     @rule()
     def flush(self) -> None:
-        kept = {node: self.shown.records[node] for node in self.beating}
+        kept = {node: self.shown.records[node] for node in self.running}
         self.shown.flush()
         for name, (how, when) in self.ended.items():
             if how == "leave" and name in self.last:
-                self.ended[name] = ("kill", when)  # its word was lost before anybody looked
+                self.ended[name] = ("kill", when)  # its word was lost before it was observed
         self.shown.now += 1
         self.shown.records.update(kept)  # over connections that stand
-        self.shown.beat(*kept)
+        self.shown.heartbeat(*kept)
 
     @rule(ms=st.sampled_from([1_500, 30_000]))
     def outage(self, ms: int) -> None:
@@ -501,36 +501,36 @@ class MembershipMachine(RuleBasedStateMachine):
         self.shown.connected.clear()
         self.resumed = self.shown.now
         self.watcher.membership.resume(self.shown.now)
-        known, self.last = self.last, self.watcher.look()
-        assert {f"{n}/{i}" for n, i in self.beating.items() if f"{n}/{i}" in known} <= self.last
-        for node, incarnation in self.beating.items():
+        known, self.last = self.last, self.watcher.observe()
+        assert {f"{n}/{i}" for n, i in self.running.items() if f"{n}/{i}" in known} <= self.last
+        for node, incarnation in self.running.items():
             self.shown.connect(node, incarnation)
 
     @rule(ms=st.sampled_from([0, 25, GRACE, 250]))
-    def look(self, ms: int) -> None:
-        while ms > 0:  # the dispatcher looks every 25 ms, the nodes beat
+    def time_goes_by(self, ms: int) -> None:
+        while ms > 0:  # the dispatcher polls every 25 ms, the nodes send heartbeats
             step = min(ms, 25)
             ms -= step
             self.shown.now += step
-            for node in self.beating:
+            for node in self.running:
                 if self.shown.records[node].client_id in self.shown.connected:
-                    self.shown.beat(node)
+                    self.shown.heartbeat(node)
             self.check()
         self.check()
 
     def check(self) -> None:
-        self.last = self.watcher.look()
-        self.looked_at |= self.shown.connected
-        assert {f"{node}/{incarnation}" for node, incarnation in self.beating.items()} <= self.last
-        for name in self.last - {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}:
+        self.last = self.watcher.observe()
+        self.observed |= self.shown.connected
+        assert {f"{node}/{incarnation}" for node, incarnation in self.running.items()} <= self.last
+        for name in self.last - {f"{node}/{incarnation}" for node, incarnation in self.running.items()}:
             how, when = self.ended[name]
             assert how != "leave"
             seen_to_go = how == "kill" and when > self.resumed
             assert self.shown.now - max(when, self.resumed) < (GRACE + 50 if seen_to_go else TTL)
 
     def teardown(self) -> None:
-        self.look(2 * TTL)
-        assert self.last == {f"{node}/{incarnation}" for node, incarnation in self.beating.items()}
+        self.time_goes_by(2 * TTL)
+        assert self.last == {f"{node}/{incarnation}" for node, incarnation in self.running.items()}
 
 
 MembershipMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

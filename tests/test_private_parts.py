@@ -1,0 +1,171 @@
+"""Parts of dependencies that we use though they are private or not documented: an upgrade that removes one is named here.
+
+docs/dependencies.md says where each is used, and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from importlib import import_module
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from celery import Celery
+from kombu import Connection
+
+from tools.local.embedded_redis import EmbeddedRedis
+
+PING = b"*1\r\n$4\r\nPING\r\n"
+
+
+def part(path: str) -> Any:
+    """The part of a dependency at ``module:name.name``. The test fails with its name if it is gone."""
+    module, _, names = path.partition(":")
+    try:
+        found: Any = import_module(module)
+        for name in names.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        pytest.fail(f"{path} is gone: {error}")
+    return found
+
+
+def accepts(path: str, *args: Any, **kwargs: Any) -> None:
+    """The part can be called with these arguments; else the test fails with its name and what it accepts."""
+    signature = inspect.signature(part(path))
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        pytest.fail(f"{path}{signature} no longer accepts what we pass: {error}")
+
+
+def says(path: str, text: str, why: str) -> None:
+    """The source of the part has ``text``, on which we rely."""
+    assert text in inspect.getsource(part(path)), f"{path} no longer has {text!r}: {why}"
+
+
+def test_redis_cluster_pipeline_command_queue(redis_client: redis.Redis) -> None:
+    nodes = object.__new__(part("redis.cluster:NodesManager"))  # nothing is sent, so no cluster is needed
+    nodes.himport_registry = None
+    pipe = part("redis.cluster:ClusterPipeline")(nodes, None)
+    pipe.execute_command("EVALSHA", "sha", 1, "key")
+    [command] = pipe._execution_strategy.command_queue
+    assert (command.args, command.options) == (("EVALSHA", "sha", 1, "key"), {})
+    assert pipe.command_stack == [], "a cluster's pipeline fills command_stack again: read that and drop the private"
+    assert redis_client.pipeline().execute_command("GET", "key").command_stack == [(("GET", "key"), {})]
+
+
+def test_redis_parser_of_an_asyncio_connection(redis_server: EmbeddedRedis) -> None:
+    nothing = part("redis._parsers.hiredis:NOT_ENOUGH_DATA")
+
+    async def ping() -> Any:
+        connection: Any = redis.asyncio.ConnectionPool(port=redis_server.port).make_connection()
+        await connection.connect()
+        parser = connection._parser
+        assert parser._reader.gets() is nothing
+        await connection.send_packed_command(PING, check_health=False)
+        while (reply := parser._reader.gets()) is nothing:
+            await parser.read_from_socket()
+        await connection.disconnect(nowait=True)
+        return reply
+
+    assert asyncio.run(ping()) == b"PONG"
+
+
+def test_redis_connection_of_a_client(redis_server: EmbeddedRedis) -> None:
+    with redis.Redis(port=redis_server.port, single_connection_client=True) as client:
+        client.ping()
+        assert client.connection.can_read(timeout=0) is False
+        connection = client.connection_pool.get_connection()
+        connection.send_packed_command([PING])
+        assert connection.read_response() in (b"PONG", "PONG")
+        client.connection_pool.release(connection)
+
+
+def test_celery_consumer_loop() -> None:
+    says("celery.worker.consumer:Consumer.__init__", "hasattr(self, 'loop')", "a subclass has its own loop")
+    passed = inspect.getsource(part("celery.worker.consumer:Consumer.loop_args")).count(",") + 1
+    for loop in ("asynloop", "synloop"):
+        accepts(f"celery.worker.loops:{loop}", *range(passed))
+
+
+def test_celery_consumer_hooks() -> None:
+    accepts("celery.worker.consumer:Consumer.create_task_handler", "self")
+    accepts("celery.worker.consumer:Consumer.call_soon_ack", "self", "p")
+    accepts("celery.worker.consumer:Consumer.ensure_connected", "self", "conn")
+    accepts("celery.worker.state:maybe_shutdown")
+    assert part("celery.worker.consumer:Consumer.first_connection_attempt") is True
+    assert "celery.worker.consumer.heart:Heart" in part("celery.worker.consumer:Consumer.Blueprint.default_steps")
+
+
+def test_celery_heart_send() -> None:
+    accepts("celery.worker.heartbeat:Heart._send", "self", "worker-heartbeat", retry=False)
+    accepts("celery.worker.heartbeat:Heart", "timer", "eventer", "interval")
+    accepts("celery.worker.consumer.heart:Heart.start", "self", "c")
+    says("celery.worker.heartbeat:Heart.start", "self._send", "it must send by the method that we replace")
+
+
+def test_celery_queues_that_are_not_listed() -> None:
+    class Queues(part("celery.app.amqp:Queues")):  # type: ignore[misc]
+        def new_missing(self, name: str) -> Any:
+            return super().new_missing(f"made-{name}")
+
+    assert part("celery.app.amqp:AMQP.queues_cls") is part("celery.app.amqp:Queues")
+    app = Celery(broker="memory://")
+    app.amqp.queues_cls = Queues
+    assert app.amqp.queues["node-001"].name == "made-node-001"
+    assert isinstance(app.amqp.queues.consume_from, dict)
+
+
+def test_kombu_mailbox_publish_reply() -> None:
+    path = "kombu.pidbox:Mailbox._publish_reply"
+    accepts(path, "self", "reply", "exchange", "key", "ticket", channel=None, serializer=None, retry_policy={})
+    says(path, "**opts\n", "it must pass retry_policy on")
+    says("kombu.pidbox:Node.reply", "._publish_reply(", "it must answer by the method that we replace")
+    assert issubclass(part("celery.app.control:Control.Mailbox"), part("kombu.pidbox:Mailbox"))
+
+
+def test_kombu_no_ack_consumers() -> None:
+    acknowledged = []
+    with Connection("memory://") as connection:
+        queue = connection.SimpleQueue("private-parts")
+        for _ in range(2):
+            queue.put({})
+        first, second = queue.get(timeout=1), queue.get(timeout=1)
+        assert first.channel.no_ack_consumers is None
+        first.channel.basic_ack = lambda tag, **_: acknowledged.append(tag)
+        first.ack()
+        second.channel.no_ack_consumers = ("no_ack",)
+        second.delivery_info["consumer_tag"] = "no_ack"
+        second.ack()
+    assert acknowledged == [first.delivery_tag], "Message.ack passes over the consumers in Channel.no_ack_consumers"
+
+
+def test_kombu_redis_channel_connection(redis_server: EmbeddedRedis) -> None:
+    with Connection(redis_server.url(1)) as connection, connection.default_channel.conn_or_acquire() as client:
+        pipe = client.pipeline(transaction=False)
+        pipe.llen("private-parts")
+        assert pipe.execute() == [0]
+
+
+def test_amqp_channel_send_method_and_wait() -> None:
+    accepts("amqp.channel:Channel.send_method", "self", (50, 10), "BsbbbbbF", (0, "queue"))
+    accepts("amqp.channel:Channel.wait", "self", (50, 11), returns_tuple=True)
+
+
+def test_celery_beat_service_uses_nothing_that_our_tick_leaves_out() -> None:
+    used = "".join(inspect.getsource(part(f"celery.beat:Service.{name}")) for name in ("start", "sync"))
+    assert "self.scheduler.tick()" in used
+    for left_out in ("_heap", "old_schedulers", "producer", "connection"):
+        assert left_out not in used, f"celery.beat:Service uses the scheduler's {left_out}"
+
+
+def test_flower_start() -> None:
+    accepts("flower.app:Flower.start", "self")
+    accepts("flower.app:Flower.update_workers", "self", workername="celery@node-001")
+    says("flower.command:flower.callback", "flower_app.start()", "it must start by the method that we wrap")
+    assert isinstance(part("flower.app:Flower.workers"), property)
+    says("flower.events:Events.__init__", "self.state = ", "it has the live workers")
