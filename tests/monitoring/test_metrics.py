@@ -25,7 +25,7 @@ WRITERS = {
 
 # Label values that reach a metric as an argument on the way: (folder, function) -> metric.
 ON_THE_WAY = {
-    ("tasks", "chill"): node_metrics.cold_starts,
+    ("tasks", "invalidate"): node_metrics.cold_starts,
 }
 
 
