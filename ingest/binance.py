@@ -12,9 +12,10 @@ import msgspec
 
 from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, decoded, levels
 from ingest.binance_plain import PlainDecoder
-from ingest.events import INFINITY, Depth, Event, ExchangeInfo, Reason, Rejected, SymbolRules
+from ingest.events import INFINITY, Depth, Event, ExchangeInfo, Rejected, SymbolRules
 from ingest.exchange import Request
 from tickfence.instrument import Instrument
+from tickfence.monitoring.ingest_metrics import Refusal
 
 DEPTH_WEIGHTS = ((5_000, 250), (1_000, 50), (500, 25), (100, 5))
 """Levels a side that one request may ask for, and the weight of that request."""
@@ -112,12 +113,12 @@ class Binance:
         try:
             depth = decoded(_decode_depth, body)
         except msgspec.ValidationError as error:
-            raise Rejected(Reason.WRONG_TYPE, f"depth: {error}") from None
+            raise Rejected(Refusal.WRONG_TYPE, f"depth: {error}") from None
         if depth.lastUpdateId <= 0:
-            raise Rejected(Reason.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
+            raise Rejected(Refusal.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
         bids, asks = levels(depth.bids, None), levels(depth.asks, None)
         if bids and asks and max(bids)[0] >= min(asks)[0]:
-            raise Rejected(Reason.CROSSED_BOOK, f"depth bid {max(bids)[0]} ask {min(asks)[0]}")
+            raise Rejected(Refusal.CROSSED_BOOK, f"depth bid {max(bids)[0]} ask {min(asks)[0]}")
         return Depth(
             depth.lastUpdateId,
             bids,
@@ -139,7 +140,7 @@ class Binance:
         try:
             info = decoded(_decode_info, body)
         except msgspec.ValidationError as error:
-            raise Rejected(Reason.WRONG_TYPE, f"exchangeInfo: {error}") from None
+            raise Rejected(Refusal.WRONG_TYPE, f"exchangeInfo: {error}") from None
         symbols = {}
         for symbol in info.symbols:
             filters = {each.filterType: each for each in symbol.filters}

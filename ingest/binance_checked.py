@@ -17,7 +17,6 @@ from ingest.events import (
     Diff,
     Event,
     Level,
-    Reason,
     Rejected,
     Shutdown,
     Ticker,
@@ -25,6 +24,7 @@ from ingest.events import (
     check_levels,
 )
 from tickfence.instrument import Instrument
+from tickfence.monitoring.ingest_metrics import Refusal
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class CheckedDecoder:
         try:
             envelope = decoded(_decode_message, message)
         except msgspec.ValidationError as error:
-            reason = Reason.UNKNOWN_EVENT if "`$.data.e`" in str(error) else Reason.WRONG_TYPE
+            reason = Refusal.UNKNOWN_EVENT if "`$.data.e`" in str(error) else Refusal.WRONG_TYPE
             raise Rejected(reason, str(error), self._book_of(message)) from None
         data = envelope.data
         if type(data) is _DepthUpdate:
@@ -135,19 +135,19 @@ class CheckedDecoder:
     def _diff(self, stream: str, data: _DepthUpdate) -> Diff:
         symbol = self._known(stream, data.s, DEPTH)
         if not 0 < data.U <= data.u <= MAX_ID:
-            raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} U={data.U} u={data.u}", symbol)
+            raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} U={data.U} u={data.u}", symbol)
         if not 0 < data.E < LAST_TIME_MS:
-            raise Rejected(Reason.BAD_TIME, f"{symbol} E={data.E}", symbol)
+            raise Rejected(Refusal.BAD_TIME, f"{symbol} E={data.E}", symbol)
         return Diff(symbol, data.E, data.U, data.u, levels(data.b, symbol), levels(data.a, symbol))
 
     def _trade(self, stream: str, data: _Trade) -> Trade:
         symbol = self._known(stream, data.s, TRADE)
-        _check_decimal(data.p, Reason.BAD_PRICE, symbol)
-        _check_decimal(data.q, Reason.BAD_QUANTITY, symbol)
+        _check_decimal(data.p, Refusal.BAD_PRICE, symbol)
+        _check_decimal(data.q, Refusal.BAD_QUANTITY, symbol)
         if not 0 < data.T < LAST_TIME_MS:
-            raise Rejected(Reason.BAD_TIME, f"{symbol} T={data.T}")
+            raise Rejected(Refusal.BAD_TIME, f"{symbol} T={data.T}")
         if not 0 <= data.t <= MAX_ID:
-            raise Rejected(Reason.BAD_UPDATE_IDS, f"{symbol} trade id {data.t}")
+            raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {data.t}")
         # "m": the buyer is the market maker, so the seller was the aggressor.
         return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)
 
@@ -159,16 +159,16 @@ class CheckedDecoder:
         """
         symbol = self._known(stream, data.s, TICKER)
         for price in (data.c, data.h, data.l):
-            _check_decimal(price, Reason.BAD_PRICE, symbol)
+            _check_decimal(price, Refusal.BAD_PRICE, symbol)
         if not DECIMAL.fullmatch(data.v) or not _SIGNED.fullmatch(data.P):
-            raise Rejected(Reason.NOT_A_NUMBER, f"{symbol} ticker v={data.v[:40]!r} P={data.P[:40]!r}")
+            raise Rejected(Refusal.NOT_A_NUMBER, f"{symbol} ticker v={data.v[:40]!r} P={data.P[:40]!r}")
         return Ticker(symbol, data.c, data.P, data.h, data.l, data.v)
 
     def _known(self, stream: str, symbol: str, suffix: str) -> Instrument:
         known = self._symbol_of.get(stream)
         if known is None or known != symbol or not stream.endswith(suffix):
             book = known if stream.endswith(DEPTH) else None
-            raise Rejected(Reason.UNKNOWN_SYMBOL, f"{symbol[:40]!r} on stream {stream[:60]!r}", book)
+            raise Rejected(Refusal.UNKNOWN_SYMBOL, f"{symbol[:40]!r} on stream {stream[:60]!r}", book)
         return known
 
     def _book_of(self, message: bytes) -> Instrument | None:
@@ -187,7 +187,7 @@ class CheckedDecoder:
             return ControlReply(f"{envelope.code} {envelope.msg}")
         if envelope.id is not None:
             return ControlReply(None)
-        raise Rejected(Reason.UNKNOWN_EVENT, f"{message[:80]!r}")
+        raise Rejected(Refusal.UNKNOWN_EVENT, f"{message[:80]!r}")
 
 
 def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
@@ -202,7 +202,7 @@ def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejected(Reason.NOT_JSON, f"{error}: {text[:80]!r}") from None
+        raise Rejected(Refusal.NOT_JSON, f"{error}: {text[:80]!r}") from None
 
 
 def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
@@ -219,18 +219,18 @@ def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
     try:
         found = decoded(_decode_levels, text)
     except msgspec.ValidationError as error:
-        raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
     if text.count(b'"') != 4 * len(found):
-        raise Rejected(Reason.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)
+        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)
     if reason := check_levels(found):
         raise Rejected(reason, f"{symbol} levels {text[:120]!r}", symbol)
     return found
 
 
-def _check_decimal(text: str, reason: Reason, symbol: Instrument) -> None:
+def _check_decimal(text: str, reason: Refusal, symbol: Instrument) -> None:
     """Refuse what is not a positive decimal number in plain digits."""
     if not DECIMAL.fullmatch(text):
-        wrong = reason if _SIGNED.fullmatch(text) else Reason.NOT_A_NUMBER
+        wrong = reason if _SIGNED.fullmatch(text) else Refusal.NOT_A_NUMBER
         raise Rejected(wrong, f"{symbol} {text[:40]!r}")
     if not 0.0 < float(text) < INFINITY:
         raise Rejected(reason, f"{symbol} {text[:40]!r}")

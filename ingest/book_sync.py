@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from ingest.events import INFINITY, Depth, Diff, Reason, Rejected
+from ingest.events import INFINITY, Depth, Diff, Rejected
 from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.instrument import Instrument
+from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
 MAX_WAITING = 5_000
 """Diffs kept while a snapshot is on its way: more than eight minutes of one symbol."""
@@ -67,10 +68,10 @@ class BookSync:
             if diff.time_ms <= self._seen_ms:
                 return False  # the second copy: two connections deliver it
             self._seen_id, self._seen_ms = diff.last_update_id, diff.time_ms
-            self.why = self.why or Reason.UPDATE_ID_BACK
+            self.why = self.why or Refusal.UPDATE_ID_BACK
             self._waiting.clear()
             self._waiting.append((diff, received_ms))
-            raise Rejected(Reason.UPDATE_ID_BACK, f"{self.symbol} u={diff.last_update_id} after {seen_id}")
+            raise Rejected(Refusal.UPDATE_ID_BACK, f"{self.symbol} u={diff.last_update_id} after {seen_id}")
         self._seen_id, self._seen_ms = diff.last_update_id, max(self._seen_ms, diff.time_ms)
         if self.why is not None:
             self._wait(diff, received_ms)
@@ -80,7 +81,7 @@ class BookSync:
         try:
             self._apply(diff, received_ms)
         except BookGap:
-            self.lose("gap")
+            self.lose(Resync.GAP)
             self._wait(diff, received_ms)
             return False
         return True
@@ -139,5 +140,5 @@ class BookSync:
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
         if book.crossed:
-            self.lose(Reason.CROSSED_BOOK)
-            raise Rejected(Reason.CROSSED_BOOK, f"{self.symbol} bid {book.best_bid} ask {book.best_ask}")
+            self.lose(Refusal.CROSSED_BOOK)
+            raise Rejected(Refusal.CROSSED_BOOK, f"{self.symbol} bid {book.best_bid} ask {book.best_ask}")

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from math import isfinite
 from typing import NamedTuple
 
 import msgspec
 
 from tickfence.instrument import Instrument
+from tickfence.monitoring.ingest_metrics import Refusal
 
 Level = tuple[float, float]
 
 INFINITY = float("inf")
-
-
-class Reason(StrEnum):
-    """Why a message was refused: the ``reason`` label of ``nt_ingest_rejected_total``."""
-
-    NOT_JSON = "not_json"
-    WRONG_TYPE = "wrong_type"
-    UNKNOWN_EVENT = "unknown_event"
-    UNKNOWN_SYMBOL = "unknown_symbol"
-    OVERSIZED = "oversized"
-    NOT_A_NUMBER = "not_a_number"
-    BAD_PRICE = "bad_price"
-    BAD_QUANTITY = "bad_quantity"
-    BAD_TIME = "bad_time"
-    BAD_UPDATE_IDS = "bad_update_ids"
-    UPDATE_ID_BACK = "update_id_back"
-    CROSSED_BOOK = "crossed_book"
 
 
 class Rejected(ValueError):
@@ -42,7 +25,7 @@ class Rejected(ValueError):
             known which.
     """
 
-    def __init__(self, reason: Reason, detail: str, book_symbol: Instrument | None = None) -> None:
+    def __init__(self, reason: Refusal, detail: str, book_symbol: Instrument | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.book_symbol = book_symbol
@@ -170,11 +153,11 @@ class ExchangeInfo(NamedTuple):
     weight_per_minute: int | None
 
 
-def check_levels(levels: Iterable[Level]) -> Reason | None:
+def check_levels(levels: Iterable[Level]) -> Refusal | None:
     """The first reason to refuse a list of levels; ``None`` if all are finite, prices > 0 and quantities >= 0."""
     for price, quantity in levels:
         if not (0.0 < price < INFINITY and 0.0 <= quantity < INFINITY):
             if not (isfinite(price) and isfinite(quantity)):
-                return Reason.NOT_A_NUMBER
-            return Reason.BAD_PRICE if price <= 0.0 else Reason.BAD_QUANTITY
+                return Refusal.NOT_A_NUMBER
+            return Refusal.BAD_PRICE if price <= 0.0 else Refusal.BAD_QUANTITY
     return None

@@ -88,7 +88,7 @@ class Feed:
         self._replace = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def replace(self, reason: str) -> None:
+    def replace(self, reason: metrics.Reconnect) -> None:
         """Open the next connection now: this one will end soon."""
         if not self._replace.is_set():
             logger.info("replacing the connection", extra={"reason": reason, "streams": len(self._streams)})
@@ -134,7 +134,7 @@ class Feed:
         finally:
             announced.cancel()
         if not task.done():
-            self.replace("lifetime")
+            self.replace(metrics.Reconnect.LIFETIME)
 
     async def _pause(self, connection: Connection, task: asyncio.Task[None]) -> None:
         """Wait before the next connection, after ``connection`` has ended by itself."""
@@ -146,7 +146,7 @@ class Feed:
             "connection to the exchange ended",
             extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},
         )
-        metrics.ws_resubscribe.labels("ended").inc()
+        metrics.ws_resubscribe.labels(metrics.Reconnect.ENDED).inc()
         await asyncio.sleep(wait)
 
     async def _hand_over(self, old: Connection, old_task: asyncio.Task[None]) -> tuple[Connection, asyncio.Task[None]]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ingest.book_sync import BookSync
-from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.pacing import LogLimit
@@ -15,6 +15,7 @@ from ingest.rest import Priority
 from ingest.writer import Writer
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.monitoring.ingest_metrics import Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Intake:
         self._messages += 1
         try:
             if len(message) > MAX_MESSAGE:
-                raise Rejected(Reason.OVERSIZED, f"{len(message)} bytes")
+                raise Rejected(Refusal.OVERSIZED, f"{len(message)} bytes")
             event = self._decode(message)
             if type(event) is Diff:
                 self._on_diff(event)
@@ -77,7 +78,7 @@ class Intake:
                 self._tickers += 1
                 self._writer.set_ticker(event)
             elif type(event) is Shutdown:
-                feed.replace("shutdown")
+                feed.replace(metrics.Reconnect.SHUTDOWN)
             elif type(event) is ControlReply and event.error is not None:
                 logger.error("the exchange refused a subscription", extra={"error": event.error})
         except Rejected as error:
@@ -86,9 +87,9 @@ class Intake:
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
         metrics.ws_messages.inc(self._messages)
-        metrics.events.labels("diff").inc(self._diffs)
-        metrics.events.labels("trade").inc(self._trades)
-        metrics.events.labels("ticker").inc(self._tickers)
+        metrics.events.labels(metrics.EventKind.DIFF).inc(self._diffs)
+        metrics.events.labels(metrics.EventKind.TRADE).inc(self._trades)
+        metrics.events.labels(metrics.EventKind.TICKER).inc(self._tickers)
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_depth(self, symbol: Instrument, depth: Depth) -> bool:
@@ -104,7 +105,7 @@ class Intake:
         lost_at = self._lost_at.pop(symbol, None)
         if lost_at is not None:
             metrics.resync_latency.observe(time.monotonic() - lost_at)
-        self._writer.want_snapshot(symbol, "sync")
+        self._writer.want_snapshot(symbol, metrics.SnapshotReason.SYNC)
         for diff, received_ms in diffs:
             self._writer.add_diff(diff, received_ms)
         return True
@@ -113,20 +114,20 @@ class Intake:
         """Load a book again if the market has moved beyond its known levels."""
         book = self._books[symbol]
         if book.why is None and book.shallow():
-            book.lose("shallow")
+            book.lose(metrics.Resync.SHALLOW)
             self._ask(book)
 
     def _on_trade(self, trade: Trade) -> None:
         received_ms = self._now_ms()
         if trade.time_ms > received_ms + MAX_AHEAD_MS:
-            raise Rejected(Reason.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
+            raise Rejected(Refusal.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
         self._trades += 1
         self._writer.add_trade(trade, received_ms)
 
     def _on_diff(self, diff: Diff) -> None:
         received_ms = self._now_ms()
         if diff.time_ms > received_ms + MAX_AHEAD_MS:
-            raise Rejected(Reason.BAD_TIME, f"{diff.symbol} E={diff.time_ms}", diff.symbol)
+            raise Rejected(Refusal.BAD_TIME, f"{diff.symbol} E={diff.time_ms}", diff.symbol)
         self._diffs += 1
         book = self._books[diff.symbol]
         try:
@@ -137,7 +138,7 @@ class Intake:
         if publish:
             self._writer.add_diff(diff, received_ms)
         elif book.why is None:
-            metrics.duplicates.labels("feed").inc()
+            metrics.duplicates.labels(metrics.Duplicate.FEED).inc()
 
     def _reject(self, error: Rejected) -> None:
         metrics.rejected.labels(error.reason).inc()

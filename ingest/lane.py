@@ -21,7 +21,7 @@ from ingest.keep_connected import keep_connected
 from ingest.outbox import UNSENT
 from ingest.pacing import LogLimit
 from ingest.packing import EntryPacker
-from ingest.pending import REFUSED, Pending
+from ingest.pending import Pending
 from ingest.stream_state import Streams
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
@@ -116,7 +116,7 @@ class Lane:
             elif state.reconcile(_newest_id(reply)):
                 lost.add(symbol)
         for symbol in lost:
-            self.pending.want_snapshot(symbol, "lost")
+            self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
         metrics.redis_connects.inc()
         if (held_back := self._logs.allows("connected")) is not None:  # a server that takes no writes gets many
             extra = {"waiting": len(self.pending), "books_to_write": len(lost), "held_back": held_back}
@@ -190,13 +190,13 @@ class Lane:
                 state.acknowledged = (entry.time_ms, entry.sequence)
             elif isinstance(reply, ResponseError):
                 self._log_refusal(f"stream of {entry.symbol}", reply)
-                self.pending.drop([entry], REFUSED)
+                self.pending.drop([entry], metrics.EntryLost.REDIS_ERROR)
             elif not entry.text:
                 state.acknowledged = None
             else:
                 raise TypeError(f"XADD was answered by {reply!r}")
         metrics.appended.inc(taken)
-        metrics.duplicates.labels("redis").inc(copies)
+        metrics.duplicates.labels(metrics.Duplicate.REDIS).inc(copies)
         if lost:
             self._write_all_books()
 
@@ -205,7 +205,7 @@ class Lane:
         logger.warning("Redis lost its streams, writing all books again")
         for symbol in self._symbols:
             self._streams.diffs[symbol].acknowledged = self._streams.trades[symbol].acknowledged = None
-            self.pending.want_snapshot(symbol, "lost")
+            self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
 
     def _log_refusal(self, what: str, error: ResponseError) -> None:
         if (held_back := self._logs.allows("refused")) is not None:

@@ -16,6 +16,7 @@ from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.monitoring.ingest_metrics import SnapshotReason
 from tickfence.redis_access.command import Request
 from tickfence.streams import append
 from tickfence.streams.codec import NO_ENTRY, Snapshot
@@ -28,9 +29,6 @@ TICKERS_EVERY_S = 1.0
 UNSENT = object()
 """In place of a reply: the batch failed."""
 
-RESTART = "anew"
-"""Reason to write a snapshot: the exchange numbers its updates from the start again."""
-
 
 class SnapshotOutbox:
     """Whole books to be written, each made from the book as it is when its batch is sent.
@@ -41,26 +39,26 @@ class SnapshotOutbox:
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
-        self._wanted: dict[Instrument, str] = {}
+        self._wanted: dict[Instrument, SnapshotReason] = {}
         self._restarted: set[Instrument] = set()
         self._load_script = True
 
-    def want(self, symbol: Instrument, reason: str) -> None:
-        """Write this symbol's book with the next batch. With `RESTART` it replaces one with a higher update id."""
+    def want(self, symbol: Instrument, reason: SnapshotReason) -> None:
+        """Write this symbol's book with the next batch. With `RENUMBERED` it replaces one with a higher update id."""
         self._wanted.setdefault(symbol, reason)
-        if reason == RESTART:
+        if reason is SnapshotReason.RENUMBERED:
             self._restarted.add(symbol)
 
-    def wanted(self) -> list[tuple[Instrument, str]]:
+    def wanted(self) -> list[tuple[Instrument, SnapshotReason]]:
         """Symbols whose books are still to be written, and why."""
-        return list((self._wanted | dict.fromkeys(self._restarted, RESTART)).items())
+        return list((self._wanted | dict.fromkeys(self._restarted, SnapshotReason.RENUMBERED)).items())
 
     def requests(self) -> list[Request]:
         """The next few snapshots; books that are not in sync are left out."""
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
         return [sent for symbol in symbols if (sent := self._request(symbol, self._wanted.pop(symbol))) is not None]
 
-    def _request(self, symbol: Instrument, reason: str) -> Request | None:
+    def _request(self, symbol: Instrument, reason: SnapshotReason) -> Request | None:
         synced, state = self._streams.books[symbol], self._streams.diffs[symbol]
         if not synced.in_sync:
             return None
@@ -74,7 +72,7 @@ class SnapshotOutbox:
         command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
         return command, lambda reply: self._on_reply(symbol, reason, reply)
 
-    def _on_reply(self, symbol: Instrument, reason: str, reply: Any) -> None:
+    def _on_reply(self, symbol: Instrument, reason: SnapshotReason, reply: Any) -> None:
         if reply is UNSENT or append.unknown_script(reply):
             self._load_script = True
             self.want(symbol, reason)

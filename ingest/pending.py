@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
 from ingest.holdback import Holdback
-from ingest.outbox import RESTART, HashOutbox, SnapshotOutbox
+from ingest.outbox import HashOutbox, SnapshotOutbox
 from ingest.pacing import LogLimit
 from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 DELETE_AGAIN_S = 5.0
 
-BUFFER_FULL, REFUSED = "buffer_full", "redis_error"
 """Why entries are dropped: the ``reason`` label of ``nt_ingest_dropped_total``."""
 
 
@@ -65,10 +64,10 @@ class Pending:
         """Append an entry to its stream."""
         dropped = self._buffer.add(entry)
         if dropped is not None:
-            self.drop([dropped], BUFFER_FULL)
+            self.drop([dropped], metrics.EntryLost.BUFFER_FULL)
         self.work.set()
 
-    def want_snapshot(self, symbol: Instrument, reason: str) -> None:
+    def want_snapshot(self, symbol: Instrument, reason: metrics.SnapshotReason) -> None:
         """Write the symbol's whole book with the next batch, if it is in sync then."""
         self._snapshots.want(symbol, reason)
         self.work.set()
@@ -95,7 +94,7 @@ class Pending:
             return []
         due, self._to_delete = list(self._to_delete.values()), {}
         for entry in due:
-            self._snapshots.want(entry.symbol, RESTART)
+            self._snapshots.want(entry.symbol, metrics.SnapshotReason.RENUMBERED)
         return due
 
     def take(self, count: int) -> list[Entry]:
@@ -108,19 +107,19 @@ class Pending:
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Send these entries before all others."""
-        self.drop(self._buffer.put_back(entries), BUFFER_FULL)
+        self.drop(self._buffer.put_back(entries), metrics.EntryLost.BUFFER_FULL)
 
-    def drop(self, entries: Sequence[Entry], reason: str) -> None:
+    def drop(self, entries: Sequence[Entry], reason: metrics.EntryLost) -> None:
         """Count entries that will never be written, and make sure that their readers can go on."""
         if not entries:
             return
         metrics.dropped.labels(reason).inc(len(entries))
         for entry in entries:
             if entry.is_book:
-                self._snapshots.want(entry.symbol, "dropped")
+                self._snapshots.want(entry.symbol, metrics.SnapshotReason.DROPPED)
             if not entry.text:
                 self._to_delete[entry.symbol] = entry
-                if reason == REFUSED:
+                if reason is metrics.EntryLost.REDIS_ERROR:
                     self._delete_at = time.monotonic() + DELETE_AGAIN_S
         if (held_back := self._logs.allows(reason)) is not None:
             counts = {"reason": reason, "entries": len(entries), "held_back": held_back}

@@ -109,7 +109,7 @@ class Ingest:
             await asyncio.sleep(WAKE_EVERY_S)
             for symbol in self._schedule.due(time.monotonic()):
                 self._intake.check_depth(symbol)
-                self._writer.want_snapshot(symbol, "interval")
+                self._writer.want_snapshot(symbol, metrics.SnapshotReason.INTERVAL)
             self._writer.wake()
             self._intake.count()
 

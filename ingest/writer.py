@@ -13,7 +13,6 @@ from ingest.buffer import DELETE, Entry
 from ingest.cluster_map import ClusterMap
 from ingest.events import Diff, SymbolRules, Ticker, Trade
 from ingest.lane import Lane
-from ingest.outbox import RESTART
 from ingest.pacing import LogLimit
 from ingest.pending import Pending
 from ingest.stream_state import Place, Streams, StreamState
@@ -132,12 +131,12 @@ class Writer:
             ids = {"symbol": diff.symbol, "update_id": diff.last_update_id}
             logger.warning("the exchange numbers its updates from the start again", extra=ids)
             pending.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, DELETE))
-            pending.want_snapshot(diff.symbol, RESTART)
+            pending.want_snapshot(diff.symbol, metrics.SnapshotReason.RENUMBERED)
         time_ms, last_update_id = state.time_ms, diff.last_update_id
         text = append.packed_diff(time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms)
         pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
-    def want_snapshot(self, symbol: Instrument, reason: str) -> None:
+    def want_snapshot(self, symbol: Instrument, reason: metrics.SnapshotReason) -> None:
         """Write the symbol's whole book with the next batch, if it is in sync then."""
         self._pending[symbol].want_snapshot(symbol, reason)
 
@@ -150,7 +149,7 @@ class Writer:
         self._pending[symbol].set_info(symbol, rules)
 
     def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:
-        metrics.duplicates.labels("ingest").inc()
+        metrics.duplicates.labels(metrics.Duplicate.INGEST).inc()
         if time_ms < state.time_ms - FAR_AHEAD_MS and (held_back := self._logs.allows("ahead")) is not None:
             logger.error(
                 "the stream in Redis is ahead of the exchange and nothing is appended: was it filled from another one?",

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.binance import Binance
-from ingest.events import ControlReply, Depth, Diff, Reason, Rejected, Shutdown, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
+from tickfence.monitoring.ingest_metrics import Refusal
 
 DEPTH: dict[str, Any] = {
     "e": "depthUpdate",
@@ -53,7 +54,7 @@ def combined(data: dict[str, Any], stream: str | None = None, **changes: Any) ->
     return json.dumps({"stream": stream or STREAM[data.get("e", "trade")], "data": data}).encode()
 
 
-def refusal(message: bytes) -> tuple[Reason, str | None]:
+def refusal(message: bytes) -> tuple[Refusal, str | None]:
     with pytest.raises(Rejected) as caught:
         exchange.decode(message)
     return caught.value.reason, caught.value.book_symbol
@@ -93,7 +94,7 @@ def test_replies_to_control_messages() -> None:
 
 @pytest.mark.parametrize("message", [b"", b"rubbish", b"{", b"\xff\xfe\x00", b'{"stream":"btcusdt@trade","data":{"e":'])
 def test_not_json(message: bytes) -> None:
-    assert refusal(message) == (Reason.NOT_JSON, None)
+    assert refusal(message) == (Refusal.NOT_JSON, None)
 
 
 NESTED = b"[" * 20_000 + b"]" * 20_000
@@ -107,12 +108,12 @@ NESTED = b"[" * 20_000 + b"]" * 20_000
     ],
 )
 def test_json_that_is_nested_too_deeply(message: bytes) -> None:
-    assert refusal(message) == (Reason.NOT_JSON, None)
+    assert refusal(message) == (Refusal.NOT_JSON, None)
 
 
 def test_a_wrong_type_before_what_is_nested_too_deeply() -> None:
     message = b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":"1"},"z":' + NESTED + b"}"
-    assert refusal(message) == (Reason.WRONG_TYPE, None)
+    assert refusal(message) == (Refusal.WRONG_TYPE, None)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"lastUpdateId":7,"bids":[["\xff","1"]]', b'{"z":' + NESTED + b"}"])
@@ -120,7 +121,7 @@ def test_answers_that_are_not_json(body: bytes) -> None:
     for decode in (exchange.decode_depth, exchange.decode_info):
         with pytest.raises(Rejected) as caught:
             decode(body)
-        assert caught.value.reason is Reason.NOT_JSON
+        assert caught.value.reason is Refusal.NOT_JSON
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"symbols":5}', b'{"lastUpdateId":"7"}'])
@@ -128,12 +129,12 @@ def test_answers_of_another_shape(body: bytes) -> None:
     for decode in (exchange.decode_depth, exchange.decode_info):
         with pytest.raises(Rejected) as caught:
             decode(body)
-        assert caught.value.reason is Reason.WRONG_TYPE
+        assert caught.value.reason is Refusal.WRONG_TYPE
 
 
 @pytest.mark.parametrize("message", [b"[]", b"5", b"null", b'"text"', b'{"stream":5,"data":{"e":"trade"}}'])
 def test_json_of_another_shape(message: bytes) -> None:
-    assert refusal(message) == (Reason.WRONG_TYPE, None)
+    assert refusal(message) == (Refusal.WRONG_TYPE, None)
 
 
 @pytest.mark.parametrize(
@@ -160,66 +161,66 @@ def test_json_of_another_shape(message: bytes) -> None:
     ],
 )
 def test_wrong_types_in_a_diff_cost_the_book(changes: dict[str, Any]) -> None:
-    assert refusal(combined(DEPTH, **changes)) == (Reason.WRONG_TYPE, "BTCUSDT")
+    assert refusal(combined(DEPTH, **changes)) == (Refusal.WRONG_TYPE, "BTCUSDT")
 
 
 @pytest.mark.parametrize("number", ["NaN", "nan", "Infinity", "-Infinity", "inf"])
 def test_numbers_that_are_none(number: str) -> None:
-    assert refusal(combined(DEPTH, b=[[number, "1"]])) == (Reason.NOT_A_NUMBER, "BTCUSDT")
-    assert refusal(combined(DEPTH, a=[["1", number]])) == (Reason.NOT_A_NUMBER, "BTCUSDT")
-    assert refusal(combined(TRADE, p=number)) == (Reason.NOT_A_NUMBER, None)
-    assert refusal(combined(TRADE, q=number)) == (Reason.NOT_A_NUMBER, None)
-    assert refusal(combined(TICKER, c=number)) == (Reason.NOT_A_NUMBER, None)
-    assert refusal(combined(TICKER, P=number)) == (Reason.NOT_A_NUMBER, None)
+    assert refusal(combined(DEPTH, b=[[number, "1"]])) == (Refusal.NOT_A_NUMBER, "BTCUSDT")
+    assert refusal(combined(DEPTH, a=[["1", number]])) == (Refusal.NOT_A_NUMBER, "BTCUSDT")
+    assert refusal(combined(TRADE, p=number)) == (Refusal.NOT_A_NUMBER, None)
+    assert refusal(combined(TRADE, q=number)) == (Refusal.NOT_A_NUMBER, None)
+    assert refusal(combined(TICKER, c=number)) == (Refusal.NOT_A_NUMBER, None)
+    assert refusal(combined(TICKER, P=number)) == (Refusal.NOT_A_NUMBER, None)
 
 
 def test_bare_nan_is_not_json() -> None:
     assert refusal(combined(DEPTH).replace(b'"0.00240000"', b"NaN"))[1] in (None, "BTCUSDT")
-    assert refusal(combined(TRADE).replace(b'"0.001"', b"NaN"))[0] in (Reason.NOT_JSON, Reason.WRONG_TYPE)
+    assert refusal(combined(TRADE).replace(b'"0.001"', b"NaN"))[0] in (Refusal.NOT_JSON, Refusal.WRONG_TYPE)
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "-0.00000001", "0.00000000"])
 def test_prices_that_cannot_be(price: str) -> None:
-    assert refusal(combined(DEPTH, b=[["1", "1"], [price, "1"]])) == (Reason.BAD_PRICE, "BTCUSDT")
-    assert refusal(combined(TRADE, p=price)) == (Reason.BAD_PRICE, None)
-    assert refusal(combined(TICKER, h=price)) == (Reason.BAD_PRICE, None)
+    assert refusal(combined(DEPTH, b=[["1", "1"], [price, "1"]])) == (Refusal.BAD_PRICE, "BTCUSDT")
+    assert refusal(combined(TRADE, p=price)) == (Refusal.BAD_PRICE, None)
+    assert refusal(combined(TICKER, h=price)) == (Refusal.BAD_PRICE, None)
 
 
 def test_quantities_that_cannot_be() -> None:
-    assert refusal(combined(DEPTH, a=[["1", "-1"]])) == (Reason.BAD_QUANTITY, "BTCUSDT")
-    assert refusal(combined(TRADE, q="-1")) == (Reason.BAD_QUANTITY, None)
-    assert refusal(combined(TRADE, q="0")) == (Reason.BAD_QUANTITY, None)
+    assert refusal(combined(DEPTH, a=[["1", "-1"]])) == (Refusal.BAD_QUANTITY, "BTCUSDT")
+    assert refusal(combined(TRADE, q="-1")) == (Refusal.BAD_QUANTITY, None)
+    assert refusal(combined(TRADE, q="0")) == (Refusal.BAD_QUANTITY, None)
 
 
 @pytest.mark.parametrize("text", ["1e5", " 1", "1_0", "٣", "0x10", "+1", "1,5", ".5", ""])
 def test_a_trade_needs_plain_decimals(text: str) -> None:
-    assert refusal(combined(TRADE, p=text)) == (Reason.NOT_A_NUMBER, None)
+    assert refusal(combined(TRADE, p=text)) == (Refusal.NOT_A_NUMBER, None)
 
 
 @pytest.mark.parametrize(("first", "last"), [(161, 160), (0, 5), (-3, -2), (1, 2**63)])
 def test_update_ids_that_cannot_be(first: int, last: int) -> None:
-    assert refusal(combined(DEPTH, U=first, u=last)) == (Reason.BAD_UPDATE_IDS, "BTCUSDT")
+    assert refusal(combined(DEPTH, U=first, u=last)) == (Refusal.BAD_UPDATE_IDS, "BTCUSDT")
 
 
 @pytest.mark.parametrize("time", [0, -1, 1672515782136000])
 def test_times_that_are_no_milliseconds(time: int) -> None:
-    assert refusal(combined(DEPTH, E=time)) == (Reason.BAD_TIME, "BTCUSDT")
-    assert refusal(combined(TRADE, T=time)) == (Reason.BAD_TIME, None)
+    assert refusal(combined(DEPTH, E=time)) == (Refusal.BAD_TIME, "BTCUSDT")
+    assert refusal(combined(TRADE, T=time)) == (Refusal.BAD_TIME, None)
 
 
 def test_symbols_we_did_not_ask_for() -> None:
-    assert refusal(combined(TRADE, stream="dogeusdt@trade", s="DOGEUSDT")) == (Reason.UNKNOWN_SYMBOL, None)
-    assert refusal(combined(DEPTH, stream="dogeusdt@depth@100ms", s="DOGEUSDT")) == (Reason.UNKNOWN_SYMBOL, None)
+    assert refusal(combined(TRADE, stream="dogeusdt@trade", s="DOGEUSDT")) == (Refusal.UNKNOWN_SYMBOL, None)
+    assert refusal(combined(DEPTH, stream="dogeusdt@depth@100ms", s="DOGEUSDT")) == (Refusal.UNKNOWN_SYMBOL, None)
     # On a stream of ours, somebody else's diff stands where one of ours should.
-    assert refusal(combined(DEPTH, s="ETHUSDT")) == (Reason.UNKNOWN_SYMBOL, "BTCUSDT")
-    assert refusal(combined(TRADE, stream="btcusdt@ticker")) == (Reason.UNKNOWN_SYMBOL, None)
+    assert refusal(combined(DEPTH, s="ETHUSDT")) == (Refusal.UNKNOWN_SYMBOL, "BTCUSDT")
+    assert refusal(combined(TRADE, stream="btcusdt@ticker")) == (Refusal.UNKNOWN_SYMBOL, None)
 
 
 def test_events_we_did_not_ask_for() -> None:
-    assert refusal(combined(TRADE, stream="btcusdt@trade", e="kline")) == (Reason.UNKNOWN_EVENT, None)
-    assert refusal(combined(DEPTH, stream="btcusdt@depth@100ms", e="kline")) == (Reason.UNKNOWN_EVENT, "BTCUSDT")
-    assert refusal(b'{"stream":"btcusdt@trade"}') == (Reason.UNKNOWN_EVENT, None)
-    assert refusal(b"{}") == (Reason.UNKNOWN_EVENT, None)
+    assert refusal(combined(TRADE, stream="btcusdt@trade", e="kline")) == (Refusal.UNKNOWN_EVENT, None)
+    assert refusal(combined(DEPTH, stream="btcusdt@depth@100ms", e="kline")) == (Refusal.UNKNOWN_EVENT, "BTCUSDT")
+    assert refusal(b'{"stream":"btcusdt@trade"}') == (Refusal.UNKNOWN_EVENT, None)
+    assert refusal(b"{}") == (Refusal.UNKNOWN_EVENT, None)
 
 
 json_values = st.recursive(
@@ -266,14 +267,14 @@ def test_a_depth_cut_short_tells_how_far_it_reaches() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"{}", Reason.WRONG_TYPE),
-        (b'{"lastUpdateId":7,"bids":[["3","1"]],"asks":[["3","1"]]}', Reason.CROSSED_BOOK),
-        (b'{"lastUpdateId":7,"bids":[["nan","1"]],"asks":[]}', Reason.NOT_A_NUMBER),
-        (b'{"lastUpdateId":7,"bids":[[3,1]],"asks":[]}', Reason.WRONG_TYPE),
-        (b'{"lastUpdateId":0,"bids":[],"asks":[]}', Reason.BAD_UPDATE_IDS),
+        (b"{}", Refusal.WRONG_TYPE),
+        (b'{"lastUpdateId":7,"bids":[["3","1"]],"asks":[["3","1"]]}', Refusal.CROSSED_BOOK),
+        (b'{"lastUpdateId":7,"bids":[["nan","1"]],"asks":[]}', Refusal.NOT_A_NUMBER),
+        (b'{"lastUpdateId":7,"bids":[[3,1]],"asks":[]}', Refusal.WRONG_TYPE),
+        (b'{"lastUpdateId":0,"bids":[],"asks":[]}', Refusal.BAD_UPDATE_IDS),
     ],
 )
-def test_a_depth_that_cannot_be(body: bytes, reason: Reason) -> None:
+def test_a_depth_that_cannot_be(body: bytes, reason: Refusal) -> None:
     with pytest.raises(Rejected) as caught:
         exchange.decode_depth(body)
     assert caught.value.reason is reason
@@ -331,7 +332,7 @@ def test_usual_messages_go_the_quick_way(message: dict[str, Any]) -> None:
 
 def test_a_key_given_twice_hides_no_bare_number() -> None:
     message = combined(DEPTH).replace(b'"E":', b'"E":1,"E":').replace(b'"100"', b"100")
-    assert refusal(message) == (Reason.WRONG_TYPE, "BTCUSDT")
+    assert refusal(message) == (Refusal.WRONG_TYPE, "BTCUSDT")
 
 
 @pytest.mark.parametrize(
@@ -340,4 +341,4 @@ def test_a_key_given_twice_hides_no_bare_number() -> None:
     ids=str,
 )
 def test_wrong_types_in_a_trade(changes: dict[str, Any]) -> None:
-    assert refusal(combined(TRADE, **changes))[0] is Reason.WRONG_TYPE
+    assert refusal(combined(TRADE, **changes))[0] is Refusal.WRONG_TYPE

@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ingest import book_sync
 from ingest.book_sync import BookSync
-from ingest.events import Depth, Diff, Reason, Rejected
+from ingest.events import Depth, Diff, Rejected
+from tickfence.monitoring.ingest_metrics import Refusal
 
 START = ([(99.0, 1.0), (98.0, 2.0)], [(101.0, 1.0), (102.0, 2.0)])
 
@@ -79,7 +80,7 @@ def test_update_ids_that_go_back_are_refused_and_the_book_is_loaded_again() -> N
     assert sync.on_diff(diff(101, 101, time_ms=5_000), 1)
     with pytest.raises(Rejected) as caught:
         sync.on_diff(diff(50, 50, time_ms=5_100), 1)
-    assert caught.value.reason is Reason.UPDATE_ID_BACK
+    assert caught.value.reason is Refusal.UPDATE_ID_BACK
     assert not sync.in_sync
     # An exchange that starts its numbers again goes on from there.
     assert sync.on_depth(Depth(49, *START), 1) == [(diff(50, 50, time_ms=5_100), 1)]
@@ -89,8 +90,8 @@ def test_a_crossed_book_is_refused_and_loaded_again() -> None:
     sync = synced(10)
     with pytest.raises(Rejected) as caught:
         sync.on_diff(diff(11, 11, bids=[(101.0, 1.0)]), 1)
-    assert caught.value.reason is Reason.CROSSED_BOOK
-    assert sync.why == Reason.CROSSED_BOOK
+    assert caught.value.reason is Refusal.CROSSED_BOOK
+    assert sync.why == Refusal.CROSSED_BOOK
     assert not sync.on_diff(diff(12, 12), 1)
 
 

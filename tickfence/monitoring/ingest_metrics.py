@@ -72,7 +72,7 @@ class EntryLost(StrEnum):
 class SnapshotReason(StrEnum):
     """Why an order-book snapshot is written."""
 
-    ANEW = "anew"
+    RENUMBERED = "anew"  # the exchange numbers its updates from the start again
     DROPPED = "dropped"
     INTERVAL = "interval"
     LOST = "lost"
