@@ -1,4 +1,4 @@
-"""The configuration of supervisord. http://supervisord.org/configuration.html"""
+"""The configuration of supervisord (http://supervisord.org/configuration.html)."""
 
 from __future__ import annotations
 
