@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,13 +22,12 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from tools.local import ports
 from tools.local.parent_death import ends_with_parent
-from tools.local.roles import ROOT, Role
+from tools.local.roles import Role
+from tools.local.supervisord_config import ROLE_STOP_S, config
 
 START_TIMEOUT_S = 15.0
 READY_TIMEOUT_S = 20.0
 SHUTDOWN_TIMEOUT_S = 20.0
-ROLE_STOP_S = 4
-"""supervisord kills a role that has not ended by then."""
 _POLL_S = 0.05
 
 
@@ -58,70 +55,6 @@ class RoleState:
     def running(self) -> bool:
         """Whether the role has a process."""
         return self.state in ("STARTING", "RUNNING", "STOPPING")
-
-
-# Paths are relative to state_dir, where supervisord runs: it expands a log's path twice, so an absolute path with "%"
-# would be misread.
-_SUPERVISORD = """\
-; Written by tools/local/supervision.py at each start.
-[unix_http_server]
-file={socket}
-chmod=0600
-[supervisord]
-nodaemon=true
-silent=true
-minfds=256
-pidfile=supervisord.pid
-logfile=logs/supervisord.log
-logfile_backups=1
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-[supervisorctl]
-serverurl=unix://{socket}
-"""
-
-# No automatic restart: you want to see what the other roles do when one dies.
-_PROGRAM = """\
-[program:{name}]
-command={command}
-directory={directory}
-environment={environment}
-priority={phase}
-autostart=false
-autorestart=false
-startsecs=0
-startretries=0
-stopsignal=TERM
-stopwaitsecs={stop_wait_s}
-killasgroup=true
-redirect_stderr=true
-stdout_logfile=logs/{name}.log
-stdout_logfile_maxbytes=20MB
-stdout_logfile_backups=1
-"""
-
-
-def config(socket: Path, roles: Iterable[Role]) -> str:
-    """Configuration of supervisord for ``roles``; it must run in the folder that holds ``logs/``.
-
-    Args:
-        socket: where supervisord listens for orders.
-        roles: what it can start.
-
-    Raises:
-        SupervisionError: a command or a path cannot be written down.
-    """
-    text = _SUPERVISORD.format(socket=_literal(socket))
-    for role in roles:
-        text += _PROGRAM.format(
-            name=role.name,
-            command=_literal(shlex.join(ends_with_parent("KILL", role.command))),
-            directory=_literal(ROOT),
-            environment=",".join(f'{name}="{_literal(value)}"' for name, value in role.environment.items()),
-            phase=role.phase,
-            stop_wait_s=ROLE_STOP_S,
-        )
-    return text
 
 
 class Supervisor:
@@ -271,7 +204,10 @@ class Supervisor:
 
     def _launch(self, roles: Iterable[Role], environment: Mapping[str, str]) -> None:
         state_dir = self._state_dir
-        (state_dir / "supervisord.conf").write_text(config(self._socket, roles))
+        try:
+            (state_dir / "supervisord.conf").write_text(config(self._socket, roles))
+        except ValueError as error:
+            raise SupervisionError(str(error)) from error
         (state_dir / "socket").write_text(str(self._socket))
         command = (sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf")
         output = state_dir / "logs" / "supervisord.out"
@@ -329,11 +265,3 @@ def _remove_socket(socket: Path) -> None:
     with contextlib.suppress(OSError):
         socket.unlink(missing_ok=True)
         socket.parent.rmdir()
-
-
-def _literal(value: object) -> str:
-    text = str(value)
-    if re.search(r"\s[;#]|\n", text):
-        # They start a comment, and cannot be quoted.
-        raise SupervisionError(f"{text!r} contains ' ;' or ' #', which supervisord's configuration cannot hold")
-    return text.replace("%", "%%")

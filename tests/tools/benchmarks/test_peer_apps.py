@@ -140,13 +140,14 @@ latencies.note(None, 0.25)
 
 NAIVE = f"""
 import time
-from tools.benchmarks.peers import naive_app
+from tools.benchmarks.peers.naive_writer import NaiveWriter
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.settings import load
 from tasks.cycles import FAST, run_cycle
 from tasks.node import Node
 
 node = Node(load(), "node-001")
+node.writer = NaiveWriter(node.owner, node.settings)
 asked = time.monotonic()
 seconds, microseconds = node.client.time()
 node.clock.observe(asked, time.monotonic(), seconds * 1000 + microseconds / 1000)
@@ -156,7 +157,7 @@ for _ in range(2):
 
 
 def test_a_naive_node_writes_while_its_token_is_the_newest(redis_server: EmbeddedRedis, market: redis.Redis) -> None:
-    seq = run(redis_server, f"{NAIVE}\nprint(node.symbols[{SYMBOL!r}].seq)")
+    seq = run(redis_server, f"{NAIVE}\nprint(node.symbols[{SYMBOL!r}].lease.seq)")
     assert report(market)["writer"]["nodeId"] == "node-001"
     lease = market.hgetall(f"lease:{{report:{SYMBOL}}}")
     assert int(seq) - int(lease[b"seq"]) == 2, "the fence would have counted both writes"
@@ -167,10 +168,26 @@ def test_a_naive_node_refrains_from_writing_once_another_has_the_lease(
     redis_server: EmbeddedRedis, market: redis.Redis
 ) -> None:
     script = f"""{NAIVE}
-warm = node.symbols[{SYMBOL!r}]
-assert naive_app.check_then_write(node, FAST, [(warm, {{"report:{SYMBOL}": b"mine"}})], 1) == []
-node.client.hset("lease:{{report:{SYMBOL}}}", "token", warm.token + 1)
-assert naive_app.check_then_write(node, FAST, [(warm, {{"report:{SYMBOL}": b"late"}})], 1) == [warm]
+lease = node.symbols[{SYMBOL!r}].lease
+assert lease.needs_acquire(1), "no write renews it"
+[written] = node.writer.write(node.client, [lease.next_write({{"report:{SYMBOL}": b"mine"}})])
+assert written.accepted
+node.client.hset("lease:{{report:{SYMBOL}}}", "token", lease.token + 1)
+[refused] = node.writer.write(node.client, [lease.next_write({{"report:{SYMBOL}": b"late"}})])
+assert not refused.accepted
 """
     run(redis_server, script)
     assert market.get(f"report:{SYMBOL}") == b"mine"
+
+
+def test_the_naive_app_is_the_product_with_that_writer(redis_server: EmbeddedRedis) -> None:
+    script = """
+from celery.signals import celeryd_init
+from tasks.lifecycle import this_node
+from tools.benchmarks.peers import naive_app
+from types import SimpleNamespace
+
+celeryd_init.send("w", instance=SimpleNamespace(hostname="w"), conf=naive_app.app.conf, options={"queues": "node-001"})
+print(type(this_node().writer).__name__)
+"""
+    assert run(redis_server, script) == "NaiveWriter\n"

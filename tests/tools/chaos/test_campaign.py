@@ -23,9 +23,6 @@ FAULTS = (
     "twin",
 )
 
-# After each fault the campaign waits until every node writes again, so a node that joins gets symbols sooner.
-QUICK_MOVES = {"NT_MIN_HOLD_MS": "500", "NT_REBALANCE_INTERVAL_MS": "500"}
-
 
 @pytest.mark.e2e
 @pytest.mark.timeout(180)

@@ -86,7 +86,7 @@ def test_accepted_writes_are_recorded_and_refused_ones_are_not(
         first.write(old, seq + 5, {KEYS.report(S): report(A, old)})  # fenced
         second.write(new, seq + 2, {KEYS.slow(S): b"{}", KEYS.carry(S): b"c"})
         second.write(new, seq + 1, {KEYS.report(S): report(B, new)})  # old
-        second.write(new, seq + 3, {KEYS.report(S): report(B, new, 1.7)}, basis=78)
+        second.write(new, seq + 3, {KEYS.report(S): report(B, new, 1.7), KEYS.slow(S): b"{}"}, basis=78)
         wait_until(lambda: len(but_refusals(recorder)) >= 5, "five records")
     times = [record.time for record in but_refusals(recorder)]
     assert times == sorted(times)
