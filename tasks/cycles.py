@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from celery import Task
@@ -162,13 +161,14 @@ def _read(
         commands = [command for of_one in requests for command, _ in of_one]
         return requests, send(node.client, commands, raise_errors=False)
 
-    requests, all_replies = _twice(node, ask)
-    now_s, replies = time.monotonic(), iter(all_replies)
+    requests, replies = _twice(node, ask)
+    now_s, last = time.monotonic(), 0
     ready, behind = [], []
     failure: Exception | None = None
     for reporter, of_one in zip(reporters, requests, strict=True):
+        first, last = last, last + len(of_one)
         try:
-            progress = reporter.take(of_one, list(islice(replies, len(of_one))), now_s)
+            progress = reporter.take(of_one, replies[first:last], now_s)
         except UNAVAILABLE as error:
             failure = failure or error
             continue
