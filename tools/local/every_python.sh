@@ -7,7 +7,8 @@ set -m # each `make run` gets a process group of its own, which a Ctrl-C reaches
 
 root=$(git rev-parse --show-toplevel)
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+run=
+trap '[ -z "$run" ] || kill -INT -- "-$run" 2>/dev/null || true; rm -rf "$folder"' EXIT
 version='import sys; print("{}.{}".format(*sys.version_info))'
 
 # All programs on the PATH without the Redis servers.
@@ -21,13 +22,14 @@ try() { # try PYTHON
     clone=$folder/$("$1" -c "$version")
     git clone --quiet "$root" "$clone"
     (cd "$clone" && exec env PATH="$folder/bin" PYTHON="$1" make run) >"$clone.log" 2>&1 &
-    local run=$!
+    run=$!
     for _ in $(seq 300); do
         if grep -q 'six reports are live' "$clone.log" || ! kill -0 "$run" 2>/dev/null; then break; fi
         sleep 1
     done
     kill -INT -- "-$run" 2>/dev/null || true
     wait "$run" 2>/dev/null || true # make reports that it was interrupted
+    run=
     local left
     left=$(pgrep -af "$clone/" || true)
     if ! grep 'six reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
