@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from celery.schedules import schedule
 
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
+from tickfence.settings import load
 
 
 class Broken(schedule):
@@ -37,11 +38,13 @@ class Recording(HRWScheduler):
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> Celery:
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     """An application whose broker is in this process; one dispatcher, without a Redis to be found."""
     monkeypatch.setenv("NT_ENABLE_MULTI_INSTANCE", "false")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    return Celery(broker="memory://")
+    load.cache_clear()  # a test before this one in the same process may have loaded others
+    yield Celery(broker="memory://")
+    load.cache_clear()
 
 
 def scheduler(app: Celery, **schedules: schedule) -> Recording:
