@@ -9,7 +9,7 @@ ALONE = "single"
 
 
 class Dispatch(NamedTuple):
-    """Decides whether a task message still counts when a node gets it.
+    """What a node judges a task message by; see ``Node.refusal`` in ``tasks/node.py``.
 
     Attributes:
         owner: the process start that it is for, ``node/incarnation``.

@@ -1,7 +1,8 @@
 """Highest Random Weight (rendezvous) hashing.
 
 Every symbol has a score on every node, which depends on the two names alone. The node with the highest score wins. When
-a node leaves, only its own symbols move. When a node joins, it takes 1/N of the symbols, and no other symbol moves.
+a node leaves, only its own symbols move. When a node joins, it takes 1/N of the symbols, and no other symbol moves. (The limits in
+:mod:`tickfence.coordination.assignment` may move a few more.)
 
 Sources: D. Thaler, C. Ravishankar, "Using name-based mappings to increase hit rates" (1998), for the scheme;
 C. Schindelhauer, G. Schomaker, "Weighted distributed hash tables" (2005), for the logarithmic method of weights.
