@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 from rich.markup import escape
 
-from tickfence.cli import session
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
@@ -72,11 +71,6 @@ class Row(Struct, frozen=True, rename="camel"):
     writer: str | None
     report_age_ms: int | None
     status: str | None
-
-
-def run(node: str | None, *, as_json: bool, watch: bool) -> None:
-    """Run the command."""
-    session.run("owners", lambda client, settings: read(client, settings, node), as_json=as_json, watch=watch)
 
 
 def read(client: Any, settings: Settings, node: str | None = None) -> View:
