@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from rich.markup import escape
 
+from tickfence.analytics.report import Writer
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
@@ -29,11 +30,6 @@ _COLUMNS = (
 )
 
 
-class _Writer(Struct, rename="camel"):
-    node_id: str
-    writer_token: int
-
-
 class _Ingestion(Struct):
     status: str
 
@@ -41,7 +37,7 @@ class _Ingestion(Struct):
 class _Head(Struct):
     """The part of a report that a row needs, whatever its schema version."""
 
-    writer: _Writer
+    writer: Writer
     ingestion: _Ingestion
     updated_at: int = msgspec.field(name="updatedAt")
 

@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(Report).decode
 
 
 def read(client: Any, settings: Settings, symbol: str) -> View:
-    """Read it."""
+    """Read the report; as JSON, it is the report as it stands in Redis."""
     text = client.get(settings.keys.report(symbol))
     if text is None:
         known = sorted(read_assignment(client, settings.keys).owners) or list(settings.symbols)
