@@ -17,6 +17,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.redis_access.address import parse_cluster
+from tickfence.redis_access.command import checked
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.errors import UNAVAILABLE, not_offered
 from tickfence.redis_access.outage import Outage
@@ -206,12 +207,10 @@ class Dispatcher:
                 pipe.client_list(client_id=sorted(watched))
         sent_at = time.monotonic()
         replies = execute(pipe, raise_errors=False)
-        for reply in replies[:2]:
-            if isinstance(reply, Exception):
-                raise reply
-        lead = self._leadership.handle_reply(replies[0], sent_at)
+        led, scores = map(checked, replies[:2])
+        lead = self._leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
-        heartbeats = {node.decode(): int(score) for node, score in replies[1]}
+        heartbeats = {node.decode(): int(score) for node, score in scores}
         return lead, heartbeats, self._connected(lead, watched, *replies[2:])
 
     def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
@@ -223,10 +222,8 @@ class Dispatcher:
                 logger.warning("no CLIENT LIST here, so a killed node is noticed by its silence only: %s", reply)
                 self._watch_connections, self._client_id = False, 0
                 return None
-            if isinstance(reply, Exception):
-                raise reply
-        self._client_id = int(own_id)
-        connected = {int(client["id"]) for client in clients}
+        self._client_id = int(checked(own_id))
+        connected = {int(client["id"]) for client in checked(clients)}
         if lead.client_id in watched:
             self._leadership.note_leader_connected(lead.client_id in connected)
         return connected

@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from celery.beat import ScheduleEntry
@@ -64,12 +65,8 @@ def fan_out(owners: Mapping[Instrument, Owner], limit: int) -> list[Message]:
     for owner in sorted(held):
         symbols = held[owner]
         count = len(symbols) if len(symbols) <= limit else min(limit, -(-len(symbols) // SYMBOLS_A_MESSAGE))
-        small, larger = divmod(len(symbols), count)
-        start = 0
-        for i in range(count):
-            end = start + small + (i < larger)
-            messages.append(Message(owner, tuple(symbols[start:end])))
-            start = end
+        bounds = [len(symbols) * i // count for i in range(count + 1)]
+        messages += [Message(owner, tuple(symbols[start:end])) for start, end in pairwise(bounds)]
     return messages
 
 

@@ -14,13 +14,13 @@ import difflib
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tickfence.amqp_address import AMQP_SCHEMES, parse_amqp
 from tickfence.instrument import Instrument, parse_instrument
@@ -61,39 +61,22 @@ def _flag(value: object) -> object:
     return flag
 
 
+def _listed(value: object) -> object:
+    return [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+
+
 def _symbols(value: object) -> object:
-    names = [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+    names = _listed(value)
     if not isinstance(names, list | tuple) or not names:
         raise ValueError("must be a comma-separated list of at least one symbol, like BTCUSDT,ETHUSDT")
-    names = [parse_instrument(name) for name in names]
-    repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise ValueError(f"symbol {repeated[0]} is listed twice; list each symbol once")
+    symbol, times = Counter(map(parse_instrument, names)).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"symbol {symbol} is listed twice; list each symbol once")
     return tuple(names)
 
 
-def _namespace(value: str) -> str:
-    if value and not NAMESPACE.fullmatch(value):
-        raise ValueError(f"must match {NAMESPACE.pattern}, like staging")
-    return value
-
-
-def _node_id(value: str) -> str:
-    if value and not NODE_ID.fullmatch(value):
-        raise ValueError("must match [A-Za-z0-9._-]{1,64}, like node-001")
-    return value
-
-
-def _token(value: str) -> str:
-    if value and not TOKEN.fullmatch(value):
-        raise ValueError(
-            "must have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32"
-        )
-    return value
-
-
 def _hosts(value: object) -> object:
-    names = [s.strip() for s in value.split(",") if s.strip()] if isinstance(value, str) else value
+    names = _listed(value)
     if not isinstance(names, list | tuple) or not all(HOST.fullmatch(name) for name in names):
         raise ValueError(
             "must be a comma-separated list of host names or addresses without a port, like reports.example"
@@ -101,7 +84,22 @@ def _hosts(value: object) -> object:
     return tuple(names)
 
 
-def _scheme_of(schemes: tuple[str, ...]) -> Callable[[str], str]:
+def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value and not pattern.fullmatch(value):
+            raise ValueError(f"must {accepted}")
+        return value
+
+    return check
+
+
+_namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
+_node_id = _matches(NODE_ID, f"match {NODE_ID.pattern}, like node-001")
+_path = _matches(re.compile("/.*", re.DOTALL), "be an absolute path, like /run/secrets/redis-node")
+_token = _matches(TOKEN, "have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32")
+
+
+def _url(*schemes: str) -> AfterValidator:
     accepted = ", ".join(f"{s}://" for s in schemes)
 
     def check(value: str) -> str:
@@ -110,30 +108,12 @@ def _scheme_of(schemes: tuple[str, ...]) -> Callable[[str], str]:
             raise ValueError(f"must be a URL that starts with {accepted}")
         return value
 
-    return check
-
-
-def _url(*schemes: str) -> AfterValidator:
-    return AfterValidator(_scheme_of(schemes))
-
-
-def _server(*schemes: str) -> AfterValidator:
-    check_scheme = _scheme_of(schemes)
-
-    def check(value: str) -> str:
-        check_scheme(value)
-        check_server(value)
-        parse_sentinel(value)
-        parse_cluster(value)
-        parse_amqp(value)
-        return value
-
     return AfterValidator(check)
 
 
-def _path(value: str) -> str:
-    if value and not Path(value).is_absolute():
-        raise ValueError("must be an absolute path, like /run/secrets/redis-node")
+def _server(value: str) -> str:
+    for check in (check_server, parse_sentinel, parse_cluster, parse_amqp):
+        check(value)
     return value
 
 
@@ -141,149 +121,98 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings of a process, from its environment.
 
     A field has its variable's name in lower case. The name of a duration ends with its unit (``_ms``, ``_s``).
     """
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    symbols: Annotated[tuple[Instrument, ...], NoDecode, BeforeValidator(_symbols)] = Field(
-        tuple(map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))),
-        description="Symbols to report on, comma-separated.",
+    symbols: Annotated[tuple[Instrument, ...], BeforeValidator(_symbols)] = tuple(
+        map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))
     )
-    redis_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)] = Field(
-        "redis://localhost:6379/0", description="The Redis of the data plane: streams, leases, reports."
+    """Symbols to report on, comma-separated."""
+    redis_url: Annotated[str, _url(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES), AfterValidator(_server)] = (
+        "redis://localhost:6379/0"
     )
-    celery_broker_url: Annotated[str, _server(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES)] = Field(
-        "redis://localhost:6379/1",
-        description="Celery's broker: Redis or RabbitMQ. It may be another server than REDIS_URL.",
-    )
+    """The Redis of the data plane: streams, leases, reports."""
+    celery_broker_url: Annotated[
+        str, _url(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *AMQP_SCHEMES), AfterValidator(_server)
+    ] = "redis://localhost:6379/1"
+    """Celery's broker: Redis or RabbitMQ. It may be another server than REDIS_URL."""
 
-    nt_namespace: Annotated[str, AfterValidator(_namespace)] = Field(
-        "", description="Prefix of every key, followed by a colon. Deployments that share a Redis need different ones."
-    )
-    nt_redis_password_file: Annotated[str, AfterValidator(_path)] = Field(
-        "", description="File with the password of REDIS_URL's user on a single line. The URL then has no password."
-    )
-    nt_broker_password_file: Annotated[str, AfterValidator(_path)] = Field(
-        "", description="The same for CELERY_BROKER_URL."
-    )
+    nt_namespace: Annotated[str, AfterValidator(_namespace)] = ""
+    """Prefix of every key, followed by a colon. Deployments that share a Redis need different ones."""
+    nt_redis_password_file: Annotated[str, AfterValidator(_path)] = ""
+    """File with the password of REDIS_URL's user on a single line. The URL then has no password."""
+    nt_broker_password_file: Annotated[str, AfterValidator(_path)] = ""
+    """The same for CELERY_BROKER_URL."""
 
-    nt_node_id: Annotated[str, AfterValidator(_node_id)] = Field(
-        "", description="The worker's node id, and the queue it must consume. Default: the queue given with -Q."
-    )
-    nt_node_weight: float = Field(
-        1.0, gt=0, le=1000, allow_inf_nan=False, description="The node's share of the symbols, relative to other nodes."
-    )
-    nt_enable_multi_instance: Flag = Field(
-        True, description="Several nodes share the symbols. Off: one node, without leases and fencing."
-    )
-    nt_enable_kv_reports: Flag = Field(True, description="Write reports. Off: ingest only.")
+    nt_node_id: Annotated[str, AfterValidator(_node_id)] = ""
+    """The worker's node id, and the queue it must consume. Default: the queue given with -Q."""
+    nt_node_weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    """The node's share of the symbols, relative to other nodes."""
+    nt_enable_multi_instance: Flag = True
+    """Several nodes share the symbols. Off: one node, without leases and fencing."""
+    nt_enable_kv_reports: Flag = True
+    """Write reports. Off: ingest only."""
 
-    nt_report_period_ms: int = Field(
-        250, ge=20, le=60_000, description="Fast cycle: time between two reports of a symbol."
-    )
-    nt_slow_period_ms: int = Field(
-        2000,
-        ge=100,
-        le=600_000,
-        description="Slow cycle: time between two computations of volume profile, walls, vacuums and anomalies.",
-    )
-    nt_report_ttl_s: int = Field(
-        300, ge=1, le=86_400, description="A report expires if it is not rewritten for this long."
-    )
-    nt_max_tasks_per_cycle: int = Field(
-        32,
-        ge=1,
-        le=10_000,
-        description="Maximum number of messages to a node per cycle. With more symbols, several share a message.",
-    )
+    nt_report_period_ms: int = Field(250, ge=20, le=60_000)
+    """Fast cycle: time between two reports of a symbol."""
+    nt_slow_period_ms: int = Field(2000, ge=100, le=600_000)
+    """Slow cycle: time between two computations of volume profile, walls, vacuums and anomalies."""
+    nt_report_ttl_s: int = Field(300, ge=1, le=86_400)
+    """A report expires if it is not rewritten for this long."""
+    nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
+    """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 
-    nt_heartbeat_interval_ms: int = Field(
-        250, ge=20, le=60_000, description="Time between two heartbeats of a node, with 10 % jitter."
-    )
-    nt_heartbeat_ttl_ms: int = Field(
-        1000, ge=40, le=600_000, description="A node without an accepted heartbeat for this long is dead."
-    )
-    nt_lease_ttl_ms: int = Field(
-        1500, ge=40, le=600_000, description="A lease that is not renewed ends after this long."
-    )
-    nt_leader_ttl_ms: int = Field(
-        1000, ge=100, le=600_000, description="A beat that does not renew its lead loses it after this long."
-    )
-    nt_rebalance_interval_ms: int = Field(
-        2500, ge=100, le=600_000, description="Minimum time between two moves of symbols for balance."
-    )
-    nt_min_hold_ms: int = Field(
-        2000, ge=0, le=600_000, description="Minimum time that a symbol stays on a node before it moves for balance."
-    )
-    nt_hrw_sticky_pct: float = Field(
-        0.02, ge=0, le=1, allow_inf_nan=False, description="Bonus on the current owner's score; 0.02 is 2 %."
-    )
-    nt_hrw_load_factor: float = Field(
-        1.25, ge=1, le=100, allow_inf_nan=False, description="Maximum number of fair shares that a node holds."
-    )
+    nt_heartbeat_interval_ms: int = Field(250, ge=20, le=60_000)
+    """Time between two heartbeats of a node, with 10 % jitter."""
+    nt_heartbeat_ttl_ms: int = Field(1000, ge=40, le=600_000)
+    """A node without an accepted heartbeat for this long is dead."""
+    nt_lease_ttl_ms: int = Field(1500, ge=40, le=600_000)
+    """A lease that is not renewed ends after this long."""
+    nt_leader_ttl_ms: int = Field(1000, ge=100, le=600_000)
+    """A beat that does not renew its lead loses it after this long."""
+    nt_rebalance_interval_ms: int = Field(2500, ge=100, le=600_000)
+    """Minimum time between two moves of symbols for balance."""
+    nt_min_hold_ms: int = Field(2000, ge=0, le=600_000)
+    """Minimum time that a symbol stays on a node before it moves for balance."""
+    nt_hrw_sticky_pct: float = Field(0.02, ge=0, le=1, allow_inf_nan=False)
+    """Bonus on the current owner's score; 0.02 is 2 %."""
+    nt_hrw_load_factor: float = Field(1.25, ge=1, le=100, allow_inf_nan=False)
+    """Maximum number of fair shares that a node holds."""
 
-    nt_exchange_ws_url: Annotated[str, _url("ws", "wss")] = Field(
-        "wss://stream.binance.com:9443", description="The exchange's WebSocket endpoint."
-    )
-    nt_exchange_rest_url: Annotated[str, _url("http", "https")] = Field(
-        "https://api.binance.com", description="The exchange's REST endpoint."
-    )
-    nt_snapshot_interval_ms: int = Field(
-        5000, ge=100, le=150_000, description="Time between two full order books of a symbol that ingest writes."
-    )
-    nt_ingest_buffer_entries: int = Field(
-        200_000,
-        ge=100,
-        le=50_000_000,
-        description="Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted.",
-    )
+    nt_exchange_ws_url: Annotated[str, _url("ws", "wss")] = "wss://stream.binance.com:9443"
+    """The exchange's WebSocket endpoint."""
+    nt_exchange_rest_url: Annotated[str, _url("http", "https")] = "https://api.binance.com"
+    """The exchange's REST endpoint."""
+    nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)
+    """Time between two full order books of a symbol that ingest writes."""
+    nt_ingest_buffer_entries: int = Field(200_000, ge=100, le=50_000_000)
+    """Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted."""
 
-    nt_web_token: Annotated[str, AfterValidator(_token)] = Field(
-        "", description="Bearer token that the HTTP API, its streams and the MCP server require. Default: none."
-    )
-    nt_web_token_file: Annotated[str, AfterValidator(_path)] = Field(
-        "", description="File with NT_WEB_TOKEN on a single line."
-    )
-    nt_web_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
-        (),
-        description="Host names that clients may use for the web server, comma-separated. Others are refused. "
-        "Default: the names of loopback if it listens there, otherwise any.",
-    )
-    nt_web_max_streams: int = Field(
-        1000, ge=1, le=100_000, description="Maximum number of open streams of the web server."
-    )
+    nt_web_token: Annotated[str, AfterValidator(_token)] = ""
+    """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
+    nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
+    """File with NT_WEB_TOKEN on a single line."""
+    nt_web_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    """Host names that clients may use for the web server, comma-separated. Others are refused. Default: the names of loopback if it listens there, otherwise any."""
+    nt_web_max_streams: int = Field(1000, ge=1, le=100_000)
+    """Maximum number of open streams of the web server."""
 
-    nt_metrics_port: Port | None = Field(
-        None,
-        description="Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest.",
-    )
-    nt_metrics_host: str = Field("127.0.0.1", min_length=1, description="Address the metrics port listens on.")
-    nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Minimum severity of the log lines that are written."
-    )
+    nt_metrics_port: Port | None = None
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest."""
+    nt_metrics_host: str = Field("127.0.0.1", min_length=1)
+    """Address the metrics port listens on."""
+    nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Minimum severity of the log lines that are written."""
 
     @property
     def keys(self) -> Keys:
         """Every key of this deployment."""
         return Keys(self.nt_namespace)
-
-    prefixes: ClassVar[tuple[str, ...]] = ("NT_",)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take only what :meth:`from_environment` passes: an empty variable counts as not set."""
-        return (init_settings,)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -326,11 +255,10 @@ class Settings(BaseSettings):
             return {}
         if self.nt_web_token:
             raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: must not be set beside NT_WEB_TOKEN")
+        token = _password("NT_WEB_TOKEN_FILE", path)
         try:
-            return {"nt_web_token": _token(_password("NT_WEB_TOKEN_FILE", path))}
+            return {"nt_web_token": _token(token)}
         except ValueError as error:
-            if isinstance(error, BadSetting):
-                raise
             raise BadSetting(f"NT_WEB_TOKEN_FILE={path}: what it holds {error}") from None
 
     def _check_together(self) -> None:
@@ -372,7 +300,7 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     known = [name.upper() for name in Settings.model_fields]
     lines = []
     for name in sorted(environment):
-        if name.startswith(Settings.prefixes) and name not in known:
+        if name.startswith("NT_") and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             lines.append(f"{name} is not a setting and is ignored" + (f"; did you mean {near[0]}?" if near else ""))
     return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -27,16 +26,13 @@ def record(client_id: int = 0, **more: Any) -> dict[bytes, bytes]:
 
 def answered(*batches: list[Any], connections: bool = True) -> Cluster:
     """The state that these replies give, one batch a round trip."""
-    steps: Generator[Query, tuple[int, list[Any]], Cluster] = cluster_query(KEYS, TTL, connections=connections)
+    steps = cluster_query(KEYS, TTL, connections=connections)
     query = next(steps)
     for batch in batches:
-        assert len(query.commands) == len(batch), query
-        try:
-            query = steps.send((NOW, batch))
-        except StopIteration as end:
-            state: Cluster = end.value
-            return state
-    raise AssertionError(f"there is more to ask: {query}")
+        assert isinstance(query, Query) and len(query.commands) == len(batch), query
+        query = steps.send((NOW, batch))
+    assert isinstance(query, Cluster), f"there is more to ask: {query}"
+    return query
 
 
 def test_an_empty_redis() -> None:

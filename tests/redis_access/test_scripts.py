@@ -72,9 +72,9 @@ def test_an_error_anywhere_in_the_pipeline_is_raised(redis_client: redis.Redis, 
         RELEASE.run(redis_client, [Keys().lease("BTCUSDT")], [str(A)])
     redis_client.set("text", "x")
     pipe = pipeline(redis_client)
-    RELEASE.queue(pipe, [Keys().lease("BTCUSDT")], [str(A)])
+    pipe.execute_command(*RELEASE.command([Keys().lease("BTCUSDT")], [str(A)]))
     pipe.hgetall("text")
-    RELEASE.queue(pipe, [Keys().lease("ETHUSDT")], [str(A)])
+    pipe.execute_command(*RELEASE.command([Keys().lease("ETHUSDT")], [str(A)]))
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         execute(pipe)
     assert len(pipe) == 0

@@ -103,12 +103,12 @@ def test_every_kind_of_client_reads_the_same(redis_client: redis.Redis, redis_se
     async def asynchronous() -> list[Event]:
         async with redis.asyncio.Redis(port=redis_server.port) as client:
             pipe = client.pipeline(transaction=False)
-            events.queue_read(pipe, KEYS)
+            pipe.execute_command(*events.read_command(KEYS))
             [reply] = await pipe.execute()
             return events.parse(reply)
 
     raw = RawPipeline(redis_client)
-    events.queue_read(raw, KEYS, after="0-1")
+    raw.execute_command(*events.read_command(KEYS, after="0-1"))
     with redis.Redis(port=redis_server.port, decode_responses=True) as text:
         assert events.read(text, KEYS) == expected
     assert events.parse(raw.execute()[0]) == expected

@@ -47,16 +47,8 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
         prices = np.unique(state.trades.prices(first, last))
         traded = np.isin(np.abs(changes[KEY]), prices)
         changes = changes[:, large | traded]
-    quantities = state.quantities.oldest_first()
-    return _encode(
-        Carry(
-            VERSION,
-            state.symbol,
-            state.observed_update_id,
-            quantities.astype("<f8").tobytes(),
-            changes.T.astype("<f8").tobytes(),
-        )
-    )
+    carried = [part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T)]
+    return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *carried))
 
 
 def restore(state: SymbolState, data: bytes) -> None:

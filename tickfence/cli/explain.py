@@ -76,15 +76,9 @@ def explain_all(
         policy: What the beat decides by.
     """
     if not live:
+        why = "is not alive and there is no other live node: it cannot move"
         return {
-            symbol: Explanation(
-                symbol,
-                owner.node,
-                None,
-                [],
-                f"{owner.node} is not alive and there is no other live node: it cannot move",
-                orphan=True,
-            )
+            symbol: Explanation(symbol, owner.node, None, [], f"{owner.node} {why}", orphan=True)
             for symbol, owner in owners.items()
         }
     controller = AssignmentController(sorted(owners), policy)

@@ -39,12 +39,6 @@ class LastMove(NamedTuple):
     now: str | None
 
 
-def run(symbols: Sequence[Instrument], *, as_json: bool, watch: bool) -> None:
-    """Run the command."""
-    wanted = list(dict.fromkeys(map(session.symbol_named, symbols)))
-    session.run("explain", lambda client, settings: read(client, settings, wanted), as_json=as_json, watch=watch)
-
-
 def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View:
     """Read what the leading beat decides by, and explain ``symbols``.
 

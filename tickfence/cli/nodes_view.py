@@ -26,11 +26,6 @@ _COLUMNS = (
 )
 
 
-def run(*, as_json: bool, watch: bool) -> None:
-    """Run the command."""
-    session.run("nodes", read, as_json=as_json, watch=watch)
-
-
 def read(client: Any, settings: Settings) -> View:
     """Read the nodes and the leading beat.
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from rich.markup import escape
 
-from tickfence.cli import session
+from tickfence.analytics.report import Writer
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
@@ -30,11 +30,6 @@ _COLUMNS = (
 )
 
 
-class _Writer(Struct, rename="camel"):
-    node_id: str
-    writer_token: int
-
-
 class _Ingestion(Struct):
     status: str
 
@@ -42,7 +37,7 @@ class _Ingestion(Struct):
 class _Head(Struct):
     """The part of a report that a row needs, whatever its schema version."""
 
-    writer: _Writer
+    writer: Writer
     ingestion: _Ingestion
     updated_at: int = msgspec.field(name="updatedAt")
 
@@ -72,11 +67,6 @@ class Row(Struct, frozen=True, rename="camel"):
     writer: str | None
     report_age_ms: int | None
     status: str | None
-
-
-def run(node: str | None, *, as_json: bool, watch: bool) -> None:
-    """Run the command."""
-    session.run("owners", lambda client, settings: read(client, settings, node), as_json=as_json, watch=watch)
 
 
 def read(client: Any, settings: Settings, node: str | None = None) -> View:

@@ -1,7 +1,7 @@
 """The commands as Celery's command line loads them, through its entry-point group ``celery.commands``.
 
-Every ``celery`` process loads this module at its start, workers and beats included. So it imports only click; each
-command imports its view when it runs.
+Every ``celery`` process loads this module at its start, workers and beats included. So it imports little more than
+click; each command imports its view when it runs.
 """
 
 from __future__ import annotations
@@ -12,11 +12,26 @@ from typing import Any
 
 import click
 
+from tickfence.instrument import Instrument, parse_instrument
+
 Command = Callable[..., None]
 
 
-def _view(name: str) -> Any:
-    return import_module(f"tickfence.cli.{name}_view")
+def _run(name: str, *arguments: Any, **output: bool) -> None:
+    view = import_module(f"tickfence.cli.{name}_view")
+    import_module("tickfence.cli.session").run(name, view.read, *arguments, **output)
+
+
+def symbol_named(text: str) -> Instrument:
+    """Return the symbol that ``text`` names in upper or lower case.
+
+    Raises:
+        click.BadParameter: It cannot be a symbol.
+    """
+    try:
+        return parse_instrument(text.upper())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _output(command: Command) -> Command:
@@ -31,7 +46,7 @@ def _output(command: Command) -> Command:
 @_output
 def show(symbol: str, **output: Any) -> None:
     """Show the report of SYMBOL, like BTCUSDT."""
-    _view("show").run(symbol, **output)
+    _run("show", symbol_named(symbol), **output)
 
 
 @click.command()
@@ -39,14 +54,14 @@ def show(symbol: str, **output: Any) -> None:
 @_output
 def owners(node: str | None, **output: Any) -> None:
     """Show which node owns which symbol."""
-    _view("owners").run(node, **output)
+    _run("owners", node, **output)
 
 
 @click.command()
 @_output
 def nodes(**output: Any) -> None:
     """Show the nodes and the leading beat."""
-    _view("nodes").run(**output)
+    _run("nodes", **output)
 
 
 @click.command()
@@ -58,7 +73,7 @@ def explain(symbols: tuple[str, ...], **output: Any) -> None:
     Shows what the leading beat decides by: the score of each node, the bonus of the present owner, how long the symbol
     is held, and how many symbols each node may have.
     """
-    _view("explain").run(symbols, **output)
+    _run("explain", list(dict.fromkeys(map(symbol_named, symbols))), **output)
 
 
 @click.command()
@@ -66,4 +81,4 @@ def explain(symbols: tuple[str, ...], **output: Any) -> None:
 @_output
 def timeline(limit: int, **output: Any) -> None:
     """Show the latest events: nodes, moves, leaders and conflicts, each with its reason."""
-    _view("timeline").run(limit, **output)
+    _run("timeline", limit, **output)

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
@@ -19,7 +20,6 @@ from rich.live import Live
 from rich.text import Text
 
 from tickfence.cli.fitting import Screenful
-from tickfence.instrument import Instrument, parse_instrument
 from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.connect import connect, forget_connections
@@ -65,16 +65,12 @@ class View(NamedTuple):
     picture: RenderableType
 
 
-Read = Callable[[Any, Settings], View]
-"""Reads from Redis with a client."""
-
-
-def run(name: str, read: Read, *, as_json: bool, watch: bool) -> None:
+def run(name: str, read: Callable[..., View], *arguments: Any, as_json: bool, watch: bool) -> None:
     """Show what ``read`` finds.
 
     Args:
         name: The command's name; ``CLIENT LIST`` shows it.
-        read: Reads what is shown.
+        read: Reads what is shown, with a client, the settings and ``arguments``.
         as_json: Print JSON instead of the picture.
         watch: Read and show again, twice a second, until Ctrl-C.
 
@@ -85,17 +81,18 @@ def run(name: str, read: Read, *, as_json: bool, watch: bool) -> None:
         raise Unwritable("standard output is closed")
     settings = load()
     client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
+    look_up = partial(read, client, settings, *arguments)
     try:
-        view = reach(settings, lambda: read(client, settings))
+        view = reach(settings, look_up)
         if not watch:
             _show(view, as_json)
         elif as_json or not _is_screen():
             while True:
                 _show(view, as_json)
                 time.sleep(REFRESH_S)
-                view = reach(settings, lambda: read(client, settings))
+                view = reach(settings, look_up)
         else:
-            _watch(view, read, client, settings)
+            _watch(view, look_up, client)
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -113,18 +110,6 @@ def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
         return ask()
     except _UNREADABLE as error:
         raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {_one_line(error)}") from None
-
-
-def symbol_named(text: str) -> Instrument:
-    """Return the symbol that ``text`` names in upper or lower case.
-
-    Raises:
-        click.BadParameter: It cannot be a symbol.
-    """
-    try:
-        return parse_instrument(text.upper())
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 def console() -> Console:
@@ -156,7 +141,7 @@ def _exit(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _watch(view: View, read: Read, client: Any, settings: Settings) -> None:
+def _watch(view: View, read: Callable[[], View], client: Any) -> None:
     signal.signal(signal.SIGTERM, _exit)  # the default action would not restore the terminal
     live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False)
     try:
@@ -165,7 +150,7 @@ def _watch(view: View, read: Read, client: Any, settings: Settings) -> None:
             time.sleep(REFRESH_S)
             problem = ""
             try:
-                view = read(client, settings)
+                view = read()
             except _UNREADABLE as error:
                 forget_connections(client)
                 problem = f"Redis does not answer, retrying: {_one_line(error)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 import click
@@ -17,7 +18,6 @@ from tickfence.analytics.fields import Finding
 from tickfence.analytics.freshness import Freshness, freshness
 from tickfence.analytics.liquidity import findings
 from tickfence.analytics.report import Level, Report
-from tickfence.cli import session
 from tickfence.cli.fitting import Column, FittingTable, SideBySide
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
@@ -31,14 +31,8 @@ _BAR = 16
 _decode = msgspec.json.Decoder(Report).decode
 
 
-def run(symbol: str, *, as_json: bool, watch: bool) -> None:
-    """Show it; as JSON, it is the report as it stands in Redis."""
-    name = session.symbol_named(symbol)
-    session.run("show", lambda client, settings: read(client, settings, name), as_json=as_json, watch=watch)
-
-
 def read(client: Any, settings: Settings, symbol: str) -> View:
-    """Read it."""
+    """Read the report; as JSON, it is the report as it stands in Redis."""
     text = client.get(settings.keys.report(symbol))
     if text is None:
         known = sorted(read_assignment(client, settings.keys).owners) or list(settings.symbols)
@@ -129,8 +123,7 @@ def _book(report: Report) -> RenderableType:
         title=f"book{imbalance}",
         box=box.SIMPLE,
     )
-    for row in range(max(len(bids), len(asks))):
-        bid, ask = _level(bids, row), _level(asks, row)
+    for bid, ask in zip_longest(bids, asks):
         table.add_row(
             coloured(_bar(bid, most), "green"),
             number(bid.qty) if bid else "",
@@ -140,10 +133,6 @@ def _book(report: Report) -> RenderableType:
             coloured(_bar(ask, most), "red"),
         )
     return table
-
-
-def _level(levels: Sequence[Level], row: int) -> Level | None:
-    return levels[row] if row < len(levels) else None
 
 
 def _bar(level: Level | None, most: float) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.markup import escape
 
-from tickfence.cli import session
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import View
 from tickfence.settings import Settings
@@ -18,11 +17,6 @@ from tickfence.timeline.text import to_json
 
 _COLUMNS = (Column("time", wraps=12), Column("kind", spare=1), Column("what", wraps=20), Column("why", spare=2))
 _COLOURS = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kind.CONFLICT: "bold red"}
-
-
-def run(limit: int, *, as_json: bool, watch: bool) -> None:
-    """Show the last ``limit`` events."""
-    session.run("timeline", lambda client, settings: read(client, settings, limit), as_json=as_json, watch=watch)
 
 
 def read(client: Any, settings: Settings, limit: int) -> View:

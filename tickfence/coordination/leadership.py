@@ -121,7 +121,7 @@ class Leadership:
         """
         gone = self._missing_since is not None and time.monotonic() - self._missing_since >= self.grace_ms / 1000
         depose = self.leader_client_id if gone else ""
-        LEAD.queue(pipe, [self._key], [self.name, client_id, self.ttl_ms, depose, self.term])
+        pipe.execute_command(*LEAD.command([self._key], [self.name, client_id, self.ttl_ms, depose, self.term]))
 
     def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
         """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""

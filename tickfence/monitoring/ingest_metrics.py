@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import Counter, Gauge, Histogram
+from tickfence.monitoring.registry import RoleRegistry
 
-from tickfence.monitoring.registry import labelled, role_registry
-
-registry = role_registry()
+registry = RoleRegistry()
 
 
 class Reconnect(StrEnum):
@@ -79,51 +77,38 @@ class SnapshotReason(StrEnum):
     SYNC = "sync"
 
 
-ws_connections = Gauge("nt_ws_connections", "Open WebSocket connections to the exchange", registry=registry)
-ws_resubscribe = labelled(
-    Counter, "nt_ws_resubscribe", "Connections opened again, by reason", registry, reason=Reconnect
+ws_connections = registry.gauge("nt_ws_connections", "Open WebSocket connections to the exchange")
+ws_resubscribe = registry.counter("nt_ws_resubscribe", "Connections opened again, by reason", reason=Reconnect)
+ws_messages = registry.counter("nt_ws_messages", "Messages received from the exchange")
+events = registry.counter("nt_ingest_events", "Valid events received", kind=EventKind)
+rejected = registry.counter("nt_ingest_rejected", "Messages refused, by reason", reason=Refusal)
+resyncs = registry.counter(
+    "nt_ingest_resyncs", "Order books that had to be loaded again, by reason", reason=(*Resync, *Refusal)
 )
-ws_messages = Counter("nt_ws_messages", "Messages received from the exchange", registry=registry)
-events = labelled(Counter, "nt_ingest_events", "Valid events received", registry, kind=EventKind)
-rejected = labelled(Counter, "nt_ingest_rejected", "Messages refused, by reason", registry, reason=Refusal)
-resyncs = labelled(
-    Counter,
-    "nt_ingest_resyncs",
-    "Order books that had to be loaded again, by reason",
-    registry,
-    reason=(*Resync, *Refusal),
-)
-resync_latency = Histogram(
+resync_latency = registry.histogram(
     "nt_ingest_resync_seconds",
     "Time from losing an order book until it is in sync again",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
-    registry=registry,
 )
-books = Gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol", registry=registry)
-books_in_sync = Gauge("nt_ingest_books_in_sync", "Order books that are in sync", registry=registry)
-rest_requests = Counter(
-    "nt_ingest_rest_requests", "REST requests, by HTTP status or kind of failure", ["outcome"], registry=registry
+books = registry.gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol")
+books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are in sync")
+rest_requests = registry.counter(
+    "nt_ingest_rest_requests", "REST requests, by HTTP status or kind of failure", outcome=()
 )
-duplicates = labelled(
-    Counter, "nt_ingest_duplicates", "Copies of entries, by where they were recognised", registry, where=Duplicate
+duplicates = registry.counter(
+    "nt_ingest_duplicates", "Copies of entries, by where they were recognised", where=Duplicate
 )
-dropped = labelled(
-    Counter, "nt_ingest_dropped", "Entries that did not reach Redis, by reason", registry, reason=EntryLost
-)
-trades_missing = Counter(
+dropped = registry.counter("nt_ingest_dropped", "Entries that did not reach Redis, by reason", reason=EntryLost)
+trades_missing = registry.counter(
     "nt_ingest_trades_missing",
     "Trades that this process does not know and that were not in the stream when it appended later ones",
-    registry=registry,
 )
-buffer_entries = Gauge("nt_ingest_buffer_entries", "Entries that wait for Redis", registry=registry)
-appended = Counter("nt_ingest_appended", "Entries that Redis accepted", registry=registry)
-append_latency = Histogram(
+buffer_entries = registry.gauge("nt_ingest_buffer_entries", "Entries that wait for Redis")
+appended = registry.counter("nt_ingest_appended", "Entries that Redis accepted")
+append_latency = registry.histogram(
     "nt_ingest_append_ms",
     "Time from sending a batch to Redis until the last reply",
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000),
-    registry=registry,
 )
-snapshots = labelled(
-    Counter, "nt_ingest_snapshots", "Order-book snapshots written, by reason", registry, reason=SnapshotReason
-)
-redis_connects = Counter("nt_ingest_redis_connects", "Connections made to Redis", registry=registry)
+snapshots = registry.counter("nt_ingest_snapshots", "Order-book snapshots written, by reason", reason=SnapshotReason)
+redis_connects = registry.counter("nt_ingest_redis_connects", "Connections made to Redis")

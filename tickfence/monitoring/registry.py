@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -16,42 +16,38 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-Labelled = TypeVar("Labelled", Counter, Histogram)
 
+class RoleRegistry(CollectorRegistry):
+    """The metrics of a role, and those of the process itself: CPU, memory, file descriptors, garbage collector.
 
-def role_registry() -> CollectorRegistry:
-    """A registry with the metrics of the process itself: CPU, memory, file descriptors, garbage collector."""
-    disable_created_metrics()  # they add a series to each counter and histogram that no rule and no panel uses
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def labelled(
-    kind: type[Labelled],
-    name: str,
-    text: str,
-    registry: CollectorRegistry,
-    options: dict[str, Any] | None = None,
-    /,
-    **labels: Iterable[str],
-) -> Labelled:
-    """A metric with labels, which has a series at 0 for every combination of their values.
-
-    A series that appears together with its first event has no increase: `rate()` would miss rare events, such as a
-    first conflict.
-
-    Args:
-        kind: Counter or Histogram.
-        name: its name, for a counter without `_total`.
-        text: what it counts or measures.
-        registry: the role's registry.
-        options: further arguments of `kind`, such as `buckets`.
-        labels: each label with its values, usually an enum of strings.
+    A label of a counter or histogram is given with its values, usually an enum of strings. The metric then has a series
+    at 0 for every combination of them: a series that appears together with its first event has no increase, so `rate()`
+    would miss rare events, such as a first conflict. A label without values is one whose values are not known before.
     """
-    metric = kind(name, text, list(labels), registry=registry, **(options or {}))
-    for combination in product(*labels.values()):
-        metric.labels(*combination)
-    return metric
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they add a series to each counter and histogram that no rule and no panel uses
+        super().__init__()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """A gauge with these labels, which shows what `text` says."""
+        return Gauge(name, text, labels, registry=self)
+
+    def counter(self, name: str, text: str, **labels: Iterable[str]) -> Counter:
+        """A counter of what `text` says. Its name is given without `_total`."""
+        counter = Counter(name, text, list(labels), registry=self)
+        _begin_at_zero(counter, labels)
+        return counter
+
+    def histogram(self, name: str, text: str, buckets: Sequence[float], **labels: Iterable[str]) -> Histogram:
+        """A histogram of what `text` says, with the upper bounds of its buckets."""
+        histogram = Histogram(name, text, list(labels), buckets=buckets, registry=self)
+        _begin_at_zero(histogram, labels)
+        return histogram
+
+
+def _begin_at_zero(metric: Counter | Histogram, labels: Mapping[str, Iterable[str]]) -> None:
+    for values in product(*labels.values()) if labels else ():
+        metric.labels(*values)

@@ -17,7 +17,7 @@ from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
-from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable
+from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable, milliseconds
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.errors import not_offered
 from tickfence.settings import Settings
@@ -101,8 +101,8 @@ Replies = tuple[int, list[Any]]
 """The server's time in ms, and one reply a command in redis-py's form."""
 
 
-def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Generator[Query, Replies, Cluster]:
-    """Yield the queries, take their replies, and return the state.
+def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Generator[Query | Cluster, Replies]:
+    """Yield the queries, take their replies, and yield the state at the end.
 
     Args:
         keys: The deployment's.
@@ -135,7 +135,7 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
             age_ms = None if heartbeat is None else max(0, now_ms - heartbeat)
             state = record.state(heartbeat, ttl_ms=heartbeat_ttl_ms, now_ms=now_ms, connected=connected)
             nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ()))))
-        return Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment)
+        yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment)
     except (ValueError, OverflowError) as error:
         raise Unreadable(
             f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment} holds what tickfence did not write: {error}"
@@ -151,7 +151,7 @@ def read_cluster(client: Any, settings: Settings) -> Cluster:
     """
     steps = _steps(settings)
     query = next(steps)
-    while True:
+    while isinstance(query, Query):
         pipe = client.pipeline(transaction=False)
         for command in query.commands:
             pipe.execute_command(*command)
@@ -160,12 +160,9 @@ def read_cluster(client: Any, settings: Settings) -> Cluster:
         except redis.exceptions.ResponseError as error:
             if not (query.optional and not_offered(error)):
                 raise
-            replies = _refused(query)
-        try:
-            query = steps.send(replies)
-        except StopIteration as end:
-            state: Cluster = end.value
-            return state
+            replies = 0, [None]
+        query = steps.send(replies)
+    return query
 
 
 async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
@@ -176,30 +173,22 @@ async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
     """
     steps = _steps(settings)
     query = next(steps)
-    while True:
+    while isinstance(query, Query):
         try:
             replies = await plane.read(query.commands)
         except Unavailable as error:
             if not (query.optional and not_offered(error.__cause__)):
                 raise
-            replies = _refused(query)
-        try:
-            query = steps.send(replies)
-        except StopIteration as end:
-            state: Cluster = end.value
-            return state
+            replies = 0, [None]
+        query = steps.send(replies)
+    return query
 
 
 def server_ms(client: Any) -> int:
     """Return the Redis server's time in ms."""
-    seconds, microseconds = client.time()
-    return int(seconds) * 1000 + int(microseconds) // 1000
+    return milliseconds(client.time())
 
 
-def _steps(settings: Settings) -> Generator[Query, Replies, Cluster]:
+def _steps(settings: Settings) -> Generator[Query | Cluster, Replies]:
     connections = parse_cluster(settings.redis_url) is None
     return cluster_query(settings.keys, settings.nt_heartbeat_ttl_ms, connections=connections)
-
-
-def _refused(query: Query) -> Replies:
-    return 0, [None] * len(query.commands)

@@ -85,11 +85,11 @@ class DataPlane:
             # In a pipeline of a cluster's client, a command without a key has no address.
             await self._client.initialize()
             time = await self._client.execute_command("TIME", target_nodes=self._client.get_default_node())
-            return _ms(time), await self._pipeline(commands) if commands else []
+            return milliseconds(time), await self._pipeline(commands) if commands else []
         time, *replies = await self._pipeline([("TIME",), *commands])
         if isinstance(time, Exception):
             raise time
-        return _ms(time), replies
+        return milliseconds(time), replies
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)
@@ -99,6 +99,7 @@ class DataPlane:
         return replies
 
 
-def _ms(time: Any) -> int:
+def milliseconds(time: Any) -> int:
+    """The reply to ``TIME`` in ms."""
     seconds, microseconds = time
     return int(seconds) * 1000 + int(microseconds) // 1000

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tickfence.analytics.anomalies import notes
 from tickfence.analytics.freshness import Freshness
-from tickfence.analytics.report import SCHEMA_VERSION, Ingestion, Report
+from tickfence.analytics.report import SCHEMA_VERSION, Ingestion, Report, Writer
 from tickfence.keys import Keys
 from tickfence.readers.data_plane import Command, DataPlane
 
@@ -22,11 +22,6 @@ class FreshReport(Report, frozen=True, kw_only=True):
 
     freshness: Freshness
     anomaly_notes: list[str] | UnsetType = UNSET
-
-
-class _Writer(Struct, frozen=True, rename="camel", gc=False):
-    node_id: str
-    writer_token: int
 
 
 class _Depth(Struct, frozen=True, gc=False):
@@ -48,7 +43,7 @@ class Head(Struct, frozen=True, gc=False):
     schema_version: Literal["1.1"] = msgspec.field(name="schemaVersion")
     updated_at: int = msgspec.field(name="updatedAt")
     ingestion: Ingestion
-    writer: _Writer
+    writer: Writer
     health: _Health
     depth: _Depth = _Depth()
     flow: _Flow = _Flow()

@@ -13,6 +13,7 @@ import redis
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
+from tickfence.redis_access.command import checked
 from tickfence.redis_access.connect import is_cluster
 
 _NO_OPTIONS: dict[str, Any] = {}
@@ -60,11 +61,7 @@ class RawPipeline:
             raise
         finally:
             self._pool.release(connection)
-        if raise_on_error:
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
-        return replies
+        return list(map(checked, replies)) if raise_on_error else replies
 
 
 def _reply(connection: Any) -> Any:

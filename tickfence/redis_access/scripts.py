@@ -10,7 +10,7 @@ from typing import Any
 from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
 
-from tickfence.redis_access.command import Command
+from tickfence.redis_access.command import Command, checked
 from tickfence.redis_access.raw_pipeline import pipeline
 
 _PACKAGE = Path(__file__).parents[1]
@@ -39,10 +39,6 @@ class Script:
     def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> Command:
         """One call, to be sent by :func:`execute` or :func:`send`."""
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
-
-    def queue(self, pipe: Any, keys: list[str], arguments: list[Argument]) -> None:
-        """Add one call to a pipeline."""
-        pipe.execute_command(*self.command(keys, arguments))
 
     def run(self, client: Any, keys: list[str], arguments: list[Argument]) -> Any:
         """Call it once, and return its reply.
@@ -78,11 +74,7 @@ def execute(pipe: Any, *, raise_errors: bool = True) -> list[Any]:
                 arguments = ("EVAL", _loaded[arguments[1]].source, *arguments[2:])  # noqa: PLW2901
             pipe.execute_command(*arguments, **options)
         replies = pipe.execute(raise_on_error=False)
-    if raise_errors:
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-    return replies
+    return list(map(checked, replies)) if raise_errors else replies
 
 
 def send(client: Any, commands: Iterable[Command], *, raise_errors: bool = True) -> list[Any]:

@@ -13,6 +13,7 @@ from redis import exceptions
 from redis.crc import key_slot
 
 from tickfence.redis_access.address import Address
+from tickfence.redis_access.command import checked
 from tickfence.redis_access.raw_connection import RawConnection
 
 
@@ -30,11 +31,9 @@ async def read_masters(node: RawConnection, host: str, keys: Sequence[str]) -> l
     """
     command: Any = ("CLUSTER", "SLOTS")
     [reply] = await node.exchange(pack_command(command), 1)
-    if isinstance(reply, Exception):
-        raise reply
     masters = [
         (range(first, last + 1), ((master[0] or b"").decode() or host, int(master[1])))
-        for first, last, master, *_ in reply
+        for first, last, master, *_ in checked(reply)
     ]
     found = []
     for key in keys:

@@ -20,7 +20,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.leadership import LeaderReason
@@ -74,56 +74,31 @@ class Event(NamedTuple):
             return {}
 
 
-class Pipeline(Protocol):
-    """The part of a pipeline or client that is used here: of redis-py or :mod:`tickfence.redis_access.raw_pipeline`."""
-
-    def execute_command(self, *args: Any) -> Any:
-        """Queue one command, or send it."""
-
-
 def node_event(reason: NodeReason, owner: Owner, term: int) -> Fields:
     """The fields of the event that a node joined or left the live nodes."""
-    return {
-        "kind": Kind.NODE,
-        "reason": reason,
-        "node": owner.node,
-        "incarnation": owner.incarnation,
-        "term": f"{term}",
-    }
+    return _fields(Kind.NODE, reason, node=owner.node, incarnation=owner.incarnation, term=term)
 
 
 def moved_event(reason: MoveReason, generation: int, term: int, by: str, moves: Moves) -> Fields:
     """The fields of the event that the assignment changed."""
     listed = json.dumps(moves, separators=(",", ":"))
-    return {
-        "kind": Kind.MOVED,
-        "reason": reason,
-        "generation": f"{generation}",
-        "term": f"{term}",
-        "by": by,
-        "moves": listed,
-    }
+    return _fields(Kind.MOVED, reason, generation=generation, term=term, by=by, moves=listed)
 
 
 def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
     """The fields of the event that a dispatcher leads from now on."""
-    return {"kind": Kind.LEADER, "reason": reason, "leader": leader, "term": f"{term}"}
+    return _fields(Kind.LEADER, reason, leader=leader, term=term)
 
 
 def conflict_event(symbol: str, node: str, holder: str) -> Fields:
     """The fields of the event that ``node`` was refused a lease, because ``holder`` has it in the same generation."""
-    return {"kind": Kind.CONFLICT, "reason": "lease held", "symbol": symbol, "node": node, "holder": holder}
+    return _fields(Kind.CONFLICT, "lease held", symbol=symbol, node=node, holder=holder)
 
 
-def queue_append(pipe: Pipeline, keys: Keys, fields: Mapping[str, str]) -> None:
+def queue_append(pipe: Any, keys: Keys, fields: Mapping[str, str]) -> None:
     """Add the appending of one event to a pipeline, or do it if ``pipe`` is a client. One command, one key."""
     flat = [text for pair in fields.items() for text in pair]
     pipe.execute_command("XADD", keys.events, "MAXLEN", "~", KEPT, "*", *flat)
-
-
-def queue_read(pipe: Pipeline, keys: Keys, after: str = "", limit: int = 200) -> None:
-    """Add the command of :func:`read_command` to a pipeline, sync or asyncio. :func:`parse` reads its reply."""
-    pipe.execute_command(*read_command(keys, after, limit))
 
 
 def read_command(keys: Keys, after: str = "", limit: int = 200) -> tuple[str | int, ...]:
@@ -165,6 +140,10 @@ def parse(reply: Iterable[Any]) -> list[Event]:
     found = [_event(identity, fields) for identity, fields in reply]
     events = [event for event in found if event.kind in list(Kind)]
     return sorted(events, key=lambda event: _place(event.id))
+
+
+def _fields(kind: Kind, reason: str, **others: str | int) -> Fields:
+    return {"kind": kind, "reason": reason, **{name: str(value) for name, value in others.items()}}
 
 
 def _event(identity: Any, fields: Any) -> Event:
