@@ -75,7 +75,7 @@ class Event(NamedTuple):
 
 
 class Pipeline(Protocol):
-    """The part of a pipeline or client that is used here: of redis-py or :mod:`tickfence.redis_access.raw_pipeline`."""
+    """The part of a pipeline or client that is used here: of redis-py."""
 
     def execute_command(self, *args: Any) -> Any:
         """Queue one command, or send it."""
