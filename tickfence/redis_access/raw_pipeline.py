@@ -45,16 +45,15 @@ def exchange(client: Any, commands: Iterable[Command]) -> list[Any]:
     connection: Any = client.connection_pool.get_connection()
     try:
         connection.send_packed_command([b"".join(packed)])
-        return [_reply(connection) for _ in packed]
+        replies: list[Any] = []
+        for _ in packed:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        return replies
     except BaseException:
         connection.disconnect()  # its late replies would be taken for those to other commands
         raise
     finally:
         client.connection_pool.release(connection)
-
-
-def _reply(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
