@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+from redis.exceptions import NoScriptError
+
 from beat_schedule.journal import AssignmentChange, Journal
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
@@ -17,11 +19,11 @@ from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.redis_access.address import parse_cluster
-from tickfence.redis_access.command import checked
+from tickfence.redis_access.command import Command, checked
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.errors import UNAVAILABLE, not_offered
 from tickfence.redis_access.outage import Outage
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import with_source
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -198,20 +200,26 @@ class Dispatcher:
     def _read(self) -> tuple[Lead, dict[str, int], set[int] | None]:
         """One round trip: the lead, all heartbeats, and which registration connections stand."""
         watched = {*self._membership.client_ids, self._leadership.leader_client_id} - {0}
-        pipe = self._client.pipeline(transaction=False)
-        self._leadership.queue_poll(pipe, self._client_id)
-        pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
-        if self._watch_connections:
-            pipe.client_id()  # the pool may have opened a new connection since
-            if watched:
-                pipe.client_list(client_id=sorted(watched))
+        poll = self._leadership.poll(self._client_id)
         sent_at = time.monotonic()
-        replies = execute(pipe, raise_errors=False)
+        replies = self._send_poll(poll, watched)
+        if isinstance(replies[0], NoScriptError):  # a restarted Redis has forgotten the script
+            replies = self._send_poll(with_source(poll), watched)
         led, scores = map(checked, replies[:2])
         lead = self._leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(): int(score) for node, score in scores}
         return lead, heartbeats, self._connected(lead, watched, *replies[2:])
+
+    def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.execute_command(*poll)
+        pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
+        if self._watch_connections:
+            pipe.client_id()  # the pool may have opened a new connection since
+            if watched:
+                pipe.client_list(client_id=sorted(watched))
+        return list(pipe.execute(raise_on_error=False))
 
     def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
         """Which of the watched connections stand; ``None`` where Redis does not tell."""
@@ -234,7 +242,7 @@ class Dispatcher:
         pipe = self._client.pipeline(transaction=False)
         for node in nodes:
             pipe.hgetall(self._keys.node(node))
-        return {node: parse_node(node, found) for node, found in zip(nodes, execute(pipe), strict=True)}
+        return {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
         for owner in self._live.keys() - before.keys():

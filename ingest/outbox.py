@@ -88,41 +88,29 @@ class HashOutbox:
     Args:
         keys: every key of the deployment.
         now_ms: the Redis server's time.
+
+    Attributes:
+        tickers: those still to be written, within a second.
+        rules: those still to be written, with the next batch.
     """
 
     def __init__(self, keys: Keys, now_ms: Callable[[], int]) -> None:
         self._keys = keys
         self._now_ms = now_ms
-        self._tickers: dict[Instrument, Ticker] = {}
-        self._rules: dict[Instrument, SymbolRules] = {}
+        self.tickers: dict[Instrument, Ticker] = {}
+        self.rules: dict[Instrument, SymbolRules] = {}
         self._tickers_at = 0.0
-
-    def set_ticker(self, ticker: Ticker) -> None:
-        """Write this ticker within a second."""
-        self._tickers[ticker.symbol] = ticker
-
-    def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
-        """Write these rules with the next batch."""
-        self._rules[symbol] = rules
-
-    def tickers(self) -> list[Ticker]:
-        """Tickers that are still to be written."""
-        return list(self._tickers.values())
-
-    def infos(self) -> list[tuple[Instrument, SymbolRules]]:
-        """Rules that are still to be written."""
-        return list(self._rules.items())
 
     def requests(self) -> list[Request]:
         """What is due now."""
         due: list[Request] = []
-        if self._tickers and time.monotonic() >= self._tickers_at:
+        if self.tickers and time.monotonic() >= self._tickers_at:
             self._tickers_at = time.monotonic() + TICKERS_EVERY_S
             received_ms = self._now_ms()
-            due += [self._ticker(ticker, received_ms) for ticker in self._tickers.values()]
-            self._tickers.clear()
-        due += [self._info(symbol, rules) for symbol, rules in self._rules.items()]
-        self._rules.clear()
+            due += [self._ticker(ticker, received_ms) for ticker in self.tickers.values()]
+            self.tickers.clear()
+        due += [self._info(symbol, rules) for symbol, rules in self.rules.items()]
+        self.rules.clear()
         return due
 
     def _ticker(self, ticker: Ticker, received_ms: int) -> Request:
@@ -135,7 +123,7 @@ class HashOutbox:
 
         def on_reply(reply: Any) -> None:
             if reply is UNSENT:
-                self._rules.setdefault(symbol, rules)
+                self.rules.setdefault(symbol, rules)
 
         return append.set_hash(self._keys.info(symbol), values), on_reply
 

@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 DELETE_AGAIN_S = 5.0
 
-"""Why entries are dropped: the ``reason`` label of ``nt_ingest_dropped_total``."""
-
 
 class Pending:
     """Data of some symbols that are not in Redis yet.
@@ -74,11 +72,11 @@ class Pending:
 
     def set_ticker(self, ticker: Ticker) -> None:
         """Write the ticker within a second."""
-        self._hashes.set_ticker(ticker)
+        self._hashes.tickers[ticker.symbol] = ticker
 
     def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
-        self._hashes.set_info(symbol, rules)
+        self._hashes.rules[symbol] = rules
         self.work.set()
 
     def requests(self) -> list[Request]:
@@ -132,7 +130,7 @@ class Pending:
             other[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():
             other[symbol].want_snapshot(symbol, reason)
-        for ticker in self._hashes.tickers():
+        for ticker in self._hashes.tickers.values():
             other[ticker.symbol].set_ticker(ticker)
-        for symbol, rules in self._hashes.infos():
+        for symbol, rules in self._hashes.rules.items():
             other[symbol].set_info(symbol, rules)

@@ -156,12 +156,10 @@ class WarmSymbol:
 
     def _renumbered(self, diffs: list[DiffEntry]) -> bool:
         """Whether an update id below the book's came well after the book's."""
-        book, known_ms = self.state.book, self.state.book_update_ms
-        return any(
-            diff.last_update_id <= book.last_update_id and diff.received_ms > known_ms + SAME_UPDATE_MS
-            for diff in diffs[:1]
-            if known_ms is not None
-        )
+        if not diffs or diffs[0].last_update_id > self.state.book.last_update_id:
+            return False
+        known_ms = self.state.book_update_ms
+        return known_ms is not None and diffs[0].received_ms > known_ms + SAME_UPDATE_MS
 
     def _apply(self, diffs: list[DiffEntry]) -> None:
         try:

@@ -47,17 +47,6 @@ def says(path: str, text: str, why: str) -> None:
     assert text in inspect.getsource(part(path)), f"{path} no longer has {text!r}: {why}"
 
 
-def test_redis_cluster_pipeline_command_queue(redis_client: redis.Redis) -> None:
-    nodes = object.__new__(part("redis.cluster:NodesManager"))  # nothing is sent, so no cluster is needed
-    nodes.himport_registry = None
-    pipe = part("redis.cluster:ClusterPipeline")(nodes, None)
-    pipe.execute_command("EVALSHA", "sha", 1, "key")
-    [command] = pipe._execution_strategy.command_queue
-    assert (command.args, command.options) == (("EVALSHA", "sha", 1, "key"), {})
-    assert pipe.command_stack == [], "a cluster's pipeline fills command_stack again: read that and drop the private"
-    assert redis_client.pipeline().execute_command("GET", "key").command_stack == [(("GET", "key"), {})]
-
-
 def test_redis_parser_of_an_asyncio_connection(redis_server: EmbeddedRedis) -> None:
     nothing = part("redis._parsers.hiredis:NOT_ENOUGH_DATA")
 

@@ -13,7 +13,7 @@ from tickfence.coordination.assignment_store import Deposed, publish_assignment,
 from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, parse_leader
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 from tools.local.embedded_redis import EmbeddedRedis
 
 KEYS = Keys()
@@ -35,10 +35,9 @@ class Candidate:
         self.client_id = self.client.client_id()
 
     def poll(self) -> Lead:
-        pipe = self.client.pipeline(transaction=False)
-        self.leadership.queue_poll(pipe, self.client_id)
         sent_at = time.monotonic()
-        lead = self.leadership.handle_reply(execute(pipe)[0], sent_at)
+        [reply] = send(self.client, [self.leadership.poll(self.client_id)])
+        lead = self.leadership.handle_reply(reply, sent_at)
         assert self.leadership.leading is lead.leading
         assert self.leadership.term == lead.term
         return lead

@@ -9,7 +9,7 @@ from redis._parsers.base import BaseParser
 
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve, not_offered
-from tickfence.redis_access.raw_pipeline import pipeline
+from tickfence.redis_access.scripts import send
 from tools.local import ports
 
 IN_SCRIPT_62 = "ERR Error running script (call to f_35034056af5055a8): @user_script:58: @user_script: 58: "
@@ -98,11 +98,11 @@ def test_a_refusal_reaches_the_caller_of_a_pipeline_as_one(redis_client: redis.R
     """Errors as the running server words them, and as both kinds of pipeline hand them on."""
     redis_client.config_set("min-replicas-to-write", 1)
     try:
-        for pipe in (redis_client.pipeline(transaction=False), pipeline(redis_client)):
-            pipe.execute_command("GET", "key")
-            pipe.execute_command("SET", "key", "value")
+        pipe = redis_client.pipeline(transaction=False).get("key").set("key", "value")
+        commands = [("GET", "key"), ("SET", "key", "value")]
+        for execute in (pipe.execute, lambda: send(redis_client, commands)):
             with pytest.raises(exceptions.ResponseError) as caught:
-                pipe.execute()
+                execute()
             assert cannot_serve(caught.value)
         with pytest.raises(exceptions.ResponseError) as caught:
             redis_client.eval("return redis.call('SET', KEYS[1], 'value')", 1, "key")

@@ -15,7 +15,7 @@ from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.errors import UNAVAILABLE
 from tickfence.redis_access.raw_connection import RawConnection, opener
-from tickfence.redis_access.raw_pipeline import RawPipeline
+from tickfence.redis_access.raw_pipeline import exchange
 from tickfence.redis_access.slots import read_masters
 from tickfence.streams.append import pack
 from tools.local import ports
@@ -63,10 +63,7 @@ def comparable(reply: object) -> object:
 def test_replies_are_those_that_redis_py_reads(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
     replies = replies_to(redis_server.url(), COMMANDS)
     assert replies[3] == LONG
-    pipe = RawPipeline(redis_client)
-    for command in COMMANDS:
-        pipe.execute_command(*command)
-    expected = pipe.execute(raise_on_error=False)
+    expected = exchange(redis_client, COMMANDS)
     assert [comparable(reply) for reply in replies[1:]] == [comparable(reply) for reply in expected[1:]]
 
 

@@ -9,50 +9,50 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from tickfence.coordination.lease import RELEASE, Write, acquire_command, parse_grant, parse_outcomes, write_command
+from tickfence.coordination.lease import (
+    RELEASE,
+    Write,
+    Written,
+    acquire_command,
+    parse_grant,
+    parse_outcomes,
+    write_command,
+)
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.command import Command
+from tickfence.redis_access.scripts import send
 from tools.local.embedded_redis import EmbeddedRedis
 
 A = Owner("node-001", "a")
 SCRIPTS = sorted((Path(__file__).parents[2] / "tickfence").rglob("*.lua"))
 
 
-def pipeline(client: redis.Redis):
-    return client.pipeline(transaction=False)
+def acquire(symbol: str) -> Command:
+    return acquire_command(Keys().lease(symbol), A, 1, 60_000)
 
 
 def test_scripts_nobody_loaded_are_loaded_on_the_way(redis_client: redis.Redis) -> None:
-    pipe = pipeline(redis_client)
-    pipe.set("before", 1)
-    pipe.execute_command(*acquire_command(Keys().lease("BTCUSDT"), A, 1, 60_000))
-    pipe.execute_command(*acquire_command(Keys().lease("ETHUSDT"), A, 1, 60_000))
-    pipe.get("before")
-    replies = execute(pipe)
-    assert [replies[0], replies[3]] == [True, b"1"]
+    commands = [("SET", "before", 1), acquire("BTCUSDT"), acquire("ETHUSDT"), ("GET", "before")]
+    replies = send(redis_client, commands)
+    assert [replies[0], replies[3]] == [b"OK", b"1"]
     assert parse_grant(replies[1]).granted
     assert parse_grant(replies[2]).granted
-    assert len(pipe) == 0
 
 
 def test_scripts_lost_half_way_through_a_pipeline_cost_nothing(redis_client: redis.Redis) -> None:
-    pipe = pipeline(redis_client)
-    pipe.execute_command(*acquire_command(Keys().lease("BTCUSDT"), A, 1, 60_000))
-    grant = parse_grant(execute(pipe)[0])
-    one = Write(Keys().lease("BTCUSDT"), grant.token, grant.seq + 1, {Keys().report("BTCUSDT"): b"one"})
-    pipe.execute_command(*write_command(A, [one], 60_000, 60_000))
-    pipe.script_flush()
-    two = Write(Keys().lease("BTCUSDT"), grant.token, grant.seq + 2, {Keys().report("BTCUSDT"): b"two"})
-    pipe.execute_command(*write_command(A, [two], 60_000, 60_000))
-    commands = list(pipe.command_stack)
-    replies = pipe.execute(raise_on_error=False)
-    assert isinstance(replies[2], redis.exceptions.NoScriptError)
+    grant = parse_grant(send(redis_client, [acquire("BTCUSDT")])[0])
 
-    redis_client.script_flush()
-    pipe.command_stack = [commands[0], commands[2]]
-    replies = execute(pipe)
-    assert [outcome.accepted for reply in replies for outcome in parse_outcomes(reply)] == [True, True]
+    def write(number: int, value: bytes) -> Command:
+        values = {Keys().report("BTCUSDT"): value}
+        return write_command(
+            A, [Write(Keys().lease("BTCUSDT"), grant.token, grant.seq + number, values)], 60_000, 60_000
+        )
+
+    send(redis_client, [write(1, b"one")])
+    one, _, two = send(redis_client, [write(1, b"one"), ("SCRIPT", "FLUSH"), write(2, b"two")])
+    assert parse_outcomes(one) == [Written.REPEATED]
+    assert parse_outcomes(two) == [Written.WRITTEN]
     assert redis_client.get(Keys().report("BTCUSDT")) == b"two"
 
 
@@ -71,13 +71,13 @@ def test_an_error_anywhere_in_the_pipeline_is_raised(redis_client: redis.Redis, 
     if scripts_known:
         RELEASE.run(redis_client, [Keys().lease("BTCUSDT")], [str(A)])
     redis_client.set("text", "x")
-    pipe = pipeline(redis_client)
-    pipe.execute_command(*RELEASE.command([Keys().lease("BTCUSDT")], [str(A)]))
-    pipe.hgetall("text")
-    pipe.execute_command(*RELEASE.command([Keys().lease("ETHUSDT")], [str(A)]))
+    first, last = (RELEASE.command([Keys().lease(symbol)], [str(A)]) for symbol in ("BTCUSDT", "ETHUSDT"))
+    commands = [first, ("HGETALL", "text"), last]
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        execute(pipe)
-    assert len(pipe) == 0
+        send(redis_client, commands)
+    replies = send(redis_client, commands, raise_errors=False)
+    assert [replies[0], replies[2]] == [0, 0]
+    assert isinstance(replies[1], ResponseError)
 
 
 def test_an_error_inside_a_script_is_raised(redis_client: redis.Redis) -> None:

@@ -15,7 +15,7 @@ from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
-from tickfence.redis_access.raw_pipeline import RawPipeline
+from tickfence.redis_access.raw_pipeline import exchange
 from tickfence.timeline import events
 from tickfence.timeline.events import Event
 from tickfence.timeline.text import sentence, to_json
@@ -107,11 +107,10 @@ def test_every_kind_of_client_reads_the_same(redis_client: redis.Redis, redis_se
             [reply] = await pipe.execute()
             return events.parse(reply)
 
-    raw = RawPipeline(redis_client)
-    raw.execute_command(*events.read_command(KEYS, after="0-1"))
+    raw = exchange(redis_client, [events.read_command(KEYS, after="0-1")])[0]
     with redis.Redis(port=redis_server.port, decode_responses=True) as text:
         assert events.read(text, KEYS) == expected
-    assert events.parse(raw.execute()[0]) == expected
+    assert events.parse(raw) == expected
     assert asyncio.run(asynchronous()) == expected
 
 

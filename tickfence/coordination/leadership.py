@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tickfence.coordination.membership import GRACE_MS
 from tickfence.keys import Keys
+from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import Script
 
 LEAD = Script("coordination/lua/lead.lua")
@@ -77,7 +78,7 @@ class Lead(NamedTuple):
 class Leadership:
     """One candidate for the lead.
 
-    A candidate polls again and again (:meth:`queue_poll`, :meth:`handle_reply`). The leader keeps its lead that way.
+    A candidate polls again and again (:meth:`poll`, :meth:`handle_reply`). The leader keeps its lead that way.
     Another candidate gets it when the leader resigns, is silent for ``ttl_ms``, or has been without its connection
     for ``grace_ms``.
 
@@ -112,16 +113,15 @@ class Leadership:
         """Whether we lead, by our own clock."""
         return time.monotonic() < self._leads_until
 
-    def queue_poll(self, pipe: Any, client_id: int) -> None:
-        """Add one poll, a single command, to a pipeline.
+    def poll(self, client_id: int) -> Command:
+        """The command of one poll.
 
         Args:
-            pipe: the pipeline.
             client_id: our connection in ``CLIENT LIST``; 0 where Redis does not tell.
         """
         gone = self._missing_since is not None and time.monotonic() - self._missing_since >= self.grace_ms / 1000
         depose = self.leader_client_id if gone else ""
-        pipe.execute_command(*LEAD.command([self._key], [self.name, client_id, self.ttl_ms, depose, self.term]))
+        return LEAD.command([self._key], [self.name, client_id, self.ttl_ms, depose, self.term])
 
     def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
         """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""

@@ -313,9 +313,12 @@ def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: 
     return FENCED_WRITE.command(keys, arguments)
 
 
+_WRITTEN = {outcome.value.encode(): outcome for outcome in Written}
+
+
 def parse_outcomes(reply: Sequence[Any]) -> list[Written]:
     """Decode the reply to :func:`write_command`: outcomes in the order of the writes."""
-    return [Written(_text(outcome)) for outcome in reply]
+    return [_WRITTEN[outcome] for outcome in reply]
 
 
 def _text(reply: Any) -> str:

@@ -4,6 +4,4 @@ Private parts of redis-py that it uses, each with a test that fails when an upgr
 
 - ``connection._parser._reader`` and ``redis._parsers.hiredis.NOT_ENOUGH_DATA``, in `raw_connection`: all replies that are
   at hand are read at once, which costs a tenth.
-- ``ClusterPipeline._execution_strategy.command_queue``, in `scripts`: to send a cluster's pipeline again with the source
-  of its scripts.
 """

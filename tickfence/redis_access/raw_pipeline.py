@@ -7,72 +7,53 @@ round trip costs a node. The connection is redis-py's: address, TLS, authenticat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-import redis
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
-from tickfence.redis_access.command import checked
+from tickfence.redis_access.command import Command
 from tickfence.redis_access.connect import is_cluster
 
-_NO_OPTIONS: dict[str, Any] = {}
-"""Stands for redis-py's parsing options, so that the queue looks like that of its pipeline."""
 
-
-class RawPipeline:
-    """Commands for one server, sent at once; not a transaction.
+def exchange(client: Any, commands: Iterable[Command]) -> list[Any]:
+    """Send commands at once, not as a transaction, and return their replies in order.
 
     Replies are not parsed. The shape of some, such as ``XREAD``'s and ``HGETALL``'s, depends on the protocol's version.
+    On a Redis Cluster redis-py's own pipeline does the work, because it knows the slots.
 
     Args:
-        client: of one server, or of a master that Sentinel names.
+        client: a blocking one, of any kind.
+        commands: a command's name is one word.
+
+    Returns:
+        A reply for each command; an error of one command stands in its reply's place.
+
+    Raises:
+        redis.exceptions.RedisError, redis.exceptions.RedisClusterException: the connection failed.
 
     Example:
-        >>> pipe = RawPipeline(client)
-        >>> pipe.execute_command("GET", "report:BTCUSDT")
-        >>> [report] = pipe.execute()
+        >>> [report] = exchange(client, [("GET", "report:BTCUSDT")])
     """
-
-    def __init__(self, client: redis.Redis) -> None:
-        self.command_stack: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        self._pool = client.connection_pool
-
-    def execute_command(self, *args: Any) -> None:
-        """Queue a command: its name, which is one word, and its arguments."""
-        self.command_stack.append((args, _NO_OPTIONS))
-
-    def execute(self, *, raise_on_error: bool = True) -> list[Any]:
-        """Send what is queued and return the replies in order. The queue is empty then.
-
-        Args:
-            raise_on_error: raise the first error among the replies. Otherwise it stands in its reply's place.
-
-        Raises:
-            redis.exceptions.RedisError: the connection failed, or one of the commands.
-        """
-        commands, self.command_stack = self.command_stack, []
-        connection: Any = self._pool.get_connection()
-        try:
-            connection.send_packed_command([b"".join([pack_command(arguments) for arguments, _ in commands])])
-            replies = [_reply(connection) for _ in commands]
-        except BaseException:
-            connection.disconnect()  # its late replies would be taken for those to other commands
-            raise
-        finally:
-            self._pool.release(connection)
-        return list(map(checked, replies)) if raise_on_error else replies
-
-
-def _reply(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def pipeline(client: Any) -> Any:
-    """A pipeline that is not a transaction: a `RawPipeline`, or on a Redis Cluster redis-py's, which knows the slots."""
     if is_cluster(client):
-        return client.pipeline(transaction=False)
-    return RawPipeline(client)
+        pipe = client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        return list(pipe.execute(raise_on_error=False))
+    packed = [pack_command(command) for command in commands]
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        connection.send_packed_command([b"".join(packed)])
+        replies: list[Any] = []
+        for _ in packed:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+    except BaseException:
+        connection.disconnect()  # its late replies would be taken for those to other commands
+        raise
+    finally:
+        client.connection_pool.release(connection)

@@ -18,7 +18,7 @@ from tests.processes import wait_until
 from tickfence.coordination import lease as leases
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 from tools.chaos.checker import TOKEN_FELL, check
 from tools.chaos.history import Acquisition, Record, Refused, Unobserved, Write, WrittenToOldMaster
 from tools.chaos.recorder import Mastership, Recorder
@@ -50,16 +50,13 @@ class Lease:
         self._client, self._owner = client, owner
 
     def acquire(self, generation: int) -> tuple[int, int]:
-        pipe = self._client.pipeline(transaction=False)
-        pipe.execute_command(*leases.acquire_command(KEYS.lease(S), self._owner, generation, 60_000))
-        grant = leases.parse_grant(execute(pipe)[0])
+        [reply] = send(self._client, [leases.acquire_command(KEYS.lease(S), self._owner, generation, 60_000)])
+        grant = leases.parse_grant(reply)
         return grant.token, grant.seq
 
     def write(self, token: int, seq: int, values: dict[str, bytes], basis: int = 0) -> None:
-        pipe = self._client.pipeline(transaction=False)
         write = leases.Write(KEYS.lease(S), token, seq, values, basis)
-        pipe.execute_command(*leases.write_command(self._owner, [write], 60_000, 60_000))
-        execute(pipe)
+        send(self._client, [leases.write_command(self._owner, [write], 60_000, 60_000)])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tickfence.coordination.lease import (
     write_command,
 )
 from tickfence.coordination.owner import Owner
-from tickfence.redis_access.scripts import execute
+from tickfence.redis_access.scripts import send
 from tools.chaos.history import Refused
 from tools.chaos.recorder import Recorder
 from tools.local.embedded_redis import EmbeddedRedis
@@ -26,21 +26,19 @@ A, B = Owner("node-001", "a"), Owner("node-002", "b")
 
 
 def acquire(client: redis.Redis, owner: Owner, symbol: str, generation: int) -> tuple[int, int]:
-    pipe = client.pipeline(transaction=False)
-    pipe.execute_command(*acquire_command(KEYS.lease(symbol), owner, generation, 60_000))
-    grant = parse_grant(execute(pipe)[0])
+    [reply] = send(client, [acquire_command(KEYS.lease(symbol), owner, generation, 60_000)])
+    grant = parse_grant(reply)
     return grant.token, grant.seq
 
 
 def write(client: redis.Redis, owner: Owner, *numbered: tuple[str, int, int]) -> list[str]:
     """Write reports of (symbol, token, seq) in one call; the outcomes."""
-    pipe = client.pipeline(transaction=False)
     writes = [
         Write(KEYS.lease(symbol), token, seq, {KEYS.report(symbol): report(owner, token)})
         for symbol, token, seq in numbered
     ]
-    pipe.execute_command(*write_command(owner, writes, 60_000, 60_000))
-    return [outcome.value for outcome in parse_outcomes(execute(pipe)[0])]
+    [reply] = send(client, [write_command(owner, writes, 60_000, 60_000)])
+    return [outcome.value for outcome in parse_outcomes(reply)]
 
 
 def test_refused_and_repeated_writes_are_seen_and_no_others(
