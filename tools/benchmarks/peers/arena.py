@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tickfence.redis_access.connect import connect
@@ -61,13 +60,11 @@ class Arena:
                 raise SystemExit(f"error: no market data of all symbols after {READY_S:g} s")
             self.watcher = Watcher(self.ports.redis, self.settings.keys)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.client.close()
         if hasattr(self, "watcher"):
             self.watcher.close()
