@@ -123,7 +123,7 @@ def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """5th percentile, median and 95th percentile, with linear interpolation.
+    """5th percentile, median and 95th percentile of two or more values, with linear interpolation.
 
     >>> spread([3.0, 1.0, 2.0])
     {'p5': 1.1, 'median': 2.0, 'p95': 2.9}
