@@ -81,13 +81,6 @@ class Measurement:
         )
 
 
-def measure(stack: Stack, nodes: int, seconds: float) -> Measurement:
-    """Measure ``stack`` for ``seconds``."""
-    before = stack.sample()
-    time.sleep(seconds)
-    return measurement(len(stack.symbols), nodes, stack.sample().since(before))
-
-
 def measurement(symbols: int, nodes: int, done: Sample) -> Measurement:
     """The measurement of what was ``done`` meanwhile."""
     published, written, age = done.count(PUBLISHED), done.histogram(WRITTEN), done.histogram("nt_data_age_ms")
@@ -129,7 +122,9 @@ def measure_size(symbols: int, nodes: int, seconds: float, warm_up_s: float = WA
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Stack(Path(folder), symbols, nodes) as stack:
         time.sleep(warm_up_s)
-        return measure(stack, nodes, seconds)
+        before = stack.sample()
+        time.sleep(seconds)
+        return measurement(symbols, nodes, stack.sample().since(before))
 
 
 def run(seconds: float = 20.0, minimum: int = 1000, maximum: int = 1400, nodes: int = NODES) -> dict[str, Any]:
