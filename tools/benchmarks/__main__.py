@@ -2,7 +2,7 @@
 
     python -m tools.benchmarks [--only calculators,hrw] [--seconds 5] [--out tools/benchmarks/results]
 
-One group without results: ``python -m tools.benchmarks.hrw``. Both sides of a ratio are measured in turn in one run, so
+``--only`` runs single groups, ``--seconds`` makes them short. Both sides of a ratio are measured in turn in one run, so
 that a slow or busy machine slows both. All groups take half an hour. Nothing here is a test.
 """
 
