@@ -79,7 +79,7 @@ def test_each_stack_is_judged_by_itself() -> None:
     assert outcome.faults == {"redis-failover": 1}
     assert outcome.records == [*first, *second]
     mixed = campaign.judge([record for record in (*first, *second) if not isinstance(record, StackStarted)])
-    assert mixed.violations != []
+    assert mixed.verdict.violations != []
 
 
 def test_what_the_old_master_accepts_after_a_failover_is_a_violation() -> None:
