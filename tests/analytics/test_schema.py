@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.analytics.fuzz_report import BadReport, Fuzz, check
 from tests.analytics.random_market import START, RandomMarket
 from tests.analytics.schema_check import errors
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.symbol_state import SymbolState
-from tools.benchmarks.fuzz_report import BadReport, Fuzz, check
 from tools.reference import schema
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.e2e.observer import picture, reports, writers
 from tests.processes import wait_until
-from tools.local.ports import await_taken
+from tools.local.ports import answers
 from tools.local.roles import NODES, Ports
 from tools.local.stack import Stack
 
@@ -25,7 +26,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False)) as stack:
         stack.start()
         for port in (stack.ports.flower, *stack.ports.metrics.values()):
-            assert await_taken(port, within_s=30)
+            wait_until(partial(answers, port), f"an answer on port {port}", timeout_s=30)
         with stack.redis_client() as client:
             wait_until(
                 lambda: set(writers(reports(client, stack.settings.symbols)).values()) == set(NODES),

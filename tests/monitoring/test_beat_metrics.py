@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.observer import metric
 from tests.processes import wait_until
 from tools.local.embedded_redis import EmbeddedRedis
-from tools.local.ports import await_taken, pick
+from tools.local.ports import answers, pick
 from tools.local.roles import ROOT, celery
 
 StartBeat = Callable[..., int]
@@ -38,7 +38,7 @@ def start_beat(tmp_path: Path) -> Iterator[StartBeat]:
                     stderr=subprocess.STDOUT,
                 )
             )
-        assert await_taken(port, within_s=20), (tmp_path / "beat.log").read_text()
+        wait_until(lambda: answers(port), (tmp_path / "beat.log").read_text, timeout_s=20)
         return port
 
     yield start

@@ -1,6 +1,8 @@
 """The largest number of symbols at 4 Hz with at least 99 % of the reports on time, with every role on this machine.
 
-    python -m tools.benchmarks.capacity [--min 600] [--max 2000] [--nodes 2] [--seconds 20]
+    python -m tools.benchmarks --only capacity
+
+On another machine: ``python -m tools.benchmarks.capacity --min 600 --max 2000 --nodes 3``.
 
 The exchange sends 10 diffs and 5 trades a second for each symbol. If a number of symbols fails, it is tried a second
 time: the machine may have been busy with other work.
@@ -11,15 +13,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.benchmarks.metrics import quantile, share_up_to
 from tools.benchmarks.stack import Sample, Stack
 from tools.local.supervision import SupervisionError
 
 ENOUGH = 0.99
+NODES = 2
 TRIES = 2
 STEP = 100
 WARM_UP_S = 15.0
@@ -78,13 +81,6 @@ class Measurement:
         )
 
 
-def measure(stack: Stack, nodes: int, seconds: float) -> Measurement:
-    """Measure ``stack`` for ``seconds``."""
-    before = stack.sample()
-    time.sleep(seconds)
-    return measurement(len(stack.symbols), nodes, stack.sample().since(before))
-
-
 def measurement(symbols: int, nodes: int, done: Sample) -> Measurement:
     """The measurement of what was ``done`` meanwhile."""
     published, written, age = done.count(PUBLISHED), done.histogram(WRITTEN), done.histogram("nt_data_age_ms")
@@ -126,23 +122,22 @@ def measure_size(symbols: int, nodes: int, seconds: float, warm_up_s: float = WA
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Stack(Path(folder), symbols, nodes) as stack:
         time.sleep(warm_up_s)
-        return measure(stack, nodes, seconds)
+        before = stack.sample()
+        time.sleep(seconds)
+        return measurement(symbols, nodes, stack.sample().since(before))
 
 
-def search(
-    minimum: int, maximum: int, nodes: int, seconds: float, say: Callable[[str], None] = print
-) -> tuple[int, list[Measurement]]:
-    """Find the capacity by bisection, in steps of 100 symbols.
+def run(seconds: float = 20.0, minimum: int = 1000, maximum: int = 1400, nodes: int = NODES) -> dict[str, Any]:
+    """Find the capacity by bisection, in steps of 100 symbols, and print a line after each measurement.
 
     Args:
+        seconds: how long to measure each number.
         minimum: fewest symbols to try.
         maximum: most symbols to try.
         nodes: how many.
-        seconds: how long to measure each number.
-        say: gets a line after each measurement.
 
     Returns:
-        The capacity, 0 if it is below ``minimum``, and all measurements.
+        ``symbols``: the capacity, 0 if it is below ``minimum``; ``points``: all measurements.
     """
     measurements: list[Measurement] = []
 
@@ -151,36 +146,34 @@ def search(
             try:
                 found = measure_size(symbols, nodes, seconds)
             except SupervisionError as error:
-                say(f"{symbols:5} symbols, {nodes} nodes: {error}")
+                print(f"{symbols:5} symbols, {nodes} nodes: {error}")
                 continue
-            say(found.line())
+            print(found.line())
             measurements.append(found)
             if found.on_time >= ENOUGH:
                 return True
         return False
 
-    if not carries(minimum):
-        return 0, measurements
-    good, bad = minimum, maximum + STEP
+    good, bad = (minimum, maximum + STEP) if carries(minimum) else (0, 0)
     while bad - good > STEP:
         tried = (good + bad) // (2 * STEP) * STEP
         if carries(tried):
             good = tried
         else:
             bad = tried
-    return good, measurements
+    print(f"capacity: {good} symbols at 4 Hz, {nodes} nodes")
+    return {"symbols": good, "points": [asdict(one) for one in measurements]}
 
 
 def main() -> None:
     """Carry out the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--min", type=int, default=600)
     parser.add_argument("--max", type=int, default=2000)
-    parser.add_argument("--nodes", type=int, default=2, choices=(1, 2, 3))
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--nodes", type=int, default=NODES, choices=(1, 2, 3))
     given = parser.parse_args()
-    found, _ = search(given.min, given.max, given.nodes, given.seconds)
-    print(f"capacity: {found} symbols at 4 Hz on {given.nodes} nodes")
+    run(given.seconds, given.min, given.max, given.nodes)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """How exactly beat keeps its rate: a real `celery -A tasks beat`, measured by the messages that arrive.
 
-    python -m tools.benchmarks.cycle_rate [--seconds 60] [--period-ms 250]
+    python -m tools.benchmarks --only cycle_rate
 
 In 60 s at 250 ms the number of cycles must be 240 ± 1. It also prints how late the cycles are sent.
 """
 
-import argparse
 import base64
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import redis
 
@@ -23,10 +20,11 @@ from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
 from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.roles import ROOT, celery, without_settings
 
-ROOT = Path(__file__).parents[2]
 NODE = "node-001"
 SYMBOL = "BTCUSDT"
+PERIOD_MS = 250
 CLOCK_MS = 10
 
 
@@ -49,7 +47,7 @@ def receive(broker: redis.Redis, until: float, times: list[int], enough: int | N
             times.append(Dispatch(*dispatch).due_ms)
 
 
-def measure(seconds: float, period_ms: int) -> list[int]:
+def measure(seconds: float) -> list[int]:
     """When each cycle of a window was sent, server ms; the window begins with the fifth cycle."""
     with EmbeddedRedis() as server, server.client(db=1) as broker:
         node = Registration(
@@ -64,18 +62,15 @@ def measure(seconds: float, period_ms: int) -> list[int]:
         )
         node.register()
         node.announce()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NT_")} | {
+        environment = without_settings(os.environ) | {
             "REDIS_URL": server.url(),
             "CELERY_BROKER_URL": server.url(1),
             "SYMBOLS": SYMBOL,
-            "NT_REPORT_PERIOD_MS": str(period_ms),
-            "NT_LEASE_TTL_MS": str(10 * period_ms),
-            "NT_SLOW_PERIOD_MS": str(max(2000, period_ms)),
             "NT_HEARTBEAT_TTL_MS": "30000",
             "NT_METRICS_PORT": "0",
         }
         beat = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "tasks", "beat"],
+            celery("beat"),
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -86,7 +81,7 @@ def measure(seconds: float, period_ms: int) -> list[int]:
             receive(broker, time.monotonic() + 30, times, enough=5)
             if len(times) < 5:
                 raise SystemExit("error: beat sent nothing")
-            opened = times[4] - period_ms // 2
+            opened = times[4] - PERIOD_MS // 2
             closed = opened + seconds * 1000
             receive(broker, time.monotonic() + seconds + 1, times)
             return [moment for moment in times if opened <= moment < closed]
@@ -96,20 +91,11 @@ def measure(seconds: float, period_ms: int) -> list[int]:
             node.leave()
 
 
-def main() -> int:
-    """Carry out the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--period-ms", type=int, default=250)
-    given = parser.parse_args()
-    times = measure(given.seconds, given.period_ms)
-    expected = round(given.seconds * 1000 / given.period_ms)
+def run(seconds: float = 60.0) -> None:
+    """Measure for some ``seconds``, and print the number of cycles and how late they were sent."""
+    times = measure(seconds)
+    expected = round(seconds * 1000 / PERIOD_MS)
     # Beat estimates the server's clock, so a cycle may seem a few ms early: that is not a whole period late.
-    late = sorted((moment + CLOCK_MS) % given.period_ms - CLOCK_MS for moment in times)
-    print(f"cycles in {given.seconds:g} s at {given.period_ms} ms: {len(times)} (expected {expected} ± 1)")
+    late = sorted((moment + CLOCK_MS) % PERIOD_MS - CLOCK_MS for moment in times)
+    print(f"cycles in {seconds:g} s at {PERIOD_MS} ms: {len(times)} (expected {expected} ± 1)")
     print(f"sent after due, ms: median {late[len(late) // 2]}, p99 {late[int(len(late) * 0.99)]}, max {late[-1]}")
-    return 0 if abs(len(times) - expected) <= 1 else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """How fast ingest is from the exchange's socket to Redis, compared with plain pipelined XADD of the same entries.
 
-    python -m tools.benchmarks.ingest_rate [--symbols 1000] [--rounds 9] [--seconds 2]
+    python -m tools.benchmarks --only ingest
 
 In turn, in one run: the exchange sends some market time, as fast as it is read, to a real ``python -m ingest`` over real
 WebSockets, until every entry is in Redis. Then redis-py appends the entries that ingest wrote (same ids, fields and
@@ -14,17 +14,16 @@ exchange, ingest and Redis share the cores.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import redis
@@ -36,10 +35,11 @@ from tickfence.streams.codec import split_id
 from tools.benchmarks.machine import process_cpu_seconds
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
+from tools.local.roles import ROOT, without_settings
 from tools.simulator import symbols
 
-ROOT = Path(__file__).parents[2]
 KEYS = Keys()
+SYMBOLS, ROUNDS = 1000, 9
 PIPELINE = 500
 """Commands in a pipeline of redis-py. With 100 to 5,000 commands the rate differs by at most 5 %."""
 BUDGET = 0.5
@@ -47,20 +47,8 @@ _READY_S = 60.0
 _BARE_DB = 2
 
 
-class Entry(NamedTuple):
-    """One stream entry as ingest wrote it.
-
-    Attributes:
-        key: of the stream.
-        entry_id: as ingest chose it.
-        fields: of the entry.
-        keep_from_ms: older entries are trimmed with this one; ``None``: nothing is trimmed.
-    """
-
-    key: str
-    entry_id: bytes
-    fields: dict[Any, Any]
-    keep_from_ms: int | None
+Entry = tuple[str, bytes, dict[Any, Any], int | None]
+"""Key of the stream, id, fields, and the time in ms before which older entries are trimmed with this one, if any are."""
 
 
 class Spent(NamedTuple):
@@ -79,22 +67,19 @@ class Spent(NamedTuple):
     redis_s: float
 
 
-def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_second: float = 16.0) -> dict[str, Any]:
-    """Measure all turns.
+def run(seconds: float = 2.0) -> dict[str, Any]:
+    """Measure all turns, and print the table.
 
     Args:
-        count: number of symbols.
-        rounds: number of turns.
         seconds: of market time in a turn.
-        orders_per_second: of one symbol.
 
     Returns:
         The :func:`summary`, and the cost in real time.
     """
-    listed = [one.symbol for one in symbols.parse(str(count))]
+    listed = [one.symbol for one in symbols.parse(str(SYMBOLS))]
     with (
         EmbeddedRedis() as server,
-        _exchange(count, orders_per_second) as exchange,
+        _exchange() as exchange,
         _ingest(server.url(), exchange.port, listed) as ingest,
     ):
         _await_books(server, listed, ingest)
@@ -103,10 +88,10 @@ def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_sec
         bare.copy()
         paced = _turn(server, exchange, ingest, 2 * seconds, 1.0)
         bare.copy()
-        turns = [(_turn(server, exchange, ingest, seconds, math.inf), bare.copy()) for _ in range(rounds)]
-    return {
-        "symbols": count,
-        "rounds": rounds,
+        turns = [(_turn(server, exchange, ingest, seconds, math.inf), bare.copy()) for _ in range(ROUNDS)]
+    found = {
+        "symbols": SYMBOLS,
+        "rounds": ROUNDS,
         "events_per_round": turns[0][0].entries,
         "at_market_pace": {
             "events_per_s": paced.entries / paced.wall_s,
@@ -115,6 +100,8 @@ def run(count: int = 1000, rounds: int = 9, seconds: float = 2.0, orders_per_sec
         },
         **summary(turns),
     }
+    _show(found)
+    return found
 
 
 def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
@@ -136,27 +123,19 @@ def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """5th percentile, median and 95th percentile, with linear interpolation.
+    """5th percentile, median and 95th percentile of two or more values, with linear interpolation.
 
     >>> spread([3.0, 1.0, 2.0])
     {'p5': 1.1, 'median': 2.0, 'p95': 2.9}
     """
-    ordered = sorted(values)
-
-    def at(share: float) -> float:
-        place = share * (len(ordered) - 1)
-        low = math.floor(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-    return {"p5": at(0.05), "median": at(0.5), "p95": at(0.95)}
+    twentieths = statistics.quantiles(values, n=20, method="inclusive")
+    return {"p5": twentieths[0], "median": twentieths[9], "p95": twentieths[18]}
 
 
 class Bare:
     """Plain redis-py: appends the entries that ingest has written since the last time to streams of the same names."""
 
     def __init__(self, server: EmbeddedRedis, listed: Sequence[str]) -> None:
-        self._server = server
         self._source, self._target = server.client(), server.client(_BARE_DB)
         book_ms = KEEP_BOOK_INTERVALS * Settings.from_environment({"SYMBOLS": listed[0]}).nt_snapshot_interval_ms
         self._keep_ms = dict.fromkeys(map(KEYS.trades, listed), KEEP_TRADES_MS)
@@ -167,18 +146,15 @@ class Bare:
     def copy(self) -> Spent:
         """Append them; returns the cost without that of reading them."""
         entries = self._entries()
-        redis_before, cpu, wall = (
-            process_cpu_seconds(_redis_pid(self._source)),
-            time.process_time(),
-            time.perf_counter(),
-        )
+        redis_pid = _redis_pid(self._source)
+        redis_before, cpu, wall = process_cpu_seconds(redis_pid), time.process_time(), time.perf_counter()
         for start in range(0, len(entries), PIPELINE):
             pipe = self._target.pipeline(transaction=False)
             for key, entry_id, fields, keep_from_ms in entries[start : start + PIPELINE]:
                 pipe.xadd(key, fields, id=entry_id, minid=keep_from_ms)
             pipe.execute()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        return Spent(len(entries), wall, cpu, process_cpu_seconds(_redis_pid(self._source)) - redis_before)
+        return Spent(len(entries), wall, cpu, process_cpu_seconds(redis_pid) - redis_before)
 
     def _entries(self) -> list[Entry]:
         pipe = self._source.pipeline(transaction=False)
@@ -186,14 +162,14 @@ class Bare:
             pipe.xrange(key, start)
         found = [(key, *one) for key, reply in zip(self._read_to, pipe.execute(), strict=True) for one in reply]
         found.sort(key=lambda one: split_id(one[1])[0])
-        entries = []
+        entries: list[Entry] = []
         for key, entry_id, fields in found:
             self._read_to[key] = f"({entry_id.decode()}"
             time_ms, keep_from_ms = split_id(entry_id)[0], None
             if time_ms - self._trimmed_ms[key] >= TRIM_EVERY_MS:
                 self._trimmed_ms[key] = time_ms
                 keep_from_ms = max(time_ms - self._keep_ms[key], 0)
-            entries.append(Entry(key, entry_id, fields, keep_from_ms))
+            entries.append((key, entry_id, fields, keep_from_ms))
         return entries
 
 
@@ -208,10 +184,9 @@ class _Exchange(NamedTuple):
 
 
 @contextmanager
-def _exchange(count: int, orders_per_second: float) -> Iterator[_Exchange]:
-    options = ["--symbols", str(count), "--orders-per-second", str(orders_per_second)]
+def _exchange() -> Iterator[_Exchange]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.benchmarks.recorded_exchange", *options],
+        [sys.executable, "-m", "tools.benchmarks.recorded_exchange", str(SYMBOLS)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -227,11 +202,8 @@ def _exchange(count: int, orders_per_second: float) -> Iterator[_Exchange]:
 
 
 @contextmanager
-def _ingest(
-    url: str, exchange_port: int, listed: Sequence[str], root: Path = ROOT
-) -> Iterator[subprocess.Popen[bytes]]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("NT_")}
-    environment = plain | {
+def _ingest(url: str, exchange_port: int, listed: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    environment = without_settings(os.environ) | {
         "REDIS_URL": url,
         "SYMBOLS": ",".join(listed),
         "NT_EXCHANGE_WS_URL": f"ws://{ports.LOOPBACK}:{exchange_port}",
@@ -241,7 +213,7 @@ def _ingest(
         # Enough for a whole turn: otherwise entries are dropped whenever Redis is slower than ingest.
         "NT_INGEST_BUFFER_ENTRIES": "1000000",
     }
-    process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=root, env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "ingest"], cwd=ROOT, env=environment)
     try:
         yield process
     finally:
@@ -288,21 +260,7 @@ def _redis_pid(client: redis.Redis) -> int:
     return int(client.info("server")["process_id"])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Carry out the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--symbols", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of market time a round")
-    parser.add_argument(
-        "--orders-per-second", type=float, default=16.0, help="of one symbol; 16: about 5 levels a diff"
-    )
-    given = parser.parse_args(argv)
-    show(run(given.symbols, given.rounds, given.seconds, given.orders_per_second))
-
-
-def show(found: dict[str, Any]) -> None:
-    """Print the table."""
+def _show(found: dict[str, Any]) -> None:
     print(f"{found['symbols']} symbols, {found['rounds']} rounds of {found['events_per_round']} events")
     pace = found["at_market_pace"]
     print(
@@ -319,7 +277,3 @@ def show(found: dict[str, Any]) -> None:
 
 def _shown(found: dict[str, float], form: str) -> str:
     return f"{found['median']:{form}}  (5-95 %: {found['p5']:{form}} .. {found['p95']:{form}})"
-
-
-if __name__ == "__main__":
-    main()

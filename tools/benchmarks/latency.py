@@ -1,12 +1,12 @@
 """Latency and cost of a report as symbols and nodes grow.
 
-python -m tools.benchmarks.latency [--seconds 20]
+python -m tools.benchmarks --only latency
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
 from tools.benchmarks.capacity import Measurement, measure_size
 
@@ -20,35 +20,22 @@ FEWEST = 6
 """With so few symbols nearly all of the cost is that of the processes themselves."""
 
 
-def run(seconds: float, say: Callable[[str], None] = print) -> list[Measurement]:
-    """Measure each size on a new stack.
-
-    Args:
-        seconds: how long to measure each.
-        say: gets a line after each.
-    """
+def run(seconds: float = 10.0) -> list[dict[str, Any]]:
+    """Measure each size on a new stack for some ``seconds``, and print a line after each; returns the measurements."""
     measurements = []
     for symbols, nodes in SIZES:
         measurements.append(measure_size(symbols, nodes, seconds, warm_up_s=8.0))
-        say(measurements[-1].line())
-    return measurements
+        print(measurements[-1].line())
+    _show_costs(measurements)
+    return [asdict(one) for one in measurements]
 
 
-def main() -> None:
-    """Carry out the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20)
-    show_costs(run(parser.parse_args().seconds))
-
-
-def show_costs(measurements: list[Measurement]) -> None:
+def _show_costs(measurements: list[Measurement]) -> None:
     """Print how the cost of a report changes with the number of symbols, on one node.
 
     The second line leaves out what node and beat cost with few symbols.
     """
     of = {one.symbols: one for one in measurements if one.nodes == 1}
-    if not {FEWEST, 100, 600} <= set(of):
-        return
     print(f"a report at 600 symbols costs {of[600].cost_us / of[100].cost_us:.0%} of one at 100 (one node)")
     added = {symbols: _added_cost_us(of[FEWEST], of[symbols]) for symbols in (100, 600)}
     print(
@@ -62,7 +49,3 @@ def _added_cost_us(fewest: Measurement, more: Measurement) -> float:
         return measurement.cost_us * measurement.reports_per_s
 
     return (spent(more) - spent(fewest)) / (more.reports_per_s - fewest.reports_per_s)
-
-
-if __name__ == "__main__":
-    main()

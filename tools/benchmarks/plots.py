@@ -80,16 +80,11 @@ def _overload(found: dict[str, Any]) -> Figure:
     axes[2].legend(fontsize="small")
     axes[3].plot(at, [one["memory_mb"] for one in seconds])
     axes[3].set(title="Memory of all processes, MB", xlabel="s", ylim=(0, None))
+    overload = [one["at"] for one in seconds if one["phase"] == "overload"]
     for one in axes:
         one.grid(alpha=0.3)
-        for start, end in _spans(seconds, "overload"):
-            one.axvspan(start, end, color="tab:red", alpha=0.1)
+        one.axvspan(overload[0], overload[-1], color="tab:red", alpha=0.1)
     return figure
-
-
-def _spans(seconds: list[dict[str, Any]], phase: str) -> list[tuple[float, float]]:
-    inside = [one["at"] for one in seconds if one["phase"] == phase]
-    return [(inside[0], inside[-1])] if inside else []
 
 
 def _peers(rows: list[dict[str, Any]]) -> Figure:

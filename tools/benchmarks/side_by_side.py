@@ -1,6 +1,6 @@
 """tickfence compared with common Celery set-ups: the same work, on the same market, in the same run.
 
-    python -m tools.benchmarks.side_by_side [--seconds 12] [--json FILE]
+    python -m tools.benchmarks --only side_by_side
 
 The contestants (:mod:`tools.benchmarks.peers.contestants`) take turns on one market: Redis, the simulated exchange and one
 ingest, as in :mod:`tools.benchmarks.stack`. For each contestant this measures from outside:
@@ -14,14 +14,11 @@ ingest, as in :mod:`tools.benchmarks.stack`. For each contestant this measures f
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import takewhile
@@ -36,7 +33,9 @@ from tools.benchmarks.peers.on_time import FORGIVEN_RATE, longest_gap, share_on_
 from tools.local.roles import Role
 
 FIRST_STEP = 30
-STEPS = (FIRST_STEP, 60, 100, 150, 200, 300, 400, 600, 800, 1000, 1200)
+STEPS = (FIRST_STEP, 60, 100, 200, 400, 800, 1000)
+"""Numbers of symbols to try, rising; a contestant that fails at one is out."""
+
 FIRST_STEP_ROUNDS = 3
 """Windows of each contestant at the first step, which show how much they vary."""
 TRIES = 2
@@ -49,8 +48,6 @@ FAILOVER_BOUND_S = 30.0
 _SETTLE_S = 3.0
 _ONCE_BELOW_S = 8.0
 _KILLS = 3
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -82,16 +79,14 @@ class Window:
     kind: str = field(default="window", init=False)
 
     def __str__(self) -> str:
-        costs = "".join(f" {'-' if one is None else f'{one:.0f}':>9}" for one in self._costs)
+        costs = "".join(
+            f" {'-' if one is None else f'{one:.0f}':>9}" for one in (self.dispatch_us, self.work_us, self.redis_us)
+        )
         times = "".join(f" {'-' if one is None else f'{one:.1f}':>8}" for one in (self.p50_ms, self.p99_ms))
         return (
             f"{self.contestant:20} {self.symbols:5} {self.on_time:8.1%} {self.forgiven:8.1%} {self.per_s:7.2f}"
             f"{costs}{times} {self.others:7.2f}"
         )
-
-    @property
-    def _costs(self) -> tuple[float | None, ...]:
-        return self.dispatch_us, self.work_us, self.redis_us
 
 
 WINDOW_HEAD = (
@@ -128,13 +123,11 @@ class Capacity:
         return f"{self.contestant:20} {self.symbols:8} {self.drifting:16}   {self.about}"
 
 
-def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS) -> list[dict[str, Any]]:
-    """Measure all contestants.
+def run(seconds: float = 7.0) -> list[dict[str, Any]]:
+    """Measure all contestants, and print each line as soon as it is known.
 
     Args:
         seconds: length of one window. Below 8 s everything is measured only once.
-        say: gets each line as soon as it is known.
-        steps: numbers of symbols to try, rising; a contestant that fails at one is out.
 
     Returns:
         Rows of the results: windows, failovers and capacities.
@@ -142,32 +135,30 @@ def run(seconds: float = 12.0, say: Say = print, *, steps: Sequence[int] = STEPS
     try:
         redbeat: Path | None = install(REDBEAT)
     except NotInstalled as error:
-        say(f"celery-redbeat is left out: {error}")
+        print(f"celery-redbeat is left out: {error}")
         redbeat = None
     versions = [f"{name} {version(name)}" for name in ("celery", "kombu", "redis", "hiredis")]
-    say(", ".join([*versions, *(REDBEAT if redbeat else ())]))
+    print(", ".join([*versions, *(REDBEAT if redbeat else ())]))
     with tempfile.TemporaryDirectory(prefix="tickfence-peers-") as folder:
-        windows, about = _race(Path(folder), seconds, say, steps, redbeat)
-        failovers = _failovers(Path(folder), _KILLS if seconds >= _ONCE_BELOW_S else 1, say, redbeat)
+        windows, about = _race(Path(folder), seconds, redbeat)
+        failovers = _failovers(Path(folder), _KILLS if seconds >= _ONCE_BELOW_S else 1, redbeat)
     capacities = [
         Capacity(name, what, sustained(windows, name, "on_time"), sustained(windows, name, "forgiven"))
         for name, what in about.items()
     ]
-    say(f"\n{'':20} {'symbols':>8} {'drift forgiven':>16}")
+    print(f"\n{'':20} {'symbols':>8} {'drift forgiven':>16}")
     for row in capacities:
-        say(str(row))
+        print(row)
     rows: list[Window | Failover | Capacity] = [*windows, *failovers, *capacities]
     return [asdict(row) for row in rows]
 
 
-def _race(
-    folder: Path, seconds: float, say: Say, steps: Sequence[int], redbeat: Path | None
-) -> tuple[list[Window], dict[str, str]]:
+def _race(folder: Path, seconds: float, redbeat: Path | None) -> tuple[list[Window], dict[str, str]]:
     windows: list[Window] = []
     about: dict[str, str] = {}
     out: set[str] = set()
-    say(WINDOW_HEAD)
-    for count in steps:
+    print(WINDOW_HEAD)
+    for count in STEPS:
         with Arena(folder / str(count), count, redbeat) as arena:
             about |= {one.name: one.about for one in arena.contestants}
             time.sleep(_SETTLE_S)
@@ -181,7 +172,7 @@ def _race(
                     if name in out or (turn and count != FIRST_STEP and name in done):
                         continue
                     at_count.append(_window(arena, contestant, seconds, idle))
-                    say(str(at_count[-1]))
+                    print(at_count[-1])
             windows += at_count
             out |= {name for name in about if not sustained(at_count, name, "forgiven")}
         if len(out) == len(about):
@@ -256,9 +247,9 @@ def _redis_share(arena: Arena, seconds: float) -> float:
     return (arena.cpu() - before) / (time.monotonic() - opened)
 
 
-def _failovers(folder: Path, times: int, say: Say, redbeat: Path | None) -> list[Failover]:
+def _failovers(folder: Path, times: int, redbeat: Path | None) -> list[Failover]:
     found: list[Failover] = []
-    say("")
+    print("")
     with Arena(folder / "failover", FAILOVER_SYMBOLS, redbeat) as arena:
         for contestant in arena.contestants:
             with arena.running(contestant, twice=True):
@@ -267,7 +258,7 @@ def _failovers(folder: Path, times: int, say: Say, redbeat: Path | None) -> list
                     # A role that was started again is the standby, so kill the other one next.
                     gaps = [_gap_after_kill(arena, roles[i % len(roles)], len(roles) == 1) for i in range(times)]
                     found.append(Failover(contestant.name, killed, gaps))
-                    say(str(found[-1]))
+                    print(found[-1])
     return found
 
 
@@ -295,20 +286,3 @@ def _gap_after_kill(arena: Arena, role: Role, alone: bool) -> float:
         arena.start_again(role)
     time.sleep(2 * _SETTLE_S)
     return min(max(gaps), FAILOVER_BOUND_S)
-
-
-def main() -> int:
-    """Carry out the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of one window (%(default)s)")
-    parser.add_argument("--steps", default=",".join(map(str, STEPS)), help="numbers of symbols (%(default)s)")
-    parser.add_argument("--json", type=Path, help="file for the rows")
-    given = parser.parse_args()
-    rows = run(given.seconds, lambda line: print(line, flush=True), steps=[int(one) for one in given.steps.split(",")])
-    if given.json is not None:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

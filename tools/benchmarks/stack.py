@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,11 +14,12 @@ from tickfence.redis_access.connect import connect
 from tickfence.settings import Settings
 from tools.benchmarks.machine import busy_seconds, process_cpu_seconds
 from tools.benchmarks.metrics import Buckets, Metrics
-from tools.local.roles import BEATS, INGESTS, NODES, Ports, stack_environment, stack_roles, without_settings
+from tools.local.roles import BEATS, INGESTS, NODES, Ports, Role, stack_environment, stack_roles, without_settings
 from tools.local.supervision import SupervisionError, Supervisor
 from tools.simulator import symbols
 
-_READY_S = 60.0
+READY_S = 60.0
+_ONE_BEAT: Mapping[str, Mapping[str, str]] = {BEATS[0]: {}}
 
 
 @dataclass
@@ -62,44 +63,26 @@ class StackError(SupervisionError):
     """The stack did not start; the message is one line to show."""
 
 
-class Stack:
-    """One stack in one folder, which runs within the ``with`` block.
+class RunningRoles:
+    """Roles on their own ports in one folder, which run within the ``with`` block.
 
     Args:
         state_dir: for logs and the files of Redis.
         count: number of symbols.
-        nodes: number of nodes, 1 to 3.
-        given: environment variables that set the roles' settings.
-        beats: role -> further variables of that beat; only the first one starts with the stack.
     """
 
-    def __init__(
-        self,
-        state_dir: Path,
-        count: int,
-        nodes: int = 1,
-        given: Mapping[str, str] | None = None,
-        beats: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> None:
+    def __init__(self, state_dir: Path, count: int) -> None:
         self.symbols = [one.symbol for one in symbols.parse(str(count))]
-        variables = {"NT_LOG_LEVEL": "WARNING", **(given or {}), "SYMBOLS": ",".join(self.symbols)}
-        settings = Settings.from_environment(variables)
-        self.keys = settings.keys
+        variables = {"NT_LOG_LEVEL": "WARNING", "SYMBOLS": ",".join(self.symbols)}
+        self.settings = Settings.from_environment(variables)
+        self.keys = self.settings.keys
         self.ports = Ports.choose(usual=False)
+        environment = stack_environment({**without_settings(os.environ), **variables}, self.ports)
         data_dir = state_dir.resolve() / "redis"
         data_dir.mkdir(parents=True, exist_ok=True)
-        self.environment = stack_environment({**without_settings(os.environ), **variables}, self.ports)
-        beats = beats or {BEATS[0]: {}}
-        left_out = {"flower", "web", INGESTS[1], *NODES[nodes:], *(set(BEATS) - set(beats))}
-        self.roles = [
-            replace(role, environment={**role.environment, **beats.get(role.name, {})})
-            for role in stack_roles(settings, self.ports, data_dir)
-            if role.name not in left_out
-        ]
-        self._later = set(list(beats)[1:])
-        self._supervisor = Supervisor.launch(state_dir.resolve(), self.roles, self.environment)
-        self.client: Any = connect(self.environment["REDIS_URL"], name="bench", timeout_s=5)
-        self.broker: Any = connect(self.environment["CELERY_BROKER_URL"], name="bench", timeout_s=5)
+        self._supervisor = Supervisor.launch(state_dir.resolve(), self._plan(data_dir), environment)
+        self.client: Any = connect(environment["REDIS_URL"], name="bench", timeout_s=5)
+        self.broker: Any = connect(environment["CELERY_BROKER_URL"], name="bench", timeout_s=5)
 
     def __enter__(self) -> Self:
         try:
@@ -109,22 +92,58 @@ class Stack:
             raise
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.client.close()
         self.broker.close()
         self._supervisor.shutdown()
 
-    def _start(self) -> None:
-        self._supervisor.start_in_order((role for role in self.roles if role.name not in self._later), _READY_S)
-        deadline = time.monotonic() + _READY_S
-        while (found := self.count_reports()) < len(self.symbols):
-            if time.monotonic() > deadline:
-                raise StackError(f"{found} of {len(self.symbols)} symbols have a report after {_READY_S:g} s")
-            time.sleep(0.2)
+    def _plan(self, data_dir: Path) -> list[Role]:
+        """All roles that may run; Redis keeps its files in ``data_dir``."""
+        raise NotImplementedError
 
-    def count_reports(self) -> int:
-        """How many symbols have a report."""
-        return int(self.client.exists(*map(self.keys.report, self.symbols)))
+    def _start(self) -> None:
+        """Start what is measured from the begin, and wait until it works."""
+        raise NotImplementedError
+
+    def await_keys(self, key: Callable[[str], str], within_s: float = READY_S) -> bool:
+        """Wait until Redis has this key of every symbol; whether it had ``within_s``."""
+        wanted, deadline = [key(symbol) for symbol in self.symbols], time.monotonic() + within_s
+        while self.client.exists(*wanted) < len(wanted):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+
+class Stack(RunningRoles):
+    """One stack.
+
+    Args:
+        state_dir: for logs and the files of Redis.
+        count: number of symbols.
+        nodes: number of nodes, 1 to 3.
+        beats: role -> further variables of that beat; only the first one starts with the stack.
+    """
+
+    def __init__(
+        self, state_dir: Path, count: int, nodes: int, beats: Mapping[str, Mapping[str, str]] = _ONE_BEAT
+    ) -> None:
+        self._beats, self._later = beats, set(list(beats)[1:])
+        self._left_out = {"flower", "web", INGESTS[1], *NODES[nodes:], *(set(BEATS) - set(beats))}
+        super().__init__(state_dir, count)
+
+    def _plan(self, data_dir: Path) -> list[Role]:
+        self.roles = [
+            replace(role, environment={**role.environment, **self._beats.get(role.name, {})})
+            for role in stack_roles(self.settings, self.ports, data_dir)
+            if role.name not in self._left_out
+        ]
+        return self.roles
+
+    def _start(self) -> None:
+        self._supervisor.start_in_order((role for role in self.roles if role.name not in self._later), READY_S)
+        if not self.await_keys(self.keys.report):
+            raise StackError(f"not all of {len(self.symbols)} symbols have a report after {READY_S:g} s")
 
     def pids(self) -> dict[str, int]:
         """Process id of every role that runs."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from tools.chaos.checker import Verdict, Violation, check
+from tools.chaos.checker import Verdict, check
 from tools.chaos.deployment import PRODUCT, Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
 from tools.chaos.faults.redis_server import ALSO_BEHIND_SENTINEL
@@ -46,11 +46,6 @@ class Outcome:
     faults: Counter[str]
     conflicts: Counter[str] = field(default_factory=Counter)
     unsteady: list[str] = field(default_factory=list)
-
-    @property
-    def violations(self) -> list[Violation]:
-        """All violations."""
-        return self.verdict.violations
 
     @property
     def chosen(self) -> int:

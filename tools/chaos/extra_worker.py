@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from tools.chaos.stack_under_test import StackError, StackUnderTest
@@ -48,9 +47,7 @@ class ExtraWorker:
             )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._running.poll() is None:
             self._running.kill()
         self._running.wait()

@@ -24,7 +24,6 @@ class Gap(NamedTuple):
         next_ms: from the fault to the next report that ends the gap (see :class:`tools.chaos.history.Injected`);
             infinite without one.
         longest_ms: the longest time without a report, from the fault until its end.
-        interval_ms: the longest time between two successive reports, of those that end after the fault began.
     """
 
     kind: str
@@ -32,7 +31,6 @@ class Gap(NamedTuple):
     time: float
     next_ms: float
     longest_ms: float
-    interval_ms: float
 
 
 def gaps(history: Iterable[Record]) -> list[Gap]:
@@ -70,18 +68,9 @@ def _gap(fault: Injected, symbol: str, writes: Sequence[Write], times: Sequence[
         and not (fault.fresh and (w.update_id or 0) <= known)
     ]
     if not after:
-        return Gap(fault.kind, symbol, fault.time, math.inf, math.inf, math.inf)
-    before = writes[first - 1].time if first else fault.time
+        return Gap(fault.kind, symbol, fault.time, math.inf, math.inf)
     from_fault = [later - earlier for earlier, later in zip([fault.counts_from, *after], after, strict=False)]
-    intervals = [later - earlier for earlier, later in zip([before, *after], after, strict=False)]
-    return Gap(
-        fault.kind,
-        symbol,
-        fault.time,
-        (after[0] - fault.counts_from) * 1000,
-        max(from_fault) * 1000,
-        max(intervals) * 1000,
-    )
+    return Gap(fault.kind, symbol, fault.time, from_fault[0] * 1000, max(from_fault) * 1000)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -106,7 +95,7 @@ class Regularity(NamedTuple):
     above_two_periods: int
 
 
-def regularity(history: Iterable[Record], period_ms: float = TWO_PERIODS_MS / 2) -> Regularity | None:
+def regularity(history: Iterable[Record]) -> Regularity | None:
     """How regular reports are without faults; ``None`` if the history has another fault than ``nothing``, or none.
 
     A gap at the beginning or at the end counts as well.
@@ -118,14 +107,14 @@ def regularity(history: Iterable[Record], period_ms: float = TWO_PERIODS_MS / 2)
             return None
         if faults:
             since, until = min(fault.time for fault in faults), max(fault.until for fault in faults)
-            found.append(_regularity(records, since, until, period_ms))
+            found.append(_regularity(records, since, until))
     if not found:
         return None
     written, due, longest, above = zip(*found, strict=True)
     return Regularity(sum(written), sum(due), max(longest), sum(above))
 
 
-def _regularity(records: Iterable[Record], since: float, until: float, period_ms: float) -> Regularity:
+def _regularity(records: Iterable[Record], since: float, until: float) -> Regularity:
     times: dict[str, list[float]] = defaultdict(list)
     for record in records:
         if isinstance(record, Write) and record.report:
@@ -137,9 +126,9 @@ def _regularity(records: Iterable[Record], since: float, until: float, period_ms
     ]
     return Regularity(
         written=sum(map(len, times.values())),
-        due=int((until - since) * 1000 / period_ms) * len(times),
+        due=int((until - since) * 2000 / TWO_PERIODS_MS) * len(times),
         longest_ms=max(intervals, default=(until - since) * 1000),
-        above_two_periods=sum(interval > 2 * period_ms for interval in intervals),
+        above_two_periods=sum(interval > TWO_PERIODS_MS for interval in intervals),
     )
 
 

@@ -27,6 +27,10 @@ _POLL_S = 0.01
 _FRESH_S = 0.6
 
 
+def _stop_at_once(stack: StackUnderTest, name: str) -> float:
+    return stack.signal(name, signal.SIGSTOP)
+
+
 class Injector:
     """Records when faults begin and end, and waits for the stack to recover.
 
@@ -196,21 +200,24 @@ class Injector:
         self,
         name: str,
         seconds: float,
-        begin: Callable[[float], Injected],
-        wake: str,
-        stop: Callable[[], float] | None = None,
+        kinds: tuple[str, str],
+        symbols: Collection[str],
+        owner: str = "",
+        stop: Callable[[StackUnderTest, str], float] = _stop_at_once,
     ) -> None:
         """Stop a role's process for a while, then let it go on.
 
         Args:
             name: of the role.
             seconds: how long it is stopped.
-            begin: notes the fault, given when the process was stopped.
-            wake: kind of the fault that its waking is.
-            stop: stops the process and returns when; SIGSTOP at once by default.
+            kinds: of the fault that the stop is, and of the one that its waking is.
+            symbols: those that may lack reports because of the stop.
+            owner: the owner that is stopped, "" if it is none.
+            stop: stops the process of a role and returns when; SIGSTOP at once by default.
         """
-        at = stop() if stop else self.stack.signal(name, signal.SIGSTOP)
-        fault = begin(at)
+        kind, wake = kinds
+        at = stop(self.stack, name)
+        fault = self.begin_fault(kind, at, symbols, victim=name, owner_gone=owner, note=f"{seconds:.1f} s")
         try:
             self.await_recovery(fault)
             time.sleep(max(0.0, at + seconds - time.time()))

@@ -8,6 +8,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#how
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import threading
 import time
@@ -104,31 +105,22 @@ class ReferenceBooks:
         self._records = records
         self._books: dict[str, ReferenceBook] = {}
         self._loop = asyncio.new_event_loop()
-        self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="reference-books", daemon=True)
 
     def __enter__(self) -> ReferenceBooks:
+        self._task = self._loop.create_task(self._follow())
         self._thread.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._loop.call_soon_threadsafe(self._stop)
+        self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join()
-
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        self._loop.close()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._task = self._loop.create_task(self._follow())
-        try:
+        with contextlib.suppress(asyncio.CancelledError):  # end of the ``with`` block
             self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            pass  # end of the ``with`` block
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     async def _follow(self) -> None:
         streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in self._symbols)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from tools.chaos.faults import KINDS
 from tools.chaos.gaps import Gap, percentile
@@ -23,7 +22,7 @@ def over_budget(gaps: Sequence[Gap]) -> list[str]:
     return over
 
 
-def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str, int] = MappingProxyType({})) -> str:
+def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str, int]) -> str:
     """Markdown, one row for each kind of fault. Times are in ms; a gap is :attr:`tools.chaos.gaps.Gap.longest_ms`.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import sys
-import time
 from collections.abc import Container
 from itertools import chain
 
@@ -35,16 +34,6 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
-    return True
-
-
-def await_taken(port: int, within_s: float) -> bool:
-    """Wait until a server accepts connections on this loopback port; whether it did ``within_s``."""
-    deadline = time.monotonic() + within_s
-    while not answers(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
     return True
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tools.simulator.protocol import frame, frame_head
+
+_CHECK_S = 0.0005
 
 
 class Subscriber(Protocol):
@@ -94,3 +97,11 @@ class Hub:
         for connection in list(self.connections):
             if connection.pending:
                 connection.flush()
+
+    async def let_clients_read(self, maximum: int, within_s: float) -> bool:
+        """Waits until no client has more than `maximum` unread bytes; whether that was so `within_s` seconds."""
+        for _ in range(round(within_s / _CHECK_S)):
+            if all(one.unread_bytes <= maximum for one in self.connections):
+                return True
+            await asyncio.sleep(_CHECK_S)
+        return False

@@ -34,7 +34,6 @@ START_DELAY = 1.0
 SNAPSHOT_WAIT = 5.0
 _UNREAD_BYTES = 2**20
 _DRAIN_SECONDS = 10.0
-_DRAIN_CHECK_SECONDS = 0.005
 
 
 class ReplayFeed:
@@ -82,7 +81,7 @@ class ReplayFeed:
                 offset += waited
         self._status = "finished"
         logger.info("replay finished: %d messages", self._sent)
-        await self._let_clients_read(0)
+        await self._hub.let_clients_read(0, _DRAIN_SECONDS)
         if not self._exit_at_end:
             await asyncio.Event().wait()
 
@@ -148,14 +147,7 @@ class ReplayFeed:
         self._sent += 1
         if message.diff:
             self._sent_diffs.setdefault(message.diff.symbol, []).append(message.diff)
-        await self._let_clients_read(_UNREAD_BYTES)
-
-    async def _let_clients_read(self, maximum: int) -> None:
-        """Waits until no client has more than `maximum` unread bytes, for at most ten seconds."""
-        for _ in range(round(_DRAIN_SECONDS / _DRAIN_CHECK_SECONDS)):
-            if all(one.unread_bytes <= maximum for one in self._hub.connections):
-                return
-            await asyncio.sleep(_DRAIN_CHECK_SECONDS)
+        await self._hub.let_clients_read(_UNREAD_BYTES, _DRAIN_SECONDS)
 
     async def _snapshot_taken(self, symbol: str) -> float:
         """Waits for a request for the symbol's snapshot if one is expected; returns the seconds that it took."""

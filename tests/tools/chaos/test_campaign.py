@@ -31,7 +31,7 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     outcome = campaign.run(
         tmp_path / "stack", seed=1, seconds=120, only=FAULTS, max_faults=len(FAULTS), say=said.append
     )
-    assert outcome.violations == []
+    assert outcome.verdict.violations == []
     assert outcome.undue_conflicts == 0
     assert outcome.unsteady == []
     assert {kind for kind in outcome.faults if kind in FAULTS} == set(FAULTS)
@@ -69,7 +69,7 @@ def test_a_campaign_finds_out_writers_that_check_and_then_write(tmp_path: Path) 
         app="tests.tools.chaos.check_then_write_app",
         say=lambda _line: None,
     )
-    assert {TOKEN_FELL, STALE_WRITE} & {violation.kind for violation in outcome.violations}
+    assert {TOKEN_FELL, STALE_WRITE} & {violation.kind for violation in outcome.verdict.violations}
     assert sum(freeze.accepted for freeze in frozen_writers(outcome.records)) > 0
 
 

@@ -21,7 +21,7 @@ OLD = "127.0.0.1:6379"
 @pytest.mark.timeout(180)
 def test_after_a_failover_everybody_writes_to_the_new_master_and_the_old_one_follows_it(tmp_path: Path) -> None:
     outcome = campaign.run(tmp_path, seed=1, seconds=90, only=["redis-failover"], max_faults=1, say=print)
-    assert outcome.violations == []
+    assert outcome.verdict.violations == []
     assert outcome.undue_conflicts == 0
     assert outcome.unsteady == []
     assert outcome.faults == {"redis-failover": 1, "redis-join": 1}
@@ -73,13 +73,13 @@ def test_each_stack_is_judged_by_itself() -> None:
         Injected(2.3, "redis-failover", (S,), 2.3, 3.0),
     ]
     outcome = campaign.judge([*first, *second])
-    assert outcome.violations == []
+    assert outcome.verdict.violations == []
     assert (outcome.verdict.acquisitions, outcome.verdict.writes) == (2, 3)
     assert [round(gap.longest_ms) for gap in outcome.gaps] == [200]
     assert outcome.faults == {"redis-failover": 1}
     assert outcome.records == [*first, *second]
     mixed = campaign.judge([record for record in (*first, *second) if not isinstance(record, StackStarted)])
-    assert mixed.violations != []
+    assert mixed.verdict.violations != []
 
 
 def test_what_the_old_master_accepts_after_a_failover_is_a_violation() -> None:

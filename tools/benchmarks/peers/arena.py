@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-from tickfence.redis_access.connect import connect
 from tickfence.settings import Settings
 from tools.benchmarks.machine import cpu_seconds, kill
 from tools.benchmarks.metrics import Buckets, Metrics
 from tools.benchmarks.peers import latencies
 from tools.benchmarks.peers.contestants import Contestant, contestants
 from tools.benchmarks.peers.watch import Watcher
-from tools.local import ports
-from tools.local.roles import INGESTS, REPORT_PHASE, Ports, Role, stack_environment, stack_roles, without_settings
-from tools.local.supervision import Supervisor
-from tools.simulator import symbols
+from tools.benchmarks.stack import READY_S, RunningRoles, StackError
+from tools.local.roles import INGESTS, REPORT_PHASE, Ports, Role, stack_roles
 
-READY_S = 60.0
 LATENCY = "nt_dispatch_to_written_ms{cycle=fast}"
 RESTART_AFTER_S = 0.1
 """systemd waits so long before it restarts a service (RestartSec=)."""
 
 
-class Arena:
+class Arena(RunningRoles):
     """Redis, the simulated exchange and one ingest, which run within the ``with`` block.
 
     Args:
@@ -39,39 +32,24 @@ class Arena:
     """
 
     def __init__(self, state_dir: Path, count: int, redbeat: Path | None) -> None:
-        self.symbols = [one.symbol for one in symbols.parse(str(count))]
-        variables = {"NT_LOG_LEVEL": "WARNING", "SYMBOLS": ",".join(self.symbols)}
-        self.settings = Settings.from_environment(variables)
-        self.ports = Ports.choose(usual=False)
-        data_dir = state_dir.resolve() / "redis"
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self.contestants = contestants(self.ports, state_dir.resolve() / "contestants", redbeat)
-        self._market = list(_market(self.settings, self.ports, data_dir))
-        self._supervisor = Supervisor.launch(
-            state_dir.resolve(),
-            [*self._market, *(role for one in self.contestants for role in one.roles)],
-            stack_environment({**without_settings(os.environ), **variables}, self.ports),
-        )
-        self.client: Any = connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/0", name="bench", timeout_s=5)
+        self._redbeat = redbeat
+        super().__init__(state_dir, count)
 
-    def __enter__(self) -> Self:
-        try:
-            self._supervisor.start_in_order(self._market, READY_S)
-            if not self._await_keys(map(self.settings.keys.snapshot, self.symbols), READY_S):
-                raise SystemExit(f"error: no market data of all symbols after {READY_S:g} s")
-            self.watcher = Watcher(self.ports.redis, self.settings.keys)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.client.close()
+    def __exit__(self, *_: object) -> None:
         if hasattr(self, "watcher"):
             self.watcher.close()
-        self._supervisor.shutdown()
+        super().__exit__()
+
+    def _plan(self, data_dir: Path) -> list[Role]:
+        self.contestants = contestants(self.ports, data_dir.with_name("contestants"), self._redbeat)
+        self._market = list(_market(self.settings, self.ports, data_dir))
+        return [*self._market, *(role for one in self.contestants for role in one.roles)]
+
+    def _start(self) -> None:
+        self._supervisor.start_in_order(self._market, READY_S)
+        if not self.await_keys(self.keys.snapshot):
+            raise StackError(f"no market data of all symbols after {READY_S:g} s")
+        self.watcher = Watcher(self.ports.redis, self.keys)
 
     @contextmanager
     def running(self, contestant: Contestant, *, twice: bool = False) -> Iterator[bool]:
@@ -87,7 +65,7 @@ class Arena:
         try:
             for role in (contestant.workers[0], contestant.beats[0]):
                 self._supervisor.start(role.name)
-            ready = self._await_keys(map(self.settings.keys.report, self.symbols), READY_S / 2)
+            ready = self.await_keys(self.keys.report, READY_S / 2)
             # The first beat leads by now.
             for role in (*contestant.workers[1:], *contestant.beats[1:]) if twice else ():
                 self._supervisor.start(role.name)
@@ -121,25 +99,16 @@ class Arena:
         return latencies.bucketed(list(latencies.read(contestant.latencies)))
 
     def _forget(self) -> None:
-        market = f"{self.settings.keys.prefix}md:".encode()
+        market = f"{self.keys.prefix}md:".encode()
         pipe = self.client.pipeline(transaction=False)
         for key in self.client.scan_iter(count=1000):
             if not key.startswith(market):
                 pipe.unlink(key)
         pipe.execute()
-        with connect(f"redis://{ports.LOOPBACK}:{self.ports.redis}/1", name="bench", timeout_s=5) as broker:
-            broker.flushdb()
+        self.broker.flushdb()
         for contestant in self.contestants:
             for file in contestant.latencies.iterdir() if contestant.latencies else ():
                 file.unlink()
-
-    def _await_keys(self, keys: Iterable[str], within_s: float) -> bool:
-        wanted, deadline = list(keys), time.monotonic() + within_s
-        while self.client.exists(*wanted) < len(wanted):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
 
 
 def _market(settings: Settings, where: Ports, data_dir: Path) -> Iterator[Role]:

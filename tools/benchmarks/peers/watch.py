@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from types import TracebackType
 from typing import Any, Self
 
 import hiredis
@@ -55,9 +54,7 @@ class Watcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _ask(self, *command: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from functools import partial
 
 from tools.chaos.deployment import PROXIED
 from tools.chaos.gaps import TWO_PERIODS_MS
@@ -53,17 +54,9 @@ def _cut_off(injector: Injector, kind: str, name: str, order: str, symbols: Coll
     return at
 
 
-def _node_cut_off(injector: Injector, kind: str, order: str) -> None:
+def _node_cut_off(injector: Injector, order: str) -> None:
     node, owner, symbols = injector.node(PROXIED[0])
-    _cut_off(injector, kind, node, order, symbols, owner)
-
-
-def _net_hold(injector: Injector) -> None:
-    _node_cut_off(injector, "net-hold", "hold")
-
-
-def _net_cut(injector: Injector) -> None:
-    _node_cut_off(injector, "net-cut", "cut")
+    _cut_off(injector, f"net-{order}", node, order, symbols, owner)
 
 
 def _net_delay(injector: Injector) -> None:
@@ -77,12 +70,8 @@ def _net_delay(injector: Injector) -> None:
         injector.stack.proxy(node, "pass")
 
 
-def _beat_hold(injector: Injector) -> None:
-    _cut_off(injector, "beat-hold", injector.stack.leader(), "hold", injector.symbols)
-
-
-def _beat_cut(injector: Injector) -> None:
-    _cut_off(injector, "beat-cut", injector.stack.leader(), "cut", injector.symbols)
+def _beat_cut_off(injector: Injector, order: str) -> None:
+    _cut_off(injector, f"beat-{order}", injector.stack.leader(), order, injector.symbols)
 
 
 def _ingest_hold(injector: Injector) -> None:
@@ -94,11 +83,15 @@ def _ingest_hold(injector: Injector) -> None:
 KINDS = (
     FaultKind("registration-cut", TWO_PERIODS_MS, _registration_cut, "CLIENT KILL of a node's registration"),
     FaultKind("connections-cut", 1500, _connections_cut, "CLIENT KILL of a random share of all connections"),
-    FaultKind("net-hold", 1500, _net_hold, "a node's network drops everything, 2-6 s"),
-    FaultKind("net-cut", 1500, _net_cut, "a node's connections cut and refused, 2-6 s"),
+    FaultKind("net-hold", 1500, partial(_node_cut_off, order="hold"), "a node's network drops everything, 2-6 s"),
+    FaultKind("net-cut", 1500, partial(_node_cut_off, order="cut"), "a node's connections cut and refused, 2-6 s"),
     FaultKind("net-delay", TWO_PERIODS_MS, _net_delay, "a node's network delays by 5-25 ms each way"),
-    FaultKind("beat-hold", 1500, _beat_hold, "the leading beat's network drops everything, 2-6 s"),
-    FaultKind("beat-cut", 1500, _beat_cut, "the leading beat's connections cut and refused, 2-6 s"),
+    FaultKind(
+        "beat-hold", 1500, partial(_beat_cut_off, order="hold"), "the leading beat's network drops everything, 2-6 s"
+    ),
+    FaultKind(
+        "beat-cut", 1500, partial(_beat_cut_off, order="cut"), "the leading beat's connections cut and refused, 2-6 s"
+    ),
     FaultKind("ingest-hold", TWO_PERIODS_MS, _ingest_hold, "the network of one of two ingests drops everything, 2-6 s"),
     FaultKind("net-heal", TWO_PERIODS_MS, None, "a role's network works again"),
 )

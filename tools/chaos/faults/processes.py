@@ -28,25 +28,12 @@ def _node_kill(injector: Injector) -> None:
 def _node_freeze(injector: Injector) -> None:
     node, owner, symbols = injector.random_node()
     seconds = injector.rng.uniform(MIN_FREEZE_S, MAX_FREEZE_S)
-    injector.freeze(
-        node,
-        seconds,
-        lambda at: injector.begin_fault(
-            "node-freeze", at, symbols, victim=node, owner_gone=owner, note=f"{seconds:.1f} s"
-        ),
-        wake="node-wake",
-    )
+    injector.freeze(node, seconds, ("node-freeze", "node-wake"), symbols, owner)
 
 
 def _frozen_writer(injector: Injector) -> None:
     node, owner, symbols = injector.random_node()
-    injector.freeze(
-        node,
-        FROZEN_WRITER_S,
-        lambda at: injector.begin_fault("frozen-writer", at, symbols, victim=node, owner_gone=owner),
-        wake="node-wake",
-        stop=lambda: stop_mid_cycle(injector.stack, node),
-    )
+    injector.freeze(node, FROZEN_WRITER_S, ("frozen-writer", "node-wake"), symbols, owner, stop_mid_cycle)
 
 
 def _node_term(injector: Injector) -> None:
@@ -97,12 +84,7 @@ def _leader_term(injector: Injector) -> None:
 def _leader_freeze(injector: Injector) -> None:
     beat = injector.stack.leader()
     seconds = injector.rng.uniform(MIN_FREEZE_S, MAX_FREEZE_S)
-    injector.freeze(
-        beat,
-        seconds,
-        lambda at: injector.begin_fault("beat-freeze", at, injector.symbols, victim=beat, note=f"{seconds:.1f} s"),
-        wake="beat-wake",
-    )
+    injector.freeze(beat, seconds, ("beat-freeze", "beat-wake"), injector.symbols)
 
 
 def _standby_kill(injector: Injector) -> None:

@@ -19,16 +19,20 @@ class Wall(Struct, forbid_unknown_fields=True):
     times: Multiple = 6.0
 
 
-class PlantedWall(Plant):
-    """A large level that no order touches."""
+class LargeLevel(Plant):
+    """A level of `times` P95."""
 
     def __init__(self, market: Market, given: Wall) -> None:
         self._side = side_named(market, given.side)
         self._price = outwards(market, self._side, given.distance)
-        quantity = large(market, given.times)
+        self._quantity = large(market, given.times)
         super().__init__(market, {self._price})
-        market.place(self._side, self._price, quantity)
-        self.shown = {"side": given.side, "price": self._price, "qty": quantity}
+        market.place(self._side, self._price, self._quantity)
+        self.shown = {"side": given.side, "price": self._price, "qty": self._quantity}
+
+
+class PlantedWall(LargeLevel):
+    """A large level that no order touches."""
 
     def remove(self) -> None:
         """Leaves a level of usual quantity."""
@@ -68,29 +72,21 @@ class PlantedVacuum(Plant):
             self.market.place(self._side, price, self.market.instrument.level_steps)
 
 
-class Spoofer(Struct, forbid_unknown_fields=True):
+class Spoofer(Wall, forbid_unknown_fields=True):
     """A level of `times` P95 that is placed and pulled every half second, and never trades."""
 
-    symbol: str
-    side: SideName = "ask"
     distance: Ticks = 60
-    times: Multiple = 6.0
 
 
-class PlantedSpoofer(Plant):
+class PlantedSpoofer(LargeLevel):
     """A large level that comes and goes; each state lasts long enough to appear in a diff."""
 
     _STEPS = 5
 
     def __init__(self, market: Market, given: Spoofer) -> None:
-        self._side = side_named(market, given.side)
-        self._price = outwards(market, self._side, given.distance)
-        self._quantity = large(market, given.times)
-        super().__init__(market, {self._price})
+        super().__init__(market, given)
         self._is_placed = True
         self._since = 0
-        market.place(self._side, self._price, self._quantity)
-        self.shown = {"side": given.side, "price": self._price, "qty": self._quantity}
 
     def step(self, trades: list[Trade]) -> None:  # noqa: ARG002 - it never trades
         """Places or pulls the level every fifth step."""

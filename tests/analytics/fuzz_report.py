@@ -1,6 +1,6 @@
 """Fuzzes the report: random updates, and a check of every number in it.
 
-    python -m tools.benchmarks.fuzz_report --updates 10000000
+    python -m tests.analytics.fuzz_report --updates 10000000
 
 An update is one changed level, one trade or one ticker. Ordinary markets alternate with hostile ones: huge and tiny
 numbers, one-sided and empty books, gaps, late trades and trades from the future, clocks that jump. Every report is
