@@ -15,6 +15,7 @@ app = Celery(
     include=["tasks.cycles", "tasks.lifecycle"],
     amqp="tasks.queues:AMQP",
     control="tasks.send_once:Control",
+    events="tasks.send_once:Events",
 )
 app.config_from_object("celeryconfig")
 

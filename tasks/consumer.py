@@ -23,7 +23,7 @@ _NO_ACK = "no_ack"
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, with six changes.
+    """Celery's consumer, with five changes.
 
     - Reconnecting waits 0.25 s at most. Celery waits 2 s, 4 s … 30 s whatever the transport options say.
     - No mingle and no gossip. At every start, mingle waits a second for the other workers' answers. Both serve features
@@ -32,17 +32,8 @@ class Consumer(CeleryConsumer):
       still spend a round trip on forgetting each.
     - Messages of RabbitMQ are acknowledged before they are worked on, not when the event loop comes round: it may wait
       for the next event first, and RabbitMQ for that acknowledgement.
-    - Heartbeat events are sent once (:mod:`tasks.send_once`).
     - A Redis that becomes a replica, or cannot write, counts as one that went away. Celery would end the worker.
     """
-
-    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]
-        """Celery's steps, with our heartbeat."""
-
-        default_steps = tuple(
-            "tasks.send_once:HeartStep" if step == "celery.worker.consumer.heart:Heart" else step
-            for step in CeleryConsumer.Blueprint.default_steps
-        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)

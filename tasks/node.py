@@ -117,14 +117,11 @@ class Node:
             ttl_ms=self.settings.nt_heartbeat_ttl_ms,
             clock=self.clock,
             on_replaced=on_replaced,
-            on_heartbeat=self._note_heartbeat,
+            # A series at 0 before the first one would look like a heartbeat in 1970.
+            on_heartbeat=lambda: metrics.node_heartbeat.labels(self.owner.node).set_to_current_time(),
         )
         registration.register()
         self._registration = registration
-
-    def _note_heartbeat(self) -> None:
-        # A series at 0 before the first one would look like a heartbeat in 1970.
-        metrics.node_heartbeat.labels(self.owner.node).set_to_current_time()
 
     def announce(self) -> None:
         """Get symbols from now on."""

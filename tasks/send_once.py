@@ -12,8 +12,8 @@ from typing import Any
 
 from celery.app.control import Control as CeleryControl
 from celery.app.control import Mailbox as CeleryMailbox
-from celery.worker.consumer.heart import Heart as CeleryHeartStep
-from celery.worker.heartbeat import Heart as CeleryHeart
+from celery.app.events import Events as CeleryEvents
+from celery.events.dispatcher import EventDispatcher as CeleryEventDispatcher
 from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
@@ -21,23 +21,21 @@ logger = logging.getLogger(__name__)
 _ONCE = {"max_retries": 0}
 
 
-class Heart(CeleryHeart):
-    """Celery's heartbeat, by which Flower tells that the worker is there; each event is sent once."""
+class EventDispatcher(CeleryEventDispatcher):  # type: ignore[misc]
+    """Celery's event dispatcher, by which Flower tells that the worker is there; each event is sent once.
 
-    # Private in Celery, which has no setting for these retries.
-    def _send(self, event: str, retry: bool = False) -> Any:
-        del retry
-        # The event dispatcher keeps what could not be sent for the next connection.
-        return super()._send(event, retry=False)
+    It keeps what could not be sent for the next connection.
+    """
+
+    def send(self, *args: Any, **fields: Any) -> Any:
+        """Send an event once, whatever ``retry`` says: Celery's heartbeat asks for retries and has no setting for it."""
+        return super().send(*args, **fields | {"retry": False})
 
 
-class HeartStep(CeleryHeartStep):
-    """Starts :class:`Heart` with the consumer."""
+class Events(CeleryEvents):  # type: ignore[misc]
+    """``app.events`` with this :class:`EventDispatcher`."""
 
-    def start(self, c: Any) -> None:
-        """Start the heartbeat of consumer ``c``."""
-        c.heart = Heart(c.timer, c.event_dispatcher, self.heartbeat_interval)
-        c.heart.start()
+    dispatcher_cls = EventDispatcher
 
 
 class Mailbox(CeleryMailbox):

@@ -87,14 +87,6 @@ def test_celery_consumer_hooks() -> None:
     accepts("celery.worker.consumer:Consumer.ensure_connected", "self", "conn")
     accepts("celery.worker.state:maybe_shutdown")
     assert part("celery.worker.consumer:Consumer.first_connection_attempt") is True
-    assert "celery.worker.consumer.heart:Heart" in part("celery.worker.consumer:Consumer.Blueprint.default_steps")
-
-
-def test_celery_heart_send() -> None:
-    accepts("celery.worker.heartbeat:Heart._send", "self", "worker-heartbeat", retry=False)
-    accepts("celery.worker.heartbeat:Heart", "timer", "eventer", "interval")
-    accepts("celery.worker.consumer.heart:Heart.start", "self", "c")
-    says("celery.worker.heartbeat:Heart.start", "self._send", "it must send by the method that we replace")
 
 
 def test_celery_queues_that_are_not_listed() -> None:
