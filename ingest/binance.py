@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, decoded, levels
+from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, levels, typed
 from ingest.binance_plain import PlainDecoder
 from ingest.events import INFINITY, Depth, Event, ExchangeInfo, Rejected, SymbolRules
 from ingest.exchange import Request
@@ -110,10 +110,7 @@ class Binance:
         Raises:
             Rejected: it is not JSON, not of the documented shape, or its best bid is not below its best ask.
         """
-        try:
-            depth = decoded(_decode_depth, body)
-        except msgspec.ValidationError as error:
-            raise Rejected(Refusal.WRONG_TYPE, f"depth: {error}") from None
+        depth = typed(_decode_depth, body, "depth")
         if depth.lastUpdateId <= 0:
             raise Rejected(Refusal.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
         bids, asks = levels(depth.bids, None), levels(depth.asks, None)
@@ -137,10 +134,7 @@ class Binance:
         Raises:
             Rejected: it is not JSON, or not of the documented shape.
         """
-        try:
-            info = decoded(_decode_info, body)
-        except msgspec.ValidationError as error:
-            raise Rejected(Refusal.WRONG_TYPE, f"exchangeInfo: {error}") from None
+        info = typed(_decode_info, body, "exchangeInfo")
         symbols = {}
         for symbol in info.symbols:
             filters = {each.filterType: each for each in symbol.filters}

@@ -205,6 +205,18 @@ def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
         raise Rejected(Refusal.NOT_JSON, f"{error}: {text[:80]!r}") from None
 
 
+def typed(decode: Callable[[bytes], T], text: bytes, what: str, symbol: Instrument | None = None) -> T:
+    """Decode ``text``, which is ``what``, of the book of ``symbol`` if that misses it.
+
+    Raises:
+        Rejected: it is not JSON, or JSON of another shape.
+    """
+    try:
+        return decoded(decode, text)
+    except msgspec.ValidationError as error:
+        raise Rejected(Refusal.WRONG_TYPE, f"{what}: {error}", symbol) from None
+
+
 def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
     """Decode one side of a book: (price, quantity) pairs, as the exchange orders them.
 
@@ -216,10 +228,7 @@ def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
         Rejected: they are not pairs of decimal strings, a price is not above 0, or a quantity is below 0.
     """
     text = bytes(raw)
-    try:
-        found = decoded(_decode_levels, text)
-    except msgspec.ValidationError as error:
-        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+    found = typed(_decode_levels, text, f"{symbol} levels", symbol)
     if text.count(b'"') != 4 * len(found):
         raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)
     if reason := check_levels(found):

@@ -69,7 +69,6 @@ class Connection:
         self._on_open = on_open
         self._silence_s = silence_s
         self._heard_at = 0.0
-        self._socket: aiohttp.ClientWebSocketResponse[bool] | None = None
         self.opened_at: float | None = None
         self.subscribed = asyncio.Event()
 
@@ -90,7 +89,6 @@ class Connection:
                 )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ConnectionEnded(f"cannot connect: {type(error).__name__} {error}") from error
-        self._socket = socket
         self.opened_at = self._heard_at = time.monotonic()
         metrics.ws_connections.inc()
         subscriber = asyncio.create_task(self._subscribe(socket))
@@ -103,11 +101,6 @@ class Connection:
             watchdog.cancel()
             await asyncio.gather(subscriber, watchdog, return_exceptions=True)
             await socket.close()
-
-    async def close(self) -> None:
-        """End the connection, which ends `run`."""
-        if self._socket is not None:
-            await self._socket.close()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         receive, on_message = socket.receive, self._on_message

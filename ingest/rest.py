@@ -108,11 +108,12 @@ class RestClient:
             ) as response:
                 body = await _read(response)
                 metrics.rest_requests.labels(str(response.status)).inc()
-                self._note_weight(response.headers.get(self._exchange.used_weight_header))
+                if (used := response.headers.get(self._exchange.used_weight_header, "")).isdecimal():
+                    self._weight.observe(float(used))
                 if response.status == 200:
                     return body
                 if response.status in (418, 429):
-                    self._pause(response.status, response.headers.get("Retry-After"))
+                    self._pause(response.status, response.headers.get("Retry-After", ""))
                 # The exchange answers 400 to a symbol it does not list; 5xx say nothing about the request.
                 final = 400 <= response.status < 500 and response.status not in (408, 418, 429)
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
@@ -129,12 +130,8 @@ class RestClient:
             await asyncio.sleep(wait_s)
         self._weight.spend(weight)
 
-    def _note_weight(self, header: str | None) -> None:
-        if header is not None and header.isdecimal():
-            self._weight.observe(float(header))
-
-    def _pause(self, status: int, retry_after: str | None) -> None:
-        pause = float(retry_after) if retry_after is not None and retry_after.isdecimal() else DEFAULT_PAUSE_S
+    def _pause(self, status: int, retry_after: str) -> None:
+        pause = float(retry_after) if retry_after.isdecimal() else DEFAULT_PAUSE_S
         pause = min(pause, MAXIMUM_PAUSE_S)
         self._paused_until = max(self._paused_until, time.monotonic() + pause)
         logger.warning("the exchange limits our requests", extra={"status": status, "pause_s": pause})
