@@ -76,7 +76,7 @@ class Broker:
                 self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
             answer = action(self._producer)
         except self._unreachable as error:
-            self._disconnect()
+            self.close()
             metrics.broker_errors.inc()
             self._next_try = time.monotonic() + self._outage.failed(error)
             return None
@@ -125,9 +125,6 @@ class Broker:
 
     def close(self) -> None:
         """Close the connection. Celery does so from a signal handler, so perhaps in the middle of a call."""
-        self._disconnect()
-
-    def _disconnect(self) -> None:
         # Not by release(): closing in order would wait for an answer. And not to be used again: the next call could
         # read the answer to an earlier one.
         if self._connection is not None:

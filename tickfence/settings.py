@@ -118,7 +118,6 @@ def _server(value: str) -> str:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseModel):
@@ -202,7 +201,7 @@ class Settings(BaseModel):
     nt_web_max_streams: int = Field(1000, ge=1, le=100_000)
     """Maximum number of open streams of the web server."""
 
-    nt_metrics_port: Port | None = None
+    nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""

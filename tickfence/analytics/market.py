@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the state holds what the calculators found, so its module imports them
@@ -44,7 +43,7 @@ class Market:
         self.ask_prices, self.ask_quantities = state.book.asks.top(DEPTH_LEVELS)
         self.two_sided = bool(self.bid_prices and self.ask_prices)
         self.spread_bps = spread_bps(self.bid_prices[0], self.ask_prices[0]) if self.two_sided else None
-        self.bid_total, self.ask_total = total_quantity(self.bid_quantities), total_quantity(self.ask_quantities)
+        self.bid_total, self.ask_total = sum(self.bid_quantities), sum(self.ask_quantities)
         self.imbalance = imbalance(self.bid_total, self.ask_total)
 
 
@@ -83,11 +82,6 @@ def micro_price(bid: float, bid_quantity: float, ask: float, ask_quantity: float
     """
     # The same number as in the formula, written so that no product of price and quantity can overflow or vanish.
     return min(ask, bid + (ask - bid) * (bid_quantity / (bid_quantity + ask_quantity)))
-
-
-def total_quantity(quantities: Sequence[float]) -> float:
-    """Sum of the quantities of levels, in base currency; 0 for no levels."""
-    return sum(quantities)
 
 
 def imbalance(bid_total: float, ask_total: float) -> float | None:

@@ -75,7 +75,6 @@ class SymbolState:
         self.observed_update_id = 0
         self.slow: SplicedSections | None = None
         self.profile: RollingVolumeProfile | None = None
-        self._tick_size: float | None = None
         self.tick_size = tick_size
         # Input of the next fold(): time and number of levels of each diff, and the log of OrderBook.apply().
         self._pending: list[tuple[int, int]] = []
@@ -84,13 +83,12 @@ class SymbolState:
     @property
     def tick_size(self) -> float | None:
         """The smallest price step, from the exchange's symbol information; None if unknown."""
-        return self._tick_size
+        return None if self.profile is None else self.profile.tick_size
 
     @tick_size.setter
     def tick_size(self, tick_size: float | None) -> None:
-        if tick_size != self._tick_size:
+        if tick_size != self.tick_size:
             self.profile = None if tick_size is None else RollingVolumeProfile(tick_size)
-            self._tick_size = tick_size
 
     @property
     def book_stopped(self) -> bool:

@@ -49,9 +49,8 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
     cluster = read_cluster(client, settings)
     owners = cluster.assignment.owners
     if not owners:
-        if not settings.nt_enable_multi_instance:
-            raise NothingThere(session.NO_COORDINATION)
-        raise NothingThere("no symbol is assigned: no beat leads, or no node has joined yet")
+        unassigned = "no symbol is assigned: no beat leads, or no node has joined yet"
+        raise NothingThere(unassigned if settings.nt_enable_multi_instance else session.NO_COORDINATION)
     for symbol in symbols:
         if symbol not in owners:
             raise click.BadParameter(str(UnknownSymbol(symbol, sorted(owners))))

@@ -79,10 +79,8 @@ def publish_assignment(client: Any, keys: Keys, term: int, generation: int, owne
         Deposed: a newer leader has written meanwhile; nothing changed.
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
     """
-    arguments: list[str | int] = [term, generation]
-    for symbol, owner in owners.items():
-        arguments += [symbol, str(owner)]
-    accepted, number = PUBLISH_ASSIGNMENT.run(client, [keys.assignment], arguments)  # type: ignore[arg-type]
+    placed = [text for symbol, owner in owners.items() for text in (symbol, str(owner))]
+    accepted, number = PUBLISH_ASSIGNMENT.run(client, [keys.assignment], [term, generation, *placed])
     if not accepted:
         raise Deposed(term, int(number))
     return int(number)

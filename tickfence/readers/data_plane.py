@@ -8,6 +8,7 @@ from typing import Any
 
 from redis import exceptions
 
+from tickfence.redis_access.command import checked
 from tickfence.redis_access.connect import connect_asyncio, forget_asyncio_connections, is_cluster
 from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
 
@@ -87,9 +88,7 @@ class DataPlane:
             time = await self._client.execute_command("TIME", target_nodes=self._client.get_default_node())
             return milliseconds(time), await self._pipeline(commands) if commands else []
         time, *replies = await self._pipeline([("TIME",), *commands])
-        if isinstance(time, Exception):
-            raise time
-        return milliseconds(time), replies
+        return milliseconds(checked(time)), replies
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -164,11 +164,10 @@ class Board:
         """Put the nodes and the leader."""
         self._nodes, self._leader, self._nodes_changed = nodes, leader, self.update
 
-    def put_events(self, events: Iterable[Event]) -> None:
+    def put_events(self, events: Sequence[Event]) -> None:
         """Put events that are newer than those already here, oldest first."""
-        for event in events:
-            self._events.append(event)
-            self._event_number += 1
+        self._events.extend(events)
+        self._event_number += len(events)
 
     def table_news(self, cursor: Cursor) -> bytes:
         """Return what is new for a client of the table, as frames, and advance its cursor."""

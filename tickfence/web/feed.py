@@ -70,8 +70,7 @@ class Feed:
         self._reader, self._settings = reader, reader.settings
         self._board = Board(self._settings.nt_report_period_ms)  # a new one whenever reading starts
         self._places = 0
-        self._tables = 0
-        self._watched: Counter[str] = Counter()
+        self._watched: Counter[str | None] = Counter()  # streams of a symbol, and under None those of the table
         self._owners: dict[str, str] = {}
         self._table: tuple[str, ...] = self._settings.symbols
         self._last_event = ""
@@ -84,7 +83,7 @@ class Feed:
 
     def rate(self, node: str) -> float | None:
         """Return the reports a second of ``node``; ``None`` while no stream of all symbols is open."""
-        return self._rates.of(node) if self._tables else None
+        return self._rates.of(node) if self._watched[None] else None
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -141,22 +140,16 @@ class Feed:
 
     @contextmanager
     def _watching(self, symbol: str | None) -> Iterator[None]:
-        if symbol is None:
-            self._tables += 1
-        else:
-            self._watched[symbol] += 1
+        self._watched[symbol] += 1
         if self._task is None or self._task.done():
             self._board, self._last_event, self._nodes_due = Board(self._settings.nt_report_period_ms), "", 0.0
             self._task = asyncio.create_task(self._run(), name="feed")
         try:
             yield
         finally:
-            if symbol is None:
-                self._tables -= 1
-            else:
-                self._watched[symbol] -= 1
-                self._watched += Counter()  # drops those at 0
-            if not self._tables and not self._watched and self._task is not None:
+            self._watched[symbol] -= 1
+            self._watched += Counter()  # drops those at 0
+            if not self._watched and self._task is not None:
                 self._task.cancel()
                 self._task = None
 
@@ -200,8 +193,8 @@ class Feed:
             self._owners = {symbol: owner.node for symbol, owner in cluster.assignment.owners.items()}
             self._table = cluster.symbols(self._settings.symbols)
         _, events = await fetch_events(self._reader, self._last_event, NEWEST)
-        table = self._table if self._tables else ()
-        symbols = tuple(dict.fromkeys((*table, *self._watched)))
+        table = self._table if self._watched[None] else ()
+        symbols = tuple(dict.fromkeys((*table, *filter(None, self._watched))))
         now_ms, reports = await fetch_reports(self._reader.plane, self._reader.keys, symbols)
         # From here on nothing is awaited, so no client gets half of it.
         self._board.begin(now_ms)

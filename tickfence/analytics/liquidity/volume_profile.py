@@ -58,13 +58,13 @@ class RollingVolumeProfile:
     integers, so removing a trade restores the exact volume before it, and equal volumes are really equal.
     """
 
-    __slots__ = ("_decimals", "_first", "_last", "_reordered", "_tick_size", "_units")
+    __slots__ = ("_decimals", "_first", "_last", "_reordered", "_units", "tick_size")
 
     def __init__(self, tick_size: float) -> None:
         """tick_size: the smallest price step, > 0, from the exchange."""
         if not tick_size > 0:
             raise ValueError(f"tick size must be above 0, not {tick_size}")
-        self._tick_size = tick_size
+        self.tick_size = tick_size
         # Enough for half ticks, and few enough to remove the noise of binary fractions.
         self._decimals = 4 - math.floor(math.log10(tick_size))
         self._units: dict[float, int] = {}
@@ -94,7 +94,7 @@ class RollingVolumeProfile:
         if count < MIN_TRADES or not self._units:
             return None
         poc, low, high = value_area(self._units)
-        width = TICKS_PER_BIN * self._tick_size
+        width = TICKS_PER_BIN * self.tick_size
         return VolumeProfile(
             POC=round((poc + 0.5) * width, self._decimals),
             VAL=round(low * width, self._decimals) + 0.0,
@@ -106,17 +106,17 @@ class RollingVolumeProfile:
     @property
     def bin_width(self) -> float:
         """Width of a bin, in quote currency."""
-        return round(TICKS_PER_BIN * self._tick_size, self._decimals)
+        return round(TICKS_PER_BIN * self.tick_size, self._decimals)
 
     def bins(self) -> list[tuple[float, float]]:
         """(lower edge, volume) of each bin with trades at the last update(), by rising price."""
-        width = TICKS_PER_BIN * self._tick_size
+        width = TICKS_PER_BIN * self.tick_size
         return [(round(low * width, self._decimals) + 0.0, units / UNITS) for low, units in sorted(self._units.items())]
 
     def _binned(self, trades: TradeWindow, first: int, last: int) -> Iterator[tuple[float, int]]:
         if first >= last:
             return iter(())
-        bins = np.floor_divide(np.rint(trades.prices(first, last) / self._tick_size), TICKS_PER_BIN)
+        bins = np.floor_divide(np.rint(trades.prices(first, last) / self.tick_size), TICKS_PER_BIN)
         units = np.rint(np.abs(trades.signed_quantities(first, last)) * UNITS)
         return (
             (price_bin, int(count)) for price_bin, count in zip(bins.tolist(), units.tolist(), strict=True) if count
