@@ -4,8 +4,8 @@ Ids in a stream only rise. An ingest that has just started or reconnected does n
 one. If it appended that one at once, the trades that the other ingest has on its way would be refused, and missing for
 good. So it holds its trades back until the stream has the one before them.
 
-Perhaps nobody has that one. When no stream it waits for has grown for a while, it takes it that nobody appends, and
-appends its own. If two ingests wait for each other, the first to give up may still overtake the other.
+Perhaps no ingest has that trade. When no stream it waits for has grown for a while, it stops waiting and appends its
+own trades. If two ingests wait for each other, the first to give up may still overtake the other.
 
 This is the hold-back queue of ordered multicast (Coulouris et al., "Distributed Systems", 5th ed., section 15.4).
 """

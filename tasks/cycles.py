@@ -1,7 +1,7 @@
 """The analysis tasks: two round trips each, whatever the number of symbols in a message.
 
 Round trip 1 acquires the leases and reads what is new; then the values are computed; round trip 2 writes them under the
-fence. What is sent for a symbol, and what follows from a reply, is :class:`tasks.reporter.Reporter`'s to say.
+fence. :class:`tasks.reporter.Reporter` decides what to send for a symbol, and what follows from a reply.
 
 The fast cycle writes the report. The slow one writes the sections that every report of the next two seconds repeats,
 and what the next owner starts with.

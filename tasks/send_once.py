@@ -1,4 +1,4 @@
-"""What a worker tells those who watch it, sent once and not waited for: heartbeat events, answers to remote control.
+"""Heartbeat events and answers to remote control: sent once, without waiting for the broker.
 
 Celery sends each again and again until the broker takes it, from the thread that serves the queues. A broker that goes
 away at that moment would keep the node from noticing, so from giving up its symbols and from ending on SIGTERM; and

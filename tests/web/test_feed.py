@@ -18,7 +18,7 @@ SYMBOLS = ["AAUSDT", "BBUSDT"]
 def test_one_who_comes_as_the_last_one_leaves_is_sent_a_whole_state(
     redis_server: EmbeddedRedis, cluster: Cluster
 ) -> None:
-    """The reading for the one who left ends, and says so, while that for the newcomer has just begun."""
+    """The reading for a client that left ends, and says so, while the reading for a new client has just begun."""
     for symbol in SYMBOLS:
         cluster.report(symbol)
     settings = Settings.from_environment({"REDIS_URL": redis_server.url(), "SYMBOLS": ",".join(SYMBOLS)})

@@ -94,7 +94,7 @@ class Write(NamedTuple):
 class Lease:
     """The right to write one set of values, as far as one owner knows it.
 
-    An accepted write renews the lease, so it stands for the next acquire: the owner asks again only in a newer
+    An accepted write renews the lease, so the next acquire can be left out: the owner asks again only in a newer
     generation, or after a cycle that wrote nothing.
 
     A write's number is used once, whatever becomes of the write: Redis may still find it in its sockets when the owner
@@ -141,9 +141,9 @@ class Lease:
         return self._renewed_in != generation
 
     def acquire(self, generation: int) -> Command | None:
-        """The command that asks for the lease, or ``None`` where the last accepted write stands for it.
+        """The command that asks for the lease, or ``None`` where the last accepted write has renewed it.
 
-        A write stands for one acquire: where the cycle it saves writes nothing, the next one asks.
+        A write saves one acquire: if the cycle after it writes nothing, the next cycle asks.
 
         Args:
             generation: of the assignment that gives this owner the symbol.

@@ -38,7 +38,7 @@ _CODES = re.compile(
     re.DOTALL,
 )
 _OF_ONE_KEY = " to access "
-"""A NOPERM about a key has it, a NOPERM about a command has not: "No permissions to access a key" (Redis 7 and Valkey),
+"""Redis words a NOPERM about a key with it, and a NOPERM about a command without it: "No permissions to access a key" (Redis 7 and Valkey),
 "this user has no permissions to access one of the keys used as arguments" (Redis 6.2)."""
 
 

@@ -48,7 +48,7 @@ def test_all_symbols_are_shown_by_owner_and_their_prices_move(browser: Browser, 
         assert page.locator("#market th, #market td").evaluate_all(cut_off) == []
 
 
-def test_every_report_is_shown_and_not_only_when_rows_are_sorted_anew(browser: Browser, served: Served) -> None:
+def test_every_report_is_shown_and_not_only_when_rows_are_sorted_again(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin) as opened:
         page = opened.open()
         expect(page.locator(f"{row('BTCUSDT')} .col-status")).to_have_text("ok")
