@@ -6,10 +6,11 @@ import logging
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from celery.beat import ScheduleEntry, Scheduler
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
+from celery.utils.functional import is_numeric_value
+from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
 from beat_schedule.dispatcher import Dispatcher
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 POLL_EVERY_S = 0.025
 KEEP_CONNECTED_EVERY_S = 1.0
+ASK_EVERY_S = 1.0
+"""An entry is asked this often at least whether it is due: the clock may be set, or the entry edited in place."""
 DEFAULT_METRICS_PORT = 9111
 
 
@@ -57,7 +60,7 @@ class HRWScheduler(Scheduler):
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
         self._next_keep_connected = 0.0
-        self._failed_until: dict[str, float] = {}
+        self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
         if not lazy:
             self._start()
         super().__init__(*args, lazy=lazy, **kwargs)
@@ -94,38 +97,56 @@ class HRWScheduler(Scheduler):
         return max(min(self._next_poll, next_entry, *next_slices) - time.monotonic(), 0)
 
     def _run_entries(self) -> float:
-        """Run the entries that are due, unless the broker failed a moment ago; return when the next one is due.
+        """Run the entries that are due; return when to ask the next one (monotonic seconds).
 
-        Celery's own loop counts an entry's next run from the end of the sending. This one asks the schedule, whose
-        grid does not depend on how long that took.
+        An entry stays due until the broker can be reached. Celery's own loop counts an entry's next run from the end
+        of the sending. This one asks the schedule, whose grid does not depend on how long that took.
         """
         now = time.monotonic()
-        wait = self.max_interval
+        next_ask = now + self.max_interval
         for entry in list(self.schedule.values()):
-            due, next_s = self._is_due(entry, now)
-            if due and self._broker.ready:
-                self._broker.call(partial(self.apply_entry, self.reserve(entry)))
-            wait = min(wait, next_s)
-        return now + wait
+            asked, ask_at = self._ask_again.get(entry.name, (None, 0.0))
+            if asked is not entry or ask_at <= now:
+                due, ask_at = self._is_due(entry, now)
+                if due:
+                    self._run_entry(entry)
+                else:
+                    self._ask_again[entry.name] = entry, ask_at
+            next_ask = min(next_ask, ask_at)
+        return next_ask
 
     def _is_due(self, entry: ScheduleEntry, now: float) -> tuple[bool, float]:
-        """Whether an entry is due, and the seconds to its next run. One that cannot tell does not stop the others."""
-        if now >= self._failed_until.get(entry.name, 0):
-            try:
-                due, next_s = self.is_due(entry)
-                return due, next_s
-            except Exception:
-                logger.exception("cannot tell when %s is due, trying again in %s s", entry.name, self.max_interval)
-                self._failed_until[entry.name] = now + self.max_interval
-        return False, self.max_interval
+        """Whether an entry is due, and when to ask again. One that cannot tell does not stop the others."""
+        try:
+            due, next_s = self.is_due(entry)
+        except Exception:
+            logger.exception("cannot tell when %s is due, trying again in %s s", entry.name, self.max_interval)
+            return False, now + self.max_interval
+        return due, now + min(next_s if is_numeric_value(next_s) else self.max_interval, ASK_EVERY_S)
+
+    def _run_entry(self, entry: ScheduleEntry) -> None:
+        """Run an entry, unless the broker cannot be reached. One that cannot be run does not stop the others."""
+        try:
+            self._broker.call(lambda producer: self.apply_entry(self.reserve(entry), producer))
+        except Exception:
+            logger.exception("cannot run %s (%s)", entry.name, entry.task)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Begin the cycle of an entry that is due, or send the entry if it is not fanned out. Only if we lead."""
+        """Begin the cycle of an entry that is due, or send the entry if it is not fanned out. Only if we lead.
+
+        Celery's own method logs what the broker raises; this one raises it.
+        """
         if not self.leading:
             return
         task = self.app.tasks.get(entry.task)
         if not getattr(task, "fan_out", False):
-            super().apply_entry(entry, producer=producer)
+            logger.info("sending %s (%s)", entry.name, entry.task)
+            try:
+                self.apply_async(entry, producer=producer, advance=False)
+            except SchedulingError as error:
+                cause = error.__context__
+                # Kombu counts an argument that cannot be serialized among its errors, but the broker is well.
+                raise error if cause is None or isinstance(cause, SerializationError) else cause from None
             return
         metrics.cycles.labels(entry.name).inc()
         if entry.name not in self._cycles:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry
-from celery.schedules import schedule
+from celery.schedules import crontab, schedstate, schedule
 
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
+from tickfence.monitoring import dispatcher_metrics
 from tickfence.settings import load
+from tools.local.embedded_redis import EmbeddedRedis
 
 
 class Broken(schedule):
@@ -22,6 +24,41 @@ class Broken(schedule):
 
     def is_due(self, last_run_at: datetime) -> Any:
         raise ArithmeticError(f"no day after {last_run_at}")
+
+
+class Counting(schedule):
+    """Is never due; counts how often it is asked."""
+
+    asked = 0
+
+    def is_due(self, last_run_at: datetime) -> schedstate:  # noqa: ARG002
+        self.asked += 1
+        return schedstate(is_due=False, next=3600)
+
+
+class Once(schedule):
+    """Is due until it has run once after ``moment``."""
+
+    def __init__(self, moment: datetime, app: Celery) -> None:
+        super().__init__(3600, app=app)
+        self.moment = moment
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        return schedstate(is_due=last_run_at < self.moment <= self.now(), next=0.05)
+
+
+class Endless(schedule):
+    """Does not know when it is due next."""
+
+    def is_due(self, last_run_at: datetime) -> Any:  # noqa: ARG002
+        return schedstate(is_due=False, next=None)
+
+
+class DueCrontab(crontab):
+    """Is always due."""
+
+    def is_due(self, last_run_at: datetime) -> schedstate:  # noqa: ARG002
+        return schedstate(is_due=True, next=0.05)
 
 
 class Recording(HRWScheduler):
@@ -116,7 +153,89 @@ def test_a_broker_that_is_away_stops_nothing_and_is_tried_again(monkeypatch: pyt
     one.close()
 
 
-def test_a_mistake_of_ours_is_no_broker_that_is_away(monkeypatch: pytest.MonkeyPatch, app: Celery) -> None:
+def broker_errors() -> float:
+    return dispatcher_metrics.registry.get_sample_value("nt_dispatcher_broker_errors_total") or 0
+
+
+def test_an_entry_is_asked_when_it_may_be_due_and_not_at_every_tick(app: Celery) -> None:
+    counting = Counting(1, app=app)
+    one = scheduler(app, counting=counting)
+    until = time.monotonic() + 1.5
+    run_until(one, lambda: time.monotonic() > until)
+    counting = one.schedule["counting"].schedule
+    assert 2 <= counting.asked <= 3, "at least once a second: the clock may be set"
+    one.schedule["counting"] = ScheduleEntry(name="counting", task="some.task", schedule=Counting(1, app=app), app=app)
+    one.tick()
+    assert one.schedule["counting"].schedule.asked == 1, "another entry of the same name is asked at once"
+    one.close()
+
+
+def test_an_entry_that_falls_due_while_the_broker_is_away_is_sent_when_it_is_back(
+    app: Celery, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    server = own_redis_server()
+    server.kill()
+    app = Celery(broker=server.url())
+    one = scheduler(app, one=Once(datetime.now(UTC) + timedelta(seconds=0.2), app))
+    until = time.monotonic() + 0.6
+    run_until(one, lambda: time.monotonic() > until)
+    server.start()
+    run_until(one, lambda: one.ran == ["one"])
+    with server.client() as client:
+        assert client.llen(app.conf.task_default_queue) == 1
+    one.close()
+
+
+def test_an_entry_that_could_not_be_sent_counts_as_a_broker_that_is_away(
+    app: Celery, own_redis_server: Callable[..., EmbeddedRedis]
+) -> None:
+    server = own_redis_server()
+    app = Celery(broker=server.url())
+    one = scheduler(app, one=fixed_rate(20, app=app))
+    run_until(one, lambda: len(one.ran) >= 2)
+    before = broker_errors()
+    server.kill()
+    run_until(one, lambda: broker_errors() >= before + 2)
+    server.start()
+    ran = len(one.ran)
+    run_until(one, lambda: len(one.ran) > ran + 2)
+    one.close()
+
+
+def test_an_argument_that_cannot_be_sent_is_no_broker_that_is_away(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = scheduler(app, one=fixed_rate(20, app=app))
+    one.schedule["one"].args = (object(),)
+    before = broker_errors()
+    run_until(one, lambda: len(one.ran) >= 3)
+    assert "cannot run one (some.task)" in caplog.messages
+    assert broker_errors() == before
+    one.close()
+
+
+def test_an_entry_that_does_not_know_when_it_is_due_next_does_not_stop_the_others(app: Celery) -> None:
+    one = scheduler(app, endless=Endless(1, app=app), one=fixed_rate(20, app=app))
+    run_until(one, lambda: len(one.ran) >= 3)
+    one.close()
+
+
+def test_a_task_whose_schedule_has_no_period_to_be_spread_over_does_not_stop_the_others(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task(name="spread.task", fan_out=True, spread=False)
+    def spread() -> None: ...
+
+    one = scheduler(app, spread=DueCrontab(app=app), one=fixed_rate(20, app=app))
+    one.schedule["spread"].task = spread.name
+    run_until(one, lambda: one.ran.count("one") >= 3)
+    assert "cannot run spread (spread.task)" in caplog.messages
+    one.close()
+
+
+def test_a_mistake_of_ours_is_no_broker_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
     """Kombu lists KeyError among the errors of Redis's channel."""
     one = scheduler(app, one=fixed_rate(20, app=app))
 
@@ -124,5 +243,7 @@ def test_a_mistake_of_ours_is_no_broker_that_is_away(monkeypatch: pytest.MonkeyP
         raise KeyError("a mistake")
 
     monkeypatch.setattr(one, "apply_entry", fail)
-    with pytest.raises(KeyError):
-        run_until(one, lambda: False)
+    before = broker_errors()
+    run_until(one, lambda: "cannot run one (some.task)" in caplog.messages)
+    assert broker_errors() == before
+    one.close()
