@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from math import isfinite
 from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError
 
 from beat_schedule.journal import AssignmentChange, Journal
-from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
 from tickfence.coordination.leadership import Lead, Leadership
@@ -188,7 +189,11 @@ class Dispatcher:
 
     def _adopt(self, lead: Lead) -> tuple[dict[Instrument, Owner], bool]:
         """Start from the published assignment; return its symbols that are not ours, and whether data was lost."""
-        stored = read_assignment(self._client, self._keys)
+        try:
+            stored = read_assignment(self._client, self._keys)
+        except ValueError as error:
+            logger.warning("%s is not readable and counts as lost: %s", self._keys.assignment, error)
+            stored = StoredAssignment(term=0, generation=-1, owners={})  # older than any
         # If Redis came back without its last seconds, what it shows is older than what we published.
         older = stored.generation < self.generation
         self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
@@ -208,7 +213,7 @@ class Dispatcher:
         led, scores = map(checked, replies[:2])
         lead = self._leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
-        heartbeats = {node.decode(): int(score) for node, score in scores}
+        heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
         return lead, heartbeats, self._connected(lead, watched, *replies[2:])
 
     def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:

@@ -296,6 +296,44 @@ def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
     assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
 
 
+def test_a_field_of_a_node_that_is_not_text_stops_no_dispatcher(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    redis_client.hset(KEYS.node("node-002"), mapping={"incarnation": "a", "client_id": 1, "weight": 1, "host": b"\xff"})
+    redis_client.zadd(KEYS.nodes, {"node-002": redis_client.time()[0] * 1000})
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    assert nodes_of(one) == {"node-001"}
+
+
+@pytest.mark.parametrize(("name", "heartbeat_ms"), [(b"\xff", 1.0), ("node-002", float("inf"))])
+def test_an_entry_of_the_nodes_that_is_not_one_stops_no_dispatcher(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, name: str | bytes, heartbeat_ms: float
+) -> None:
+    node("node-001")
+    redis_client.zadd(KEYS.nodes, {name: heartbeat_ms})
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    assert nodes_of(one) == {"node-001"}
+
+
+@pytest.mark.parametrize("field", [{"BTCUSDT": "nobody"}, {"generation": "many"}, {b"\xff": "a/b"}])
+def test_an_assignment_that_is_not_readable_is_lost_and_stops_no_dispatcher(
+    dispatcher: MakeDispatcher,
+    node: MakeNode,
+    redis_client: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    field: dict[str | bytes, str],
+) -> None:
+    node("node-001")
+    redis_client.hset(KEYS.assignment, mapping={"term": "1", "generation": "1"} | field)  # type: ignore[arg-type]
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
+    assert any("counts as lost" in message for message in caplog.messages)
+
+
 def test_a_leader_that_was_paused_finds_another(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:

@@ -394,6 +394,7 @@ def test_a_restart_that_has_not_announced_itself_yet_gets_nothing(shown: FakeRed
         ({b"client_id": b""}, False),
         ({b"weight": b"heavy"}, False),
         ({b"pid": b"none"}, False),
+        ({b"host": b"\xff"}, False),
         ({b"incarnation": None}, False),
     ],
 )

@@ -85,13 +85,10 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
     """The record of one node, from the reply to ``HGETALL nt:node:<id>``.
 
     Returns:
-        The record, or ``None`` if there is none or it is incomplete.
-
-    Raises:
-        UnicodeDecodeError: a field is not UTF-8.
+        The record, or ``None`` if there is none, it is incomplete, or a field is not what a node writes.
     """
-    fields = {name.decode(): value.decode() for name, value in found.items()}
     try:
+        fields = {name.decode(): value.decode() for name, value in found.items()}
         return NodeRecord(
             Owner(node_id, fields["incarnation"]),
             int(fields["client_id"]),
