@@ -32,7 +32,7 @@ class PendingSlices:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Owner, dict[bool, tuple[SlicedCycle, _Numbers]]] = {}  # by node and urgency
+        self._waiting: dict[Owner, dict[str, tuple[SlicedCycle, _Numbers]]] = {}  # by node and entry
         self._urgent_in_a_row: dict[Owner, int] = {}
 
     def clear(self) -> None:
@@ -48,7 +48,7 @@ class PendingSlices:
         """Add a slice that fell due.
 
         Args:
-            cycle: its cycle; there may be one urgent and one other.
+            cycle: its cycle; one for each entry of the schedule.
             number: its number in the cycle.
             owners: symbol -> owner, as of now.
 
@@ -57,7 +57,7 @@ class PendingSlices:
         """
         lost = 0
         for owner in {owners[symbol] for symbol in cycle.slices[number] if symbol in owners}:
-            _, numbers = self._waiting.setdefault(owner, {}).setdefault(cycle.urgent, (cycle, {}))
+            _, numbers = self._waiting.setdefault(owner, {}).setdefault(cycle.entry.name, (cycle, {}))
             lost += number in numbers
             numbers.setdefault(number)
         return lost
@@ -109,14 +109,15 @@ class PendingSlices:
             if len(found) > room:
                 break
             del numbers[number]
+            waiting = self._waiting[owner]
+            waiting[cycle.entry.name] = waiting.pop(cycle.entry.name)  # the others of its urgency go first next time
             self._urgent_in_a_row[owner] = self._urgent_in_a_row.get(owner, 0) + 1 if cycle.urgent else 0
             messages += ((cycle, message) for message in found)
             room -= len(found)
         return messages
 
     def _next(self, owner: Owner) -> tuple[SlicedCycle, _Numbers] | None:
-        """The cycle whose slice is next: the urgent one, unless the other was passed over often enough."""
-        waiting = {urgent: found for urgent, found in self._waiting[owner].items() if found[1]}
-        if len(waiting) == 2:
-            return waiting[self._urgent_in_a_row.get(owner, 0) < URGENT_IN_A_ROW]
-        return next(iter(waiting.values()), None)
+        """The cycle whose slice is next: an urgent one, unless the others were passed over often enough."""
+        waiting = [found for found in self._waiting[owner].values() if found[1]]
+        urgent = self._urgent_in_a_row.get(owner, 0) < URGENT_IN_A_ROW
+        return min(waiting, key=lambda found: found[0].urgent != urgent, default=None)

@@ -20,8 +20,9 @@ SYMBOLS = [f"S{number}USDT" for number in range(40)]
 APP = Celery()
 
 
-def cycle(symbols: list[str], parts: int, limit: int, *, urgent: bool = True) -> SlicedCycle:
-    entry = ScheduleEntry(name="fast" if urgent else "slow", task="one", schedule=fixed_rate(250), app=APP)
+def cycle(symbols: list[str], parts: int, limit: int, *, urgent: bool = True, name: str = "") -> SlicedCycle:
+    name = name or ("fast" if urgent else "slow")
+    entry = ScheduleEntry(name=name, task="one", schedule=fixed_rate(250), app=APP)
     return SlicedCycle(entry, slices(symbols, parts), limit, urgent)
 
 
@@ -106,6 +107,19 @@ def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> Non
             pending.add(slow, number, owners)
         sent += [of.entry.name for of, _ in pending.take(owners, {A: 2})]
     assert sent == ["fast", "fast", "fast", "slow"] * 10
+
+
+def test_entries_of_one_urgency_are_each_sent_in_turn() -> None:
+    owners = dict.fromkeys(SYMBOLS, A)
+    pending = PendingSlices()
+    fast, other = cycle(SYMBOLS, 2, limit=1), cycle(SYMBOLS, 2, limit=1, name="other")
+    sent = []
+    for _ in range(4):
+        for number in range(2):
+            pending.add(fast, number, owners)
+            pending.add(other, number, owners)
+        sent += [of.entry.name for of, _ in pending.take(owners, {A: 2})]
+    assert sent == ["fast", "other", "fast", "other"]
 
 
 def test_no_more_waits_at_a_node_than_its_slices_need() -> None:
