@@ -148,6 +148,18 @@ def test_what_cannot_be_written_is_dropped_after_a_while(
     assert symbols(redis_client) == ["kept"]
 
 
+def test_an_item_whose_writing_is_a_mistake_is_dropped_at_once_and_the_next_is_written(
+    writer: MakeWriter, redis_server: EmbeddedRedis, failures: Failures, caplog: pytest.LogCaptureFixture
+) -> None:
+    written: list[int] = []
+    one = writer(redis_server.url(), lambda _, text: written.append(int(text)))
+    one.put("rubbish")
+    one.put("1")
+    wait_until(lambda: written == [1], "the second")
+    assert failures.count == 1
+    assert "cannot write an event, it is dropped" in caplog.messages
+
+
 def test_the_next_try_goes_over_another_connection(writer: MakeWriter, redis_server: EmbeddedRedis) -> None:
     """The address may lead to another server by then, such as after one that answers that it is a replica now."""
     tried: list[int] = []

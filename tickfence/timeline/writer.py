@@ -33,7 +33,7 @@ class EventWriter(Generic[Item]):
         url: the data plane.
         name: shown by ``CLIENT LIST``.
         write: writes one item with a client. If it raises one of ``errors.UNAVAILABLE``, it is called again with the
-            same item.
+            same item. After any other error the item is dropped.
         on_failure: called for each failed try, and for each item that is dropped because too many wait.
 
     Example:
@@ -88,6 +88,10 @@ class EventWriter(Generic[Item]):
                     wait = self._outage.failed(error)
                     if time.monotonic() + wait > give_up or self._closing.wait(wait):
                         break
+                except Exception:
+                    self._on_failure()
+                    logger.exception("cannot write an event, it is dropped")
+                    break
                 else:
                     self._outage.over()
                     break
