@@ -214,5 +214,5 @@ class HRWScheduler(Scheduler):
 
     def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:
         dispatcher = self.dispatcher
-        dispatch = Dispatch("", dispatcher.generation, dispatcher.term, due_ms=dispatcher.clock.now_ms())
+        dispatch = Dispatch("", dispatcher.generation, dispatcher.term, sent_ms=dispatcher.clock.now_ms())
         self._broker.send(messages, dispatch)

@@ -123,7 +123,7 @@ def _run(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch: Disp
     if lost:
         written += _publish(node, cycle, lost, dispatch.generation)[0]
     if written:
-        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - dispatch.due_ms))
+        metrics.dispatch_to_written.labels(cycle.name).observe(max(0, node.clock.now_ms() - dispatch.sent_ms))
 
 
 def _publish(node: Node, cycle: Cycle, reporters: Sequence[Reporter], generation: int) -> tuple[int, list[Reporter]]:

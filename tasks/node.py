@@ -187,7 +187,7 @@ class Node:
 
         Args:
             dispatch: what came with the task's message.
-            period_ms: how long it counts from when it was due.
+            period_ms: how long it counts from when it was sent.
 
         Returns:
             A label of ``nt_ticks_dropped``.
@@ -200,6 +200,6 @@ class Node:
             self._term = dispatch.term
         elif dispatch.owner != str(Owner(ALONE, ALONE)):
             return "other owner"
-        if self.clock.now_ms() > dispatch.due_ms + period_ms:
+        if self.clock.now_ms() > dispatch.sent_ms + period_ms:
             return "late"
         return None

@@ -177,7 +177,7 @@ def test_every_cycle_is_sent_once_to_the_owners_at_a_fixed_rate(beats: Beats) ->
         newest = messages[-1][1]
         for symbols, dispatch in messages:
             if (dispatch.generation, dispatch.term) == (newest.generation, newest.term):
-                cycles.setdefault(dispatch.due_ms, []).extend(symbols)
+                cycles.setdefault(dispatch.sent_ms, []).extend(symbols)
     # Symbols that move, as all did at first, are dispatched at once, so off the grid; and one cycle is under way.
     sent_at = [moment for moment in sorted(cycles) if moment >= began_ms][1:-2]
     assert all(sorted(cycles[moment]) == sorted(SYMBOLS) for moment in sent_at)
@@ -201,7 +201,7 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     beats.forget()
     first.leave()
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} >= set(SYMBOLS[:1]), "the move")
-    moved = {s for symbols, dispatch in beats.fast("node-002") for s in symbols if dispatch.due_ms % 2000 > 100}
+    moved = {s for symbols, dispatch in beats.fast("node-002") for s in symbols if dispatch.sent_ms % 2000 > 100}
     beats.wait(lambda: {s for symbols, _ in beats.fast("node-002") for s in symbols} == set(SYMBOLS), "the next cycle")
     assert moved <= set(SYMBOLS)
 

@@ -25,7 +25,7 @@ MakeNode = Callable[..., Node]
 
 
 def dispatch(node: Node, generation: int = 1, term: int = 1, age_ms: int = 0) -> Dispatch:
-    """A dispatch for the node, due now or ``age_ms`` ago."""
+    """A dispatch for the node, sent now or ``age_ms`` ago."""
     owner = node.owner if node.fenced else Owner(ALONE, ALONE)
     return Dispatch(str(owner), generation, term, node.clock.now_ms() - age_ms)
 

@@ -156,9 +156,9 @@ def test_a_key_of_another_type_stops_no_other_symbol(node: MakeNode, redis_clien
 @pytest.mark.parametrize(
     ("reason", "change"),
     [
-        ("late", lambda due: due._replace(due_ms=due.due_ms - PERIOD_MS - 1)),
-        ("old term", lambda due: due._replace(term=1)),
-        ("other owner", lambda due: due._replace(owner="node-001/another")),
+        ("late", lambda sent: sent._replace(sent_ms=sent.sent_ms - PERIOD_MS - 1)),
+        ("old term", lambda sent: sent._replace(term=1)),
+        ("other owner", lambda sent: sent._replace(owner="node-001/another")),
     ],
 )
 def test_a_dispatch_that_is_not_for_this_node_or_too_late_is_dropped_and_counted(
@@ -168,8 +168,8 @@ def test_a_dispatch_that_is_not_for_this_node_or_too_late_is_dropped_and_counted
     run(one, term=2)
     before = lease(redis_client)
     dropped = Counted("nt_ticks_dropped_total", cycle="fast", reason=reason)
-    due = dispatch(one, term=2)
-    run_cycle(one, FAST, [S], change(due), PERIOD_MS)
+    sent = dispatch(one, term=2)
+    run_cycle(one, FAST, [S], change(sent), PERIOD_MS)
     assert dropped() == 1
     assert lease(redis_client) == before
 

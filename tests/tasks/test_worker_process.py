@@ -88,8 +88,8 @@ class Workers:
 
     def dispatch(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
         seconds, microseconds = self.client.time()
-        due_ms = seconds * 1000 + microseconds // 1000 - late_ms
-        sent = Dispatch(owner or self.owner(node), self.generation, 1, due_ms)
+        sent_ms = seconds * 1000 + microseconds // 1000 - late_ms
+        sent = Dispatch(owner or self.owner(node), self.generation, 1, sent_ms)
         self.producer.send_task("tasks.fast_cycle", ([S], sent), queue=queue or node, serializer="json")
 
     def report(self) -> dict | None:

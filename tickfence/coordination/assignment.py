@@ -70,23 +70,23 @@ def assign(
         return {}
     rows, columns = sorted(symbols), sorted(nodes)
     position = {node: i for i, node in enumerate(columns)}
-    bids = scores(rows, columns, [nodes[node] for node in columns])
+    score = scores(rows, columns, [nodes[node] for node in columns])
     for row, symbol in enumerate(rows):
         present = position.get(current.get(symbol, ""))
         if present is not None:
-            bids[row, present] = math.inf if symbol in pinned else bids[row, present] * (1 + sticky)
+            score[row, present] = math.inf if symbol in pinned else score[row, present] * (1 + sticky)
     room = capacities(len(rows), nodes, load_factor)
     while True:
-        choice = bids.argmax(axis=1)
+        choice = score.argmax(axis=1)
         refused = False
         for column, node in enumerate(columns):
             members = np.flatnonzero(choice == column)
             if len(members) <= room[node]:
                 continue
-            ranked = members[np.argsort(-bids[members, column], kind="stable")]
+            ranked = members[np.argsort(-score[members, column], kind="stable")]
             losers = ranked[room[node] :]
-            losers = losers[np.isfinite(bids[losers, column])]  # a pinned symbol is never refused
-            bids[losers, column] = -math.inf
+            losers = losers[np.isfinite(score[losers, column])]  # a pinned symbol is never refused
+            score[losers, column] = -math.inf
             refused = refused or len(losers) > 0
         if not refused:
             return {symbol: columns[choice[row]] for row, symbol in enumerate(rows)}

@@ -15,10 +15,10 @@ class Dispatch(NamedTuple):
         owner: the process start that it is for, ``node/incarnation``.
         generation: of the assignment that it comes from.
         term: of the dispatcher that sent it.
-        due_ms: when it was sent, by the Redis server's clock.
+        sent_ms: when it was sent, by the Redis server's clock.
     """
 
     owner: str
     generation: int
     term: int
-    due_ms: int
+    sent_ms: int

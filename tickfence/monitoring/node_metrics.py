@@ -48,7 +48,7 @@ calc_latency = registry.histogram(
 )
 dispatch_to_written = registry.histogram(
     "nt_dispatch_to_written_ms",
-    "Time from when a task was due until its writes were accepted; once per task with an accepted write",
+    "Time from sending a task until its writes were accepted; once per task with an accepted write",
     buckets=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 35, 50, 75, 100, 150, 200, 250, 350, 500, 1000),
     cycle=_CYCLES,
 )

@@ -44,7 +44,7 @@ def receive(broker: redis.Redis, until: float, times: list[int], enough: int | N
         message = json.loads(found[1])
         if message["headers"]["task"] == "tasks.fast_cycle":
             (_, dispatch), _, _ = json.loads(base64.b64decode(message["body"]))
-            times.append(Dispatch(*dispatch).due_ms)
+            times.append(Dispatch(*dispatch).sent_ms)
 
 
 def measure(seconds: float) -> list[int]:
