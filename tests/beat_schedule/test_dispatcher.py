@@ -296,15 +296,21 @@ def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
     assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
 
 
-def test_a_field_of_a_node_that_is_not_text_stops_no_dispatcher(
-    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+@pytest.mark.parametrize(
+    "field", [{"host": b"\xff"}, {"weight": "nan"}, {"weight": "0"}, {"client_id": "-1"}, {"client_id": "1" * 20}]
+)
+def test_a_field_of_a_node_that_is_out_of_range_stops_no_dispatcher(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, field: dict[str, str | bytes]
 ) -> None:
     node("node-001")
-    redis_client.hset(KEYS.node("node-002"), mapping={"incarnation": "a", "client_id": 1, "weight": 1, "host": b"\xff"})
+    record = {"incarnation": "a", "client_id": 0, "weight": 1}
+    redis_client.hset(KEYS.node("node-002"), mapping=record | field)  # type: ignore[arg-type]
     redis_client.zadd(KEYS.nodes, {"node-002": redis_client.time()[0] * 1000})
     one = dispatcher()
-    poll_until(one, lambda: one.owners, "an assignment")
-    assert nodes_of(one) == {"node-001"}
+    for _ in range(3):
+        poll_until(one, lambda: one.owners, "an assignment")
+        assert one.poll() == []
+        assert nodes_of(one) == {"node-001"}
 
 
 @pytest.mark.parametrize(("name", "heartbeat_ms"), [(b"\xff", 1.0), ("node-002", float("inf"))])
@@ -332,6 +338,19 @@ def test_an_assignment_that_is_not_readable_is_lost_and_stops_no_dispatcher(
     poll_until(one, lambda: one.owners, "an assignment")
     assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
     assert any("counts as lost" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("field", "leads"), [({"leader": b"\xff", "until": "1"}, True), ({"leader": "beat", "client_id": "none"}, False)]
+)
+def test_a_field_of_the_lead_that_is_none_stops_no_dispatcher(
+    dispatcher: MakeDispatcher, redis_client: redis.Redis, field: dict[str, str | bytes], leads: bool
+) -> None:
+    until = (redis_client.time()[0] + 60) * 1000
+    redis_client.hset(KEYS.dispatcher, mapping={"term": "1", "until": until} | field)  # type: ignore[arg-type]
+    one = dispatcher()
+    one.poll()
+    assert one.leading is leads
 
 
 def test_a_leader_that_was_paused_finds_another(

@@ -125,9 +125,9 @@ class Leadership:
 
     def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
         """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""
-        lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3] or 0))
+        lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3]) if reply[3].isdigit() else 0)
         if lead.leading and lead.term != self.term:
-            lead = self._explain_new_term(lead, reply[4].decode(), int(reply[5]))
+            lead = self._explain_new_term(lead, reply[4].decode(errors="replace"), int(reply[5]))
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
         self.term = max(self.term, lead.term)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from tickfence.coordination.owner import Owner
@@ -89,7 +90,7 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
     """
     try:
         fields = {name.decode(): value.decode() for name, value in found.items()}
-        return NodeRecord(
+        record = NodeRecord(
             Owner(node_id, fields["incarnation"]),
             int(fields["client_id"]),
             float(fields["weight"]),
@@ -101,6 +102,7 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
         )
     except (KeyError, ValueError):
         return None
+    return record if 0 < record.weight < inf and 0 <= record.client_id < 2**63 else None
 
 
 class Membership:
