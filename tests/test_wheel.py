@@ -117,6 +117,18 @@ def test_the_command_says_its_version_and_which_extra_is_missing(
         assert bare.run("tickfence", command[0], "--help").returncode == 0
 
 
+def test_the_command_says_which_version_it_needs_of_an_older_package(wheel: Path, tmp_path: Path) -> None:
+    old = Installed(tmp_path, wheel, ROLES_ONLY)
+    [packages] = (old.folder / "env" / "lib").glob("python*/site-packages")
+    (packages / "mcp" / "server").mkdir(parents=True)  # found before the one of this environment
+    for name in ("mcp/__init__.py", "mcp/server/__init__.py"):
+        (packages / name).touch()
+    shown = old.run("tickfence", "mcp")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    wanted = "error: tickfence mcp needs mcp<3,>=2.3, and another version is installed: pip install 'tickfence[mcp]'\n"
+    assert shown.stderr == wanted
+
+
 def get(url: str) -> bytes | None:
     """What it answers with status 200; ``None`` while nobody listens."""
     try:
