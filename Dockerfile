@@ -11,7 +11,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && /venv/bin/pip uninstall --yes --quiet supervisor
 COPY pyproject.toml README.md LICENSE ./
 COPY tickfence tickfence
-RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps --no-build-isolation --quiet .
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps --no-build-isolation --quiet . \
+    # Only the installation needs them.
+    && /venv/bin/pip uninstall --yes --quiet hatchling editables
 
 FROM docker.io/library/python:3.12-slim
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tickfence

@@ -4,7 +4,7 @@
 #   redis-users.acl  deploy/redis/users.acl with the hashes of those passwords, as Redis loads it
 #   grafana-admin    password of Grafana's user admin
 #   web-token        what the HTTP API asks for, if it is told to
-# A password that is there stays. To have a new one remove its file, run this again, and start anew who uses it.
+# It keeps the passwords that exist. To replace one, remove its file, run this again, and restart what uses it.
 set -eu
 rules=$(dirname "$0")/redis/users.acl
 folder=${1:-$(dirname "$0")/../secrets}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
+from importlib.util import find_spec
 
 from tickfence.mcp import command as mcp
 from tickfence.web import command as web
@@ -31,14 +32,17 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         return int(arguments.run(arguments))
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] == "tickfence":
+    except ImportError as error:
+        package = str(error.name).partition(".")[0]
+        if package == "tickfence":
             raise
-        extra = f"pip install 'tickfence[{arguments.command}]'"
-        print(
-            f"error: tickfence {arguments.command} needs the package {error.name}, which is not installed: {extra}",
-            file=sys.stderr,
-        )
+        problem = f"the package {package}, which is not installed"
+        if find_spec(package):  # then it lacks a module or a name
+            named = (line.partition(";")[0] for line in requires("tickfence") or [])
+            wanted = next((line for line in named if line.replace("-", "_").startswith(package)), package)
+            problem = f"{wanted}, and another version is installed"
+        command = arguments.command
+        print(f"error: tickfence {command} needs {problem}: pip install 'tickfence[{command}]'", file=sys.stderr)
         return 1
 
 

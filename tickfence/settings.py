@@ -313,7 +313,7 @@ def load() -> Settings:
 
 @cache
 def load_for_reader() -> Settings:
-    """Return the settings of a process that only reads reports: ``tickfence web``, ``tickfence mcp``.
+    """Return the settings of a process that only reads: ``tickfence web``, ``tickfence mcp``, the commands of ``celery``.
 
     It does not use the broker, so it ignores the broker's variables, which may belong to another program. It ignores a
     ``SYMBOLS`` that it cannot use as well, with a warning: the assignment in Redis names the symbols.

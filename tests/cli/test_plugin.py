@@ -12,7 +12,7 @@ import click
 import pytest
 import redis
 
-from tests.cli.processes import CELERY, celery
+from tests.cli.processes import CELERY, celery, environment
 from tickfence.cli import plugin
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.roles import ROOT
@@ -66,6 +66,38 @@ def test_a_redis_that_cannot_be_reached_is_one_line_and_a_status(command: tuple[
     assert (shown.returncode, shown.stdout) == (69, "")
     assert shown.stderr.startswith("Error: REDIS_URL=redis://ann:***@127.0.0.1:1/0: ")
     assert shown.stderr.count("\n") == 1
+
+
+def plain_celery(url: str, *arguments: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `celery ARGUMENTS` without an app, outside the checkout."""
+    return subprocess.run(
+        [sys.executable, CELERY, *arguments],
+        cwd=folder,
+        env=environment(url, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_variables_of_another_program_are_ignored(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    redis_client.hset("nt:assignment", mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
+    foreign = {"CELERY_BROKER_URL": "sqs://", "NT_BROKER_PASSWORD_FILE": "/nowhere", "SYMBOLS": "foo/bar"}
+    shown = plain_celery(redis_server.url(), "owners", folder=tmp_path, **foreign)
+    assert (shown.returncode, shown.stderr.count("\n")) == (0, 1), shown.stderr
+    assert shown.stderr.startswith("warning: SYMBOLS=")
+    assert "BTCUSDT" in shown.stdout
+
+
+def test_without_the_packages_of_the_extra_it_says_which_extra_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['rich'] = None")
+    shown = plain_celery(NOBODY, "owners", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (shown.returncode, shown.stdout) == (1, "")
+    wanted = "Error: this needs the package rich, which is not installed: pip install 'tickfence[cli]'\n"
+    assert shown.stderr == wanted
 
 
 def test_a_setting_that_is_not_accepted_is_one_line_and_a_status() -> None:

@@ -130,8 +130,20 @@ def test_where_client_list_is_not_permitted_heartbeats_alone_count(
     fill(redis_client, KEYS)
     rights = ["~*", "+@read", "+time", "+hello", "+select", "+client|setname"]
     redis_client.execute_command("ACL SETUSER", "reader", "reset", "on", "nopass", *rights)
-    for cluster in both(redis_server.url().replace("redis://", "redis://reader:any@")):
+    url = redis_server.url().replace("redis://", "redis://reader:any@")
+    for cluster in both(url):
         assert [node.state for node in cluster.nodes] == ["alive", "alive", "alive"]
+
+    async def poll() -> None:
+        plane = DataPlane(url)
+        for _ in range(20):
+            await fetch_cluster(plane, Settings.from_environment({"REDIS_URL": url}))
+        await plane.close()
+
+    before = redis_client.info("stats")["total_connections_received"]
+    asyncio.run(poll())
+    made = redis_client.info("stats")["total_connections_received"] - before
+    assert made <= 2, "the refusal is remembered, so the connections stay"
 
 
 def test_a_key_of_another_type_is_an_error_of_redis(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:

@@ -18,8 +18,13 @@ Command = Callable[..., None]
 
 
 def _run(name: str, *arguments: Any, **output: bool) -> None:
-    view = import_module(f"tickfence.cli.{name}_view")
-    import_module("tickfence.cli.session").run(name, view.read, *arguments, **output)
+    try:
+        view, session = import_module(f"tickfence.cli.{name}_view"), import_module("tickfence.cli.session")
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        why = f"this needs the package {package}, which is not installed: pip install 'tickfence[cli]'"
+        raise click.ClickException(why) from None
+    session.run(name, view.read, *arguments, **output)
 
 
 def symbol_named(text: str) -> Instrument:

@@ -24,7 +24,7 @@ from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import UNAVAILABLE
-from tickfence.settings import Settings, load
+from tickfence.settings import Settings, load_for_reader
 
 REFRESH_S = 0.5
 FILE_WIDTH = 160
@@ -79,7 +79,7 @@ def run(name: str, read: Callable[..., View], *arguments: Any, as_json: bool, wa
     """
     if sys.stdout is None:
         raise Unwritable("standard output is closed")
-    settings = load()
+    settings = load_for_reader()
     client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
     look_up = partial(read, client, settings, *arguments)
     try:

@@ -111,7 +111,7 @@ def _writer(report: Report, fresh: Freshness) -> list[tuple[str, str]]:
 def _book(report: Report) -> RenderableType:
     depth = report.depth
     bids, asks = depth.bids[:_LEVELS], depth.asks[:_LEVELS]
-    most = max((level.qty for level in [*bids, *asks]), default=0.0)
+    maximum = max((level.qty for level in [*bids, *asks]), default=0.0)
     imbalance = "" if depth.imbalance is UNSET else f", imbalance {depth.imbalance:+.4f}"
     table = FittingTable(
         Column(right=True, spare=1),
@@ -125,18 +125,18 @@ def _book(report: Report) -> RenderableType:
     )
     for bid, ask in zip_longest(bids, asks):
         table.add_row(
-            coloured(_bar(bid, most), "green"),
+            coloured(_bar(bid, maximum), "green"),
             number(bid.qty) if bid else "",
             coloured(number(bid.price), "green") if bid else "",
             coloured(number(ask.price), "red") if ask else "",
             number(ask.qty) if ask else "",
-            coloured(_bar(ask, most), "red"),
+            coloured(_bar(ask, maximum), "red"),
         )
     return table
 
 
-def _bar(level: Level | None, most: float) -> str:
-    return filled() * max(1, round(level.qty / most * _BAR)) if level and most else ""
+def _bar(level: Level | None, maximum: float) -> str:
+    return filled() * max(1, round(level.qty / maximum * _BAR)) if level and maximum else ""
 
 
 def _sections(report: Report) -> Iterator[tuple[str, str]]:

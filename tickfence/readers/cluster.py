@@ -149,7 +149,8 @@ def read_cluster(client: Any, settings: Settings) -> Cluster:
         redis.exceptions.RedisError: Redis does not answer, or a key has another type.
         Unreadable: A key holds what tickfence did not write.
     """
-    steps = _steps(settings)
+    connections = parse_cluster(settings.redis_url) is None
+    steps = cluster_query(settings.keys, settings.nt_heartbeat_ttl_ms, connections=connections)
     query = next(steps)
     while isinstance(query, Query):
         pipe = client.pipeline(transaction=False)
@@ -171,7 +172,7 @@ async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
     Raises:
         Unavailable: Redis does not answer, or a key holds what tickfence did not write.
     """
-    steps = _steps(settings)
+    steps = cluster_query(settings.keys, settings.nt_heartbeat_ttl_ms, connections=plane.shows_connections)
     query = next(steps)
     while isinstance(query, Query):
         try:
@@ -179,6 +180,7 @@ async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
         except Unavailable as error:
             if not (query.optional and not_offered(error.__cause__)):
                 raise
+            plane.shows_connections = False
             replies = 0, [None]
         query = steps.send(replies)
     return query
@@ -187,8 +189,3 @@ async def fetch_cluster(plane: DataPlane, settings: Settings) -> Cluster:
 def server_ms(client: Any) -> int:
     """Return the Redis server's time in ms."""
     return milliseconds(client.time())
-
-
-def _steps(settings: Settings) -> Generator[Query | Cluster, Replies]:
-    connections = parse_cluster(settings.redis_url) is None
-    return cluster_query(settings.keys, settings.nt_heartbeat_ttl_ms, connections=connections)

@@ -32,6 +32,10 @@ class DataPlane:
     Args:
         url: any form of ``REDIS_URL``.
 
+    Attributes:
+        shows_connections: whether to ask for ``CLIENT LIST``; no longer after a refusal, because each refusal closes the
+            connections.
+
     Example:
         >>> plane = DataPlane("redis://localhost:6379/0")
         >>> now_ms, [report] = await plane.read([("GET", "report:BTCUSDT")])  # doctest: +SKIP
@@ -40,6 +44,7 @@ class DataPlane:
     def __init__(self, url: str) -> None:
         self._client = connect_asyncio(url, name="web", timeout_s=TIMEOUT_S)
         self._places = asyncio.Semaphore(_CONNECTIONS)
+        self.shows_connections = not self.many_servers
 
     @property
     def many_servers(self) -> bool:

