@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from typing import Any, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from beat_schedule.journal import AssignmentChange, Journal
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
@@ -22,7 +20,7 @@ from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.command import Command, checked
 from tickfence.redis_access.connect import connect
-from tickfence.redis_access.errors import UNAVAILABLE, not_offered
+from tickfence.redis_access.errors import REDIS_ERRORS, NoScript, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import with_source
 from tickfence.settings import Settings
@@ -115,7 +113,7 @@ class Dispatcher:
             if self._client is None:
                 self._client = connect(self.settings.redis_url, name="nt:dispatcher")
             answer = action()
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             # Also after an error reply: the new connection may lead to another server.
             self._disconnect()
             metrics.redis_errors.inc()
@@ -135,7 +133,7 @@ class Dispatcher:
         if self._client is not None:
             try:
                 self._leadership.resign(self._client)
-            except UNAVAILABLE as error:
+            except REDIS_ERRORS as error:
                 logger.warning("could not resign, the lead runs out by itself: %s", error)
             self._disconnect()
         self._journal.close()
@@ -208,7 +206,7 @@ class Dispatcher:
         poll = self._leadership.poll(self._client_id)
         sent_at = time.monotonic()
         replies = self._send_poll(poll, watched)
-        if isinstance(replies[0], NoScriptError):  # a restarted Redis has forgotten the script
+        if isinstance(replies[0], NoScript):  # a restarted Redis has forgotten the script
             replies = self._send_poll(with_source(poll), watched)
         led, scores = map(checked, replies[:2])
         lead = self._leadership.handle_reply(led, sent_at)

@@ -12,7 +12,7 @@ from ingest.pacing import LogLimit
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.address import Address, Cluster
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Backoff
 from tickfence.redis_access.raw_connection import Opener, opener
 from tickfence.redis_access.slots import read_masters
@@ -77,7 +77,7 @@ class ClusterMap:
                     masters = await read_masters(connection, host, self._keys)
                 finally:
                     await connection.close()
-            except UNAVAILABLE as error:
+            except REDIS_ERRORS as error:
                 self._nodes.rotate(-1)
                 if (held_back := self._logs.allows("unknown")) is not None:
                     cause = {"node": f"{host}:{port}", "error": f"{type(error).__name__} {error}"}

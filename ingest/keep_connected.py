@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ingest.pacing import LogLimit
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Backoff
 from tickfence.redis_access.raw_connection import Opener, RawConnection
 
@@ -26,7 +26,7 @@ async def keep_connected(
 
     Args:
         open_connection: opens a connection to the server, wherever it is by then.
-        use: called with each new connection; works with it until it raises one of ``errors.UNAVAILABLE``.
+        use: called with each new connection; works with it until it raises one of ``errors.REDIS_ERRORS``.
         on_failure: called after each failure to connect, and each connection that failed.
     """
     backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
@@ -37,7 +37,7 @@ async def keep_connected(
             connection = await open_connection()
             opened_at = time.monotonic()
             await use(connection)
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             if (held_back := logs.allows("away")) is not None:
                 cause = f"{type(error).__name__} {error}"
                 logger.warning("Redis is away", extra={"error": cause, "held_back": held_back})

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from ingest.buffer import Entry
 from ingest.holdback import ASK_EVERY_S
 from ingest.keep_connected import keep_connected
@@ -27,7 +25,7 @@ from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.command import Command
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS, ResponseError
 from tickfence.redis_access.raw_connection import Opener, RawConnection
 from tickfence.streams import append
 from tickfence.streams.codec import split_id
@@ -141,7 +139,7 @@ class Lane:
         self._sending = True
         try:
             replies = await connection.exchange(text, len(commands) + len(entries))
-        except (*UNAVAILABLE, asyncio.CancelledError):
+        except (*REDIS_ERRORS, asyncio.CancelledError):
             pending.put_back(entries)
             for _, on_reply in requests:
                 on_reply(UNSENT)

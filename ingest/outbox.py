@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from ingest.events import SymbolRules, Ticker
 from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
@@ -18,6 +16,7 @@ from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.monitoring.ingest_metrics import SnapshotReason
 from tickfence.redis_access.command import Request
+from tickfence.redis_access.errors import ResponseError
 from tickfence.streams import append
 from tickfence.streams.codec import NO_ENTRY, Snapshot
 

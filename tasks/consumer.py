@@ -7,14 +7,13 @@ import threading
 import time
 from typing import Any
 
-import redis.exceptions
 from celery.worker import loops
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
 from tasks.lifecycle import this_node
 from tickfence.coordination.dispatch import ALONE
-from tickfence.redis_access.errors import cannot_serve
+from tickfence.redis_access.errors import ConnectionLost, ResponseError, cannot_serve
 from tickfence.redis_access.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -42,10 +41,10 @@ class Consumer(CeleryConsumer):
         """Consume until the connection is lost. Celery takes a loop that its consumer has instead of its own."""
         try:
             (loops.asynloop if self.hub else loops.synloop)(*args)
-        except redis.exceptions.ResponseError as error:
+        except ResponseError as error:
             if not cannot_serve(error):
                 raise
-            raise redis.exceptions.ConnectionError(str(error)) from error
+            raise ConnectionLost(str(error)) from error
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """The function that takes each message that arrives."""
@@ -89,7 +88,7 @@ class Consumer(CeleryConsumer):
             try:
                 self._purge(conn, (node.owner.node, ALONE))
                 break
-            except redis.exceptions.ResponseError as error:  # it answers, and cannot serve
+            except ResponseError as error:  # it answers, and cannot serve
                 if not cannot_serve(error):
                     raise
                 pause = failed(error, 0)

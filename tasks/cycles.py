@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from celery import Task
 from prometheus_client import Histogram
-from redis import exceptions
 
 from tasks.celery_app import app
 from tasks.lifecycle import this_node
@@ -27,7 +26,7 @@ from tickfence.coordination.lease import Write
 from tickfence.instrument import Instrument
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.command import Request
-from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
+from tickfence.redis_access.errors import CONNECTION_LOST, REDIS_ERRORS, cannot_serve
 from tickfence.redis_access.scripts import send
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch:
                 _run(node, cycle, symbols, dispatch)
             else:
                 metrics.ticks_dropped.labels(cycle.name, refusal).inc()
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             # The next cycle is the retry: what was not taken in is read again then.
             metrics.redis_errors.labels("cycle").inc()
             if cannot_serve(error):
@@ -169,7 +168,7 @@ def _read(
         first, last = last, last + len(of_one)
         try:
             progress = reporter.take(of_one, replies[first:last], now_s)
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             failure = failure or error
             continue
         if progress is Progress.READY:
@@ -214,6 +213,6 @@ def _twice(node: Node, round_trip: Callable[[], _Answer]) -> _Answer:
     """Make a round trip; once more if its connection is dead: after Redis restarted, each that the pool keeps is."""
     try:
         return round_trip()
-    except (exceptions.ConnectionError, exceptions.TimeoutError):
+    except CONNECTION_LOST:
         node.forget_connections()
         return round_trip()

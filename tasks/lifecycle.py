@@ -21,7 +21,7 @@ from tickfence.coordination.registration import NodeIdInUse
 from tickfence.monitoring import exporter, logs, node_metrics
 from tickfence.monitoring.garbage import collect_less
 from tickfence.redis_access.address import masked
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
 from tickfence.settings import NODE_ID, Settings, load
 
@@ -139,7 +139,7 @@ def register_node(sender: Any, **_: Any) -> None:
             return
         except NodeIdInUse as error:
             _exit(str(error))
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             if time.monotonic() > deadline:
                 _exit(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))

@@ -19,7 +19,7 @@ from tickfence.coordination.registration import Registration
 from tickfence.instrument import Instrument
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.connect import connect, forget_connections
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
@@ -150,7 +150,7 @@ class Node:
             return
         try:
             released = sum(send(self.client, [reporter.lease.release() for reporter in self.symbols.values()]))
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             logger.warning("cannot release the leases, they expire by themselves: %s", error)
         else:
             logger.info("leases released", extra={"node": self.owner.node, "count": released})

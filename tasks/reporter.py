@@ -12,8 +12,6 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from tasks.symbol_events import Event, Kind, Note
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import carry, report, slow_cycle
@@ -21,7 +19,7 @@ from tickfence.coordination.lease import Acquired, Lease, Write, Written, parse_
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Request
-from tickfence.redis_access.errors import cannot_serve
+from tickfence.redis_access.errors import ResponseError, cannot_serve
 from tickfence.streams.codec import BadEntry
 
 Values = dict[str, bytes]

@@ -13,7 +13,7 @@ from redis import exceptions
 from tests.redis_groups import ClusterGroup
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.command import Command
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.raw_connection import RawConnection, opener
 from tickfence.redis_access.raw_pipeline import exchange
 from tickfence.redis_access.slots import read_masters
@@ -100,7 +100,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(redis_server: Embedde
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
-    with pytest.raises(UNAVAILABLE):
+    with pytest.raises(REDIS_ERRORS):
         replies_to(f"redis://127.0.0.1:{ports.pick(None)}/0", [("PING",)])
 
 

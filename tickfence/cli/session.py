@@ -23,14 +23,14 @@ from tickfence.cli.fitting import Screenful
 from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.connect import connect, forget_connections
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.settings import Settings, load_for_reader
 
 REFRESH_S = 0.5
 FILE_WIDTH = 160
 """Columns of a picture that does not go to a terminal: wide enough for every table."""
 
-_UNREADABLE = (*UNAVAILABLE, Unreadable)
+_UNREADABLE = (*REDIS_ERRORS, Unreadable)
 
 NO_COORDINATION = "coordination is off (NT_ENABLE_MULTI_INSTANCE=false): one node writes all reports, no node registers and no beat leads"
 

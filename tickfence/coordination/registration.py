@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import redis.exceptions
-
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.connect import connect
-from tickfence.redis_access.errors import UNAVAILABLE, not_offered
+from tickfence.redis_access.errors import REDIS_ERRORS, ConnectionLost, ResponseError, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import Script
 
@@ -117,7 +115,7 @@ class Registration:
         try:
             with connect(self._url, name=f"join:{self.owner.node}") as client:
                 client.zadd(self._keys.nodes, {self.owner.node: self.clock.now_ms()})
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             logger.warning("joining with the next heartbeat: %s", error)
 
     def withdraw(self) -> None:
@@ -138,7 +136,7 @@ class Registration:
                 with connect(self._url, name=f"leave:{self.owner.node}") as client:
                     if LEAVE.run(client, [self._keys.node(self.owner.node)], [self.owner.incarnation]):
                         client.zrem(self._keys.nodes, self.owner.node)
-            except UNAVAILABLE as error:
+            except REDIS_ERRORS as error:
                 # Nothing is lost: others will miss the heartbeat.
                 logger.warning("could not leave in order: %s", error)
 
@@ -159,7 +157,7 @@ class Registration:
                 self._on_heartbeat()
                 outage.over()
                 self._wait()
-            except UNAVAILABLE as error:
+            except REDIS_ERRORS as error:
                 self._disconnect()
                 if not self._ended.is_set():  # after the end it does not matter that the server goes away
                     self._ended.wait(outage.failed(error))
@@ -176,14 +174,14 @@ class Registration:
             self._ended.wait(wait)
         elif self._client.connection.can_read(timeout=wait):
             # No reply is due, so what can be read is the end of the connection.
-            raise redis.exceptions.ConnectionError("closed by the server")
+            raise ConnectionLost("closed by the server")
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
         if self._watched:
             try:
                 self._client_id = self._client.client_id()
-            except redis.exceptions.ResponseError as error:
+            except ResponseError as error:
                 if not not_offered(error):
                     raise
                 logger.warning("no CLIENT ID here, so a kill is noticed by silence only: %s", error)
@@ -220,7 +218,7 @@ class Registration:
             return False
         try:
             return not self._client.client_list(client_id=[int(holder.client_id)])
-        except redis.exceptions.ResponseError as error:
+        except ResponseError as error:
             if not not_offered(error):
                 raise
             return False

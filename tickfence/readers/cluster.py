@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
-import redis.exceptions
-
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
 from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
@@ -19,7 +17,7 @@ from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable, milliseconds
 from tickfence.redis_access.address import parse_cluster
-from tickfence.redis_access.errors import not_offered
+from tickfence.redis_access.errors import ResponseError, not_offered
 from tickfence.settings import Settings
 
 
@@ -158,7 +156,7 @@ def read_cluster(client: Any, settings: Settings) -> Cluster:
             pipe.execute_command(*command)
         try:
             replies = server_ms(client), pipe.execute()
-        except redis.exceptions.ResponseError as error:
+        except ResponseError as error:
             if not (query.optional and not_offered(error)):
                 raise
             replies = 0, [None]

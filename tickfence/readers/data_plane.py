@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis import exceptions
-
 from tickfence.redis_access.command import checked
 from tickfence.redis_access.connect import connect_asyncio, forget_asyncio_connections, is_cluster
-from tickfence.redis_access.errors import UNAVAILABLE, cannot_serve
+from tickfence.redis_access.errors import REDIS_ERRORS, ConnectionLost, cannot_serve
 
 TIMEOUT_S = 2.0
 _CONNECTIONS = 16  # further readers wait for one, within the same time limit
@@ -69,10 +67,10 @@ class DataPlane:
             async with asyncio.timeout(TIMEOUT_S), self._places:
                 try:
                     found = await self._read(commands)
-                except exceptions.ConnectionError:
+                except ConnectionLost:
                     await forget_asyncio_connections(self._client)
                     found = await self._read(commands)
-        except UNAVAILABLE as error:
+        except REDIS_ERRORS as error:
             await forget_asyncio_connections(self._client)
             raise Unavailable(f"Redis is away: {str(error) or f'no answer within {TIMEOUT_S:g} s'}") from error
         for reply in found[1]:

@@ -6,7 +6,7 @@ import re
 
 from redis import exceptions
 
-UNAVAILABLE = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+REDIS_ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 """What a call to Redis may raise, for ``except``.
 
 :exc:`redis.exceptions.RedisClusterException` is no ``RedisError``: redis-py raises it when no node of a Redis Cluster
@@ -15,6 +15,15 @@ can be reached. ``TimeoutError``, which :func:`asyncio.timeout` raises, is an ``
 Log the error, wait, and try again: the same call may succeed later. :func:`cannot_serve` tells whether it also makes
 sense to close the connections first.
 """
+
+CONNECTION_LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
+"""The connection broke, or no answer came in time. The command may have been executed."""
+
+ConnectionLost = exceptions.ConnectionError
+ResponseError = exceptions.ResponseError
+"""An error reply of the server. Its connection is fine."""
+NoScript = exceptions.NoScriptError
+"""The server does not know a script: it was restarted."""
 
 _CANNOT_SERVE = (
     exceptions.ConnectionError,  # also: authentication failed, the server is loading its data

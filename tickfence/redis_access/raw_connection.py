@@ -91,7 +91,7 @@ class RawConnection:
 
 
 Opener = Callable[[], Awaitable[RawConnection]]
-"""Opens a connection to the server, wherever it is by then; raises one of ``errors.UNAVAILABLE``."""
+"""Opens a connection to the server, wherever it is by then; raises one of ``errors.REDIS_ERRORS``."""
 
 
 def opener(url: str, *, name: str, timeout_s: float = 1.0) -> Opener:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import NoScriptError, ResponseError
 
 from tickfence.redis_access.command import Command
+from tickfence.redis_access.errors import NoScript, ResponseError
 from tickfence.redis_access.scripts import Argument, Script
 from tickfence.streams.codec import Level, Snapshot, encode_levels, encode_snapshot
 
@@ -126,4 +126,4 @@ def refused(reply: Any) -> bool:
 
 def unknown_script(reply: Any) -> bool:
     """Whether the server does not know the script, as after a restart."""
-    return isinstance(reply, NoScriptError)
+    return isinstance(reply, NoScript)

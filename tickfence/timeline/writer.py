@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from tickfence.redis_access.connect import connect, forget_connections
-from tickfence.redis_access.errors import UNAVAILABLE
+from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class EventWriter(Generic[Item]):
     Args:
         url: the data plane.
         name: shown by ``CLIENT LIST``.
-        write: writes one item with a client. If it raises one of ``errors.UNAVAILABLE``, it is called again with the
+        write: writes one item with a client. If it raises one of ``errors.REDIS_ERRORS``, it is called again with the
             same item. After any other error the item is dropped.
         on_failure: called for each failed try, and for each item that is dropped because too many wait.
 
@@ -81,7 +81,7 @@ class EventWriter(Generic[Item]):
                 try:
                     client = client or connect(self._url, name=self._name)
                     self._write(client, item)
-                except UNAVAILABLE as error:
+                except REDIS_ERRORS as error:
                     self._on_failure()
                     if client is not None:
                         forget_connections(client)
