@@ -110,6 +110,15 @@ def test_every_module_has_its_level() -> None:
     assert [name for path in product() if (name := module(path)) not in packages and not part(name)] == []
 
 
+def test_one_package_of_the_product_imports_redis_py() -> None:
+    assert {
+        module(path)
+        for path in product()
+        for name in imports(path)
+        if name.partition(".")[0] == "redis" and not module(path).startswith(("tickfence.redis_access", "tools."))
+    } == set()
+
+
 FORBIDDEN = {
     "a package host": re.compile(
         r"https?://[^\s\"']*(?:pypi|pythonhosted|/simple\b)|--(?:extra-)?index-url|--find-links", re.I
