@@ -41,7 +41,7 @@ class Events(CeleryEvents):  # type: ignore[misc]
 class Mailbox(CeleryMailbox):
     """Celery's mailbox, which answers `celery inspect` and Flower; an answer that the broker does not take is lost.
 
-    Whoever asked has given up after a second.
+    The asking command has given up after a second.
     """
 
     # Private in kombu, which has no setting for these retries.

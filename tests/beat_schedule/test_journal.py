@@ -1,4 +1,4 @@
-"""What leaders record, on a real stream: each thing once, whoever leads."""
+"""What leaders record, on a real stream: each thing once, also when the leader changes."""
 
 from __future__ import annotations
 

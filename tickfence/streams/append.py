@@ -1,6 +1,6 @@
 """Appending to the streams: commands that are packed once and sent in batches.
 
-Ids come from the exchange, so the same entry has the same id whoever appends it. Redis refuses an id that is not above
+Ids come from the exchange, so the same entry has the same id in every ingest. Redis refuses an id that is not above
 the stream's top. So the second of two ingest processes loses the race for an entry, and that is no error: see `refused`.
 """
 
