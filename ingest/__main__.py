@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 
-import aiohttp
-
+from ingest.proxy import BadProxy, open_session, proxy_for, shown
 from ingest.service import Ingest
 from tickfence import settings as environment
 from tickfence.monitoring import exporter, ingest_metrics, logs
@@ -18,13 +18,19 @@ logger = logging.getLogger("ingest")
 
 
 async def main(settings: environment.Settings) -> None:
-    """Run ingest with these settings until SIGTERM or SIGINT."""
-    async with aiohttp.ClientSession(trust_env=True) as session:
-        ingest = Ingest(settings, session)
+    """Run ingest with these settings until SIGTERM or SIGINT.
+
+    Raises:
+        BadProxy: the environment names a proxy that cannot be used.
+    """
+    ws, rest = settings.nt_exchange_ws_url, settings.nt_exchange_rest_url
+    ws_proxy, rest_proxy = proxy_for(ws), proxy_for(rest)
+    async with open_session(ws, ws_proxy) as streams, open_session(rest, rest_proxy) as requests:
+        ingest = Ingest(settings, streams, requests)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ingest.stop)
-        where = {"ws": settings.nt_exchange_ws_url, "rest": settings.nt_exchange_rest_url}
+        where = {"ws": ws, "ws_proxy": shown(ws_proxy), "rest": rest, "rest_proxy": shown(rest_proxy)}
         collect_less()
         logger.info("ingest starts", extra={"symbols": len(settings.symbols), **where})
         await ingest.run()
@@ -36,4 +42,8 @@ if __name__ == "__main__":
     logs.configure(loaded.nt_log_level, role="ingest")
     port = DEFAULT_METRICS_PORT if loaded.nt_metrics_port is None else loaded.nt_metrics_port
     exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
-    asyncio.run(main(loaded))
+    try:
+        asyncio.run(main(loaded))
+    except BadProxy as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -10,15 +10,19 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from ingest.exchange import Exchange
+from ingest.proxy import TRANSPORT_ERRORS
+from ingest.silence import Silence
+from ingest.url_length import leading
 from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
-SILENCE_S = 20.0
+SILENCE_S = 30.0
+"""The exchange pings every 20 s, also where nothing is traded."""
 URL_STREAMS = 150
-"""Streams named in the URL, which must stay under 8 KiB. The others are subscribed to by message."""
+"""Streams named in the URL at most. The others are subscribed to by message."""
 MESSAGE_STREAMS = 200
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
@@ -34,7 +38,7 @@ class ConnectionEnded(Exception):
 class Connection:
     """Receives ``streams`` until it ends.
 
-    aiohttp answers pings with a copy of their payload.
+    It answers pings itself, because a ping shows that the connection lives.
 
     Args:
         session: of aiohttp.
@@ -43,7 +47,8 @@ class Connection:
         streams: what to subscribe to.
         on_message: called with each message.
         on_open: called once all subscriptions were sent.
-        silence_s: a connection that delivers nothing for this long is dead: each ticker stream has a message a second.
+        silence: of the address; learns of a refused handshake.
+        silence_s: a connection on which nothing comes for this long, not even a ping, is dead.
 
     Attributes:
         opened_at: when it was opened, in monotonic seconds; ``None`` before.
@@ -59,6 +64,7 @@ class Connection:
         *,
         on_message: OnMessage,
         on_open: OnOpen,
+        silence: Silence,
         silence_s: float = SILENCE_S,
     ) -> None:
         self._session = session
@@ -67,7 +73,9 @@ class Connection:
         self._streams = streams
         self._on_message = on_message
         self._on_open = on_open
+        self._silence = silence
         self._silence_s = silence_s
+        self._in_url = leading(streams, URL_STREAMS)
         self._heard_at = 0.0
         self.opened_at: float | None = None
         self.subscribed = asyncio.Event()
@@ -78,7 +86,7 @@ class Connection:
         Raises:
             ConnectionEnded: always, unless cancelled.
         """
-        url = self._exchange.url(self._base_url, self._streams[:URL_STREAMS])
+        url = self._exchange.url(self._base_url, self._streams[: self._in_url])
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 socket = await self._session.ws_connect(
@@ -86,10 +94,15 @@ class Connection:
                     max_msg_size=MAX_MESSAGE,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                     decode_text=False,
+                    autoping=False,
                 )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except aiohttp.WSServerHandshakeError as error:
+            self._silence.refused(error.status, error.headers or {})
+            raise ConnectionEnded(f"the handshake was refused: HTTP {error.status}") from error
+        except TRANSPORT_ERRORS as error:
             raise ConnectionEnded(f"cannot connect: {type(error).__name__} {error}") from error
         self.opened_at = self._heard_at = time.monotonic()
+        self._silence.accepted()
         metrics.ws_connections.inc()
         subscriber = asyncio.create_task(self._subscribe(socket))
         watchdog = asyncio.create_task(self._watch(socket))
@@ -105,20 +118,38 @@ class Connection:
     async def _read(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
         receive, on_message = socket.receive, self._on_message
         text, binary = aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY
+        ping, pong = aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG
         clock = time.monotonic
         while True:
             message = await receive()
             kind = message.type
-            if kind is not text and kind is not binary:
+            if kind is text or kind is binary:
+                self._heard_at = clock()
+                on_message(self, message.data)
+            elif kind is ping:
+                self._heard_at = clock()
+                await self._answer(socket, message.data)
+            elif kind is pong:
+                self._heard_at = clock()
+            else:
                 break
-            self._heard_at = clock()
-            on_message(self, message.data)
         if kind is aiohttp.WSMsgType.ERROR:
             raise ConnectionEnded(f"protocol error: {socket.exception()}")
         raise ConnectionEnded(f"closed, code {socket.close_code}")
 
+    @staticmethod
+    async def _answer(socket: aiohttp.ClientWebSocketResponse[bool], payload: bytes) -> None:
+        """Answer a ping with a copy of its payload.
+
+        Source: RFC 6455, section 5.5.3.
+        """
+        try:
+            await socket.pong(payload)
+        except aiohttp.ClientConnectionResetError as error:
+            raise ConnectionEnded(f"cannot answer a ping: {error}") from error
+
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        rest = self._streams[URL_STREAMS:]
+        rest = self._streams[self._in_url :]
         for number, start in enumerate(range(0, len(rest), MESSAGE_STREAMS)):
             await asyncio.sleep(1 / self._exchange.control_messages_per_s)
             await socket.send_str(self._exchange.subscribe(rest[start : start + MESSAGE_STREAMS], number + 1))

@@ -21,6 +21,7 @@ import aiohttp
 from ingest.connection import SILENCE_S, Connection, ConnectionEnded
 from ingest.exchange import Exchange
 from ingest.pacing import Allowance
+from ingest.silence import Silence
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
@@ -48,6 +49,7 @@ class Feed:
         on_message: called with every message, once, or twice around a change of connections.
         on_open: called whenever a connection has sent all its subscriptions.
         openings: how many connections may be opened.
+        silence: of the address; no connection is opened while it lasts.
         silence_s: a connection that delivers nothing for this long is dead.
         lifetime_s: how long the exchange keeps a connection; by default the exchange's own figure.
     """
@@ -62,6 +64,7 @@ class Feed:
         on_message: Callable[[Feed, bytes], None],
         on_open: Callable[[Feed], None],
         openings: Allowance,
+        silence: Silence,
         silence_s: float = SILENCE_S,
         lifetime_s: float | None = None,
     ) -> None:
@@ -75,10 +78,12 @@ class Feed:
             self._streams,
             on_message=self._receive,
             on_open=lambda _: on_open(self),
+            silence=silence,
             silence_s=silence_s,
         )
         self._on_message = on_message
         self._openings = openings
+        self._silence = silence
         lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
         self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
         self._backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
@@ -121,7 +126,11 @@ class Feed:
         return connection, task
 
     async def _run(self, connection: Connection) -> None:
-        await asyncio.sleep(self._openings.wait_s(1))
+        while True:
+            wait_s = max(self._silence.left_s(), self._openings.wait_s(1))
+            if wait_s <= 0:
+                break
+            await asyncio.sleep(wait_s)
         self._openings.spend(1)
         await connection.run()
 

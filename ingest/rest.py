@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import itertools
 import logging
-import time
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -15,6 +14,8 @@ import aiohttp
 from ingest.events import Depth, ExchangeInfo, Rejected
 from ingest.exchange import Exchange, Request
 from ingest.pacing import Allowance, LogLimit
+from ingest.proxy import TRANSPORT_ERRORS
+from ingest.silence import Silence
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
@@ -25,8 +26,6 @@ TIMEOUT_S = 5.0
 CONCURRENCY = 4
 MAX_BODY = 64 * 1024 * 1024
 MAX_CHUNK = 256 * 1024
-DEFAULT_PAUSE_S = 30.0
-MAXIMUM_PAUSE_S = 3 * 24 * 3600.0
 
 START_SHARE = 0.8
 """Share of the weight that the first load of a book may use, so that books with a gap do not wait behind them."""
@@ -44,7 +43,7 @@ class RestError(Exception):
     """A request has failed. The text says why.
 
     Attributes:
-        final: whether the same request, sent again soon, will fail too.
+        final: whether the exchange refused what was asked for, so that the same request will fail again.
     """
 
     def __init__(self, text: str, *, final: bool = False) -> None:
@@ -53,20 +52,21 @@ class RestError(Exception):
 
 
 class RestClient:
-    """Sends requests within the weight limit, and pauses as long as the exchange demands (429, 418).
+    """Sends requests within the weight limit, and none while the exchange wants silence.
 
     Args:
         session: of aiohttp.
         base_url: of the exchange's REST endpoint.
         exchange: its requests, and the decoders of their answers.
+        silence: of the address.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, exchange: Exchange) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, exchange: Exchange, silence: Silence) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._exchange = exchange
         self._weight = Allowance(exchange.weight_per_minute, 60.0)
-        self._paused_until = 0.0
+        self._silence = silence
 
     async def depth(self, symbol: Instrument, priority: Priority) -> Depth:
         """Load the order book of ``symbol``.
@@ -111,30 +111,23 @@ class RestClient:
                 if (used := response.headers.get(self._exchange.used_weight_header, "")).isdecimal():
                     self._weight.observe(float(used))
                 if response.status == 200:
+                    self._silence.accepted()
                     return body
-                if response.status in (418, 429):
-                    self._pause(response.status, response.headers.get("Retry-After", ""))
-                # The exchange answers 400 to a symbol it does not list; 5xx say nothing about the request.
-                final = 400 <= response.status < 500 and response.status not in (408, 418, 429)
+                self._silence.refused(response.status, response.headers)
+                # The exchange answers 400 to a symbol it does not list. No other status is about the symbol.
+                final = response.status == 400
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except TRANSPORT_ERRORS as error:
             metrics.rest_requests.labels(type(error).__name__).inc()
             raise RestError(f"{request.path} {request.query}: {type(error).__name__} {error}") from error
 
     async def _allowed(self, weight: int, share: float) -> None:
         while True:
-            pause_s = self._paused_until - time.monotonic()
-            wait_s = max(pause_s, self._weight.wait_s(weight, share=share))
+            wait_s = max(self._silence.left_s(), self._weight.wait_s(weight, share=share))
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
         self._weight.spend(weight)
-
-    def _pause(self, status: int, retry_after: str) -> None:
-        pause = float(retry_after) if retry_after.isdecimal() else DEFAULT_PAUSE_S
-        pause = min(pause, MAXIMUM_PAUSE_S)
-        self._paused_until = max(self._paused_until, time.monotonic() + pause)
-        logger.warning("the exchange limits our requests", extra={"status": status, "pause_s": pause})
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

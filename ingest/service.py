@@ -17,6 +17,7 @@ from ingest.feed import Feed
 from ingest.intake import Intake
 from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.rest import DepthQueue, RestClient, RestError
+from ingest.silence import Silence
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
@@ -39,15 +40,17 @@ class Ingest:
 
     Args:
         settings: the process's settings.
-        session: of aiohttp, for every connection to the exchange.
+        streams: session of aiohttp for the WebSocket connections.
+        requests: session of aiohttp for the REST requests.
     """
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: Settings, streams: aiohttp.ClientSession, requests: aiohttp.ClientSession) -> None:
         symbols = settings.symbols
         exchange: Exchange = Binance(symbols)
         clock = ServerClock()
         self._symbols = symbols
-        self._rest = RestClient(session, settings.nt_exchange_rest_url, exchange)
+        silence = Silence()
+        self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
         self._books = {symbol: BookSync(symbol) for symbol in symbols}
         self._writer = Writer(
@@ -62,13 +65,14 @@ class Ingest:
         openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
         self._feeds = [
             Feed(
-                session,
+                streams,
                 exchange,
                 settings.nt_exchange_ws_url,
                 shard,
                 on_message=self._intake.on_message,
                 on_open=self._intake.on_open,
                 openings=openings,
+                silence=silence,
             )
             for shard in shards(symbols, exchange)
         ]

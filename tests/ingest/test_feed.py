@@ -16,6 +16,7 @@ from ingest.binance import Binance
 from ingest.feed import Feed
 from ingest.pacing import Allowance
 from ingest.service import shards
+from ingest.silence import Silence
 from tests.ingest.writing import counted
 from tests.tools.simulator.exchange_process import Exchange
 
@@ -63,6 +64,7 @@ async def running(exchange: Exchange, symbols: list[str], **options: Any) -> Asy
             on_message=received.on_message,
             on_open=received.on_open,
             openings=Allowance(100, 300.0),
+            silence=Silence(),
             **options,
         )
         task = asyncio.create_task(feed.run())

@@ -16,6 +16,7 @@ from ingest.feed import Feed
 from ingest.intake import MAX_AHEAD_MS, Intake
 from ingest.pacing import Allowance
 from ingest.rest import Priority
+from ingest.silence import Silence
 from ingest.writer import Writer
 from tests.ingest.writing import counted
 from tickfence.coordination.clock import ServerClock
@@ -56,6 +57,7 @@ class Bench:
             on_message=self.intake.on_message,
             on_open=self.intake.on_open,
             openings=Allowance(1, 1.0),
+            silence=Silence(),
         )
 
     def diff(self, first: int, last: int, *, time_ms: int = NOW, **changes: Any) -> None:

@@ -261,8 +261,10 @@ def test_rest_errors_are_waited_out(
     assert ingest.metric("nt_ingest_books_in_sync") == 1
     wait_until(lambda: ingest.metric("nt_ingest_books_in_sync") == 2, "the resync after Retry-After")
     assert ingest.metric('nt_ingest_rest_requests_total{outcome="200"}') == answered + 1, "silence was kept"
-    [line] = [line for line in ingest.log() if line["message"] == "the exchange limits our requests"]
-    assert line["pause_s"] == 2
+    [line] = [
+        line for line in ingest.log() if line["message"] == "the exchange wants silence: no request, no new connection"
+    ]
+    assert (line["status"], line["pause_s"]) == (429, 2)
     assert_books_are_true(redis_client, exchange)
 
 

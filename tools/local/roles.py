@@ -103,6 +103,7 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
+        environment["no_proxy"] = ports.LOOPBACK  # no proxy leads to this machine
     return environment
 
 

@@ -27,7 +27,7 @@ Three settings depend on others: `NT_HEARTBEAT_TTL_MS` is at least two heartbeat
 _OTHERS = """
 ## Variables of other programs
 
-The programs around the roles read these:
+The programs around the roles, and ingest's connections, read these:
 
 | variable | default | read by | what it is |
 | --- | --- | --- | --- |
@@ -36,6 +36,7 @@ The programs around the roles read these:
 | `FLOWER_MAX_TASKS` | `10000` | Flower | Tasks that Flower keeps in memory |
 | `FLOWER_PURGE_OFFLINE_WORKERS` | `3600` | Flower | Seconds after which Flower hides a node that is offline |
 | `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | Columns of Flower's list of tasks |
+| `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | | ingest | Proxy between ingest and the exchange: [deployment](deployment.md#through-a-proxy) |
 | `EXTRA_NODES` | `0` | Compose | Further nodes: [deployment](deployment.md#more-nodes) |
 | `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `3000` | Compose | Ports on 127.0.0.1. Flower itself reads `FLOWER_PORT`, too |
 | `PYTHON` | | `make` | The Python that creates `.venv`. Default: the first one with a suitable version |
