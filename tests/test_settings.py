@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickfence import settings
+from tickfence.instrument import PATTERN
 from tickfence.settings import BadSetting, Settings
 from tools.reference import configuration
 
@@ -34,16 +35,19 @@ def test_flags(text: str, value: bool) -> None:
     assert Settings.from_environment({"NT_ENABLE_MULTI_INSTANCE": text}).nt_enable_multi_instance is value
 
 
-@given(st.lists(st.from_regex(r"[A-Z0-9]{2,20}", fullmatch=True), min_size=1, max_size=5, unique=True))
+@given(st.lists(st.from_regex(PATTERN, fullmatch=True), min_size=1, max_size=5, unique=True))
 def test_symbols_are_a_comma_separated_list(names: list[str]) -> None:
     assert Settings.from_environment({"SYMBOLS": " , ".join(names) + ","}).symbols == tuple(names)
 
 
 BAD = [
-    ("SYMBOLS", "btcusdt", "[A-Z0-9]{2,20}"),
-    ("SYMBOLS", "BTCUSDT,X", "[A-Z0-9]{2,20}"),
-    ("SYMBOLS", "BTCUSDT,ETH/USDT", "[A-Z0-9]{2,20}"),
-    ("SYMBOLS", "A" * 21, "[A-Z0-9]{2,20}"),
+    ("SYMBOLS", "btcusdt", "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "BTCUSDT,X", "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "BTCUSDT,ETH/USDT", "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "A" * 21, "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "币安人生usdt", "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "币 安USDT", "2 to 20 capital letters or digits"),
+    ("SYMBOLS", "币安\uff0c人生USDT", "2 to 20 capital letters or digits"),
     ("SYMBOLS", " , ", "comma-separated list of at least one symbol"),
     ("SYMBOLS", "BTCUSDT,ETHUSDT,BTCUSDT", "list each symbol once"),
     ("REDIS_URL", "localhost:6379", "starts with redis://, rediss://, redis+sentinel://"),
@@ -233,7 +237,7 @@ def test_a_reader_ignores_the_variables_that_it_does_not_use() -> None:
 def test_a_reader_warns_of_symbols_that_it_cannot_use_and_refuses_what_it_does_use() -> None:
     ended = load_in_a_process("load_for_reader", SYMBOLS="foo/bar")
     assert (ended.returncode, ended.stdout) == (0, "250\n")
-    assert ended.stderr.startswith("warning: SYMBOLS=foo/bar: symbol 'foo/bar' must match ")
+    assert ended.stderr.startswith("warning: SYMBOLS=foo/bar: symbol 'foo/bar' must be 2 to 20 ")
     assert ended.stderr.endswith("; it is ignored\n")
     assert load_in_a_process("load_for_reader", REDIS_URL="sqs://").returncode == 2
 

@@ -121,6 +121,18 @@ def test_everything_the_design_lists_is_written(stack: Stack) -> None:
     assert ingest.log()[-1]["message"] == "ingest stopped"
 
 
+def test_a_name_beyond_ascii(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis, start_exchange: StartExchange, start_ingest: StartIngest
+) -> None:
+    symbol = "币安人生USDT"
+    exchange = start_exchange("--symbols", symbol)
+    ingest = start_ingest(exchange, redis_server, symbol, **FAST)
+    wait_until(lambda: ingest.metric("nt_ingest_books_in_sync") == 1, "its book", 15)
+    wait_until(lambda: len(entries(redis_client, symbol)) > 3, "its diffs")
+    wait_until(lambda: redis_client.xlen(f"md:{{{symbol}}}:trades") > 3, "its trades")
+    wait_until(lambda: redis_client.exists(*(f"md:{{{symbol}}}:{key}" for key in ("ticker", "info"))) == 2, "hashes")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_even_with_redis_and_exchange_away(
     number: signal.Signals, start_exchange: StartExchange, start_ingest: StartIngest, tmp_path: Path

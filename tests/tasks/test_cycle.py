@@ -49,6 +49,14 @@ def test_each_report_shows_what_is_new_and_counts_on(node: MakeNode, market: Mar
     assert cold() == 0
 
 
+def test_a_name_beyond_ascii_goes_all_the_way(node: MakeNode, redis_client: redis.Redis) -> None:
+    symbol = "币安人生USDT"
+    Market(redis_client, symbol).open()
+    run(node(), symbol)
+    assert report(redis_client, symbol)["symbol"] == symbol
+    assert lease(redis_client, symbol)["node"] == "node-001"
+
+
 def test_several_symbols_share_a_message(node: MakeNode, redis_client: redis.Redis) -> None:
     symbols = ["ADAUSDT", "BNBUSDT", "BTCUSDT"]
     for symbol in symbols:

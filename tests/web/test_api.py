@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -54,6 +55,17 @@ def test_a_report_that_nobody_rewrites_says_that_it_is_stale(web: WebProcess, cl
     fresh = answer.json["freshness"]
     assert fresh["stale"] and fresh["data_age_ms"] >= 60_000
     assert fresh["reason"].startswith("the report has not been rewritten for ")
+
+
+def test_a_name_beyond_ascii_is_percent_encoded_in_a_path(web: WebProcess, cluster: Cluster) -> None:
+    symbol = "币安人生USDT"
+    cluster.assign({symbol: "node-001"})
+    cluster.report(symbol)
+    for path in (f"/reports/{quote(symbol)}", f"/reports?symbols={quote(symbol)}", f"/prices/{quote(symbol)}"):
+        answer = web.get(path)
+        assert answer.status == 200, path
+        assert symbol in answer.body.decode(), path
+    assert web.status(f"/stream/{quote(symbol)}") == 200
 
 
 @pytest.mark.parametrize("given", ["NOPEUSDT", "aausdt", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])

@@ -16,7 +16,7 @@ from tools.simulator import protocol
 from tools.simulator.feed import Feed
 from tools.simulator.rate_limit import Verdict, WeightLimit
 
-_SYMBOL = re.compile(r"[A-Z0-9-_.]{1,20}")
+_SYMBOL = re.compile(r"(?:[^\Wa-z]|[-.]){1,50}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _DEFAULT_DEPTH = 100
 # Highest limit -> weight of GET /api/v3/depth.
@@ -95,7 +95,7 @@ class RestApi:
             raise BadRequest(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
         if not _SYMBOL.fullmatch(symbol):
             raise BadRequest(
-                -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'."
+                -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[\\w\\-._&&[^a-z]]{1,50}$'."
             )
         if symbol not in self._feed.symbols:
             raise BadRequest(-1121, "Invalid symbol.")

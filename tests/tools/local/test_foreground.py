@@ -145,7 +145,8 @@ def test_a_bad_setting_is_one_line_before_anything_starts(tmp_path: Path) -> Non
         check=False,
     )
     assert refused.returncode == 2
-    assert refused.stderr == "error: SYMBOLS=btc: symbol 'btc' must match [A-Z0-9]{2,20}, like BTCUSDT\n"
+    accepted = "2 to 20 capital letters or digits, like BTCUSDT or 币安人生USDT"
+    assert refused.stderr == f"error: SYMBOLS=btc: symbol 'btc' must be {accepted}\n"
     assert not (tmp_path / "state").exists()
 
 

@@ -67,6 +67,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
         "NT_LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
+        "no_proxy": "127.0.0.1",
     }
 
 

@@ -330,7 +330,7 @@ def test_a_taken_port_is_one_clear_line(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--symbols", "btc"), "[A-Z0-9]"),
+        (("--symbols", "btc"), "capital letters or digits"),
         (("--port", "70000"), "0 to 65535"),
         (("--speed", "fast"), "must be a number"),
         (("--replay", "/no/such/capture"), "/no/such/capture.ws: cannot be read"),
