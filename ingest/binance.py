@@ -12,7 +12,7 @@ import msgspec
 
 from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, levels, typed
 from ingest.binance_plain import PlainDecoder
-from ingest.events import INFINITY, Depth, Event, ExchangeInfo, Rejected, SymbolRules
+from ingest.events import HALTED, INFINITY, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules
 from ingest.exchange import Request
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
@@ -69,6 +69,7 @@ class Binance:
     connections_per_5_min = 300
     weight_per_minute = 6_000
     used_weight_header = "X-MBX-USED-WEIGHT-1M"
+    symbols_per_info = 100
 
     def __init__(self, symbols: Sequence[Instrument]) -> None:
         checked = CheckedDecoder({name: symbol for symbol in symbols for name in self.streams(symbol)})
@@ -124,12 +125,17 @@ class Binance:
             highest_ask=max(asks)[0] if len(asks) >= self._depth_limit else INFINITY,
         )
 
-    def info_request(self) -> Request:
-        """GET /api/v3/exchangeInfo."""
-        return Request("/api/v3/exchangeInfo", {"showPermissionSets": "false"}, INFO_WEIGHT)
+    def info_request(self, symbols: Sequence[Instrument]) -> Request:
+        """GET /api/v3/exchangeInfo. It answers 400 if it does not list one of the symbols."""
+        one = len(symbols) == 1
+        names = {"symbol": symbols[0]} if one else {"symbols": msgspec.json.encode(symbols).decode()}
+        return Request("/api/v3/exchangeInfo", names | {"showPermissionSets": "false"}, INFO_WEIGHT)
 
     def decode_info(self, body: bytes) -> ExchangeInfo:
         """Decode the answer of /api/v3/exchangeInfo.
+
+        Orders are matched in the status TRADING alone. The others (BREAK, HALT, AUCTION_MATCH, END_OF_DAY and what may
+        be added) are `HALTED`.
 
         Raises:
             Rejected: it is not JSON, or not of the documented shape.
@@ -138,10 +144,11 @@ class Binance:
         symbols = {}
         for symbol in info.symbols:
             filters = {each.filterType: each for each in symbol.filters}
-            tick_size = filters.get("PRICE_FILTER", _Filter()).tickSize
-            step_size = filters.get("LOT_SIZE", _Filter()).stepSize
-            if DECIMAL.fullmatch(tick_size) and DECIMAL.fullmatch(step_size):
-                symbols[symbol.symbol] = SymbolRules(tick_size, step_size, symbol.status)
+            symbols[symbol.symbol] = SymbolRules(
+                _size(filters.get("PRICE_FILTER", _Filter()).tickSize),
+                _size(filters.get("LOT_SIZE", _Filter()).stepSize),
+                TRADING if symbol.status == "TRADING" else HALTED,
+            )
         weight = next(
             (
                 limit.limit
@@ -151,3 +158,8 @@ class Binance:
             None,
         )
         return ExchangeInfo(symbols, weight)
+
+
+def _size(text: str) -> str:
+    """A tick or step size; empty if it is none. The exchange disables a filter with "0.00000000"."""
+    return text if DECIMAL.fullmatch(text) and 0.0 < float(text) < INFINITY else ""

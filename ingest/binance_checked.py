@@ -152,16 +152,16 @@ class CheckedDecoder:
         return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)
 
     def ticker(self, stream: str, data: TickerMessage) -> Ticker:
-        """Check a ticker message of ``stream``.
+        """Check a ticker message of ``stream``. Where nothing was traded for 24 hours, its values are zero.
 
         Raises:
             Rejected: it is none we subscribed to, or holds a value that cannot be true.
         """
         symbol = self._known(stream, data.s, TICKER)
         for price in (data.c, data.h, data.l):
-            _check_decimal(price, Refusal.BAD_PRICE, symbol)
-        if not DECIMAL.fullmatch(data.v) or not _SIGNED.fullmatch(data.P):
-            raise Rejected(Refusal.NOT_A_NUMBER, f"{symbol} ticker v={data.v[:40]!r} P={data.P[:40]!r}")
+            _check_decimal(price, Refusal.BAD_PRICE, symbol, zero=True)
+        _check_decimal(data.v, Refusal.BAD_QUANTITY, symbol, zero=True)
+        _check_decimal(data.P.removeprefix("-"), Refusal.NOT_A_NUMBER, symbol, zero=True)
         return Ticker(symbol, data.c, data.P, data.h, data.l, data.v)
 
     def _known(self, stream: str, symbol: str, suffix: str) -> Instrument:
@@ -236,10 +236,11 @@ def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
     return found
 
 
-def _check_decimal(text: str, reason: Refusal, symbol: Instrument) -> None:
-    """Refuse what is not a positive decimal number in plain digits."""
+def _check_decimal(text: str, reason: Refusal, symbol: Instrument, *, zero: bool = False) -> None:
+    """Refuse what is not a positive decimal number in plain digits, or zero where ``zero`` is one."""
     if not DECIMAL.fullmatch(text):
         wrong = reason if _SIGNED.fullmatch(text) else Refusal.NOT_A_NUMBER
         raise Rejected(wrong, f"{symbol} {text[:40]!r}")
-    if not 0.0 < float(text) < INFINITY:
+    number = float(text)
+    if not (0.0 < number < INFINITY or (zero and number == 0.0)):
         raise Rejected(reason, f"{symbol} {text[:40]!r}")

@@ -127,13 +127,16 @@ class Depth(NamedTuple):
     highest_ask: float = INFINITY
 
 
+TRADING, HALTED, DELISTED = "trading", "halted", "delisted"
+
+
 class SymbolRules(NamedTuple):
-    """The exchange's rules for one symbol, as its own text.
+    """The exchange's rules for one symbol.
 
     Attributes:
-        tick_size: the smallest step of a price.
-        step_size: the smallest step of a quantity.
-        status: its word, such as TRADING.
+        tick_size: the smallest step of a price, as the exchange's decimal text; empty if there is no such rule.
+        step_size: the same for quantities.
+        status: `TRADING`, `HALTED` or `DELISTED`.
     """
 
     tick_size: str
@@ -145,7 +148,7 @@ class ExchangeInfo(NamedTuple):
     """What the exchange lists.
 
     Attributes:
-        symbols: the rules of every symbol.
+        symbols: the rules of the symbols that were asked for, and maybe of others.
         weight_per_minute: the REST weight that one address may use; ``None`` if the exchange does not say.
     """
 

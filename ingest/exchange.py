@@ -36,6 +36,7 @@ class Exchange(Protocol):
     connections_per_5_min: int
     weight_per_minute: int
     used_weight_header: str
+    symbols_per_info: int
 
     def streams(self, symbol: Instrument) -> list[str]:
         """Names of the streams that carry one symbol's data."""
@@ -63,8 +64,8 @@ class Exchange(Protocol):
             ingest.events.Rejected: it must not be used.
         """
 
-    def info_request(self) -> Request:
-        """The request for what the exchange lists."""
+    def info_request(self, symbols: Sequence[Instrument]) -> Request:
+        """The request for the rules of these symbols, `symbols_per_info` at most."""
 
     def decode_info(self, body: bytes) -> ExchangeInfo:
         """Decode the answer to `info_request`.

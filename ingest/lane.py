@@ -115,6 +115,7 @@ class Lane:
                 lost.add(symbol)
         for symbol in lost:
             self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
+        self.pending.write_hashes_again(self._symbols)
         metrics.redis_connects.inc()
         if (held_back := self._logs.allows("connected")) is not None:  # a server that takes no writes gets many
             extra = {"waiting": len(self.pending), "books_to_write": len(lost), "held_back": held_back}
@@ -204,6 +205,7 @@ class Lane:
         for symbol in self._symbols:
             self._streams.diffs[symbol].acknowledged = self._streams.trades[symbol].acknowledged = None
             self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
+        self.pending.write_hashes_again(self._symbols)
 
     def _log_refusal(self, what: str, error: ResponseError) -> None:
         if (held_back := self._logs.allows("refused")) is not None:

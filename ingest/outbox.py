@@ -6,7 +6,7 @@ They need no buffer. While Redis is away the newest replaces the one before, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ingest.events import SymbolRules, Ticker
@@ -24,6 +24,8 @@ BATCH_SNAPSHOTS = 20
 PROTECT_INTERVALS = 3
 """A stored snapshot with a higher update id stays, unless it is older by more than this many snapshot intervals."""
 TICKERS_EVERY_S = 1.0
+REFUSED_AGAIN_S = 5.0
+"""Redis is asked again after this long to take rules that it has refused."""
 
 UNSENT = object()
 """In place of a reply: the batch failed."""
@@ -84,32 +86,57 @@ class SnapshotOutbox:
 class HashOutbox:
     """Tickers, written at most once a second, and symbol rules, written at once.
 
+    It keeps the newest of each symbol, to write them again where Redis may have lost them.
+
     Args:
         keys: every key of the deployment.
         now_ms: the Redis server's time.
-
-    Attributes:
-        tickers: those still to be written, within a second.
-        rules: those still to be written, with the next batch.
     """
 
     def __init__(self, keys: Keys, now_ms: Callable[[], int]) -> None:
         self._keys = keys
         self._now_ms = now_ms
-        self.tickers: dict[Instrument, Ticker] = {}
-        self.rules: dict[Instrument, SymbolRules] = {}
-        self._tickers_at = 0.0
+        self._tickers: dict[Instrument, tuple[Ticker, int]] = {}
+        self._rules: dict[Instrument, SymbolRules] = {}
+        self._due_tickers: set[Instrument] = set()
+        self._due_rules: set[Instrument] = set()
+        self._tickers_at = self._rules_at = 0.0
+
+    def set_ticker(self, ticker: Ticker) -> None:
+        """Write a ticker that was received now, within a second."""
+        self._tickers[ticker.symbol] = ticker, self._now_ms()
+        self._due_tickers.add(ticker.symbol)
+
+    def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
+        """Write a symbol's rules with the next batch."""
+        self._rules[symbol] = rules
+        self._due_rules.add(symbol)
+
+    def write_again(self, symbols: Collection[Instrument]) -> None:
+        """Write what is known of these symbols with the next batch: Redis may have lost it."""
+        self._due_tickers.update(self._tickers.keys() & symbols)
+        self._due_rules.update(self._rules.keys() & symbols)
+        self._tickers_at = self._rules_at = 0.0
+
+    def hand_over(self, other: Callable[[Instrument], HashOutbox]) -> None:
+        """Let ``other(symbol)`` have everything of each symbol, and write it again: its server may be another."""
+        for symbol, ticker in self._tickers.items():
+            other(symbol)._tickers[symbol] = ticker
+        for symbol, rules in self._rules.items():
+            other(symbol)._rules[symbol] = rules
+        for symbol in self._tickers.keys() | self._rules.keys():
+            other(symbol).write_again({symbol})
 
     def requests(self) -> list[Request]:
         """What is due now."""
-        due: list[Request] = []
-        if self.tickers and time.monotonic() >= self._tickers_at:
-            self._tickers_at = time.monotonic() + TICKERS_EVERY_S
-            received_ms = self._now_ms()
-            due += [self._ticker(ticker, received_ms) for ticker in self.tickers.values()]
-            self.tickers.clear()
-        due += [self._info(symbol, rules) for symbol, rules in self.rules.items()]
-        self.rules.clear()
+        now, due = time.monotonic(), list[Request]()
+        if self._due_tickers and now >= self._tickers_at:
+            self._tickers_at = now + TICKERS_EVERY_S
+            due += [self._ticker(*self._tickers[symbol]) for symbol in self._due_tickers]
+            self._due_tickers.clear()
+        if self._due_rules and now >= self._rules_at:
+            due += [self._info(symbol, self._rules[symbol]) for symbol in self._due_rules]
+            self._due_rules.clear()
         return due
 
     def _ticker(self, ticker: Ticker, received_ms: int) -> Request:
@@ -121,8 +148,10 @@ class HashOutbox:
         values = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
 
         def on_reply(reply: Any) -> None:
-            if reply is UNSENT:
-                self.rules.setdefault(symbol, rules)
+            if reply is UNSENT or isinstance(reply, ResponseError):
+                self._due_rules.add(symbol)
+            if isinstance(reply, ResponseError):
+                self._rules_at = time.monotonic() + REFUSED_AGAIN_S
 
         return append.set_hash(self._keys.info(symbol), values), on_reply
 

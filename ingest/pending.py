@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
@@ -72,11 +72,16 @@ class Pending:
 
     def set_ticker(self, ticker: Ticker) -> None:
         """Write the ticker within a second."""
-        self._hashes.tickers[ticker.symbol] = ticker
+        self._hashes.set_ticker(ticker)
 
     def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
-        self._hashes.rules[symbol] = rules
+        self._hashes.set_info(symbol, rules)
+        self.work.set()
+
+    def write_hashes_again(self, symbols: Collection[Instrument]) -> None:
+        """Write the tickers and rules of these symbols again: Redis may have lost them."""
+        self._hashes.write_again(symbols)
         self.work.set()
 
     def requests(self) -> list[Request]:
@@ -130,7 +135,4 @@ class Pending:
             other[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():
             other[symbol].want_snapshot(symbol, reason)
-        for ticker in self._hashes.tickers.values():
-            other[ticker.symbol].set_ticker(ticker)
-        for symbol, rules in self._hashes.rules.items():
-            other[symbol].set_info(symbol, rules)
+        self._hashes.hand_over(lambda symbol: other[symbol]._hashes)

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import aiohttp
@@ -30,6 +30,8 @@ MAX_CHUNK = 256 * 1024
 START_SHARE = 0.8
 """Share of the weight that the first load of a book may use, so that books with a gap do not wait behind them."""
 GAP_SHARE = 0.95
+INFO_ALONE_SHARE = 0.7
+"""The books come before symbols that have to be asked for one by one."""
 
 
 class Priority(IntEnum):
@@ -49,6 +51,10 @@ class RestError(Exception):
     def __init__(self, text: str, *, final: bool = False) -> None:
         super().__init__(text)
         self.final = final
+
+
+class BadAnswer(RestError):
+    """The exchange has answered, but not as documented."""
 
 
 class RestClient:
@@ -83,18 +89,20 @@ class RestClient:
             metrics.rejected.labels(error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
 
-    async def info(self) -> ExchangeInfo:
-        """Load what the exchange lists, and keep to the weight limit it names from now on.
+    async def info(self, symbols: Sequence[Instrument]) -> ExchangeInfo:
+        """Load the rules of ``symbols``, and keep to the weight limit that the answer names from now on.
 
         Raises:
-            RestError: there is no usable answer.
+            BadAnswer: the answer is not usable.
+            RestError: there is no answer. It is ``final`` if the exchange does not list one of them.
         """
-        body = await self._get(self._exchange.info_request(), GAP_SHARE)
+        share = INFO_ALONE_SHARE if len(symbols) == 1 else GAP_SHARE
+        body = await self._get(self._exchange.info_request(symbols), share)
         try:
-            info = await asyncio.to_thread(self._exchange.decode_info, body)
+            info = self._exchange.decode_info(body)
         except Rejected as error:
             metrics.rejected.labels(error.reason).inc()
-            raise RestError(str(error)) from None
+            raise BadAnswer(str(error)) from None
         if info.weight_per_minute:
             self._weight.limit = info.weight_per_minute
         return info

@@ -15,20 +15,19 @@ from ingest.book_sync import BookSync
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.intake import Intake
+from ingest.listing import Listing
 from ingest.pacing import Allowance, SnapshotSchedule
-from ingest.rest import DepthQueue, RestClient, RestError
+from ingest.rest import DepthQueue, RestClient
 from ingest.silence import Silence
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
-from tickfence.redis_access.outage import Backoff
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 WAKE_EVERY_S = 0.05
-INFO_EVERY_S = 3600.0
 SYMBOLS_PER_CONNECTION = 300
 DRAIN_S = 2.0
 OPENINGS_SHARE = 0.8
@@ -48,7 +47,6 @@ class Ingest:
         symbols = settings.symbols
         exchange: Exchange = Binance(symbols)
         clock = ServerClock()
-        self._symbols = symbols
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
@@ -62,6 +60,7 @@ class Ingest:
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
         )
         self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
+        self._listing = Listing(self._rest, exchange, symbols, self._writer.set_info)
         openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
         self._feeds = [
             Feed(
@@ -97,7 +96,7 @@ class Ingest:
             reading = [group.create_task(feed.run()) for feed in self._feeds]
             reading += [
                 group.create_task(self._depths.run(self._intake.on_depth)),
-                group.create_task(self._keep_info()),
+                group.create_task(self._listing.run()),
             ]
             timer = group.create_task(self._run_on_time())
             await self._stopping.wait()
@@ -116,25 +115,6 @@ class Ingest:
                 self._writer.want_snapshot(symbol, metrics.SnapshotReason.INTERVAL)
             self._writer.wake()
             self._intake.count()
-
-    async def _keep_info(self) -> None:
-        """Write the exchange's rules for each symbol; they change rarely."""
-        backoff = Backoff(base=0.5, cap=60.0)
-        while True:
-            try:
-                info = await self._rest.info()
-            except RestError as error:
-                logger.warning("no symbol information yet", extra={"error": str(error)})
-                await asyncio.sleep(backoff.next_s())
-                continue
-            backoff.reset()
-            for symbol in self._symbols:
-                if symbol in info.symbols:
-                    self._writer.set_info(symbol, info.symbols[symbol])
-            unlisted = [symbol for symbol in self._symbols if symbol not in info.symbols]
-            if unlisted:
-                logger.error("the exchange does not list these SYMBOLS, no data will come", extra={"symbols": unlisted})
-            await asyncio.sleep(INFO_EVERY_S)
 
 
 def shards(symbols: Sequence[Instrument], exchange: Exchange) -> list[Sequence[Instrument]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.binance import Binance
-from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, SymbolRules, Ticker, Trade
 from tickfence.monitoring.ingest_metrics import Refusal
 
 DEPTH: dict[str, Any] = {
@@ -73,6 +73,26 @@ def test_a_trade_whose_buyer_is_the_maker_was_a_sale() -> None:
 
 def test_a_ticker() -> None:
     assert exchange.decode(combined(TICKER)) == Ticker("BTCUSDT", "0.0025", "-2.50", "0.0026", "0.0010", "10000")
+
+
+@pytest.mark.parametrize("zero", ["0", "0.00000000"])
+def test_zero_is_a_value_of_a_ticker(zero: str) -> None:
+    message = combined(TICKER, **dict.fromkeys("Pchlv", zero))
+    assert exchange.decode(message) == Ticker("BTCUSDT", zero, zero, zero, zero, zero)
+    assert exchange.decode(combined(TICKER, h=zero)) == Ticker("BTCUSDT", "0.0025", "-2.50", zero, "0.0010", "10000")
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e5", "NaN", "\u0661", "9" * 400])
+@pytest.mark.parametrize("field", ["c", "h", "l", "v"])
+def test_a_ticker_needs_plain_decimals(field: str, text: str) -> None:
+    reason, book = refusal(combined(TICKER, **{field: text}))
+    assert reason in (Refusal.NOT_A_NUMBER, Refusal.BAD_PRICE, Refusal.BAD_QUANTITY)
+    assert book is None
+
+
+@pytest.mark.parametrize("text", ["", "-", "--1", "+1", "NaN", "1e5", "-" + "9" * 400])
+def test_the_change_of_a_ticker_is_a_signed_decimal(text: str) -> None:
+    assert refusal(combined(TICKER, P=text)) == (Refusal.NOT_A_NUMBER, None)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +203,6 @@ def test_bare_nan_is_not_json() -> None:
 def test_prices_that_cannot_be(price: str) -> None:
     assert refusal(combined(DEPTH, b=[["1", "1"], [price, "1"]])) == (Refusal.BAD_PRICE, "BTCUSDT")
     assert refusal(combined(TRADE, p=price)) == (Refusal.BAD_PRICE, None)
-    assert refusal(combined(TICKER, h=price)) == (Refusal.BAD_PRICE, None)
 
 
 def test_quantities_that_cannot_be() -> None:
@@ -294,8 +313,35 @@ def test_symbol_rules_and_weight_limit() -> None:
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
     ]
     info = exchange.decode_info(json.dumps({"rateLimits": limits, "symbols": [symbol]}).encode())
-    assert info.symbols == {"BTCUSDT": ("0.01", "0.00001", "TRADING")}
+    assert info.symbols == {"BTCUSDT": ("0.01", "0.00001", "trading")}
     assert info.weight_per_minute == 1200
+
+
+def rules(status: str = "TRADING", **filters: dict[str, str]) -> SymbolRules:
+    symbol = {"symbol": "BTCUSDT", "status": status, "filters": [{"filterType": k} | v for k, v in filters.items()]}
+    return exchange.decode_info(json.dumps({"symbols": [symbol]}).encode()).symbols["BTCUSDT"]
+
+
+@pytest.mark.parametrize("text", ["0.00000000", "0", "", "-1", "none", "1e-5"])
+def test_a_size_that_is_none_hides_nothing_else(text: str) -> None:
+    assert rules(PRICE_FILTER={"tickSize": text}, LOT_SIZE={"stepSize": "0.1"}) == ("", "0.1", "trading")
+    assert rules(PRICE_FILTER={"tickSize": "0.1"}, LOT_SIZE={"stepSize": text}) == ("0.1", "", "trading")
+
+
+def test_filters_that_are_not_there() -> None:
+    assert rules() == ("", "", "trading")
+
+
+@pytest.mark.parametrize(
+    "word", ["HALT", "BREAK", "AUCTION_MATCH", "PRE_TRADING", "POST_TRADING", "END_OF_DAY", "NEW_WORD", ""]
+)
+def test_only_trading_is_trading(word: str) -> None:
+    assert rules(word).status == "halted"
+
+
+def test_rules_are_asked_for_by_name() -> None:
+    assert exchange.info_request(["BTCUSDT"]).query["symbol"] == "BTCUSDT"
+    assert exchange.info_request(["BTCUSDT", "币安人生USDT"]).query["symbols"] == '["BTCUSDT","币安人生USDT"]'
 
 
 def test_few_symbols_get_deep_books_and_all_start_within_a_minute() -> None:

@@ -113,7 +113,7 @@ def test_everything_the_design_lists_is_written(stack: Stack) -> None:
             b"volume",
             b"r",
         }
-        assert client.hget(f"md:{{{symbol}}}:info", "status") == b"TRADING"
+        assert client.hget(f"md:{{{symbol}}}:info", "status") == b"trading"
         trades = [int(entry_id.split(b"-")[1]) for entry_id, _ in client.xrange(f"md:{{{symbol}}}:trades")]
         assert trades == list(range(trades[0], trades[-1] + 1))
     assert ingest.metric("nt_ws_connections") == 1

@@ -94,7 +94,7 @@ def test_each_symbol_s_data_go_to_its_master_in_order() -> None:
             assert {group.master_of(symbol) for symbol in SYMBOLS} == {0, 1, 2}
             process = Process(group.url, symbols=SYMBOLS)
             for symbol in SYMBOLS:
-                process.writer.set_info(symbol, SymbolRules("0.01", "0.001", "TRADING"))
+                process.writer.set_info(symbol, SymbolRules("0.01", "0.001", "trading"))
                 process.writer.set_ticker(Ticker(symbol, "10.5", "-1.5", "11", "9", "1000"))
             async with running(process):
                 for number in range(1, 501):

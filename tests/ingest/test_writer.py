@@ -86,14 +86,35 @@ def test_ticker_and_info(redis_client: redis.Redis, redis_server: EmbeddedRedis)
     async def test() -> None:
         process = Process(redis_server.url())
         process.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
-        process.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "TRADING"))
+        process.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "trading"))
         async with running(process):
             await until(lambda: redis_client.exists(KEYS.ticker(SYMBOL), KEYS.info(SYMBOL)) == 2, "both hashes")
         ticker = codec.decode_ticker(redis_client.hmget(KEYS.ticker(SYMBOL), codec.TICKER_FIELDS))
         assert ticker is not None
         assert ticker[:5] == (10.5, -1.5, 11.0, 9.0, 1000.0)
         info = codec.decode_info(redis_client.hmget(KEYS.info(SYMBOL), codec.INFO_FIELDS))
-        assert info == codec.SymbolInfo(0.01, 0.001, "TRADING")
+        assert info == codec.SymbolInfo(0.01, 0.001, "trading")
+
+    run(test)
+
+
+def test_ticker_and_info_are_written_again_after_redis_lost_them(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    both = (KEYS.ticker(SYMBOL), KEYS.info(SYMBOL))
+
+    async def test() -> None:
+        process = Process(redis_server.url())
+        process.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
+        process.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "trading"))
+        async with running(process):
+            process.diff(1)
+            await until(lambda: redis_client.exists(*both, KEYS.book(SYMBOL)) == 3, "both hashes")
+            before = [redis_client.hgetall(key) for key in both]
+            redis_client.flushall()
+            process.diff(2)  # the market's next data
+            await until(lambda: redis_client.exists(*both) == 2, "both hashes again")
+            assert [redis_client.hgetall(key) for key in both] == before
 
     run(test)
 
@@ -558,7 +579,7 @@ def test_every_key_is_the_deployments_own(redis_client: redis.Redis, redis_serve
         process, other = Process(redis_server.url(), keys=Keys("staging")), Process(redis_server.url())
         for one in (process, other):
             one.writer.set_ticker(Ticker(SYMBOL, "10.5", "-1.5", "11", "9", "1000"))
-            one.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "TRADING"))
+            one.writer.set_info(SYMBOL, SymbolRules("0.01", "0.001", "trading"))
         async with running(process):
             process.diff(1)
             process.trade(1)
