@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ingest.book_sync import BookSync
+from ingest.clock_skew import ClockSkew
 from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
 from ingest.exchange import Exchange
 from ingest.feed import Feed
@@ -56,6 +57,7 @@ class Intake:
         self._writer = writer
         self._lost_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
+        self._skew = ClockSkew()
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_open(self, feed: Feed) -> None:
@@ -91,6 +93,7 @@ class Intake:
         metrics.events.labels(metrics.EventKind.TRADE).inc(self._trades)
         metrics.events.labels(metrics.EventKind.TICKER).inc(self._tickers)
         self._messages = self._diffs = self._trades = self._tickers = 0
+        self._skew.tell()
 
     def on_depth(self, symbol: Instrument, depth: Depth) -> bool:
         """Take a snapshot; return False if another one is needed."""
@@ -129,6 +132,7 @@ class Intake:
         if diff.time_ms > received_ms + MAX_AHEAD_MS:
             raise Rejected(Refusal.BAD_TIME, f"{diff.symbol} E={diff.time_ms}", diff.symbol)
         self._diffs += 1
+        self._skew.observe(received_ms - diff.time_ms)
         book = self._books[diff.symbol]
         try:
             publish = book.on_diff(diff, received_ms)

@@ -98,7 +98,13 @@ def test_promtool_finds_fault_with_the_agreed_milliseconds_alone(registry: Colle
     in_ms = {family.name for family in metrics.own(registry) if family.name.endswith("_ms")}
     wanted = {f"{name} metric names should not contain abbreviated units" for name in in_ms}
     assert complaints(generate_latest(registry)) == wanted
-    assert in_ms <= {"nt_data_age_ms", "nt_calc_latency_ms", "nt_dispatch_to_written_ms", "nt_ingest_append_ms"}
+    assert in_ms <= {
+        "nt_data_age_ms",
+        "nt_calc_latency_ms",
+        "nt_dispatch_to_written_ms",
+        "nt_ingest_append_ms",
+        "nt_exchange_clock_skew_ms",
+    }
 
 
 def test_the_promised_names_are_there() -> None:

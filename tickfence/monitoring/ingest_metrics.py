@@ -95,6 +95,10 @@ books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are 
 rest_requests = registry.counter(
     "nt_ingest_rest_requests", "REST requests, by HTTP status or kind of failure", outcome=()
 )
+clock_skew = registry.gauge(
+    "nt_exchange_clock_skew_ms",
+    "By how much the clock of Redis is ahead of the exchange's, plus the shortest network delay, over the last minute",
+)
 duplicates = registry.counter(
     "nt_ingest_duplicates", "Copies of entries, by where they were recognised", where=Duplicate
 )
