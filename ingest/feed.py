@@ -150,7 +150,7 @@ class Feed:
         lived = time.monotonic() - connection.opened_at if connection.opened_at is not None else 0.0
         if lived >= STABLE_S:
             self._backoff.reset()
-        wait = self._backoff.next_s()
+        wait = max(self._backoff.next_s(), self._silence.left_s())
         logger.warning(
             "connection to the exchange ended",
             extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},

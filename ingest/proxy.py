@@ -112,8 +112,7 @@ def open_session(address: str, proxy: Proxy | None) -> aiohttp.ClientSession:
         proxy_type=_SOCKS.get(proxy.scheme, ProxyType.HTTP),
         username=proxy.user,
         password=proxy.password,
-        # As in curl: the names of socks5 and socks4 are resolved here, those of socks5h and socks4a by the proxy.
-        rdns=proxy.scheme not in ("socks5", "socks4"),
+        rdns=proxy.scheme != "socks4",  # whose protocol has no names
         proxy_ssl=ssl.create_default_context() if proxy.scheme == "https" else None,
     )
     return aiohttp.ClientSession(connector=tunnel)

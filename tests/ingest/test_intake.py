@@ -139,3 +139,10 @@ def test_messages_and_events_are_counted_once(bench: Bench) -> None:
     for _ in range(2):
         bench.intake.count()
         assert [now - old for now, old in zip(counters(), before, strict=True)] == [4, 2, 1, 0]
+
+
+def test_the_lag_of_diffs_tells_how_far_the_clocks_differ(bench: Bench) -> None:
+    bench.diff(1, 1, time_ms=NOW - 1_500)
+    bench.diff(2, 2, time_ms=NOW - 1_400)
+    bench.intake.count()
+    assert counted("nt_exchange_clock_skew_ms") == 1_400
