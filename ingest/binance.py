@@ -162,4 +162,4 @@ class Binance:
 
 def _size(text: str) -> str:
     """A tick or step size; empty if it is none. The exchange disables a filter with "0.00000000"."""
-    return text if DECIMAL.fullmatch(text) and 0.0 < float(text) < INFINITY else ""
+    return text if DECIMAL.fullmatch(text) and float(text) > 0.0 else ""

@@ -23,6 +23,8 @@ SILENCE_S = 30.0
 """The exchange pings every 20 s, also where nothing is traded."""
 URL_STREAMS = 150
 """Streams named in the URL at most. The others are subscribed to by message."""
+STREAMS_OF_A_SYMBOL = 3
+"""So many stay together: all in the URL, or all in one message."""
 MESSAGE_STREAMS = 200
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
@@ -75,7 +77,8 @@ class Connection:
         self._on_open = on_open
         self._silence = silence
         self._silence_s = silence_s
-        self._in_url = leading(streams, URL_STREAMS)
+        fitting = leading(streams, URL_STREAMS)
+        self._in_url = fitting - fitting % STREAMS_OF_A_SYMBOL
         self._heard_at = 0.0
         self.opened_at: float | None = None
         self.subscribed = asyncio.Event()

@@ -78,8 +78,7 @@ BOTH = {"{how} exchange.test:443 {user}", "{how} exchange.test:9443 {user}"}
     [
         ("HTTPS_PROXY", "http", "", HTTPS, WSS, BOTH),
         ("all_proxy", "http", "ann:p%40ss", HTTPS, WSS, BOTH),
-        ("HTTPS_PROXY", "socks5h", "ann:p%40ss", HTTPS, WSS, BOTH),
-        ("ALL_PROXY", "socks5", "", HTTPS, WSS, BOTH),
+        ("ALL_PROXY", "socks5h", "ann:p%40ss", HTTPS, WSS, BOTH),
         (
             *("http_proxy", "http", "", "http://exchange.test", "ws://exchange.test:8080"),
             {"GET exchange.test:80", "CONNECT exchange.test:8080"},
