@@ -93,7 +93,7 @@ def test_ticker_and_info(redis_client: redis.Redis, redis_server: EmbeddedRedis)
         assert ticker is not None
         assert ticker[:5] == (10.5, -1.5, 11.0, 9.0, 1000.0)
         info = codec.decode_info(redis_client.hmget(KEYS.info(SYMBOL), codec.INFO_FIELDS))
-        assert info == codec.SymbolInfo(0.01, 0.001, "TRADING")
+        assert info == codec.SymbolInfo(0.01, 0.001, None)
 
     run(test)
 

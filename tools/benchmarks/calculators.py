@@ -24,7 +24,7 @@ from tickfence.instrument import Instrument
 
 TICK = 0.01
 NOW = 1_700_000_000_000
-TICKER = {"last": 60_000.0, "change_pct": 1.5, "high": 61_000.0, "low": 59_000.0, "volume": 12_345.6}
+TICKER = Ticker24h(last=60_000.0, change_pct=1.5, high=61_000.0, low=59_000.0, volume=12_345.6, received_ms=NOW)
 
 FAST_BUDGET_US = 100.0
 SLOW_BUDGET_US = 2000.0
@@ -58,7 +58,7 @@ class Market:
         bids = [(round(60_000 - place * TICK, 2), self.quantity()) for place in range(size.levels)]
         asks = [(round(60_000.01 + place * TICK, 2), self.quantity()) for place in range(size.levels)]
         self.warm = SymbolState(Instrument("BTCUSDT"), TICK)
-        self.warm.ticker = Ticker24h(**TICKER)
+        self.warm.ticker = TICKER
         self.load(bids, asks)
         self.price = 60_000.0
         self.trade(size.trades, 1_800_000)
