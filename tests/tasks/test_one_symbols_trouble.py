@@ -137,7 +137,7 @@ def test_a_symbol_whose_commands_cannot_be_made_or_whose_outcome_cannot_be_taken
 @pytest.mark.usefixtures("market", "others")
 def test_what_is_no_symbol_is_left_out(node: MakeNode, redis_client: redis.Redis) -> None:
     one, told = node(), Counted("nt_reports_withheld_total", reason="no symbol")
-    odd: list[Any] = [None, 7, ["x"], {"a": 1}, "", "no symbol", "a{b", "\ud800"]
+    odd: list[Any] = [None, 7, ["x"], {"a": 1}, "", "no symbol", "a{b", "A\ud800B"]
     run(one, OTHERS[0], *odd, OTHERS[1])
     assert all(report(redis_client, symbol) for symbol in OTHERS)
     assert told() == len(odd)
