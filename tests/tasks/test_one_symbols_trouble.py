@@ -134,6 +134,24 @@ def test_a_symbol_whose_commands_cannot_be_made_or_whose_outcome_cannot_be_taken
     assert (errors(), published()) == (2, 2)
 
 
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize("damage", [("HDEL", "seq"), ("HSET", "seq", "x"), ("HSET", "token", "x")], ids=str)
+def test_a_damaged_lease_costs_its_own_symbol_one_report(
+    node: MakeNode, others: list[Market], redis_client: redis.Redis, damage: tuple[str, ...]
+) -> None:
+    one = node()
+    run(one, S, *OTHERS)
+    token = report(redis_client)["writer"]["writerToken"]
+    name, *fields = damage
+    redis_client.execute_command(name, KEYS.lease(S), *fields)
+    for _ in range(2):
+        for other in others:
+            other.diff()
+        run(one, S, *OTHERS)
+        assert bids(redis_client) == [float(other.update_id) for other in others]
+    assert report(redis_client)["writer"]["writerToken"] >= token
+
+
 @pytest.mark.usefixtures("market", "others")
 def test_what_is_no_symbol_is_left_out(node: MakeNode, redis_client: redis.Redis) -> None:
     one, told = node(), Counted("nt_reports_withheld_total", reason="no symbol")
