@@ -351,7 +351,9 @@ def test_rules_that_are_not_known_yet_are_not_missed_and_those_that_were_lost_st
         assert (node.reporter.warm.state.tick_size, node.reporter.warm.state.trading) == (0.01, "trading")
 
 
-@pytest.mark.parametrize("text", [b"", b"0.00000000", b"0", b"-0.01", b"nan", b"inf", b"tick", b"\xff", None], ids=repr)
+@pytest.mark.parametrize(
+    "text", [b"", b"0.00000000", b"1e-320", b"-0.01", b"nan", b"inf", b"tick", b"\xff", None], ids=repr
+)
 def test_without_a_tick_size_there_is_no_profile_but_a_report_and_one_line_about_it(text: bytes | None) -> None:
     trades = [trade(number, at_ms=number - 100) for number in range(20)]
     node = Node()

@@ -114,6 +114,9 @@ class SymbolInfo(NamedTuple):
     book_from: int = 0
 
 
+_SMALLEST_SIZE = 1e-18
+"""Below the smallest step of any exchange: a price divided by it is still a number."""
+
 STATUSES = ("trading", "halted", "delisted")
 
 TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
@@ -238,4 +241,4 @@ def _number(text: bytes | None) -> float | None:
 
 def _size(text: bytes | None) -> float | None:
     value = _number(text)
-    return value if value is not None and value > 0 else None
+    return value if value is not None and value >= _SMALLEST_SIZE else None
