@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tickfence.streams import codec
 
 finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
-levels = st.lists(st.tuples(finite, finite), max_size=30)
+levels = st.lists(st.tuples(finite.filter(bool), finite), max_size=30)
 
 
 @given(levels, levels, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**53))
@@ -53,6 +53,22 @@ def test_a_trade_is_read_with_its_aggressor() -> None:
         (lambda fields: codec.decode_trade(b"1-1", fields), {b"p": b"x", b"q": b"1", b"s": b"b", b"r": b"1"}),
         (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b"[", b"a": b"[]", b"r": b"1"}),
         (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b'[["1","2"]]', b"a": b"[]", b"r": b"1"}),
+        *(
+            (
+                lambda fields: codec.decode_trade(b"1-1", fields),
+                {b"p": b"1", b"q": b"1", b"s": b"b", b"r": b"1"} | {field: bad},
+            )
+            for field in (b"p", b"q")
+            for bad in (b"0", b"-1", b"nan", b"inf")
+        ),
+        *(
+            (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": bad, b"a": b"[]", b"r": b"1"})
+            for bad in (b"[[0,1]]", b"[[-1,2]]", b"[[1,-2]]", b"[[1e999,1]]")
+        ),
+        (
+            codec.decode_snapshot,
+            b'{"lastUpdateId":7,"streamId":"5-7","bids":[[0,2.0]],"asks":[[1.6,0.25]],"time":9}',
+        ),
         (codec.decode_snapshot, b"{}"),
     ],
 )

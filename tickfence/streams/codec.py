@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-Level = tuple[float, float]
+Level = tuple[Annotated[float, msgspec.Meta(gt=0)], Annotated[float, msgspec.Meta(ge=0)]]
 """(price, quantity); quantity 0 in a diff removes the level."""
 
 NO_ENTRY = "0-0"
@@ -163,9 +163,12 @@ def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     try:
         price, quantity, side, received_ms = _values(fields, _TRADE)
         milliseconds, _, trade_id = stream_id.partition(b"-")
-        return TradeEntry(
+        trade = TradeEntry(
             int(milliseconds), int(trade_id), float(price), float(quantity), side == b"b", int(received_ms)
         )
+        if not (0 < trade.price < math.inf and 0 < trade.quantity < math.inf):
+            raise ValueError("price and quantity must be above 0")
+        return trade
     except (KeyError, ValueError) as error:
         raise BadEntry(f"trade {stream_id!r} has fields {fields!r}; needed are p, q, s and r: {error}") from None
 
