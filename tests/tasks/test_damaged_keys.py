@@ -32,8 +32,8 @@ class Damage:
     def __init__(self, client: redis.Redis, market: Market, random: Random) -> None:
         self.client, self.market, self.random = client, market, random
         self.kinds: list[Callable[[], object]] = [
-            lambda: self.entry(KEYS.trades(S), ("p", "q", "s", "r")),
-            lambda: self.entry(KEYS.book(S), ("U", "b", "a", "r")),
+            lambda: self.entry(KEYS.trades(S), {"p": "100", "q": "1", "s": "b", "r": "1"}),
+            lambda: self.entry(KEYS.book(S), {"U": "0", "b": "[]", "a": "[[101.5,3]]", "r": "1"}),
             lambda: self.hash(KEYS.ticker(S), codec.TICKER_FIELDS),
             lambda: self.hash(KEYS.info(S), codec.INFO_FIELDS),
             lambda: self.hash(KEYS.lease(S), ("owner", "node", "token", "generation", "seq", "until")),
@@ -53,10 +53,13 @@ class Damage:
             [KEYS.trades(S), KEYS.book(S), KEYS.snapshot(S), KEYS.slow(S), KEYS.carry(S), KEYS.report(S), *hashes]
         )
 
-    def entry(self, key: str, fields: tuple[str, ...]) -> None:
+    def entry(self, key: str, fields: dict[str, str]) -> None:
         self.market.update_id += 1
         ms = self.random.choice((self.market.now_ms(), self.market.now_ms(), *FAR_TIMES))
-        values = {field: self.random.choice(TEXTS) for field in fields} | {"U": self.market.update_id}
+        changed = {field: self.random.choice(TEXTS) for field in fields if self.random.random() < 0.2}
+        values = fields | changed
+        if "U" in values:
+            values["U"] = str(self.market.update_id)
         self.client.xadd(key, values, id=f"{ms}-{self.market.update_id}")
 
     def hash(self, key: str, fields: tuple[str, ...]) -> None:
