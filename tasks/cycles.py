@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from celery import Task
 from prometheus_client import Histogram
@@ -32,6 +32,7 @@ from tickfence.redis_access.scripts import send
 logger = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
+_Arguments = ParamSpec("_Arguments")
 
 
 class PerSymbolTask(Task):  # type: ignore[misc]
@@ -65,16 +66,18 @@ class Cycle(NamedTuple):
         compute: finds what to write of a symbol.
         latency: its metric of the time that ``compute`` takes.
         data_age: its metric of how old the market data is in what Redis has accepted; ``None`` where that is not asked.
+        rules: whether it reads the exchange's rules of the symbol each time, because what it computes depends on them.
     """
 
     name: str
     compute: Compute
     latency: Histogram
     data_age: Histogram | None = None
+    rules: bool = False
 
 
 FAST = Cycle("fast", Reporter.report, metrics.calc_latency.labels("fast"), metrics.data_age)
-SLOW = Cycle("slow", Reporter.sections, metrics.calc_latency.labels("slow"))
+SLOW = Cycle("slow", Reporter.sections, metrics.calc_latency.labels("slow"), rules=True)
 
 
 @app.task(name="tasks.fast_cycle", base=PerSymbolTask)  # type: ignore[untyped-decorator]
@@ -118,7 +121,7 @@ def run_cycle(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch:
 
 
 def _run(node: Node, cycle: Cycle, symbols: Sequence[Instrument], dispatch: Dispatch) -> None:
-    written, lost = _publish(node, cycle, [node.reporter(symbol) for symbol in symbols], dispatch.generation)
+    written, lost = _publish(node, cycle, node.reporters(symbols), dispatch.generation)
     if lost:
         written += _publish(node, cycle, lost, dispatch.generation)[0]
     if written:
@@ -132,9 +135,9 @@ def _publish(node: Node, cycle: Cycle, reporters: Sequence[Reporter], generation
         The number of writes accepted, and the reporters that have lost their lease since its renewal: Redis has lost
         it, or another owner has taken it. Asked again at once, a lease that Redis lost costs no cycle.
     """
-    ready, behind, failure = _read(node, reporters, generation)
+    ready, behind, failure = _read(node, cycle, reporters, generation)
     if behind:
-        caught_up, _, failure_again = _read(node, behind, generation)
+        caught_up, _, failure_again = _read(node, cycle, behind, generation)
         ready, failure = ready + caught_up, failure or failure_again
     writes = [(reporter, write) for reporter in ready if (write := _compute(node, cycle, reporter)) is not None]
     accepted, lost = _write(node, cycle, writes) if writes else (0, [])
@@ -144,7 +147,7 @@ def _publish(node: Node, cycle: Cycle, reporters: Sequence[Reporter], generation
 
 
 def _read(
-    node: Node, reporters: Sequence[Reporter], generation: int
+    node: Node, cycle: Cycle, reporters: Sequence[Reporter], generation: int
 ) -> tuple[list[Reporter], list[Reporter], Exception | None]:
     """Round trip 1.
 
@@ -154,10 +157,13 @@ def _read(
     """
     now_ms = node.clock.now_ms()
 
-    def ask() -> tuple[list[list[Request]], list[Any]]:
+    def ask() -> tuple[list[list[Request] | None], list[Any]]:
         now_s = time.monotonic()
-        requests = [reporter.read(generation, now_ms, now_s) for reporter in reporters]
-        commands = [command for of_one in requests for command, _ in of_one]
+        requests = [
+            _alone(reporter, None, reporter.read, generation, now_ms, now_s, rules=cycle.rules)
+            for reporter in reporters
+        ]
+        commands = [command for of_one in requests for command, _ in of_one or ()]
         return requests, send(node.client, commands, raise_errors=False)
 
     requests, replies = _twice(node, ask)
@@ -165,9 +171,11 @@ def _read(
     ready, behind = [], []
     failure: Exception | None = None
     for reporter, of_one in zip(reporters, requests, strict=True):
+        if of_one is None:
+            continue
         first, last = last, last + len(of_one)
         try:
-            progress = reporter.take(of_one, replies[first:last], now_s)
+            progress = _alone(reporter, None, reporter.take, of_one, replies[first:last], now_s)
         except REDIS_ERRORS as error:
             failure = failure or error
             continue
@@ -182,7 +190,7 @@ def _read(
 
 def _compute(node: Node, cycle: Cycle, reporter: Reporter) -> Write | None:
     started = time.perf_counter()
-    write = reporter.compute(cycle.compute, node.clock.now_ms(), time.monotonic())
+    write = _alone(reporter, cycle.compute, reporter.compute, cycle.compute, node.clock.now_ms(), time.monotonic())
     if write is not None:
         cycle.latency.observe((time.perf_counter() - started) * 1000)
     return write
@@ -198,7 +206,7 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
     now_s = time.monotonic()
     accepted, lost = 0, []
     for (reporter, write), outcome in zip(writes, outcomes, strict=True):
-        progress = reporter.written(write, outcome, now_s)
+        progress = _alone(reporter, cycle.compute, reporter.written, write, outcome, now_s)
         if progress is Progress.READY:
             accepted += 1
             if cycle.data_age is not None and (age_ms := reporter.data_age_ms) is not None:
@@ -207,6 +215,36 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
             lost.append(reporter)
     metrics.report_publish.labels(cycle.name).inc(accepted)
     return accepted, lost
+
+
+def _alone(
+    reporter: Reporter,
+    values: Compute | None,
+    step: Callable[_Arguments, _Answer],
+    *arguments: _Arguments.args,
+    **options: _Arguments.kwargs,
+) -> _Answer | None:
+    """Take a step for one symbol; an exception is that symbol's alone, whatever it is.
+
+    Any value that the exchange or another version wrote can meet a line that did not expect it. The other symbols of
+    the message must not pay for that, so this is the one place that catches every exception.
+
+    Args:
+        reporter: of the symbol.
+        values: what the step computes or writes; ``None`` where it reads.
+        step: a method of the reporter.
+        arguments, options: what the step is called with.
+
+    Returns:
+        What the step returns, or ``None`` if it failed: the symbol is withheld in this cycle.
+    """
+    try:
+        return step(*arguments, **options)
+    except Exception as error:
+        if values is None and isinstance(error, REDIS_ERRORS):
+            raise  # a reply that is the server's trouble, and not the symbol's
+        reporter.fail(error, time.monotonic(), values)
+        return None
 
 
 def _twice(node: Node, round_trip: Callable[[], _Answer]) -> _Answer:

@@ -7,16 +7,18 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.reporter import Reporter
+from tasks.symbol_events import Event, Kind
 from tasks.symbol_log import SymbolLog
 from tasks.writers import UnfencedWriter, Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
-from tickfence.instrument import Instrument
+from tickfence.instrument import Instrument, parse_instrument
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import REDIS_ERRORS
@@ -64,14 +66,29 @@ class Node:
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
 
     def reporter(self, symbol: Instrument) -> Reporter:
-        """The reporter of ``symbol``; a cold one where there is none yet."""
+        """The reporter of ``symbol``; a cold one where there is none yet.
+
+        Raises:
+            ValueError, TypeError: that is no instrument's name.
+        """
         reporter = self.symbols.get(symbol)
         if reporter is None:
+            parse_instrument(symbol)
             every_s = self.settings.nt_snapshot_interval_ms / 1000
             lease = self.writer.lease(symbol)
             reporter = Reporter(symbol, self.settings.keys, lease, carry_every_s=every_s, note=self._log)
             self.symbols[symbol] = reporter
         return reporter
+
+    def reporters(self, symbols: Sequence[Instrument]) -> list[Reporter]:
+        """The reporters of the symbols of a message, each once; what is no symbol is told, and left out."""
+        found: dict[Instrument, Reporter] = {}
+        for symbol in symbols:
+            try:
+                found[symbol] = self.reporter(symbol)
+            except (ValueError, TypeError) as error:
+                self._log(Event(Kind.NO_SYMBOL, Instrument(""), f"{symbol!r}: {error}"))
+        return list(found.values())
 
     @property
     def fenced(self) -> bool:

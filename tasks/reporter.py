@@ -12,6 +12,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+from tasks.retry import Retry
 from tasks.symbol_events import Event, Kind, Note
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import carry, report, slow_cycle
@@ -66,21 +67,27 @@ class Reporter:
     def __init__(self, symbol: Instrument, keys: Keys, lease: Lease, *, carry_every_s: float, note: Note) -> None:
         self.symbol, self.lease = symbol, lease
         self.warm = WarmSymbol(symbol, keys, note)
+        self._keys = keys
         self.computed_ms = 0
         self._node = lease.owner.node
         self._report_key = keys.report(symbol)
         self._carry_every_s, self._carried_at = carry_every_s, -math.inf
         self._note = note
+        self._reading = Retry()
+        self._computing: dict[Compute, Retry] = {}
+        self._pausing = False
 
-    def read(self, generation: int, now_ms: int, now_s: float) -> list[Request]:
+    def read(self, generation: int, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:
         """The commands of round trip 1: the lease if it must be asked for, and what is new of the market.
 
         Args:
             generation: of the assignment that gives this node the symbol.
             now_ms: the Redis server's time.
             now_s: monotonic seconds.
+            rules: read the exchange's rules in any case, not only when it is time to.
         """
-        requests = self.warm.read(now_ms, now_s)
+        self._pausing = now_s < self._reading.at
+        requests = [] if self._pausing else self.warm.read(now_ms, now_s, rules=rules)
         acquire = self.lease.acquire(generation)
         if acquire is not None:
             requests.insert(0, (acquire, partial(self._take_grant, now_s)))
@@ -105,6 +112,10 @@ class Reporter:
                 raise
             self._note(Event(Kind.BAD_ENTRY, self.symbol, str(error)))
             self.warm.invalidate("bad entry")
+            self._reading.failed(now_s)
+            return Progress.STOPPED
+        if self._pausing:  # the lease has been asked for: the symbol stays with this node
+            self._note(Event(Kind.PAUSE, self.symbol))
             return Progress.STOPPED
         return Progress.AGAIN if self.warm.cold and not was_cold else Progress.READY
 
@@ -117,6 +128,10 @@ class Reporter:
             now_s: monotonic seconds.
         """
         state = self.warm.state
+        failed = self._computing.get(values)
+        if failed is not None and now_s < failed.at:
+            self._note(Event(Kind.PAUSE, self.symbol))
+            return None
         if self.warm.cold:
             self._note(Event(Kind.NO_SNAPSHOT, self.symbol))
             return None
@@ -137,6 +152,23 @@ class Reporter:
             return Progress.AGAIN
         self._note(Event(Kind.FENCED, self.symbol, token=write.token))
         return Progress.STOPPED
+
+    def fail(self, error: Exception, now_s: float, values: Compute | None = None) -> None:
+        """Take an exception of one of the other methods: nothing is written in this cycle, and the state is built again.
+
+        What was interrupted may have been done by half, and a report from such a state may be false. The lease is kept.
+
+        Args:
+            error: the exception.
+            now_s: monotonic seconds.
+            values: what could not be computed, so that what else is computed goes on. ``None`` where the market data
+                could not be read: then nothing can be computed before the next attempt.
+        """
+        retry = self._reading if values is None else self._computing.setdefault(values, Retry())
+        retry.failed(now_s)
+        self.warm = WarmSymbol(self.symbol, self._keys, self._note)
+        self.warm.invalidate("error")
+        self._note(Event(Kind.ERROR, self.symbol, f"{type(error).__name__}: {error}", error=error))
 
     def report(self, now_ms: int, now_s: float) -> Values:  # noqa: ARG002 - as sections()
         """The report, which the fast cycle writes."""

@@ -18,6 +18,11 @@ class Kind(Enum):
     """Detail: that owner, ``node/incarnation``."""
     BAD_LEASE = "the lease cannot be acquired: {}"
     BAD_ENTRY = "unreadable market data: {}"
+    ERROR = "no report, because of an error: {}"
+    """The event's error is the exception."""
+    PAUSE = "no report: what failed is not tried again yet"
+    NO_SYMBOL = "the dispatch names something that is no symbol: {}"
+    NO_TICK_SIZE = "no volume profile: the symbol's info has no tick size above 0"
     COLD_START = "the book is loaded from the snapshot: {}"
     """Detail: a label of ``nt_cold_starts``."""
     GAP = "the book must be loaded again: {}"
@@ -37,12 +42,14 @@ class Event(NamedTuple):
         symbol: to which symbol.
         detail: as the kind says, or "".
         token: fencing token, where it is about the lease; else 0.
+        error: the exception that is logged with its traceback, where there is one.
     """
 
     kind: Kind
     symbol: Instrument
     detail: str = ""
     token: int = 0
+    error: Exception | None = None
 
 
 Note = Callable[[Event], None]

@@ -11,10 +11,14 @@ from tasks.symbol_events import Event, Kind
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import node_metrics as metrics
+from tickfence.monitoring.log_limit import LogLimit
 from tickfence.timeline.events import Fields, conflict_event, queue_append
 from tickfence.timeline.writer import EventWriter
 
 logger = logging.getLogger(__name__)
+
+ERROR_EVERY_S = 60.0
+"""How often the same kind of error of one symbol is logged."""
 
 
 class SymbolLog:
@@ -29,6 +33,7 @@ class SymbolLog:
     def __init__(self, url: str, keys: Keys, node: str) -> None:
         self._node = node
         self._conflicts = Conflicts(url, keys, node)
+        self._errors = LogLimit(ERROR_EVERY_S)
 
     def __call__(self, event: Event) -> None:
         """Take one event. Never waits, never raises."""
@@ -42,13 +47,23 @@ class SymbolLog:
         if event.kind is Kind.LEASE_CONFLICT:
             extra["holder"] = event.detail
             self._conflicts.tell(event.symbol, event.detail.rpartition("/")[0])
-        logger.log(_LEVELS.get(event.kind, INFO), event.kind.value.format(event.detail), extra=extra)
+        if event.kind in _RECURRING:
+            held_back = self._errors.allows(f"{event.kind.name} {event.symbol}")
+            if held_back is None:
+                return
+            extra["held_back"] = held_back
+        logger.log(
+            _LEVELS.get(event.kind, INFO), event.kind.value.format(event.detail), extra=extra, exc_info=event.error
+        )
 
+
+_RECURRING = frozenset((Kind.BAD_LEASE, Kind.BAD_ENTRY, Kind.ERROR, Kind.NO_SYMBOL))
+"""Errors that may come back in every cycle."""
 
 _LEVELS = {
-    **dict.fromkeys((Kind.LEASE_CONFLICT, Kind.BAD_LEASE, Kind.BAD_ENTRY), ERROR),
+    **dict.fromkeys((Kind.LEASE_CONFLICT, *_RECURRING), ERROR),
     **dict.fromkeys((Kind.GAP, Kind.RENUMBERED, Kind.NOT_TAKEN_OVER), WARNING),
-    **dict.fromkeys((Kind.COLD_START, Kind.NO_SNAPSHOT, Kind.CROSSED), DEBUG),
+    **dict.fromkeys((Kind.COLD_START, Kind.NO_SNAPSHOT, Kind.CROSSED, Kind.PAUSE), DEBUG),
 }
 """All others: INFO."""
 
@@ -57,6 +72,9 @@ _COUNTERS = {
     Kind.LEASE_CONFLICT: metrics.lease_conflicts,
     Kind.BAD_LEASE: metrics.reports_withheld.labels("bad lease"),
     Kind.BAD_ENTRY: metrics.reports_withheld.labels("bad entry"),
+    Kind.ERROR: metrics.reports_withheld.labels("error"),
+    Kind.PAUSE: metrics.reports_withheld.labels("pause"),
+    Kind.NO_SYMBOL: metrics.reports_withheld.labels("no symbol"),
     Kind.NO_SNAPSHOT: metrics.reports_withheld.labels("no snapshot"),
     Kind.CROSSED: metrics.reports_withheld.labels("book"),
     Kind.FENCED: metrics.writes_fenced,

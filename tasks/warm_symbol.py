@@ -22,8 +22,8 @@ TRADES_MS = 31 * 60_000
 SAME_UPDATE_MS = 2_000
 """Two ingest processes receive the same update within this time."""
 
-TICKER_EVERY_S = 1.0
-"""The exchange sends its statistics of 24 hours once a second."""
+TICKER_EVERY_S = INFO_EVERY_S = 2.0
+"""How often the statistics of 24 hours and the exchange's rules are read again."""
 
 
 class WarmSymbol:
@@ -49,11 +49,12 @@ class WarmSymbol:
         self._cold_reason = "first"
         self._note = note
         self._reader = StreamReader(keys, symbol)
-        self._ticker_at = -math.inf
+        self._ticker_at = self._info_at = -math.inf
+        self._info: SymbolInfo | None = None
         self._older_before: str | None = None
         self._older_since_ms = 0
 
-    def read(self, now_ms: int, now_s: float) -> list[Request]:
+    def read(self, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:
         """What must be read to be up to date. The functions change the state as they take the replies.
 
         After a gap in the update ids the symbol is cold: :attr:`SymbolState.publishable` is false until a later read
@@ -62,15 +63,16 @@ class WarmSymbol:
         Args:
             now_ms: the Redis server's time.
             now_s: monotonic seconds.
+            rules: read the exchange's rules in any case.
         """
         if self.cold:
             return self._cold_read(now_ms, now_s)
         requests = []
         if self._older_before is not None:
             requests.append(self._reader.older_trades(self._older_before, self._older_since_ms, self._add_older))
-        if self.state.tick_size is None:  # ingest did not know it yet when this symbol was started
-            requests.append(self._reader.info(self._set_info))
         requests.append(self._reader.entries(self._add_entries))
+        if rules or now_s - self._info_at >= INFO_EVERY_S:
+            requests.append(self._reader.info(partial(self._set_info, now_s)))
         if now_s - self._ticker_at >= TICKER_EVERY_S:
             requests.append(self._reader.ticker(partial(self._set_ticker, now_s)))
         return requests
@@ -93,7 +95,7 @@ class WarmSymbol:
             left.append(checked(reply))
 
         def start(found: ColdStart) -> None:
-            self._start(found, since_ms, *left)
+            self._start(now_s, found, since_ms, *left)
             if not self.cold and found.ticker is not None:
                 self._set_ticker(now_s, found.ticker)
 
@@ -103,7 +105,9 @@ class WarmSymbol:
             *self._reader.cold(since_ms, start),
         ]
 
-    def _start(self, found: ColdStart, since_ms: int, sections: bytes | None, carried: bytes | None) -> None:
+    def _start(
+        self, now_s: float, found: ColdStart, since_ms: int, sections: bytes | None, carried: bytes | None
+    ) -> None:
         snapshot, trades = found.snapshot, found.trades
         if snapshot is None:
             return
@@ -118,7 +122,7 @@ class WarmSymbol:
             newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
             self._take_over(sections, carried, newest)
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
-        self._set_info(found.info)
+        self._set_info(now_s, found.info)
         self._reader.start_from(found)
         self.state.load_snapshot(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.time)
         self.cold = False
@@ -195,11 +199,16 @@ class WarmSymbol:
         if self._older_before is not None:
             self.state.trades.complete_after_ms = split_id(self._older_before)[0]
 
-    def _set_info(self, info: SymbolInfo | None) -> None:
-        if info is not None and self.state.tick_size is None:
-            self.state.tick_size = info.tick_size
+    def _set_info(self, asked_s: float, info: SymbolInfo | None) -> None:
+        self._info_at = asked_s
+        if info is None:  # ingest does not know it yet, or Redis has lost it
+            return
+        if info.tick_size is None and (self._info is None or self._info.tick_size is not None):
+            self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
+        self._info = info
+        self.state.tick_size, self.state.trading = info.tick_size, info.status
 
     def _set_ticker(self, asked_s: float, ticker: Ticker | None) -> None:
         self._ticker_at = asked_s
         if ticker is not None:
-            self.state.ticker = Ticker24h(ticker.last, ticker.change_pct, ticker.high, ticker.low, ticker.volume)
+            self.state.ticker = Ticker24h(*ticker)

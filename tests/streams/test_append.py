@@ -152,8 +152,8 @@ def test_hashes_are_written_as_they_are_read(redis_client: redis.Redis) -> None:
     values = ("last", "1.5", "change_pct", "-2", "high", "2", "low", "1", "volume", "10", "r", 5)
     redis_client.execute_command(*append.set_hash(KEYS.ticker("BTCUSDT"), values))
     redis_client.execute_command(
-        *append.set_hash(KEYS.info("BTCUSDT"), ("tick_size", "0.01", "step_size", "1", "status", "BREAK"))
+        *append.set_hash(KEYS.info("BTCUSDT"), ("tick_size", "0.01", "step_size", "1", "status", "halted"))
     )
     ticker = codec.decode_ticker(redis_client.hmget(KEYS.ticker("BTCUSDT"), codec.TICKER_FIELDS))
     info = codec.decode_info(redis_client.hmget(KEYS.info("BTCUSDT"), codec.INFO_FIELDS))
-    assert (ticker, info) == (codec.Ticker(1.5, -2.0, 2.0, 1.0, 10.0, 5), codec.SymbolInfo(0.01, 1.0, "BREAK"))
+    assert (ticker, info) == (codec.Ticker(1.5, -2.0, 2.0, 1.0, 10.0, 5), codec.SymbolInfo(0.01, 1.0, "halted"))

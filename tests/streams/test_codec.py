@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from tickfence.streams import codec
 
 finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
-levels = st.lists(st.tuples(finite, finite), max_size=30)
+levels = st.lists(st.tuples(finite.filter(bool), finite), max_size=30)
 
 
 @given(levels, levels, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**53))
@@ -51,9 +53,23 @@ def test_a_trade_is_read_with_its_aggressor() -> None:
         (lambda fields: codec.decode_trade(b"1-1", fields), {b"p": b"x", b"q": b"1", b"s": b"b", b"r": b"1"}),
         (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b"[", b"a": b"[]", b"r": b"1"}),
         (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": b'[["1","2"]]', b"a": b"[]", b"r": b"1"}),
+        *(
+            (
+                lambda fields: codec.decode_trade(b"1-1", fields),
+                {b"p": b"1", b"q": b"1", b"s": b"b", b"r": b"1"} | {field: bad},
+            )
+            for field in (b"p", b"q")
+            for bad in (b"0", b"-1", b"nan", b"inf")
+        ),
+        *(
+            (lambda fields: codec.decode_diff(b"1-1", fields), {b"U": b"1", b"b": bad, b"a": b"[]", b"r": b"1"})
+            for bad in (b"[[0,1]]", b"[[-1,2]]", b"[[1,-2]]", b"[[1e999,1]]")
+        ),
+        (
+            codec.decode_snapshot,
+            b'{"lastUpdateId":7,"streamId":"5-7","bids":[[0,2.0]],"asks":[[1.6,0.25]],"time":9}',
+        ),
         (codec.decode_snapshot, b"{}"),
-        (codec.decode_ticker, [b"1", b"1", b"1", b"1", b"one", b"1"]),
-        (codec.decode_info, [b"tick", b"1", b"TRADING"]),
     ],
 )
 def test_what_this_package_did_not_write_is_a_clear_error(decode, argument) -> None:  # type: ignore[no-untyped-def]
@@ -63,7 +79,34 @@ def test_what_this_package_did_not_write_is_a_clear_error(decode, argument) -> N
 
 def test_a_hash_that_is_not_there_yet_is_none() -> None:
     assert codec.decode_ticker([None] * 6) is None
-    assert codec.decode_info([None] * 3) is None
+    assert codec.decode_info([None] * 4) is None
+
+
+_TEXTS = st.one_of(st.none(), st.binary(max_size=4), st.sampled_from([b"0.01", b"0.00000000", b"nan", b"-1", b"1e999"]))
+
+
+@given(st.lists(_TEXTS, min_size=6, max_size=6))
+def test_each_number_of_a_ticker_counts_by_itself(values: list[bytes | None]) -> None:
+    ticker = codec.decode_ticker(values)
+    if ticker is not None:
+        for text, number in zip(values[:5], ticker[:5], strict=True):
+            assert number == 0.01 if text == b"0.01" else number is None or math.isfinite(number)
+
+
+@given(st.lists(_TEXTS, min_size=4, max_size=4))
+def test_rules_that_cannot_be_read_are_unknown(values: list[bytes | None]) -> None:
+    info = codec.decode_info(values)
+    if info is not None:
+        for text, size in zip(values, info[:2], strict=False):
+            assert size is None or size > 0
+            assert size == 0.01 or text != b"0.01"
+        assert info.status is None
+
+
+def test_rules_are_read_with_what_the_exchange_switched_off() -> None:
+    read = codec.decode_info
+    assert read([b"0.01", b"", b"halted", b"812"]) == codec.SymbolInfo(0.01, None, "halted", 812)
+    assert read([b"0.00000000", b"0.001", b"TRADING", None]) == codec.SymbolInfo(None, 0.001, None, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)), min_size=2, max_size=2))

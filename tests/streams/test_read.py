@@ -259,5 +259,5 @@ def test_cold_read_without_trades_goes_on_from_the_time_asked_for(client: redis.
 
 def test_cold_read_takes_symbol_info(client: redis.Redis) -> None:
     assert cold(client).info is None
-    client.hset(KEYS.info(SYMBOL), mapping={"tick_size": "0.01", "step_size": "0.00001", "status": "TRADING"})
-    assert cold(client).info == codec.SymbolInfo(0.01, 0.00001, "TRADING")
+    client.hset(KEYS.info(SYMBOL), mapping={"tick_size": "0.01", "step_size": "0.00001", "status": "trading"})
+    assert cold(client).info == codec.SymbolInfo(0.01, 0.00001, "trading")

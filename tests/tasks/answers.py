@@ -28,7 +28,8 @@ HELD = [b"held", 100, 100]
 STALE = [b"stale", 200, 205]
 CONFLICT = [b"conflict", 200, 205, b"node-002/b"]
 WRONG_TYPE = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
-INFO = [b"0.01", b"0.001", b"TRADING"]
+INFO = [b"0.01", b"0.001", b"trading", None]
+TICKER = [b"100.5", b"1.5", b"101", b"99", b"1000", b"1"]
 
 
 def snapshot(update_id: int = 10, bids: Levels | None = None, asks: Levels | None = None) -> bytes:
@@ -69,16 +70,17 @@ class Node:
         lease = lease or Lease(KEYS.lease(S), Owner("node-001", "a"), 1500)
         self.reporter = Reporter(S, KEYS, lease, carry_every_s=5, note=self.events.append)
 
-    def read(self, generation: int = 1, now_s: float = 0.0, **answers: Any) -> Progress:
+    def read(self, generation: int = 1, now_s: float = 0.0, *, rules: bool = False, **answers: Any) -> Progress:
         """One round trip 1.
 
         Args:
             generation: of the assignment.
             now_s: monotonic seconds.
+            rules: ask for the exchange's rules in any case.
             answers: by what is asked for: lease, slow, carry, snapshot, ticker, info, book and trades (newest last, as
                 a cold read finds them), older (newest last), or new: (trades, diffs) that a warm read finds.
         """
-        requests = self.reporter.read(generation, NOW_MS, now_s)
+        requests = self.reporter.read(generation, NOW_MS, now_s, rules=rules)
         self.asked = [command for command, _ in requests]
         return self.reporter.take(requests, [answer(command, answers) for command in self.asked], now_s)
 

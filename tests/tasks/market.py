@@ -33,10 +33,14 @@ class Market:
         self.snapshot()
         statistics = ["100.5", "1.5", "101", "99", "1000", self.now_ms()]
         self.client.hset(KEYS.ticker(self.symbol), mapping=dict(zip(codec.TICKER_FIELDS, statistics, strict=True)))
-        rules = ["0.01", "0.001", "TRADING"]
-        self.client.hset(KEYS.info(self.symbol), mapping=dict(zip(codec.INFO_FIELDS, rules, strict=True)))
+        self.rules()
         self.diff()
         self.trade()
+
+    def rules(self, tick_size: str = "0.01", status: str = "trading") -> None:
+        """What the exchange's rules are from now on."""
+        rules = {"tick_size": tick_size, "step_size": "0.001", "status": status}
+        self.client.hset(KEYS.info(self.symbol), mapping=rules)
 
     def snapshot(self, bids: Levels | None = None, asks: Levels | None = None) -> None:
         book = codec.Snapshot(

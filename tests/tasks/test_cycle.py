@@ -228,6 +228,27 @@ def test_slow_sections_are_fenced_and_the_next_owner_starts_with_them(
     assert redis_client.get(KEYS.slow(S)) == sections
 
 
+def test_a_changed_tick_size_takes_effect_with_the_next_slow_cycle_of_every_node(
+    node: MakeNode, market: Market, redis_client: redis.Redis
+) -> None:
+    for number in range(20):
+        market.trade(f"100.{number:02d}")
+    old, new = node("node-001"), node("node-002")
+    run(old)
+    run(old, cycle=SLOW)
+    market.rules("0.001", "halted")
+    profiles = []
+    for generation, one in enumerate((old, new), 1):
+        run(one, cycle=SLOW, generation=generation)
+        profiles.append(json.loads(redis_client.get(KEYS.slow(S)))["liquidity"]["volume_profile"])
+        assert one.symbols[S].warm.state.trading == "halted"
+    assert profiles[0] == profiles[1]
+    assert profiles[0]["POC"] == 100.0025
+    market.rules("")
+    run(new, cycle=SLOW, generation=2)
+    assert "volume_profile" not in json.loads(redis_client.get(KEYS.slow(S)))["liquidity"]
+
+
 @pytest.mark.usefixtures("market")
 def test_symbols_that_have_been_elsewhere_for_a_while_are_forgotten(node: MakeNode, redis_client: redis.Redis) -> None:
     Market(redis_client, "ETHUSDT").open()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from tasks.reporter import Progress, Reporter
+from tasks.reporter import Compute, Progress, Reporter
 from tasks.symbol_events import Event, Kind
 from tests.tasks.answers import (
     CONFLICT,
@@ -16,6 +16,7 @@ from tests.tasks.answers import (
     KEYS,
     NOW_MS,
     STALE,
+    TICKER,
     WRONG_TYPE,
     Node,
     S,
@@ -164,7 +165,6 @@ BAD = [
     {"book": WRONG_TYPE},
     {"trades": [(b"1-1", {b"rubbish": b"x"})]},
     {"trades": WRONG_TYPE},
-    {"ticker": [b"one"] * 6},
     {"ticker": WRONG_TYPE},
     {"info": WRONG_TYPE},
     {"slow": WRONG_TYPE},
@@ -180,6 +180,15 @@ def test_a_key_that_is_not_what_ingest_writes_stops_the_cycle_and_the_next_one_s
     assert node.read(lease=HELD, snapshot=snapshot(), info=INFO) is Progress.READY
     assert names(node) == ["EVALSHA", *COLD]
     assert node.events[-1] == Event(Kind.COLD_START, S, "bad entry")
+
+
+def test_a_key_that_stays_so_does_not_cost_a_cold_read_in_every_cycle() -> None:
+    node = Node()
+    bad = {"snapshot": snapshot(), "trades": [(b"1-1", {b"rubbish": b"x"})], "lease": HELD}
+    for cycle in range(40):
+        assert node.read(now_s=cycle / 4, **bad) is Progress.STOPPED
+    assert node.kinds.count(Kind.BAD_ENTRY) == 7
+    assert node.kinds.count(Kind.PAUSE) == 33
 
 
 @pytest.mark.parametrize("bad", [{"new": WRONG_TYPE}, {"new": ([], [(b"1-11", {})])}, {"ticker": WRONG_TYPE}], ids=str)
@@ -301,21 +310,90 @@ def test_the_next_owner_starts_with_what_this_one_left() -> None:
     assert new.reporter.warm.state.slow is not None
 
 
-def test_the_ticker_is_asked_for_once_a_second() -> None:
-    ticker = [b"100.5", b"1.5", b"101", b"99", b"1000", b"1"]
-    node = Node().start(ticker=ticker)
-    for now_s, asked in ((0.9, False), (1.0, True), (1.9, False), (2.0, True)):
-        node.read(now_s=now_s, lease=HELD, ticker=[b"100.5", b"1.5", b"123", b"99", b"1000", b"1"])
-        assert (KEYS.ticker(S) in {command[1] for command in node.asked}) is asked
-    assert node.report()["high_24h"] == 123.0
+def asked_for(node: Node) -> set[str]:
+    """The keys of the last read."""
+    return {command[1] for command in node.asked}
 
 
-def test_the_rules_of_a_symbol_are_asked_for_until_they_are_known() -> None:
-    node = Node().start(info=[None] * 3)
-    assert node.read(lease=HELD, info=INFO, now_s=0.5) is Progress.READY
-    assert node.reporter.warm.state.tick_size == 0.01
-    node.read(lease=HELD)
-    assert KEYS.info(S) not in {command[1] for command in node.asked}
+@pytest.mark.parametrize("key", [KEYS.ticker(S), KEYS.info(S)])
+def test_what_changes_seldom_is_asked_for_every_two_seconds(key: str) -> None:
+    node = Node().start(ticker=TICKER)
+    for now_s, asked in ((1.9, False), (2.0, True), (3.9, False), (4.0, True)):
+        node.read(now_s=now_s, lease=HELD, info=INFO, ticker=TICKER)
+        assert (key in asked_for(node)) is asked
+
+
+def test_a_cycle_that_computes_with_the_rules_reads_them_first() -> None:
+    node = Node().start()
+    node.read(now_s=0.5, rules=True, info=[b"0.5", b"1", b"halted", None])
+    assert (node.reporter.warm.state.tick_size, node.reporter.warm.state.trading) == (0.5, "halted")
+    node.read(now_s=2.4)
+    assert KEYS.info(S) not in asked_for(node)
+
+
+def test_the_statistics_of_24_hours_are_replaced_and_each_number_counts_by_itself() -> None:
+    node = Node().start(ticker=TICKER)
+    partial = [None, b"0", b"123", b"one", b"0.00000000", b"17"]
+    assert node.read(now_s=2.0, lease=HELD, ticker=partial) is Progress.READY
+    report = node.report()
+    assert (report["change_24h_pct"], report["high_24h"], report["volume_24h"]) == (0.0, 123.0, 0.0)
+    assert "low_24h" not in report
+    assert node.reporter.warm.state.ticker == (None, 0.0, 123.0, None, 0.0, 17)
+    node.read(now_s=4.0, lease=HELD, ticker=[None] * 6)
+    assert node.reporter.warm.state.ticker is not None, "lost, and not yet written again: its age tells"
+
+
+def test_rules_that_are_not_known_yet_are_not_missed_and_those_that_were_lost_stay() -> None:
+    node = Node().start(info=[None] * 4)
+    assert node.events == []
+    for now_s, info in ((2.0, INFO), (4.0, [None] * 4)):
+        node.read(lease=HELD, info=info, now_s=now_s)
+        assert (node.reporter.warm.state.tick_size, node.reporter.warm.state.trading) == (0.01, "trading")
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"0.00000000", b"1e-320", b"-0.01", b"nan", b"inf", b"tick", b"\xff", None], ids=repr
+)
+def test_without_a_tick_size_there_is_no_profile_but_a_report_and_one_line_about_it(text: bytes | None) -> None:
+    trades = [trade(number, at_ms=number - 100) for number in range(20)]
+    node = Node()
+    info = [text, b"0.001", b"trading", None]
+    assert node.read(snapshot=snapshot(), info=info, trades=trades, ticker=TICKER) is Progress.READY
+    assert node.write(slow=True) is Progress.READY
+    assert "volume_profile" not in node.report()["liquidity"]
+    for now_s in (2.0, 4.0):
+        assert node.read(now_s=now_s, info=info, ticker=TICKER) is Progress.READY
+    assert node.kinds.count(Kind.NO_TICK_SIZE) == 1
+
+
+def test_a_changed_tick_size_gives_the_profile_of_a_node_that_starts_now() -> None:
+    trades = [trade(number, at_ms=number * 20_000 - 2_400_000) for number in range(1, 121)]
+    old = Node().start(trades=trades)
+    new = Node()
+    old.write(slow=True)
+    info = [b"0.001", b"0.001", b"trading", None]
+    old.read(now_s=1.0, rules=True, info=info)
+    new.read(now_s=1.0, info=info, snapshot=snapshot(), trades=trades)
+    profiles = []
+    for node in (old, new):
+        assert node.write(slow=True) is Progress.READY
+        profiles.append(node.report()["liquidity"]["volume_profile"])
+    assert profiles[0] == profiles[1]
+    assert profiles[0]["POC"] == 100.2525
+
+
+@pytest.mark.parametrize("word", [b"TRADING", b"AUCTION_MATCH", b"", None], ids=repr)
+def test_a_word_that_says_nothing_is_no_status(word: bytes | None) -> None:
+    node = Node().start(info=[b"0.01", b"0.001", word, None])
+    assert node.reporter.warm.state.trading is None
+    assert node.report()
+
+
+def test_what_another_version_wrote_more_of_is_ignored() -> None:
+    more = snapshot().replace(b'{"last', b'{"depthLimit":1000,"lowest":{"bid":1},"last')
+    node = Node()
+    assert node.read(snapshot=more, info=INFO) is Progress.READY
+    assert node.report()
 
 
 def test_trades_do_not_make_a_book_younger() -> None:
@@ -326,6 +404,58 @@ def test_trades_do_not_make_a_book_younger() -> None:
     assert state.last_update_ms == state.book_update_ms
     node.read(lease=HELD, new=([], [diff(11, at_ms=10_000)]))
     assert not state.book_stopped
+
+
+def failed(node: Node, now_s: float, values: Compute | None = None) -> Node:
+    """The node after a cycle that ended with an exception."""
+    node.read(now_s=now_s, lease=HELD, snapshot=snapshot())
+    node.reporter.fail(KeyError("x"), now_s, values)
+    return node
+
+
+def test_after_an_error_nothing_half_done_is_left_and_the_lease_is_kept() -> None:
+    node = failed(Node().start(trades=[trade(1), trade(2)]), now_s=1.0)
+    event = node.events[-1]
+    assert (event.kind, event.detail, type(event.error)) == (Kind.ERROR, "KeyError: 'x'", KeyError)
+    assert node.compute() is None, "a state that is not read yet gives no report"
+    assert node.read(lease=HELD, now_s=1.1, snapshot=snapshot(), info=INFO, trades=[trade(1)]) is Progress.READY
+    assert names(node) == ["EVALSHA", *COLD]
+    assert node.events[-1] == Event(Kind.COLD_START, S, "error")
+    assert node.report()["flow"]["net_flow"] == 0.5
+
+
+def test_what_keeps_failing_is_read_after_ever_longer_pauses_and_the_lease_asked_for_in_every_cycle() -> None:
+    node, pauses = failed(Node().start(), 0.0), [0.0]
+    now_s = last_s = 0.0
+    while len(pauses) < 9:
+        progress = node.read(now_s=now_s, lease=HELD, snapshot=snapshot())
+        assert names(node)[0] == "EVALSHA"
+        if progress is Progress.READY:
+            node.reporter.fail(KeyError("x"), now_s)
+            pauses.append(now_s - last_s)
+            last_s = now_s
+        else:
+            assert (progress, names(node), node.kinds[-1]) == (Progress.STOPPED, ["EVALSHA"], Kind.PAUSE)
+        now_s += 0.25
+    assert pauses == [0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_what_cannot_be_computed_stops_nothing_else() -> None:
+    node = Node().start()
+    for now_s in (2.0, 2.1):
+        failed(node, now_s, Reporter.sections)
+    assert node.read(lease=HELD, now_s=2.2, snapshot=snapshot()) is Progress.READY
+    assert node.compute(2.2, slow=True) is None
+    assert node.kinds[-1] is Kind.PAUSE
+    assert node.report()
+    assert node.compute(2.4, slow=True), "the pause is over"
+
+
+def test_another_owner_is_noticed_in_a_pause() -> None:
+    node = Node().start()
+    for _ in range(2):
+        failed(node, now_s=0.0)
+    assert node.read(lease=CONFLICT) is Progress.MOVED
 
 
 def test_without_coordination_no_lease_is_asked_for_and_the_token_is_1() -> None:

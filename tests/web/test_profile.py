@@ -39,7 +39,10 @@ def test_without_trades_or_tick_size_there_are_no_bins(redis_server: EmbeddedRed
     assert profile(redis_server) == Profile("AAUSDT", 1800, 0, None, [])
     cluster = Cluster(redis_client)
     cluster.trade("AAUSDT", cluster.now_ms() - 1000, "100.00")
-    assert profile(redis_server) == Profile("AAUSDT", 1800, 1, None, [])
+    for tick_size in (None, "", "0.00000000", "tick"):
+        if tick_size is not None:
+            redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO | {"tick_size": tick_size})
+        assert profile(redis_server) == Profile("AAUSDT", 1800, 1, None, []), tick_size
     redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO)
     assert profile(redis_server) == Profile("AAUSDT", 1800, 1, 0.05, [(100.0, 0.5)])
 

@@ -24,13 +24,17 @@ _FOLD_AT_LEVELS = 4096
 
 
 class Ticker24h(NamedTuple):
-    """The exchange's 24 h statistics: prices in quote currency, change in percent, volume in base currency."""
+    """The exchange's 24 h statistics: prices in quote currency, change in percent, volume in base currency.
+
+    `received_ms` is when ingest received them.
+    """
 
     last: float | None = None
     change_pct: float | None = None
     high: float | None = None
     low: float | None = None
     volume: float | None = None
+    received_ms: int = 0
 
 
 class NotPublishable(Exception):
@@ -53,6 +57,7 @@ class SymbolState:
         book: the order book.
         trades: the trades of the last 31 minutes.
         ticker: the newest 24 h statistics; None before the first.
+        trading: whether the symbol is `trading`, `halted` or `delisted`; None if unknown.
         book_update_ms: receive time of the newest applied diff or of the snapshot; None before the first.
         trade_update_ms: receive time of the newest trade; None before the first.
         quantities: the last 10,000 level quantities: those above 0 set by diffs, preceded by those of the first
@@ -68,6 +73,7 @@ class SymbolState:
         self.book = OrderBook()
         self.trades = TradeWindow()
         self.ticker: Ticker24h | None = None
+        self.trading: str | None = None
         self.book_update_ms: int | None = None
         self.trade_update_ms: int | None = None
         self.quantities = QuantitiesWindow()

@@ -25,7 +25,9 @@ report_publish = registry.counter(
     "nt_report_publish", "Writes accepted by Redis: reports, or slow sections", cycle=_CYCLES
 )
 reports_withheld = registry.counter(
-    "nt_reports_withheld", "Reports not written, by reason", reason=("bad entry", "bad lease", "book", "no snapshot")
+    "nt_reports_withheld",
+    "Reports not written, by reason",
+    reason=("bad entry", "bad lease", "book", "error", "no snapshot", "no symbol", "pause"),
 )
 ticks_dropped = registry.counter(
     "nt_ticks_dropped",
@@ -55,5 +57,5 @@ dispatch_to_written = registry.histogram(
 cold_starts = registry.counter(
     "nt_cold_starts",
     "Symbols whose state was built from the snapshot, by reason",
-    reason=("bad entry", "behind", "book", "first", "gap", "renumbered"),
+    reason=("bad entry", "behind", "book", "error", "first", "gap", "renumbered"),
 )

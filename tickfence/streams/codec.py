@@ -6,12 +6,13 @@ of the exchange stay equal floats. A trade's price and quantity are the exchange
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-Level = tuple[float, float]
+Level = tuple[Annotated[float, msgspec.Meta(gt=0)], Annotated[float, msgspec.Meta(ge=0)]]
 """(price, quantity); quantity 0 in a diff removes the level."""
 
 NO_ENTRY = "0-0"
@@ -83,15 +84,17 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
 class Ticker(NamedTuple):
     """Statistics of the last 24 hours: prices in quote currency, the change in percent, the volume in base currency.
 
+    A number that is missing or cannot be read is None; the others count.
+
     Attributes:
-        received_ms: when ingest received them, ms on the Redis server's clock.
+        received_ms: when ingest received them, ms on the Redis server's clock; 0 where that is not known.
     """
 
-    last: float
-    change_pct: float
-    high: float
-    low: float
-    volume: float
+    last: float | None
+    change_pct: float | None
+    high: float | None
+    low: float | None
+    volume: float | None
     received_ms: int
 
 
@@ -99,18 +102,25 @@ class SymbolInfo(NamedTuple):
     """The exchange's rules for a symbol.
 
     Attributes:
-        tick_size: the smallest step of a price.
-        step_size: the smallest step of a quantity.
-        status: the exchange's word, like TRADING.
+        tick_size: the smallest step of a price; None where the exchange sets none, or the text is no size.
+        step_size: the same of a quantity.
+        status: one of `STATUSES`; None for any other word.
+        book_from: update id of a book; every snapshot with a lower one is wrong and must not be used. 0 if there is none.
     """
 
-    tick_size: float
-    step_size: float
-    status: str
+    tick_size: float | None
+    step_size: float | None
+    status: str | None
+    book_from: int = 0
 
+
+_SMALLEST_SIZE = 1e-18
+"""Below the smallest step of any exchange: a price divided by it is still a number."""
+
+STATUSES = ("trading", "halted", "delisted")
 
 TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
-INFO_FIELDS = ("tick_size", "step_size", "status")
+INFO_FIELDS = ("tick_size", "step_size", "status", "book_from")
 
 Fields = Mapping[bytes, bytes] | Sequence[bytes]
 """The fields of a stream's entry: by name, or as on the wire, name and value in turn."""
@@ -153,9 +163,12 @@ def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     try:
         price, quantity, side, received_ms = _values(fields, _TRADE)
         milliseconds, _, trade_id = stream_id.partition(b"-")
-        return TradeEntry(
+        trade = TradeEntry(
             int(milliseconds), int(trade_id), float(price), float(quantity), side == b"b", int(received_ms)
         )
+        if not (0 < trade.price < math.inf and 0 < trade.quantity < math.inf):
+            raise ValueError("price and quantity must be above 0")
+        return trade
     except (KeyError, ValueError) as error:
         raise BadEntry(f"trade {stream_id!r} has fields {fields!r}; needed are p, q, s and r: {error}") from None
 
@@ -199,31 +212,36 @@ def decode_snapshot(text: bytes) -> Snapshot:
 
 
 def decode_ticker(values: Sequence[bytes | None]) -> Ticker | None:
-    """The reply of ``HMGET md:{SYM}:ticker`` for `TICKER_FIELDS`; None while there is no ticker.
-
-    Raises:
-        BadEntry: a value is not a number.
-    """
-    if any(value is None for value in values):
+    """The reply of ``HMGET md:{SYM}:ticker`` for `TICKER_FIELDS`; None while there is no ticker."""
+    if all(value is None for value in values):
         return None
-    known: Any = values
-    try:
-        last, change_pct, high, low, volume, received_ms = known
-        return Ticker(float(last), float(change_pct), float(high), float(low), float(volume), int(received_ms))
-    except ValueError as error:
-        raise BadEntry(f"ticker {values!r}: {error}") from None
+    last, change_pct, high, low, volume, received_ms = map(_number, values)
+    return Ticker(last, change_pct, high, low, volume, int(received_ms or 0))
 
 
 def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """The reply of ``HMGET md:{SYM}:info`` for `INFO_FIELDS`; None while there is no info.
 
-    Raises:
-        BadEntry: a size is not a number.
+    Binance writes a size of 0 where a rule is switched off ("Filters" in its REST API's documentation). So 0 is no size.
     """
-    tick_size, step_size, status = values
-    if tick_size is None or step_size is None or status is None:
+    if all(value is None for value in values):
         return None
+    tick_size, step_size, status, book_from = values
+    word = None if status is None else status.decode(errors="replace")
+    return SymbolInfo(
+        _size(tick_size), _size(step_size), word if word in STATUSES else None, int(_number(book_from) or 0)
+    )
+
+
+def _number(text: bytes | None) -> float | None:
+    """A finite number, or None: one value that cannot be read must not cost the others."""
     try:
-        return SymbolInfo(float(tick_size), float(step_size), status.decode())
-    except ValueError as error:
-        raise BadEntry(f"info {values!r}: {error}") from None
+        value = float(text or b"")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _size(text: bytes | None) -> float | None:
+    value = _number(text)
+    return value if value is not None and value >= _SMALLEST_SIZE else None

@@ -98,7 +98,7 @@ async def fetch_profile(reader: Reader, symbol: str) -> Profile:
     )
     window_sec = min(WINDOW_MS, now_ms - trades.complete_after_ms) // 1000
     info = decode_info(values)
-    if info is None:
+    if info is None or info.tick_size is None:
         return Profile(symbol, window_sec, len(trades), None, [])
     rolling = RollingVolumeProfile(info.tick_size)
     rolling.update(trades, now_ms)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import cycle
 from random import Random
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tickfence.analytics import report, slow_cycle
 from tickfence.analytics.book import OrderBook
@@ -24,7 +24,7 @@ from tickfence.instrument import Instrument
 
 TICK = 0.01
 NOW = 1_700_000_000_000
-TICKER = {"last": 60_000.0, "change_pct": 1.5, "high": 61_000.0, "low": 59_000.0, "volume": 12_345.6}
+TICKER: dict[str, Any] = {"last": 60_000.0, "change_pct": 1.5, "high": 61_000.0, "low": 59_000.0, "volume": 12_345.6}
 
 FAST_BUDGET_US = 100.0
 SLOW_BUDGET_US = 2000.0
@@ -58,7 +58,7 @@ class Market:
         bids = [(round(60_000 - place * TICK, 2), self.quantity()) for place in range(size.levels)]
         asks = [(round(60_000.01 + place * TICK, 2), self.quantity()) for place in range(size.levels)]
         self.warm = SymbolState(Instrument("BTCUSDT"), TICK)
-        self.warm.ticker = Ticker24h(**TICKER)
+        self.warm.ticker = Ticker24h(**TICKER, received_ms=NOW)
         self.load(bids, asks)
         self.price = 60_000.0
         self.trade(size.trades, 1_800_000)

@@ -37,9 +37,10 @@ end
 
 if owner == ARGV[1] then
   -- Also when the lease has expired: no other owner has acquired it, so no other has written.
-  if generation > recorded then
+  if generation > recorded or not seq or token < 1 then
     -- Redis may have lost its last seconds, in which another owner may have held the lease, with a token that is
-    -- forgotten now. A leader that finds Redis again always brings a newer generation.
+    -- forgotten now. A leader that finds Redis again always brings a newer generation. A lease that has lost its token
+    -- or the number of its last write gets new ones as well.
     token = math.max(token + 1, now)
     seq = math.max(seq or 0, token)
   end
@@ -49,7 +50,7 @@ if owner == ARGV[1] then
 end
 
 if owner ~= '' and ends > now and generation == recorded then
-  return {'conflict', token, seq, owner}
+  return {'conflict', token, seq or 0, owner}
 end
 
 token = math.max(token + 1, now)

@@ -31,6 +31,9 @@ local function judge(key, token, seq)
     return 'fenced'
   end
   local wanted, recorded = tonumber(seq), tonumber(lease[3])
+  if not recorded then
+    return 'fenced'  -- an error would refuse the other writes of this call too
+  end
   if wanted == recorded then
     return 'repeated'
   elseif wanted < recorded then
