@@ -202,4 +202,4 @@ class WarmSymbol:
     def _set_ticker(self, asked_s: float, ticker: Ticker | None) -> None:
         self._ticker_at = asked_s
         if ticker is not None:
-            self.state.ticker = Ticker24h(ticker.last, ticker.change_pct, ticker.high, ticker.low, ticker.volume)
+            self.state.ticker = Ticker24h(*ticker)

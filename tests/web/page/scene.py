@@ -119,7 +119,7 @@ class Scene:
             "writer": {"nodeId": node, "writerToken": self._generation},
             "updatedAt": now_ms,
             "data_age_ms": 40,
-            "ingestion": {"status": "ok", "last_update": now_ms - 40},
+            "ingestion": {"status": "ok", "fresh": True, "exchange_time": now_ms, "last_update": now_ms - 40},
             "change_24h_pct": 1.25,
         }
 
