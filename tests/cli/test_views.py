@@ -211,7 +211,7 @@ class TestReport:
         wanted += [
             "imbalance -0.2500",
             "100.5",
-            "99.5 to 101.5, 81 trades in 30 min",
+            "99.5 to 101.5, 81",
             "bid 99: 40",
             "90 to 91, 4 levels",
         ]
@@ -389,4 +389,10 @@ def test_times_and_numbers_in_words() -> None:
         "2.0 h",
         "50 h",
     ]
-    assert [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9)] == ["67,123.45", "0.00001234", "12", "0"]
+    assert [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9, 0.0)] == [
+        "67,123.45",
+        "0.00001234",
+        "12",
+        "0.000000001",
+        "0",
+    ]

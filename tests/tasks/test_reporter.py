@@ -302,10 +302,10 @@ def test_the_next_owner_starts_with_what_this_one_left() -> None:
 
 
 def test_the_ticker_is_asked_for_once_a_second() -> None:
-    ticker = [b"100.5", b"1.5", b"101", b"99", b"1000", b"1"]
+    ticker = [b"100.5", b"1.5", b"101", b"99", b"1000", b"%d" % NOW_MS]
     node = Node().start(ticker=ticker)
     for now_s, asked in ((0.9, False), (1.0, True), (1.9, False), (2.0, True)):
-        node.read(now_s=now_s, lease=HELD, ticker=[b"100.5", b"1.5", b"123", b"99", b"1000", b"1"])
+        node.read(now_s=now_s, lease=HELD, ticker=[b"100.5", b"1.5", b"123", b"99", b"1000", b"%d" % NOW_MS])
         assert (KEYS.ticker(S) in {command[1] for command in node.asked}) is asked
     assert node.report()["high_24h"] == 123.0
 

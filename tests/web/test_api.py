@@ -171,6 +171,7 @@ def test_a_name_or_an_event_that_cannot_be_read_harms_nothing_else(web: WebProce
 
 
 def test_a_trade_that_cannot_be_read_is_told(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
     cluster.client.xadd(KEYS.trades("AAUSDT"), {"p": "x"}, id=f"{cluster.now_ms() // 1000 * 1000 - 2000}-1")
     for path, told in (("/prices/AAUSDT", "md:{AAUSDT}:trades: trade "), ("/profiles/AAUSDT", "AAUSDT: trade ")):
         answer = web.get(path)
@@ -260,6 +261,7 @@ def test_the_price_line_has_the_last_trade_of_each_second(web: WebProcess, clust
 
 
 def test_the_profile_is_the_histogram_that_the_reports_three_prices_are_of(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
     now = cluster.now_ms()
     cluster.trade("AAUSDT", now - 1_801_000, "99.00")  # older than 30 minutes
     for place, price in enumerate(("100.07", "100.02", "100.04", "100.00", "100.05")):

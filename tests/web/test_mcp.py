@@ -103,9 +103,34 @@ def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluste
             "spread",
             "health 84.5 of 100",
             "written by node-001",
-            "anomaly: iceberg, low, 5 trades took 1.4 from the bid at 100, which still shows 1.",
+            "0.5 trades a second, net aggressive volume -0.9 in 30 s",
+            "13 trades in 30 min",
+            "anomaly: iceberg, low, 5 trades took 1.4 from the bid at 100, and 1.4 of it was refilled",
         ):
             assert part in text
+
+    asked(connect, ask)
+
+
+def test_what_is_not_covered_and_what_is_halted_is_told(connect: Connect, cluster: Cluster) -> None:
+    written = cluster.report("AAUSDT")
+    ingestion = written["ingestion"] | {"trading": "halted"}
+
+    async def ask(client: Client) -> None:
+        for flow, told in (
+            ({"window_sec": 9}, "flow left out: trades are known for 9 s, it needs 10 s"),
+            (
+                {"window_sec": 12, "orders_per_sec": 2.5},
+                "2.5 trades a second; net flow left out: trades are known for 12 s",
+            ),
+        ):
+            cluster.report("AAUSDT", flow=flow, ingestion=ingestion)
+            answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+            assert told in answer.content[0].text
+            assert "halted by the exchange" in answer.content[0].text
+        compared = await client.call_tool("compare", {"symbols": ["AAUSDT"]})
+        assert compared.structured_content["rows"][0]["flowWindowSec"] == 12
+        assert compared.content[0].text.endswith("| halted")
 
     asked(connect, ask)
 

@@ -80,19 +80,19 @@ class Profiles:
         return found
 
 
-class _Ingestion(Struct):
+class _Ingestion(Struct, frozen=True, gc=False):
     exchange_time: int
 
 
-class _Coverage(Struct):
+class _Coverage(Struct, frozen=True, gc=False):
     window_sec: int
 
 
-class _Liquidity(Struct):
+class _Liquidity(Struct, frozen=True, gc=False):
     volume_profile: _Coverage | None = None
 
 
-class _Windows(Struct):
+class _Windows(Struct, frozen=True, gc=False):
     """The part of a report that tells what its profile covers."""
 
     updated_at: int = msgspec.field(name="updatedAt")
@@ -145,9 +145,11 @@ async def fetch_profile(reader: Reader, symbol: str) -> Profile:
         [trade.quantity for trade in oldest_first],
         [trade.is_buy for trade in oldest_first],
     )
-    window_sec = covered_ms(trades, now_ms) // 1000
+    window_ms = covered_ms(trades, now_ms)
+    first, last = trades.between(now_ms - window_ms, now_ms)
+    window_sec, count = window_ms // 1000, last - first
     if info is None or not info.tick_size:
-        return Profile(symbol, window_sec, len(trades), None, [])
+        return Profile(symbol, window_sec, count, None, [])
     rolling = RollingVolumeProfile(info.tick_size)
     rolling.update(trades, now_ms)
-    return Profile(symbol, window_sec, len(trades), rolling.bin_width, rolling.bins())
+    return Profile(symbol, window_sec, count, rolling.bin_width, rolling.bins())
