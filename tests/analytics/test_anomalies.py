@@ -1,5 +1,6 @@
 """Spoofing, icebergs and flash-crash risk: by hand, at their thresholds, and against the oracles."""
 
+from decimal import Decimal
 from itertools import pairwise
 
 import msgspec
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles import anomalies
+from tickfence.analytics import market
 from tickfence.analytics.anomalies.flash_crash import flash_crash_risk
 from tickfence.analytics.anomalies.iceberg import find_icebergs
 from tickfence.analytics.anomalies.spoofing import find_spoofing
@@ -21,11 +23,11 @@ BID, ASK = 99.0, 101.0
 P95 = 100.0
 
 
-def recorded(changes):
+def recorded(changes, after_ms=NOW - 30_000):
     log = LevelChanges()
     for time, side, price, before, after in changes:
         log.extend(np.array([[time, price if side == "bid" else -price, before, after]]).T)
-    return log.between(NOW - 30_000, NOW)
+    return log.between(after_ms, NOW)
 
 
 def window(trades):
@@ -39,9 +41,17 @@ def chained(side, price, *steps):
     return [(NOW - age, side, price, before, after) for (_, before), (age, after) in pairwise(steps) if before != after]
 
 
-def spoofing(changes, trades=()):
-    found = msgspec.to_builtins(find_spoofing(recorded(changes), window(trades), NOW, P95, BID, ASK))
-    assert found == anomalies.spoofing(changes, list(trades), NOW, P95, BID, ASK)
+def plain(found):
+    """Findings without their notes, which the oracles do not know."""
+    found = msgspec.to_builtins(found)
+    assert all(anomaly.pop("note").endswith(".") for anomaly in found)
+    return found
+
+
+def spoofing(changes, trades=(), *, known_after=0, p95=P95, bid=BID, ask=ASK):
+    after_ms = max(NOW - 30_000, known_after)
+    found = plain(find_spoofing(recorded(changes, after_ms), window(trades), after_ms, p95, bid, ask))
+    assert found == anomalies.spoofing(changes, list(trades), NOW, p95, bid, ask, known_after)
     return found
 
 
@@ -151,25 +161,58 @@ def as_changes(history):
     return sorted(changes, key=lambda change: change[0])
 
 
-@given(HISTORY, TRADES)
-def test_spoofing_equals_the_oracle(history, trades):
-    spoofing(as_changes(history), trades)
+@given(HISTORY, TRADES, st.one_of(st.just(0), AGE.map(lambda age: NOW - age)))
+def test_spoofing_equals_the_oracle(history, trades, known_after):
+    spoofing(as_changes(history), trades, known_after=known_after)
 
 
-def icebergs(changes, trades, bids=(), asks=()):
+@pytest.mark.parametrize(
+    ("tick", "bid"), [("0.01", 9_999), ("0.01", 10**11), ("0.00000001", 3), ("0.1", 599_999), ("0.0001", 10_001)]
+)
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_exactly_three_spreads_from_mid_is_not_far(tick, bid, side):
+    """The spread is 2 ticks, so 3 spreads from mid are 6 ticks."""
+    for away, expected in ((6, 0), (7, 1)):
+        level = bid + 1 - away if side == "bid" else bid + 1 + away
+        if level > 0:
+            price, best_bid, best_ask = (float(Decimal(tick) * ticks) for ticks in (level, bid, bid + 2))
+            assert len(spoofing(chained(side, price, *FLICKER), bid=best_bid, ask=best_ask)) == expected
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["0.00000001", "0.001", "0.1", "1", "7"]))
+def test_exact_limits_of_a_pull_whatever_the_lot(lots, lot):
+    """P95 is 10 x lots; a pull takes more than a tenth of at least that, and less than half of it was traded."""
+
+    def pulled(before, after, traded=0):
+        p95, had, has, took = (float(Decimal(lot) * number) for number in (10 * lots, before, after, traded))
+        steps = [(9_000 - place, quantity) for place, quantity in enumerate((had, has) * 3)]
+        trades = [(NOW - 9_000 + place, 90.0, took, False) for place in (1, 3, 5)] if took else []
+        return len(spoofing(chained("bid", 90.0, *steps), trades, p95=p95))
+
+    assert pulled(10 * lots, 0) == 1
+    assert pulled(10 * lots - 1, 0) == 0
+    assert pulled(10 * lots, 9 * lots) == 0
+    assert pulled(10 * lots, 9 * lots - 1) == 1
+    assert pulled(10 * lots, 0, 5 * lots) == 0
+    assert pulled(10 * lots, 0, 5 * lots - 1) == (1 if lots else 0)
+
+
+def icebergs(changes, trades, bids=(), asks=(), *, after_ms=NOW - 30_000, until_ms=NOW):
     book = OrderBook()
     book.load(1, bids, asks)
-    found = msgspec.to_builtins(find_icebergs(recorded(changes), window(trades), NOW, book))
-    expected = anomalies.icebergs(changes, list(trades), NOW, dict(bids), dict(asks))
+    found = plain(find_icebergs(recorded(changes, after_ms), window(trades), after_ms, until_ms, book))
+    known = [change for change in changes if after_ms < change[0] <= NOW]
+    expected = anomalies.icebergs(known, list(trades), after_ms, until_ms, dict(bids), dict(asks))
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert one.pop("traded_qty") == pytest.approx(other.pop("traded_qty"), rel=1e-9, abs=1e-8)
-        assert one == other
+        assert one == other | {
+            name: pytest.approx(other[name], rel=1e-9, abs=1e-8) for name in ("traded_qty", "refilled_qty")
+        }
     return found
 
 
-def trades_at(price, count, is_buy, apart=1):
-    return [(NOW - 10_000 + number * apart, price, 2.0, is_buy) for number in range(count)]
+def trades_at(price, count, is_buy, apart=1, quantity=2.0):
+    return [(NOW - 10_000 + number * apart, price, quantity, is_buy) for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -179,33 +222,110 @@ def trades_at(price, count, is_buy, apart=1):
 def test_iceberg_severity_by_trades(count, severity):
     found = icebergs([], trades_at(99.0, count, is_buy=False), bids=[(99.0, 3.0)])
     expected = {"type": "iceberg", "severity": severity, "side": "bid", "price": 99.0, "trades": count}
-    assert found == ([{**expected, "visible_qty": 3.0}] if severity else [])
+    quantities = {"traded_qty": 2.0 * count, "visible_qty": 3.0, "refilled_qty": 2.0 * count}
+    assert found == ([{**expected, **quantities}] if severity else [])
+
+
+def hit(price, count, quantity, *shown, apart=100):
+    """Bids hit by trades of one quantity; after each trade a diff shows what is left."""
+    trades = [(NOW - 20_000 + apart * number, price, quantity, False) for number in range(count)]
+    steps = [(30_500, shown[0]), *((20_000 - apart * number - 10, left) for number, left in enumerate(shown[1:]))]
+    return chained("bid", price, *steps), trades
+
+
+def test_an_order_that_is_refilled_after_each_trade_is_an_iceberg():
+    assert icebergs(*hit(99.0, 10, 5.0, *[5.0] * 11), bids=[(99.0, 5.0)]) == [
+        {
+            "type": "iceberg",
+            "severity": "medium",
+            "side": "bid",
+            "price": 99.0,
+            "trades": 10,
+            "traded_qty": 50.0,
+            "visible_qty": 5.0,
+            "refilled_qty": 50.0,
+        }
+    ]
+
+
+def test_a_tranche_that_is_seen_to_shrink_before_it_is_refilled_counts_once():
+    shown = [10.0, 8.0, 6.0, 4.0, 2.0] * 10 + [10.0]
+    (found,) = icebergs(*hit(99.0, 50, 2.0, *shown), bids=[(99.0, 10.0)])
+    assert (found["traded_qty"], found["visible_qty"], found["refilled_qty"]) == (100.0, 10.0, 92.0)
+
+
+def test_a_thick_level_that_falls_by_what_is_traded_is_no_iceberg():
+    shown = [5_000_000.0 - 100 * number for number in range(21)]
+    assert not icebergs(*hit(1.0, 20, 100.0, *shown), bids=[(1.0, shown[-1])])
+
+
+def test_a_level_that_grows_first_and_then_falls_by_what_is_traded_is_no_iceberg():
+    shown = [4_990_000.0, *(5_010_000.0 - 1000 * number for number in range(1, 21))]
+    changes, trades = hit(1.0, 20, 1000.0, *shown)
+    assert not icebergs(changes, trades, bids=[(1.0, shown[-1])])
+
+
+def test_a_level_that_vanishes_has_declined_by_all_that_it_showed():
+    assert not icebergs(*hit(99.0, 5, 2.0, 10.0, 10.0, 10.0, 10.0, 10.0, 0.0))
+    (found,) = icebergs(*hit(99.0, 50, 2.0, *[10.0] * 50, 0.0))
+    assert found["refilled_qty"] == 90.0
+
+
+def test_trades_that_the_book_does_not_show_yet_are_not_judged():
+    trades = [(NOW - 50, 99.0, 1.0, False)] * 9
+    assert icebergs([], trades, bids=[(99.0, 500.0)], until_ms=NOW - 60) == []
+
+
+def test_a_diff_of_the_same_millisecond_shows_what_the_first_trade_took():
+    trades = [(NOW - 9_000, 99.0, 1000.0, False), *((NOW - 8_000, 99.0, 1.0, False) for _ in range(4))]
+    changes = chained("bid", 99.0, (30_000, 5000.0), (9_000, 4000.0), (7_900, 3996.0))
+    assert icebergs(changes, trades, bids=[(99.0, 3996.0)]) == []
+
+
+def test_only_what_is_covered_is_judged():
+    changes, trades = hit(99.0, 10, 5.0, *[5.0] * 11)
+    assert icebergs(changes, trades, bids=[(99.0, 5.0)], after_ms=NOW - 19_600)[0]["trades"] == 5
+    assert icebergs(changes, trades, bids=[(99.0, 5.0)], after_ms=NOW - 19_500) == []
 
 
 @pytest.mark.parametrize(
-    ("quantities", "found"), [((110.0, 90.0), 1), ((111.0,), 0), ((89.0, 100.0), 0), ((0.0, 100.0), 0), ((100.0,), 1)]
+    ("left", "found"), [(100.0, 1), (90.0, 1), (89.9999, 0), (0.0, 0)], ids=["none", "a tenth", "more", "all"]
 )
-def test_an_iceberg_stays_within_ten_percent_of_what_it_showed(quantities, found):
-    steps = [(20_000, 100.0), *((9_000 - place, quantity) for place, quantity in enumerate(quantities))]
-    changes = chained("ask", 101.0, *steps)
-    assert len(icebergs(changes, trades_at(101.0, 6, is_buy=True, apart=1000), asks=[(101.0, quantities[-1])])) == found
+def test_at_least_nine_tenths_are_refilled(left, found):
+    changes = chained("ask", 101.0, (30_000, 100.0), (9_000, left))
+    asks = [(101.0, left)] if left else []
+    assert len(icebergs(changes, trades_at(101.0, 10, is_buy=True, quantity=10.0), asks=asks)) == found
+
+
+@given(st.integers(1, 400), st.integers(5, 9), st.sampled_from(["0.00000001", "0.001", "0.1", "1", "7"]))
+def test_exactly_nine_tenths_are_an_iceberg_whatever_the_lot(lots, tenths, lot):
+    """Ten trades of `lots` lots take ten times that; the level falls by one of them, or by a lot more."""
+    visible = tenths * lots + 10**6
+    for fall, expected in ((lots, 1), (lots + 1, 0)):
+        before, after = (float(Decimal(lot) * number) for number in (visible, visible - fall))
+        changes = chained("bid", 99.0, (30_000, before), (9_000, after))
+        trades = trades_at(99.0, 10, is_buy=False, quantity=float(Decimal(lot) * lots))
+        assert len(icebergs(changes, trades, bids=[(99.0, after)])) == expected
 
 
 def test_what_happened_before_the_first_trade_does_not_count():
-    changes = chained("ask", 101.0, (20_000, 5.0), (10_000, 100.0), (5_000, 101.0))
+    changes = chained("ask", 101.0, (20_000, 5.0), (10_001, 100.0), (5_000, 101.0))
     assert len(icebergs(changes, trades_at(101.0, 6, is_buy=True), asks=[(101.0, 101.0)])) == 1
 
 
 def test_a_level_that_is_not_there_or_is_hit_from_the_other_side_is_no_iceberg():
     assert icebergs([], trades_at(99.0, 9, is_buy=False), asks=[(99.0, 3.0)]) == []
+    changes = chained("bid", 99.0, (30_000, 0.0), (9_000, 50.0))
+    assert icebergs(changes, trades_at(99.0, 9, is_buy=False), bids=[(99.0, 50.0)]) == []
 
 
-@given(HISTORY, TRADES, st.lists(st.sampled_from([90.0, 93.0, 107.5]), unique=True), st.integers(0, 3))
-def test_icebergs_equal_the_oracle(history, trades, levels, repeats):
+@given(HISTORY, TRADES, st.lists(st.sampled_from([90.0, 93.0, 107.5]), unique=True), st.integers(0, 3), AGE, AGE)
+def test_icebergs_equal_the_oracle(history, trades, levels, repeats, known, newest):
     everything = trades * (1 + repeats)
     bids = [(price, 100.0) for price in levels if price < 100]
     asks = [(price, 100.0) for price in levels if price > 100]
-    icebergs(as_changes(history), everything, bids, asks)
+    after_ms = max(NOW - 30_000, NOW - known)
+    icebergs(as_changes(history), everything, bids, asks, after_ms=after_ms, until_ms=NOW - newest)
 
 
 @given(st.lists(st.integers(-3, 3).map(float), max_size=20), st.integers(2, 6))
@@ -245,8 +365,29 @@ SELLS = st.lists(
 )
 
 
-@given(st.one_of(st.none(), st.sampled_from([0.0, 20.0, 20.5])), st.one_of(st.none(), st.floats(-1, 1)), SELLS)
-def test_flash_crash_risk_equals_the_oracle(spread_bps, imbalance, trades):
-    found = flash_crash_risk(spread_bps, imbalance, window(trades), NOW)
-    expected = anomalies.flash_crash_risk(spread_bps, imbalance, trades, NOW)
-    assert (msgspec.to_builtins([found]) if found else []) == expected
+@given(
+    st.one_of(st.none(), st.sampled_from([0.0, 20.0, 20.5])),
+    st.one_of(st.none(), st.sampled_from([0.3, -0.3]), st.floats(-1, 1)),
+    SELLS,
+    st.sampled_from([0, NOW - 10_001, NOW - 10_000, NOW - 9_999, NOW]),
+)
+def test_flash_crash_risk_equals_the_oracle(spread_bps, imbalance, trades, known_after):
+    known = window(trades)
+    known.complete_after_ms = known_after
+    found = flash_crash_risk(spread_bps, imbalance, known, NOW)
+    expected = anomalies.flash_crash_risk(spread_bps, imbalance, trades, NOW, known_after)
+    assert plain([found] if found else []) == expected
+
+
+@given(st.integers(1, 10**5), st.integers(3, 12), st.sampled_from(["0.00000001", "0.001", "0.1", "7"]))
+def test_exact_limits_of_flash_crash_risk(lots, pieces, lot):
+    """An imbalance of exactly 0.3 is none, a spread of exactly 20 basis points is not wide, twice the sells are enough."""
+    size = float(Decimal(lot) * lots)
+    bids, asks = sum([size] * 13), sum([size] * 7)
+    exactly = market.imbalance(bids, asks)
+    wide = market.spread_bps(float(Decimal(lot) * 999 * lots), float(Decimal(lot) * 1001 * lots))
+    assert flash_crash_risk(wide, 1.0, window([]), NOW) is None
+    assert flash_crash_risk(20.1, exactly, window([]), NOW) is None
+    sells = [(NOW - 6_000, 1.0, size, False)] * pieces + [(NOW - 1_000, 1.0, size, False)] * (2 * pieces)
+    assert flash_crash_risk(20.1, exactly, window(sells), NOW).signals == ["wide_spread", "sell_acceleration"]
+    assert flash_crash_risk(20.1, exactly, window(sells[:-1]), NOW) is None

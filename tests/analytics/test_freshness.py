@@ -22,7 +22,7 @@ def judged(report_age: int, data_age: int | None, status: Status = "ok", period:
     """A report written ``report_age`` ms ago, from data that was ``data_age`` ms old then."""
     written = NOW - report_age
     last: int | UnsetType = UNSET if data_age is None else written - data_age
-    return freshness(Dated(written, Ingestion(status, last)), NOW, period)
+    return freshness(Dated(written, Ingestion(status, status == "ok", written, last)), NOW, period)
 
 
 def test_ages_are_as_of_now() -> None:

@@ -27,11 +27,8 @@ class FewBuyers(Anomaly, frozen=True, tag="few_buyers"):
     @classmethod
     def find(cls, market):
         count = len(market.bid_prices)
-        return [cls("low", "bid", market.bid_prices[0], count)] if count < len(market.ask_prices) else []
-
-    @property
-    def note(self):
-        return f"Bids left: {self.bids}."
+        note = f"Bids left: {count}."
+        return [cls("low", note, "bid", market.bid_prices[0], count)] if count < len(market.ask_prices) else []
 '''
 
 CALCULATOR = '''
@@ -110,13 +107,13 @@ def found(tmp_path: Path, redis_server) -> dict:
 
 def test_a_new_calculator_is_one_file(found: dict) -> None:
     note = "Bids left: 1."
-    anomaly = {"type": "few_buyers", "severity": "low", "side": "bid", "price": 99.0, "bids": 1}
+    anomaly = {"type": "few_buyers", "severity": "low", "note": note, "side": "bid", "price": 99.0, "bids": 1}
     assert found["report"]["anomalies"][-1] == anomaly
     assert found["report"]["liquidity"]["reach"] == {"lowest": 99.0, "highest": 102.0}
     assert found["report"]["health"]["components"][-1] == {"metric": "anomalies", "score": 2.5}
     assert found["schema"]["$defs"]["FewBuyers"]["properties"]["bids"] == {"type": "integer", "minimum": 0}
     assert "reach" in found["schema"]["$defs"]["Liquidity"]["properties"]
-    assert found["answer"]["anomaly_notes"][-1] == note  # of which the page takes its text
+    assert found["answer"]["anomalies"][-1] == anomaly  # of which the page takes its text
     for text in (f"anomaly: few buyers, low, {note}", "reach: from 99 to 102"):
         assert text in found["mcp"]
     for text in ("few buyers", note, "reach", "from 99 to 102"):

@@ -55,7 +55,7 @@ def test_reports_keep_to_the_schema():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"schemaVersion":"1.1"', b'"schemaVersion":"1.0"'),
+        (b'"schemaVersion":"2.0"', b'"schemaVersion":"1.1"'),
         (b'"status":"ok"', b'"status":"fine"'),
         (b'"data_age_ms":', b'"data_age_ms":-'),
         (b'"writerToken":1', b'"writerToken":0'),
@@ -88,6 +88,8 @@ def test_the_worked_example_on_the_page_is_what_comes_out():
     state = SymbolState("BTCUSDT", tick_size=source["tick_size"])
     state.load_snapshot(1, source["bids"], source["asks"], now - 1000)
     trades = [(now - age, price, quantity, side == "buy") for age, price, quantity, side in source["trades"]]
+    for number, age in enumerate(source["diffs"], 2):
+        state.apply_diff(number, number, [], [], now - age, now - age)
     state.add_trades(*zip(*trades, strict=True), received_ms=now - source["data_age_ms"])
     slow_cycle.run(state, now)
     assert json.loads(report.build(state, now, "node-001", 17)) == expected

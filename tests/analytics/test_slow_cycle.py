@@ -58,8 +58,11 @@ def test_slow_cycle_equals_the_oracle(seed, steps_per_cycle, tick_size):
         plain.diff(diff.time, diff.bids, diff.asks)
         plain.trades += trades
         if step % (10 * steps_per_cycle) == 0:
-            expected = plain.slow_sections(market.time)
-            close(json.loads(slow_cycle.run(state, market.time)), expected)
+            # Diffs are received 7 ms after their time.
+            expected = plain.slow_sections(market.time, market.time + 7)
+            found = json.loads(slow_cycle.run(state, market.time + 7))
+            assert all(anomaly.pop("note").endswith(".") for anomaly in found["anomalies"])
+            close(found, expected)
             seen |= {anomaly["type"] for anomaly in expected["anomalies"]}
     assert len(state.book) == len(plain.bids) + len(plain.asks)
 
@@ -101,7 +104,7 @@ def test_slow_sections_are_merged_into_every_fast_report():
     ("severities", "score"), [([], 10.0), (["low"], 7.5), (["medium", "low"], 2.5), (["high"], 0.0)]
 )
 def test_anomalies_cost_health(severities, score):
-    found = [{"type": "flash_crash_risk", "severity": severity, "signals": []} for severity in severities]
+    found = [{"type": "flash_crash_risk", "severity": severity, "note": "", "signals": []} for severity in severities]
     state = started(RandomMarket(5))
     state.restore_slow(json.dumps({"computed_at": START, "liquidity": {}, "anomalies": found}).encode())
     assert built(state, START)["health"]["components"][3] == {"metric": "anomalies", "score": score}
@@ -125,6 +128,7 @@ def test_a_crash_is_seen_in_the_book_and_the_trades():
         {
             "type": "flash_crash_risk",
             "severity": "high",
+            "note": "The spread is wide, the book is lopsided and selling speeds up.",
             "signals": ["wide_spread", "imbalance", "sell_acceleration"],
         }
     ]
@@ -225,7 +229,7 @@ def test_a_carry_has_the_changes_that_an_anomaly_may_need():
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
     market = RandomMarket(1)
     data = carry.dump(started(market), START)
-    with pytest.raises(ValueError, match="of BTCUSDT in version 1, not of ETHUSDT"):
+    with pytest.raises(ValueError, match="of BTCUSDT in version 2, not of ETHUSDT"):
         carry.restore(SymbolState("ETHUSDT"), data)
     with pytest.raises(ValueError, match="already in use"):
         carry.restore(started(market), data)

@@ -121,6 +121,18 @@ def test_trades_that_are_missing_shorten_the_window_told():
     assert rolling.profile(window, NOW).trade_count == 20
 
 
+def test_only_covered_trades_count_however_the_coverage_moves():
+    window, rolling = TradeWindow(), RollingVolumeProfile(0.01)
+    trades = [(NOW - 1_200_000 + 60_000 * i, 1.0 + 0.05 * (i % 7), 1.0, True) for i in range(20)]
+    extend(window, trades)
+    for known_after in (0, NOW - 1_000_000, NOW - 600_001, NOW - 600_000, NOW - 900_000, NOW + 1, NOW - 1_100_000, 0):
+        window.complete_after_ms = known_after
+        rolling.update(window, NOW)
+        found = rolling.profile(window, NOW)
+        expected = volume_profile(trades, NOW, 0.01, known_after)
+        assert (found and msgspec.to_builtins(found)) == (expected and pytest.approx(expected, rel=1e-12))
+
+
 def test_a_tick_size_must_be_positive():
     with pytest.raises(ValueError, match="above 0, not 0"):
         RollingVolumeProfile(0)

@@ -1,5 +1,7 @@
 """Walls and vacuums: by hand, at their thresholds, and against the oracle."""
 
+from decimal import Decimal
+
 import msgspec
 import numpy as np
 import pytest
@@ -73,6 +75,31 @@ def test_walls_equal_the_oracle(bids, asks, p95):
 @given(LEVELS, LEVELS, PERCENTILE)
 def test_vacuums_equal_the_oracle(bids, asks, p10):
     vacuums(*best_first(bids, asks), p10)
+
+
+LOT = st.sampled_from(["0.00000001", "0.001", "0.1", "0.3", "1", "100"])
+
+
+@given(LOT, st.integers(1, 10**6), st.sampled_from([1, 2, 3]))
+def test_a_wall_of_exactly_its_limit_is_one_whatever_the_lot(lot, lots, times):
+    """P95 is 2 x lots, so 3 x lots are a wall."""
+    p95, quantity, less = (
+        float(Decimal(lot) * number) for number in (2 * lots, 3 * times * lots, 3 * times * lots - 1)
+    )
+    severities = [None, "low", "medium", "high"]
+    assert [wall.severity for wall in walls("bid", [(1.0, quantity)], p95)] == severities[times : times + 1]
+    below = [severities[times - 1]] if times > 1 else []
+    assert [wall.severity for wall in walls("bid", [(1.0, less)], p95)] == below
+
+
+@given(LOT, st.integers(1, 10**6))
+def test_a_level_of_exactly_p10_is_not_thin_whatever_the_lot(lot, lots):
+    """P10 is a third of the way from one quantity to another, so it has the error of a computed number."""
+    low, high = float(Decimal(lot) * lots), float(Decimal(lot) * (lots + 3))
+    p10 = low + (high - low) * 100 / 300
+    at, less = (float(Decimal(lot) * number) for number in (lots + 1, lots))
+    assert not find_vacuums(columns([]), columns([(1.0 + place, at) for place in range(3)]), p10)
+    assert find_vacuums(columns([]), columns([(1.0 + place, less) for place in range(3)]), p10)
 
 
 def test_lists_and_levels_are_bounded():

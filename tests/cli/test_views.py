@@ -44,28 +44,41 @@ def report(now: int, **other: Any) -> dict[str, Any]:
     """One with every section."""
     levels = [{"price": 100.0 - n, "qty": 1.0 + n} for n in range(20)]
     return {
-        "schemaVersion": "1.1",
+        "schemaVersion": "2.0",
         "writer": {"nodeId": "node-001", "writerToken": 17},
         "updatedAt": now,
         "symbol": "BTCUSDT",
         "venue": "binance",
         "generated_at": "2026-01-01T00:00:00.000Z",
         "data_age_ms": 30,
-        "ingestion": {"status": "ok", "last_update": now - 30},
+        "ingestion": {"status": "ok", "fresh": True, "exchange_time": now, "last_update": now - 30},
         "last_price": 67123.45,
         "change_24h_pct": -1.5,
         "volume_24h": 12.0,
         "spread_bps": 0.0149,
         "depth": {"bids": levels, "asks": levels, "imbalance": -0.25},
-        "flow": {"orders_per_sec": 4.6, "net_flow": -1.9},
+        "flow": {"window_sec": 30, "orders_per_sec": 4.6, "net_flow": -1.9},
         "liquidity": {
             "walls": [{"side": "bid", "price": 99.0, "qty": 40.0, "severity": "high"}],
             "vacuums": [{"from": 90.0, "to": 91.0, "levels": 4, "severity": "low"}],
             "volume_profile": {"POC": 100.5, "VAL": 99.5, "VAH": 101.5, "window_sec": 1800, "trade_count": 81},
         },
         "anomalies": [
-            {"type": "flash_crash_risk", "severity": "high", "signals": ["wide_spread", "imbalance"]},
-            {"type": "spoofing", "severity": "low", "side": "ask", "price": 105.0, "pulls": 3, "changes": 4},
+            {
+                "type": "flash_crash_risk",
+                "severity": "high",
+                "note": "The spread is wide and the book is lopsided.",
+                "signals": ["wide_spread", "imbalance"],
+            },
+            {
+                "type": "spoofing",
+                "severity": "low",
+                "note": "A large ask was taken away.",
+                "side": "ask",
+                "price": 105.0,
+                "pulls": 3,
+                "changes": 4,
+            },
         ],
         "health": {"score": 88.5, "components": [{"metric": "freshness", "score": 40}]},
     } | other
@@ -195,10 +208,26 @@ class TestReport:
         shown = text(show_view.read(client, SETTINGS, "BTCUSDT").picture, width)
         assert max(len(line) for line in shown.splitlines()) <= width
         wanted = ["BTCUSDT", "67,123.45", "-1.50 %", "0.01 bps", "node-001", "17", "88.5 of 100", "-1.9000"]
-        wanted += ["imbalance -0.2500", "100.5", "99.5 to 101.5, 81", "bid 99: 40", "90 to 91, 4 levels"]
-        wanted += ["flash crash risk", "Wide spread, imbalance.", "spoofing", "The ask at 105 was pulled"]
+        wanted += [
+            "imbalance -0.2500",
+            "100.5",
+            "99.5 to 101.5, 81",
+            "bid 99: 40",
+            "90 to 91, 4 levels",
+        ]
+        wanted += ["flash crash risk", "The spread is wide and the book", "spoofing", "A large ask was taken away."]
         assert [one for one in wanted if one not in shown] == []
         assert "stale" not in shown
+        assert "by the exchange" not in shown
+
+    def test_what_is_not_covered_or_halted_is_told(self, client: redis.Redis) -> None:
+        ingestion = report(now_ms(client))["ingestion"] | {"trading": "halted"}
+        flow = {"window_sec": 12, "orders_per_sec": 4.6}
+        client.set(KEYS.report("BTCUSDT"), json.dumps(report(now_ms(client), flow=flow, ingestion=ingestion)))
+        shown = text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
+        assert "halted by the exchange" in shown
+        assert "trades known for" in shown and "12 of 30 s" in shown and "4.6" in shown
+        assert "net flow" not in shown
 
     def test_a_report_that_nobody_rewrites_is_stale(self, client: redis.Redis) -> None:
         client.set(KEYS.report("BTCUSDT"), json.dumps(report(now_ms(client) - 5_250)))
@@ -207,9 +236,10 @@ class TestReport:
         assert "BTCUSDT binance down" in shown  # it says ok of itself
 
     def test_the_least_that_a_report_may_hold(self, client: redis.Redis) -> None:
-        optional = ("data_age_ms", "last_price", "change_24h_pct", "volume_24h", "spread_bps", "flow", "liquidity")
+        optional = ("data_age_ms", "last_price", "change_24h_pct", "volume_24h", "spread_bps", "liquidity")
         least = {k: v for k, v in report(now_ms(client)).items() if k not in (*optional, "anomalies")}
-        least |= {"depth": {"bids": [], "asks": []}, "ingestion": {"status": "down"}}
+        least |= {"depth": {"bids": [], "asks": []}, "flow": {"window_sec": 0}}
+        least |= {"ingestion": {"status": "down", "fresh": False, "exchange_time": 0}}
         client.set(KEYS.report("BTCUSDT"), json.dumps(least))
         assert "down" in text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
 
@@ -359,4 +389,10 @@ def test_times_and_numbers_in_words() -> None:
         "2.0 h",
         "50 h",
     ]
-    assert [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9)] == ["67,123.45", "0.00001234", "12", "0"]
+    assert [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9, 0.0)] == [
+        "67,123.45",
+        "0.00001234",
+        "12",
+        "0.000000001",
+        "0",
+    ]

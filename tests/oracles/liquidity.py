@@ -1,33 +1,38 @@
 """Walls and vacuums, level by level."""
 
+from decimal import Decimal
 from typing import Any
+
+from tests.oracles.exact import exact
 
 Levels = list[tuple[float, float]]
 
 
-def walls(side: str, levels: Levels, p95: float) -> list[dict[str, Any]]:
+def walls(side: str, levels: Levels, p95: float | Decimal) -> list[dict[str, Any]]:
     """levels: [(price, quantity)], best first."""
     found = []
+    limit = exact(p95)
     for price, quantity in levels[:1000]:
-        threshold = 1.5 * p95
-        if quantity < threshold:
+        threshold = Decimal("1.5") * limit
+        if exact(quantity) < threshold:
             continue
         severity = "low"
-        if quantity >= 2 * threshold:
+        if exact(quantity) >= 2 * threshold:
             severity = "medium"
-        if quantity >= 3 * threshold:
+        if exact(quantity) >= 3 * threshold:
             severity = "high"
         found.append({"side": side, "price": price, "qty": quantity, "severity": severity})
     return found[:50]
 
 
-def vacuums(bids: Levels, asks: Levels, p10: float) -> list[dict[str, Any]]:
+def vacuums(bids: Levels, asks: Levels, p10: float | Decimal) -> list[dict[str, Any]]:
     """bids, asks: [(price, quantity)], best first."""
     ladder = sorted(bids[:1000] + asks[:1000])
     found: list[dict[str, Any]] = []
     run: list[float] = []
-    for price, quantity in [*ladder, (0.0, p10)]:
-        if quantity < p10:
+    limit = exact(p10)
+    for price, quantity in [*ladder, (0.0, float(limit) + 1)]:
+        if exact(quantity) < limit:
             run.append(price)
             continue
         if len(run) >= 3:

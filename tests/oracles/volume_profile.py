@@ -3,9 +3,10 @@
 from typing import Any
 
 
-def volume_profile(trades: list[Any], now: int, tick_size: float) -> dict[str, Any] | None:
-    """trades: [(time_ms, price, quantity, is_buy)]; returns the section as a dict, or None."""
-    inside = [trade for trade in trades if now - 1_800_000 < trade[0] <= now]
+def volume_profile(trades: list[Any], now: int, tick_size: float, known_after: int = 0) -> dict[str, Any] | None:
+    """trades: [(time_ms, price, quantity, is_buy)], of which some up to known_after may be missing; the section or None."""
+    start = max(now - 1_800_000, known_after)
+    inside = [trade for trade in trades if start < trade[0] <= now]
     if len(inside) < 10:
         return None
     volume: dict[int, int] = {}
@@ -29,6 +30,6 @@ def volume_profile(trades: list[Any], now: int, tick_size: float) -> dict[str, A
         "POC": (5 * poc + 2.5) * tick_size,
         "VAL": 5 * low * tick_size,
         "VAH": (5 * high + 5) * tick_size,
-        "window_sec": 1800,
+        "window_sec": (now - start) // 1000,
         "trade_count": len(inside),
     }

@@ -38,16 +38,28 @@ class Cluster:
         return seconds * 1000 + microseconds // 1000
 
     def report(
-        self, symbol: str, *, node: str = "node-001", age_ms: int = 0, data_age_ms: int = 50, **fields: Any
+        self,
+        symbol: str,
+        *,
+        node: str = "node-001",
+        age_ms: int = 0,
+        data_age_ms: int = 50,
+        exchange_ahead_ms: int = 0,
+        **fields: Any,
     ) -> dict[str, Any]:
-        """Write a report ``age_ms`` ago, from data that was ``data_age_ms`` old then."""
+        """Write a report ``age_ms`` ago, from data that was ``data_age_ms`` old then, and an exchange with its own clock."""
         at = self.now_ms() - age_ms
         written = EXAMPLE | {
             "symbol": symbol,
             "writer": {"nodeId": node, "writerToken": 7},
             "updatedAt": at,
             "data_age_ms": data_age_ms,
-            "ingestion": {"status": "ok", "last_update": at - data_age_ms},
+            "ingestion": {
+                "status": "ok",
+                "fresh": True,
+                "exchange_time": at + exchange_ahead_ms,
+                "last_update": at - data_age_ms,
+            },
             **fields,
         }
         text = msgspec.json.encode(msgspec.convert(written, Report))

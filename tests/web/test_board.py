@@ -19,7 +19,7 @@ NODE = Node("node-001", "here", 1, "aa", 10, 2, None, 1.0, True)
 
 
 def report(symbol: str, at: int = NOW, node: str = "node-001", **fields: Any) -> bytes:
-    ingestion = {"status": "ok", "last_update": at - 50}
+    ingestion = {"status": "ok", "fresh": True, "exchange_time": at, "last_update": at - 50, "trading": "halted"}
     writer = {"nodeId": node, "writerToken": 7}
     written = {"symbol": symbol, "updatedAt": at, "ingestion": ingestion, "writer": writer, **fields}
     return json.dumps(EXAMPLE | written, separators=(",", ":")).encode()
@@ -80,13 +80,17 @@ def test_a_new_watcher_gets_the_whole_state_and_then_what_changed() -> None:
 def test_a_row_holds_what_the_report_says_and_null_for_what_it_leaves_out() -> None:
     market, cursor = Market("AA"), Cursor()
     market.update(
-        NOW + 30, AA=report("AA", flow={"orders_per_sec": 2.5}, depth={"bids": [], "asks": []}, change_24h_pct=-1.5)
+        NOW + 30,
+        AA=report(
+            "AA", flow={"window_sec": 12, "orders_per_sec": 2.5}, depth={"bids": [], "asks": []}, change_24h_pct=-1.5
+        ),
     )
     [(_, state)] = market.news(cursor)
     [row] = state["symbols"]
     wanted = {"symbol": "AA", "status": "ok", "price": EXAMPLE["last_price"], "changePct": -1.5}
     wanted |= {"spreadBps": EXAMPLE["spread_bps"], "imbalance": None, "netFlow": None, "ordersPerSec": 2.5}
     wanted |= {"health": EXAMPLE["health"]["score"], "ageMs": 80, "owner": "node-001", "token": 7, "updatedAt": NOW}
+    wanted |= {"flowWindowSec": 12, "trading": "halted"}
     assert row == wanted
 
 
@@ -221,7 +225,7 @@ def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
     }
     assert (name, data) == (
         "report",
-        json.loads(report("AA")) | {"freshness": fresh, "anomaly_notes": data["anomaly_notes"]},
+        json.loads(report("AA")) | {"freshness": fresh},
     )
     market.update(BB=report("BB", NOW + 1))
     assert market.board.report_news("AA", cursor) == b""

@@ -6,7 +6,7 @@ import asyncio
 
 import redis
 
-from tests.web.reporting import Cluster
+from tests.web.reporting import EXAMPLE, Cluster
 from tickfence.keys import Keys
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
@@ -35,22 +35,46 @@ def profile(server: EmbeddedRedis) -> Profile:
     return asyncio.run(read())
 
 
-def test_without_trades_or_tick_size_there_are_no_bins(redis_server: EmbeddedRedis, redis_client: redis.Redis) -> None:
-    assert profile(redis_server) == Profile("AAUSDT", 1800, 0, None, [])
+def test_without_a_profile_in_the_report_or_a_tick_size_there_are_no_bins(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
     cluster = Cluster(redis_client)
     cluster.trade("AAUSDT", cluster.now_ms() - 1000, "100.00")
-    for tick_size in (None, "", "0.00000000", "tick"):
-        if tick_size is not None:
-            redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO | {"tick_size": tick_size})
+    assert profile(redis_server) == Profile("AAUSDT", 0, 0, None, [])
+    redis_client.set(KEYS.report("AAUSDT"), b"damaged")
+    assert profile(redis_server) == Profile("AAUSDT", 0, 0, None, [])
+    cluster.report("AAUSDT", liquidity={})
+    assert profile(redis_server) == Profile("AAUSDT", 0, 0, None, [])
+    cluster.report("AAUSDT")
+    assert profile(redis_server) == Profile("AAUSDT", 1800, 1, None, [])
+    for tick_size in ("", "0.00000000", "tick"):
+        redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO | {"tick_size": tick_size})
         assert profile(redis_server) == Profile("AAUSDT", 1800, 1, None, []), tick_size
     redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO)
     assert profile(redis_server) == Profile("AAUSDT", 1800, 1, 0.05, [(100.0, 0.5)])
 
 
+def test_the_window_is_what_the_report_covers_on_the_exchanges_clock(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    cluster = Cluster(redis_client)
+    exchange_ms = cluster.now_ms() - 15_000
+    redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO)
+    for age, price in ((70_000, "90.00"), (50_000, "100.00"), (1_000, "110.00")):
+        cluster.trade("AAUSDT", exchange_ms - age, price)
+    covered = {"volume_profile": EXAMPLE["liquidity"]["volume_profile"] | {"window_sec": 60}}
+    cluster.report("AAUSDT", liquidity=covered, exchange_ahead_ms=-15_000)
+    found = profile(redis_server)
+    assert found.bins == [(100.0, 0.5), (110.0, 0.5)]
+    assert 60 <= found.window_sec < 70
+
+
 def test_of_too_many_trades_the_newest_are_counted_and_the_window_says_so(
     redis_server: EmbeddedRedis, redis_client: redis.Redis
 ) -> None:
-    now = Cluster(redis_client).now_ms()
+    cluster = Cluster(redis_client)
+    cluster.report("AAUSDT")
+    now = cluster.now_ms()
     redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO)
     with redis_client.pipeline(transaction=False) as pipe:
         for place in range(MAX_TRADES + 100):
@@ -58,15 +82,16 @@ def test_of_too_many_trades_the_newest_are_counted_and_the_window_says_so(
             pipe.xadd(KEYS.trades("AAUSDT"), fields, id=f"{now - 600_000 + place}-{place + 1}")
         pipe.execute()
     found = profile(redis_server)
-    assert found.trade_count == MAX_TRADES
+    assert found.trade_count == MAX_TRADES - 1, "of the millisecond of the oldest some may be missing"
     assert 599 <= found.window_sec < 700, "the oldest that counts is ten minutes old"
-    assert found.bins == [(100.0, MAX_TRADES / 2)]
+    assert found.bins == [(100.0, (MAX_TRADES - 1) / 2)]
 
 
 def test_who_asks_soon_again_or_at_the_same_time_gets_the_same(
     redis_server: EmbeddedRedis, redis_client: redis.Redis
 ) -> None:
     cluster = Cluster(redis_client)
+    cluster.report("AAUSDT")
     cluster.trade("AAUSDT", cluster.now_ms() - 1000, "100.00")
 
     async def ask() -> list[Profile]:

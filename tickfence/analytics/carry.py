@@ -14,7 +14,7 @@ from tickfence.analytics.market import CHANGES_MS
 from tickfence.analytics.symbol_state import SymbolState
 from tickfence.instrument import Instrument
 
-VERSION = 1
+VERSION = 2
 
 
 class Carry(Struct, frozen=True, array_like=True):
@@ -25,6 +25,7 @@ class Carry(Struct, frozen=True, array_like=True):
     observed_update_id: int
     quantities: bytes
     changes: bytes
+    changes_complete_after_ms: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,14 +42,17 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
     changes = state.changes.columns
     p95 = state.quantities.percentile(95)
     if p95 is not None:
-        first, last = state.trades.between(now_ms - CHANGES_MS, now_ms)
+        market_ms = state.market_ms(now_ms)
+        first, last = state.trades.between(market_ms - CHANGES_MS, market_ms)
         large = np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2
         # np.isin is several times faster with few values to search for.
         prices = np.unique(state.trades.prices(first, last))
         traded = np.isin(np.abs(changes[KEY]), prices)
         changes = changes[:, large | traded]
-    carried = [part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T)]
-    return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *carried))
+    quantities, logged = (part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T))
+    return _encode(
+        Carry(VERSION, state.symbol, state.observed_update_id, quantities, logged, state.changes.complete_after_ms)
+    )
 
 
 def restore(state: SymbolState, data: bytes) -> None:
@@ -71,5 +75,6 @@ def restore(state: SymbolState, data: bytes) -> None:
             f"the carried state is of {carry.symbol} in version {carry.version}, not of {state.symbol} in version {VERSION}"
         )
     state.quantities.extend(quantities)
+    state.changes.complete_after_ms = carry.changes_complete_after_ms
     state.changes.extend(changes.T)
     state.observed_update_id = carry.observed_update_id

@@ -3,11 +3,13 @@
 Prices are in quote currency, quantities in base currency, times in ms since the epoch.
 """
 
-from bisect import bisect
+from decimal import Decimal
 from math import inf, isfinite
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from tickfence.analytics.limits import reached
 
 Price = Annotated[float, Meta(gt=0)]
 Quantity = Annotated[float, Meta(ge=0)]
@@ -17,6 +19,9 @@ Side = Literal["bid", "ask"]
 Severity = Literal["low", "medium", "high"]
 
 QUANTITY_DECIMALS = 8
+
+SIGNIFICANT_DIGITS = 15
+"""Digits of a price that is computed while the tick size is unknown: as many as a double holds of every decimal."""
 
 
 class Finding(Struct, frozen=True, gc=False):
@@ -32,8 +37,8 @@ _SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
 
 
 def severity_of(value: float, medium: float, high: float) -> Severity:
-    """`low` below `medium`, `high` from `high` on."""
-    return _SEVERITIES[bisect((medium, high), value)]
+    """`low` below `medium`, `high` from `high` on; the limits hold with the tolerance of `limits`."""
+    return _SEVERITIES[reached(value, medium) + reached(value, high)]
 
 
 def number(value: float | None, decimals: int | None = None, lowest: float = -inf) -> float | UnsetType:
@@ -44,10 +49,27 @@ def number(value: float | None, decimals: int | None = None, lowest: float = -in
     return (value if decimals is None else round(value, decimals)) + 0.0
 
 
-def price(value: float | None, decimals: int | None = None) -> float | UnsetType:
-    """As number(); UNSET also where the rounded value is not above 0."""
-    rounded = number(value, decimals)
-    return rounded if rounded is UNSET or rounded > 0 else UNSET
+def price(value: float | None) -> float | UnsetType:
+    """A price of the exchange, as it is; UNSET where there is none, or it is not above 0."""
+    return value if value is not None and 0 < value < inf else UNSET
+
+
+def computed_price(value: float | None, decimals: int | None) -> float | UnsetType:
+    """A price that was computed from others, rounded; UNSET as price().
+
+    Args:
+        value: in quote currency.
+        decimals: price_decimals() of the tick size; None while that is unknown: 15 significant digits.
+    """
+    if value is None or not 0 < value < inf:
+        return UNSET
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if decimals is None else round(value, decimals)
+
+
+def price_decimals(tick_size: float) -> int:
+    """Decimals of a computed price: two more than the tick size has, so that half a tick is exact."""
+    exponent = Decimal(repr(tick_size)).normalize().as_tuple().exponent
+    return max(0, -int(exponent)) + 2
 
 
 def readable(value: float) -> str:

@@ -14,18 +14,28 @@ NET_FLOW_WINDOW_MS = 30_000
 
 
 class Flow(Struct, frozen=True, gc=False):
-    """Trading over the last 10 and 30 seconds."""
+    """Trading over the last 10 and 30 seconds; a number whose window is not covered is left out.
 
-    orders_per_sec: Annotated[float, Meta(ge=0)]
+    `window_sec` is how much of the 30 s is covered, in whole seconds.
+    """
+
+    window_sec: Annotated[int, Meta(ge=0, le=NET_FLOW_WINDOW_MS // 1000)]
+    orders_per_sec: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     net_flow: float | UnsetType = UNSET
 
 
-def flow(market: Market) -> Flow | UnsetType:
-    """The section; UNSET while no trade is known."""
-    trades, now_ms = market.trades, market.now_ms
-    if not len(trades):
-        return UNSET
-    return Flow(orders_per_sec(trades, now_ms), number(net_flow(trades, now_ms), QUANTITY_DECIMALS))
+_FULL_WINDOW_SEC = NET_FLOW_WINDOW_MS // 1000
+
+
+def flow(market: Market) -> Flow:
+    """The section."""
+    trades, now_ms = market.trades, market.market_ms
+    covered_ms = now_ms - trades.complete_after_ms
+    if covered_ms >= NET_FLOW_WINDOW_MS:  # as nearly always
+        net = number(net_flow(trades, now_ms), QUANTITY_DECIMALS)
+        return Flow(_FULL_WINDOW_SEC, orders_per_sec(trades, now_ms), net)
+    rate = orders_per_sec(trades, now_ms) if covered_ms >= ORDERS_WINDOW_MS else UNSET
+    return Flow(max(0, covered_ms) // 1000, rate)
 
 
 def orders_per_sec(trades: TradeWindow, now_ms: int) -> float:

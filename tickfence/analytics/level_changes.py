@@ -9,6 +9,9 @@ KEEP_MS = 35_000
 MAX_CHANGES = 2**14
 """Maximum number of changes (512 kB); the oldest are dropped first."""
 
+UNKNOWN = 2**53
+"""A time after every other one."""
+
 TIME, KEY, BEFORE, AFTER = range(4)
 """Rows of the array: event time ms, signed price, quantity before, quantity after."""
 
@@ -18,19 +21,29 @@ class LevelChanges:
 
     The signed price is the price of a bid, or minus the price of an ask, so it identifies level and side. Times in ms are
     exact in a float64.
+
+    Attributes:
+        columns: the array.
+        complete_after_ms: every change of the book after this time is in the log, exchange time; UNKNOWN before the
+            first diff.
     """
 
-    __slots__ = ("columns",)
+    __slots__ = ("columns", "complete_after_ms")
 
     def __init__(self) -> None:
         self.columns: NDArray[np.float64] = np.empty((4, 0))
+        self.complete_after_ms = UNKNOWN
 
     def extend(self, new: NDArray[np.float64]) -> None:
         """Adds changes in time order: an array of shape (4, n) with the rows above."""
         if not new.size:
             return
         first = self.columns[TIME].searchsorted(new[TIME, -1] - KEEP_MS, "right")
-        self.columns = np.concatenate((self.columns[:, first:], new), axis=1)[:, -MAX_CHANGES:]
+        self.columns = np.concatenate((self.columns[:, first:], new), axis=1)
+        dropped = self.columns.shape[1] - MAX_CHANGES
+        if dropped > 0:
+            self.complete_after_ms = max(self.complete_after_ms, int(self.columns[TIME, dropped - 1]))
+            self.columns = self.columns[:, dropped:]
 
     def between(self, after_ms: int, until_ms: int) -> NDArray[np.float64]:
         """The changes with after_ms < time <= until_ms: a view of shape (4, n)."""
@@ -40,10 +53,15 @@ class LevelChanges:
     def clear(self) -> None:
         """Drops everything: after a gap, the changes within the gap are unknown."""
         self.columns = np.empty((4, 0))
+        self.complete_after_ms = UNKNOWN
 
 
 def frequent(keys: NDArray[np.float64], minimum: int) -> NDArray[np.float64]:
     """The keys that occur at least `minimum` times (2 or more), each once, in rising order."""
     in_order = np.sort(keys)
-    # In sorted order such a key equals the key `minimum` - 1 places before; few keys remain for np.unique.
-    return np.unique(in_order[minimum - 1 :][in_order[minimum - 1 :] == in_order[: 1 - minimum]])
+    # In sorted order such a key equals the key `minimum` - 1 places before.
+    often = in_order[minimum - 1 :][in_order[minimum - 1 :] == in_order[: 1 - minimum]]
+    is_first: NDArray[np.bool_] = np.ones(len(often), dtype=bool)
+    np.not_equal(often[1:], often[:-1], out=is_first[1:])
+    found: NDArray[np.float64] = often[is_first]
+    return found

@@ -23,6 +23,7 @@ class Market:
     Attributes:
         state: the warm state, with everything that is new already applied.
         now_ms: ms since the epoch, on the clock of the receive times.
+        market_ms: the same moment on the exchange's clock, where windows of trades and level changes end.
         trades: the state's trades.
         bid_prices, bid_quantities, ask_prices, ask_quantities: the 20 best levels of each side, best first.
         two_sided: True when neither side of the book is empty.
@@ -38,6 +39,7 @@ class Market:
         state.require_publishable()
         self.state = state
         self.now_ms = now_ms
+        self.market_ms = state.market_ms(now_ms)
         self.trades = state.trades
         self.bid_prices, self.bid_quantities = state.book.bids.top(DEPTH_LEVELS)
         self.ask_prices, self.ask_quantities = state.book.asks.top(DEPTH_LEVELS)
@@ -53,7 +55,10 @@ class SlowMarket(Market):
     Attributes:
         p10, p95: percentiles of the last 10,000 level quantities, in base currency; None with fewer than 20.
         bids, asks: the 1,000 best levels of each side.
-        changes: the level changes of (now - 30 s, now], as LevelChanges.between() gives them.
+        judged_after_ms: where the window of spoofing and icebergs begins: 30 s before `market_ms`, or later, where
+            trades or level changes are missing.
+        judged_until_ms: the exchange's time of the newest diff: what later trades do to the book is not known yet.
+        changes: the level changes of (judged_after_ms, market_ms], as LevelChanges.between() gives them.
     """
 
     def __init__(self, state: SymbolState, now_ms: int) -> None:
@@ -61,7 +66,11 @@ class SlowMarket(Market):
         state.fold()
         self.p10, self.p95 = state.quantities.percentile(10), state.quantities.percentile(95)
         self.bids, self.asks = state.book.bids.columns(SCANNED_LEVELS), state.book.asks.columns(SCANNED_LEVELS)
-        self.changes = state.changes.between(now_ms - CHANGES_MS, now_ms)
+        self.judged_after_ms = max(
+            self.market_ms - CHANGES_MS, state.trades.complete_after_ms, state.changes.complete_after_ms
+        )
+        self.judged_until_ms = 0 if state.book_event_ms is None else state.book_event_ms
+        self.changes = state.changes.between(self.judged_after_ms, self.market_ms)
 
 
 def mid_price(bid: float, ask: float) -> float:

@@ -7,23 +7,32 @@ where the number is exactly halfway.
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tickfence.analytics.anomalies import AnyAnomaly
-from tickfence.analytics.fields import QUANTITY_DECIMALS, Milliseconds, Price, Quantity, number, price
+from tickfence.analytics.fields import (
+    QUANTITY_DECIMALS,
+    Milliseconds,
+    Price,
+    Quantity,
+    computed_price,
+    number,
+    price,
+)
 from tickfence.analytics.flow import Flow, flow
 from tickfence.analytics.health import Health, health
 from tickfence.analytics.liquidity import Liquidity
 from tickfence.analytics.market import DEPTH_LEVELS, Market, micro_price, mid_price
 from tickfence.analytics.slow_cycle import encode_json
-from tickfence.analytics.symbol_state import SymbolState
+from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.instrument import PATTERN
 
-SCHEMA_VERSION: Literal["1.1"] = "1.1"
+SCHEMA_VERSION: Literal["2.0"] = "2.0"
 Status = Literal["ok", "degraded", "down"]
+Trading = Literal["trading", "halted", "delisted"]
 OK_MS = 1000
 """Data younger than this is `ok`."""
 DEGRADED_MS = 2000
@@ -32,8 +41,14 @@ DEGRADED_MS = 2000
 SLOW_MAX_AGE_MS = 30_000
 """Slow sections older than this are left out."""
 
-PRICE_DECIMALS = 8
+TICKER_MAX_AGE_MS = 60_000
+"""24 h statistics older than this are left out. The exchange sends them once a second."""
+
 RATIO_DECIMALS = 4
+
+_SPREAD_DIGITS = 6
+_TRADING: dict[str | None, Trading] = {word: word for word in get_args(Trading)}
+_NO_TICKER = Ticker24h()
 
 
 class Writer(Struct, frozen=True, rename="camel", gc=False):
@@ -44,10 +59,17 @@ class Writer(Struct, frozen=True, rename="camel", gc=False):
 
 
 class Ingestion(Struct, frozen=True, gc=False):
-    """Whether market data flows; last_update is the receive time (ms) of the newest data, or that of a stopped book."""
+    """Whether market data flows.
+
+    Times are ms: `exchange_time` is now on the exchange's clock, `last_update` the receive time of the newest data, or
+    that of a stopped book.
+    """
 
     status: Status
+    fresh: bool
+    exchange_time: Milliseconds
     last_update: Milliseconds | UnsetType = UNSET
+    trading: Trading | UnsetType = UNSET
 
 
 class Level(Struct, frozen=True, gc=False):
@@ -68,9 +90,9 @@ class Depth(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """One symbol's market report, schema version 1.1."""
+    """One symbol's market report, schema version 2.0."""
 
-    schema_version: Literal["1.1"] = msgspec.field(name="schemaVersion")
+    schema_version: Literal["2.0"] = msgspec.field(name="schemaVersion")
     writer: Writer
     updated_at: Milliseconds = msgspec.field(name="updatedAt")
     symbol: Annotated[str, Meta(pattern=f"^{PATTERN}$")]
@@ -89,7 +111,7 @@ class Report(Struct, frozen=True, kw_only=True):
     mid_price: Price | UnsetType = UNSET
     micro_price: Price | UnsetType = UNSET
     depth: Depth
-    flow: Flow | UnsetType = UNSET
+    flow: Flow
     liquidity: Liquidity | UnsetType = UNSET
     anomalies: list[AnyAnomaly] | UnsetType = UNSET
     health: Health
@@ -121,9 +143,11 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     slow = state.slow if state.slow and abs(now_ms - state.slow.computed_at) <= SLOW_MAX_AGE_MS else None
     # Where the book stands still, a level that trades and never changes is no iceberg.
     judged = None if state.book_stopped else slow
-    ticker = state.ticker
+    ticker, decimals = state.ticker, state.price_decimals
+    if ticker is None or abs(now_ms - ticker.received_ms) > TICKER_MAX_AGE_MS:
+        ticker = _NO_TICKER
     last_price = state.trades.last_price
-    if last_price is None and ticker is not None:
+    if last_price is None:
         last_price = ticker.last
     report = Report(
         schema_version=SCHEMA_VERSION,
@@ -133,17 +157,23 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         venue=venue,
         generated_at=_iso(now_ms),
         data_age_ms=UNSET if age_ms is None else age_ms,
-        ingestion=Ingestion(_status(age_ms, market.two_sided), UNSET if last_update_ms is None else last_update_ms),
+        ingestion=Ingestion(
+            _status(age_ms, market.two_sided),
+            age_ms is not None and age_ms < OK_MS,
+            market.market_ms,
+            UNSET if last_update_ms is None else last_update_ms,
+            _TRADING.get(state.trading, UNSET),
+        ),
         last_price=price(last_price),
-        change_24h_pct=number(ticker and ticker.change_pct),
-        high_24h=price(ticker and ticker.high),
-        low_24h=price(ticker and ticker.low),
-        volume_24h=number(ticker and ticker.volume, lowest=0.0),
+        change_24h_pct=number(ticker.change_pct),
+        high_24h=price(ticker.high),
+        low_24h=price(ticker.low),
+        volume_24h=number(ticker.volume, lowest=0.0),
         best_bid=bids[0] if bids else UNSET,
         best_ask=asks[0] if asks else UNSET,
-        spread_bps=number(market.spread_bps, RATIO_DECIMALS),
-        mid_price=price(mid, PRICE_DECIMALS),
-        micro_price=price(micro, PRICE_DECIMALS),
+        spread_bps=_basis_points(market.spread_bps),
+        mid_price=computed_price(mid, decimals),
+        micro_price=computed_price(micro, decimals),
         depth=Depth(
             bids,
             asks,
@@ -164,6 +194,13 @@ def _status(age_ms: int | None, both_sides: bool) -> Status:
     if age_ms is None or age_ms >= DEGRADED_MS:
         return "down"
     return "ok" if both_sides and age_ms < OK_MS else "degraded"
+
+
+def _basis_points(spread: float | None) -> float | UnsetType:
+    """4 decimals, and below 10 basis points 6 digits: a tick of an expensive instrument is less than 0.01 of them."""
+    if spread is None or spread >= 10:
+        return number(spread, RATIO_DECIMALS)
+    return float(f"{spread:.{_SPREAD_DIGITS}g}")
 
 
 def _iso(now_ms: int) -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tickfence.analytics.book import OrderBook
-from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, LevelChanges
+from tickfence.analytics.fields import price_decimals
+from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, UNKNOWN, LevelChanges
 from tickfence.analytics.liquidity.volume_profile import RollingVolumeProfile
 from tickfence.analytics.quantities_window import QuantitiesWindow
 from tickfence.analytics.slow_cycle import SplicedSections, decode_slow_sections, splice
@@ -60,6 +61,9 @@ class SymbolState:
         trading: whether the symbol is `trading`, `halted` or `delisted`; None if unknown.
         book_update_ms: receive time of the newest applied diff or of the snapshot; None before the first.
         trade_update_ms: receive time of the newest trade; None before the first.
+        book_event_ms: the exchange's time of the newest diff; None before the first.
+        trading: whether the exchange trades the instrument: `trading`, `halted`, `delisted`; None if unknown.
+        price_decimals: decimals of computed prices; None without a tick size.
         quantities: the last 10,000 level quantities: those above 0 set by diffs, preceded by those of the first
             snapshot. Up to date after fold().
         changes: the level changes of the last 30 s. Up to date after fold().
@@ -76,6 +80,10 @@ class SymbolState:
         self.trading: str | None = None
         self.book_update_ms: int | None = None
         self.trade_update_ms: int | None = None
+        self.book_event_ms: int | None = None
+        self._exchange_ahead_ms = 0
+        self.trading: str | None = None
+        self.price_decimals: int | None = None
         self.quantities = QuantitiesWindow()
         self.changes = LevelChanges()
         self.observed_update_id = 0
@@ -95,6 +103,18 @@ class SymbolState:
     def tick_size(self, tick_size: float | None) -> None:
         if tick_size != self.tick_size:
             self.profile = None if tick_size is None else RollingVolumeProfile(tick_size)
+            self.price_decimals = None if tick_size is None else price_decimals(tick_size)
+
+    def market_ms(self, now_ms: int) -> int:
+        """The exchange's time now, ms: that of the newest diff, and what has passed since its receipt.
+
+        Windows end there, so that a clock of this machine that is wrong or steps shifts none of them. Before the first
+        diff it is `now_ms`.
+
+        Args:
+            now_ms: now, on the clock of the receive times.
+        """
+        return max(0, now_ms + self._exchange_ahead_ms)
 
     @property
     def book_stopped(self) -> bool:
@@ -131,7 +151,8 @@ class SymbolState:
     def load_snapshot(self, last_update_id: int, bids: Levels, asks: Levels, taken_ms: int) -> None:
         """Replaces the book by a snapshot that was taken at `taken_ms`."""
         self.fold()
-        if self.book.last_update_id:
+        # What a new owner has restored goes on in the diffs; any other snapshot replaces a book that is not known.
+        if self.book.last_update_id or not len(self.quantities):
             self.changes.clear()
         self.book.load(last_update_id, bids, asks)
         if not len(self.quantities):
@@ -167,13 +188,21 @@ class SymbolState:
         """
         log = array("d")
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
+        if event_ms is None:
+            event_ms = received_ms
+        if applied or self.book_event_ms is None:
+            self.book_event_ms, self._exchange_ahead_ms = event_ms, event_ms - received_ms
         if applied:
             self._touch_book(received_ms)
         if last_update_id > self.observed_update_id:
-            self.observed_update_id = last_update_id
-            if not applied:  # it changes no level, but its quantities count
+            changes = self.changes
+            if not applied:  # what it changed is not known any more, but its quantities count
                 log.extend(number for price, quantity in (*bids, *asks) for number in (price, quantity, quantity))
-            self._pending.append((received_ms if event_ms is None else event_ms, len(log) // 3))
+                changes.complete_after_ms = event_ms
+            elif first_update_id > self.observed_update_id + 1 or changes.complete_after_ms == UNKNOWN:
+                changes.complete_after_ms = event_ms - 1
+            self.observed_update_id = last_update_id
+            self._pending.append((event_ms, len(log) // 3))
             self._log += log
             if len(self._log) >= 3 * _FOLD_AT_LEVELS:
                 self.fold()

@@ -94,6 +94,10 @@ class TradeWindow:
         last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
         return self.discarded + first, self.discarded + max(first, last)
 
+    def covers(self, after_ms: int) -> bool:
+        """Whether every trade of the exchange with a time after `after_ms` is in the window."""
+        return after_ms >= self.complete_after_ms
+
     def times(self, first: int, last: int) -> NDArray[np.int64]:
         """Times (ms) of the trades numbered [first, last): a view, valid until the next extend()."""
         return self._times[self._position(first) : self._position(last)]

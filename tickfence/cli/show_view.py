@@ -61,6 +61,8 @@ def _picture(report: Report, fresh: Freshness) -> RenderableType:
     ]
     if fresh.stale:
         parts.insert(0, f"[bold red]stale: {fresh.reason}[/]")
+    if report.ingestion.trading in ("halted", "delisted"):
+        parts.insert(0, f"[bold yellow]{report.ingestion.trading} by the exchange[/]")
     title = f"[bold]{report.symbol}[/] {report.venue} {coloured(fresh.status, STATUS[fresh.status])}"
     return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
 
@@ -89,11 +91,14 @@ def _prices(report: Report) -> list[tuple[str, str]]:
 def _flow(report: Report) -> list[tuple[str, str]]:
     shown = [("health", f"[bold]{report.health.score:g}[/] of 100")]
     shown += [(f"  {part.metric}", f"{part.score:g}") for part in report.health.components]
-    if report.flow is not UNSET:
-        shown.append(("trades a second", f"{report.flow.orders_per_sec:g}"))
-        if report.flow.net_flow is not UNSET:
-            colour = "green" if report.flow.net_flow >= 0 else "red"
-            shown.append(("net flow, 30 s", coloured(f"{report.flow.net_flow:+,.4f}", colour)))
+    flow = report.flow
+    if flow.orders_per_sec is not UNSET:
+        shown.append(("trades a second", f"{flow.orders_per_sec:g}"))
+    if flow.net_flow is not UNSET:
+        colour = "green" if flow.net_flow >= 0 else "red"
+        shown.append(("net flow, 30 s", coloured(f"{flow.net_flow:+,.4f}", colour)))
+    else:
+        shown.append(("trades known for", f"{flow.window_sec} of 30 s"))
     return shown
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
+from decimal import Decimal
 
 from rich.markup import escape
 
@@ -67,7 +68,7 @@ def number(value: float) -> str:
 
     Example:
         >>> [number(value) for value in (67123.45, 0.00001234, 12.0, 1e-9)]
-        ['67,123.45', '0.00001234', '12', '0']
+        ['67,123.45', '0.00001234', '12', '0.000000001']
     """
-    text = f"{value:,.8f}".rstrip("0").rstrip(".")
-    return text or "0"
+    text = f"{Decimal(repr(value)):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -68,8 +68,9 @@ def server(reader: Reader) -> MCPServer:
         The rest: last, mid and micro price; best bid and ask, spread in basis points; the 20 best levels of each side
         with their imbalance (-1 all asks, 1 all bids); trades a second and net aggressive volume of the last 30 s
         (above 0: buyers); walls, vacuums and the volume profile (POC, VAL, VAH) of the last 30 min; anomalies with their
-        severity, each described in `anomaly_notes`; health from 0 to 100. A field without enough data is left out, which
-        does not mean 0.
+        severity, each described in its `note`; health from 0 to 100. `ingestion.trading` tells if the exchange has halted or
+        delisted the symbol. A field without enough data is left out, which does not mean 0: `flow.window_sec` and the
+        profile's `window_sec` say how much time they cover.
         """
         found = await reader.report(_name(symbol))
         report = with_freshness(found.report, found.fresh)
@@ -94,7 +95,7 @@ def server(reader: Reader) -> MCPServer:
         """From 1 to 20 symbols side by side, one row each, in the order you give.
 
         A row has price, change over 24 h in percent, spread in basis points, depth imbalance, net flow, trades a second,
-        health and age of the data in ms. A row with the `status` `down` is stale or has no report: do not act on it. Unknown values are null.
+        health, age of the data in ms, and whether the exchange trades it. A row with the `status` `down` is stale or has no report: do not act on it. Unknown values are null.
         """
         names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
         read = await reader.reports(names)

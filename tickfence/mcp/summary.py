@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from tickfence.analytics.fields import Finding
+from tickfence.analytics.flow import Flow
 from tickfence.analytics.liquidity import findings
 from tickfence.readers.reports import FreshReport
 from tickfence.readers.rows import Row
@@ -15,6 +16,8 @@ from tickfence.readers.rows import Row
 def report_text(report: FreshReport) -> str:
     """Return the report, one subject a line; what it leaves out is left out here."""
     lines = [f"{report.symbol} on {report.venue}, {_age(report)}"]
+    if report.ingestion.trading in ("halted", "delisted"):
+        lines.append(f"{report.ingestion.trading} by the exchange: prices are those from before")
     if report.last_price is not UNSET:
         change = "" if report.change_24h_pct is UNSET else f", {report.change_24h_pct:+g} % in 24 h"
         lines.append(f"price {report.last_price:,.10g}{change}")
@@ -29,9 +32,7 @@ def report_text(report: FreshReport) -> str:
             f"depth of {len(depth.bids)} levels: {depth.total_bid_qty:g} bid, {depth.total_ask_qty:g} ask, "
             f"imbalance {depth.imbalance:+g}"
         )
-    if report.flow is not UNSET:
-        net = "" if report.flow.net_flow is UNSET else f", net aggressive volume {report.flow.net_flow:+g} in 30 s"
-        lines.append(f"{report.flow.orders_per_sec:g} trades a second{net}")
+    lines.append(_flow(report.flow))
     for name, found in findings(report.liquidity) if report.liquidity is not UNSET else ():
         lines.append(f"{name}: {'; '.join(map(_note, found))}")
     lines += [f"anomaly: {anomaly.kind}, {_note(anomaly)}" for anomaly in report.anomalies or ()]
@@ -43,13 +44,24 @@ def report_text(report: FreshReport) -> str:
 
 def table_text(rows: Iterable[Row]) -> str:
     """Return several symbols side by side."""
-    lines = ["symbol | status | price | change % | spread bps | imbalance | net flow | trades/s | health | age ms"]
+    lines = [
+        "symbol | status | price | change % | spread bps | imbalance | net flow | trades/s | health | age ms | trading"
+    ]
     for row in rows:
         flow = (row.imbalance, row.net_flow, row.orders_per_sec)
         values = (row.price, row.change_pct, row.spread_bps, *flow, row.health, row.age_ms)
         numbers = ["-" if value is None else f"{value:.10g}" for value in values]
-        lines.append(" | ".join((row.symbol, row.status, *numbers)))
+        lines.append(" | ".join((row.symbol, row.status, *numbers, row.trading or "-")))
     return "\n".join(lines)
+
+
+def _flow(flow: Flow) -> str:
+    if flow.orders_per_sec is UNSET:
+        return f"flow left out: trades are known for {flow.window_sec} s, it needs 10 s"
+    rate = f"{flow.orders_per_sec:g} trades a second"
+    if flow.net_flow is UNSET:
+        return f"{rate}; net flow left out: trades are known for {flow.window_sec} s of the 30 s that it needs"
+    return f"{rate}, net aggressive volume {flow.net_flow:+g} in 30 s"
 
 
 def _age(report: FreshReport) -> str:

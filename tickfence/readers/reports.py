@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from tickfence.analytics.anomalies import notes
 from tickfence.analytics.freshness import Freshness
 from tickfence.analytics.report import SCHEMA_VERSION, Ingestion, Report, Writer
 from tickfence.keys import Keys
@@ -18,10 +17,9 @@ _CHUNK = 100  # reports read by one command, so that no other client of Redis wa
 
 
 class FreshReport(Report, frozen=True, kw_only=True):
-    """A report as its node wrote it, how fresh it was when it was read, and its anomalies in words, in their order."""
+    """A report as its node wrote it, and how fresh it was when it was read."""
 
     freshness: Freshness
-    anomaly_notes: list[str] | UnsetType = UNSET
 
 
 class _Depth(Struct, frozen=True, gc=False):
@@ -29,6 +27,7 @@ class _Depth(Struct, frozen=True, gc=False):
 
 
 class _Flow(Struct, frozen=True, gc=False):
+    window_sec: int
     orders_per_sec: float | None = None
     net_flow: float | None = None
 
@@ -40,13 +39,13 @@ class _Health(Struct, frozen=True, gc=False):
 class Head(Struct, frozen=True, gc=False):
     """The part of a report that a row shows. Decoding skips the rest, which is most of it."""
 
-    schema_version: Literal["1.1"] = msgspec.field(name="schemaVersion")
+    schema_version: Literal["2.0"] = msgspec.field(name="schemaVersion")
     updated_at: int = msgspec.field(name="updatedAt")
     ingestion: Ingestion
     writer: Writer
     health: _Health
+    flow: _Flow
     depth: _Depth = _Depth()
-    flow: _Flow = _Flow()
     last_price: float | None = None
     change_24h_pct: float | None = None
     spread_bps: float | None = None
@@ -111,7 +110,5 @@ async def fetch_reports(plane: DataPlane, keys: Keys, symbols: Sequence[str]) ->
 
 
 def with_freshness(report: bytes, fresh: Freshness) -> bytes:
-    """Return a `FreshReport` as JSON; of the report only the anomalies are decoded."""
-    texts = notes(report)
-    words = b',"anomaly_notes":%b' % msgspec.json.encode(texts) if texts else b""
-    return b'%b,"freshness":%b%b}' % (report[:-1], msgspec.json.encode(fresh), words)
+    """Return a `FreshReport` as JSON, without decoding the report."""
+    return b'%b,"freshness":%b}' % (report[:-1], msgspec.json.encode(fresh))

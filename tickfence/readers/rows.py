@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from tickfence.analytics.freshness import Freshness
-from tickfence.analytics.report import Status
+from tickfence.analytics.report import Status, Trading
 from tickfence.readers.reports import Head
 
 
@@ -22,6 +22,10 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     imbalance: float | None = None
     net_flow: float | None = None
     orders_per_sec: float | None = None
+    flow_window_sec: Annotated[
+        int | None,
+        Meta(description="How much of the last 30 s is covered. Net flow needs all of it, trades a second need 10 s."),
+    ] = None
     health: float | None = None
     age_ms: Annotated[int | None, Meta(description="Age of the market data when this was sent.")] = None
     owner: Annotated[
@@ -29,6 +33,9 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     ] = None
     token: Annotated[int | None, Meta(description="Fencing token of that writer.")] = None
     updated_at: Annotated[int | None, Meta(description="When the report was written, ms.")] = None
+    trading: Annotated[
+        Trading | None, Meta(description="What the exchange says of the symbol; null while that is not known.")
+    ] = None
 
 
 def row(symbol: str, head: Head, fresh: Freshness) -> Row:
@@ -42,9 +49,11 @@ def row(symbol: str, head: Head, fresh: Freshness) -> Row:
         imbalance=head.depth.imbalance,
         net_flow=head.flow.net_flow,
         orders_per_sec=head.flow.orders_per_sec,
+        flow_window_sec=head.flow.window_sec,
         health=head.health.score,
         age_ms=fresh.data_age_ms,
         owner=head.writer.node_id,
         token=head.writer.writer_token,
         updated_at=head.updated_at,
+        trading=head.ingestion.trading or None,
     )

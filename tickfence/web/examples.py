@@ -24,7 +24,7 @@ REPORT = FreshReport(
     venue="binance",
     generated_at="2023-11-14T22:13:20.000Z",
     data_age_ms=42,
-    ingestion=Ingestion("ok", AT - 42),
+    ingestion=Ingestion("ok", True, AT + 3, AT - 42, "trading"),
     last_price=67_123.45,
     change_24h_pct=-1.5,
     best_bid=Level(67_123.4, 1.25),
@@ -33,11 +33,13 @@ REPORT = FreshReport(
     mid_price=67_123.45,
     micro_price=67_123.4625,
     depth=Depth([Level(67_123.4, 1.25)], [Level(67_123.5, 0.75)], 1.25, 0.75, 0.25),
-    flow=Flow(12.4, -3.25),
+    flow=Flow(30, 12.4, -3.25),
     health=Health(95.0, [Component("freshness", 40), Component("spread", 30), Component("anomalies", 25)]),
     freshness=Freshness(AT + 120, 120, 162, "ok", False),
 )
-ROW = Row("BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 95.0, 162, "node-002", AT - 60_000, AT)
+ROW = Row(
+    "BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 30, 95.0, 162, "node-002", AT - 60_000, AT, "trading"
+)
 NODES = Nodes(AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True)], _LEADER)
 EVENT = Event(
     f"{AT - 60_000}-0",

@@ -6,9 +6,10 @@ import asyncio
 import time
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
-from tickfence.analytics.liquidity.volume_profile import WINDOW_MS, RollingVolumeProfile
+from tickfence.analytics.liquidity.volume_profile import WINDOW_MS, RollingVolumeProfile, covered_ms
 from tickfence.analytics.trade_window import TradeWindow
 from tickfence.readers.data_plane import Unreadable
 from tickfence.readers.reader import Reader
@@ -21,11 +22,15 @@ _KEPT_S = 5.0
 
 
 class Profile(Struct, frozen=True, rename="camel"):
-    """How much was traded at which price in the last 30 minutes."""
+    """How much was traded at which price in the last 30 minutes, on the exchange's clock."""
 
     symbol: str
     window_sec: Annotated[
-        int, Meta(description="Seconds covered: 1800, or less if there were more trades than are counted.")
+        int,
+        Meta(
+            description="Seconds covered: 1800, or less if the report's profile covers less, or there are more trades than are "
+            "counted. 0 while the report has no profile."
+        ),
     ]
     trade_count: int
     bin_width: Annotated[float | None, Meta(description="5 ticks; null while the tick size is not known.")]
@@ -75,11 +80,55 @@ class Profiles:
         return found
 
 
+class _Ingestion(Struct, frozen=True, gc=False):
+    exchange_time: int
+
+
+class _Coverage(Struct, frozen=True, gc=False):
+    window_sec: int
+
+
+class _Liquidity(Struct, frozen=True, gc=False):
+    volume_profile: _Coverage | None = None
+
+
+class _Windows(Struct, frozen=True, gc=False):
+    """The part of a report that tells what its profile covers."""
+
+    updated_at: int = msgspec.field(name="updatedAt")
+    ingestion: _Ingestion
+    liquidity: _Liquidity = _Liquidity()
+
+
+_decode = msgspec.json.Decoder(_Windows).decode
+
+
+def _window(report: bytes | None, read_ms: int) -> tuple[int, int] | None:
+    """Where the window of a report's profile begins, and where it ends at `read_ms`; None without a profile."""
+    try:
+        found = None if report is None else _decode(report)
+    except msgspec.DecodeError:
+        return None
+    if found is None or found.liquidity.volume_profile is None:
+        return None
+    market_ms = found.ingestion.exchange_time
+    until_ms = market_ms + read_ms - found.updated_at
+    return max(market_ms - found.liquidity.volume_profile.window_sec * 1000, until_ms - WINDOW_MS), until_ms
+
+
 async def fetch_profile(reader: Reader, symbol: str) -> Profile:
-    """Count the newest trades of the last 30 minutes, at most `MAX_TRADES`, a part at a time."""
+    """Count the newest trades of the last 30 minutes, at most `MAX_TRADES`, a part at a time.
+
+    The node knows the exchange's clock, and since when all trades are known: the report says both.
+    """
     plane, keys = reader.plane, reader.keys
-    now_ms, [values] = await plane.read([("HMGET", keys.info(symbol), *INFO_FIELDS)])
-    since_ms = now_ms - WINDOW_MS
+    read_ms, [values, report] = await plane.read(
+        [("HMGET", keys.info(symbol), *INFO_FIELDS), ("GET", keys.report(symbol))]
+    )
+    info, window = decode_info(values), _window(report, read_ms)
+    if window is None:
+        return Profile(symbol, 0, 0, None, [])
+    since_ms, now_ms = window
     newest_first: list[TradeEntry] = []
     before, cut = "+", True
     while cut and len(newest_first) < MAX_TRADES:
@@ -88,7 +137,7 @@ async def fetch_profile(reader: Reader, symbol: str) -> Profile:
         cut = len(entries) == _AT_ONCE
         before = f"({entries[-1][0].decode()}" if entries else "-"
     trades = TradeWindow()
-    trades.complete_after_ms = newest_first[-1].time_ms if cut else 0
+    trades.complete_after_ms = newest_first[-1].time_ms if cut else since_ms
     oldest_first = newest_first[::-1]
     trades.extend(
         [trade.time_ms for trade in oldest_first],
@@ -96,10 +145,11 @@ async def fetch_profile(reader: Reader, symbol: str) -> Profile:
         [trade.quantity for trade in oldest_first],
         [trade.is_buy for trade in oldest_first],
     )
-    window_sec = min(WINDOW_MS, now_ms - trades.complete_after_ms) // 1000
-    info = decode_info(values)
-    if info is None or info.tick_size is None:
-        return Profile(symbol, window_sec, len(trades), None, [])
+    window_ms = covered_ms(trades, now_ms)
+    first, last = trades.between(now_ms - window_ms, now_ms)
+    window_sec, count = window_ms // 1000, last - first
+    if info is None or not info.tick_size:
+        return Profile(symbol, window_sec, count, None, [])
     rolling = RollingVolumeProfile(info.tick_size)
     rolling.update(trades, now_ms)
-    return Profile(symbol, window_sec, len(trades), rolling.bin_width, rolling.bins())
+    return Profile(symbol, window_sec, count, rolling.bin_width, rolling.bins())

@@ -58,13 +58,13 @@ class Market:
         bids = [(round(60_000 - place * TICK, 2), self.quantity()) for place in range(size.levels)]
         asks = [(round(60_000.01 + place * TICK, 2), self.quantity()) for place in range(size.levels)]
         self.warm = SymbolState(Instrument("BTCUSDT"), TICK)
-        self.warm.ticker = Ticker24h(**TICKER, received_ms=NOW)
         self.load(bids, asks)
         self.price = 60_000.0
         self.trade(size.trades, 1_800_000)
         for _ in range(300):
             self.now += 100
             self.diff()
+        self.warm.ticker = Ticker24h(**TICKER, received_ms=self.now)
 
     def quantity(self) -> float:
         """A random quantity."""
@@ -99,6 +99,7 @@ class Market:
             self.now += 100
             self.diff()
         self.trade(self.size.trades // 900, 2000)
+        self.warm.ticker = Ticker24h(**TICKER, received_ms=self.now)
 
     def load(self, bids: Levels, asks: Levels) -> None:
         """Start from a full book."""

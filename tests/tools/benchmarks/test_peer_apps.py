@@ -65,7 +65,7 @@ def test_a_locked_task_writes_the_products_report_and_gives_its_lock_back(
 ) -> None:
     run(redis_server, f"from tools.benchmarks.peers.locked_app import report; report({SYMBOL!r})")
     found = report(market)
-    assert found["schemaVersion"] == "1.1"
+    assert found["schemaVersion"] == "2.0"
     assert (found["best_bid"]["price"], len(found["depth"]["asks"])) == (100.0, 20)
     assert "anomalies" not in found
     assert market.exists(LOCK) == 0

@@ -44,6 +44,7 @@ class Scene:
     def __init__(self, client: redis.Redis, symbols: Iterable[str]) -> None:
         self.client = client
         self.silent: set[str] = set()  # symbols that nobody writes any more
+        self.changed: dict[str, dict[str, Any]] = {}  # what a symbol's reports hold in place of the example's
         self.cycles = 0  # how often all were written
         self._random = random.Random(1)
         self._prices = {symbol: self._random.randint(1_000, 900_000) / 100 for symbol in symbols}
@@ -119,8 +120,9 @@ class Scene:
             "writer": {"nodeId": node, "writerToken": self._generation},
             "updatedAt": now_ms,
             "data_age_ms": 40,
-            "ingestion": {"status": "ok", "last_update": now_ms - 40},
+            "ingestion": {"status": "ok", "fresh": True, "exchange_time": now_ms, "last_update": now_ms - 40},
             "change_24h_pct": 1.25,
+            **self.changed.get(symbol, {}),
         }
 
     def _publish(self, reason: MoveReason, moves: Moves) -> None:

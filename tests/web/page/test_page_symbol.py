@@ -91,6 +91,35 @@ def test_a_report_that_grows_old_is_visibly_stale(browser: Browser, served: Serv
         expect(page.locator("#symbol > .banner")).to_be_hidden()
 
 
+def test_what_is_not_covered_or_halted_is_told(browser: Browser, served: Served) -> None:
+    profile = {"POC": 100.025, "VAL": 100.0, "VAH": 100.1, "window_sec": 845, "trade_count": 13}
+    now = served.scene.now_ms()
+    served.scene.changed["SOLUSDT"] = {
+        "flow": {"window_sec": 12, "orders_per_sec": 2.5},
+        "liquidity": {"volume_profile": profile},
+        "ingestion": {"status": "ok", "fresh": True, "exchange_time": now, "last_update": now, "trading": "halted"},
+    }
+    try:
+        with visit(browser, served.origin) as opened:
+            page = opened.open("/#/SOLUSDT")
+            expect(page.locator("#symbol > .banner")).to_contain_text("The exchange has halted trading of this symbol.")
+            flow = page.locator(".symbol-head dd[data-name=flow]")
+            expect(flow).to_have_text("12 of 30 s")
+            expect(flow).to_have_attribute("title", "Left out: the trades of 12 s are known, it needs 30 s")
+            expect(page.locator(".symbol-head dd[data-name=trades]")).to_have_text("2.5")
+            expect(page.locator(".card-profile")).to_contain_text("13 trades in 14 min")
+            page.keyboard.press("Escape")
+            row = page.locator("#market tr", has=page.locator('a[href="#/SOLUSDT"]'))
+            expect(row.locator(".col-netFlow")).to_have_text("12 of 30 s")
+            expect(row.locator(".col-status")).to_have_text("halted")
+    finally:
+        served.scene.changed.clear()
+    with visit(browser, served.origin) as opened:
+        page = opened.open("/#/SOLUSDT")
+        expect(page.locator(".symbol-head .status")).to_have_text("ok")
+        expect(page.locator("#symbol > .banner")).to_be_hidden()
+
+
 def test_a_symbol_that_is_not_there_is_said_so(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin, allowed="404") as opened:
         page = opened.open("/#/NOSUCH")

@@ -1,15 +1,12 @@
 """Anomalies of the report. Each module here defines one kind; a new kind is one new module.
 
-A kind is a subclass of Anomaly: its fields are what the report publishes, `find` finds it, `note` tells it to people.
+A kind is a subclass of Anomaly: its fields are what the report publishes, `find` finds it.
 The report's type, its JSON Schema, the slow cycle and every reader take the kinds from `KINDS`.
 """
 
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar, Self, Union
-
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
 
 from tickfence.analytics.fields import Finding, Severity
 from tickfence.analytics.market import SlowMarket
@@ -20,10 +17,12 @@ class Anomaly(Finding, frozen=True, tag_field="type", gc=False):
 
     Attributes:
         order: where anomalies of this kind stand in the report's list, the lowest first.
+        note: the anomaly in one plain sentence, for people.
     """
 
     order: ClassVar[int]
     severity: Severity
+    note: str
 
     @classmethod
     def find(cls, market: SlowMarket) -> list[Self]:
@@ -49,24 +48,6 @@ else:
 """Type of one entry of the report's `anomalies`."""
 
 
-class _Anomalies(Struct):
-    anomalies: list[AnyAnomaly] | UnsetType = UNSET
-
-
-_decode = msgspec.json.Decoder(_Anomalies).decode
-
-
 def find_anomalies(market: SlowMarket) -> list[AnyAnomaly]:
     """The anomalies of every kind."""
     return [anomaly for kind in KINDS for anomaly in kind.find(market)]
-
-
-def notes(report: bytes) -> list[str]:
-    """The note of each of a report's anomalies, in their order.
-
-    There are none for a report with an anomaly that this version does not know, as during an upgrade.
-    """
-    try:
-        return [anomaly.note for anomaly in _decode(report).anomalies or ()]
-    except msgspec.DecodeError:
-        return []

@@ -1,7 +1,7 @@
-"""Icebergs: a level that keeps trading without getting smaller, because a hidden order refills it.
+"""Icebergs: a level that trades more than it visibly loses, because a hidden order refills it.
 
-A level is an iceberg when, in the last 30 seconds, it has at least 5 trades against its side, and its visible quantity
-stays within 10 % of what it was at the first of them. Severity by number of trades: low from 5, medium from 10, high
+A level is an iceberg when, in the last 30 seconds, it has at least 5 trades against its side, and at least 90 % of what
+they took was refilled: traded minus the visible decline. Severity by number of trades: low from 5, medium from 10, high
 from 20.
 """
 
@@ -14,15 +14,16 @@ from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Side, readable, severity_of
 from tickfence.analytics.level_changes import KEY, frequent
-from tickfence.analytics.market import CHANGES_MS, SlowMarket
+from tickfence.analytics.limits import reached
+from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
 MIN_TRADES, MEDIUM_TRADES, HIGH_TRADES = 5, 10, 20
-TOLERANCE = 0.1
+REFILLED = 0.9
 
 
 class Iceberg(Anomaly, frozen=True, tag="iceberg"):
-    """A level that keeps trading without getting smaller."""
+    """A level that trades more than it visibly loses."""
 
     order = 2
     side: Side
@@ -30,57 +31,95 @@ class Iceberg(Anomaly, frozen=True, tag="iceberg"):
     trades: Count
     traded_qty: Quantity
     visible_qty: Quantity
+    refilled_qty: Quantity
 
     @classmethod
     def find(cls, market: SlowMarket) -> list[Iceberg]:
         """Icebergs by rising price."""
-        return find_icebergs(market.changes, market.trades, market.now_ms, market.state.book)
-
-    @property
-    def note(self) -> str:
-        """Like "5 trades took 1.4 from the bid at 100, which still shows 1."."""
-        taken, left = readable(self.traded_qty), readable(self.visible_qty)
-        return f"{self.trades} trades took {taken} from the {self.side} at {readable(self.price)}, which still shows {left}."
+        after_ms, until_ms = market.judged_after_ms, market.judged_until_ms
+        return find_icebergs(market.changes, market.trades, after_ms, until_ms, market.state.book)
 
 
-def find_icebergs(changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, book: OrderBook) -> list[Iceberg]:
-    """Icebergs by rising price; changes as LevelChanges.between() gives them for (now - 30 s, now]."""
-    first, last = trades.between(now_ms - CHANGES_MS, now_ms)
+def find_icebergs(
+    changes: NDArray[np.float64], trades: TradeWindow, after_ms: int, until_ms: int, book: OrderBook
+) -> list[Iceberg]:
+    """Icebergs by rising price.
+
+    Args:
+        changes: the level changes after `after_ms`, as LevelChanges.between() gives them.
+        trades: the trades; those of (after_ms, until_ms] are judged.
+        after_ms: from when on trades and changes are known.
+        until_ms: time of the newest change of the book: what later trades do to it is not known yet.
+        book: as it is now.
+    """
+    first, last = trades.between(after_ms, until_ms)
     signed = trades.signed_quantities(first, last)
     # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
     keys = np.copysign(trades.prices(first, last), -signed)
-    candidates = frequent(keys, MIN_TRADES)
-    if not len(candidates):
+    levels = frequent(keys, MIN_TRADES)
+    if not len(levels):
         return []
-    since = trades.times(first, last)[np.argmax(keys == candidates[:, np.newaxis], axis=1)]
+    place = levels.searchsorted(keys)
+    theirs = np.flatnonzero(levels.take(place, mode="clip") == keys)
+    place = place[theirs]
+    counts = np.bincount(place)
+    traded = np.bincount(place, np.abs(signed[theirs])).astype(np.float64, copy=False)
+    since = np.empty(len(levels), dtype=np.int64)
+    # Of several values for one place the last one stays: backwards, that is the first trade.
+    since[place[::-1]] = trades.times(first, last)[theirs[::-1]]
+    shown, falls = _visible(changes, levels, since)
     found = []
-    for key, shown in zip(candidates.tolist(), _shown(changes, candidates, since), strict=True):
-        visible = _standing(book, key) if shown is None else shown
+    likely = np.flatnonzero(reached(traded - falls, REFILLED * traded) & (shown != 0))
+    columns = [column[likely].tolist() for column in (levels, counts, traded, shown, falls)]
+    for key, trades_there, quantity, visible, fall in zip(*columns, strict=True):
+        if visible == _UNCHANGED:
+            visible = book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)  # noqa: PLW2901
         if visible > 0:
-            fills = signed[keys == key]
-            traded = round(abs(float(fills.sum())), QUANTITY_DECIMALS)
-            side: Side = "bid" if key > 0 else "ask"
-            severity = severity_of(len(fills), MEDIUM_TRADES, HIGH_TRADES)
-            found.append(Iceberg(severity, side, abs(key), len(fills), traded, visible))
+            found.append(_iceberg(key, trades_there, quantity, visible, fall))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 
-def _shown(changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]) -> list[float | None]:
-    """What each level showed at its time `since_ms`; 0 if it did not stay near that, None if it did not change."""
-    # All levels at once: most candidates are no icebergs, and one pass over the changes for each would cost the most.
+_UNCHANGED = -1.0
+
+
+def _visible(
+    changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each level showed at its time `since_ms`, and its largest fall from a quantity to a later one since then.
+
+    A level without a change since then showed _UNCHANGED, and has no fall.
+    """
+    shown, falls = np.full(len(keys), _UNCHANGED), np.zeros(len(keys))
+    # All levels at once: most are no icebergs, and one pass over the changes for each would cost the most.
     hits = np.flatnonzero(changes[KEY] == keys[:, np.newaxis])
     level, place = np.divmod(hits, max(1, changes.shape[1]))
     time, _, before, after = changes.take(place, axis=1)
-    later = time > since_ms[level]
+    # A diff contains the trades up to its own time.
+    later = np.flatnonzero(time >= since_ms[level])
+    if not len(later):
+        return shown, falls
     level, before, after = level[later], before[later], after[later]
-    shown = np.zeros(len(keys))
-    # Of several values for one place the last one stays: backwards, that is the first change.
-    shown[level[::-1]] = before[::-1]
-    reference = shown[level]
-    shown[level[np.abs(after - reference) > TOLERANCE * reference]] = 0.0
-    changed = set(level.tolist())
-    return [quantity if number in changed else None for number, quantity in enumerate(shown.tolist())]
+    is_first = np.ones(len(level), dtype=bool)
+    np.not_equal(level[1:], level[:-1], out=is_first[1:])
+    starts = is_first.nonzero()[0]
+    shown[level[starts]] = before[starts]
+    # The highest quantity so far, for each level from its own start on: ranks instead of quantities, because the ranks of
+    # the next level can be lifted above all of these without a loss of digits.
+    count = len(level)
+    by_rank = before.argsort(kind="stable")
+    rank = np.empty(count, dtype=np.int64)
+    rank[by_rank] = np.arange(count)
+    lift = level * count
+    peaks = before[by_rank[np.maximum.accumulate(rank + lift) - lift]]
+    falls[level[starts]] = np.maximum.reduceat(peaks - after, starts)
+    return shown, np.maximum(0.0, falls.round(QUANTITY_DECIMALS))
 
 
-def _standing(book: OrderBook, key: float) -> float:
-    return book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)
+def _iceberg(key: float, trades: int, traded: float, visible: float, decline: float) -> Iceberg:
+    side: Side = "bid" if key > 0 else "ask"
+    price, refilled = abs(key), round(max(0.0, traded - decline), QUANTITY_DECIMALS)
+    traded = round(traded, QUANTITY_DECIMALS)
+    took = f"{trades} trades took {readable(traded)} from the {side} at {readable(price)}"
+    note = f"{took}, and {readable(refilled)} of it was refilled by an order that does not show."
+    severity = severity_of(trades, MEDIUM_TRADES, HIGH_TRADES)
+    return Iceberg(severity, note, side, price, trades, traded, visible, refilled)

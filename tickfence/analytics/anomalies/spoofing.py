@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.fields import Count, Price, Side, readable, severity_of
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
-from tickfence.analytics.market import CHANGES_MS, SlowMarket, mid_price
+from tickfence.analytics.limits import exceeds, reached
+from tickfence.analytics.market import SlowMarket, mid_price
 from tickfence.analytics.trade_window import TradeWindow
 
 MIN_PULLS = 3
@@ -40,46 +41,49 @@ class Spoofing(Anomaly, frozen=True, tag="spoofing"):
         if market.p95 is None or not market.two_sided:
             return []
         bid, ask = market.bid_prices[0], market.ask_prices[0]
-        return find_spoofing(market.changes, market.trades, market.now_ms, market.p95, bid, ask)
-
-    @property
-    def note(self) -> str:
-        """Like "The bid at 99.96 was pulled in 3 of 4 changes."."""
-        return f"The {self.side} at {readable(self.price)} was pulled in {self.pulls} of {self.changes} changes."
+        return find_spoofing(market.changes, market.trades, market.judged_after_ms, market.p95, bid, ask)
 
 
 def find_spoofing(
-    changes: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float, bid: float, ask: float
+    changes: NDArray[np.float64], trades: TradeWindow, after_ms: int, p95: float, bid: float, ask: float
 ) -> list[Spoofing]:
     """Spoofed levels by rising price.
 
     Args:
-        changes: the level changes of (now - 30 s, now], as LevelChanges.between() gives them.
+        changes: the level changes after `after_ms`, as LevelChanges.between() gives them.
         trades: the trades of the same time at least.
+        after_ms: from when on trades and changes are known.
         p95: 95th percentile of level quantities, in base currency.
         bid, ask: best prices now.
     """
     keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
     # Few changes start from a large quantity. The others matter only for levels that may be spoofed.
-    large = np.flatnonzero(before >= p95)
-    fallen = keys[large[after[large] < (1 - FALL) * before[large]]]
-    far = fallen[np.abs(np.abs(fallen) - mid_price(bid, ask)) > SPREADS_FROM_MID * (ask - bid)]
+    large = np.flatnonzero(reached(before, p95))
+    fallen = keys[large[~reached(after[large], (1 - FALL) * before[large])]]
+    prices = np.abs(fallen)
+    distances = np.abs(prices - mid_price(bid, ask))
+    far = fallen[exceeds(distances, SPREADS_FROM_MID * (ask - bid), of=np.maximum(prices, ask))]
     found = []
     for key in frequent(far, MIN_PULLS).tolist():
         falls = np.count_nonzero(far == key)
         level = changes.take(np.flatnonzero(keys == key), axis=1)
-        count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | (level[AFTER] < p95)))
+        count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | ~reached(level[AFTER], p95)))
         if falls * 10 >= count * 7:
-            pulls = _pulls(level, trades, now_ms, p95)
+            pulls = _pulls(level, trades, after_ms, p95)
             if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
-                severity = severity_of(pulls * 10, count * 8, count * 9)
-                found.append(Spoofing(severity, "bid" if key > 0 else "ask", abs(key), pulls, count))
+                found.append(_spoofing(key, pulls, count))
     return sorted(found, key=lambda spoofing: spoofing.price)
 
 
-def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: float) -> int:
-    """How many of one level's changes are pulls."""
-    since, key = now_ms - CHANGES_MS, float(level[KEY, 0])
+def _spoofing(key: float, pulls: int, changes: int) -> Spoofing:
+    side: Side = "bid" if key > 0 else "ask"
+    note = f"A large {side} at {readable(abs(key))} was taken away before it traded, in {pulls} of its last {changes} changes."
+    return Spoofing(severity_of(pulls * 10, changes * 8, changes * 9), note, side, abs(key), pulls, changes)
+
+
+def _pulls(level: NDArray[np.float64], trades: TradeWindow, since: int, p95: float) -> int:
+    """How many of one level's changes after `since` are pulls."""
+    key = float(level[KEY, 0])
     first, last = trades.between(min(since, int(level[TIME].min())), int(level[TIME].max()))
     signed = trades.signed_quantities(first, last)
     # Bids are hit by sells, asks by buys.
@@ -87,8 +91,8 @@ def _pulls(level: NDArray[np.float64], trades: TradeWindow, now_ms: int, p95: fl
     times, quantities = trades.times(first, last)[hits], signed[hits]
     pulls = 0
     for time, _, before, after in level.T.tolist():
-        falls = before >= p95 and after < (1 - FALL) * before
-        if falls and _traded(times, quantities, since, time) < (before - after) / 2:
+        falls = reached(before, p95) and not reached(after, (1 - FALL) * before)
+        if falls and not reached(_traded(times, quantities, since, time), (before - after) / 2):
             pulls += 1
         since = int(time)
     return pulls

@@ -6,13 +6,12 @@ Profile, as in the CBOT's "A Six-Part Study Guide to Market Profile" (1991).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from tickfence.analytics.fields import Count, Finding, Price, Quantity, readable
+from tickfence.analytics.fields import Count, Finding, Price, Quantity, price_decimals, readable
 from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
@@ -26,7 +25,7 @@ UNITS = 1e8
 
 
 class VolumeProfile(Finding, frozen=True):
-    """At which prices the volume of the last 30 minutes was traded."""
+    """At which prices the volume of the last 30 minutes was traded, or of the `window_sec` that are covered."""
 
     POC: Price
     VAL: Quantity
@@ -36,9 +35,11 @@ class VolumeProfile(Finding, frozen=True):
 
     @property
     def note(self) -> str:
-        """Like "POC 100.025, value area 100 to 100.1, 13 trades"."""
+        """Like "POC 100.025, value area 100 to 100.1, 13 trades in 30 min"."""
         area = f"{readable(self.VAL)} to {readable(self.VAH)}"
-        return f"POC {readable(self.POC)}, value area {area}, {self.trade_count} trades"
+        minutes, seconds = divmod(self.window_sec, 60)
+        time = f"{minutes} min" if minutes else f"{seconds} s"
+        return f"POC {readable(self.POC)}, value area {area}, {self.trade_count} trades in {time}"
 
 
 def find(market: SlowMarket) -> VolumeProfile | UnsetType:
@@ -46,8 +47,8 @@ def find(market: SlowMarket) -> VolumeProfile | UnsetType:
     rolling = market.state.profile
     if rolling is None:
         return UNSET
-    rolling.update(market.trades, market.now_ms)
-    profile = rolling.profile(market.trades, market.now_ms)
+    rolling.update(market.trades, market.market_ms)
+    profile = rolling.profile(market.trades, market.market_ms)
     return UNSET if profile is None else profile
 
 
@@ -65,18 +66,18 @@ class RollingVolumeProfile:
         if not tick_size > 0:
             raise ValueError(f"tick size must be above 0, not {tick_size}")
         self.tick_size = tick_size
-        # Enough for half ticks, and few enough to remove the noise of binary fractions.
-        self._decimals = 4 - math.floor(math.log10(tick_size))
+        self._decimals = price_decimals(tick_size)
         self._units: dict[float, int] = {}
         self._first = self._last = 0
         self._reordered = 0
 
     def update(self, trades: TradeWindow, now_ms: int) -> None:
-        """Updates the histogram to the trades of (now - 30 min, now]."""
-        first, last = trades.between(now_ms - WINDOW_MS, now_ms)
-        gone = self._first < trades.discarded
+        """Updates the histogram to the trades of (now - 30 min, now], or of the covered part of it."""
+        first, last = trades.between(max(now_ms - WINDOW_MS, trades.complete_after_ms), now_ms)
+        gone = self._first < trades.discarded or first >= self._last
         if gone or trades.reordered != self._reordered or first < self._first or last < self._last:
-            # Trades cannot be removed one by one: they were dropped, have other numbers now, or time went back.
+            # Trades cannot be removed one by one: they were dropped, have other numbers now, or time went back. Or all
+            # of them leave.
             self._units.clear()
             self._first = self._last = first
             self._reordered = trades.reordered
@@ -99,7 +100,7 @@ class RollingVolumeProfile:
             POC=round((poc + 0.5) * width, self._decimals),
             VAL=round(low * width, self._decimals) + 0.0,
             VAH=round((high + 1) * width, self._decimals),
-            window_sec=min(WINDOW_MS, now_ms - trades.complete_after_ms) // 1000,
+            window_sec=covered_ms(trades, now_ms) // 1000,
             trade_count=count,
         )
 
@@ -121,6 +122,11 @@ class RollingVolumeProfile:
         return (
             (price_bin, int(count)) for price_bin, count in zip(bins.tolist(), units.tolist(), strict=True) if count
         )
+
+
+def covered_ms(trades: TradeWindow, now_ms: int) -> int:
+    """How much of the 30 minutes before `now_ms` the trades cover."""
+    return max(0, min(WINDOW_MS, now_ms - trades.complete_after_ms))
 
 
 def value_area(volumes: dict[float, int]) -> tuple[float, float, float]:

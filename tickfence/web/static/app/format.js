@@ -27,12 +27,12 @@ export function signed(value, decimals = 2) {
   return isZero ? text.replace(MINUS, "") : (value > 0 ? "+" : "") + text;
 }
 
-/** How many decimals a number has, up to 8: 0.5212 has 4. */
+/** How many decimals a number has, up to 16: 0.5212 has 4. */
 export function decimalsOf(value) {
   if (value == null || Number.isInteger(value)) return 0;
   const [mantissa, exponent] = String(value).split("e");
   const written = (mantissa.split(".")[1] ?? "").length - Number(exponent ?? 0);
-  return Math.min(8, Math.max(0, written));
+  return Math.min(16, Math.max(0, written));
 }
 
 /** A quantity in about four significant digits: 4.32 B; 12,345; 12.35; 0.00123. */
@@ -61,6 +61,11 @@ export function span(ms) {
 }
 
 const pad = (number, length = 2) => String(number).padStart(length, "0");
+
+/** A number over a window of which not enough is known, like "12 of 30 s": how much is, and how much it needs. */
+export function uncovered(knownSec, neededSec) {
+  return knownSec == null || knownSec >= neededSec ? NOTHING : `${knownSec} of ${neededSec} s`;
+}
 
 /** The local time of day: "14:03:07". */
 export function clock(ms) {

@@ -1,7 +1,7 @@
 // The columns of the market table: how each one is named, sorted and painted.
 
 import { el, setData, setText } from "./dom.js";
-import { fixed, NOTHING, signed, signedQuantity, span } from "./format.js";
+import { fixed, NOTHING, signed, signedQuantity, span, uncovered } from "./format.js";
 import { dataAge, STATUS_TEXT } from "./freshness.js";
 import { ownerTag, showOwner } from "./owners.js";
 import { addressOf } from "./route.js";
@@ -85,11 +85,11 @@ export const COLUMNS = [
   {
     key: "netFlow",
     label: "Net flow",
-    hint: "Bought minus sold aggressively over 30 s, in base currency",
+    hint: "Bought minus sold aggressively over 30 s, in base currency; or how many of these 30 s are known",
     kind: "number",
     value: (row) => row.netFlow,
     paint: (cell, row) => {
-      setText(cell, signedQuantity(row.netFlow));
+      setText(cell, row.netFlow == null ? uncovered(row.flowWindowSec, 30) : signedQuantity(row.netFlow));
       setData(cell, "sign", signOf(row.netFlow));
     },
   },
@@ -125,14 +125,15 @@ export const COLUMNS = [
   {
     key: "status",
     label: "Status",
-    hint: "Ingestion: ok under 1 s of data age, degraded under 2 s, else down",
+    hint: "Ingestion: ok under 1 s of data age, degraded under 2 s, else down; or that the exchange has halted or delisted it",
     kind: "text",
     value: (row, market) => STATUS_ORDER[market.status(row)],
     make: () => [el("span", { class: "status" })],
     paint: (cell, row, market) => {
       const present = market.status(row);
       setData(cell.firstChild, "status", present);
-      setText(cell.firstChild, STATUS_TEXT[present]);
+      const isTold = present !== "none" && (row.trading === "halted" || row.trading === "delisted");
+      setText(cell.firstChild, isTold ? row.trading : STATUS_TEXT[present]);
     },
   },
   {

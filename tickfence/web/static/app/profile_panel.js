@@ -2,7 +2,7 @@
 
 import { ProfileChart } from "./charts/profile_chart.js";
 import { el, setText } from "./dom.js";
-import { count, fixed, NOTHING, signed } from "./format.js";
+import { count, decimalsOf, fixed, NOTHING, signed, span } from "./format.js";
 import { request } from "./session.js";
 
 const PRICES = [
@@ -21,7 +21,7 @@ export class ProfilePanel {
   #host = el("div", { class: "chart profile-chart", role: "img", "aria-label": "Volume by price" });
   #chart = null;
   #where = el("p", { class: "where" });
-  #empty = el("p", { class: "empty" }, "Fewer than 10 trades in 30 minutes: there is no profile.");
+  #empty = el("p", { class: "empty" }, "There is no profile: fewer than 10 trades of the last 30 minutes are known, or the tick size is not.");
   #list = el("dl", {});
   #timer = null;
   #gone = new AbortController();
@@ -56,11 +56,12 @@ export class ProfilePanel {
     this.#empty.hidden = profile != null;
     this.#list.hidden = this.#where.hidden = this.#host.hidden = profile == null;
     this.#chart.setMarks(profile ?? null, price ?? null, decimals);
-    setText(this.count, profile ? `${count(profile.trade_count, "trade")} in ${fixed(profile.window_sec / 60)} min` : "");
+    setText(this.count, profile ? `${count(profile.trade_count, "trade")} in ${span(profile.window_sec * 1000)}` : "");
     if (!profile) return;
     for (const [name] of PRICES) {
       const away = price ? `\n${signed((profile[name] / price - 1) * 1e4, 1)} bps` : "";
-      setText(this.#values[name], fixed(profile[name], decimals) + away);
+      // The point of control may lie on half a tick.
+      setText(this.#values[name], fixed(profile[name], Math.max(decimals, decimalsOf(profile[name]))) + away);
     }
     const place = price > profile.VAH ? "above" : price < profile.VAL ? "below" : "inside";
     setText(this.#where, price == null ? "" : `The price is ${place} the value area, which holds 70 % of the volume.`);

@@ -1,7 +1,7 @@
 // The header of a symbol's view: name, price, writer and fencing token, and figures of the book.
 
 import { el, setData, setText } from "./dom.js";
-import { fixed, NOTHING, quantity, signed, signedQuantity, span } from "./format.js";
+import { fixed, NOTHING, quantity, signed, signedQuantity, span, uncovered } from "./format.js";
 import { STATUS_TEXT } from "./freshness.js";
 import { colourBy, ownerTag, showOwner } from "./owners.js";
 
@@ -44,6 +44,7 @@ export class SymbolHead {
 
   show(report, decimals) {
     const price = (value) => fixed(value, decimals);
+    const { window_sec: known, orders_per_sec: rate, net_flow: net } = report.flow;
     this.showPrice(report.last_price, decimals);
     setText(this.#change, report.change_24h_pct == null ? "" : `${signed(report.change_24h_pct)} % in 24 h`);
     setData(this.#change, "sign", report.change_24h_pct > 0 ? "up" : report.change_24h_pct < 0 ? "down" : "");
@@ -51,14 +52,21 @@ export class SymbolHead {
       bid: level(report.best_bid, price),
       ask: level(report.best_ask, price),
       spread: report.spread_bps == null ? NOTHING : `${fixed(report.spread_bps, 2)} bps`,
-      micro: fixed(report.micro_price, Math.min(8, decimals + 2)),
+      micro: fixed(report.micro_price, decimals + 2),
       range: report.low_24h == null ? NOTHING : `${price(report.low_24h)} to ${price(report.high_24h)}`,
       volume: quantity(report.volume_24h),
-      trades: fixed(report.flow?.orders_per_sec, 1),
-      flow: signedQuantity(report.flow?.net_flow),
+      trades: rate == null ? uncovered(known, 10) : fixed(rate, 1),
+      flow: net == null ? uncovered(known, 30) : signedQuantity(net),
     };
+    this.#explain("trades", rate == null, known, 10);
+    this.#explain("flow", net == null, known, 30);
     setText(this.#token, `token ${report.writer.writerToken}`);
     for (const [name, text] of Object.entries(values)) setText(this.#figures[name], text);
+  }
+
+  #explain(name, isUncovered, known, needed) {
+    setData(this.#figures[name], "uncovered", isUncovered ? "yes" : "");
+    this.#figures[name].title = isUncovered ? `Left out: the trades of ${known} s are known, it needs ${needed} s` : "";
   }
 
   /** Owner, status ("ok", "degraded", "down", "none") and age of the data in ms: they change between reports. */

@@ -14,6 +14,10 @@ import { addressOf } from "./route.js";
 import { request } from "./session.js";
 import { SymbolHead } from "./symbol_head.js";
 
+const TRADING = {
+  halted: "The exchange has halted trading of this symbol.",
+  delisted: "The exchange has delisted this symbol.",
+};
 const MINUTES = [5, 15, 30];
 const DESCRIBE_MS = 5000;
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
@@ -75,8 +79,10 @@ export class SymbolView {
     if (!this.#isRefused) {
       const isAbsent = !this.#report && this.#absence !== null;
       this.#cards.hidden = isAbsent;
-      this.#banner.hidden = !isStale && !isAbsent;
-      setText(this.#banner, isStale ? `Stale: ${why}.` : isAbsent ? `${this.#absence}.` : "");
+      const trading = TRADING[this.#report?.ingestion.trading];
+      const told = [trading, isStale && `Stale: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
+      this.#banner.hidden = told.length === 0;
+      setText(this.#banner, told.join(" "));
     }
     if (this.#report) this.#price.show(now);
   }
@@ -122,8 +128,7 @@ export class SymbolView {
     this.#report = report;
     this.#absence = null;
     this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
-    const { depth, liquidity = {}, anomaly_notes: notes = [] } = report;
-    const anomalies = report.anomalies?.map((anomaly, index) => ({ ...anomaly, note: notes[index] }));
+    const { depth, liquidity = {} } = report;
     this.#head.show(report, this.#decimals);
     this.#depth.show(report, this.#decimals);
     this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
@@ -133,7 +138,7 @@ export class SymbolView {
     const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
     this.#walls.show(liquidity.walls, place);
     this.#vacuums.show(liquidity.vacuums, place);
-    this.#anomalies.show(anomalies, place);
+    this.#anomalies.show(report.anomalies, place);
     const [bid, ask] = [quantity(depth.total_bid_qty), quantity(depth.total_ask_qty)];
     setText(this.#depthSum, `Bid ${bid}, ask ${ask}, imbalance ${signed(depth.imbalance, 2)}`);
     document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
