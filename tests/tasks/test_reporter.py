@@ -333,12 +333,12 @@ def test_a_cycle_that_computes_with_the_rules_reads_them_first() -> None:
 
 def test_the_statistics_of_24_hours_are_replaced_and_each_number_counts_by_itself() -> None:
     node = Node().start(ticker=TICKER)
-    partial = [None, b"0", b"123", b"one", b"0.00000000", b"17"]
+    partial = [None, b"0", b"123", b"one", b"0.00000000", b"%d" % NOW_MS]
     assert node.read(now_s=2.0, lease=HELD, ticker=partial) is Progress.READY
     report = node.report()
     assert (report["change_24h_pct"], report["high_24h"], report["volume_24h"]) == (0.0, 123.0, 0.0)
     assert "low_24h" not in report
-    assert node.reporter.warm.state.ticker == (None, 0.0, 123.0, None, 0.0, 17)
+    assert node.reporter.warm.state.ticker == (None, 0.0, 123.0, None, 0.0, NOW_MS)
     node.read(now_s=4.0, lease=HELD, ticker=[None] * 6)
     assert node.reporter.warm.state.ticker is not None, "lost, and not yet written again: its age tells"
 

@@ -62,7 +62,6 @@ class SymbolState:
         book_update_ms: receive time of the newest applied diff or of the snapshot; None before the first.
         trade_update_ms: receive time of the newest trade; None before the first.
         book_event_ms: the exchange's time of the newest diff; None before the first.
-        trading: whether the exchange trades the instrument: `trading`, `halted`, `delisted`; None if unknown.
         price_decimals: decimals of computed prices; None without a tick size.
         quantities: the last 10,000 level quantities: those above 0 set by diffs, preceded by those of the first
             snapshot. Up to date after fold().
@@ -82,7 +81,6 @@ class SymbolState:
         self.trade_update_ms: int | None = None
         self.book_event_ms: int | None = None
         self._exchange_ahead_ms = 0
-        self.trading: str | None = None
         self.price_decimals: int | None = None
         self.quantities = QuantitiesWindow()
         self.changes = LevelChanges()
