@@ -42,7 +42,7 @@ def main(runs: int = 100) -> None:
         plain = market.plain
 
         def plain_fast(market: BothMarkets = market, plain: PlainMarket = plain) -> None:
-            json.dumps(fast_report(plain.bids, plain.asks, plain.trades, TICKER, market.now, market.now))
+            json.dumps(fast_report(plain.bids, plain.asks, plain.trades, ticker, market.now, market.now))
 
         works = (
             (

@@ -205,7 +205,7 @@ def test_of_a_busy_symbol_the_newest_trades_are_read_first_and_the_others_with_t
     slow_cycle.run(node.symbols[S].warm.state, now_ms)
     partly = json.loads(slow_cycle.run(node.symbols[S].warm.state, now_ms))["liquidity"]["volume_profile"]
     assert partly["window_sec"] == (now_ms - oldest) // 1000 < 1800
-    assert partly["trade_count"] == TRADES_LIMIT
+    assert partly["trade_count"] == TRADES_LIMIT - 1, "of the oldest one's millisecond others may be missing"
 
     market.deal()
     market.change()
