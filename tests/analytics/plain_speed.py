@@ -42,6 +42,7 @@ def main(runs: int = 100) -> None:
         plain = market.plain
 
         def plain_fast(market: BothMarkets = market, plain: PlainMarket = plain) -> None:
+            ticker = TICKER | {"received_ms": market.now}
             json.dumps(fast_report(plain.bids, plain.asks, plain.trades, ticker, market.now, market.now))
 
         works = (
