@@ -12,13 +12,16 @@ import msgspec
 
 from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, levels, typed
 from ingest.binance_plain import PlainDecoder
-from ingest.events import HALTED, INFINITY, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules
+from ingest.events import HALTED, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules
 from ingest.exchange import Request
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
 
-DEPTH_WEIGHTS = ((5_000, 250), (1_000, 50), (500, 25), (100, 5))
-"""Levels a side that one request may ask for, and the weight of that request."""
+DEPTH_WEIGHTS = ((1_000, 50), (500, 25), (100, 5))
+"""Levels a side that one request may ask for, and the weight of that request.
+
+Of 5,000 levels (250) the exchange tells too little: its diffs leave out changes of levels deeper than about 1,000.
+"""
 
 INFO_WEIGHT = 20
 
@@ -121,8 +124,8 @@ class Binance:
             depth.lastUpdateId,
             bids,
             asks,
-            lowest_bid=min(bids)[0] if len(bids) >= self._depth_limit else 0.0,
-            highest_ask=max(asks)[0] if len(asks) >= self._depth_limit else INFINITY,
+            lowest_bid=min(bids)[0] if len(bids) >= self._depth_limit else None,
+            highest_ask=max(asks)[0] if len(asks) >= self._depth_limit else None,
         )
 
     def info_request(self, symbols: Sequence[Instrument]) -> Request:

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 
-from ingest.events import INFINITY, Depth, Diff, Rejected
+from ingest.book_refresh import Refresh, Refreshed
+from ingest.events import Depth, Diff, Rejected
 from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
 MAX_WAITING = 5_000
 """Diffs kept while a snapshot is on its way: more than eight minutes of one symbol."""
-
-NEEDED_LEVELS = 40
-"""Levels a side that must be known to be complete; a report shows 20."""
 
 
 class BookSync:
@@ -31,11 +29,12 @@ class BookSync:
         book: the order book; right only while `in_sync`.
         why: why the book needs a snapshot now; ``None`` while it is in sync.
         received_ms: when the newest update in the book was received, ms on the Redis server's clock.
+        refresh: while a fresh snapshot is wanted for a book in sync; else ``None``.
     """
 
     __slots__ = (
-        *("_highest_ask", "_lowest_bid", "_seen_id", "_seen_ms", "_waiting"),
-        *("book", "received_ms", "symbol", "why"),
+        *("_seen_id", "_seen_ms", "_waiting"),
+        *("book", "received_ms", "refresh", "symbol", "why"),
     )
 
     def __init__(self, symbol: Instrument) -> None:
@@ -45,8 +44,7 @@ class BookSync:
         self.received_ms = 0
         self._seen_id = 0  # of the feed's newest diff, which a snapshot may be ahead of
         self._seen_ms = 0
-        self._lowest_bid = 0.0
-        self._highest_ask = INFINITY
+        self.refresh: Refresh | None = None
         self._waiting: deque[tuple[Diff, int]] = deque()
 
     @property
@@ -68,7 +66,7 @@ class BookSync:
             if diff.time_ms <= self._seen_ms:
                 return False  # the second copy: two connections deliver it
             self._seen_id, self._seen_ms = diff.last_update_id, diff.time_ms
-            self.why = self.why or Refusal.UPDATE_ID_BACK
+            self.lose(Refusal.UPDATE_ID_BACK)
             self._waiting.clear()
             self._waiting.append((diff, received_ms))
             raise Rejected(Refusal.UPDATE_ID_BACK, f"{self.symbol} u={diff.last_update_id} after {seen_id}")
@@ -84,10 +82,12 @@ class BookSync:
             self.lose(Resync.GAP)
             self._wait(diff, received_ms)
             return False
+        if self.refresh is not None:
+            self.refresh.add(diff)
         return True
 
     def on_depth(self, depth: Depth, received_ms: int) -> list[tuple[Diff, int]] | None:
-        """Take a snapshot.
+        """Take a snapshot of a book that is out of sync.
 
         Returns:
             The waiting diffs that it does not include, each with its time of receipt: publish them. ``None`` if the
@@ -107,9 +107,8 @@ class BookSync:
         diffs = list(waiting)
         waiting.clear()
         self.why = None
-        self.book.load(depth.last_update_id, depth.bids, depth.asks)
+        self.book.load(depth.last_update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask)
         self.received_ms = received_ms
-        self._lowest_bid, self._highest_ask = depth.lowest_bid, depth.highest_ask
         for diff, diff_received_ms in diffs:
             self._apply(diff, diff_received_ms)
         return diffs
@@ -118,15 +117,37 @@ class BookSync:
         """Start the procedure again: the book may be wrong from here on, for the reason given."""
         if self.why is None:
             self.why = why
+            self.refresh = None
             self._waiting.clear()
 
-    def shallow(self) -> bool:
-        """Whether the market has moved so far that levels near the best price may be missing.
+    def begin_refresh(self) -> None:
+        """Remember the diffs from now on, for a fresh snapshot. The book stays in use."""
+        self.refresh = Refresh()
 
-        A snapshot has a limited number of levels. Beyond them, only levels that have changed since are known.
+    def on_fresh_depth(self, depth: Depth) -> bool:
+        """Take the snapshot of a refresh; return False if it is of no use: older than the refresh, or there is none."""
+        return self.refresh is not None and self.refresh.take(depth, self.book.last_update_id)
+
+    def refreshed(self) -> Refreshed | None:
+        """Compare the book with the fresh snapshot as far as both are known, and take the snapshot over.
+
+        Returns:
+            What has changed; ``None`` while there is no snapshot, or the feed is behind it.
+
+        Raises:
+            Rejected: with the snapshot, the bids meet the asks: the exchange contradicts itself, so the book is lost.
         """
-        bids, asks = self.book.top(NEEDED_LEVELS)
-        return bool(bids and bids[-1][0] < self._lowest_bid) or bool(asks and asks[-1][0] > self._highest_ask)
+        book = self.book
+        fresh = None if self.refresh is None else self.refresh.book_at(book.last_update_id)
+        if fresh is None:
+            return None
+        self.refresh = None
+        self._require_uncrossed(fresh)
+        bids, asks = book.bids.differences(fresh.bids), book.asks.differences(fresh.asks)
+        if not (bids or asks):
+            return Refreshed(book.widen(fresh), bids, asks)
+        self.book = fresh
+        return Refreshed(True, bids, asks)
 
     def _wait(self, diff: Diff, received_ms: int) -> None:
         waiting = self._waiting
@@ -139,6 +160,9 @@ class BookSync:
         book = self.book
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
+        self._require_uncrossed(book)
+
+    def _require_uncrossed(self, book: OrderBook) -> None:
         if book.crossed:
             self.lose(Refusal.CROSSED_BOOK)
             raise Rejected(Refusal.CROSSED_BOOK, f"{self.symbol} bid {book.best_bid} ask {book.best_ask}")

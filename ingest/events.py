@@ -115,16 +115,16 @@ class Depth(NamedTuple):
         last_update_id: the last update it includes.
         bids: (price, quantity).
         asks: (price, quantity).
-        lowest_bid: bids below this price are not known, because the answer has a limited number of levels; 0 if all
-            bids are known.
-        highest_ask: the same for asks; infinity if all asks are known.
+        lowest_bid: bids below this price are not known, because the answer has a limited number of levels; ``None`` if
+            these are all bids.
+        highest_ask: the same for asks.
     """
 
     last_update_id: int
     bids: list[Level]
     asks: list[Level]
-    lowest_bid: float = 0.0
-    highest_ask: float = INFINITY
+    lowest_bid: float | None = None
+    highest_ask: float | None = None
 
 
 TRADING, HALTED, DELISTED = "trading", "halted", "delisted"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 
+from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
 from ingest.clock_skew import ClockSkew
 from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
@@ -14,6 +16,7 @@ from ingest.feed import Feed
 from ingest.pacing import LogLimit
 from ingest.rest import Priority
 from ingest.writer import Writer
+from tickfence.analytics.market import DEPTH_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.monitoring.ingest_metrics import Refusal
@@ -22,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 1024 * 1024
 """Bytes of one event. A diff of 5,000 levels a side takes a third of that."""
+
+REFRESH_EVERY_S, URGENT_REFRESH_EVERY_S = 5.0, 0.5
+"""Least time between two fresh snapshots of one book; the second while it cannot fill a report."""
+
+SHOWN_DIFFERENCES = 5
 
 MAX_AHEAD_MS = 10 * 60 * 1000
 """How far the exchange's clock may be ahead. Ids must rise, so a time far in the future would stop the stream."""
@@ -38,7 +46,7 @@ class Intake:
         books: every symbol's book.
         writer: gets what is true.
         now_ms: the Redis server's time.
-        want_depth: asks for a symbol's snapshot; called as long as its book is out of sync.
+        want_depth: asks for a symbol's snapshot; called as long as its book needs one.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Intake:
         self._books = books
         self._writer = writer
         self._lost_at: dict[Instrument, float] = {}
+        self._refreshed_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
         self._skew = ClockSkew()
         self._messages = self._diffs = self._trades = self._tickers = 0
@@ -95,9 +104,20 @@ class Intake:
         self._messages = self._diffs = self._trades = self._tickers = 0
         self._skew.tell()
 
-    def on_depth(self, symbol: Instrument, depth: Depth) -> bool:
-        """Take a snapshot; return False if another one is needed."""
+    def audit(self, symbol: Instrument) -> None:
+        """Compare a book in sync with a fresh snapshot when there is weight to spare."""
         book = self._books[symbol]
+        if book.in_sync and book.refresh is None:
+            book.begin_refresh()
+            self._want_depth(symbol, Priority.AUDIT)
+
+    def on_depth(self, symbol: Instrument, depth: Depth | None) -> bool:
+        """Take a snapshot, or ``None`` if it could not be loaded; return False if one is still needed."""
+        book = self._books[symbol]
+        if book.in_sync:
+            return self._on_fresh_depth(book, depth)
+        if depth is None:
+            return False
         try:
             diffs = book.on_depth(depth, self._now_ms())
         except Rejected as error:
@@ -112,13 +132,6 @@ class Intake:
         for diff, received_ms in diffs:
             self._writer.add_diff(diff, received_ms)
         return True
-
-    def check_depth(self, symbol: Instrument) -> None:
-        """Load a book again if the market has moved beyond its known levels."""
-        book = self._books[symbol]
-        if book.why is None and book.shallow():
-            book.lose(metrics.Resync.SHALLOW)
-            self._ask(book)
 
     def _on_trade(self, trade: Trade) -> None:
         received_ms = self._now_ms()
@@ -141,8 +154,63 @@ class Intake:
                 self._ask(book)
         if publish:
             self._writer.add_diff(diff, received_ms)
+            if book.refresh is not None:
+                self._finish_refresh(book)
+            if book.book.near_horizon:
+                self._refresh(book)
         elif book.why is None:
             metrics.duplicates.labels(metrics.Duplicate.FEED).inc()
+
+    def _refresh(self, book: BookSync) -> None:
+        """Ask for a fresh snapshot of a book whose market comes near its horizon."""
+        urgent = not book.book.knows(DEPTH_LEVELS)
+        if book.refresh is None:
+            every_s = URGENT_REFRESH_EVERY_S if urgent else REFRESH_EVERY_S
+            if time.monotonic() < self._refreshed_at.get(book.symbol, -math.inf) + every_s:
+                return
+            book.begin_refresh()
+        elif book.refresh.depth is not None:
+            return  # it is here, and only ahead of the feed
+        self._want_depth(book.symbol, Priority.GAP if urgent else Priority.REFRESH)
+
+    def _on_fresh_depth(self, book: BookSync, depth: Depth | None) -> bool:
+        if depth is not None and book.on_fresh_depth(depth):
+            self._finish_refresh(book)
+            return book.in_sync
+        if book.refresh is not None and book.book.near_horizon:
+            return False
+        book.refresh = None  # an audit has time until its next turn
+        return True
+
+    def _finish_refresh(self, book: BookSync) -> None:
+        """Adopt a fresh snapshot, once the feed has come to it."""
+        try:
+            refreshed = book.refreshed()
+        except Rejected as error:
+            self._reject(error)
+            self._ask(book)
+            return
+        if refreshed is None:
+            return
+        symbol = book.symbol
+        self._refreshed_at[symbol] = time.monotonic()
+        metrics.book_audits.inc()
+        if refreshed.wrong:
+            metrics.book_audit_mismatch.inc()
+            self._log_mismatch(symbol, refreshed)
+            self._writer.want_snapshot(symbol, metrics.SnapshotReason.CORRECTED)
+        elif refreshed.wider:
+            self._writer.want_snapshot(symbol, metrics.SnapshotReason.REFRESHED)
+
+    def _log_mismatch(self, symbol: Instrument, refreshed: Refreshed) -> None:
+        if (held_back := self._logs.allows("mismatch")) is None:
+            return
+        shown = {
+            side: [f"{each.price}: {each.quantity} here, {each.other} there" for each in found[:SHOWN_DIFFERENCES]]
+            for side, found in (("bids", refreshed.bids), ("asks", refreshed.asks))
+        }
+        counts = {"levels": len(refreshed.bids) + len(refreshed.asks), "held_back": held_back}
+        logger.warning("the order book differed from the exchange's", extra={"symbol": symbol, **counts, **shown})
 
     def _reject(self, error: Rejected) -> None:
         metrics.rejected.labels(error.reason).inc()

@@ -34,6 +34,9 @@ UNSENT = object()
 class SnapshotOutbox:
     """Whole books to be written, each made from the book as it is when its batch is sent.
 
+    Some must replace what is stored, and what readers have. Such a book replaces one with a higher update id, and its own
+    is written to the symbol's info as ``book_from``: readers who started from an older book load it.
+
     Args:
         streams: of these symbols, and of others too.
     """
@@ -41,44 +44,61 @@ class SnapshotOutbox:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._wanted: dict[Instrument, SnapshotReason] = {}
-        self._restarted: set[Instrument] = set()
+        self._replacing: dict[Instrument, SnapshotReason] = {}
         self._load_script = True
 
     def want(self, symbol: Instrument, reason: SnapshotReason) -> None:
-        """Write this symbol's book with the next batch. With `RENUMBERED` it replaces one with a higher update id."""
+        """Write this symbol's book with the next batch. With `RENUMBERED` or `CORRECTED` it must replace the others."""
         self._wanted.setdefault(symbol, reason)
-        if reason is SnapshotReason.RENUMBERED:
-            self._restarted.add(symbol)
+        if reason in (SnapshotReason.RENUMBERED, SnapshotReason.CORRECTED):
+            self._replacing[symbol] = reason
 
     def wanted(self) -> list[tuple[Instrument, SnapshotReason]]:
         """Symbols whose books are still to be written, and why."""
-        return list((self._wanted | dict.fromkeys(self._restarted, SnapshotReason.RENUMBERED)).items())
+        return list((self._wanted | self._replacing).items())
 
     def requests(self) -> list[Request]:
         """The next few snapshots; books that are not in sync are left out."""
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
-        return [sent for symbol in symbols if (sent := self._request(symbol, self._wanted.pop(symbol))) is not None]
+        return [request for symbol in symbols for request in self._requests(symbol, self._wanted.pop(symbol))]
 
-    def _request(self, symbol: Instrument, reason: SnapshotReason) -> Request | None:
+    def _requests(self, symbol: Instrument, reason: SnapshotReason) -> list[Request]:
         synced, state = self._streams.books[symbol], self._streams.diffs[symbol]
         if not synced.in_sync:
-            return None
+            return []
         book = synced.book
         bids, asks = book.levels()
         includes_newest = 0 <= state.sequence <= book.last_update_id
         stream_id = f"{state.time_ms}-{state.sequence}" if includes_newest else NO_ENTRY
-        snapshot = Snapshot(book.last_update_id, stream_id, bids, asks, synced.received_ms)
-        protect_ms = 0 if symbol in self._restarted else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
+        snapshot = Snapshot(
+            last_update_id=book.last_update_id,
+            stream_id=stream_id,
+            bids=bids,
+            asks=asks,
+            lowest_bid=book.bids.horizon,
+            highest_ask=book.asks.horizon,
+            time=synced.received_ms,
+        )
+        replacing = self._replacing.get(symbol)
+        protect_ms = PROTECT_INTERVALS * self._streams.snapshot_interval_ms if replacing is None else 0
         load, self._load_script = self._load_script, False
         command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
-        return command, lambda reply: self._on_reply(symbol, reason, reply)
+        requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, reply))]
+        if replacing is not None:
+            book_from = append.set_hash(self._streams.keys.info(symbol), ("book_from", book.last_update_id))
+            requests.append((book_from, lambda reply: self._on_book_from(symbol, replacing, reply)))
+        return requests
+
+    def _on_book_from(self, symbol: Instrument, replacing: SnapshotReason, reply: Any) -> None:
+        if isinstance(reply, ResponseError):
+            self._replacing[symbol] = replacing  # again with the next snapshot
 
     def _on_reply(self, symbol: Instrument, reason: SnapshotReason, reply: Any) -> None:
         if reply is UNSENT or append.unknown_script(reply):
             self._load_script = True
             self.want(symbol, reason)
         elif not isinstance(reply, ResponseError):
-            self._restarted.discard(symbol)
+            self._replacing.pop(symbol, None)
             if reply == 1:
                 metrics.snapshots.labels(reason).inc()
 

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import IntEnum
 
 import aiohttp
@@ -38,7 +39,19 @@ class Priority(IntEnum):
     """Which order book is loaded first."""
 
     GAP = 0
+    """It is lost, or knows too few levels for a report."""
     START = 1
+    REFRESH = 2
+    """Its market comes near the deepest levels that are known."""
+    AUDIT = 3
+
+    @property
+    def share(self) -> float:
+        """Share of the weight up to which such a request is sent."""
+        return _SHARES[self]
+
+
+_SHARES = {Priority.GAP: GAP_SHARE, Priority.START: START_SHARE, Priority.REFRESH: START_SHARE, Priority.AUDIT: 0.6}
 
 
 class RestError(Exception):
@@ -80,14 +93,20 @@ class RestClient:
         Raises:
             RestError: there is no usable answer.
         """
-        body = await self._get(
-            self._exchange.depth_request(symbol), GAP_SHARE if priority is Priority.GAP else START_SHARE
-        )
+        body = await self._get(self._exchange.depth_request(symbol), priority.share)
         try:
             return self._exchange.decode_depth(body)
         except Rejected as error:
             metrics.rejected.labels(error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
+
+    def depth_wait_s(self, symbol: Instrument, priority: Priority) -> float:
+        """Seconds until the order book of ``symbol`` may be asked for; 0 if now."""
+        return self._wait_s(self._exchange.depth_request(symbol).weight, priority.share)
+
+    def depth_interval_s(self, symbol: Instrument) -> float:
+        """Seconds between two requests for this order book that would use the whole weight."""
+        return 60.0 * self._exchange.depth_request(symbol).weight / self._weight.limit
 
     async def info(self, symbols: Sequence[Instrument]) -> ExchangeInfo:
         """Load the rules of ``symbols``, and keep to the weight limit that the answer names from now on.
@@ -131,11 +150,14 @@ class RestClient:
 
     async def _allowed(self, weight: int, share: float) -> None:
         while True:
-            wait_s = max(self._silence.left_s(), self._weight.wait_s(weight, share=share))
+            wait_s = self._wait_s(weight, share)
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
         self._weight.spend(weight)
+
+    def _wait_s(self, weight: int, share: float) -> float:
+        return max(self._silence.left_s(), self._weight.wait_s(weight, share=share))
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -152,12 +174,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-Deliver = Callable[[Instrument, Depth], bool]
-"""Takes a symbol's book; returns False if another one is needed."""
+Deliver = Callable[[Instrument, Depth | None], bool]
+"""Takes a symbol's book, or None if it could not be loaded; returns False if one is still needed."""
 
 
 class DepthQueue:
-    """Loads order books, the most urgent first, a few at a time. It tries failed requests again."""
+    """Loads order books, the most urgent first, a few at a time. It tries failed requests again while they are needed.
+
+    A book waits for the weight in the queue, where a more urgent one can pass it.
+    """
 
     FIRST_RETRY_S, MAXIMUM_RETRY_S, FINAL_RETRY_S = 0.2, 10.0, 60.0
 
@@ -165,47 +190,69 @@ class DepthQueue:
         self._client = client
         self._queue: list[tuple[Priority, int, Instrument]] = []
         self._order = itertools.count()
-        self._wanted: set[Instrument] = set()
+        self._wanted: dict[Instrument, Priority] = {}
+        self._queued: set[Instrument] = set()
         self._backoffs: dict[Instrument, Backoff] = {}
         self._changed = asyncio.Event()
         self._logs = LogLimit()
 
     def want(self, symbol: Instrument, priority: Priority) -> None:
-        """Load a symbol's book, unless it is being loaded already."""
-        if symbol not in self._wanted:
-            self._wanted.add(symbol)
-            self._push(symbol, priority)
+        """Load a symbol's book, unless it is being loaded already. A higher priority replaces a lower one."""
+        known = self._wanted.get(symbol)
+        if known is None or priority < known:
+            self._wanted[symbol] = priority
+            if known is None or symbol in self._queued:
+                self._push(symbol)
 
     async def run(self, deliver: Deliver) -> None:
-        """Work until cancelled. If ``deliver`` returns False, the book is loaded again."""
+        """Work until cancelled. As long as ``deliver`` returns False, the book is loaded again."""
         async with asyncio.TaskGroup() as group:
             for _ in range(CONCURRENCY):
                 group.create_task(self._work(deliver))
 
     async def _work(self, deliver: Deliver) -> None:
         while True:
-            while not self._queue:
-                self._changed.clear()
-                await self._changed.wait()
-            priority, _, symbol = heapq.heappop(self._queue)
-            retry_s = await self._fetch(symbol, priority, deliver)
+            symbol = await self._next()
+            retry_s = await self._fetch(symbol, deliver)
             if retry_s is None:
-                self._wanted.discard(symbol)
+                del self._wanted[symbol]
                 self._backoffs.pop(symbol, None)
             else:
-                asyncio.get_running_loop().call_later(retry_s, self._push, symbol, priority)
+                asyncio.get_running_loop().call_later(retry_s, self._push, symbol)
 
-    async def _fetch(self, symbol: Instrument, priority: Priority, deliver: Deliver) -> float | None:
-        """Load one book; return the seconds to wait before trying again, or ``None`` if it was delivered."""
+    async def _next(self) -> Instrument:
+        """The most urgent book that is queued, once there is weight for it."""
+        while True:
+            wait_s = None
+            if self._queue:
+                priority, _, symbol = self._queue[0]
+                stale = symbol not in self._queued or priority != self._wanted[symbol]
+                wait_s = 0.0 if stale else self._client.depth_wait_s(symbol, priority)
+                if wait_s <= 0:
+                    heapq.heappop(self._queue)
+                    if stale:
+                        continue
+                    self._queued.remove(symbol)
+                    return symbol
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), wait_s)
+
+    async def _fetch(self, symbol: Instrument, deliver: Deliver) -> float | None:
+        """Load one book; return the seconds to wait before trying again, or ``None`` if none is needed any more."""
         backoff = self._backoffs.setdefault(symbol, Backoff(base=self.FIRST_RETRY_S, cap=self.MAXIMUM_RETRY_S))
+        depth, final = None, False
         try:
-            depth = await self._client.depth(symbol, priority)
+            depth = await self._client.depth(symbol, self._wanted[symbol])
         except RestError as error:
             if (held_back := self._logs.allows("depth")) is not None:
                 logger.warning("no order book", extra={"symbol": symbol, "error": str(error), "held_back": held_back})
-            return self.FINAL_RETRY_S if error.final else backoff.next_s()
-        return None if deliver(symbol, depth) else backoff.next_s()
+            final = error.final
+        if deliver(symbol, depth):
+            return None
+        return self.FINAL_RETRY_S if final else backoff.next_s()
 
-    def _push(self, symbol: Instrument, priority: Priority) -> None:
-        heapq.heappush(self._queue, (priority, next(self._order), symbol))
+    def _push(self, symbol: Instrument) -> None:
+        self._queued.add(symbol)
+        heapq.heappush(self._queue, (self._wanted[symbol], next(self._order), symbol))
         self._changed.set()

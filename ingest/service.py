@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 import time
@@ -17,7 +18,7 @@ from ingest.feed import Feed
 from ingest.intake import Intake
 from ingest.listing import Listing
 from ingest.pacing import Allowance, SnapshotSchedule
-from ingest.rest import DepthQueue, RestClient
+from ingest.rest import DepthQueue, Priority, RestClient
 from ingest.silence import Silence
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
@@ -28,6 +29,8 @@ from tickfence.settings import Settings
 logger = logging.getLogger(__name__)
 
 WAKE_EVERY_S = 0.05
+AUDIT_EVERY_S = 1.0
+"""Least time between two audits."""
 SYMBOLS_PER_CONNECTION = 300
 DRAIN_S = 2.0
 OPENINGS_SHARE = 0.8
@@ -47,6 +50,8 @@ class Ingest:
         symbols = settings.symbols
         exchange: Exchange = Binance(symbols)
         clock = ServerClock()
+        self._symbols = symbols
+        self._audit_share = settings.nt_audit_weight_share
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
@@ -97,6 +102,7 @@ class Ingest:
             reading += [
                 group.create_task(self._depths.run(self._intake.on_depth)),
                 group.create_task(self._listing.run()),
+                group.create_task(self._audit()),
             ]
             timer = group.create_task(self._run_on_time())
             await self._stopping.wait()
@@ -111,10 +117,16 @@ class Ingest:
         while True:
             await asyncio.sleep(WAKE_EVERY_S)
             for symbol in self._schedule.due(time.monotonic()):
-                self._intake.check_depth(symbol)
                 self._writer.want_snapshot(symbol, metrics.SnapshotReason.INTERVAL)
             self._writer.wake()
             self._intake.count()
+
+    async def _audit(self) -> None:
+        """Compare the books with fresh snapshots in turn; without weight to spare, one waits for its next turn."""
+        for symbol in itertools.cycle(self._symbols) if self._audit_share else ():
+            await asyncio.sleep(max(AUDIT_EVERY_S, self._rest.depth_interval_s(symbol) / self._audit_share))
+            if self._rest.depth_wait_s(symbol, Priority.AUDIT) <= 0:
+                self._intake.audit(symbol)
 
 
 def shards(symbols: Sequence[Instrument], exchange: Exchange) -> list[Sequence[Instrument]]:

@@ -136,8 +136,9 @@ class Reporter:
             self._note(Event(Kind.NO_SNAPSHOT, self.symbol))
             return None
         if not state.publishable:
-            self._note(Event(Kind.CROSSED, self.symbol))
-            self.warm.invalidate("book")  # no update is missing: only another snapshot mends that
+            crossed = state.book.crossed
+            self._note(Event(Kind.CROSSED if crossed else Kind.HORIZON, self.symbol))
+            self.warm.invalidate("book" if crossed else "horizon")  # no update is missing: only a snapshot mends that
             return None
         self.computed_ms = now_ms
         return self.lease.next_write(values(self, now_ms, now_s), state.book.last_update_id)

@@ -30,6 +30,7 @@ class Kind(Enum):
     NOT_TAKEN_OVER = "cannot use what the last owner left: {}"
     NO_SNAPSHOT = "no report: the book is not known"
     CROSSED = "no report: the sides of the book cross"
+    HORIZON = "no report: the book does not know the levels that a report shows"
     FENCED = "write refused by the fence"
     """Although its lease had just been granted."""
 

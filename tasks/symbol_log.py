@@ -63,7 +63,7 @@ _RECURRING = frozenset((Kind.BAD_LEASE, Kind.BAD_ENTRY, Kind.ERROR, Kind.NO_SYMB
 _LEVELS = {
     **dict.fromkeys((Kind.LEASE_CONFLICT, *_RECURRING), ERROR),
     **dict.fromkeys((Kind.GAP, Kind.RENUMBERED, Kind.NOT_TAKEN_OVER), WARNING),
-    **dict.fromkeys((Kind.COLD_START, Kind.NO_SNAPSHOT, Kind.CROSSED, Kind.PAUSE), DEBUG),
+    **dict.fromkeys((Kind.COLD_START, Kind.NO_SNAPSHOT, Kind.CROSSED, Kind.HORIZON, Kind.PAUSE), DEBUG),
 }
 """All others: INFO."""
 
@@ -77,6 +77,7 @@ _COUNTERS = {
     Kind.NO_SYMBOL: metrics.reports_withheld.labels("no symbol"),
     Kind.NO_SNAPSHOT: metrics.reports_withheld.labels("no snapshot"),
     Kind.CROSSED: metrics.reports_withheld.labels("book"),
+    Kind.HORIZON: metrics.reports_withheld.labels("horizon"),
     Kind.FENCED: metrics.writes_fenced,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import partial
 
 from tasks.symbol_events import Event, Kind, Note
@@ -13,7 +14,7 @@ from tickfence.analytics.trade_window import MAX_TRADES
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Request, checked
-from tickfence.streams.codec import DiffEntry, SymbolInfo, Ticker, TradeEntry, split_id
+from tickfence.streams.codec import DiffEntry, Snapshot, SymbolInfo, Ticker, TradeEntry, split_id
 from tickfence.streams.read import ColdStart, Entries, StreamReader
 
 TRADES_MS = 31 * 60_000
@@ -21,6 +22,9 @@ TRADES_MS = 31 * 60_000
 
 SAME_UPDATE_MS = 2_000
 """Two ingest processes receive the same update within this time."""
+
+RELOAD_EVERY_S = 1.0
+"""Least time between two reads of the snapshot of a book that is near its horizon."""
 
 TICKER_EVERY_S = INFO_EVERY_S = 2.0
 """How often the statistics of 24 hours and the exchange's rules are read again."""
@@ -49,6 +53,8 @@ class WarmSymbol:
         self._cold_reason = "first"
         self._note = note
         self._reader = StreamReader(keys, symbol)
+        self._loaded_at = -math.inf
+        self._loaded_id = 0
         self._ticker_at = self._info_at = -math.inf
         self._info: SymbolInfo | None = None
         self._older_before: str | None = None
@@ -65,6 +71,8 @@ class WarmSymbol:
             now_s: monotonic seconds.
             rules: read the exchange's rules in any case.
         """
+        if self.state.book.near_horizon and now_s - self._loaded_at >= RELOAD_EVERY_S:
+            self.invalidate("horizon")  # ingest has refreshed its own book, or is about to
         if self.cold:
             return self._cold_read(now_ms, now_s)
         requests = []
@@ -96,6 +104,7 @@ class WarmSymbol:
 
         def start(found: ColdStart) -> None:
             self._start(now_s, found, since_ms, *left)
+            self._loaded_at = now_s
             if not self.cold and found.ticker is not None:
                 self._set_ticker(now_s, found.ticker)
 
@@ -111,6 +120,9 @@ class WarmSymbol:
         snapshot, trades = found.snapshot, found.trades
         if snapshot is None:
             return
+        newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
+        if _replaced(found.info, snapshot.last_update_id, newest):
+            return
         if self.state.book.last_update_id:
             if found.older_trades_before is not None:
                 self._forget()  # the trades in between do not fit in a reply: start as a new owner does
@@ -119,16 +131,24 @@ class WarmSymbol:
             trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
         else:
             self._older_before, self._older_since_ms = found.older_trades_before, since_ms
-            newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
             self._take_over(sections, carried, newest)
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
+        self._loaded_id = snapshot.last_update_id
         self._set_info(now_s, found.info)
         self._reader.start_from(found)
-        self.state.load_snapshot(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.time)
+        self._load(snapshot, found.diffs)
         self.cold = False
         self._add_trades(trades)
         self._apply(found.diffs)
         self._mark_incomplete()
+
+    def _load(self, snapshot: Snapshot, diffs: list[DiffEntry]) -> None:
+        if self.state.book.in_sync:  # bring it up to the snapshot first, so that no level change is missed
+            with suppress(BookGap):
+                self._apply_each(diffs)
+        levels = snapshot.bids, snapshot.asks
+        horizon = snapshot.lowest_bid, snapshot.highest_ask
+        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon)
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> None:
         """Start with what the last owner left, as if this node had run all along."""
@@ -167,13 +187,16 @@ class WarmSymbol:
 
     def _apply(self, diffs: list[DiffEntry]) -> None:
         try:
-            for diff in diffs:
-                self.state.apply_diff(
-                    diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
-                )
+            self._apply_each(diffs)
         except (BookGap, BookNotInSync) as gap:
             self._note(Event(Kind.GAP, self.symbol, str(gap)))
             self.invalidate("gap")
+
+    def _apply_each(self, diffs: list[DiffEntry]) -> None:
+        for diff in diffs:
+            self.state.apply_diff(
+                diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
+            )
 
     def _add_trades(self, trades: list[TradeEntry]) -> None:
         if trades:
@@ -203,6 +226,9 @@ class WarmSymbol:
         self._info_at = asked_s
         if info is None:  # ingest does not know it yet, or Redis has lost it
             return
+        if _replaced(info, self._loaded_id, self.state.book.last_update_id):
+            self.state.book.in_sync = False
+            self.invalidate("audit")
         if info.tick_size is None and (self._info is None or self._info.tick_size is not None):
             self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
         self._info = info
@@ -212,3 +238,11 @@ class WarmSymbol:
         self._ticker_at = asked_s
         if ticker is not None:
             self.state.ticker = Ticker24h(*ticker)
+
+
+def _replaced(info: SymbolInfo | None, loaded_id: int, newest_id: int) -> bool:
+    """Whether the book that was loaded at ``loaded_id`` was wrong, as ingest found out later.
+
+    A mark above the newest update is from before the exchange started its update ids again.
+    """
+    return info is not None and loaded_id < info.book_from <= newest_id

@@ -189,6 +189,8 @@ class Settings(BaseModel):
     """The exchange's REST endpoint."""
     nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)
     """Time between two full order books of a symbol that ingest writes."""
+    nt_audit_weight_share: float = Field(0.1, ge=0, le=0.5, allow_inf_nan=False)
+    """Share of the exchange's REST weight that ingest uses to compare its order books with fresh snapshots; 0 turns it off."""
     nt_ingest_buffer_entries: int = Field(200_000, ge=100, le=50_000_000)
     """Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted."""
 

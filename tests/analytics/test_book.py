@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickfence.analytics import book_side
 from tickfence.analytics.book import BookGap, BookNotInSync, OrderBook
 
 PRICES = st.integers(1, 30).map(lambda ticks: ticks / 10)
@@ -49,6 +50,64 @@ def test_book_equals_a_plain_dict_after_every_diff(snapshot_bids, snapshot_asks,
         for price in (*bids, *asks, 99.0):
             assert book.bids.quantity(price) == bids.get(price, 0.0)
             assert book.asks.quantity(price) == asks.get(price, 0.0)
+
+
+@given(LEVELS, LEVELS, st.none() | PRICES, st.none() | PRICES, st.integers(2, 6), DIFFS)
+def test_a_book_is_what_it_would_be_without_a_limit_as_far_as_it_is_known(bids, asks, low, high, limit, diffs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(book_side, "MAX_LEVELS", limit)
+        book = OrderBook()
+        book.load(1, bids, asks, low, high)
+        everything = as_model(bids), as_model(asks)
+        for number, (diff_bids, diff_asks, *_) in enumerate([([], []), *diffs], 2):
+            before = book.bids.horizon, book.asks.horizon
+            log: list[float] = []
+            book.apply(number, number, diff_bids, diff_asks, log)
+            expected = []
+            for sign, end, levels, model in zip((1, -1), before, (diff_bids, diff_asks), everything, strict=True):
+                known = [level for level in levels if end is None or level[0] * sign >= end * sign]
+                inside = {price: q for price, q in model.items() if end is None or price * sign >= end * sign}
+                expected += update_model(inside, known, sign)
+                update_model(model, levels, sign)
+            assert log == expected
+            for sign, side, levels, model in zip(
+                (1, -1), (book.bids, book.asks), book.levels(), everything, strict=True
+            ):
+                end = side.horizon
+                true = sorted(model.items(), reverse=sign > 0)
+                assert levels == [level for level in true if end is None or level[0] * sign >= end * sign]
+                assert len(levels) <= limit
+                assert end is not None or len(levels) < limit
+                for n in range(limit + 2):
+                    assert side.knows(n) is (len(levels) >= n or end is None)
+
+
+def test_a_full_side_is_not_known_to_its_end_however_it_was_loaded(monkeypatch):
+    monkeypatch.setattr(book_side, "MAX_LEVELS", 3)
+    book = OrderBook()
+    book.load(1, [(9.0, 1.0), (8.0, 1.0), (7.0, 1.0)], [(10.0, 1.0), (11.0, 1.0)])
+    assert (book.bids.horizon, book.asks.horizon) == (7.0, None)
+    book.load(2, [(price, 1.0) for price in (4.0, 9.0, 6.0, 8.0)], [(10.0, 1.0)], highest_ask=10.5)
+    assert book.levels()[0] == [(9.0, 1.0), (8.0, 1.0), (6.0, 1.0)]
+    assert (book.bids.horizon, book.asks.horizon) == (6.0, 10.5)
+
+
+@pytest.mark.parametrize(("given", "horizon", "few"), [(200, 1.0, 99), (200, None, -1), (50, 1.0, 39), (60, 1.0, 39)])
+def test_a_side_is_near_its_horizon_when_half_of_its_levels_are_gone_or_nearly_all(given, horizon, few):
+    book = OrderBook()
+    book.load(1, [(1.0 + place, 1.0) for place in range(given)], [], lowest_bid=horizon)
+    for gone in range(given):
+        assert book.near_horizon is (len(book.bids) <= few)
+        book.apply(2 + gone, 2 + gone, [(float(given - gone), 0.0)], [])
+
+
+def test_where_two_books_differ_is_told_as_far_as_both_are_known():
+    book, other = OrderBook(), OrderBook()
+    book.load(5, [(9.0, 1.0), (8.0, 2.0), (7.0, 3.0)], [(10.0, 1.0), (11.0, 1.0)], 7.0)
+    other.load(5, [(9.0, 1.0), (8.5, 4.0), (8.0, 2.5), (6.0, 1.0)], [(10.0, 1.0), (12.0, 9.0)], 6.0, 11.0)
+    assert book.bids.differences(other.bids) == [(8.5, 0.0, 4.0), (8.0, 2.0, 2.5), (7.0, 3.0, 0.0)]
+    assert book.asks.differences(other.asks) == [(11.0, 1.0, 0.0)]
+    assert book.bids.differences(book.bids) == []
 
 
 def loaded() -> OrderBook:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ingest import book_sync
+from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
 from ingest.events import Depth, Diff, Rejected
+from tickfence.analytics import book_side
+from tickfence.analytics.book_side import Difference
 from tickfence.monitoring.ingest_metrics import Refusal
 
 START = ([(99.0, 1.0), (98.0, 2.0)], [(101.0, 1.0), (102.0, 2.0)])
@@ -117,35 +119,110 @@ def test_the_waiting_diffs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sync.on_depth(Depth(3, *START), 1) == [(diff(4, 4), 1), (diff(5, 5), 1)]
 
 
-def test_a_market_that_left_the_known_levels_is_noticed() -> None:
+def test_a_fresh_snapshot_widens_a_book_that_stays_in_use() -> None:
     sync = BookSync("S")
-    bids = [(100.0 - n, 1.0) for n in range(60)]
-    asks = [(101.0 + n, 1.0) for n in range(60)]
-    sync.on_depth(Depth(10, bids, asks, lowest_bid=41.0, highest_ask=160.0), 1)
-    assert not sync.shallow()
-    sync.on_diff(diff(11, 11, bids=[(100.0 - n, 0.0) for n in range(25)] + [(5.0, 1.0), (4.0, 1.0)]), 1)
-    assert not BookSync.shallow(synced())
-    sync.on_diff(diff(12, 12, bids=[(9.0 - n, 1.0) for n in range(3)]), 1)
-    assert sync.shallow()
+    sync.on_depth(Depth(10, *START, lowest_bid=98.0), 1)
+    sync.begin_refresh()
+    assert sync.on_diff(diff(11, 11, [(98.0, 0.0)]), 1)
+    assert sync.on_fresh_depth(Depth(10, [*START[0], (97.0, 4.0)], START[1], lowest_bid=97.0))
+    assert sync.refreshed() == Refreshed(True, [], [])
+    assert sync.book.top(3)[0] == [(99.0, 1.0), (97.0, 4.0)]
+    assert sync.refreshed() is None
 
 
-@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=80, unique=True))
-def test_a_book_the_exchange_sent_whole_is_never_shallow(prices: list[float]) -> None:
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_book_that_differs_within_the_common_range_is_replaced_and_told(side: int) -> None:
+    sync = synced(10)
+    sync.begin_refresh()
+    levels = [list(each) for each in START]
+    levels[side][0] = (levels[side][0][0], 7.0)
+    assert sync.on_fresh_depth(Depth(10, *levels))
+    refreshed = sync.refreshed()
+    assert refreshed is not None
+    assert refreshed.wrong
+    assert refreshed[1 + side] == [Difference(levels[side][0][0], 1.0, 7.0)]
+    assert refreshed[2 - side] == []
+    assert [dict(found) for found in sync.book.levels()] == [dict(each) for each in levels]
+
+
+def test_levels_that_one_of_both_does_not_know_are_no_difference() -> None:
     sync = BookSync("S")
-    sync.on_depth(Depth(1, [(price, 1.0) for price in prices], []), 1)
-    assert not sync.shallow()
+    sync.on_depth(Depth(10, [(99.0, 1.0)], START[1], lowest_bid=98.5), 1)
+    sync.begin_refresh()
+    sync.on_fresh_depth(Depth(10, *START))
+    assert sync.refreshed() == Refreshed(True, [], [])
+    sync.begin_refresh()
+    sync.on_fresh_depth(Depth(10, [(99.0, 1.0)], START[1][:1], lowest_bid=99.0, highest_ask=101.0))
+    assert sync.refreshed() == Refreshed(False, [], [])
+    assert sync.book.levels() == START, "the wider range stays"
+
+
+def test_a_fresh_snapshot_ahead_of_the_feed_waits_for_it() -> None:
+    sync = synced(10)
+    sync.begin_refresh()
+    assert sync.on_fresh_depth(Depth(12, [(99.0, 3.0), (97.0, 1.0)], START[1]))
+    assert sync.refreshed() is None
+    assert sync.on_diff(diff(11, 11, [(98.0, 0.0)]), 1)
+    assert sync.refreshed() is None
+    assert sync.on_diff(diff(12, 13, [(99.0, 3.0), (97.0, 2.0)]), 1)
+    assert sync.refreshed() == Refreshed(False, [], [])
+    assert sync.book.top(3)[0] == [(99.0, 3.0), (97.0, 2.0)]
+
+
+def test_a_fresh_snapshot_older_than_its_refresh_is_of_no_use() -> None:
+    sync = synced(10)
+    assert not sync.on_fresh_depth(Depth(10, *START)), "no refresh was begun"
+    assert sync.on_diff(diff(11, 11), 1)
+    sync.begin_refresh()
+    assert not sync.on_fresh_depth(Depth(10, *START))
+    assert sync.on_diff(diff(12, 12), 1)
+    assert not sync.on_fresh_depth(Depth(10, *START))
+    assert sync.on_fresh_depth(Depth(11, *START))
+    assert sync.refreshed() == Refreshed(False, [], [])
+
+
+def test_a_lost_book_forgets_its_refresh() -> None:
+    sync = synced(10)
+    sync.begin_refresh()
+    assert sync.on_fresh_depth(Depth(15, *START))
+    sync.on_diff(diff(14, 20), 1)
+    assert sync.why == "gap"
+    assert sync.refresh is None
+
+
+def test_a_fresh_snapshot_that_crosses_loses_the_book() -> None:
+    sync = synced(10)
+    sync.begin_refresh()
+    sync.on_diff(diff(11, 11, bids=[(100.0, 1.0)]), 1)
+    sync.on_fresh_depth(Depth(10, [(99.0, 1.0)], [(100.0, 1.0)]))
+    with pytest.raises(Rejected):
+        sync.refreshed()
+    assert sync.why == Refusal.CROSSED_BOOK
+
+
+WINDOW, SNAPSHOT = 5, 4
+"""Levels of a side whose changes the exchange tells, and levels of a snapshot."""
 
 
 class Feed(RuleBasedStateMachine):
-    """A market, a feed that loses, repeats and stalls, REST snapshots of any age, and the books they lead to."""
+    """A market, a feed that loses, repeats and stalls, REST snapshots of any age, and the books they lead to.
+
+    The feed tells nothing of levels beyond the best `WINDOW`; snapshots have no more than `SNAPSHOT`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(book_side, "MAX_LEVELS", WINDOW)
         self.sync = BookSync("S")
         self.history = [(dict(START[0]), dict(START[1]))]  # the true book after each update, by id
         self.touched: list[tuple[int, float] | None] = [None]  # side and price of each update, by id
         self.sent = 0  # newest update id the feed has come to
         self.delivered: list[Diff] = []
+        self.published = 0  # newest update id published since the book was last in sync
+
+    def teardown(self) -> None:
+        self.patch.undo()
 
     @rule(
         count=st.integers(1, 3),
@@ -160,12 +237,32 @@ class Feed(RuleBasedStateMachine):
             self.history.append((bids, asks))
             self.touched.append((side, at))
 
+    @rule(side=st.integers(0, 1), gone=st.integers(1, 9))
+    def falls_through(self, side: int, gone: int) -> None:
+        """The best levels of a side vanish."""
+        best = self.levels(len(self.history) - 1, side)[:gone]
+        for price, _ in best:
+            sides = tuple(dict(each) for each in self.history[-1])
+            sides[side][price] = 0.0
+            self.history.append((sides[0], sides[1]))
+            self.touched.append((side, price))
+
     def newest(self) -> int:
         return len(self.history) - 1
 
+    def levels(self, update_id: int, side: int) -> list[tuple[float, float]]:
+        """The true levels of a side, best first."""
+        known = [(price, quantity) for price, quantity in self.history[update_id][side].items() if quantity]
+        return sorted(known, reverse=side == 0)
+
+    def told(self, update_id: int, side: int, price: float) -> bool:
+        better = [at for at, _ in self.levels(update_id, side) if (at > price if side == 0 else at < price)]
+        return len(better) < WINDOW
+
     def change(self, first: int, last: int) -> Diff:
-        """What the exchange says of these updates: the state after the last of every level they touched."""
+        """What the exchange says of these updates: the state after the last of the levels they touched."""
         touched = {each for each in self.touched[first : last + 1] if each}
+        touched = {each for each in touched if self.told(first - 1, *each) or self.told(last, *each)}
         sides = [[(price, self.history[last][side][price]) for at, price in touched if at == side] for side in (0, 1)]
         return diff(first, last, *sides)
 
@@ -191,31 +288,63 @@ class Feed(RuleBasedStateMachine):
     def doubt(self) -> None:
         self.sync.lose("doubt")
 
+    @precondition(lambda self: self.sync.in_sync)
+    @rule()
+    def begin_refresh(self) -> None:
+        self.sync.begin_refresh()
+
     @rule(data=st.data())
     def snapshot(self, data: st.DataObject) -> None:
         update_id = data.draw(st.integers(max(0, self.newest() - 4), self.newest()))
-        bids, asks = (list(side.items()) for side in self.history[update_id])
-        published = self.sync.on_depth(Depth(update_id, bids, asks), 1)
+        sides = [self.levels(update_id, side) for side in (0, 1)]
+        ends = [side[SNAPSHOT - 1][0] if len(side) >= SNAPSHOT else None for side in sides]
+        depth = Depth(update_id, *(side[:SNAPSHOT] for side in sides), *ends)
+        if self.sync.in_sync:
+            before = self.sync.book.last_update_id
+            wanted = self.sync.refresh is not None
+            taken = self.sync.on_fresh_depth(depth)
+            assert taken or not wanted or update_id < before, "a snapshot as new as the book is of use"
+            self.refreshed(taken and update_id <= before)
+            assert self.sync.book.last_update_id == before
+            return
+        published = self.sync.on_depth(depth, 1)
         if update_id >= self.sent:
             assert self.sync.in_sync, "a snapshot as new as the feed always brings the book into sync"
+        if published is not None:
+            self.published = update_id
         for each, _ in published or []:
             self.publish(each)
 
     def receive(self, each: Diff) -> None:
         if self.sync.on_diff(each, 1):
             self.publish(each)
+            self.refreshed(False)
+
+    def refreshed(self, due: bool) -> None:
+        """A right book is never told to be wrong, and knows what a snapshot knows afterwards."""
+        refreshed = self.sync.refreshed()
+        assert refreshed is not None or not due
+        if refreshed is not None:
+            assert not refreshed.wrong
 
     def publish(self, each: Diff) -> None:
-        """What is published is true, and connects to the book that was true before it."""
+        """What is published is true, and connects to what was published before it."""
         assert self.sync.in_sync
         assert each in self.delivered
+        assert each.first_update_id <= self.published + 1
+        self.published = each.last_update_id
 
     @invariant()
-    def a_book_in_sync_is_the_true_book(self) -> None:
-        if self.sync.in_sync:
-            book = self.sync.book
-            for got, true in zip(book.levels(), self.history[book.last_update_id], strict=True):
-                assert dict(got) == {price: quantity for price, quantity in true.items() if quantity}
+    def a_book_in_sync_is_the_true_book_up_to_its_horizon(self) -> None:
+        if not self.sync.in_sync:
+            return
+        book = self.sync.book
+        for side, (known, got) in enumerate(zip((book.bids, book.asks), book.levels(), strict=True)):
+            true = self.levels(book.last_update_id, side)
+            end = known.horizon
+            assert got == [each for each in true if end is None or (each[0] >= end if side == 0 else each[0] <= end)]
+            assert len(got) <= WINDOW
+            assert known.knows(len(true)) is (end is None or len(got) == len(true))
 
 
 TestFeed = Feed.TestCase

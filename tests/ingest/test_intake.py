@@ -115,14 +115,79 @@ def test_times_far_in_the_future_would_stop_the_stream_and_are_refused(bench: Be
     assert bench.writer.waiting == 1
 
 
-def test_a_market_that_left_the_snapshot_s_levels_is_loaded_again(bench: Bench) -> None:
-    bench.intake.on_depth(SYMBOL, DEPTH._replace(lowest_bid=98.0))
-    bench.intake.check_depth(SYMBOL)
+def deep(update_id: int = 10, bids: int = 100, *, first: int = 0) -> Depth:
+    """A snapshot of so many bids from 1000 - first down, and one ask."""
+    levels = [(1_000.0 - place, 1.0) for place in range(first, first + bids)]
+    return Depth(update_id, levels, [(1_001.0, 1.0)], lowest_bid=levels[-1][0])
+
+
+def fall(bench: Bench, update_id: int, first: int, count: int) -> None:
+    """The best bids vanish."""
+    bench.diff(update_id, update_id, b=[[str(1_000 - place), "0"] for place in range(first, first + count)])
+
+
+def test_a_book_whose_market_nears_the_horizon_is_refreshed_and_stays_in_use(bench: Bench) -> None:
+    bench.intake.on_depth(SYMBOL, deep())
+    fall(bench, 11, 0, 50)
+    assert bench.wanted == []
+    fall(bench, 12, 50, 1)
+    assert bench.wanted == [(SYMBOL, Priority.REFRESH)]
+    assert bench.intake.on_depth(SYMBOL, deep(12, first=51))
     assert bench.books[SYMBOL].in_sync
-    bench.diff(11, 11, b=[["97", "1"]])
-    bench.intake.check_depth(SYMBOL)
-    assert bench.books[SYMBOL].why == "shallow"
-    assert bench.wanted == [(SYMBOL, Priority.GAP)]
+    assert len(bench.books[SYMBOL].book.bids) == 100
+    assert bench.writer.waiting == 2
+    fall(bench, 13, 51, 1)
+    assert len(bench.wanted) == 1
+
+
+def test_a_book_that_cannot_fill_a_report_is_refreshed_first_of_all(bench: Bench) -> None:
+    bench.intake.on_depth(SYMBOL, deep())
+    fall(bench, 11, 0, 60)
+    fall(bench, 12, 60, 21)
+    assert bench.wanted == [(SYMBOL, Priority.REFRESH), (SYMBOL, Priority.GAP)]
+
+
+def test_a_refresh_is_tried_again_and_an_audit_has_time(bench: Bench) -> None:
+    bench.intake.on_depth(SYMBOL, deep())
+    bench.intake.audit(SYMBOL)
+    assert bench.wanted == [(SYMBOL, Priority.AUDIT)]
+    bench.diff(11, 11)
+    for failed in (None, deep(9)):
+        assert bench.intake.on_depth(SYMBOL, failed), "no answer, and one older than the audit"
+    fall(bench, 12, 0, 60)
+    for failed in (None, deep(9)):
+        assert not bench.intake.on_depth(SYMBOL, failed)
+    assert bench.intake.on_depth(SYMBOL, deep(12, first=60))
+
+
+def test_a_market_that_stays_near_the_horizon_is_not_asked_for_with_every_diff(bench: Bench) -> None:
+    bench.intake.on_depth(SYMBOL, deep())
+    fall(bench, 11, 0, 60)
+    bench.wanted.clear()
+    bench.intake.on_depth(SYMBOL, deep(11, 40, first=60))
+    for update_id in range(12, 20):
+        bench.diff(update_id, update_id)
+    assert bench.wanted == []
+
+
+def test_a_book_that_differs_is_told_counted_and_corrected(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    audits, mismatches = "nt_book_audits_total", "nt_book_audit_mismatch_total"
+    before = counted(audits), counted(mismatches)
+    bench.intake.on_depth(SYMBOL, deep())
+    for update_id, wrong in ((10, 0), (10, 7)):
+        bench.intake.audit(SYMBOL)
+        depth = deep(update_id)
+        depth.bids[wrong] = (depth.bids[wrong][0], 1.0 + wrong)
+        assert bench.intake.on_depth(SYMBOL, depth)
+    assert (counted(audits) - before[0], counted(mismatches) - before[1]) == (2, 1)
+    assert bench.books[SYMBOL].book.bids.quantity(993.0) == 8.0
+    [record] = [each for each in caplog.records if "differed" in each.message]
+    assert vars(record)["bids"] == ["993.0: 1.0 here, 8.0 there"]
+
+
+def test_a_book_out_of_sync_is_not_audited(bench: Bench) -> None:
+    bench.intake.audit(SYMBOL)
+    assert bench.wanted == []
 
 
 def test_messages_and_events_are_counted_once(bench: Bench) -> None:

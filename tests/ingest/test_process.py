@@ -133,6 +133,25 @@ def test_a_name_beyond_ascii(
     wait_until(lambda: redis_client.exists(*(f"md:{{{symbol}}}:{key}" for key in ("ticker", "info"))) == 2, "hashes")
 
 
+@pytest.mark.parametrize(("share", "audits"), [("0.5", 3), ("0", 0)])
+def test_books_are_audited_in_turn_unless_that_is_turned_off(
+    redis_client: redis.Redis,
+    redis_server: EmbeddedRedis,
+    start_exchange: StartExchange,
+    start_ingest: StartIngest,
+    share: str,
+    audits: int,
+) -> None:
+    exchange = start_exchange("--symbols", ",".join(SYMBOLS))
+    ingest = start_ingest(exchange, redis_server, ",".join(SYMBOLS), NT_AUDIT_WEIGHT_SHARE=share, **FAST)
+    running(redis_client, ingest)
+    if audits:
+        wait_until(lambda: ingest.metric("nt_book_audits_total") >= audits, "some audits", 20)
+    assert ingest.metric("nt_book_audits_total") >= audits
+    assert ingest.metric("nt_book_audit_mismatch_total") == 0
+    assert all(gaps(redis_client, symbol) == 0 for symbol in SYMBOLS)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_even_with_redis_and_exchange_away(
     number: signal.Signals, start_exchange: StartExchange, start_ingest: StartIngest, tmp_path: Path

@@ -30,6 +30,7 @@ from tests.ingest.writing import (
     until_one_holds_back,
 )
 from tickfence.keys import Keys
+from tickfence.monitoring.ingest_metrics import SnapshotReason
 from tickfence.streams import codec
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -65,7 +66,9 @@ def test_a_snapshot_tells_which_entry_it_includes(redis_client: redis.Redis, red
         async with running(process):
             await until(lambda: redis_client.exists(KEYS.snapshot(SYMBOL)), "the snapshot")
         snapshot = codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL)))
-        assert snapshot == codec.Snapshot(1, f"{NOW + 1}-1", [(10.0, 1.0)], [(20.0, 1.0)], NOW)
+        assert snapshot == codec.Snapshot(
+            last_update_id=1, stream_id=f"{NOW + 1}-1", bids=[(10.0, 1.0)], asks=[(20.0, 1.0)], time=NOW
+        )
         assert codec.decode_snapshot(redis_client.get(KEYS.snapshot(OTHER))).stream_id == "0-0"
 
     run(test)
@@ -500,6 +503,39 @@ def test_an_exchange_that_numbers_from_the_start_again_replaces_stream_and_snaps
             )
         assert diffs(redis_client) == [51, 52, 53]
         assert_reader_agrees(redis_client, process)
+
+    run(test)
+
+
+def test_a_corrected_book_replaces_what_is_stored_and_tells_from_which_update_on(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        wrong = codec.Snapshot(last_update_id=7, stream_id="0-0", bids=[(9.0, 1.0)], asks=[], time=NOW)
+        redis_client.set(KEYS.snapshot(SYMBOL), codec.encode_snapshot(wrong))
+        async with running(process):
+            process.diff(1)
+            process.writer.want_snapshot(SYMBOL, SnapshotReason.CORRECTED)
+            await until(lambda: redis_client.hget(KEYS.info(SYMBOL), "book_from"), "the mark")
+        stored = codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL)))
+        assert stored.last_update_id == int(redis_client.hget(KEYS.info(SYMBOL), "book_from")) == 1
+        assert_reader_agrees(redis_client, process)
+        assert not redis_client.hexists(KEYS.info(OTHER), "book_from")
+
+    run(test)
+
+
+def test_a_snapshot_tells_how_far_the_book_is_known(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        book = process.books[SYMBOL]
+        book.lose("test")
+        book.on_depth(Depth(50, [(11.0, 1.0)], [(20.0, 1.0)], 11.0, 20.0), NOW)
+        async with running(process):
+            await until(lambda: redis_client.exists(KEYS.snapshot(SYMBOL)), "the snapshot")
+        stored = codec.decode_snapshot(redis_client.get(KEYS.snapshot(SYMBOL)))
+        assert (stored.lowest_bid, stored.highest_ask) == (11.0, 20.0)
 
     run(test)
 

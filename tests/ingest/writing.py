@@ -61,7 +61,7 @@ class Process:
 
 
 @asynccontextmanager
-async def running(*processes: Process) -> AsyncIterator[None]:
+async def running(*processes: Any) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(process.writer.run()) for process in processes]
     try:
         yield
@@ -121,7 +121,8 @@ def reader_book(client: redis.Redis, symbol: str = SYMBOL) -> OrderBook:
     [start] = found
     assert start.snapshot is not None
     book = OrderBook()
-    book.load(start.snapshot.last_update_id, start.snapshot.bids, start.snapshot.asks)
+    snapshot = start.snapshot
+    book.load(snapshot.last_update_id, snapshot.bids, snapshot.asks, snapshot.lowest_bid, snapshot.highest_ask)
     for diff in start.diffs:
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
     return book

@@ -25,7 +25,7 @@ def put_trade(
 
 
 def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
-    snapshot = codec.Snapshot(update_id, "1-1", [(1.5, 2.0)], [], time)
+    snapshot = codec.Snapshot(last_update_id=update_id, stream_id="1-1", bids=[(1.5, 2.0)], asks=[], time=time)
     try:
         return client.execute_command(*append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms))
     except redis.ResponseError as error:

@@ -21,15 +21,31 @@ def test_a_diff_keeps_every_float(bids: list[codec.Level], asks: list[codec.Leve
     assert codec.decode_diff(f"{t}-{u + 3}".encode(), fields) == codec.DiffEntry(t, u, u + 3, bids, asks, r)
 
 
-@given(levels, levels)
-def test_a_snapshot_survives_the_round_trip(bids: list[codec.Level], asks: list[codec.Level]) -> None:
-    snapshot = codec.Snapshot(7, "5-7", bids, asks, 1_700_000_000_000)
+@given(levels, levels, st.none() | st.floats(0.1, 9), st.none() | st.floats(0.1, 9))
+def test_a_snapshot_survives_the_round_trip(
+    bids: list[codec.Level], asks: list[codec.Level], lowest_bid: float | None, highest_ask: float | None
+) -> None:
+    snapshot = codec.Snapshot(
+        last_update_id=7,
+        stream_id="5-7",
+        bids=bids,
+        asks=asks,
+        lowest_bid=lowest_bid,
+        highest_ask=highest_ask,
+        time=1_700_000_000_000,
+    )
     assert codec.decode_snapshot(codec.encode_snapshot(snapshot)) == snapshot
 
 
 def test_a_snapshot_is_written_with_the_agreed_names() -> None:
-    text = codec.encode_snapshot(codec.Snapshot(7, "5-7", [(1.5, 2.0)], [(1.6, 0.25)], 9))
-    assert text == b'{"lastUpdateId":7,"streamId":"5-7","bids":[[1.5,2.0]],"asks":[[1.6,0.25]],"time":9}'
+    snapshot = codec.Snapshot(
+        last_update_id=7, stream_id="5-7", bids=[(1.5, 2.0)], asks=[(1.6, 0.25)], lowest_bid=1.5, time=9
+    )
+    text = codec.encode_snapshot(snapshot)
+    assert text == (
+        b'{"lastUpdateId":7,"streamId":"5-7","bids":[[1.5,2.0]],"asks":[[1.6,0.25]],'
+        b'"lowestBid":1.5,"highestAsk":null,"time":9}'
+    )
 
 
 def test_equal_decimals_become_equal_floats() -> None:

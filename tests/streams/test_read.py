@@ -29,7 +29,10 @@ def put_trade(client: redis.Redis, trade_id: int) -> None:
 
 def put_snapshot(client: redis.Redis, u: int, stream_id: str = "0-0") -> None:
     client.set(
-        KEYS.snapshot(SYMBOL), codec.encode_snapshot(codec.Snapshot(u, stream_id, [(99.0, 1.0)], [(101.0, 1.0)], 5))
+        KEYS.snapshot(SYMBOL),
+        codec.encode_snapshot(
+            codec.Snapshot(last_update_id=u, stream_id=stream_id, bids=[(99.0, 1.0)], asks=[(101.0, 1.0)], time=5)
+        ),
     )
 
 

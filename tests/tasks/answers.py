@@ -32,10 +32,19 @@ INFO = [b"0.01", b"0.001", b"trading", None]
 TICKER = [b"100.5", b"1.5", b"101", b"99", b"1000", b"1"]
 
 
-def snapshot(update_id: int = 10, bids: Levels | None = None, asks: Levels | None = None) -> bytes:
+def snapshot(
+    update_id: int = 10, bids: Levels | None = None, asks: Levels | None = None, lowest_bid: float | None = None
+) -> bytes:
     """A book around 100, or as given."""
-    levels = bids or [(99.0, 1.0)], asks or [(101.0, 1.0)]
-    return codec.encode_snapshot(codec.Snapshot(update_id, "0-0", *levels, NOW_MS))
+    book = codec.Snapshot(
+        last_update_id=update_id,
+        stream_id="0-0",
+        bids=bids or [(99.0, 1.0)],
+        asks=asks or [(101.0, 1.0)],
+        lowest_bid=lowest_bid,
+        time=NOW_MS,
+    )
+    return codec.encode_snapshot(book)
 
 
 def diff(first: int, last: int | None = None, bids: Levels | None = None, at_ms: int = 0) -> Entry:

@@ -44,7 +44,11 @@ class Market:
 
     def snapshot(self, bids: Levels | None = None, asks: Levels | None = None) -> None:
         book = codec.Snapshot(
-            self.update_id, self.top, bids or [(99.0, 1.0), (98.0, 2.0)], asks or [(101.0, 1.0)], self.now_ms()
+            last_update_id=self.update_id,
+            stream_id=self.top,
+            bids=bids or [(99.0, 1.0), (98.0, 2.0)],
+            asks=asks or [(101.0, 1.0)],
+            time=self.now_ms(),
         )
         self.client.set(KEYS.snapshot(self.symbol), codec.encode_snapshot(book))
 

@@ -113,6 +113,91 @@ def test_a_snapshot_that_does_not_bridge_the_gap_yet_costs_this_cycle() -> None:
     assert node.kinds == [Kind.GAP, Kind.COLD_START, Kind.GAP, Kind.NO_SNAPSHOT]
 
 
+DEEP = [(100.0 - n, 1.0 + n % 3) for n in range(60)]
+
+
+def without_best(count: int) -> list[tuple[float, float]]:
+    return [(price, 0.0) for price, _ in DEEP[:count]]
+
+
+def test_a_book_near_its_horizon_is_loaded_again_at_most_once_a_second_and_no_report_is_lost() -> None:
+    node = Node().start(snapshot=snapshot(bids=DEEP, lowest_bid=41.0))
+    node.read(new=([], [diff(11, bids=without_best(19))]), now_s=1.0)
+    node.write(now_s=1.0)
+    node.read(new=([], []), now_s=2.0)
+    assert names(node)[0] == "XREAD", "41 levels are known: more than a report shows twice over"
+    node.write(now_s=2.0)
+    node.read(new=([], [diff(12, bids=without_best(30))]), now_s=3.0)
+    assert len(node.report()["depth"]["bids"]) == 20
+    node.write(now_s=3.0)
+    shallow = {"snapshot": snapshot(12, bids=DEEP[30:], lowest_bid=41.0), "info": INFO}
+    assert node.read(**shallow, now_s=3.25) is Progress.READY
+    assert names(node) == COLD
+    assert node.events == [Event(Kind.COLD_START, S, "horizon")]
+    assert node.report()["best_bid"]["price"] == 70.0
+    node.write(now_s=3.25)
+    node.read(now_s=4.0)
+    assert names(node)[0] == "XREAD"
+    node.write(now_s=4.0)
+    node.read(
+        snapshot=snapshot(12, bids=[*DEEP[30:], *((40.0 - n, 1.0) for n in range(20))], lowest_bid=21.0), now_s=4.25
+    )
+    assert names(node) == COLD
+    node.write(now_s=4.25)
+    node.read(now_s=6.0)
+    assert names(node)[0] == "XREAD"
+
+
+def test_no_report_is_made_from_fewer_levels_than_the_exchange_has() -> None:
+    node = Node().start(snapshot=snapshot(bids=DEEP, lowest_bid=41.0))
+    assert node.read(new=([], [diff(11, bids=without_best(41))])) is Progress.READY
+    assert node.compute() is None
+    assert node.kinds == [Kind.HORIZON]
+    shallow = {"snapshot": snapshot(11, bids=DEEP[41:], lowest_bid=41.0), "info": INFO}
+    node.read(lease=HELD, **shallow)
+    assert names(node) == ["EVALSHA", *COLD]
+    assert node.compute() is None
+    node.read(lease=HELD, snapshot=snapshot(11, bids=[*DEEP[41:], (40.5, 7.0)], lowest_bid=40.5))
+    assert [level["qty"] for level in node.report()["depth"]["bids"]][-1] == 7.0
+
+
+def test_a_side_that_is_known_to_its_end_may_be_short() -> None:
+    node = Node().start(snapshot=snapshot(bids=DEEP[:60]))
+    node.read(new=([], [diff(11, bids=without_best(57))]))
+    assert [level["price"] for level in node.report()["depth"]["bids"]] == [43.0, 42.0, 41.0]
+
+
+def test_level_changes_remain_when_a_book_in_order_is_loaded_again() -> None:
+    node = Node().start(snapshot=snapshot(bids=DEEP, lowest_bid=41.0))
+    diffs = [diff(number, bids=[(80.0, float(number))], at_ms=number) for number in (11, 12, 13)]
+    node.read(new=([], [diffs[0], diff(12, bids=without_best(30))]), now_s=1.0)
+    changes = node.reporter.warm.state.changes
+    node.write(now_s=1.0)
+    node.read(snapshot=snapshot(13, bids=DEEP[30:], lowest_bid=41.0), book=[diffs[0], diff(12), diffs[2]], now_s=2.0)
+    node.reporter.warm.state.fold()
+    assert names(node) == COLD
+    assert changes.columns[3].tolist() == [11.0, *[0.0] * 30, 13.0]
+
+
+def test_a_book_that_ingest_found_wrong_is_loaded_again_in_the_same_cycle() -> None:
+    node = Node().start(info=[None] * 4, book=[diff(11), diff(12)])
+    marked = [*INFO[:3], b"12"]
+    assert node.read(info=marked, rules=True) is Progress.AGAIN
+    node.read(lease=HELD, info=marked, snapshot=snapshot(11), book=[diff(11), diff(12)])
+    assert node.compute() is None, "the corrected one is not there yet"
+    assert node.kinds == [Kind.NO_SNAPSHOT]
+    node.read(lease=HELD, info=marked, snapshot=snapshot(12, bids=[(99.9, 1.0)]), book=[diff(11), diff(12)])
+    assert node.events[-1] == Event(Kind.COLD_START, S, "audit")
+    assert node.report()["best_bid"]["price"] == 99.9
+    assert not node.reporter.warm.state.changes.columns.size
+
+
+def test_a_mark_from_before_the_exchange_started_its_ids_again_stops_nothing() -> None:
+    node = Node().start(info=[*INFO[:3], b"9000"], book=[diff(11)])
+    node.read(new=([], [diff(12)]))
+    assert node.report()["best_bid"]["qty"] == 12.0
+
+
 @pytest.mark.parametrize("at_ms", [0, 2_000])
 def test_a_copy_of_an_update_that_comes_a_little_later_is_no_renumbering(at_ms: int) -> None:
     node = Node().start(book=[diff(11)])

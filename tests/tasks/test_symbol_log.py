@@ -31,7 +31,7 @@ def test_every_kind_is_counted_or_logged(kind: Kind, caplog: pytest.LogCaptureFi
         Counted("nt_cold_starts_total", reason="gap"),
         *(
             Counted("nt_reports_withheld_total", reason=reason)
-            for reason in ("bad entry", "bad lease", "book", "error", "no snapshot", "no symbol", "pause")
+            for reason in ("bad entry", "bad lease", "book", "error", "horizon", "no snapshot", "no symbol", "pause")
         ),
     ]
     SymbolLog("redis://127.0.0.1:1/0", KEYS, "node-001")(Event(kind, S, "gap", 7))

@@ -36,9 +36,12 @@ class OrderBook:
 
     The caller makes sure that prices and quantities are positive finite numbers. Not thread-safe.
 
+    A snapshot has a limited number of levels, and the exchange tells no changes of the deepest ones. So each side is known
+    up to its horizon only, see BookSide.
+
     Attributes:
         bids, asks: the two sides.
-        in_sync: False before the first snapshot and after a gap.
+        in_sync: False before the first snapshot and after a gap. Set it to False if you know that the book is wrong.
         last_update_id: id of the last update in the book, 0 before the first snapshot.
 
     Example:
@@ -58,15 +61,23 @@ class OrderBook:
         self.bids = BookSide(1.0)
         self.asks = BookSide(-1.0)
 
-    def load(self, last_update_id: int, bids: Levels, asks: Levels) -> None:
+    def load(
+        self,
+        last_update_id: int,
+        bids: Levels,
+        asks: Levels,
+        lowest_bid: float | None = None,
+        highest_ask: float | None = None,
+    ) -> None:
         """Replaces the whole book by a snapshot; the book is in sync afterwards.
 
         Args:
             last_update_id: id of the last update the snapshot includes.
             bids, asks: (price, quantity) pairs in any order. Quantity 0 is ignored; the last of equal prices counts.
+            lowest_bid, highest_ask: the price up to which the snapshot has every level; None if it has all of that side.
         """
-        self.bids.load(bids)
-        self.asks.load(asks)
+        self.bids.load(bids, lowest_bid)
+        self.asks.load(asks, highest_ask)
         self.last_update_id = last_update_id
         self.in_sync = True
 
@@ -85,7 +96,7 @@ class OrderBook:
 
         Args:
             first_update_id, last_update_id: the diff's `U` and `u`.
-            bids, asks: (price, quantity) pairs; quantity 0 removes the level.
+            bids, asks: (price, quantity) pairs; quantity 0 removes the level. Levels beyond the horizon are ignored.
             log: if given, three numbers per level are appended to it: signed price (minus the price for an ask), the
                 quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order.
 
@@ -121,8 +132,29 @@ class OrderBook:
     @property
     def crossed(self) -> bool:
         """True if the best bid is at or above the best ask. No exchange has such a book, so it is wrong."""
-        bid, ask = self.bids.best, self.asks.best
-        return bid is not None and ask is not None and bid[0] >= ask[0]
+        return self.bids.meets(self.asks)
+
+    def knows(self, n: int) -> bool:
+        """True if the n best levels of each side are known, or all that there are."""
+        return self.bids.knows(n) and self.asks.knows(n)
+
+    @property
+    def near_horizon(self) -> bool:
+        """True if a side will soon know too few levels, so that the book needs another snapshot."""
+        return self.bids.near_horizon or self.asks.near_horizon
+
+    def widen(self, other: "OrderBook") -> bool:
+        """Takes over the sides that the other book knows further; returns whether there was one.
+
+        Args:
+            other: the same book at the same update, from another snapshot.
+        """
+        bids, asks = other.bids.reaches_beyond(self.bids), other.asks.reaches_beyond(self.asks)
+        if bids:
+            self.bids = other.bids
+        if asks:
+            self.asks = other.asks
+        return bids or asks
 
     def top(self, n: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
         """The n best levels of each side: (bids, asks) as (price, quantity) pairs, best first."""

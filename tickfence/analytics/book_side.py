@@ -1,5 +1,6 @@
 """One side of an order book: its levels in two sorted columns."""
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, MutableSequence, Sequence
@@ -11,6 +12,14 @@ from numpy.typing import NDArray
 Levels = Iterable[Sequence[float]]
 """Price levels as (price, quantity) pairs; quantity 0 removes the level."""
 
+MAX_LEVELS = 1000
+"""Levels kept of a side. Binance tells changes of about the best 1,000 only: deeper levels would slowly become wrong."""
+
+MIN_LEVELS = 40
+"""A side that knows fewer levels is near its horizon: twice what a report shows."""
+
+_COMPLETE = -math.inf
+
 
 class Columns(NamedTuple):
     """Levels of one side, best first: two float64 arrays of one length."""
@@ -19,8 +28,19 @@ class Columns(NamedTuple):
     quantities: NDArray[np.float64]
 
 
+class Difference(NamedTuple):
+    """A price at which two books differ: the quantity in each, 0 without a level."""
+
+    price: float
+    quantity: float
+    other: float
+
+
 class BookSide:
     """The bids or the asks, by price.
+
+    A side is known from its best price to its *horizon*: no level in between is missing, and of levels beyond nothing is
+    kept. It holds at most `MAX_LEVELS`; when there are more, the horizon moves to the deepest level that is kept.
 
     The best level is at the *end* of the columns, because most updates happen there and an insertion then moves the
     least memory. So the prices of asks are stored negated. The columns are arrays of doubles: a search touches few cache
@@ -28,23 +48,28 @@ class BookSide:
     whole side would look up every level.) An update costs O(log n) to find, and a memory move to insert or remove.
     """
 
-    __slots__ = ("_keys", "_quantities", "_sign")
+    __slots__ = ("_edge", "_few", "_keys", "_quantities", "_sign")
 
     def __init__(self, sign: float) -> None:
         """sign: 1.0 for bids, -1.0 for asks."""
         self._sign = sign
         self._keys = array("d")
         self._quantities = array("d")
+        self._edge = _COMPLETE  # the horizon as a key: levels with lower keys are not known
+        self._few = MIN_LEVELS
 
-    def load(self, levels: Levels) -> None:
-        """Replaces all levels, as OrderBook.load()."""
+    def load(self, levels: Levels, horizon: float | None = None) -> None:
+        """Replaces all levels and the horizon, as OrderBook.load()."""
+        edge = self._edge = _COMPLETE if horizon is None else horizon * self._sign
         known = {price * self._sign: quantity for price, quantity in levels if quantity > 0}
-        self._keys = array("d", sorted(known))
+        self._keys = array("d", sorted(key for key in known if key >= edge))
         self._quantities = array("d", [known[key] for key in self._keys])
+        self._prune()
+        self._few = max(MIN_LEVELS, len(self._keys) // 2)
 
     def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
         """Sets the quantities of levels; appends three numbers per level to the log, as OrderBook.apply()."""
-        sign, keys, quantities = self._sign, self._keys, self._quantities
+        sign, keys, quantities, edge = self._sign, self._keys, self._quantities, self._edge
         size = len(keys)
         append = None if log is None else log.append
         for price, quantity in levels:
@@ -57,6 +82,8 @@ class BookSide:
                 else:
                     del keys[place], quantities[place]
                     size -= 1
+            elif key < edge:
+                continue
             else:
                 before = 0.0
                 if quantity > 0:
@@ -67,11 +94,63 @@ class BookSide:
                 append(key)
                 append(before)
                 append(quantity)
+        if size >= MAX_LEVELS:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Keeps the best `MAX_LEVELS`. With as many the worst is the horizon: of one more the exchange tells nothing."""
+        excess = len(self._keys) - MAX_LEVELS
+        if excess < 0:
+            return
+        del self._keys[:excess], self._quantities[:excess]
+        self._edge = self._keys[0]
+
+    @property
+    def horizon(self) -> float | None:
+        """The price up to which every level is known; None if all levels of the side are."""
+        return None if self._edge == _COMPLETE else self._edge * self._sign
+
+    @property
+    def near_horizon(self) -> bool:
+        """True if the side has lost half of the levels it was loaded with, or nearly all, and there are more beyond."""
+        return len(self._keys) < self._few and self._edge != _COMPLETE
+
+    def knows(self, n: int) -> bool:
+        """True if the n best levels are known, or all that there are."""
+        return len(self._keys) >= n or self._edge == _COMPLETE
+
+    def known(self, levels: Levels) -> list[Sequence[float]]:
+        """Those of the levels that are not beyond the horizon."""
+        sign, edge = self._sign, self._edge
+        return [level for level in levels if level[0] * sign >= edge]
+
+    def reaches_beyond(self, other: "BookSide") -> bool:
+        """True if this side is known further than the other one."""
+        return self._edge < other._edge
+
+    def differences(self, other: "BookSide") -> list[Difference]:
+        """Where the levels differ, best first, as far as both sides are known."""
+        edge = max(self._edge, other._edge)
+        mine, its = bisect_left(self._keys, edge), bisect_left(other._keys, edge)
+        if self._keys[mine:] == other._keys[its:] and self._quantities[mine:] == other._quantities[its:]:
+            return []
+        quantities = dict(zip(self._keys[mine:], self._quantities[mine:], strict=True))
+        others = dict(zip(other._keys[its:], other._quantities[its:], strict=True))
+        compared = (
+            Difference(key * self._sign, quantities.get(key, 0.0), others.get(key, 0.0))
+            for key in sorted(quantities.keys() | others.keys(), reverse=True)
+        )
+        return [each for each in compared if each.quantity != each.other]
 
     @property
     def best(self) -> tuple[float, float] | None:
         """(price, quantity) of the best level; None without levels."""
         return (self._keys[-1] * self._sign, self._quantities[-1]) if self._keys else None
+
+    def meets(self, opposite: "BookSide") -> bool:
+        """True if the best price is at or beyond that of the opposite side."""
+        keys, others = self._keys, opposite._keys
+        return bool(keys and others) and keys[-1] >= -others[-1]
 
     def top(self, n: int) -> tuple[list[float], list[float]]:
         """Prices and quantities of the n best levels, best first."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tickfence.analytics.book_side import MAX_LEVELS
+
 if TYPE_CHECKING:  # the state holds what the calculators found, so its module imports them
     from tickfence.analytics.symbol_state import SymbolState
 
 DEPTH_LEVELS = 20
 """Levels of each side that count as depth."""
-
-SCANNED_LEVELS = 1000
-"""Levels of each side, from the best on, in which walls and vacuums are searched."""
 
 CHANGES_MS = 30_000
 """The window of level changes that spoofing and icebergs are judged by."""
@@ -32,7 +31,7 @@ class Market:
         imbalance: depth imbalance of those levels, unrounded; None when a side holds nothing.
 
     Raises:
-        NotPublishable: the book has a gap, no snapshot, or sides that cross.
+        NotPublishable: the book has a gap, no snapshot, sides that cross, or a side that knows too few levels.
     """
 
     def __init__(self, state: SymbolState, now_ms: int) -> None:
@@ -54,7 +53,7 @@ class SlowMarket(Market):
 
     Attributes:
         p10, p95: percentiles of the last 10,000 level quantities, in base currency; None with fewer than 20.
-        bids, asks: the 1,000 best levels of each side.
+        bids, asks: all levels that are known, at most 1,000 a side.
         judged_after_ms: where the window of spoofing and icebergs begins: 30 s before `market_ms`, or later, where
             trades or level changes are missing.
         judged_until_ms: the exchange's time of the newest diff: what later trades do to the book is not known yet.
@@ -65,7 +64,7 @@ class SlowMarket(Market):
         super().__init__(state, now_ms)
         state.fold()
         self.p10, self.p95 = state.quantities.percentile(10), state.quantities.percentile(95)
-        self.bids, self.asks = state.book.bids.columns(SCANNED_LEVELS), state.book.asks.columns(SCANNED_LEVELS)
+        self.bids, self.asks = state.book.bids.columns(MAX_LEVELS), state.book.asks.columns(MAX_LEVELS)
         self.judged_after_ms = max(
             self.market_ms - CHANGES_MS, state.trades.complete_after_ms, state.changes.complete_after_ms
         )

@@ -10,6 +10,7 @@ from tickfence.analytics.book import OrderBook
 from tickfence.analytics.fields import price_decimals
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, UNKNOWN, LevelChanges
 from tickfence.analytics.liquidity.volume_profile import RollingVolumeProfile
+from tickfence.analytics.market import DEPTH_LEVELS
 from tickfence.analytics.quantities_window import QuantitiesWindow
 from tickfence.analytics.slow_cycle import SplicedSections, decode_slow_sections, splice
 from tickfence.analytics.trade_window import TradeWindow
@@ -39,7 +40,7 @@ class Ticker24h(NamedTuple):
 
 
 class NotPublishable(Exception):
-    """No report can be built, because the book has a gap, no snapshot, or sides that cross."""
+    """No report can be built: the book has a gap, no snapshot, sides that cross, or knows too few levels."""
 
     def __init__(self, symbol: Instrument, reason: str) -> None:
         super().__init__(f"no report of {symbol} can be made from its order book: {reason}; load a snapshot")
@@ -132,8 +133,8 @@ class SymbolState:
 
     @property
     def publishable(self) -> bool:
-        """True if a report can be built: the book has no gap and its sides do not cross."""
-        return self.book.in_sync and not self.book.crossed
+        """True if a report can be built: the book has no gap, its sides do not cross, and it knows the levels shown."""
+        return self.book.in_sync and not self.book.crossed and self.book.knows(DEPTH_LEVELS)
 
     def require_publishable(self) -> None:
         """Checks `publishable`.
@@ -145,16 +146,33 @@ class SymbolState:
             raise NotPublishable(self.symbol, "it is not in sync")
         if self.book.crossed:
             raise NotPublishable(self.symbol, "its sides cross")
+        if not self.book.knows(DEPTH_LEVELS):
+            raise NotPublishable(self.symbol, f"it does not know the best {DEPTH_LEVELS} levels of each side")
 
-    def load_snapshot(self, last_update_id: int, bids: Levels, asks: Levels, taken_ms: int) -> None:
-        """Replaces the book by a snapshot that was taken at `taken_ms`."""
+    def load_snapshot(
+        self,
+        last_update_id: int,
+        bids: Levels,
+        asks: Levels,
+        taken_ms: int,
+        lowest_bid: float | None = None,
+        highest_ask: float | None = None,
+    ) -> None:
+        """Replaces the book by a snapshot that was taken at `taken_ms`; the other arguments are those of OrderBook.load().
+
+        If the book was in order and has every update of the snapshot, its level changes remain: none was missed.
+        """
         self.fold()
-        # What a new owner has restored goes on in the diffs; any other snapshot replaces a book that is not known.
-        if self.book.last_update_id or not len(self.quantities):
+        book = self.book
+        continuous = book.in_sync and not book.crossed and last_update_id <= book.last_update_id
+        # What a new owner has restored goes on in the diffs.
+        restored = not book.last_update_id and len(self.quantities)
+        if not (continuous or restored):
             self.changes.clear()
-        self.book.load(last_update_id, bids, asks)
+        book.load(last_update_id, bids, asks, lowest_bid, highest_ask)
         if not len(self.quantities):
-            self.quantities.extend([quantity for _, quantity in (*bids, *asks) if quantity > 0])
+            known = (*book.bids.known(bids), *book.asks.known(asks))
+            self.quantities.extend([quantity for _, quantity in known if quantity > 0])
             self.observed_update_id = last_update_id
         self._touch_book(taken_ms)
 
@@ -195,7 +213,8 @@ class SymbolState:
         if last_update_id > self.observed_update_id:
             changes = self.changes
             if not applied:  # what it changed is not known any more, but its quantities count
-                log.extend(number for price, quantity in (*bids, *asks) for number in (price, quantity, quantity))
+                levels = (*self.book.bids.known(bids), *self.book.asks.known(asks))
+                log.extend(number for price, quantity in levels for number in (price, quantity, quantity))
                 changes.complete_after_ms = event_ms
             elif first_update_id > self.observed_update_id + 1 or changes.complete_after_ms == UNKNOWN:
                 changes.complete_after_ms = event_ms - 1

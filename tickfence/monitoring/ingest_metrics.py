@@ -49,7 +49,6 @@ class Resync(StrEnum):
     """Why an order book is loaded again, besides a refused message."""
 
     GAP = "gap"
-    SHALLOW = "shallow"
 
 
 class Duplicate(StrEnum):
@@ -71,9 +70,11 @@ class SnapshotReason(StrEnum):
     """Why an order-book snapshot is written."""
 
     RENUMBERED = "anew"  # the exchange numbers its updates from the start again
+    CORRECTED = "corrected"
     DROPPED = "dropped"
     INTERVAL = "interval"
     LOST = "lost"
+    REFRESHED = "refreshed"
     SYNC = "sync"
 
 
@@ -89,6 +90,10 @@ resync_latency = registry.histogram(
     "nt_ingest_resync_seconds",
     "Time from losing an order book until it is in sync again",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
+)
+book_audits = registry.counter("nt_book_audits", "Order books in sync that were compared with a fresh snapshot")
+book_audit_mismatch = registry.counter(
+    "nt_book_audit_mismatch", "Order books that differed from the exchange's fresh snapshot, and were loaded again"
 )
 books = registry.gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol")
 books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are in sync")

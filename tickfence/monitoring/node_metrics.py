@@ -27,7 +27,7 @@ report_publish = registry.counter(
 reports_withheld = registry.counter(
     "nt_reports_withheld",
     "Reports not written, by reason",
-    reason=("bad entry", "bad lease", "book", "error", "no snapshot", "no symbol", "pause"),
+    reason=("bad entry", "bad lease", "book", "error", "horizon", "no snapshot", "no symbol", "pause"),
 )
 ticks_dropped = registry.counter(
     "nt_ticks_dropped",
@@ -57,5 +57,5 @@ dispatch_to_written = registry.histogram(
 cold_starts = registry.counter(
     "nt_cold_starts",
     "Symbols whose state was built from the snapshot, by reason",
-    reason=("bad entry", "behind", "book", "error", "first", "gap", "renumbered"),
+    reason=("audit", "bad entry", "behind", "book", "error", "first", "gap", "horizon", "renumbered"),
 )

@@ -63,14 +63,16 @@ class DiffEntry(NamedTuple):
     received_ms: int
 
 
-class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
-    """A full order book.
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An order book, as far as it is known.
 
     Attributes:
         last_update_id: the last update it includes.
         stream_id: id of the newest ``md:{SYM}:book`` entry it includes; "0-0" if there is none yet.
         bids: best first.
         asks: best first.
+        lowest_bid: the price down to which every bid is known; ``None`` if these are all bids.
+        highest_ask: the price up to which every ask is known; ``None`` if these are all asks.
         time: when it was taken, ms on the Redis server's clock.
     """
 
@@ -78,6 +80,8 @@ class Snapshot(msgspec.Struct, frozen=True, rename="camel"):
     stream_id: str
     bids: list[Level]
     asks: list[Level]
+    lowest_bid: float | None = None
+    highest_ask: float | None = None
     time: int
 
 

@@ -65,7 +65,7 @@ def _write_books(client: redis.Redis) -> None:
     for symbol in SYMBOLS:
         bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
         asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
-        snapshot = Snapshot(1, "0-0", bids, asks, int(time.time() * 1000))
+        snapshot = Snapshot(last_update_id=1, stream_id="0-0", bids=bids, asks=asks, time=int(time.time() * 1000))
         client.execute_command(*put_snapshot(Keys().snapshot(symbol), snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
 
 

@@ -31,7 +31,7 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     now = seconds * 1000 + microseconds // 1000
     bids = [(100 - i / 10, 1.0 + i) for i in range(100)]
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
-    snapshot = Snapshot(1, "0-0", bids, asks, now)
+    snapshot = Snapshot(last_update_id=1, stream_id="0-0", bids=bids, asks=asks, time=now)
     redis_client.execute_command(*append.put_snapshot(Keys().snapshot(SYMBOL), snapshot, protect_ms=1, load=True))
     appending.add(redis_client, Keys().book(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client

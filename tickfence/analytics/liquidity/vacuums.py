@@ -6,10 +6,10 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
-from tickfence.analytics.book_side import Columns
+from tickfence.analytics.book_side import MAX_LEVELS, Columns
 from tickfence.analytics.fields import Count, Finding, Price, Severity, readable, severity_of
 from tickfence.analytics.limits import reached
-from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
+from tickfence.analytics.market import SlowMarket
 
 ORDER = 2
 MIN_LEVELS, MEDIUM_LEVELS, HIGH_LEVELS = 3, 6, 10
@@ -62,4 +62,4 @@ def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
 
 
 def _ladder(bids: NDArray[np.float64], asks: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate((bids[:SCANNED_LEVELS][::-1], asks[:SCANNED_LEVELS]))
+    return np.concatenate((bids[:MAX_LEVELS][::-1], asks[:MAX_LEVELS]))

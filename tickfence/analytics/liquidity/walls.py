@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from tickfence.analytics.book_side import Columns
+from tickfence.analytics.book_side import MAX_LEVELS, Columns
 from tickfence.analytics.fields import Finding, Price, Quantity, Severity, Side, readable, severity_of
 from tickfence.analytics.limits import reached
-from tickfence.analytics.market import SCANNED_LEVELS, SlowMarket
+from tickfence.analytics.market import SlowMarket
 
 ORDER = 1
 FACTOR = 1.5
@@ -45,7 +45,7 @@ def find_walls(side: Side, levels: Columns, p95: float) -> list[Wall]:
     Severity by quantity / (1.5 x P95): high from 3, medium from 2, low from 1 on.
     """
     threshold = FACTOR * p95
-    places = np.flatnonzero(reached(levels.quantities[:SCANNED_LEVELS], threshold))[:MAX_LISTED]
+    places = np.flatnonzero(reached(levels.quantities[:MAX_LEVELS], threshold))[:MAX_LISTED]
     found = zip(levels.prices[places].tolist(), levels.quantities[places].tolist(), strict=True)
     return [
         Wall(side, price, quantity, severity_of(quantity, 2 * threshold, 3 * threshold)) for price, quantity in found
