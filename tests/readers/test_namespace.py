@@ -26,7 +26,9 @@ def fill(client: redis.Redis, namespace: str, symbol: str) -> None:
     client.hset(keys.node("node-001"), mapping={"incarnation": "a", "client_id": 0, "weight": 1})
     client.zadd(keys.nodes, {"node-001": now + 60_000})
     client.hset(keys.lease(symbol), mapping={"owner": "node-001/a", "token": 9, "until": now + 60_000})
-    client.set(keys.report(symbol), json.dumps(EXAMPLE | {"symbol": symbol, "updatedAt": now}, separators=(",", ":")))
+    ingestion = EXAMPLE["ingestion"] | {"exchange_time": now}
+    report = EXAMPLE | {"symbol": symbol, "updatedAt": now, "ingestion": ingestion}
+    client.set(keys.report(symbol), json.dumps(report, separators=(",", ":")))
     client.hset(keys.info(symbol), mapping={"tick_size": "0.01", "step_size": "0.1", "status": "TRADING"})
     events.queue_append(client, keys, events.conflict_event(symbol, "node-001", "node-002"))
     client.xadd(keys.trades(symbol), {"p": "7.5", "q": "1", "s": "b", "r": now}, id=f"{now}-1")

@@ -11,7 +11,7 @@ from tools.simulator.plants.plant import STEPS_PER_SECOND, Plant, SideName, Tick
 
 
 class Iceberg(Struct, forbid_unknown_fields=True):
-    """A new best level, `distance` away from the old one: `trades` per 30 s take 5 % each, and it is refilled."""
+    """A new best level, `distance` away from the old one: `trades` per 30 s take 5 % each, and it is refilled at once."""
 
     symbol: str
     side: SideName = "bid"
@@ -50,6 +50,8 @@ class PlantedIceberg(Plant):
         if self._since >= self._pause:
             self._since -= self._pause
             market.fill(side, self._quantity // 20, trades)
+            # An exchange refills the part that shows in the same match.
+            market.place(side, price, self._quantity)
 
     def remove(self) -> None:
         """Leaves a level of usual quantity."""
