@@ -105,7 +105,7 @@ class SymbolState:
             self.price_decimals = None if tick_size is None else price_decimals(tick_size)
 
     def market_ms(self, now_ms: int) -> int:
-        """The exchange's time now, ms: that of the newest diff, and what has passed since its receipt.
+        """The exchange's time now, ms: that of the newest diff, and what has passed since its receipt (0 or more).
 
         Windows end there, so that a clock of this machine that is wrong or steps shifts none of them. Before the first
         diff it is `now_ms`.
@@ -113,7 +113,7 @@ class SymbolState:
         Args:
             now_ms: now, on the clock of the receive times.
         """
-        return max(0, now_ms + self._exchange_ahead_ms)
+        return max(self.book_event_ms or 0, now_ms + self._exchange_ahead_ms)
 
     @property
     def book_stopped(self) -> bool:
