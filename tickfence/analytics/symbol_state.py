@@ -165,9 +165,7 @@ class SymbolState:
         self.fold()
         book = self.book
         continuous = book.in_sync and not book.crossed and last_update_id <= book.last_update_id
-        # What a new owner has restored goes on in the diffs.
-        restored = not book.last_update_id and len(self.quantities)
-        if not (continuous or restored):
+        if book.last_update_id and not continuous:
             self.changes.clear()
         book.load(last_update_id, bids, asks, lowest_bid, highest_ask)
         if not len(self.quantities):
