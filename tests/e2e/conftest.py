@@ -12,8 +12,12 @@ from tools.local.stack import Stack
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that is starting. Tests leave every role running, but for the last one of a module."""
-    with Stack(tmp_path_factory.mktemp("stack"), without_settings(os.environ), Ports.choose(usual=False)) as stack:
+def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that is starting. Tests leave every role running, but for the last one of a module.
+
+    A module may set variables of its own in `ENVIRONMENT`.
+    """
+    environment = without_settings(os.environ) | getattr(request.module, "ENVIRONMENT", {})
+    with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False)) as stack:
         stack.start()
         yield stack

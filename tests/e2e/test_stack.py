@@ -18,6 +18,9 @@ from tests.processes import wait_until
 from tools.local.roles import BEATS, INGESTS, NODES, ROOT, celery
 from tools.local.stack import Stack
 
+ENVIRONMENT = {"SYMBOLS": "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,ADAUSDT,币安人生USDT"}
+"""Names of every kind go all the way."""
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 

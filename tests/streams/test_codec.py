@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tickfence.streams import codec
 
 finite = st.floats(min_value=0, allow_infinity=False, allow_nan=False)
-levels = st.lists(st.tuples(finite.filter(bool), finite), max_size=30)
+above_zero = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
+levels = st.lists(st.tuples(above_zero, finite), max_size=30)
 
 
 @given(levels, levels, st.integers(0, 2**62), st.integers(0, 2**62), st.integers(0, 2**53))
