@@ -172,6 +172,22 @@ def test_an_unknown_symbol_and_one_without_a_report_are_clear_errors(connect: Co
     asked(connect, ask)
 
 
+def test_a_name_beyond_ascii_is_a_name_as_any_other(connect: Connect, cluster: Cluster) -> None:
+    symbol = "币安人生USDT"
+    cluster.assign({symbol: "node-001"}, generation=2)
+    cluster.report(symbol)
+
+    async def ask(client: Client) -> None:
+        answer = await client.call_tool("get_report", {"symbol": symbol.lower()})
+        assert answer.structured_content["symbol"] == symbol
+        assert answer.content[0].text.startswith(f"{symbol} on binance")
+        assert (await client.call_tool("list_symbols", {})).content[0].text == symbol
+        refused = await client.call_tool("get_report", {"symbol": "币安USDT"})
+        assert refused.is_error and "'币安USDT'" in refused.content[0].text and symbol in refused.content[0].text
+
+    asked(connect, ask)
+
+
 def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> None:
     async def ask(client: Client) -> None:
         cluster.report("BBUSDT", last_price=7.5, change_24h_pct=-1.5)

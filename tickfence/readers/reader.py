@@ -154,5 +154,5 @@ class Reader:
 
 
 def quoted(given: str) -> str:
-    """Return ``given`` in quotes, in one line, and shortened when it is long."""
-    return ascii(given if len(given) <= _QUOTED else given[:_QUOTED] + "...")
+    """Return ``given`` in quotes, in one line (what cannot be printed is escaped), and shortened when it is long."""
+    return repr(given if len(given) <= _QUOTED else given[:_QUOTED] + "...")
