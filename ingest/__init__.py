@@ -2,6 +2,6 @@
 
 The way of one message: `connection` receives it. `feed` keeps a connection open, and replaces it before it ends.
 `intake` decodes the message with the exchange's decoder (`binance`), keeps the symbol's book by the documented
-procedure (`book_sync`), and passes what is true to `writer`. The writer gives it an id and puts it into the `pending`
-data of the right `lane`, which writes it to Redis.
+procedure (`book_sync`), and passes what is true to `writer`. There a trade waits for those before it (`holdback`). The
+writer gives the message an id and puts it into the `pending` data of the right `lane`, which writes it to Redis.
 """

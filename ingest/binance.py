@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, levels, typed
+from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, checked_trade, levels, typed
 from ingest.binance_plain import PlainDecoder
-from ingest.events import HALTED, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules
+from ingest.events import HALTED, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules, Trade
 from ingest.exchange import Request
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
@@ -24,12 +24,21 @@ Of 5,000 levels (250) the exchange tells too little: its diffs leave out changes
 """
 
 INFO_WEIGHT = 20
+TRADES_WEIGHT = 25
 
 
 class _Depth(msgspec.Struct):
     lastUpdateId: int
     bids: msgspec.Raw
     asks: msgspec.Raw
+
+
+class _HistoricalTrade(msgspec.Struct):
+    id: int
+    price: str
+    qty: str
+    time: int
+    isBuyerMaker: bool
 
 
 class _Filter(msgspec.Struct):
@@ -57,6 +66,7 @@ class _Info(msgspec.Struct):
 
 
 _decode_depth = msgspec.json.Decoder(_Depth).decode
+_decode_trades = msgspec.json.Decoder(list[_HistoricalTrade]).decode
 _decode_info = msgspec.json.Decoder(_Info).decode
 
 
@@ -84,8 +94,11 @@ class Binance:
         )
 
     def streams(self, symbol: Instrument) -> list[str]:
-        """Names of the symbol's diff, trade and ticker streams."""
-        return [symbol.lower() + suffix for suffix in (DEPTH, TRADE, TICKER)]
+        """Names of the symbol's trade, diff and ticker streams.
+
+        Trades come first: connected diffs then prove that no trade is missing.
+        """
+        return [symbol.lower() + suffix for suffix in (TRADE, DEPTH, TICKER)]
 
     def url(self, base: str, streams: Sequence[str]) -> str:
         """URL of a combined stream."""
@@ -127,6 +140,21 @@ class Binance:
             lowest_bid=min(bids)[0] if len(bids) >= self._depth_limit else None,
             highest_ask=max(asks)[0] if len(asks) >= self._depth_limit else None,
         )
+
+    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request:
+        """GET /api/v3/historicalTrades, which gives at most 1,000; aggregate trades would lack the ids."""
+        query = {"symbol": symbol, "fromId": str(first_id), "limit": str(count)}
+        return Request("/api/v3/historicalTrades", query, TRADES_WEIGHT)
+
+    def decode_trades(self, symbol: Instrument, body: bytes) -> list[Trade]:
+        """Decode the answer of /api/v3/historicalTrades.
+
+        Raises:
+            Rejected: it is not JSON, not of the documented shape, or holds a value that cannot be true.
+        """
+        found = typed(_decode_trades, body, f"{symbol} trades")
+        found.sort(key=lambda trade: trade.id)
+        return [checked_trade(symbol, each.time, each.id, each.price, each.qty, each.isBuyerMaker) for each in found]
 
     def info_request(self, symbols: Sequence[Instrument]) -> Request:
         """GET /api/v3/exchangeInfo. It answers 400 if it does not list one of the symbols."""

@@ -141,15 +141,7 @@ class CheckedDecoder:
         return Diff(symbol, data.E, data.U, data.u, levels(data.b, symbol), levels(data.a, symbol))
 
     def _trade(self, stream: str, data: _Trade) -> Trade:
-        symbol = self._known(stream, data.s, TRADE)
-        _check_decimal(data.p, Refusal.BAD_PRICE, symbol)
-        _check_decimal(data.q, Refusal.BAD_QUANTITY, symbol)
-        if not 0 < data.T < LAST_TIME_MS:
-            raise Rejected(Refusal.BAD_TIME, f"{symbol} T={data.T}")
-        if not 0 <= data.t <= MAX_ID:
-            raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {data.t}")
-        # "m": the buyer is the market maker, so the seller was the aggressor.
-        return Trade(symbol, data.T, data.t, data.p, data.q, not data.m)
+        return checked_trade(self._known(stream, data.s, TRADE), data.T, data.t, data.p, data.q, data.m)
 
     def ticker(self, stream: str, data: TickerMessage) -> Ticker:
         """Check a ticker message of ``stream``. Where nothing was traded for 24 hours, its values are zero.
@@ -234,6 +226,24 @@ def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
     if reason := check_levels(found):
         raise Rejected(reason, f"{symbol} levels {text[:120]!r}", symbol)
     return found
+
+
+def checked_trade(
+    symbol: Instrument, time_ms: int, trade_id: int, price: str, quantity: str, buyer_is_maker: bool
+) -> Trade:
+    """A trade, if all of its values can be true.
+
+    Raises:
+        Rejected: one cannot.
+    """
+    _check_decimal(price, Refusal.BAD_PRICE, symbol)
+    _check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
+    if not 0 < time_ms < LAST_TIME_MS:
+        raise Rejected(Refusal.BAD_TIME, f"{symbol} T={time_ms}")
+    if not 0 <= trade_id <= MAX_ID:
+        raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {trade_id}")
+    # If the buyer is the market maker, the seller was the aggressor.
+    return Trade(symbol, time_ms, trade_id, price, quantity, not buyer_is_maker)
 
 
 def _check_decimal(text: str, reason: Refusal, symbol: Instrument, *, zero: bool = False) -> None:

@@ -25,7 +25,7 @@ URL_STREAMS = 150
 """Streams named in the URL at most. The others are subscribed to by message."""
 STREAMS_OF_A_SYMBOL = 3
 """So many stay together: all in the URL, or all in one message."""
-MESSAGE_STREAMS = 200
+MESSAGE_STREAMS = 198
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ingest.events import Depth, Event, ExchangeInfo
+from ingest.events import Depth, Event, ExchangeInfo, Trade
 from tickfence.instrument import Instrument
 
 
@@ -59,6 +59,16 @@ class Exchange(Protocol):
 
     def decode_depth(self, body: bytes) -> Depth:
         """Decode the answer to `depth_request`.
+
+        Raises:
+            ingest.events.Rejected: it must not be used.
+        """
+
+    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request:
+        """The request for single trades of the past: ``count`` of them from ``first_id`` on."""
+
+    def decode_trades(self, symbol: Instrument, body: bytes) -> list[Trade]:
+        """Decode the answer to `trades_request`, in the order of the ids.
 
         Raises:
             ingest.events.Rejected: it must not be used.

@@ -1,183 +1,236 @@
-"""Trades that arrived without those before them wait a moment: another ingest may append those.
+"""Trades that skip some ids wait a moment for those before them.
 
-Ids in a stream only rise. An ingest that has just started or reconnected does not know the trades before its first
-one. If it appended that one at once, the trades that the other ingest has on its way would be refused, and missing for
-good. So it holds its trades back until the stream has the one before them.
+The exchange numbers the trades of a symbol without a gap, and ids in a stream only rise. A trade that is appended too
+early shuts out all trades before it. So a trade whose predecessor is missing waits, and what is missing may come from
+three places, in this order:
 
-Perhaps no ingest has that trade. When no stream it waits for has grown for a while, it stops waiting and appends its
-own trades. If two ingests wait for each other, the first to give up may still overtake the other.
+1. The same connection: trades of one millisecond may come out of order (`ORDER_S`).
+2. Another ingest: this one may have just started or reconnected. It asks Redis for the newest trade of the stream.
+3. The exchange's history over REST, if nobody has appended anything for a while (`STANDSTILL_S`).
+
+After `MAXIMUM_WAIT_S` the waiting trades go. Then the others are missing for good, and readers see that by the ids.
 
 This is the hold-back queue of ordered multicast (Coulouris et al., "Distributed Systems", 5th ed., section 15.4).
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from ingest.buffer import Entry
+from ingest.events import Trade
 from tickfence.instrument import Instrument
 
-STANDSTILL_S = 1.5
-"""Nobody appends if nothing has grown for this long. Another ingest may lose a second with a connection that hangs."""
-SHORT_STANDSTILL_S = 0.25
+ORDER_S = 0.1
+"""How long only the own connection is waited for."""
+STANDSTILL_S = 0.3
+"""Nobody else appends if no stream that is waited for has grown for this long."""
+FETCH_AFTER_S = 1.0
+"""The exchange is asked after this time in any case: the other ingest may be too slow."""
+MAXIMUM_WAIT_S = 2.0
+SHORT_WAIT_S = 0.6
 """Instead, in the minute after waiting did not help."""
 SHORT_FOR_S = 60.0
-MAXIMUM_WAIT_S = 5.0
+FETCH_AGAIN_S = 0.3
+FETCH_MAXIMUM = 5_000
+"""Trades of one gap that are fetched, the newest ones."""
 ASK_EVERY_S = 0.02
 ASK_MAXIMUM = 100
 
 Id = tuple[int, int]
+"""Of a stream entry: exchange time in ms, trade id."""
 
 
-class _Gap(NamedTuple):
-    """This process received ``before`` and then ``first``, with other trades between the two."""
+class Held(NamedTuple):
+    """A trade, and when it was received, ms on the Redis server's clock."""
 
-    before: int
-    first: Id
-
-    def closed_by(self, newest: Id) -> bool:
-        """Whether the stream that ends with ``newest`` has all trades before ``first``.
-
-        It has not if its numbers begin again.
-        """
-        return newest >= self.first or self.first[1] - 1 == newest[1]
-
-    def missing(self, newest: Id) -> int:
-        """How many trades are missing if ``first`` is appended after ``newest``."""
-        return max(self.first[1] - 1 - max(self.before, newest[1]), 0)
+    trade: Trade
+    received_ms: int
 
 
-@dataclass
-class _Queue:
-    """What waits for one stream."""
+class Queue:
+    """What waits of one symbol.
 
-    gaps: deque[_Gap] = field(default_factory=deque)
-    entries: deque[Entry] = field(default_factory=deque)
-    since: float | None = None
-    newest: Id | None = None
+    Attributes:
+        front: the newest trade id that did not have to wait; -1 before the first.
+        trades: by trade id, in the order in which they came.
+        arrived: when each of them came, monotonic seconds.
+        first: the lowest of these ids.
+        since: when the one came that has waited longest.
+        newest: the newest entry of the stream, once it is known.
+        ask_at: when to ask for that entry.
+        fetch_at: when the exchange may be asked; infinite while it is.
+        fetched: how many trades it gave for this gap.
+    """
+
+    __slots__ = ("arrived", "ask_at", "fetch_at", "fetched", "first", "front", "newest", "since", "trades")
+
+    def __init__(self, front: int) -> None:
+        self.front = front
+        self.trades: dict[int, Held] = {}
+        self.arrived: dict[int, float] = {}
+        self.next_gap()
+
+    def next_gap(self) -> None:
+        """Wait for the trades between `front` and the lowest that waits."""
+        self.first = min(self.trades, default=0)
+        self.since = next(iter(self.arrived.values()), 0.0)
+        self.newest: Id | None = None
+        self.ask_at = self.since + ORDER_S
+        self.fetch_at = 0.0
+        self.fetched = 0
+
+    def add(self, held: Held, now: float) -> None:
+        """Let a trade wait that came at ``now``."""
+        trade_id = held.trade.trade_id
+        self.trades[trade_id], self.arrived[trade_id] = held, now
+        if len(self.trades) == 1:
+            self.next_gap()
+        self.first = min(self.first, trade_id)
 
 
 class Holdback:
-    """The trades of one server's symbols that wait for the ones before them, while there is a connection to it.
+    """The trades that wait for the ones before them.
 
     Args:
-        limit: a number of entries. If more would wait, all of them go.
+        limit: a number of trades. If more would wait, all of them go.
+        fetch: asks the exchange for a symbol's trades: the first id, and how many. `on_fetched` gets the answer.
         clock: monotonic, in seconds.
+
+    Attributes:
+        queues: of each symbol whose trades wait.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limit: int,
+        fetch: Callable[[Instrument, int, int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limit = limit
+        self._fetch = fetch
         self._clock = clock
-        self._queues: dict[Instrument, _Queue] = {}
+        self.queues: dict[Instrument, Queue] = {}
         self._count = 0
-        self._released: list[Entry] = []
         self._gave_up_at: dict[Instrument, float] = {}
         self._grew_at = 0.0
-        self._ask_at = 0.0
 
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def has_gaps(self) -> bool:
-        """Whether trades must wait, also if they have not come yet."""
-        return bool(self._queues)
+    def add(self, front: int, held: Held) -> list[Held]:
+        """Take a trade that may have to wait.
 
-    def expect(self, symbol: Instrument, before: int, first: Id) -> None:
-        """Hold back the symbol's trades from the id ``first`` on until its stream has those after ``before``."""
-        self._queues.setdefault(symbol, _Queue()).gaps.append(_Gap(before, first))
+        Args:
+            front: the newest id of the symbol that this process has passed on; -1 before the first.
+            held: the trade.
 
-    def take(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of ``entries`` that need not wait; keep the others."""
-        now, may_go = self._clock(), []
-        for entry in entries:
-            queue = None if entry.is_book else self._queues.get(entry.symbol)
-            if queue is None or (entry.time_ms, entry.sequence) < queue.gaps[0].first:
-                may_go.append(entry)
-                continue
-            queue.entries.append(entry)
+        Returns:
+            The trades that may go now, in their order. One whose id is not above ``front`` goes too: it is a copy, or the
+            exchange numbers its trades from the start again.
+        """
+        symbol, trade_id = held.trade.symbol, held.trade.trade_id
+        queue = self.queues.get(symbol)
+        if queue is None:
+            if trade_id <= front + 1:
+                return [held]
+            queue = self.queues[symbol] = Queue(front)
+        elif trade_id == front + 1:
+            return [held, *self._go(symbol, queue, trade_id)]
+        elif trade_id <= front:
+            newest_ms = max(waiting.trade.time_ms for waiting in queue.trades.values())
+            return [held] if held.trade.time_ms <= newest_ms else [*self._go_all(symbol), held]
+        if trade_id not in queue.trades:
+            queue.add(held, self._clock())
             self._count += 1
-            if queue.since is None:
-                queue.since = now
-        if self._count > self._limit:
-            for symbol in list(self._queues):
-                self._release(symbol)
-        return may_go
-
-    def to_ask(self) -> list[Instrument]:
-        """Symbols whose newest trade in Redis `on_newest` should get now."""
-        now = self._clock()
-        if not self._count or now < self._ask_at:
+        if self._count <= self._limit:
             return []
-        self._ask_at = now + ASK_EVERY_S
-        asked = list(islice((symbol for symbol, queue in self._queues.items() if queue.entries), ASK_MAXIMUM))
+        return [waiting for each in list(self.queues) for waiting in self._go_all(each)]
+
+    def to_ask(self, symbols: Collection[Instrument]) -> list[Instrument]:
+        """Those of ``symbols`` whose newest trade in Redis `on_newest` should get now."""
+        if not self.queues:
+            return []
+        now = self._clock()
+        due = (symbol for symbol, queue in self.queues.items() if queue.ask_at <= now and symbol in symbols)
+        asked = list(islice(due, ASK_MAXIMUM))
         for symbol in asked:
-            self._queues[symbol] = self._queues.pop(symbol)  # the others are next
+            queue = self.queues[symbol] = self.queues.pop(symbol)  # the others are next
+            queue.ask_at = now + ASK_EVERY_S
         return asked
 
-    def on_newest(self, symbol: Instrument, newest: Id | None) -> int:
+    def on_newest(self, symbol: Instrument, newest: Id | None) -> tuple[list[Held], int]:
         """Take in the newest id of the symbol's stream; ``None`` if there is no stream to wait for.
 
         Returns:
-            How many trades are missing for good, because the symbol's trades do not wait any longer.
+            The trades that may go now, in their order, and how many are missing for good before them.
         """
-        queue, now = self._queues[symbol], self._clock()
-        assert queue.since is not None
-        if newest is None:
-            self._release(symbol)
-            return 0
-        if queue.newest is not None and queue.newest != newest:
+        queue = self.queues.get(symbol)
+        if queue is None:
+            return [], 0  # they went in the meantime
+        now, first = self._clock(), queue.first
+        before = first - 1
+        if newest is None or newest >= (queue.trades[first].trade.time_ms, first):
+            return self._go(symbol, queue, before), 0
+        if queue.newest not in (None, newest):
             self._grew_at = now
         queue.newest = newest
-        while queue.gaps and queue.gaps[0].closed_by(newest):
-            queue.gaps.popleft()
-            self._release(symbol, queue.gaps[0].first if queue.gaps else None)
-            queue.since = now
-        if not queue.gaps:
-            return 0
-        gave_up_lately = now < self._gave_up_at.get(symbol, -SHORT_FOR_S) + SHORT_FOR_S
-        limit_s = SHORT_STANDSTILL_S if gave_up_lately else STANDSTILL_S
-        stands_still = now - max(queue.since, self._grew_at) >= limit_s
-        if stands_still:
-            self._gave_up_at[symbol] = now
-        if not stands_still and now - queue.since < MAXIMUM_WAIT_S:
-            return 0
-        missing = sum(gap.missing(newest) for gap in queue.gaps)
-        self._release(symbol)
-        return missing
+        if before in (queue.front, newest[1]):
+            return self._go(symbol, queue, before), 0
+        missing = max(before - max(queue.front, newest[1]), 0)  # none if the stream's numbers are from another count
+        fetchable = min(missing, FETCH_MAXIMUM - queue.fetched)
+        waited, stood = now - queue.since, now - max(queue.since, self._grew_at)
+        gave_up_lately = now < self._gave_up_at.get(symbol, -math.inf) + SHORT_FOR_S
+        if waited >= (SHORT_WAIT_S if gave_up_lately else MAXIMUM_WAIT_S) or (stood >= STANDSTILL_S and not fetchable):
+            if missing:
+                self._gave_up_at[symbol] = now
+            return self._go(symbol, queue, before), missing
+        if now >= queue.fetch_at and (stood >= STANDSTILL_S or waited >= FETCH_AFTER_S):
+            queue.fetch_at = math.inf
+            self._fetch(symbol, first - fetchable, fetchable)
+        return [], 0
 
-    def released(self) -> list[Entry]:
-        """What stopped waiting since the last call, in each symbol's order."""
-        released, self._released = self._released, []
-        return released
+    def on_fetched(self, symbol: Instrument, trades: Sequence[Trade], received_ms: int) -> None:
+        """Take the exchange's answer, oldest first: what connects to the waiting trades waits with them."""
+        queue, now = self.queues.get(symbol), self._clock()
+        if queue is None or queue.fetch_at < math.inf:
+            return  # it came too late
+        for trade in reversed(trades):
+            if trade.trade_id != queue.first - 1 or trade.trade_id <= queue.front:
+                break
+            queue.add(Held(trade, received_ms), now)
+            queue.fetched += 1
+            self._count += 1
+        queue.fetch_at = now + FETCH_AGAIN_S
 
-    def disconnected(self) -> list[Entry]:
-        """Return all that waited: the connection ended, perhaps the other ingest's too. Its time to wait starts again."""
-        entries = self.released()
-        for queue in self._queues.values():
-            entries += queue.entries
-            queue.entries.clear()
-            queue.since = queue.newest = None
-        self._count = 0
-        return entries
+    def on_connected(self, symbols: Collection[Instrument]) -> None:
+        """Let the wait of ``symbols`` start again: Redis was away, perhaps for the other ingest too."""
+        now = self._clock()
+        for symbol, queue in self.queues.items():
+            if symbol in symbols:
+                queue.arrived = dict.fromkeys(queue.arrived, now)
+                queue.since, queue.newest = now, None
 
-    def hand_over(self, other: Callable[[Instrument], Holdback]) -> None:
-        """Let ``other(symbol)`` expect what this one expects. Call it after `disconnected`."""
-        for symbol, queue in self._queues.items():
-            for gap in queue.gaps:
-                other(symbol).expect(symbol, *gap)
-        self._queues.clear()
+    def _go(self, symbol: Instrument, queue: Queue, front: int) -> list[Held]:
+        """Let go what follows on the id ``front`` without a gap."""
+        gone = []
+        while (held := queue.trades.pop(front + 1, None)) is not None:
+            front += 1
+            del queue.arrived[front]
+            gone.append(held)
+        self._count -= len(gone)
+        queue.front = front
+        if not queue.trades:
+            del self.queues[symbol]
+        elif gone:
+            queue.next_gap()
+        return gone
 
-    def _release(self, symbol: Instrument, until: Id | None = None) -> None:
-        """Let go what is before the id ``until``, or everything."""
-        queue = self._queues[symbol]
-        while queue.entries and (until is None or (queue.entries[0].time_ms, queue.entries[0].sequence) < until):
-            self._released.append(queue.entries.popleft())
-            self._count -= 1
-        if until is None:
-            del self._queues[symbol]
+    def _go_all(self, symbol: Instrument) -> list[Held]:
+        gone = []
+        while (queue := self.queues.get(symbol)) is not None:
+            gone += self._go(symbol, queue, queue.first - 1)
+        return gone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
@@ -132,6 +132,14 @@ class Intake:
         for diff, received_ms in diffs:
             self._writer.add_diff(diff, received_ms)
         return True
+
+    def on_trades(self, symbol: Instrument, trades: Sequence[Trade]) -> None:
+        """Take trades of the past that the writer has asked for."""
+        received_ms = self._now_ms()
+        if any(trade.time_ms > received_ms + MAX_AHEAD_MS for trade in trades):
+            self._reject(Rejected(Refusal.BAD_TIME, f"{symbol} trades of the past"))
+            trades = ()
+        self._writer.add_fetched(symbol, trades, received_ms)
 
     def _on_trade(self, trade: Trade) -> None:
         received_ms = self._now_ms()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ingest.buffer import Entry
-from ingest.holdback import ASK_EVERY_S
+from ingest.holdback import ASK_EVERY_S, Holdback, Id
 from ingest.keep_connected import keep_connected
 from ingest.outbox import UNSENT
 from ingest.pacing import LogLimit
@@ -43,6 +43,8 @@ class Lane:
     Args:
         symbols: symbols whose keys are all on the server.
         streams: of these symbols, and of others too.
+        holdback: trades that wait for others in their streams.
+        on_newest: gets the newest id of a stream that `holdback` asks for; ``None`` if there is no stream.
         clock: the server's time.
         reads_time: whether the clock learns from this lane, once a second.
         buffer_entries: entries kept while the server is away; beyond that the oldest are dropped.
@@ -56,13 +58,17 @@ class Lane:
         symbols: Collection[Instrument],
         streams: Streams,
         *,
+        holdback: Holdback,
+        on_newest: Callable[[Instrument, Id | None], None],
         clock: ServerClock,
         reads_time: bool,
         buffer_entries: int,
     ) -> None:
         self.pending = Pending(streams, clock.now_ms, buffer_entries)
-        self._symbols = symbols
+        self._symbols = frozenset(symbols)
         self._streams = streams
+        self._holdback = holdback
+        self._on_newest = on_newest
         self._clock = clock
         self._read_time_at = 0.0 if reads_time else math.inf
         self._packer = EntryPacker(symbols, streams)
@@ -82,19 +88,17 @@ class Lane:
     async def _serve(self, connection: RawConnection) -> None:
         """Write over one connection until it fails."""
         await self._learn_state(connection)
-        work, holdback = self.pending.work, self.pending.holdback
+        self._holdback.on_connected(self._symbols)
+        work = self.pending.work
         work.set()
-        try:
-            while True:
-                await work.wait()
-                await asyncio.sleep(FLUSH_S)
-                work.clear()
-                while await self._send_batch(connection):
-                    pass
-                if holdback:
-                    asyncio.get_running_loop().call_later(ASK_EVERY_S, work.set)
-        finally:
-            self.pending.put_back(holdback.disconnected())
+        while True:
+            await work.wait()
+            await asyncio.sleep(FLUSH_S)
+            work.clear()
+            while await self._send_batch(connection):
+                pass
+            if self._holdback:
+                asyncio.get_running_loop().call_later(ASK_EVERY_S, work.set)
 
     async def _learn_state(self, connection: RawConnection) -> None:
         """Learn what this server has: its time, the newest id of each stream, and which books."""
@@ -127,10 +131,10 @@ class Lane:
         creating, self._to_create = pending.deletes() + self._to_create, []
         requests = pending.requests()
         entries = pending.take(BATCH_ENTRIES)
-        asked = pending.holdback.to_ask()
+        asked = self._holdback.to_ask(self._symbols)
         read_time = time.monotonic() >= self._read_time_at
         if not (requests or creating or entries or asked or read_time):
-            return pending.has_entries
+            return False
         commands: list[Command] = [("TIME",)] if read_time else []
         commands += [append.top_command(self._streams.keys.trades(symbol)) for symbol in asked]
         commands += [command for command, _ in requests]
@@ -151,7 +155,8 @@ class Lane:
         metrics.append_latency.observe((ended - started) * 1000)
         if read_time:
             self._observe_time(started, ended, replies.pop(0))
-        self._on_newest_trades(asked, replies[: len(asked)])
+        for symbol, reply in zip(asked, replies, strict=False):
+            self._on_newest(symbol, None if isinstance(reply, ResponseError) else _newest_id(reply))
         del replies[: len(asked)]
         for (command, on_reply), reply in zip(requests, replies, strict=False):
             on_reply(reply)
@@ -159,17 +164,6 @@ class Lane:
                 self._log_refusal(str(command[1]), reply)
         self._on_replies(entries, replies[len(requests) :])
         return True
-
-    def _on_newest_trades(self, symbols: Sequence[Instrument], replies: Sequence[Any]) -> None:
-        """Take in the newest entries of trades streams that another ingest may append to."""
-        holdback = self.pending.holdback
-        for symbol, reply in zip(symbols, replies, strict=True):
-            missing = holdback.on_newest(symbol, None if isinstance(reply, ResponseError) else _newest_id(reply))
-            metrics.trades_missing.inc(missing)
-            if missing and (held_back := self._logs.allows("missing")) is not None:
-                counts = {"symbol": symbol, "trades": missing, "held_back": held_back}
-                logger.warning("nobody appended the trades before these in time, they are missing", extra=counts)
-        self.pending.put_back(holdback.released())
 
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""

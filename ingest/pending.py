@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
-from ingest.holdback import Holdback
 from ingest.outbox import HashOutbox, SnapshotOutbox
 from ingest.pacing import LogLimit
 from ingest.stream_state import Streams
@@ -25,9 +24,8 @@ DELETE_AGAIN_S = 5.0
 class Pending:
     """Data of some symbols that are not in Redis yet.
 
-    The order of each stream is kept. Trades whose predecessors only another ingest may have wait in a `Holdback`, all
-    other entries in a `Buffer`. When entries are dropped, the whole book is written again: readers see the gap in the
-    update ids, and load that book.
+    The order of each stream is kept. When entries are dropped, the whole book is written again: readers see the gap in
+    the update ids, and load that book.
 
     Args:
         streams: of these symbols, and of others too.
@@ -36,12 +34,10 @@ class Pending:
 
     Attributes:
         work: set when there is something to send.
-        holdback: the trades that wait for another ingest's.
     """
 
     def __init__(self, streams: Streams, now_ms: Callable[[], int], buffer_entries: int) -> None:
         self.work = asyncio.Event()
-        self.holdback = Holdback(buffer_entries // 2)
         self._buffer = Buffer(buffer_entries)
         self._snapshots = SnapshotOutbox(streams)
         self._hashes = HashOutbox(streams.keys, now_ms)
@@ -50,13 +46,8 @@ class Pending:
         self._logs = LogLimit()
 
     def __len__(self) -> int:
-        """Number of entries that wait for the server, or for another ingest's entries."""
-        return len(self._buffer) + len(self.holdback)
-
-    @property
-    def has_entries(self) -> bool:
-        """Whether there may be more for `take`."""
-        return len(self._buffer) > 0
+        """Number of entries that wait for the server."""
+        return len(self._buffer)
 
     def add(self, entry: Entry) -> None:
         """Append an entry to its stream."""
@@ -101,12 +92,8 @@ class Pending:
         return due
 
     def take(self, count: int) -> list[Entry]:
-        """Take out the next entries that need not wait, ``count`` at most."""
-        entries = self._buffer.take(count)
-        if self.holdback.has_gaps:
-            entries = self.holdback.take(entries)
-            self.put_back(self.holdback.released())
-        return entries
+        """Take out the next entries, ``count`` at most."""
+        return self._buffer.take(count)
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Send these entries before all others."""
@@ -130,7 +117,6 @@ class Pending:
 
     def hand_over(self, other: Mapping[Instrument, Pending]) -> None:
         """Let ``other[symbol]`` have everything of each symbol, in its order. Call it while nothing is being sent."""
-        self.holdback.hand_over(lambda symbol: other[symbol].holdback)
         for entry in [*self._to_delete.values(), *self._buffer.take(len(self._buffer))]:
             other[entry.symbol].add(entry)
         for symbol, reason in self._snapshots.wanted():

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import aiohttp
 
-from ingest.events import Depth, ExchangeInfo, Rejected
+from ingest.events import Depth, ExchangeInfo, Rejected, Trade
 from ingest.exchange import Exchange, Request
 from ingest.pacing import Allowance, LogLimit
 from ingest.proxy import TRANSPORT_ERRORS
@@ -33,6 +33,8 @@ START_SHARE = 0.8
 GAP_SHARE = 0.95
 INFO_ALONE_SHARE = 0.7
 """The books come before symbols that have to be asked for one by one."""
+TRADES_SHARE = 0.6
+"""Of trades that are missing: books come first."""
 
 
 class Priority(IntEnum):
@@ -96,6 +98,24 @@ class RestClient:
         body = await self._get(self._exchange.depth_request(symbol), priority.share)
         try:
             return self._exchange.decode_depth(body)
+        except Rejected as error:
+            metrics.rejected.labels(error.reason).inc()
+            raise RestError(f"{symbol}: {error}") from None
+
+    async def trades(self, symbol: Instrument, first_id: int, count: int) -> list[Trade]:
+        """Load trades of the past, in the order of their ids.
+
+        Args:
+            symbol: whose trades.
+            first_id: of the first one.
+            count: how many, one page at most.
+
+        Raises:
+            RestError: there is no usable answer.
+        """
+        body = await self._get(self._exchange.trades_request(symbol, first_id, count), TRADES_SHARE)
+        try:
+            return self._exchange.decode_trades(symbol, body)
         except Rejected as error:
             metrics.rejected.labels(error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None

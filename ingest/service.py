@@ -20,6 +20,7 @@ from ingest.listing import Listing
 from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.rest import DepthQueue, Priority, RestClient
 from ingest.silence import Silence
+from ingest.trade_history import TradeHistory
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
@@ -55,6 +56,7 @@ class Ingest:
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
+        self._history = TradeHistory(self._rest)
         self._books = {symbol: BookSync(symbol) for symbol in symbols}
         self._writer = Writer(
             settings.redis_url,
@@ -63,6 +65,7 @@ class Ingest:
             clock=clock,
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
+            fetch_trades=self._history.want,
         )
         self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
         self._listing = Listing(self._rest, exchange, symbols, self._writer.set_info)
@@ -101,6 +104,7 @@ class Ingest:
             reading = [group.create_task(feed.run()) for feed in self._feeds]
             reading += [
                 group.create_task(self._depths.run(self._intake.on_depth)),
+                group.create_task(self._history.run(self._intake.on_trades)),
                 group.create_task(self._listing.run()),
                 group.create_task(self._audit()),
             ]

@@ -32,7 +32,7 @@ class StreamState:
         time_ms: first part of the newest id that was queued here or found in Redis.
         sequence: second part of that id.
         acknowledged: an id that Redis is known to have had; ``None`` while it had none.
-        received: the newest sequence that this process got from the exchange; -1 before the first.
+        received: of trades, the newest id that this process has passed on in order; -1 before the first.
         trimmed_ms: time of the entry with which the stream was last trimmed.
     """
 
@@ -55,12 +55,6 @@ class StreamState:
         self.time_ms = time_ms
         self.sequence = self.received = sequence
         return Place.RESTART
-
-    def receive(self, sequence: int) -> int | None:
-        """Note a sequence from the exchange. If it skips some, return the newest one received before."""
-        before = self.received
-        self.received = max(before, sequence)
-        return None if sequence <= before + 1 else before
 
     def reconcile(self, newest: tuple[int, int] | None) -> bool:
         """Go on above the newest id in Redis (``None``: no stream); return whether Redis lost acknowledged entries."""

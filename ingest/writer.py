@@ -6,12 +6,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ingest.book_sync import BookSync
 from ingest.buffer import DELETE, Entry
 from ingest.cluster_map import ClusterMap
 from ingest.events import Diff, SymbolRules, Ticker, Trade
+from ingest.holdback import Held, Holdback, Id
 from ingest.lane import Lane
 from ingest.pacing import LogLimit
 from ingest.pending import Pending
@@ -45,6 +46,8 @@ class Writer:
         buffer_entries: entries kept while Redis is away; beyond that the oldest are dropped. On a cluster each lane
             may keep its symbols' share of them.
         snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
+        fetch_trades: asks the exchange for trades that are missing: the symbol, the first id, and how many.
+            `add_fetched` gets the answer.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Writer:
         clock: ServerClock,
         buffer_entries: int,
         snapshot_interval_ms: int,
+        fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
     ) -> None:
         self._url = url
         self._clock = clock
@@ -63,6 +67,8 @@ class Writer:
         self._trades = {symbol: StreamState() for symbol in books}
         self._diffs = {symbol: StreamState() for symbol in books}
         self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
+        self._holdback = Holdback(buffer_entries // 2, fetch_trades)
+        self._waiting = self._holdback.queues
         self._lanes: list[Lane] = []
         self._pending: dict[Instrument, Pending] = {}
         self._logs = LogLimit()
@@ -70,8 +76,8 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Number of entries that wait for Redis."""
-        return sum(len(lane.pending) for lane in self._lanes)
+        """Number of entries that wait for Redis, or for trades before them."""
+        return sum(len(lane.pending) for lane in self._lanes) + len(self._holdback)
 
     async def run(self) -> None:
         """Write until cancelled, and connect as often as it takes."""
@@ -85,7 +91,7 @@ class Writer:
         """Return once every entry was written, or after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if all(lane.idle for lane in self._lanes):
+            if not self._holdback and all(lane.idle for lane in self._lanes):
                 break
             await asyncio.sleep(CHECK_DRAINED_EVERY_S)
 
@@ -95,25 +101,24 @@ class Writer:
             lane.pending.work.set()
 
     def add_trade(self, trade: Trade, received_ms: int) -> None:
-        """Append a trade, unless the stream has it already.
-
-        If this process did not receive the trade before it, the other ingest may have: then this one waits a little.
+        """Append a trade, unless the stream has it already. It waits if trades before it may still come.
 
         Args:
             trade: what to append.
             received_ms: when it was received, ms on the Redis server's clock.
         """
-        state = self._trades[trade.symbol]
-        before = state.receive(trade.trade_id)
-        if state.place(trade.time_ms, trade.trade_id) is Place.COPY:
-            self._skipped(trade.symbol, state, trade.time_ms)
+        symbol = trade.symbol
+        state = self._trades[symbol]
+        if trade.trade_id == state.received + 1 and not self._waiting:
+            state.received = trade.trade_id
+            self._append_trade(state, trade, received_ms)
             return
-        time_ms = state.time_ms
-        text = append.packed_trade(time_ms, trade.trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
-        pending = self._pending[trade.symbol]
-        if before is not None:
-            pending.holdback.expect(trade.symbol, before, (time_ms, trade.trade_id))
-        pending.add(Entry(trade.symbol, False, time_ms, trade.trade_id, text))
+        self._pass_on(self._holdback.add(state.received, Held(trade, received_ms)))
+        self._pending[symbol].work.set()
+
+    def add_fetched(self, symbol: Instrument, trades: Sequence[Trade], received_ms: int) -> None:
+        """Take the answer to `fetch_trades`: trades in the order of their ids; none if there is no answer."""
+        self._holdback.on_fetched(symbol, trades, received_ms)
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:
         """Append a diff of a book that is in sync, unless the stream has it already.
@@ -148,6 +153,30 @@ class Writer:
         """Write the symbol's rules."""
         self._pending[symbol].set_info(symbol, rules)
 
+    def _on_newest_trade(self, symbol: Instrument, newest: Id | None) -> None:
+        """Take in the newest entry of a trades stream that trades wait for."""
+        trades, missing = self._holdback.on_newest(symbol, newest)
+        self._pass_on(trades)
+        metrics.trades_missing.inc(missing)
+        if missing and (held_back := self._logs.allows("missing")) is not None:
+            counts = {"symbol": symbol, "trades": missing, "held_back": held_back}
+            logger.warning("neither another ingest nor the exchange gave the trades before these in time", extra=counts)
+
+    def _pass_on(self, trades: Sequence[Held]) -> None:
+        for trade, received_ms in trades:
+            state = self._trades[trade.symbol]
+            state.received = max(state.received, trade.trade_id)
+            self._append_trade(state, trade, received_ms)
+
+    def _append_trade(self, state: StreamState, trade: Trade, received_ms: int) -> None:
+        symbol, trade_id = trade.symbol, trade.trade_id
+        if state.place(trade.time_ms, trade_id) is Place.COPY:
+            self._skipped(symbol, state, trade.time_ms)
+            return
+        time_ms = state.time_ms
+        text = append.packed_trade(time_ms, trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
+        self._pending[symbol].add(Entry(symbol, False, time_ms, trade_id, text))
+
     def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:
         metrics.duplicates.labels(metrics.Duplicate.INGEST).inc()
         if time_ms < state.time_ms - FAR_AHEAD_MS and (held_back := self._logs.allows("ahead")) is not None:
@@ -178,6 +207,8 @@ class Writer:
             lane = Lane(
                 symbols,
                 self._streams,
+                holdback=self._holdback,
+                on_newest=self._on_newest_trade,
                 clock=self._clock,
                 reads_time=not self._lanes,
                 buffer_entries=math.ceil(self._buffer_entries * len(symbols) / len(self._trades)),

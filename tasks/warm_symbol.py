@@ -10,15 +10,12 @@ from tasks.symbol_events import Event, Kind, Note
 from tickfence.analytics import carry
 from tickfence.analytics.book import BookGap, BookNotInSync
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
-from tickfence.analytics.trade_window import MAX_TRADES
+from tickfence.analytics.trade_window import KEEP_MS, MAX_TRADES
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Request, checked
 from tickfence.streams.codec import DiffEntry, Snapshot, SymbolInfo, Ticker, TradeEntry, split_id
 from tickfence.streams.read import ColdStart, Entries, StreamReader
-
-TRADES_MS = 31 * 60_000
-"""How far back a cold read reads trades: the longest window, and a minute."""
 
 SAME_UPDATE_MS = 2_000
 """Two ingest processes receive the same update within this time."""
@@ -47,7 +44,7 @@ class WarmSymbol:
 
     def __init__(self, symbol: Instrument, keys: Keys, note: Note) -> None:
         self.symbol = symbol
-        self.state = SymbolState(symbol)
+        self.state = _new_state(symbol)
         self.cold = True
         self.slow_key, self.carry_key = keys.slow(symbol), keys.carry(symbol)
         self._cold_reason = "first"
@@ -58,9 +55,9 @@ class WarmSymbol:
         self._ticker_at = self._info_at = -math.inf
         self._info: SymbolInfo | None = None
         self._older_before: str | None = None
-        self._older_since_ms = 0
+        self._older_until_ms = 0
 
-    def read(self, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:
+    def read(self, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:  # noqa: ARG002
         """What must be read to be up to date. The functions change the state as they take the replies.
 
         After a gap in the update ids the symbol is cold: :attr:`SymbolState.publishable` is false until a later read
@@ -74,10 +71,10 @@ class WarmSymbol:
         if self.state.book.near_horizon and now_s - self._loaded_at >= RELOAD_EVERY_S:
             self.invalidate("horizon")  # ingest has refreshed its own book, or is about to
         if self.cold:
-            return self._cold_read(now_ms, now_s)
+            return self._cold_read(now_s)
         requests = []
         if self._older_before is not None:
-            requests.append(self._reader.older_trades(self._older_before, self._older_since_ms, self._add_older))
+            requests.append(self._reader.older_trades(self._older_before, 0, self._add_older))
         requests.append(self._reader.entries(self._add_entries))
         if rules or now_s - self._info_at >= INFO_EVERY_S:
             requests.append(self._reader.info(partial(self._set_info, now_s)))
@@ -93,17 +90,16 @@ class WarmSymbol:
         """
         self.cold, self._cold_reason = True, reason
 
-    def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
-        since_ms = now_ms - TRADES_MS
-        if self.state.book.last_update_id:  # the trades up to the cursor are here already
-            since_ms = max(since_ms, split_id(self._reader.trades_id)[0])
+    def _cold_read(self, now_s: float) -> list[Request]:
+        # The trades up to the cursor are here already. At the start, all that the stream keeps are read.
+        since_ms = split_id(self._reader.trades_id)[0] if self.state.book.last_update_id else 0
         left: list[bytes | None] = []  # sections and carry of the last owner
 
         def take_left(reply: bytes | None) -> None:
             left.append(checked(reply))
 
         def start(found: ColdStart) -> None:
-            self._start(now_s, found, since_ms, *left)
+            self._start(now_s, found, *left)
             self._loaded_at = now_s
             if not self.cold and found.ticker is not None:
                 self._set_ticker(now_s, found.ticker)
@@ -114,9 +110,7 @@ class WarmSymbol:
             *self._reader.cold(since_ms, start),
         ]
 
-    def _start(
-        self, now_s: float, found: ColdStart, since_ms: int, sections: bytes | None, carried: bytes | None
-    ) -> None:
+    def _start(self, now_s: float, found: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
         snapshot, trades = found.snapshot, found.trades
         if snapshot is None:
             return
@@ -130,8 +124,11 @@ class WarmSymbol:
             known = split_id(self._reader.trades_id)
             trades = [trade for trade in trades if (trade.time_ms, trade.trade_id) > known]
         else:
-            self._older_before, self._older_since_ms = found.older_trades_before, since_ms
+            self._older_before = found.older_trades_before
+            self._older_until_ms = trades[-1].time_ms - KEEP_MS if trades else 0
             self._take_over(sections, carried, newest)
+            if not trades:
+                self.state.trades.coverage.never_traded()
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
         self._loaded_id = snapshot.last_update_id
         self._set_info(now_s, found.info)
@@ -140,7 +137,6 @@ class WarmSymbol:
         self.cold = False
         self._add_trades(trades)
         self._apply(found.diffs)
-        self._mark_incomplete()
 
     def _load(self, snapshot: Snapshot, diffs: list[DiffEntry]) -> None:
         if self.state.book.in_sync:  # bring it up to the snapshot first, so that no level change is missed
@@ -156,14 +152,14 @@ class WarmSymbol:
             if carried is not None:
                 carry.restore(self.state, carried)
                 if self.state.observed_update_id > newest_update_id:  # from before the exchange started its ids again
-                    self.state = SymbolState(self.symbol)
+                    self.state = _new_state(self.symbol)
             if sections is not None:
                 self.state.restore_slow(sections)
         except ValueError as error:  # left by another version: the windows fill from now on
             self._note(Event(Kind.NOT_TAKEN_OVER, self.symbol, str(error)))
 
     def _forget(self) -> None:
-        self.state = SymbolState(self.symbol, self.state.tick_size)
+        self.state = _new_state(self.symbol, self.state.tick_size)
         self._reader.start_from(ColdStart())
         self._older_before = None
 
@@ -198,7 +194,7 @@ class WarmSymbol:
                 diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
             )
 
-    def _add_trades(self, trades: list[TradeEntry]) -> None:
+    def _add_trades(self, trades: list[TradeEntry], *, older: bool = False) -> None:
         if trades:
             self.state.add_trades(
                 [t.time_ms for t in trades],
@@ -206,21 +202,16 @@ class WarmSymbol:
                 [t.quantity for t in trades],
                 [t.is_buy for t in trades],
                 max(t.received_ms for t in trades),
+                () if older else [t.trade_id for t in trades],
             )
 
     def _add_older(self, trades: list[TradeEntry], older_before: str | None) -> None:
-        """Add trades that a cold read left out, a reply's worth with each read."""
-        self._older_before = older_before
-        self._add_trades(trades)
-        if len(self.state.trades) >= MAX_TRADES:
-            self._older_before = None  # older ones would not be kept; the window itself knows since when it is complete
-        else:
-            self.state.trades.complete_after_ms = 0
-            self._mark_incomplete()
-
-    def _mark_incomplete(self) -> None:
-        if self._older_before is not None:
-            self.state.trades.complete_after_ms = split_id(self._older_before)[0]
+        """Add trades that a cold read left out, a reply's worth with each read, until older ones would not count."""
+        window = self.state.trades
+        connect = window.coverage.add_older_trades([t.trade_id for t in trades], [t.time_ms for t in trades])
+        self._add_trades(trades, older=True)
+        reached = not trades or trades[0].time_ms <= self._older_until_ms
+        self._older_before = None if reached or not connect or len(window) >= MAX_TRADES else older_before
 
     def _set_info(self, asked_s: float, info: SymbolInfo | None) -> None:
         self._info_at = asked_s
@@ -246,3 +237,10 @@ def _replaced(info: SymbolInfo | None, loaded_id: int, newest_id: int) -> bool:
     A mark above the newest update is from before the exchange started its update ids again.
     """
     return info is not None and loaded_id < info.book_from <= newest_id
+
+
+def _new_state(symbol: Instrument, tick_size: float | None = None) -> SymbolState:
+    """A state that knows of no trade yet, and knows that."""
+    state = SymbolState(symbol, tick_size)
+    state.trades.coverage.begin()
+    return state

@@ -152,6 +152,33 @@ def test_answers_of_another_shape(body: bytes) -> None:
         assert caught.value.reason is Refusal.WRONG_TYPE
 
 
+PAST: dict[str, Any] = {"id": 7, "price": "0.5", "qty": "2", "time": 1672515782135, "isBuyerMaker": False}
+
+
+def test_trades_of_the_past_come_in_the_order_of_their_ids() -> None:
+    body = json.dumps([PAST | {"id": 8, "isBuyerMaker": True}, PAST]).encode()
+    first, second = (Trade("BTCUSDT", 1672515782135, number, "0.5", "2", number == 7) for number in (7, 8))
+    assert exchange.decode_trades("BTCUSDT", body) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html>", Refusal.NOT_JSON),
+        (b'{"code":-1121,"msg":"Invalid symbol."}', Refusal.WRONG_TYPE),
+        (json.dumps([PAST | {"id": "7"}]).encode(), Refusal.WRONG_TYPE),
+        (json.dumps([PAST | {"id": -1}]).encode(), Refusal.BAD_UPDATE_IDS),
+        (json.dumps([PAST, PAST | {"price": "0.0"}]).encode(), Refusal.BAD_PRICE),
+        (json.dumps([PAST | {"qty": "1e3"}]).encode(), Refusal.NOT_A_NUMBER),
+        (json.dumps([PAST | {"time": 1672515782135000}]).encode(), Refusal.BAD_TIME),
+    ],
+)
+def test_trades_of_the_past_that_cannot_be(body: bytes, reason: Refusal) -> None:
+    with pytest.raises(Rejected) as caught:
+        exchange.decode_trades("BTCUSDT", body)
+    assert caught.value.reason is reason
+
+
 @pytest.mark.parametrize("message", [b"[]", b"5", b"null", b'"text"', b'{"stream":5,"data":{"e":"trade"}}'])
 def test_json_of_another_shape(message: bytes) -> None:
     assert refusal(message) == (Refusal.WRONG_TYPE, None)

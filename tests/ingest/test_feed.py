@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from ingest.binance import Binance
+from ingest.connection import MESSAGE_STREAMS, STREAMS_OF_A_SYMBOL
 from ingest.feed import Feed
 from ingest.pacing import Allowance
 from ingest.service import shards
@@ -96,6 +97,13 @@ def test_more_streams_than_a_url_holds_are_subscribed_to_by_message(start_exchan
             assert len(connection["streams"]) == 390
 
     asyncio.run(test())
+
+
+def test_no_message_splits_a_symbol_and_its_trades_come_first() -> None:
+    streams = Binance([]).streams("BTCUSDT")
+    assert streams == ["btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@ticker"]
+    assert len(streams) == STREAMS_OF_A_SYMBOL
+    assert MESSAGE_STREAMS % STREAMS_OF_A_SYMBOL == 0
 
 
 def _listed(exchange: Exchange) -> list[str]:

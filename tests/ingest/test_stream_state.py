@@ -24,20 +24,6 @@ def test_a_copy_is_told_from_an_exchange_that_starts_again() -> None:
     assert state.place(201, 4) is Place.NEXT
 
 
-def test_a_number_that_skips_some_names_the_one_before() -> None:
-    state = StreamState()
-    state.reconcile((100, 9))  # Redis has it, this process did not receive it
-    assert state.receive(10) == -1
-    assert state.receive(11) is None
-    assert state.receive(3) is None  # a copy
-    assert state.receive(12) is None
-    assert state.receive(14) == 12
-    state.place(200, 14)
-    assert state.receive(1) is None
-    assert state.place(300, 1) is Place.RESTART
-    assert state.receive(5) == 1
-
-
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50))))
 def test_two_processes_make_the_same_ids_of_the_same_sequence(entries: list[tuple[int, int]]) -> None:
     first, second = StreamState(), StreamState()

@@ -11,7 +11,7 @@ import redis
 
 from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules, Ticker
-from ingest.holdback import STANDSTILL_S
+from ingest.holdback import MAXIMUM_WAIT_S, ORDER_S
 from ingest.lane import BATCH_ENTRIES
 from tests.ingest.writing import (
     KEYS,
@@ -190,7 +190,7 @@ def test_time_without_redis_is_no_reason_to_overtake(own_redis_server: Callable[
                 await until_one_holds_back(client)
             server.kill()
             away_since, connects = time.monotonic(), counted(CONNECTS)
-            await until(lambda: time.monotonic() - away_since > STANDSTILL_S, "a time without Redis")
+            await until(lambda: time.monotonic() - away_since > MAXIMUM_WAIT_S, "a time without Redis")
             await asyncio.to_thread(server.start)
             await until(lambda: counted(CONNECTS) > connects, "it to connect")
             async with running(lagging):
@@ -243,7 +243,7 @@ def test_more_than_half_of_the_buffer_does_not_wait(redis_client: redis.Redis, r
             await until_one_holds_back(redis_client)
             assert second.writer.waiting == 25
             second.trade(35)
-            await until(lambda: trades(redis_client)[-1] == 35, "all to go", timeout_s=STANDSTILL_S / 2)
+            await until(lambda: trades(redis_client)[-1] == 35, "all to go", timeout_s=MAXIMUM_WAIT_S / 2)
         assert trades(redis_client) == [1, *range(10, 36)]
 
     run(test)
@@ -287,11 +287,68 @@ def test_trades_that_no_process_has_are_not_waited_for_without_end(
             assert (trades(redis_client)[-1], second.writer.waiting) == (10, 10)
             await until(lambda: trades(redis_client)[-1] == 30, "the trades")
             second.trade(33)  # a gap right after one for which waiting did not help
-            await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=STANDSTILL_S)
+            await until(lambda: trades(redis_client)[-1] == 33, "the next trade", timeout_s=MAXIMUM_WAIT_S * 0.75)
         assert trades(redis_client) == [*range(1, 11), *range(21, 31), 33]
-        [line] = [record for record in caplog.records if "they are missing" in record.message]
+        [line] = [record for record in caplog.records if "neither another ingest" in record.message]
         assert (line.__dict__["symbol"], line.__dict__["trades"]) == (SYMBOL, 10)
         assert counted("nt_ingest_trades_missing_total") - before == 12
+
+    run(test)
+
+
+def test_trades_of_one_connection_that_come_out_of_order_are_appended_in_order(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    missing, copies = counted("nt_ingest_trades_missing_total"), counted("nt_ingest_duplicates_total", where="ingest")
+    came = [139, 140, 145, 147, 143, 141, 142, 144, 146, 152, 151, 150, 149, 148, 153]
+
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            for number in came:
+                process.trade(number, time_ms=NOW)
+            await process.writer.drain(10)
+            process.trade(156, time_ms=NOW)
+            await asyncio.sleep(ORDER_S / 2)
+            process.trade(155, time_ms=NOW)
+            process.trade(154, time_ms=NOW)
+            process.trade(155, time_ms=NOW)
+            await process.writer.drain(10)
+        assert trades(redis_client) == list(range(139, 157))
+        assert counted("nt_ingest_trades_missing_total") == missing
+        assert counted("nt_ingest_duplicates_total", where="ingest") - copies == 1
+
+    run(test)
+
+
+def test_trades_that_nobody_has_are_fetched_from_the_exchange(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    before = counted("nt_ingest_trades_missing_total")
+
+    async def test() -> None:
+        asked: list[tuple[str, int, int]] = []
+        first = Process(redis_server.url())
+        async with running(first):
+            for number in range(1, 11):
+                first.trade(number)
+            await first.writer.drain(10)
+        # Started again it knows from the stream alone what it has missed; later, after a lost connection, by itself.
+        second = Process(redis_server.url(), fetch_trades=lambda *question: asked.append(question))
+        async with running(second):
+            for first_new, missing in ((21, 10), (36, 5)):
+                numbers = range(first_new, first_new + 10)
+                for number in numbers:
+                    second.trade(number)
+                await until(lambda: asked, "a question for the trades before")
+                symbol, first_id, count = asked.pop()
+                assert (symbol, first_id, count) == (SYMBOL, numbers[0] - missing, missing)
+                second.fetched(range(first_id, first_id + count))
+                await second.writer.drain(1)
+        assert trades(redis_client) == list(range(1, 46))
+        [(entry_id, _)] = redis_client.xrange(KEYS.trades(SYMBOL), f"{NOW + 15}", count=1)
+        assert entry_id == f"{NOW + 15}-15".encode(), "under its own time"
+        assert counted("nt_ingest_trades_missing_total") == before
 
     run(test)
 

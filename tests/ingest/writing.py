@@ -33,6 +33,7 @@ class Process:
         interval_ms: int = 60_000,
         symbols: Sequence[str] = (SYMBOL, OTHER),
         keys: Keys = KEYS,
+        fetch_trades: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
         self.books = {symbol: BookSync(symbol) for symbol in symbols}
         for book in self.books.values():
@@ -44,6 +45,7 @@ class Process:
             clock=ServerClock(),
             buffer_entries=buffer_entries,
             snapshot_interval_ms=interval_ms,
+            fetch_trades=fetch_trades,
         )
         for symbol in self.books:
             self.writer.want_snapshot(symbol, "sync")
@@ -58,6 +60,11 @@ class Process:
     def trade(self, trade_id: int, *, time_ms: int | None = None) -> None:
         time_ms = NOW + trade_id if time_ms is None else time_ms
         self.writer.add_trade(Trade(SYMBOL, time_ms, trade_id, "10.5", "1", True), NOW)
+
+    def fetched(self, trade_ids: Sequence[int]) -> None:
+        """Take in the exchange's answer to a question for trades of the past."""
+        found = [Trade(SYMBOL, NOW + number, number, "10.5", "1", True) for number in trade_ids]
+        self.writer.add_fetched(SYMBOL, found, NOW)
 
 
 @asynccontextmanager

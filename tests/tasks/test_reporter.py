@@ -28,6 +28,9 @@ from tickfence.coordination.lease import NoLease, Written
 from tickfence.coordination.owner import Owner
 from tickfence.streams.read import READ_LIMIT, TRADES_LIMIT
 
+EARLIER, EARLIER_DIFF = trade(0, at_ms=-60_000), diff(10, at_ms=-60_000)
+"""With these a cold start knows that it has all trades of the last minute."""
+
 READ = ["XREAD"]
 COLD = ["GET", "GET", "GET", "XREVRANGE", "XREVRANGE", "HMGET", "HMGET"]
 
@@ -38,7 +41,8 @@ def names(node: Node) -> list[str]:
 
 def test_a_cold_start_asks_for_the_lease_and_for_everything_and_then_for_what_is_new() -> None:
     node = Node()
-    assert node.read(snapshot=snapshot(), info=INFO, book=[diff(11)], trades=[trade(1)]) is Progress.READY
+    streams = {"book": [EARLIER_DIFF, diff(11)], "trades": [EARLIER, trade(1)]}
+    assert node.read(snapshot=snapshot(), info=INFO, **streams) is Progress.READY
     assert names(node) == ["EVALSHA", *COLD]
     assert [event[:3] for event in node.events] == [(Kind.LEASE_TAKEN, S, ""), (Kind.COLD_START, S, "first")]
     assert node.report()["best_bid"] == {"price": 99.5, "qty": 11.0}
@@ -208,7 +212,8 @@ def test_a_copy_of_an_update_that_comes_a_little_later_is_no_renumbering(at_ms: 
 def test_windows_start_again_with_a_renumbered_book() -> None:
     node = Node().start(trades=[trade(1), trade(2)])
     node.read(new=([trade(3)], [diff(2, at_ms=10_000)]))
-    node.read(lease=HELD, snapshot=snapshot(2), trades=[trade(3)], book=[diff(2), diff(3)])
+    earlier, earlier_diff = trade(2, at_ms=-60_000), diff(1, at_ms=-60_000)
+    node.read(lease=HELD, snapshot=snapshot(2), trades=[earlier, trade(3)], book=[earlier_diff, diff(2), diff(3)])
     assert node.report()["flow"]["net_flow"] == 0.5
     assert node.reporter.warm.state.observed_update_id == 3
 
@@ -223,8 +228,8 @@ def test_streams_that_were_lost_show_as_a_gap_with_the_next_diff() -> None:
 
 def test_trades_are_not_counted_twice_after_a_gap() -> None:
     trades = [trade(number, at_ms=number - 10) for number in range(1, 5)]
-    node = Node().start(trades=trades[:2])
-    node.read(new=(trades[2:3], [diff(14)]))
+    node = Node().start(trades=[EARLIER, *trades[:2]], book=[EARLIER_DIFF])
+    node.read(new=(trades[2:3], [diff(14, at_ms=-8)]))
     node.read(lease=HELD, snapshot=snapshot(20), trades=trades)
     assert node.report()["flow"]["net_flow"] == 2.0
 
@@ -453,12 +458,13 @@ def test_without_a_tick_size_there_is_no_profile_but_a_report_and_one_line_about
 
 def test_a_changed_tick_size_gives_the_profile_of_a_node_that_starts_now() -> None:
     trades = [trade(number, at_ms=number * 20_000 - 2_400_000) for number in range(1, 121)]
-    old = Node().start(trades=trades)
+    book = [diff(10, at_ms=-2_400_000)]
+    old = Node().start(trades=trades, book=book)
     new = Node()
     old.write(slow=True)
     info = [b"0.001", b"0.001", b"trading", None]
     old.read(now_s=1.0, rules=True, info=info)
-    new.read(now_s=1.0, info=info, snapshot=snapshot(), trades=trades)
+    new.read(now_s=1.0, info=info, snapshot=snapshot(), trades=trades, book=book)
     profiles = []
     for node in (old, new):
         assert node.write(slow=True) is Progress.READY
@@ -503,7 +509,8 @@ def test_after_an_error_nothing_half_done_is_left_and_the_lease_is_kept() -> Non
     event = node.events[-1]
     assert (event.kind, event.detail, type(event.error)) == (Kind.ERROR, "KeyError: 'x'", KeyError)
     assert node.compute() is None, "a state that is not read yet gives no report"
-    assert node.read(lease=HELD, now_s=1.1, snapshot=snapshot(), info=INFO, trades=[trade(1)]) is Progress.READY
+    streams = {"book": [EARLIER_DIFF], "trades": [EARLIER, trade(1)]}
+    assert node.read(lease=HELD, now_s=1.1, snapshot=snapshot(), info=INFO, **streams) is Progress.READY
     assert names(node) == ["EVALSHA", *COLD]
     assert node.events[-1] == Event(Kind.COLD_START, S, "error")
     assert node.report()["flow"]["net_flow"] == 0.5

@@ -2,7 +2,8 @@
 
 The streams contain the book, the trades and the newest diffs. The last 10,000 level quantities and the level changes of
 30 s reach further back than the stream of diffs. Without them P10 and P95, and so walls and vacuums, would jump with
-each change of owner.
+each change of owner. So does the time since which the diffs connect: without it nothing proves that a quiet symbol had no
+trade.
 """
 
 import msgspec
@@ -18,14 +19,18 @@ VERSION = 2
 
 
 class Carry(Struct, frozen=True, array_like=True):
-    """The carried state. Arrays are little-endian float64, oldest first."""
+    """The carried state: the book diffs have connected from `connected_ms` to `observed_update_id`.
+
+    Arrays are little-endian float64, oldest first.
+    """
 
     version: int
     symbol: Instrument
     observed_update_id: int
+    connected_ms: int
+    changes_complete_after_ms: int
     quantities: bytes
     changes: bytes
-    changes_complete_after_ms: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -50,9 +55,8 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
         traded = np.isin(np.abs(changes[KEY]), prices)
         changes = changes[:, large | traded]
     quantities, logged = (part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T))
-    return _encode(
-        Carry(VERSION, state.symbol, state.observed_update_id, quantities, logged, state.changes.complete_after_ms)
-    )
+    since = state.trades.coverage.connected_ms, state.changes.complete_after_ms
+    return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *since, quantities, logged))
 
 
 def restore(state: SymbolState, data: bytes) -> None:
@@ -78,3 +82,4 @@ def restore(state: SymbolState, data: bytes) -> None:
     state.changes.complete_after_ms = carry.changes_complete_after_ms
     state.changes.extend(changes.T)
     state.observed_update_id = carry.observed_update_id
+    state.trades.coverage.resume(carry.observed_update_id, carry.connected_ms)

@@ -200,10 +200,11 @@ class SymbolState:
         Raises:
             BookGap, BookNotInSync: as OrderBook.apply(); call load_snapshot() next.
         """
-        log = array("d")
-        applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if event_ms is None:
             event_ms = received_ms
+        self.trades.coverage.add_diff(first_update_id, last_update_id, event_ms)
+        log = array("d")
+        applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if applied or self.book_event_ms is None:
             self.book_event_ms, self._exchange_ahead_ms = event_ms, event_ms - received_ms
         if applied:
@@ -230,8 +231,17 @@ class SymbolState:
         quantities: Sequence[float],
         is_buy: Sequence[bool],
         received_ms: int,
+        ids: Sequence[int] = (),
     ) -> None:
-        """Adds trades, as TradeWindow.extend(); `received_ms` is the receive time of the newest trade."""
+        """Adds trades, as TradeWindow.extend().
+
+        Args:
+            times_ms, prices, quantities, is_buy: as TradeWindow.extend().
+            received_ms: the receive time of the newest trade.
+            ids: the exchange's numbers of trades that follow on the last ones, for TradeWindow.coverage.
+        """
+        if ids:
+            self.trades.coverage.add_trades(ids, times_ms)
         self.trades.extend(times_ms, prices, quantities, is_buy)
         if times_ms and (self.trade_update_ms is None or received_ms > self.trade_update_ms):
             self.trade_update_ms = received_ms

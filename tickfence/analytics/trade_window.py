@@ -6,6 +6,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tickfence.analytics.trade_coverage import TradeCoverage
+
 KEEP_MS = 31 * 60_000
 """How long trades are kept: the longest window (30 minutes), and a minute more because clocks differ."""
 
@@ -34,8 +36,7 @@ class TradeWindow:
         discarded: number of trades that have left the window. The trades in it have the numbers `discarded` to
             `discarded + len(window) - 1`. A trade keeps its number while `reordered` does not change.
         reordered: raised each time a late trade is sorted in among older ones.
-        complete_after_ms: trades up to this time are missing, because there were too many, or because the caller says
-            that older trades follow. 0 if none are missing.
+        coverage: since when the trades are complete. The caller adds ids and book diffs to it.
     """
 
     def __init__(self, keep_ms: int = KEEP_MS, max_trades: int = MAX_TRADES) -> None:
@@ -48,7 +49,23 @@ class TradeWindow:
         self._end = 0
         self.discarded = 0
         self.reordered = 0
-        self.complete_after_ms = 0
+        self.coverage = TradeCoverage()
+
+    @property
+    def complete_after_ms(self) -> int:
+        """Every trade of the exchange after this time (exchange time, ms) is in the window; 0 if all there ever were.
+
+        `coverage` finds it; who adds trades without ids may set it.
+        """
+        return self.coverage.after_ms
+
+    @complete_after_ms.setter
+    def complete_after_ms(self, after_ms: int) -> None:
+        self.coverage.claim(after_ms)
+
+    def covers(self, after_ms: int) -> bool:
+        """Whether every trade of the exchange with a time after `after_ms` is in the window."""
+        return after_ms >= self.coverage.after_ms
 
     def extend(
         self, times_ms: Sequence[int], prices: Sequence[float], quantities: Sequence[float], is_buy: Sequence[bool]
@@ -93,10 +110,6 @@ class TradeWindow:
         newest = len(times) and times[-1] <= until_ms
         last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
         return self.discarded + first, self.discarded + max(first, last)
-
-    def covers(self, after_ms: int) -> bool:
-        """Whether every trade of the exchange with a time after `after_ms` is in the window."""
-        return after_ms >= self.complete_after_ms
 
     def times(self, first: int, last: int) -> NDArray[np.int64]:
         """Times (ms) of the trades numbered [first, last): a view, valid until the next extend()."""
@@ -160,7 +173,7 @@ class TradeWindow:
         drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
         if len(times) - drop > self._max_trades:
             drop = len(times) - self._max_trades
-            self.complete_after_ms = int(times[drop - 1])
+            self.coverage.drop(int(times[drop - 1]))
         self._start += drop
         self.discarded += drop
 

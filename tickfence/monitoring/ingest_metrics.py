@@ -110,7 +110,7 @@ duplicates = registry.counter(
 dropped = registry.counter("nt_ingest_dropped", "Entries that did not reach Redis, by reason", reason=EntryLost)
 trades_missing = registry.counter(
     "nt_ingest_trades_missing",
-    "Trades that this process does not know and that were not in the stream when it appended later ones",
+    "Trades that were not in the stream when later ones were appended, and that the exchange did not give in time",
 )
 buffer_entries = registry.gauge("nt_ingest_buffer_entries", "Entries that wait for Redis")
 appended = registry.counter("nt_ingest_appended", "Entries that Redis accepted")

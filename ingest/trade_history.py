@@ -1,0 +1,82 @@
+"""Trades that no connection delivered, from the exchange's REST endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ingest.events import Trade
+from ingest.holdback import MAXIMUM_WAIT_S
+from ingest.pacing import LogLimit
+from ingest.rest import RestClient, RestError
+from tickfence.instrument import Instrument
+
+logger = logging.getLogger(__name__)
+
+CONCURRENCY = 8
+"""A request takes a tenth of a second or so, and after a lost connection every symbol may have one."""
+PAGE_TRADES = 1_000
+
+Deliver = Callable[[Instrument, Sequence[Trade]], None]
+"""Takes a symbol's trades in the order of their ids; none if there was no answer."""
+
+
+class _Wanted(NamedTuple):
+    symbol: Instrument
+    first_id: int
+    end_id: int
+    deadline: float
+
+
+class TradeHistory:
+    """Loads the trades that are asked for, if it can do so before nobody waits for them any more.
+
+    Args:
+        client: sends the requests, within the weight limit.
+        patience_s: how long an answer is waited for.
+    """
+
+    def __init__(self, client: RestClient, patience_s: float = MAXIMUM_WAIT_S) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        self._queue: asyncio.Queue[_Wanted] = asyncio.Queue()
+        self._logs = LogLimit()
+
+    def want(self, symbol: Instrument, first_id: int, count: int) -> None:
+        """Load ``count`` trades from ``first_id`` on."""
+        self._queue.put_nowait(_Wanted(symbol, first_id, first_id + count, time.monotonic() + self._patience_s))
+
+    async def run(self, deliver: Deliver) -> None:
+        """Work until cancelled. ``deliver`` gets the answer to each question, perhaps not all of the trades."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CONCURRENCY):
+                group.create_task(self._work(deliver))
+
+    async def _work(self, deliver: Deliver) -> None:
+        while True:
+            wanted = await self._queue.get()
+            pages: list[Sequence[Trade]] = []
+            left_s = wanted.deadline - time.monotonic()
+            try:
+                if left_s > 0:
+                    async with asyncio.timeout(left_s):
+                        await self._load(wanted, pages)
+            except (RestError, TimeoutError) as error:
+                if (held_back := self._logs.allows("trades")) is not None:
+                    extra = {"symbol": wanted.symbol, "error": str(error) or "too late", "held_back": held_back}
+                    logger.warning("missing trades could not be loaded", extra=extra)
+            deliver(wanted.symbol, [trade for page in reversed(pages) for trade in page])
+
+    async def _load(self, wanted: _Wanted, pages: list[Sequence[Trade]]) -> None:
+        """Add the newest page first: it is of use without the others."""
+        end = wanted.end_id
+        while end > wanted.first_id:
+            first_id = max(wanted.first_id, end - PAGE_TRADES)
+            page = await self._client.trades(wanted.symbol, first_id, end - first_id)
+            pages.append(page)
+            if len(page) < end - first_id:
+                break
+            end = first_id

@@ -1,0 +1,164 @@
+"""Since when trades are complete, against the history that the exchange really had."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickfence.analytics.trade_coverage import NEVER, TradeCoverage
+from tickfence.analytics.trade_window import TradeWindow
+
+Trades = list[tuple[int, int]]
+"""Id and time of each."""
+Diffs = list[tuple[int, int, int]]
+"""First and last update id, and time, of each."""
+
+
+def started(trades: Trades = (), diffs: Diffs = ()) -> TradeCoverage:
+    """What a node claims that finds these in the streams."""
+    coverage = TradeCoverage()
+    coverage.begin()
+    if not trades:
+        coverage.never_traded()
+    read(coverage, trades, diffs)
+    return coverage
+
+
+def read(coverage: TradeCoverage, trades: Trades = (), diffs: Diffs = ()) -> int:
+    coverage.add_trades([trade_id for trade_id, _ in trades], [time_ms for _, time_ms in trades])
+    for diff in diffs:
+        coverage.add_diff(*diff)
+    return coverage.after_ms
+
+
+def test_without_ids_all_are_there_and_with_them_none_until_they_are_seen() -> None:
+    window = TradeWindow()
+    assert window.complete_after_ms == 0
+    assert window.covers(0)
+    window.coverage.begin()
+    assert window.complete_after_ms == NEVER
+    assert not window.covers(10**14)
+
+
+def test_the_trades_of_a_stream_are_complete_from_its_oldest_on() -> None:
+    coverage = started([(7, 100), (8, 150), (9, 300)], [(1, 3, 250)])
+    assert coverage.after_ms == 100
+
+
+def test_ids_that_skip_some_start_again_and_the_last_time_counts() -> None:
+    coverage = started([(7, 100), (9, 150), (10, 200), (13, 250), (14, 300)], [(1, 3, 260)])
+    assert coverage.after_ms == 250
+    assert read(coverage, [(16, 400)]) == 400
+
+
+def test_ids_from_the_start_again_start_again() -> None:
+    coverage = started([(7, 100), (8, 150)], [(1, 3, 120)])
+    assert read(coverage, [(1, 400), (2, 500)]) == 400
+
+
+def test_after_a_break_only_the_very_next_id_proves_that_nothing_was_missed() -> None:
+    for next_id, after_ms in ((9, 100), (10, 900)):
+        coverage = started([(7, 100), (8, 150)], [(1, 3, 140), (4, 5, 240)])
+        assert coverage.after_ms == 100
+        assert read(coverage, diffs=[(9, 9, 700), (10, 12, 800)]) == 700
+        assert read(coverage, [(next_id, 900)]) == after_ms
+
+
+def test_a_quiet_symbol_is_covered_while_the_diffs_connect() -> None:
+    coverage = started(diffs=[(1, 3, 200), (4, 4, 300)])
+    assert coverage.after_ms == 200
+    assert read(coverage, diffs=[(6, 6, 900)]) == 900
+    assert read(coverage, [(50, 1_000)]) == 900, "nobody traded between 900 and 1,000"
+    assert read(coverage, [(51, 1_100)]) == 900
+
+
+def test_diffs_that_are_read_again_or_overlap_are_no_break() -> None:
+    coverage = started([(7, 100)], [(1, 3, 90), (4, 8, 190)])
+    assert read(coverage, diffs=[(1, 3, 90), (4, 8, 190), (7, 10, 290)]) == 100
+
+
+def test_a_new_owner_needs_the_diffs_to_reach_back_to_the_newest_trade() -> None:
+    trades, diffs = [(7, 100), (8, 150)], [(30, 35, 5_000), (36, 36, 5_100)]
+    assert started(trades, diffs).after_ms == 5_000
+    for seen_id, after_ms in ((29, 100), (31, 100), (28, 5_000)):
+        coverage = TradeCoverage()
+        coverage.begin()
+        coverage.resume(seen_id, 120)
+        assert read(coverage, trades, diffs) == after_ms
+
+
+def test_older_trades_extend_the_coverage_as_far_as_they_connect() -> None:
+    coverage = started([(20, 2_000), (21, 2_100)], [(1, 1, 2_050)])
+    assert coverage.add_older_trades([17, 18, 19], [1_700, 1_800, 1_900])
+    assert coverage.after_ms == 1_700
+    assert not coverage.add_older_trades([12, 14, 15, 16], [1_200, 1_400, 1_500, 1_600])
+    assert not coverage.add_older_trades([10, 11], [1_000, 1_100])
+    assert coverage.after_ms == 1_400
+
+
+def test_trades_that_are_not_kept_are_not_covered() -> None:
+    window = TradeWindow(max_trades=2)
+    window.extend([1, 2, 3], [1.0] * 3, [1.0] * 3, [True] * 3)
+    assert window.complete_after_ms == 1
+    assert not window.covers(0)
+    assert window.covers(1)
+
+
+EVENTS = st.lists(
+    st.sampled_from(
+        ["trade", "trade", "change", "window", "window", "cut", "open", "fetch", "read", "take over", "carry"]
+    ),
+    min_size=10,
+    max_size=200,
+)
+
+
+@given(EVENTS, st.integers(1, 6))
+def test_what_is_covered_is_always_true(events: list[str], kept_diffs: int) -> None:
+    """Trades and diffs come while a connection is open; a diff tells the updates of a window in which it was."""
+    time_ms, trade_id, update_id, window_starts_at = 1_000, 0, 0, 1
+    connected = whole_window = True
+    true: Trades = []
+    trades: Trades = []  # the streams, which nodes read
+    diffs: Diffs = []
+    missing: Trades = []  # since the newest in the stream
+    fetches = False
+    coverage, read_trades, read_diffs = started(), 0, 0
+    carried = (-1, NEVER)
+    for event in events:
+        time_ms += 1
+        if event == "trade":
+            trade_id, update_id = trade_id + 1, update_id + 1
+            true.append((trade_id, time_ms))
+            if not connected:
+                missing.append(true[-1])
+                continue
+            trades += [*missing, true[-1]] if fetches else [true[-1]]
+            missing = []
+        elif event == "change":
+            update_id += 1
+        elif event == "window":
+            if whole_window and update_id >= window_starts_at:
+                diffs.append((window_starts_at, update_id, time_ms))
+            window_starts_at, whole_window = update_id + 1, connected
+        elif event in ("cut", "open"):
+            whole_window = whole_window and connected and event == "open"
+            connected = event == "open"
+        elif event == "fetch":
+            fetches = not fetches
+        elif event == "carry":
+            carried = (coverage.update_id, coverage.connected_ms)
+        elif event == "take over":
+            coverage, read_trades, read_diffs = TradeCoverage(), len(trades), len(diffs)
+            coverage.begin()
+            coverage.resume(*carried)
+            if not trades:
+                coverage.never_traded()
+            read(coverage, trades, diffs[-kept_diffs:])
+        else:
+            read(coverage, trades[read_trades:], diffs[read_diffs:])
+            read_trades, read_diffs = len(trades), len(diffs)
+        # What happened after the newest diff that was read, the node cannot know yet.
+        until_ms = diffs[read_diffs - 1][2] if read_diffs else 0
+        known = [trade for trade in trades[:read_trades] if coverage.after_ms < trade[1] <= until_ms]
+        assert known == [trade for trade in true if coverage.after_ms < trade[1] <= until_ms]
+        if until_ms and not {"cut", "take over"} & set(events):
+            assert coverage.after_ms <= diffs[0][2]
