@@ -8,6 +8,7 @@ help:
 	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
 	@echo 'make test     every test'
 	@echo 'make chaos    inject faults at random, check every write; ARGS="--minutes 10 --seed 7 --only node-kill"'
+	@echo 'make fuzz     random exchange histories, every report compared with the truth; ARGS="--messages 1000000 --seed 7"'
 	@echo 'make compose-test  docker-compose.yml in real containers (Docker or podman)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
@@ -39,6 +40,9 @@ lint: .venv/installed-dev
 
 chaos: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m tools.chaos $(ARGS)
+
+fuzz: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m tools.fuzz $(ARGS)
 
 bench: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m tools.benchmarks

@@ -45,14 +45,21 @@ class Ingest:
         settings: the process's settings.
         streams: session of aiohttp for the WebSocket connections.
         requests: session of aiohttp for the REST requests.
+        clock: the Redis server's time.
     """
 
-    def __init__(self, settings: Settings, streams: aiohttp.ClientSession, requests: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        streams: aiohttp.ClientSession,
+        requests: aiohttp.ClientSession,
+        clock: ServerClock | None = None,
+    ) -> None:
         symbols = settings.symbols
         exchange: Exchange = Binance(symbols)
-        clock = ServerClock()
         self._symbols = symbols
         self._audit_share = settings.nt_audit_weight_share
+        clock = clock or ServerClock()
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)

@@ -26,7 +26,7 @@ LEVELS = [
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
-    {"tools.chaos", "tools.benchmarks", "tools.reference"},
+    {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

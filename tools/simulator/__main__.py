@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     number("--trades-per-second", activity.trades_per_second, float, 0, 1000, "market orders per symbol")
     number("--orders-per-second", activity.orders_per_second, float, 0, 1000, orders)
     number("--levels", activity.levels, int, 20, 20_000, "levels per side")
+    number("--told-levels", activity.told_levels, int, 20, 20_000, "best levels per side whose changes diffs tell")
     number("--volatility", activity.ticks_per_root_second, float, 0, 1000, walk)
     p.add_argument("--replay", metavar="STEM", help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json")
     p.add_argument("--speed", type=_speed, default=1.0, help="speed of the replay: a factor, or max (%(default)s)")
@@ -107,6 +108,7 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
         trades_per_second=arguments.trades_per_second,
         levels=arguments.levels,
         ticks_per_root_second=arguments.volatility,
+        told_levels=arguments.told_levels,
     )
     feed = LiveFeed(listed, arguments.seed, activity, hub)
     return feed, f"{len(listed)} symbols, seed {arguments.seed}"

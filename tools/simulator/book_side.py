@@ -62,6 +62,13 @@ class Side:
         """The quantity at a price between the worst and the best price; 0 if there is no level."""
         return self._ring[price & self._mask]
 
+    def told(self, levels: int) -> dict[int, int]:
+        """The changes at prices down to that of the worst of the best `levels` levels."""
+        if self.count <= levels:
+            return self.changed
+        last, inward = self.levels(levels)[-1][0], self.inward
+        return {price: quantity for price, quantity in self.changed.items() if (price - last) * inward >= 0}
+
     def levels(self, limit: int | None = None) -> list[tuple[int, int]]:
         """The best `limit` levels, or all levels, as (price, quantity), best first."""
         prices = range(self.best, self.worst - self.inward, -self.inward)

@@ -10,6 +10,8 @@ pause        ``seconds``                                        nothing is sent 
 shutdown     ``seconds`` (1)                                    serverShutdown now, every connection closed later
 rest         ``status``, ``count`` (1), ``retry_after`` (none)  the next REST requests get this status
 rest_delay   ``seconds``, ``count`` (1)                         the next REST requests are delayed
+listing      ``symbol``, ``status`` (none), ``tick_size``       exchangeInfo shows this from now on; a symbol that is
+             (none), ``listed`` (true)                          not listed is unknown to REST
 ===========  =================================================  =====================================================
 
 The answer is `{"done": n}`: the number of connections, messages or requests that are affected. rubbish.py has the kinds
@@ -28,7 +30,7 @@ from aiohttp import web
 from tools.simulator.connection import Connection
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Channel, Hub
-from tools.simulator.rest import refusal
+from tools.simulator.rest import Listing, refusal
 from tools.simulator.rubbish import RUBBISH, Scene
 
 # Binance's error codes.
@@ -88,12 +90,22 @@ class RestDelay(msgspec.Struct, forbid_unknown_fields=True):
     count: int = 1
 
 
+class ListingChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of `listing`."""
+
+    symbol: str
+    status: str | None = None
+    tick_size: str | None = None
+    listed: bool = True
+
+
 class Faults:
     """The faults of one server."""
 
-    def __init__(self, feed: Feed, hub: Hub) -> None:
+    def __init__(self, feed: Feed, hub: Hub, listing: Listing) -> None:
         self._feed = feed
         self._hub = hub
+        self._listing = listing
         self._rest = Rest(status=500, count=0)
         self._rest_delay = RestDelay(seconds=0.0, count=0)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,6 +206,16 @@ class Faults:
         self._rest_delay = given
         return given.count
 
+    def listing(self, given: ListingChange) -> int:
+        """Changes what exchangeInfo shows of a symbol."""
+        self._check_symbol(given.symbol)
+        if given.status is not None:
+            self._listing.statuses[given.symbol] = given.status
+        if given.tick_size is not None:
+            self._listing.tick_sizes[given.symbol] = given.tick_size
+        (self._listing.unlisted.discard if given.listed else self._listing.unlisted.add)(given.symbol)
+        return 1
+
     async def _handle(self, request: web.Request) -> web.Response:
         try:
             done = self.apply(request.match_info["name"], await request.read())
@@ -244,4 +266,5 @@ FAULTS: dict[str, tuple[type[Any], Callable[[Faults, Any], int]]] = {
     "shutdown": (Shutdown, Faults.shutdown),
     "rest": (Rest, Faults.rest),
     "rest_delay": (RestDelay, Faults.rest_delay),
+    "listing": (ListingChange, Faults.listing),
 }

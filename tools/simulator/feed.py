@@ -22,6 +22,9 @@ class Feed(Protocol):
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
         """The `symbols` of `GET /api/v3/exchangeInfo`, for listed symbols."""
 
+    def trades(self, symbol: str, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """Body of `GET /api/v3/historicalTrades`: the first `limit` known trades from an id on; without one the newest."""
+
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:
         """One entry of `GET /api/v3/ticker/24hr`; None if the source has none."""
 

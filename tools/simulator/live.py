@@ -16,6 +16,7 @@ from tools.simulator import protocol
 from tools.simulator.hub import Hub
 from tools.simulator.market import Activity, Diff, Market
 from tools.simulator.symbols import Instrument
+from tools.simulator.trade_history import TradeHistory
 
 SLOTS = 10
 SLOT_SECONDS = 0.01
@@ -32,6 +33,7 @@ class _Listed:
     def __init__(self, instrument: Instrument, seed: int, activity: Activity, first_id: int, hub: Hub) -> None:
         self.market = Market(instrument, seed, activity, first_id)
         self.encode = protocol.Encoder(instrument)
+        self.history = TradeHistory()
         name = instrument.symbol.lower()
         self.trades = hub.channel(f"{name}@trade")
         self.aggregate_trades = hub.channel(f"{name}@aggTrade")
@@ -46,6 +48,7 @@ class _Listed:
         """Moves the market one step and publishes its trades, and its best prices if they changed."""
         market = self.market
         for trade in market.step():
+            self.history.add(now_ms, trade)
             if self.trades.subscribers:
                 self.trades.publish(self.encode.trade(now_ms, trade))
             if self.aggregate_trades.subscribers:
@@ -112,6 +115,11 @@ class LiveFeed:
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
         """As Feed.exchange_info()."""
         return [self._listed[symbol].encode.exchange_info() for symbol in symbols]
+
+    def trades(self, symbol: str, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """As Feed.trades()."""
+        listed = self._listed[symbol]
+        return [listed.encode.rest_trade(*one) for one in listed.history.find(from_id, limit)]
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:
         """As Feed.ticker_24hr()."""

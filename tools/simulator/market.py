@@ -51,13 +51,17 @@ def _shape(levels: int) -> tuple[array[float], array[float]]:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How busy a symbol is: mean rates per second of market time, and the random walk in ticks per √second."""
+    """How busy a symbol is: mean rates per second of market time, and the random walk in ticks per √second.
+
+    Diffs tell nothing of a level that is not among the `told_levels` best of its side, although the book has it.
+    """
 
     orders_per_second: float = 16.0
     trades_per_second: float = 5.0
     levels: int = 400
     ticks_per_root_second: float = 1.5
     steps_per_second: int = 20
+    told_levels: int = 1000
 
 
 class Trade(NamedTuple):
@@ -172,7 +176,8 @@ class Market:
         first, last = self.next_first_id, self.update_id
         if first > last:
             return None
-        diff = Diff(first, last, self.bids.changed, self.asks.changed)
+        told = self.activity.told_levels
+        diff = Diff(first, last, self.bids.told(told), self.asks.told(told))
         self.bids.changed, self.asks.changed = {}, {}
         self.next_first_id = last + 1
         return diff

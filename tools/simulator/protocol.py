@@ -80,6 +80,13 @@ class Encoder:
         values = (event_ms, trade_id, *divmod(price, self._ticks), *divmod(quantity, self._steps), event_ms, flag)
         return (self._trade % values).encode()
 
+    def rest_trade(self, time_ms: int, trade: Trade) -> dict[str, Any]:
+        """One trade of `GET /api/v3/historicalTrades`."""
+        turnover = trade.price * trade.quantity
+        return rest_trade(
+            trade.trade_id, self.price(trade.price), self.quantity(trade.quantity), time_ms, trade.buyer_is_maker
+        ) | {"quoteQty": self._in_quote(turnover)}
+
     def aggregate_trade(self, event_ms: int, trade: Trade) -> bytes:
         """`<symbol>@aggTrade`: each fill is its own aggregate."""
         return _compact(
@@ -207,12 +214,27 @@ class Encoder:
         return sign + self.price(abs(change)), percent, self.price(market.turnover // market.volume)
 
     def _turnover(self, market: Market) -> str:
-        return f"{market.turnover / (self._ticks * self._steps):.8f}"
+        return self._in_quote(market.turnover)
+
+    def _in_quote(self, turnover: int) -> str:
+        return f"{turnover / (self._ticks * self._steps):.8f}"
 
 
 def depth(last_update_id: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> bytes:
     """`GET /api/v3/depth`: levels as decimal text, best first."""
     return _compact({"lastUpdateId": last_update_id, "bids": bids, "asks": asks})
+
+
+def rest_trade(trade_id: int, price: str, quantity: str, time_ms: int, buyer_is_maker: bool) -> dict[str, Any]:
+    """One trade of `GET /api/v3/historicalTrades`, without its `quoteQty`."""
+    return {
+        "id": trade_id,
+        "price": price,
+        "qty": quantity,
+        "time": time_ms,
+        "isBuyerMaker": buyer_is_maker,
+        "isBestMatch": True,
+    }
 
 
 def exchange_info(now_ms: int, weight_limit: int, symbols: list[dict[str, Any]]) -> bytes:

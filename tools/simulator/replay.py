@@ -24,6 +24,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
+
 from tools.simulator import protocol
 from tools.simulator.capture import Capture, Diff, Message, Snapshot
 from tools.simulator.hub import Hub
@@ -98,6 +100,18 @@ class ReplayFeed:
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
         """As Feed.exchange_info()."""
         return [self._info[symbol] for symbol in symbols]
+
+    def trades(self, symbol: str, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """As Feed.trades()."""
+        stream = f"{symbol.lower()}@trade"
+        payloads = [one.payload for one in self._messages[: self._sent] if one.stream == stream]
+        known = [
+            protocol.rest_trade(one["t"], one["p"], one["q"], one["T"], one["m"])
+            for one in map(msgspec.json.decode, payloads)
+        ]
+        if from_id is None:
+            return known[-limit:]
+        return [one for one in known if one["id"] >= from_id][:limit]
 
     def ticker_24hr(self, symbol: str) -> dict[str, Any] | None:  # noqa: ARG002 - a capture has none
         """As Feed.ticker_24hr()."""

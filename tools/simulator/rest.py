@@ -1,4 +1,4 @@
-"""The REST routes `/api/v3/ping`, `time`, `exchangeInfo`, `depth`, `ticker/24hr`, with Binance's weights and errors.
+"""The REST routes below `/api/v3`, with Binance's weights and errors.
 
 Source: Binance REST API, "Market data endpoints" and "Error codes".
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -19,6 +20,7 @@ from tools.simulator.rate_limit import Verdict, WeightLimit
 _SYMBOL = re.compile(r"(?:[^\Wa-z]|[-.]){1,50}")
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _DEFAULT_DEPTH = 100
+_DEFAULT_TRADES, _MAX_TRADES, _TRADES_WEIGHT = 500, 1000, 25
 # Highest limit -> weight of GET /api/v3/depth.
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (protocol.MAX_DEPTH, 250))
 
@@ -31,12 +33,41 @@ class BadRequest(Exception):
         self.code = code
 
 
+class Listing:
+    """How the listing of `exchangeInfo` differs from the feed's own.
+
+    Attributes:
+        statuses, tick_sizes: by symbol, as text.
+        unlisted: symbols that REST does not know.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str] = {}
+        self.tick_sizes: dict[str, str] = {}
+        self.unlisted: set[str] = set()
+
+    def shown(self, symbol: dict[str, Any]) -> dict[str, Any]:
+        """One symbol of `exchangeInfo` with its changes."""
+        name = symbol["symbol"]
+        tick_size = self.tick_sizes.get(name)
+        filters = [
+            one | {"tickSize": tick_size} if tick_size is not None and one["filterType"] == "PRICE_FILTER" else one
+            for one in symbol["filters"]
+        ]
+        return symbol | {"status": self.statuses.get(name, symbol["status"]), "filters": filters}
+
+
 class RestApi:
-    """Answers the REST requests from a feed and counts their weight."""
+    """Answers the REST requests from a feed and counts their weight.
+
+    Attributes:
+        listing: what differs now from the feed's own listing.
+    """
 
     def __init__(self, feed: Feed, weight_limit: WeightLimit) -> None:
         self._feed = feed
         self._weight_limit = weight_limit
+        self.listing = Listing()
 
     def routes(self) -> list[web.RouteDef]:
         """The routes for the application's router."""
@@ -46,6 +77,8 @@ class RestApi:
             web.get("/api/v3/depth", self._depth),
             web.get("/api/v3/exchangeInfo", self._exchange_info),
             web.get("/api/v3/ticker/24hr", self._ticker),
+            web.get("/api/v3/trades", self._trades),
+            web.get("/api/v3/historicalTrades", self._trades),
         ]
 
     async def _ping(self, request: web.Request) -> web.Response:
@@ -56,7 +89,7 @@ class RestApi:
 
     async def _depth(self, request: web.Request) -> web.Response:
         try:
-            limit = self._limit(request)
+            limit = self._limit(request, _DEFAULT_DEPTH, protocol.MAX_DEPTH)
             symbol = self._symbol(request.query.get("symbol", ""))
         except BadRequest as error:
             return self._spend(request, 1) or _refusal(error)
@@ -71,7 +104,19 @@ class RestApi:
         if refused := self._spend(request, 20):
             return refused
         listed = self._feed.exchange_info(list(self._feed.symbols) if symbols is None else symbols)
+        listed = [self.listing.shown(one) for one in listed if one["symbol"] not in self.listing.unlisted]
         return _json(protocol.exchange_info(_now_ms(), self._weight_limit.limit, listed))
+
+    async def _trades(self, request: web.Request) -> web.Response:
+        try:
+            limit = self._limit(request, _DEFAULT_TRADES, _MAX_TRADES)
+            symbol = self._symbol(request.query.get("symbol", ""))
+            from_id = self._number(request, "fromId") if request.path.endswith("historicalTrades") else None
+        except BadRequest as error:
+            return self._spend(request, 1) or _refusal(error)
+        if refused := self._spend(request, _TRADES_WEIGHT):
+            return refused
+        return _json(msgspec.json.encode(self._feed.trades(symbol, from_id, limit)))
 
     async def _ticker(self, request: web.Request) -> web.Response:
         try:
@@ -97,7 +142,7 @@ class RestApi:
             raise BadRequest(
                 -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[\\w\\-._&&[^a-z]]{1,50}$'."
             )
-        if symbol not in self._feed.symbols:
+        if symbol not in self._feed.symbols or symbol in self.listing.unlisted:
             raise BadRequest(-1121, "Invalid symbol.")
         return symbol
 
@@ -118,15 +163,19 @@ class RestApi:
             raise BadRequest(-1100, "Illegal characters found in parameter 'symbols'; legal range is a JSON array.")
         return [self._symbol(name) for name in dict.fromkeys(names)]
 
-    def _limit(self, request: web.Request) -> int:
-        text = request.query.get("limit")
-        if text is None:
-            return _DEFAULT_DEPTH
-        if not _NUMBER.fullmatch(text):
-            raise BadRequest(-1100, "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.")
-        if int(text) == 0:
+    def _limit(self, request: web.Request, default: int, maximum: int) -> int:
+        limit = self._number(request, "limit")
+        if limit == 0:
             raise BadRequest(-1130, "Data sent for parameter 'limit' is not valid.")
-        return min(int(text), protocol.MAX_DEPTH)
+        return default if limit is None else min(limit, maximum)
+
+    def _number(self, request: web.Request, name: str) -> int | None:
+        text = request.query.get(name)
+        if text is not None and not _NUMBER.fullmatch(text):
+            raise BadRequest(
+                -1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'."
+            )
+        return None if text is None else int(text)
 
 
 def refusal(status: int, code: int, text: str, retry_after: int | None = None) -> web.Response:

@@ -46,11 +46,12 @@ class Server:
 
     def application(self) -> web.Application:
         """The routes of the exchange."""
-        faults = Faults(self._feed, self._hub)
+        rest = RestApi(self._feed, WeightLimit(self._options.weight_per_minute))
+        faults = Faults(self._feed, self._hub, rest.listing)
         app = web.Application(middlewares=[faults.middleware])
         app.add_routes(faults.routes())
         app.add_routes(PlantCommands(self._feed).routes())
-        app.add_routes(RestApi(self._feed, WeightLimit(self._options.weight_per_minute)).routes())
+        app.add_routes(rest.routes())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{streams:.*}", self._raw)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tickfence.instrument import is_instrument
 from tools.simulator import symbols
 from tools.simulator.book_side import Side
-from tools.simulator.market import Activity, Diff, Market
+from tools.simulator.market import Activity, Diff, Market, Trade
+from tools.simulator.trade_history import KEPT, TradeHistory
 
 NAMES = ["BTCUSDT", "ADAUSDT", "DOTUSDT", "ZZ", "KILUUSDT"]
 
@@ -76,6 +77,38 @@ def test_every_snapshot_plus_the_diffs_after_it_gives_the_book_exactly(market: M
                 apply(asks, diff.asks)
         assert bids == book(market.bids)
         assert asks == book(market.asks)
+
+
+@given(seed=st.integers(0, 2**32), told=st.sampled_from([20, 40]))
+@settings(max_examples=20, deadline=None)
+def test_diffs_tell_nothing_of_levels_beyond_the_told_ones(seed: int, told: int) -> None:
+    activity = Activity(orders_per_second=200.0, levels=100, told_levels=told)
+    market = Market(symbols.instrument("BTCUSDT"), seed, activity)
+    untold = 0
+    for _ in range(100):
+        market.step()
+        changed = [dict(side.changed) for side in (market.bids, market.asks)]
+        diff = market.take_diff()
+        if diff is None:
+            continue
+        for side, all_of_them, shown in zip((market.bids, market.asks), changed, (diff.bids, diff.asks), strict=True):
+            last = side.levels(told)[-1][0]
+            assert shown == {price: new for price, new in all_of_them.items() if (price - last) * side.inward >= 0}
+            untold += len(all_of_them) - len(shown)
+    assert untold
+
+
+@given(count=st.integers(0, 3 * KEPT), first=st.integers(-10, 3 * KEPT + 10), limit=st.integers(1, 1000))
+@settings(max_examples=30, deadline=None)
+def test_the_newest_trades_are_found_by_their_ids(count: int, first: int, limit: int) -> None:
+    made = [(1_000 + i, Trade(i, 100 + i % 7, 1 + i % 5, i % 2 == 0)) for i in range(count)]
+    history = TradeHistory()
+    for one in made:
+        history.add(*one)
+    assert list(history.find(None, limit)) == made[-limit:]
+    found = list(history.find(first, limit))
+    if count - first <= KEPT:
+        assert found == [one for one in made if one[1].trade_id >= first][:limit]
 
 
 def history(market: Market, steps: int) -> list[object]:

@@ -201,6 +201,42 @@ def test_exchange_info_lists_what_was_asked_for(exchange: Exchange) -> None:
     assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
 
 
+def test_a_changed_listing_is_shown_from_then_on(start_exchange: Start) -> None:
+    exchange = start_exchange("--symbols", "BTCUSDT,ETHUSDT")
+
+    def shown(name: str) -> tuple[str, str]:
+        [symbol] = get(exchange, f"/api/v3/exchangeInfo?symbol={name}")[1]["symbols"]
+        return symbol["status"], symbol["filters"][0]["tickSize"]
+
+    exchange.fault("listing", symbol="BTCUSDT", tick_size="0.00000000", status="HALT")
+    assert shown("BTCUSDT") == ("HALT", "0.00000000")
+    assert shown("ETHUSDT") == ("TRADING", "0.01000000")
+    exchange.fault("listing", symbol="BTCUSDT", listed=False)
+    assert get(exchange, "/api/v3/exchangeInfo?symbol=BTCUSDT")[1]["code"] == -1121
+    assert len(get(exchange, "/api/v3/exchangeInfo")[1]["symbols"]) == 1
+    exchange.fault("listing", symbol="BTCUSDT", status="TRADING")
+    assert shown("BTCUSDT") == ("TRADING", "0.00000000")
+
+
+def test_the_trades_of_the_stream_can_be_asked_for_by_their_ids(exchange: Exchange) -> None:
+    async def scenario() -> list[Json]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{exchange.ws}/ws/btcusdt@trade") as socket,
+        ):
+            return [await next_event(socket, lambda _: True) for _ in range(5)]
+
+    seen = asyncio.run(asyncio.wait_for(scenario(), 30))
+    query = f"/api/v3/historicalTrades?symbol=BTCUSDT&fromId={seen[0]['t']}&limit=5"
+    found = get(exchange, query)[1]
+    assert [(one["id"], one["price"], one["qty"], one["time"], one["isBuyerMaker"]) for one in found] == [
+        (one["t"], one["p"], one["q"], one["T"], one["m"]) for one in seen
+    ]
+    newest = get(exchange, "/api/v3/trades?symbol=BTCUSDT&limit=3")[1]
+    assert [one["id"] - newest[0]["id"] for one in newest] == [0, 1, 2]
+    assert newest[-1]["id"] >= seen[-1]["t"]
+
+
 def test_time_ping_and_24_hour_tickers(exchange: Exchange) -> None:
     assert get(exchange, "/api/v3/ping")[1] == {}
     assert get(exchange, "/api/v3/time")[1]["serverTime"] > 1_600_000_000_000
