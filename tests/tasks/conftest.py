@@ -34,7 +34,9 @@ def node(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> MakeNode:
 
 @pytest.fixture
 def market(redis_client: redis.Redis) -> Market:
+    """A market that a node knows to have all trades of."""
     one = Market(redis_client, S)
+    one.trade(ahead_ms=-32 * 60_000)
     one.open()
     return one
 
