@@ -160,7 +160,7 @@ def test_the_first_report_of_a_new_owner_is_what_the_old_one_would_have_written(
     quantities = [node.symbols[S].warm.state.quantities.oldest_first().tolist() for node in (old, new)]
     assert quantities[0] == quantities[1]
     profile = sections[1]["liquidity"]["volume_profile"]
-    entries = redis_client.xrange(KEYS.trades(S), f"({now_ms - 30 * MINUTE_MS}-{2**63}")
+    entries = redis_client.xrange(KEYS.trades(S), f"({first['ingestion']['exchange_time'] - 30 * MINUTE_MS}-{2**63}")
     assert (profile["window_sec"], profile["trade_count"]) == (1800, len(entries))
 
 
