@@ -113,7 +113,8 @@ class SymbolState:
         Args:
             now_ms: now, on the clock of the receive times.
         """
-        return max(self.book_event_ms or 0, now_ms + self._exchange_ahead_ms)
+        market_ms, book_ms = now_ms + self._exchange_ahead_ms, self.book_event_ms
+        return market_ms if book_ms is None or market_ms > book_ms else book_ms
 
     @property
     def book_stopped(self) -> bool:

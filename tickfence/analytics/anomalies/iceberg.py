@@ -60,7 +60,7 @@ def find_icebergs(
     if not len(levels):
         return []
     place = levels.searchsorted(keys)
-    theirs = np.flatnonzero(levels.take(place, mode="clip") == keys)
+    theirs = (levels.take(place, mode="clip") == keys).nonzero()[0]
     place = place[theirs]
     counts = np.bincount(place)
     traded = np.bincount(place, np.abs(signed[theirs])).astype(np.float64, copy=False)
@@ -69,7 +69,7 @@ def find_icebergs(
     since[place[::-1]] = trades.times(first, last)[theirs[::-1]]
     shown, falls = _visible(changes, levels, since)
     found = []
-    likely = np.flatnonzero(reached(traded - falls, REFILLED * traded) & (shown != 0))
+    likely = (reached(traded - falls, REFILLED * traded) & (shown != 0)).nonzero()[0]
     columns = [column[likely].tolist() for column in (levels, counts, traded, shown, falls)]
     for key, trades_there, quantity, visible, fall in zip(*columns, strict=True):
         if visible == _UNCHANGED:
@@ -95,7 +95,7 @@ def _visible(
     level, place = np.divmod(hits, max(1, changes.shape[1]))
     time, _, before, after = changes.take(place, axis=1)
     # A diff contains the trades up to its own time.
-    later = np.flatnonzero(time >= since_ms[level])
+    later = (time >= since_ms[level]).nonzero()[0]
     if not len(later):
         return shown, falls
     level, before, after = level[later], before[later], after[later]

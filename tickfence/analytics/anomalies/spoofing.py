@@ -63,12 +63,15 @@ def find_spoofing(
     prices = np.abs(fallen)
     distances = np.abs(prices - mid_price(bid, ask))
     far = fallen[exceeds(distances, SPREADS_FROM_MID * (ask - bid), of=np.maximum(prices, ask))]
+    often = frequent(far, MIN_PULLS).tolist()
+    if not often:
+        return []
+    counted = keys[(after <= before) | ~reached(after, p95)]
     found = []
-    for key in frequent(far, MIN_PULLS).tolist():
-        falls = np.count_nonzero(far == key)
-        level = changes.take(np.flatnonzero(keys == key), axis=1)
-        count = int(np.count_nonzero((level[AFTER] <= level[BEFORE]) | ~reached(level[AFTER], p95)))
-        if falls * 10 >= count * 7:
+    for key in often:
+        count = int(np.count_nonzero(counted == key))
+        if np.count_nonzero(far == key) * 10 >= count * 7:
+            level = changes.take(np.flatnonzero(keys == key), axis=1)
             pulls = _pulls(level, trades, after_ms, p95)
             if pulls >= MIN_PULLS and pulls * 10 >= count * 7:
                 found.append(_spoofing(key, pulls, count))

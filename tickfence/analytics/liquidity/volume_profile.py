@@ -141,7 +141,7 @@ def value_area(volumes: dict[float, int]) -> tuple[float, float, float]:
         grows by the neighbour with more volume, on a tie by the lower one, until it holds 70 % of all volume.
     """
     bins = sorted(volumes)
-    counts = [volumes[price_bin] for price_bin in bins]
+    counts = list(map(volumes.__getitem__, bins))
     poc = counts.index(max(counts))
     wanted = sum(counts) * VALUE_AREA_PERCENT
     held = counts[poc] * 100
