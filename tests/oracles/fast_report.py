@@ -30,7 +30,7 @@ def fast_report(
         exchange_ahead: the newest diff's time minus its receive time.
         tick_size: as the exchange writes it.
     """
-    market = book_update + exchange_ahead + max(0, now - book_update)
+    market = book_update + exchange_ahead
     last_update = book_update
     if trades and trade_update is not None and book_update < trade_update <= book_update + 2000:
         last_update = trade_update

@@ -22,7 +22,7 @@ class Market:
     Attributes:
         state: the warm state, with everything that is new already applied.
         now_ms: ms since the epoch, on the clock of the receive times.
-        market_ms: the same moment on the exchange's clock, where windows of trades and level changes end.
+        market_ms: up to when the exchange is known, on its clock: windows of trades and level changes end there.
         trades: the state's trades.
         bid_prices, bid_quantities, ask_prices, ask_quantities: the 20 best levels of each side, best first.
         two_sided: True when neither side of the book is empty.

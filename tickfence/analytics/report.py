@@ -61,7 +61,7 @@ class Writer(Struct, frozen=True, rename="camel", gc=False):
 class Ingestion(Struct, frozen=True, gc=False):
     """Whether market data flows.
 
-    Times are ms: `exchange_time` is now on the exchange's clock, `last_update` the receive time of the newest data, or
+    Times are ms: `exchange_time` is the exchange's time of the newest diff, where windows end; `last_update` the receive time of the newest data, or
     that of a stopped book.
     """
 

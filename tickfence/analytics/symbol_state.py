@@ -81,7 +81,6 @@ class SymbolState:
         self.book_update_ms: int | None = None
         self.trade_update_ms: int | None = None
         self.book_event_ms: int | None = None
-        self._exchange_ahead_ms = 0
         self.price_decimals: int | None = None
         self.quantities = QuantitiesWindow()
         self.changes = LevelChanges()
@@ -105,16 +104,15 @@ class SymbolState:
             self.price_decimals = None if tick_size is None else price_decimals(tick_size)
 
     def market_ms(self, now_ms: int) -> int:
-        """The exchange's time now, ms: that of the newest diff, and what has passed since its receipt (0 or more).
+        """The exchange's time of the newest diff, ms: up to then everything that happened there is known here.
 
-        Windows end there, so that a clock of this machine that is wrong or steps shifts none of them. Before the first
-        diff it is `now_ms`.
+        Windows end there. What was traded later may still be on its way, and a clock of this machine that is wrong or
+        steps shifts no window. Before the first diff it is `now_ms`.
 
         Args:
             now_ms: now, on the clock of the receive times.
         """
-        market_ms, book_ms = now_ms + self._exchange_ahead_ms, self.book_event_ms
-        return market_ms if book_ms is None or market_ms > book_ms else book_ms
+        return now_ms if self.book_event_ms is None else self.book_event_ms
 
     @property
     def book_stopped(self) -> bool:
@@ -207,7 +205,7 @@ class SymbolState:
         log = array("d")
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if applied or self.book_event_ms is None:
-            self.book_event_ms, self._exchange_ahead_ms = event_ms, event_ms - received_ms
+            self.book_event_ms = event_ms
         if applied:
             self._touch_book(received_ms)
         if last_update_id > self.observed_update_id:

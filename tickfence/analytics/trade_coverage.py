@@ -14,13 +14,13 @@ class TradeCoverage:
     - **Between two trades**: the exchange numbers the trades of a symbol without a gap. So the trades are complete from
       the start of the last run of consecutive ids (*chain*) to the newest trade.
     - **After the newest trade**: every trade changes the order book, and both come over one connection. So no trade
-      followed while the update ids of the book diffs connect. A run of connected diffs covers what came after the
-      exchange's time of its first diff.
+      followed while the update ids of the book diffs connect, up to the exchange's time of the newest diff.
 
-    Together: if the newest trade is not older than the start of the run of diffs, the trades are complete after the start
-    of the chain, otherwise only after the start of the run. The next trade decides: if it has the very next id, nothing
-    was missed and the earlier coverage is back; if not, its own time starts a new chain. The first trade that a symbol
-    ever had takes the run of diffs before it into its chain.
+    Together: if the newest trade is not older than the start of the run of connected diffs, the trades are complete after
+    the start of the chain. Otherwise nothing is covered: trades may have been missed before the run, and then ingest keeps
+    the next ones back until it knows those, while the diffs go on. The next trade decides: if it has the very next id,
+    nothing was missed and the earlier coverage is back; if not, its own time starts a new chain. As long as a symbol has
+    never traded, the run of diffs covers what came after its first diff; the first trade takes that into its chain.
 
     A loaded snapshot of the book ends no run, and starts none. A new object claims that all trades are there, for
     callers without ids; :meth:`begin` claims that none are.
@@ -35,15 +35,15 @@ class TradeCoverage:
         >>> coverage.begin()
         >>> coverage.add_trades([7, 8], [1_000, 2_000])
         >>> coverage.add_diff(11, 12, 5_000)
-        >>> coverage.after_ms  # 9 may have been traded before 5,000
-        5000
+        >>> coverage.after_ms == NEVER  # 9 may have been traded before 5,000
+        True
         >>> coverage.add_trades([9], [6_000])
         >>> coverage.after_ms
         1000
     """
 
     __slots__ = (
-        *("_chained_ms", "_never_traded", "_newest_id", "_newest_ms", "_oldest_id"),
+        *("_chained_ms", "_connected", "_never_traded", "_newest_id", "_newest_ms", "_oldest_id"),
         *("after_ms", "connected_ms", "update_id"),
     )
 
@@ -53,13 +53,14 @@ class TradeCoverage:
         self._oldest_id: int | None = None
         self._newest_id: int | None = None
         self._never_traded = False
+        self._connected = True
 
     def begin(self) -> None:
         """Claim nothing: no trade and no diff was seen."""
         self.after_ms = self._chained_ms = self.connected_ms = NEVER
         self._newest_ms = self.update_id = -1
         self._oldest_id = self._newest_id = None
-        self._never_traded = False
+        self._never_traded = self._connected = False
 
     def claim(self, after_ms: int) -> None:
         """Take the caller's word for it: the trades up to now are complete after this time."""
@@ -71,7 +72,10 @@ class TradeCoverage:
         self._never_traded = True
 
     def resume(self, update_id: int, connected_ms: int) -> None:
-        """Continue a run of diffs that another owner of the symbol has seen, from `connected_ms` to `update_id`."""
+        """Continue a run of diffs that another owner of the symbol has seen, from `connected_ms` to `update_id`.
+
+        It counts from the next diff on, which shows that the run goes on.
+        """
         self.update_id, self.connected_ms = update_id, connected_ms
         self._decide()
 
@@ -117,7 +121,10 @@ class TradeCoverage:
         self.update_id = last_update_id
         if first_update_id > known + 1:
             self.connected_ms = time_ms
-            self._decide()
+        elif self._connected:
+            return
+        self._connected = True
+        self._decide()
 
     def drop(self, until_ms: int) -> None:
         """Trades up to this time are not kept."""
@@ -126,4 +133,9 @@ class TradeCoverage:
             self._decide()
 
     def _decide(self) -> None:
-        self.after_ms = self._chained_ms if self._newest_ms >= self.connected_ms else self.connected_ms
+        if not self._connected:
+            self.after_ms = NEVER
+        elif self._newest_ms >= self.connected_ms:
+            self.after_ms = self._chained_ms
+        else:
+            self.after_ms = self.connected_ms if self._never_traded and self._newest_id is None else NEVER
