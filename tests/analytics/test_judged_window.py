@@ -19,7 +19,7 @@ class IcebergMarket:
 
     def __init__(self, ahead: int = 0) -> None:
         self.ahead = ahead
-        self.now, self.last_id = START, 100
+        self.now, self.last_id, self.trade_id = START, 100, 0
         self.state = SymbolState("BTCUSDT")
         self.load(self.state)
 
@@ -30,9 +30,10 @@ class IcebergMarket:
         for _ in range(count):
             self.now += 1000
             self.last_id += diffs
+            self.trade_id += 1
             market_ms = self.now + self.ahead
             for state in states or (self.state,):
-                state.add_trades([market_ms - 10], [100.0], [1.0], [False], self.now)
+                state.add_trades([market_ms - 10], [100.0], [1.0], [False], self.now, [self.trade_id])
                 if diffs:
                     changed = [(80.0, 1.0 + self.last_id % 2)]
                     state.apply_diff(self.last_id, self.last_id, changed, [], self.now, market_ms)

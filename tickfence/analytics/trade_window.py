@@ -129,6 +129,11 @@ class TradeWindow:
         return float(self._prices[self._end - 1]) if self._end > self._start else None
 
     @property
+    def newest_ms(self) -> int | None:
+        """Time of the newest trade, ms; None without trades."""
+        return int(self._times[self._end - 1]) if self._end > self._start else None
+
+    @property
     def nbytes(self) -> int:
         """Memory held by the arrays, bytes."""
         return self._times.nbytes + self._prices.nbytes + self._signed.nbytes
