@@ -9,7 +9,6 @@ from tests.tasks.answers import HELD, KEYS, NOW_MS, Entry, Node, S, diff, snapsh
 from tickfence.analytics.trade_coverage import NEVER
 from tickfence.streams.read import TRADES_LIMIT
 
-
 NOTHING = NEVER - NOW_MS
 
 
