@@ -51,7 +51,6 @@ class WarmSymbol:
         self._note = note
         self._reader = StreamReader(keys, symbol)
         self._loaded_at = -math.inf
-        self._loaded_id = 0
         self._ticker_at = self._info_at = -math.inf
         self._info: SymbolInfo | None = None
         self._older_before: str | None = None
@@ -116,7 +115,7 @@ class WarmSymbol:
             return
         newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
         if _replaced(found.info, snapshot.last_update_id, newest):
-            return
+            return  # the corrected one is not there yet
         if self.state.book.last_update_id:
             if found.older_trades_before is not None:
                 self._forget()  # the trades in between do not fit in a reply: start as a new owner does
@@ -130,7 +129,7 @@ class WarmSymbol:
             if not trades:
                 self.state.trades.coverage.never_traded()
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
-        self._loaded_id = snapshot.last_update_id
+        self._check_book(found.info, newest)
         self._set_info(now_s, found.info)
         self._reader.start_from(found)
         self._load(snapshot, found.diffs)
@@ -217,13 +216,20 @@ class WarmSymbol:
         self._info_at = asked_s
         if info is None:  # ingest does not know it yet, or Redis has lost it
             return
-        if _replaced(info, self._loaded_id, self.state.book.last_update_id):
-            self.state.book.in_sync = False
+        if self._check_book(info, self.state.book.last_update_id):
             self.invalidate("audit")
         if info.tick_size is None and (self._info is None or self._info.tick_size is not None):
             self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
         self._info = info
         self.state.tick_size, self.state.trading = info.tick_size, info.status
+
+    def _check_book(self, info: SymbolInfo | None, newest_id: int) -> bool:
+        """Distrust a book that was wrong, as ingest found out later; whether it was."""
+        began = self.state.changes.from_update_id
+        wrong = began > 0 and _replaced(info, began, newest_id)
+        if wrong:
+            self.state.distrust_book()
+        return wrong
 
     def _set_ticker(self, asked_s: float, ticker: Ticker | None) -> None:
         self._ticker_at = asked_s

@@ -196,6 +196,35 @@ def test_a_book_that_ingest_found_wrong_is_loaded_again_in_the_same_cycle() -> N
     assert not node.reporter.warm.state.changes.columns.size
 
 
+@pytest.mark.parametrize("marked_late", [False, True])
+def test_of_a_wrong_book_nothing_is_left_although_it_had_every_update_of_the_right_one(marked_late: bool) -> None:
+    node, marked = Node().start(book=[diff(11), diff(12)]), [*INFO[:3], b"12"]
+    node.write(slow=True)
+    node.reporter.warm.invalidate("horizon")
+    right = {"snapshot": snapshot(12, bids=[(99.9, 1.0)]), "book": [diff(11), diff(12)], "lease": HELD}
+    if marked_late:
+        node.read(info=INFO, **right)
+        assert node.read(info=marked, rules=True) is Progress.AGAIN
+    node.read(info=marked, **right)
+    report = node.report()
+    assert report["best_bid"]["price"] == 99.9
+    assert not {"liquidity", "anomalies"} & report.keys()
+    assert not node.reporter.warm.state.changes.columns.size
+    assert node.read(info=marked, rules=True) is Progress.READY
+
+
+def test_a_new_owner_takes_nothing_over_that_a_wrong_book_gave() -> None:
+    old, new = Node().start(book=[diff(number) for number in range(11, 31)]), Node()
+    write = old.compute(slow=True)
+    assert write is not None
+    left = {"slow": write.values[KEYS.slow(S)], "carry": write.values[KEYS.carry(S)]}
+    new.read(snapshot=snapshot(30), info=[*INFO[:3], b"30"], lease=[b"taken", 200, 200], **left)
+    state = new.reporter.warm.state
+    assert len(state.quantities) == 22, "quantities are what the exchange told"
+    assert not state.changes.columns.size
+    assert "liquidity" not in new.report()
+
+
 def test_a_mark_from_before_the_exchange_started_its_ids_again_stops_nothing() -> None:
     node = Node().start(info=[*INFO[:3], b"9000"], book=[diff(11)])
     node.read(new=([], [diff(12)]))

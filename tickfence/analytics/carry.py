@@ -28,6 +28,7 @@ class Carry(Struct, frozen=True, array_like=True):
     symbol: Instrument
     observed_update_id: int
     connected_ms: int
+    changes_from_update_id: int
     changes_complete_after_ms: int
     quantities: bytes
     changes: bytes
@@ -55,7 +56,8 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
         traded = np.isin(np.abs(changes[KEY]), prices)
         changes = changes[:, large | traded]
     quantities, logged = (part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T))
-    since = state.trades.coverage.connected_ms, state.changes.complete_after_ms
+    log = state.changes
+    since = state.trades.coverage.connected_ms, log.from_update_id, log.complete_after_ms
     return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *since, quantities, logged))
 
 
@@ -79,6 +81,7 @@ def restore(state: SymbolState, data: bytes) -> None:
             f"the carried state is of {carry.symbol} in version {carry.version}, not of {state.symbol} in version {VERSION}"
         )
     state.quantities.extend(quantities)
+    state.changes.from_update_id = carry.changes_from_update_id
     state.changes.complete_after_ms = carry.changes_complete_after_ms
     state.changes.extend(changes.T)
     state.observed_update_id = carry.observed_update_id

@@ -26,13 +26,15 @@ class LevelChanges:
         columns: the array.
         complete_after_ms: every change of the book after this time is in the log, exchange time; UNKNOWN before the
             first diff.
+        from_update_id: update id of the snapshot that these changes, and those before them, began with; 0 before it.
     """
 
-    __slots__ = ("columns", "complete_after_ms")
+    __slots__ = ("columns", "complete_after_ms", "from_update_id")
 
     def __init__(self) -> None:
         self.columns: NDArray[np.float64] = np.empty((4, 0))
         self.complete_after_ms = UNKNOWN
+        self.from_update_id = 0
 
     def extend(self, new: NDArray[np.float64]) -> None:
         """Adds changes in time order: an array of shape (4, n) with the rows above."""
@@ -54,6 +56,7 @@ class LevelChanges:
         """Drops everything: after a gap, the changes within the gap are unknown."""
         self.columns = np.empty((4, 0))
         self.complete_after_ms = UNKNOWN
+        self.from_update_id = 0
 
 
 def frequent(keys: NDArray[np.float64], minimum: int) -> NDArray[np.float64]:

@@ -169,12 +169,20 @@ class SymbolState:
         continuous = book.in_sync and not book.crossed and last_update_id <= book.last_update_id
         if book.last_update_id and not continuous:
             self.changes.clear()
+        self.changes.from_update_id = self.changes.from_update_id or last_update_id
         book.load(last_update_id, bids, asks, lowest_bid, highest_ask)
         if not len(self.quantities):
             known = (*book.bids.known(bids), *book.asks.known(asks))
             self.quantities.extend([quantity for _, quantity in known if quantity > 0])
             self.observed_update_id = last_update_id
         self._touch_book(taken_ms)
+
+    def distrust_book(self) -> None:
+        """Takes the book as wrong from its first snapshot on, and with it what it gave: level changes and slow sections."""
+        self.fold()
+        self.book.in_sync = False
+        self.changes.clear()
+        self.slow = None
 
     def apply_diff(
         self,
