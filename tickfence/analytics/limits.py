@@ -16,6 +16,8 @@ TOLERANCE = 1e-9
 DIFFERENCE = 1e-14
 """What the difference of a few numbers may be off by, relative to the largest of them."""
 
+_LEAST = 1 - TOLERANCE
+
 Numbers = NDArray[np.float64]
 
 
@@ -24,8 +26,17 @@ def reached(value: float, limit: float) -> bool: ...
 @overload
 def reached(value: Numbers, limit: float | Numbers) -> NDArray[np.bool_]: ...
 def reached(value: float | Numbers, limit: float | Numbers) -> bool | NDArray[np.bool_]:
-    """Whether a value is at least the limit, which is 0 or more. "Less than" is the opposite."""
-    return value >= limit * (1 - TOLERANCE)
+    """Whether a value is at least the limit, which is 0 or more."""
+    return value >= limit * _LEAST
+
+
+@overload
+def below(value: float, limit: float) -> bool: ...
+@overload
+def below(value: Numbers, limit: float | Numbers) -> NDArray[np.bool_]: ...
+def below(value: float | Numbers, limit: float | Numbers) -> bool | NDArray[np.bool_]:
+    """Whether a value is less than the limit, which is 0 or more: the opposite of reached()."""
+    return value < limit * _LEAST
 
 
 @overload

@@ -37,9 +37,13 @@ class QuantitiesWindow:
             new = new[free:]
             if not len(new):
                 return
-        places = (self._next + np.arange(len(new))) % self._size
-        self._sorted = _merged(_without(self._sorted, np.sort(self._ring[places])), np.sort(new))
-        self._ring[places] = new
+        room = self._size - self._next
+        if len(new) > room:
+            self.extend(new[:room])
+            new = new[room:]
+        oldest = self._ring[self._next : self._next + len(new)]
+        self._sorted = _merged(_without(self._sorted, np.sort(oldest)), np.sort(new))
+        oldest[:] = new
         self._next = (self._next + len(new)) % self._size
 
     def percentile(self, percent: int) -> float | None:

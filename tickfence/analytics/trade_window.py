@@ -107,9 +107,9 @@ class TradeWindow:
         times = self._times[self._start : self._end]
         first = int(times.searchsorted(after_ms, "right"))
         # Nearly every window ends at the newest trade, which saves the second search.
-        newest = len(times) and times[-1] <= until_ms
+        newest = len(times) and times.item(-1) <= until_ms
         last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
-        return self.discarded + first, self.discarded + max(first, last)
+        return self.discarded + first, self.discarded + (last if last > first else first)
 
     def times(self, first: int, last: int) -> NDArray[np.int64]:
         """Times (ms) of the trades numbered [first, last): a view, valid until the next extend()."""
@@ -126,12 +126,12 @@ class TradeWindow:
     @property
     def last_price(self) -> float | None:
         """Price of the newest trade by time; None without trades."""
-        return float(self._prices[self._end - 1]) if self._end > self._start else None
+        return self._prices.item(self._end - 1) if self._end > self._start else None
 
     @property
     def newest_ms(self) -> int | None:
         """Time of the newest trade, ms; None without trades."""
-        return int(self._times[self._end - 1]) if self._end > self._start else None
+        return self._times.item(self._end - 1) if self._end > self._start else None
 
     @property
     def nbytes(self) -> int:
@@ -142,7 +142,10 @@ class TradeWindow:
         return self._end - self._start
 
     def _position(self, number: int) -> int:
-        return min(max(self._start, self._start + number - self.discarded), self._end)
+        place = self._start + number - self.discarded
+        if place < self._start:
+            return self._start
+        return place if place < self._end else self._end
 
     def _make_room(self, count: int) -> None:
         capacity = len(self._times)

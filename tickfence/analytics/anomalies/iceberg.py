@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Side, readable, severity_of
-from tickfence.analytics.level_changes import KEY, frequent
+from tickfence.analytics.level_changes import KEY
 from tickfence.analytics.limits import reached
 from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
@@ -56,18 +56,20 @@ def find_icebergs(
     signed = trades.signed_quantities(first, last)
     # A buy trades against an ask: the level's key is its signed price, as in LevelChanges.
     keys = np.copysign(trades.prices(first, last), -signed)
-    levels = frequent(keys, MIN_TRADES)
-    if not len(levels):
+    order = keys.argsort(kind="stable")
+    in_order = keys[order]
+    is_bound: NDArray[np.bool_] = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(in_order[1:], in_order[:-1], out=is_bound[1:-1])
+    bounds = is_bound.nonzero()[0]
+    counts = bounds[1:] - bounds[:-1]
+    often = (counts >= MIN_TRADES).nonzero()[0]
+    if not len(often):
         return []
-    place = levels.searchsorted(keys)
-    theirs = (levels.take(place, mode="clip") == keys).nonzero()[0]
-    place = place[theirs]
-    counts = np.bincount(place)
-    traded = np.bincount(place, np.abs(signed[theirs])).astype(np.float64, copy=False)
-    since = np.empty(len(levels), dtype=np.int64)
-    # Of several values for one place the last one stays: backwards, that is the first trade.
-    since[place[::-1]] = trades.times(first, last)[theirs[::-1]]
-    shown, falls = _visible(changes, levels, since)
+    counts = counts[often]
+    traded = np.add.reduceat(np.abs(signed[order]), bounds[:-1])[often]
+    first_trades = order[bounds[often]]
+    levels = keys[first_trades]
+    shown, falls = _visible(changes, levels, trades.times(first, last)[first_trades])
     found = []
     likely = (reached(traded - falls, REFILLED * traded) & (shown != 0)).nonzero()[0]
     columns = [column[likely].tolist() for column in (levels, counts, traded, shown, falls)]
@@ -87,7 +89,7 @@ def _visible(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What each level showed at its time `since_ms`, and its largest fall from a quantity to a later one since then.
 
-    A level without a change since then showed _UNCHANGED, and has no fall.
+    A level without a change since then showed _UNCHANGED, and has no fall. One that only rose fell by less than 0.
     """
     shown, falls = np.full(len(keys), _UNCHANGED), np.zeros(len(keys))
     # All levels at once: most are no icebergs, and one pass over the changes for each would cost the most.
@@ -112,12 +114,12 @@ def _visible(
     lift = level * count
     peaks = before[by_rank[np.maximum.accumulate(rank + lift) - lift]]
     falls[level[starts]] = np.maximum.reduceat(peaks - after, starts)
-    return shown, np.maximum(0.0, falls.round(QUANTITY_DECIMALS))
+    return shown, falls.round(QUANTITY_DECIMALS)
 
 
 def _iceberg(key: float, trades: int, traded: float, visible: float, decline: float) -> Iceberg:
     side: Side = "bid" if key > 0 else "ask"
-    price, refilled = abs(key), round(max(0.0, traded - decline), QUANTITY_DECIMALS)
+    price, refilled = abs(key), round(traded - max(0.0, decline), QUANTITY_DECIMALS)
     traded = round(traded, QUANTITY_DECIMALS)
     took = f"{trades} trades took {readable(traded)} from the {side} at {readable(price)}"
     note = f"{took}, and {readable(refilled)} of it was refilled by an order that does not show."

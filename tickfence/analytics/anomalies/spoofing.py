@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.fields import Count, Price, Side, readable, severity_of
 from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME, frequent
-from tickfence.analytics.limits import exceeds, reached
+from tickfence.analytics.limits import below, exceeds, reached
 from tickfence.analytics.market import SlowMarket, mid_price
 from tickfence.analytics.trade_window import TradeWindow
 
@@ -59,14 +59,14 @@ def find_spoofing(
     keys, before, after = changes[KEY], changes[BEFORE], changes[AFTER]
     # Few changes start from a large quantity. The others matter only for levels that may be spoofed.
     large = np.flatnonzero(reached(before, p95))
-    fallen = keys[large[~reached(after[large], (1 - FALL) * before[large])]]
+    fallen = keys[large[below(after[large], (1 - FALL) * before[large])]]
     prices = np.abs(fallen)
     distances = np.abs(prices - mid_price(bid, ask))
     far = fallen[exceeds(distances, SPREADS_FROM_MID * (ask - bid), of=np.maximum(prices, ask))]
     often = frequent(far, MIN_PULLS).tolist()
     if not often:
         return []
-    counted = keys[(after <= before) | ~reached(after, p95)]
+    counted = keys[(after <= before) | below(after, p95)]
     found = []
     for key in often:
         count = int(np.count_nonzero(counted == key))
@@ -94,8 +94,8 @@ def _pulls(level: NDArray[np.float64], trades: TradeWindow, since: int, p95: flo
     times, quantities = trades.times(first, last)[hits], signed[hits]
     pulls = 0
     for time, _, before, after in level.T.tolist():
-        falls = reached(before, p95) and not reached(after, (1 - FALL) * before)
-        if falls and not reached(_traded(times, quantities, since, time), (before - after) / 2):
+        falls = reached(before, p95) and below(after, (1 - FALL) * before)
+        if falls and below(_traded(times, quantities, since, time), (before - after) / 2):
             pulls += 1
         since = int(time)
     return pulls

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tickfence.analytics.book_side import MAX_LEVELS, Columns
 from tickfence.analytics.fields import Count, Finding, Price, Severity, readable, severity_of
-from tickfence.analytics.limits import reached
+from tickfence.analytics.limits import below
 from tickfence.analytics.market import SlowMarket
 
 ORDER = 2
@@ -45,7 +45,7 @@ def find_vacuums(bids: Columns, asks: Columns, p10: float) -> list[Vacuum]:
         bids, asks: levels of each side, best first.
         p10: in base currency.
     """
-    thin = ~reached(_ladder(bids.quantities, asks.quantities), p10)
+    thin = below(_ladder(bids.quantities, asks.quantities), p10)
     # A run is a chain of neighbouring triples. There are few, so nearly all is done after the first two passes.
     triples = np.flatnonzero(thin[:-2] & thin[1:-1] & thin[2:])
     if not len(triples):
