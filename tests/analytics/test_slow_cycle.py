@@ -226,6 +226,17 @@ def test_a_carry_has_the_changes_that_an_anomaly_may_need():
     assert heir.changes.columns[1].tolist() == [50.0, 52.0]
 
 
+def test_a_carry_has_the_small_changes_of_a_large_level_too():
+    state = SymbolState("BTCUSDT")
+    state.load_snapshot(1, [(99.0 - place, 100.0) for place in range(30)], [(100.0, 100.0)], START)
+    quantities = [100.0, 1.0, 2.0, 3.0, 4.0, 100.0, 5.0, 6.0, 7.0, 8.0, 100.0, 9.0]
+    for number, quantity in enumerate(quantities, 2):
+        state.apply_diff(number, number, [(50.0, quantity)], [], START + 100 * number, START + 100 * number)
+    heir = SymbolState("BTCUSDT")
+    carry.restore(heir, carry.dump(state, START + 2_000))
+    assert heir.changes.columns.tolist() == state.changes.columns.tolist(), "3 pulls of 9 changes are no spoofing"
+
+
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
     market = RandomMarket(1)
     data = carry.dump(started(market), START)

@@ -50,11 +50,11 @@ def dump(state: SymbolState, now_ms: int) -> bytes:
     if p95 is not None:
         market_ms = state.market_ms(now_ms)
         first, last = state.trades.between(market_ms - CHANGES_MS, market_ms)
-        large = np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2
-        # np.isin is several times faster with few values to search for.
-        prices = np.unique(state.trades.prices(first, last))
-        traded = np.isin(np.abs(changes[KEY]), prices)
-        changes = changes[:, large | traded]
+        keys = changes[KEY]
+        large = keys[np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2]
+        # All changes of such a level count. np.isin is several times faster with few values to search for.
+        traded = np.isin(np.abs(keys), np.unique(state.trades.prices(first, last)))
+        changes = changes[:, np.isin(keys, np.unique(large)) | traded]
     quantities, logged = (part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T))
     log = state.changes
     since = state.trades.coverage.connected_ms, log.from_update_id, log.complete_after_ms
