@@ -69,6 +69,17 @@ def test_the_window_is_what_the_report_covers_on_the_exchanges_clock(
     assert 60 <= found.window_sec < 70
 
 
+def test_a_report_that_is_no_longer_written_covers_nothing(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis
+) -> None:
+    cluster = Cluster(redis_client)
+    redis_client.hset(KEYS.info("AAUSDT"), mapping=INFO)
+    cluster.trade("AAUSDT", cluster.now_ms() - 600_000, "100.00")
+    for age_ms, window_sec in ((20_000, 1800), (31_000, 0)):
+        cluster.report("AAUSDT", age_ms=age_ms)
+        assert profile(redis_server).window_sec == window_sec
+
+
 def test_of_too_many_trades_the_newest_are_counted_and_the_window_says_so(
     redis_server: EmbeddedRedis, redis_client: redis.Redis
 ) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tickfence.analytics.liquidity.volume_profile import WINDOW_MS, RollingVolumeProfile, covered_ms
+from tickfence.analytics.report import SLOW_MAX_AGE_MS
 from tickfence.analytics.trade_window import TradeWindow
 from tickfence.readers.data_plane import Unreadable
 from tickfence.readers.reader import Reader
@@ -104,12 +105,15 @@ _decode = msgspec.json.Decoder(_Windows).decode
 
 
 def _window(report: bytes | None, read_ms: int) -> tuple[int, int] | None:
-    """Where the window of a report's profile begins, and where it ends at `read_ms`; None without a profile."""
+    """Where the window of a report's profile begins, and where it ends at `read_ms`; None without a profile.
+
+    Nor is there one in a report so old that its node would leave the profile out: what was lost since, nobody tells.
+    """
     try:
         found = None if report is None else _decode(report)
     except msgspec.DecodeError:
         return None
-    if found is None or found.liquidity.volume_profile is None:
+    if found is None or found.liquidity.volume_profile is None or read_ms - found.updated_at > SLOW_MAX_AGE_MS:
         return None
     market_ms = found.ingestion.exchange_time
     until_ms = market_ms + read_ms - found.updated_at
