@@ -33,6 +33,7 @@ class TradeWindow:
     is inside.
 
     Attributes:
+        newest_ms: time of the newest trade, ms; None without trades.
         discarded: number of trades that have left the window. The trades in it have the numbers `discarded` to
             `discarded + len(window) - 1`. A trade keeps its number while `reordered` does not change.
         reordered: raised each time a late trade is sorted in among older ones.
@@ -47,6 +48,7 @@ class TradeWindow:
         self._signed: NDArray[np.float64] = np.empty(_INITIAL_CAPACITY, dtype=np.float64)
         self._start = 0
         self._end = 0
+        self.newest_ms: int | None = None
         self.discarded = 0
         self.reordered = 0
         self.coverage = TradeCoverage()
@@ -100,6 +102,7 @@ class TradeWindow:
             else:
                 column[old_end:end] = values
         self._sort(old_end, times_ms)
+        self.newest_ms = self._times.item(end - 1)
         self._trim()
 
     def between(self, after_ms: int, until_ms: int) -> tuple[int, int]:
@@ -107,8 +110,12 @@ class TradeWindow:
         times = self._times[self._start : self._end]
         first = int(times.searchsorted(after_ms, "right"))
         # Nearly every window ends at the newest trade, which saves the second search.
-        newest = len(times) and times.item(-1) <= until_ms
-        last = len(times) if newest else int(times.searchsorted(until_ms, "right"))
+        newest_ms = self.newest_ms
+        last = (
+            len(times)
+            if newest_ms is not None and newest_ms <= until_ms
+            else int(times.searchsorted(until_ms, "right"))
+        )
         return self.discarded + first, self.discarded + (last if last > first else first)
 
     def times(self, first: int, last: int) -> NDArray[np.int64]:
@@ -127,11 +134,6 @@ class TradeWindow:
     def last_price(self) -> float | None:
         """Price of the newest trade by time; None without trades."""
         return self._prices.item(self._end - 1) if self._end > self._start else None
-
-    @property
-    def newest_ms(self) -> int | None:
-        """Time of the newest trade, ms; None without trades."""
-        return self._times.item(self._end - 1) if self._end > self._start else None
 
     @property
     def nbytes(self) -> int:
