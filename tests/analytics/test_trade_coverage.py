@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickfence.analytics.trade_coverage import NEVER, TradeCoverage
-from tickfence.analytics.trade_window import TradeWindow
+from tickfence.analytics.trade_window import KEEP_MS, TradeWindow
 
 Trades = list[tuple[int, int]]
 """Id and time of each."""
@@ -101,6 +101,12 @@ def test_trades_that_are_not_kept_are_not_covered() -> None:
     assert window.complete_after_ms == 1
     assert not window.covers(0)
     assert window.covers(1)
+
+
+def test_trades_that_are_too_old_to_keep_are_not_covered() -> None:
+    window = TradeWindow()
+    window.extend([1, 2, KEEP_MS + 1], [1.0] * 3, [1.0] * 3, [True] * 3)
+    assert window.complete_after_ms == 1
 
 
 EVENTS = st.lists(

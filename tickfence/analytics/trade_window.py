@@ -173,7 +173,9 @@ class TradeWindow:
         drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
         if len(times) - drop > self._max_trades:
             drop = len(times) - self._max_trades
-            self.coverage.drop(int(times[drop - 1]))
+            oldest = int(times[drop - 1])
+        if drop:
+            self.coverage.drop(oldest)
         self._start += drop
         self.discarded += drop
 
