@@ -120,7 +120,8 @@ class Listing:
         if before is not None or rules.status != TRADING:
             was = before and before._asdict()
             logger.info(
-                "the exchange's rules of a symbol are new", extra={"symbol": symbol, "before": was, "now": rules._asdict()}
+                "the exchange's rules of a symbol are new",
+                extra={"symbol": symbol, "before": was, "now": rules._asdict()},
             )
 
     def _not_listed(self, symbols: Sequence[Instrument]) -> None:
