@@ -8,6 +8,7 @@ import pytest
 from tickfence.analytics import carry, slow_cycle
 from tickfence.analytics.level_changes import KEEP_MS, MAX_CHANGES, UNKNOWN, LevelChanges
 from tickfence.analytics.symbol_state import SymbolState
+from tickfence.analytics.trade_coverage import TradeCoverage
 
 START = 1_700_000_000_000
 BIDS = [(100.0 - place, 5.0) for place in range(30)]
@@ -88,6 +89,7 @@ def test_trades_after_the_newest_diff_are_not_judged_yet():
 def handed_over(market: IcebergMarket) -> SymbolState:
     heir = SymbolState("BTCUSDT")
     carry.restore(heir, carry.dump(market.state, market.now))
+    heir.trades.coverage = TradeCoverage()  # the trades here have no ids: all are there
     return heir
 
 

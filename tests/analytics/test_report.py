@@ -150,7 +150,7 @@ def test_report_equals_the_oracle(bids, asks, trades, ticker, age, lag, ahead, c
     fast.add_trades(*([trade[column] for trade in trades] for column in range(4)), received_ms=NOW - age + lag)
     result = built(fast)
     del result["generated_at"]
-    times = (NOW - age, NOW, "node-001", 7, NOW - age + lag, ahead, known_after)
+    times = (NOW - age, NOW, "node-001", 7, NOW - age + lag, NOW + ahead, known_after)
     close(result, fast_report(bids, asks, trades, ticker, *times, tick_size))
 
 
@@ -238,7 +238,7 @@ def test_windows_are_those_of_the_exchange_whatever_the_clock_here(ahead):
     assert result["flow"] == {"window_sec": 30, "orders_per_sec": 0.2, "net_flow": -3.0}
     assert result["ingestion"]["exchange_time"] == NOW + ahead
     assert built(example, NOW + 1_001)["flow"] == result["flow"], "what was traded since is not known"
-    example.apply_diff(1_001, 1_001, [(99.0, 2.0)], [], NOW + 1_001, NOW + ahead + 1_001)
+    example.apply_diff(101, 101, [(99.0, 2.0)], [], NOW + 1_001, NOW + ahead + 1_001)
     assert built(example, NOW + 1_001)["flow"]["net_flow"] == -2.0
 
 

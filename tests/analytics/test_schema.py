@@ -89,7 +89,7 @@ def test_the_worked_example_on_the_page_is_what_comes_out():
     state.load_snapshot(1, source["bids"], source["asks"], now - 1000)
     trades = [(now - age, price, quantity, side == "buy") for age, price, quantity, side in source["trades"]]
     for number, age in enumerate(source["diffs"], 2):
-        state.apply_diff(number, number, [], [], now - age, now - age)
+        state.apply_diff(number, number, [], [], now - max(age, source["data_age_ms"]), now - age)
     state.add_trades(*zip(*trades, strict=True), received_ms=now - source["data_age_ms"])
     slow_cycle.run(state, now)
     assert json.loads(report.build(state, now, "node-001", 17)) == expected

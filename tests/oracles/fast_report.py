@@ -16,7 +16,7 @@ def fast_report(
     node_id: str = "node-001",
     token: int = 1,
     trade_update: int | None = None,
-    exchange_ahead: int = 0,
+    newest_diff: int = 0,
     known_after: int = 0,
     tick_size: str | None = None,
 ) -> dict[str, Any]:
@@ -27,10 +27,10 @@ def fast_report(
         trades: [(time_ms, price, quantity, is_buy)]; of those up to `known_after` some may be missing.
         ticker: {} or its five fields and received_ms.
         book_update, trade_update: receive times of the newest.
-        exchange_ahead: the newest diff's time minus its receive time.
+        newest_diff: its exchange time.
         tick_size: as the exchange writes it.
     """
-    market = book_update + exchange_ahead
+    market = max([newest_diff, *(trade[0] for trade in trades)])
     last_update = book_update
     if trades and trade_update is not None and book_update < trade_update <= book_update + 2000:
         last_update = trade_update

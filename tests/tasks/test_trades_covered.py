@@ -6,7 +6,10 @@ import pytest
 
 from tasks.reporter import Progress
 from tests.tasks.answers import HELD, KEYS, NOW_MS, Entry, Node, S, diff, snapshot, trade
+from tickfence.analytics.trade_coverage import NEVER
 from tickfence.streams.read import TRADES_LIMIT
+
+NOTHING = NEVER - NOW_MS
 
 
 def covered(node: Node) -> int:
@@ -27,9 +30,9 @@ def test_a_cold_start_covers_what_its_streams_prove(ids: tuple[int, ...], since:
     assert covered(Node().start(trades=trades(*ids), book=[diff(11, at_ms=60), diff(12, at_ms=95)])) == since
 
 
-def test_diffs_that_do_not_reach_back_to_the_newest_trade_cover_less_until_the_next_one() -> None:
+def test_diffs_that_do_not_reach_back_to_the_newest_trade_cover_nothing_until_the_next_one() -> None:
     node = Node().start(trades=trades(7, 8), book=[diff(9, at_ms=1_000), diff(10, at_ms=1_100)])
-    assert covered(node) == 1_000
+    assert covered(node) == NOTHING
     node.read(new=([trade(9, 1_150)], [diff(11, at_ms=1_200)]))
     assert covered(node) == 70
 
@@ -46,9 +49,9 @@ def test_after_a_break_trades_are_covered_again_by_the_ones_that_were_missed() -
     node = Node().start(trades=trades(7, 8), book=[diff(11, at_ms=60)])
     assert node.read(new=([], [diff(20, at_ms=900)])) is Progress.AGAIN
     assert node.read(lease=HELD, snapshot=snapshot(19), book=[diff(11, at_ms=60), diff(20, at_ms=900)])
-    assert covered(node) == 900
+    assert covered(node) == NOTHING
     node.read(new=([], [diff(21, at_ms=1_000)]))
-    assert covered(node) == 900
+    assert covered(node) == NOTHING
     node.read(new=([*trades(9, 10, 11), trade(12, 950)], []))
     assert covered(node) == 70
     node.read(new=([trade(14, 1_050)], []))
@@ -69,7 +72,7 @@ def test_a_new_owner_of_a_quiet_symbol_goes_on_with_what_the_last_one_knew() -> 
     write = old.compute(slow=True)
     assert write is not None
     kept = {"trades": trades(7, 8), "snapshot": snapshot(13), "carry": write.values[KEYS.carry(S)]}
-    for first, since in ((13, 70), (14, 70), (15, 9_500)):
+    for first, since in ((13, 70), (14, 70), (15, NOTHING)):
         book = [diff(first, 15, at_ms=9_500), diff(16, at_ms=9_600)]
         assert covered(Node().start(**kept | {"book": book, "snapshot": snapshot(15)})) == since
 

@@ -104,15 +104,18 @@ class SymbolState:
             self.price_decimals = None if tick_size is None else price_decimals(tick_size)
 
     def market_ms(self, now_ms: int) -> int:
-        """The exchange's time of the newest diff, ms: up to then everything that happened there is known here.
+        """The exchange's time of the newest diff or trade, ms: up to then what happened there is known here.
 
         Windows end there. What was traded later may still be on its way, and a clock of this machine that is wrong or
-        steps shifts no window. Before the first diff it is `now_ms`.
+        steps shifts no window. Before the first of them it is `now_ms`.
 
         Args:
             now_ms: now, on the clock of the receive times.
         """
-        return now_ms if self.book_event_ms is None else self.book_event_ms
+        book_ms, trade_ms = self.book_event_ms, self.trades.newest_ms
+        if book_ms is None:
+            return now_ms if trade_ms is None else trade_ms
+        return book_ms if trade_ms is None or trade_ms < book_ms else trade_ms
 
     @property
     def book_stopped(self) -> bool:

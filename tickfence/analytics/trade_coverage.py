@@ -74,7 +74,7 @@ class TradeCoverage:
     def resume(self, update_id: int, connected_ms: int) -> None:
         """Continue a run of diffs that another owner of the symbol has seen, from `connected_ms` to `update_id`.
 
-        It counts from the next diff on, which shows that the run goes on.
+        It counts once its last diff is read again, or the next one.
         """
         self.update_id, self.connected_ms = update_id, connected_ms
         self._decide()
@@ -116,7 +116,7 @@ class TradeCoverage:
     def add_diff(self, first_update_id: int, last_update_id: int, time_ms: int) -> None:
         """Adds a book diff, with the exchange's time. Diffs that were added before do no harm."""
         known = self.update_id
-        if last_update_id <= known:
+        if last_update_id < known or (last_update_id == known and self._connected):
             return
         self.update_id = last_update_id
         if first_update_id > known + 1:

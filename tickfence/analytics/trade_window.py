@@ -129,6 +129,11 @@ class TradeWindow:
         return float(self._prices[self._end - 1]) if self._end > self._start else None
 
     @property
+    def newest_ms(self) -> int | None:
+        """Time of the newest trade, ms; None without trades."""
+        return int(self._times[self._end - 1]) if self._end > self._start else None
+
+    @property
     def nbytes(self) -> int:
         """Memory held by the arrays, bytes."""
         return self._times.nbytes + self._prices.nbytes + self._signed.nbytes
@@ -173,9 +178,7 @@ class TradeWindow:
         drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
         if len(times) - drop > self._max_trades:
             drop = len(times) - self._max_trades
-            oldest = int(times[drop - 1])
-        if drop:
-            self.coverage.drop(oldest)
+            self.coverage.drop(int(times[drop - 1]))
         self._start += drop
         self.discarded += drop
 

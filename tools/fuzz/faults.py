@@ -17,6 +17,8 @@ from tools.fuzz.world import TOLD_LEVELS
 REPORT_WITHIN_S = 2.0
 """A book that was lost must be back by then."""
 
+KNOWN_TRADES = 20
+
 UNTOLD_S = 180.0
 """By then the audit has had its turn, and a change that was never told is known."""
 
@@ -165,6 +167,8 @@ class Faults:
         self._venue.shout(self._random.choice(RUBBISH))
 
     def _lose(self, symbol: str, stream: str) -> None:
+        if stream is TRADE and len(self._venue.markets[symbol].trades) < KNOWN_TRADES:
+            return  # before the first trade that arrives, nothing shows that one was lost
         self._venue.lose[symbol, stream] = self._random.choice((1, 1, 2, 5))
         self._disturb([symbol])
 

@@ -144,8 +144,9 @@ class Market:
     def __init__(self, symbol: str, kind: Kind, random: Random, keep_shown: int = 1200) -> None:
         self.symbol, self.kind, self.random = symbol, kind, random
         self.bids, self.asks = Side(1), Side(-1)
-        self.update_id = random.randint(10**6, 10**10)
-        self.trade_id = random.randint(10**4, 10**9)
+        self.update_id = random.randint(10**9, 10**10)
+        self.trade_id = random.randint(10**9, 10**10)
+        self._next_start = 10**9
         self.trades: list[Trade] = []
         self.times: list[int] = []
         self.net: list[int] = [0]
@@ -221,11 +222,12 @@ class Market:
             self.untold.add(key)
 
     def renumber(self, *, trades: bool) -> None:
-        """Start the update ids, and perhaps the trade ids, again."""
-        self.update_id = self.random.randint(1, 1000)
+        """Start the update ids, and perhaps the trade ids, again, with numbers that were never used."""
+        self._next_start -= 10**7
+        self.update_id = self._next_start
         self._first_id = self.update_id + 1
         if trades:
-            self.trade_id = self.random.randint(1, 1000)
+            self.trade_id = self._next_start
         self.note()
 
     # What is told of it.
