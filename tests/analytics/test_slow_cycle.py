@@ -223,7 +223,22 @@ def test_a_carry_has_the_changes_that_an_anomaly_may_need():
     state.add_trades([START], [52.0], [1.0], [False], START)
     heir = SymbolState("BTCUSDT")
     carry.restore(heir, carry.dump(state, START))
-    assert heir.changes.columns[1].tolist() == [50.0, 52.0]
+    whole, counted = [[50.0, 0.0, 50.0], [52.0, 0.0, 1.0]], [[51.0, 0.0, 0.0], [-152.0, 0.0, 0.0], [-153.0, 0.0, 0.0]]
+    assert heir.changes.columns[1:].T.tolist() == whole + counted
+
+
+def test_small_changes_keep_a_level_from_being_spoofing_on_a_new_owner_too():
+    owner = SymbolState("BTCUSDT")
+    levels = [(99.0 - place, 10.0) for place in range(30)], [(100.0 + place, 10.0) for place in range(30)]
+    owner.load_snapshot(1, *levels, START)
+    for number, quantity in enumerate([50.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0] * 4, 2):
+        owner.apply_diff(number, number, [(70.0, quantity)], [], START + number, START + number)
+    heir = SymbolState("BTCUSDT")
+    carry.restore(heir, carry.dump(owner, START + 100))
+    heir.load_snapshot(owner.book.last_update_id, *owner.book.levels(), START + 100)
+    for state in (owner, heir):
+        state.apply_diff(30, 30, [(40.0, 1.0)], [], START + 100, START + 100)
+        assert json.loads(slow_cycle.run(state, START + 100))["anomalies"] == []
 
 
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
