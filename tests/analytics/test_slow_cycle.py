@@ -227,18 +227,22 @@ def test_a_carry_has_the_changes_that_an_anomaly_may_need():
     assert heir.changes.columns[1:].T.tolist() == whole + counted
 
 
-def test_small_changes_keep_a_level_from_being_spoofing_on_a_new_owner_too():
+@pytest.mark.parametrize(
+    ("before", "after"), [([50.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0] * 4, [1.0]), ([1.0, 2.0] * 8, [50.0, 1.0] * 3)]
+)
+def test_small_changes_keep_a_level_from_being_spoofing_on_a_new_owner_too(before, after):
     owner = SymbolState("BTCUSDT")
     levels = [(99.0 - place, 10.0) for place in range(30)], [(100.0 + place, 10.0) for place in range(30)]
     owner.load_snapshot(1, *levels, START)
-    for number, quantity in enumerate([50.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0] * 4, 2):
-        owner.apply_diff(number, number, [(70.0, quantity)], [], START + number, START + number)
+    for number, quantity in enumerate(before, 2):
+        owner.apply_diff(number, number, [(60.0, quantity)], [], START + number, START + number)
     heir = SymbolState("BTCUSDT")
     carry.restore(heir, carry.dump(owner, START + 100))
     heir.load_snapshot(owner.book.last_update_id, *owner.book.levels(), START + 100)
     for state in (owner, heir):
-        state.apply_diff(30, 30, [(40.0, 1.0)], [], START + 100, START + 100)
-        assert json.loads(slow_cycle.run(state, START + 100))["anomalies"] == []
+        for number, quantity in enumerate(after, len(before) + 2):
+            state.apply_diff(number, number, [(60.0, quantity)], [], START + 100 + number, START + 100 + number)
+        assert json.loads(slow_cycle.run(state, START + 200))["anomalies"] == []
 
 
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():
