@@ -14,7 +14,7 @@ from tickfence.analytics.book import OrderBook
 from tickfence.analytics.book_side import Difference
 
 MAX_DIFFS = 300
-"""Diffs remembered, the newest: half a minute of one symbol. A snapshot is far younger, however long it had to wait."""
+"""How many of the newest diffs are remembered: half a minute of one symbol. A snapshot is far younger when it arrives."""
 
 
 class Refreshed(NamedTuple):

@@ -21,8 +21,8 @@ TOLERATED_MS = 1_000.0
 class ClockSkew:
     """The smallest lag of an event over the last 30 to 60 s: received on Redis's clock, minus sent on the exchange's.
 
-    The smallest has waited least, so what is left is the clocks' difference and the shortest way through the network.
-    A lag below 0 shows the exchange's clock ahead for certain.
+    The event with the smallest lag has waited least. Its lag is the difference of the clocks plus the shortest delay of
+    the network. A lag below 0 proves that the exchange's clock is ahead.
 
     Args:
         clock: seconds that never go back.

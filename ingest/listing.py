@@ -25,8 +25,8 @@ Write = Callable[[Instrument, SymbolRules], None]
 class Listing:
     """Asks for the rules of all symbols, and writes what has changed.
 
-    It asks for many symbols at once. The exchange refuses that when it does not list one of them, and it leaves out
-    symbols that it shows only to who asks for them by name. So what such an answer lacks is asked for alone.
+    It asks for many symbols at once. The exchange refuses that when it does not list one of them. It also leaves out
+    symbols that it shows only when they are asked for alone. So a symbol that such an answer lacks is asked for alone.
 
     Args:
         rest: asks the exchange.
@@ -61,7 +61,7 @@ class Listing:
                 await self.update()
             except RestError as error:
                 wait = backoff.next_s()
-                logger.warning("no symbol information", extra={"error": str(error), "retry_s": round(wait, 3)})
+                logger.warning("cannot load symbol information", extra={"error": str(error), "retry_s": round(wait, 3)})
             else:
                 backoff.reset()
                 wait = EVERY_S
@@ -100,7 +100,7 @@ class Listing:
         try:
             info = await self._rest.info([symbol])
         except BadAnswer as error:
-            logger.warning("unusable symbol information", extra={"symbol": symbol, "error": str(error)})
+            logger.warning("cannot use symbol information", extra={"symbol": symbol, "error": str(error)})
             return True
         except RestError as error:
             if error.final:
@@ -120,7 +120,8 @@ class Listing:
         if before is not None or rules.status != TRADING:
             was = before and before._asdict()
             logger.info(
-                "the exchange's rules for a symbol", extra={"symbol": symbol, "before": was, "now": rules._asdict()}
+                "the exchange's rules of a symbol are new",
+                extra={"symbol": symbol, "before": was, "now": rules._asdict()},
             )
 
     def _not_listed(self, symbols: Sequence[Instrument]) -> None:

@@ -79,11 +79,11 @@ class SnapshotOutbox:
             highest_ask=book.asks.horizon,
             time=synced.received_ms,
         )
-        replacing = self._replacing.get(symbol)
+        replacing = self._replacing.pop(symbol, None)
         protect_ms = PROTECT_INTERVALS * self._streams.snapshot_interval_ms if replacing is None else 0
         load, self._load_script = self._load_script, False
         command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
-        requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, reply))]
+        requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, replacing, reply))]
         if replacing is not None:
             book_from = append.set_hash(self._streams.keys.info(symbol), ("book_from", book.last_update_id))
             requests.append((book_from, lambda reply: self._on_book_from(symbol, replacing, reply)))
@@ -93,14 +93,17 @@ class SnapshotOutbox:
         if isinstance(reply, ResponseError):
             self._replacing[symbol] = replacing  # again with the next snapshot
 
-    def _on_reply(self, symbol: Instrument, reason: SnapshotReason, reply: Any) -> None:
-        if reply is UNSENT or append.unknown_script(reply):
+    def _on_reply(
+        self, symbol: Instrument, reason: SnapshotReason, replacing: SnapshotReason | None, reply: Any
+    ) -> None:
+        unsent = reply is UNSENT or append.unknown_script(reply)
+        if replacing is not None and (unsent or isinstance(reply, ResponseError)):
+            self._replacing[symbol] = replacing
+        if unsent:
             self._load_script = True
             self.want(symbol, reason)
-        elif not isinstance(reply, ResponseError):
-            self._replacing.pop(symbol, None)
-            if reply == 1:
-                metrics.snapshots.labels(reason).inc()
+        elif reply == 1:
+            metrics.snapshots.labels(reason).inc()
 
 
 class HashOutbox:

@@ -1,8 +1,8 @@
 """The proxy on the way to the exchange, if the environment names one.
 
 The variables are those of curl and most other programs: ``HTTPS_PROXY`` for https and wss, ``HTTP_PROXY`` for http and
-ws, ``ALL_PROXY`` for both, ``NO_PROXY`` for the hosts that need none. They may be written in lower case. aiohttp itself
-would look for ``WSS_PROXY``, and would use no SOCKS proxy.
+ws, ``ALL_PROXY`` for both, ``NO_PROXY`` for the hosts that need none. They may be written in lower case. aiohttp alone
+looks for ``WSS_PROXY``, and supports no SOCKS proxy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TRANSPORT_ERRORS = (
     *(aiohttp.ClientError, OSError, TimeoutError),
     *(ProxyError, ProxyConnectionError, ProxyTimeoutError),
 )
-"""What a request or a handshake raises that did not get through, with or without a proxy."""
+"""What a request or a handshake raises when it does not get through, with or without a proxy."""
 
 _VARIABLES = {"https": ("https",), "wss": ("wss", "https"), "http": ("http",), "ws": ("ws", "http")}
 """Scheme of an address -> which ``*_PROXY`` to look for; ALL_PROXY comes last."""

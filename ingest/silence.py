@@ -23,7 +23,7 @@ MAXIMUM_TOLD_S = 3 * 24 * 3600.0
 
 
 class Silence:
-    """The pause that every request and every handshake keeps, for they share one address.
+    """The pause that every request and every handshake observes, because they share one address.
 
     Connections that are open stay open.
 
@@ -56,7 +56,7 @@ class Silence:
 
         Args:
             status: its HTTP status. 403, 418 and 429 begin a silence; 5xx only with Retry-After.
-            headers: its headers, found without regard to case.
+            headers: its headers; upper and lower case are the same.
         """
         if status not in FIRST_S and status < 500:
             return

@@ -32,7 +32,7 @@ class _Wanted(NamedTuple):
 
 
 class TradeHistory:
-    """Loads the trades that are asked for, if it can do so before nobody waits for them any more.
+    """Loads the trades that are asked for, as long as somebody still waits for them.
 
     Args:
         client: sends the requests, within the weight limit.

@@ -81,7 +81,7 @@ class Node:
         return reporter
 
     def reporters(self, symbols: Sequence[Instrument]) -> list[Reporter]:
-        """The reporters of the symbols of a message, each once; what is no symbol is told, and left out."""
+        """The reporters of the symbols of a message, each once; what is not a symbol is logged and left out."""
         found: dict[Instrument, Reporter] = {}
         for symbol in symbols:
             try:

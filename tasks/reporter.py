@@ -178,7 +178,7 @@ class Reporter:
     def sections(self, now_ms: int, now_s: float) -> Values:
         """The slow sections, which every report of the next two seconds repeats; now and then the carry as well."""
         values = {self.warm.slow_key: slow_cycle.run(self.warm.state, now_ms)}
-        # The streams keep the diffs of two snapshot intervals, so a carry may be older by one.
+        # The streams keep the diffs of three snapshot intervals, so a new owner finds those that follow on a carry.
         if now_s - self._carried_at >= self._carry_every_s:
             values[self.warm.carry_key] = carry.dump(self.warm.state, now_ms)
         return values

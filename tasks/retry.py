@@ -7,14 +7,15 @@ import math
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0
 
 SAME_TROUBLE_S = 5.0
-"""What fails again so soon after a retry has not worked in between. The slow cycle comes every two seconds."""
+"""A failure within this time of the last attempt is the same trouble. The slow cycle runs only every two seconds."""
 
 
 class Retry:
     """The pauses between attempts: none before the first retry, then 0.25 s, doubling up to 30 s.
 
-    A fault that lasts must not cost a cold read in every cycle, and one that has passed must not cost a second report.
-    A failure starts the row again if what was retried has worked for 5 s, and for as long as the next pause.
+    A fault that lasts must not cost a cold read in every cycle. A fault that has passed must not cost a second report.
+    So the pauses start from none again when a failure comes late: more than 5 s after the last attempt, and later than
+    the next pause would have been.
 
     Attributes:
         at: monotonic seconds of the next attempt.

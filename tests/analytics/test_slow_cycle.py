@@ -223,18 +223,26 @@ def test_a_carry_has_the_changes_that_an_anomaly_may_need():
     state.add_trades([START], [52.0], [1.0], [False], START)
     heir = SymbolState("BTCUSDT")
     carry.restore(heir, carry.dump(state, START))
-    assert heir.changes.columns[1].tolist() == [50.0, 52.0]
+    whole, counted = [[50.0, 0.0, 50.0], [52.0, 0.0, 1.0]], [[51.0, 0.0, 0.0], [-152.0, 0.0, 0.0], [-153.0, 0.0, 0.0]]
+    assert heir.changes.columns[1:].T.tolist() == whole + counted
 
 
-def test_a_carry_has_the_small_changes_of_a_large_level_too():
-    state = SymbolState("BTCUSDT")
-    state.load_snapshot(1, [(99.0 - place, 100.0) for place in range(30)], [(100.0, 100.0)], START)
-    quantities = [100.0, 1.0, 2.0, 3.0, 4.0, 100.0, 5.0, 6.0, 7.0, 8.0, 100.0, 9.0]
-    for number, quantity in enumerate(quantities, 2):
-        state.apply_diff(number, number, [(50.0, quantity)], [], START + 100 * number, START + 100 * number)
+@pytest.mark.parametrize(
+    ("before", "after"), [([50.0, 1.0, 2.0, 1.0, 2.0, 1.0, 2.0] * 4, [1.0]), ([1.0, 2.0] * 8, [50.0, 1.0] * 3)]
+)
+def test_small_changes_keep_a_level_from_being_spoofing_on_a_new_owner_too(before, after):
+    owner = SymbolState("BTCUSDT")
+    levels = [(99.0 - place, 10.0) for place in range(30)], [(100.0 + place, 10.0) for place in range(30)]
+    owner.load_snapshot(1, *levels, START)
+    for number, quantity in enumerate(before, 2):
+        owner.apply_diff(number, number, [(60.0, quantity)], [], START + number, START + number)
     heir = SymbolState("BTCUSDT")
-    carry.restore(heir, carry.dump(state, START + 2_000))
-    assert heir.changes.columns.tolist() == state.changes.columns.tolist(), "3 pulls of 9 changes are no spoofing"
+    carry.restore(heir, carry.dump(owner, START + 100))
+    heir.load_snapshot(owner.book.last_update_id, *owner.book.levels(), START + 100)
+    for state in (owner, heir):
+        for number, quantity in enumerate(after, len(before) + 2):
+            state.apply_diff(number, number, [(60.0, quantity)], [], START + 100 + number, START + 100 + number)
+        assert json.loads(slow_cycle.run(state, START + 200))["anomalies"] == []
 
 
 def test_a_carry_is_refused_by_another_symbol_or_a_state_in_use():

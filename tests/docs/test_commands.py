@@ -34,6 +34,7 @@ NOT_RUN = {
     "make bench": "takes half an hour",
     "make lock": "asks a package index",
     "make compose-test": "needs a container engine, and minutes",
+    "make fuzz.*": "takes minutes; tests/tools/fuzz runs a short one",
     "make chaos.*": "takes minutes; tests/tools/chaos runs short campaigns and tests the options",
     r"python -m tools\.benchmarks.*": "takes minutes",
     "celery -A tasks events": "needs a terminal",

@@ -1,12 +1,17 @@
-"""Tickers and rules on their way to Redis: when they are written, and when again."""
+"""Snapshots, tickers and rules on their way to Redis: when they are written, and when again."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ingest.events import SymbolRules, Ticker
-from ingest.outbox import UNSENT, HashOutbox
+import pytest
+
+from ingest.book_sync import BookSync
+from ingest.events import Depth, SymbolRules, Ticker
+from ingest.outbox import UNSENT, HashOutbox, SnapshotOutbox
+from ingest.stream_state import Streams, StreamState
 from tickfence.keys import Keys
+from tickfence.monitoring.ingest_metrics import SnapshotReason
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.errors import ResponseError
 
@@ -85,3 +90,19 @@ def test_another_lane_writes_what_this_one_knew() -> None:
     written = one.sent()
     one.outbox.hand_over(lambda _: other.outbox)
     assert other.sent() == written
+
+
+@pytest.mark.parametrize("reply", [1, 0, UNSENT, ResponseError("OOM")])
+def test_a_snapshot_on_its_way_takes_nothing_from_the_one_that_corrects_it(reply: Any) -> None:
+    book = BookSync(A)
+    book.on_depth(Depth(7, [(9.0, 1.0)], [(10.0, 1.0)]), 1_000)
+    outbox = SnapshotOutbox(Streams(Keys(), {A: StreamState()}, {A: StreamState()}, {A: book}, 5_000))
+    outbox.want(A, SnapshotReason.INTERVAL)
+    ((_, on_reply),) = outbox.requests()
+    outbox.want(A, SnapshotReason.CORRECTED)
+    on_reply(reply)
+    (_, on_reply), (book_from, _) = outbox.requests()
+    assert book_from == ("HSET", "md:{AAUSDT}:info", "book_from", 7)
+    on_reply(1)
+    outbox.want(A, SnapshotReason.INTERVAL)
+    assert len(outbox.requests()) == 1, "it was corrected once"

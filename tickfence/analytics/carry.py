@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from tickfence.analytics.level_changes import AFTER, BEFORE, KEY
+from tickfence.analytics.level_changes import AFTER, BEFORE, KEY, TIME
 from tickfence.analytics.market import CHANGES_MS
 from tickfence.analytics.symbol_state import SymbolState
 from tickfence.instrument import Instrument
@@ -21,7 +21,7 @@ VERSION = 2
 class Carry(Struct, frozen=True, array_like=True):
     """The carried state: the book diffs have connected from `connected_ms` to `observed_update_id`.
 
-    Arrays are little-endian float64, oldest first.
+    Arrays are little-endian float64, oldest first. Of `small` changes only time and key are carried.
     """
 
     version: int
@@ -32,6 +32,7 @@ class Carry(Struct, frozen=True, array_like=True):
     changes_complete_after_ms: int
     quantities: bytes
     changes: bytes
+    small: bytes
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -39,26 +40,29 @@ _decode = msgspec.msgpack.Decoder(Carry).decode
 
 
 def dump(state: SymbolState, now_ms: int) -> bytes:
-    """The state to carry over: 80 kB at most, and the changes of large levels and traded prices in 30 s.
+    """The state to carry over: 80 kB at most, and the changes of 30 s.
 
-    It contains all diffs up to `observed_update_id`, so a new owner needs the diffs after it. It leaves out changes that
-    cannot be part of an anomaly: those of levels that never reached half of P95 and did not trade.
+    It contains all diffs up to `observed_update_id`, so a new owner needs the diffs after it. Of small changes, which
+    neither reach half of P95 nor are at a traded price, spoofing needs the number only.
     """
     state.fold()
     changes = state.changes.columns
+    small = changes[TIME : KEY + 1, :0]
     p95 = state.quantities.percentile(95)
     if p95 is not None:
         market_ms = state.market_ms(now_ms)
         first, last = state.trades.between(market_ms - CHANGES_MS, market_ms)
-        keys = changes[KEY]
-        large = keys[np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2]
-        # All changes of such a level count. np.isin is several times faster with few values to search for.
-        traded = np.isin(np.abs(keys), np.unique(state.trades.prices(first, last)))
-        changes = changes[:, np.isin(keys, np.unique(large)) | traded]
-    quantities, logged = (part.astype("<f8").tobytes() for part in (state.quantities.oldest_first(), changes.T))
+        large = np.maximum(changes[BEFORE], changes[AFTER]) >= p95 / 2
+        # np.isin is several times faster with few values to search for.
+        prices = np.unique(state.trades.prices(first, last))
+        traded = np.isin(np.abs(changes[KEY]), prices)
+        whole = large | traded
+        changes, small = changes.compress(whole, axis=1), changes[TIME : KEY + 1].compress(~whole, axis=1)
+    arrays = state.quantities.oldest_first(), changes.T, small
+    quantities, logged, counted = (part.astype("<f8", copy=False).tobytes() for part in arrays)
     log = state.changes
     since = state.trades.coverage.connected_ms, log.from_update_id, log.complete_after_ms
-    return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *since, quantities, logged))
+    return _encode(Carry(VERSION, state.symbol, state.observed_update_id, *since, quantities, logged, counted))
 
 
 def restore(state: SymbolState, data: bytes) -> None:
@@ -74,6 +78,7 @@ def restore(state: SymbolState, data: bytes) -> None:
         carry = _decode(data)
         quantities = np.frombuffer(carry.quantities, dtype="<f8")
         changes = np.frombuffer(carry.changes, dtype="<f8").reshape(-1, 4)
+        small = np.frombuffer(carry.small, dtype="<f8").reshape(2, -1)
     except (msgspec.DecodeError, ValueError) as error:
         raise ValueError(f"not a carried state: {error}; got {data[:40]!r}") from error
     if (carry.version, carry.symbol) != (VERSION, state.symbol):
@@ -83,6 +88,9 @@ def restore(state: SymbolState, data: bytes) -> None:
     state.quantities.extend(quantities)
     state.changes.from_update_id = carry.changes_from_update_id
     state.changes.complete_after_ms = carry.changes_complete_after_ms
-    state.changes.extend(changes.T)
+    counted = np.zeros((4, small.shape[1]))
+    counted[TIME : KEY + 1] = small
+    changes = np.concatenate((changes.T, counted), axis=1)
+    state.changes.extend(changes[:, changes[TIME].argsort(kind="stable")])
     state.observed_update_id = carry.observed_update_id
     state.trades.coverage.resume(carry.observed_update_id, carry.connected_ms)
