@@ -144,7 +144,7 @@ def test_a_symbol_that_is_delisted_keeps_its_sizes() -> None:
     run(["AAUSDT", "BBUSDT"], test)
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 500, 503])
 def test_no_other_refusal_means_that_a_symbol_is_not_listed(status: int) -> None:
     async def within() -> None:
         async with scripted_exchange() as exchange, aiohttp.ClientSession() as session:
