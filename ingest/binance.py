@@ -41,6 +41,10 @@ class _HistoricalTrade(msgspec.Struct):
     isBuyerMaker: bool
 
 
+class _Error(msgspec.Struct):
+    code: int
+
+
 class _Filter(msgspec.Struct):
     filterType: str = ""
     tickSize: str = ""
@@ -67,6 +71,7 @@ class _Info(msgspec.Struct):
 
 _decode_depth = msgspec.json.Decoder(_Depth).decode
 _decode_trades = msgspec.json.Decoder(list[_HistoricalTrade]).decode
+_decode_error = msgspec.json.Decoder(_Error).decode
 _decode_info = msgspec.json.Decoder(_Info).decode
 
 
@@ -155,6 +160,16 @@ class Binance:
         found = typed(_decode_trades, body, f"{symbol} trades")
         found.sort(key=lambda trade: trade.id)
         return [checked_trade(symbol, each.time, each.id, each.price, each.qty, each.isBuyerMaker) for each in found]
+
+    def refuses_symbol(self, body: bytes) -> bool:
+        """Whether the exchange itself does not know the symbol, or takes its name for no name.
+
+        Source: "Error Codes": -1121 BAD_SYMBOL, -1100 ILLEGAL_CHARS.
+        """
+        try:
+            return typed(_decode_error, body, "error").code in (-1121, -1100)
+        except Rejected:
+            return False
 
     def info_request(self, symbols: Sequence[Instrument]) -> Request:
         """GET /api/v3/exchangeInfo. It answers 400 if it does not list one of the symbols."""

@@ -63,6 +63,11 @@ class Refresh:
             self.depth = depth
         return bool(connects)
 
+    @property
+    def too_far_ahead(self) -> bool:
+        """Whether the feed does not come to the snapshot: it is from before the exchange started its update ids again."""
+        return self.depth is not None and len(self._diffs) == MAX_DIFFS
+
     def book_at(self, update_id: int) -> OrderBook | None:
         """The snapshot brought to ``update_id``; ``None`` while the feed is behind the snapshot."""
         depth = self.depth

@@ -20,6 +20,9 @@ from tickfence.monitoring.ingest_metrics import Refusal, Resync
 MAX_WAITING = 5_000
 """Diffs kept while a snapshot is on its way: more than eight minutes of one symbol."""
 
+MAX_AHEAD_MS = 20_000
+"""A snapshot that the feed has not come to for longer than this has ids from before the exchange started them again."""
+
 
 class BookSync:
     """One symbol's book, and the diffs that wait for a snapshot.
@@ -75,6 +78,9 @@ class BookSync:
             self._wait(diff, received_ms)
             return False
         if diff.last_update_id <= self.book.last_update_id:
+            if received_ms - self.received_ms > MAX_AHEAD_MS:
+                self.lose(Refusal.UPDATE_ID_BACK)
+                self._wait(diff, received_ms)
             return False  # the snapshot was ahead of the feed
         try:
             self._apply(diff, received_ms)
@@ -137,9 +143,11 @@ class BookSync:
         Raises:
             Rejected: with the snapshot, the bids meet the asks: the exchange contradicts itself, so the book is lost.
         """
-        book = self.book
-        fresh = None if self.refresh is None else self.refresh.book_at(book.last_update_id)
+        book, refresh = self.book, self.refresh
+        fresh = None if refresh is None else refresh.book_at(book.last_update_id)
         if fresh is None:
+            if refresh is not None and refresh.too_far_ahead:
+                self.refresh = None
             return None
         self.refresh = None
         self._require_uncrossed(fresh)

@@ -74,6 +74,9 @@ class Exchange(Protocol):
             ingest.events.Rejected: it must not be used.
         """
 
+    def refuses_symbol(self, body: bytes) -> bool:
+        """Whether an answer 400 refuses the symbol that was asked for. Another server on the way may answer 400, too."""
+
     def info_request(self, symbols: Sequence[Instrument]) -> Request:
         """The request for the rules of these symbols, `symbols_per_info` at most."""
 

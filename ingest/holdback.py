@@ -194,7 +194,10 @@ class Holdback:
         return [], 0
 
     def on_fetched(self, symbol: Instrument, trades: Sequence[Trade], received_ms: int) -> None:
-        """Take the exchange's answer, oldest first: what connects to the waiting trades waits with them."""
+        """Take a page of the exchange's answer, oldest first: what connects to the waiting trades waits with them.
+
+        The next page holds the trades before; no trades end the answer.
+        """
         queue, now = self.queues.get(symbol), self._clock()
         if queue is None or queue.fetch_at < math.inf:
             return  # it came too late
@@ -204,7 +207,8 @@ class Holdback:
             queue.add(Held(trade, received_ms), now)
             queue.fetched += 1
             self._count += 1
-        queue.fetch_at = now + FETCH_AGAIN_S
+        if not trades:
+            queue.fetch_at = now + FETCH_AGAIN_S
 
     def on_connected(self, symbols: Collection[Instrument]) -> None:
         """Let the wait of ``symbols`` start again: Redis was away, perhaps for the other ingest too."""

@@ -134,7 +134,7 @@ class Intake:
         return True
 
     def on_trades(self, symbol: Instrument, trades: Sequence[Trade]) -> None:
-        """Take trades of the past that the writer has asked for."""
+        """Take a page of the past trades that the writer has asked for; none end the answer."""
         received_ms = self._now_ms()
         if any(trade.time_ms > received_ms + MAX_AHEAD_MS for trade in trades):
             self._reject(Rejected(Refusal.BAD_TIME, f"{symbol} trades of the past"))

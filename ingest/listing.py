@@ -75,7 +75,8 @@ class Listing:
         """
         now = self._clock()
         due = [symbol for symbol in self._symbols if self._not_before.get(symbol, now) <= now]
-        unclear: list[Instrument] = []
+        unclear = [symbol for symbol in due if symbol in self._not_before]
+        due = [symbol for symbol in due if symbol not in self._not_before]
         while due:
             count = leading(due, self._most)
             unclear += await self._ask_together(due[:count])

@@ -80,7 +80,7 @@ class SnapshotOutbox:
             time=synced.received_ms,
         )
         replacing = self._replacing.pop(symbol, None)
-        protect_ms = PROTECT_INTERVALS * self._streams.snapshot_interval_ms if replacing is None else 0
+        protect_ms = None if replacing else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
         load, self._load_script = self._load_script, False
         command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
         requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, replacing, reply))]

@@ -96,16 +96,19 @@ def shown(proxy: Proxy | None) -> str:
     return "none" if proxy is None else masked(proxy.url)
 
 
-def open_session(address: str, proxy: Proxy | None) -> aiohttp.ClientSession:
-    """A session for ``address`` that goes through ``proxy``; call it in a coroutine.
+def open_session(url: str, proxy: Proxy | None) -> aiohttp.ClientSession:
+    """A session for ``url`` that goes through ``proxy``; call it in a coroutine.
 
     A tunnel by CONNECT carries TLS and WebSockets (RFC 6455, section 4.1); plain http is requested of the proxy itself
     (RFC 9110, section 7.1).
     """
     if proxy is None:
         return aiohttp.ClientSession()
-    if proxy.scheme in _HTTP and not address.startswith("ws:"):
-        return aiohttp.ClientSession(proxy=proxy.url)
+    if proxy.scheme in _HTTP and not url.startswith("ws:"):
+        # The user is given apart, because errors of aiohttp show the whole address.
+        account = aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8") if proxy.user or proxy.password else None
+        address = f"{proxy.scheme}://{urlsplit(proxy.url).netloc.rpartition('@')[2]}"
+        return aiohttp.ClientSession(proxy=address, proxy_auth=account)
     tunnel = ProxyConnector(
         proxy.host,
         proxy.port,

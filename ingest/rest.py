@@ -162,7 +162,7 @@ class RestClient:
                     return body
                 self._silence.refused(response.status, response.headers)
                 # The exchange answers 400 to a symbol it does not list. No other status is about the symbol.
-                final = response.status == 400
+                final = response.status == 400 and self._exchange.refuses_symbol(body)
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
         except TRANSPORT_ERRORS as error:
             metrics.rest_requests.labels(type(error).__name__).inc()

@@ -21,7 +21,7 @@ CONCURRENCY = 8
 PAGE_TRADES = 1_000
 
 Deliver = Callable[[Instrument, Sequence[Trade]], None]
-"""Takes a symbol's trades in the order of their ids; none if there was no answer."""
+"""Takes one page of a symbol's trades in the order of their ids; no trades after the last page."""
 
 
 class _Wanted(NamedTuple):
@@ -50,7 +50,10 @@ class TradeHistory:
         self._queue.put_nowait(_Wanted(symbol, first_id, first_id + count, time.monotonic() + self._patience_s))
 
     async def run(self, deliver: Deliver) -> None:
-        """Work until cancelled. ``deliver`` gets the answer to each question, perhaps not all of the trades."""
+        """Work until cancelled. ``deliver`` gets the answer to each question, perhaps not all of the trades.
+
+        It gets each page when it comes, the newest first: that is of use though the next may come too late.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(CONCURRENCY):
                 group.create_task(self._work(deliver))
@@ -58,25 +61,23 @@ class TradeHistory:
     async def _work(self, deliver: Deliver) -> None:
         while True:
             wanted = await self._queue.get()
-            pages: list[Sequence[Trade]] = []
             left_s = wanted.deadline - time.monotonic()
             try:
                 if left_s > 0:
                     async with asyncio.timeout(left_s):
-                        await self._load(wanted, pages)
+                        await self._load(wanted, deliver)
             except (RestError, TimeoutError) as error:
                 if (held_back := self._logs.allows("trades")) is not None:
                     extra = {"symbol": wanted.symbol, "error": str(error) or "too late", "held_back": held_back}
                     logger.warning("missing trades could not be loaded", extra=extra)
-            deliver(wanted.symbol, [trade for page in reversed(pages) for trade in page])
+            deliver(wanted.symbol, ())
 
-    async def _load(self, wanted: _Wanted, pages: list[Sequence[Trade]]) -> None:
-        """Add the newest page first: it is of use without the others."""
+    async def _load(self, wanted: _Wanted, deliver: Deliver) -> None:
         end = wanted.end_id
         while end > wanted.first_id:
             first_id = max(wanted.first_id, end - PAGE_TRADES)
             page = await self._client.trades(wanted.symbol, first_id, end - first_id)
-            pages.append(page)
+            deliver(wanted.symbol, page)
             if len(page) < end - first_id:
                 break
             end = first_id

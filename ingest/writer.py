@@ -117,7 +117,7 @@ class Writer:
         self._pending[symbol].work.set()
 
     def add_fetched(self, symbol: Instrument, trades: Sequence[Trade], received_ms: int) -> None:
-        """Take the answer to `fetch_trades`: trades in the order of their ids; none if there is no answer."""
+        """Take a page of the answer to `fetch_trades`: trades in the order of their ids; none end the answer."""
         self._holdback.on_fetched(symbol, trades, received_ms)
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:

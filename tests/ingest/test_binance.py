@@ -366,6 +366,21 @@ def test_only_trading_is_trading(word: str) -> None:
     assert rules(word).status == "halted"
 
 
+@pytest.mark.parametrize(
+    ("body", "unlisted"),
+    [
+        (b'{"code":-1121,"msg":"Invalid symbol."}', True),
+        (b'{"code":-1100,"msg":"Illegal characters found in parameter \'symbol\'."}', True),
+        (b'{"code":-1001,"msg":"Internal error; unable to process your request."}', False),
+        (b'{"symbols":[]}', False),
+        (b"<html>400 Bad Request</html>", False),
+        (b"", False),
+    ],
+)
+def test_which_refusal_is_about_the_symbol(body: bytes, unlisted: bool) -> None:
+    assert Binance([]).refuses_symbol(body) is unlisted
+
+
 def test_rules_are_asked_for_by_name() -> None:
     assert exchange.info_request(["BTCUSDT"]).query["symbol"] == "BTCUSDT"
     assert exchange.info_request(["BTCUSDT", "币安人生USDT"]).query["symbols"] == '["BTCUSDT","币安人生USDT"]'

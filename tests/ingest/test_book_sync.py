@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ingest import book_sync
-from ingest.book_refresh import Refreshed
-from ingest.book_sync import BookSync
+from ingest.book_refresh import MAX_DIFFS, Refreshed
+from ingest.book_sync import MAX_AHEAD_MS, BookSync
 from ingest.events import Depth, Diff, Rejected
 from tickfence.analytics import book_side
 from tickfence.analytics.book_side import Difference
@@ -86,6 +86,19 @@ def test_update_ids_that_go_back_are_refused_and_the_book_is_loaded_again() -> N
     assert not sync.in_sync
     # An exchange that starts its numbers again goes on from there.
     assert sync.on_depth(Depth(49, *START), 1) == [(diff(50, 50, time_ms=5_100), 1)]
+
+
+def test_a_snapshot_of_an_old_count_of_update_ids_is_given_up() -> None:
+    sync = synced(100)
+    sync.on_diff(diff(101, 101), 1)
+    with pytest.raises(Rejected):
+        sync.on_diff(diff(5, 5, time_ms=5_000), 1)  # the exchange starts its numbers again
+    assert sync.on_depth(Depth(103, *START), 1_000) == [], "REST does not know that yet"
+    assert not sync.on_diff(diff(6, 6, time_ms=5_200), 1_000 + MAX_AHEAD_MS)
+    assert sync.in_sync, "a feed that lags comes to it"
+    assert not sync.on_diff(diff(7, 7, time_ms=5_300), 1_001 + MAX_AHEAD_MS)
+    assert not sync.in_sync
+    assert sync.on_depth(Depth(6, *START), 1) == [(diff(7, 7, time_ms=5_300), 1_001 + MAX_AHEAD_MS)]
 
 
 def test_a_crossed_book_is_refused_and_loaded_again() -> None:
@@ -167,6 +180,17 @@ def test_a_fresh_snapshot_ahead_of_the_feed_waits_for_it() -> None:
     assert sync.on_diff(diff(12, 13, [(99.0, 3.0), (97.0, 2.0)]), 1)
     assert sync.refreshed() == Refreshed(False, [], [])
     assert sync.book.top(3)[0] == [(99.0, 3.0), (97.0, 2.0)]
+
+
+def test_a_fresh_snapshot_that_the_feed_does_not_come_to_is_given_up() -> None:
+    sync = synced(10)
+    sync.begin_refresh()
+    assert sync.on_fresh_depth(Depth(1_000_000, *START)), "of an old count of the update ids"
+    for update_id in range(11, 11 + MAX_DIFFS):
+        assert sync.refresh is not None
+        assert sync.on_diff(diff(update_id, update_id), 1)
+        assert sync.refreshed() is None
+    assert sync.refresh is None
 
 
 def test_a_fresh_snapshot_older_than_its_refresh_is_of_no_use() -> None:

@@ -121,7 +121,8 @@ def test_a_failed_request_is_told_and_tried_again_where_the_book_is_needed(neede
         exchange.answers = [RestError("no")]
         queue.want("S", Priority.REFRESH)
         await until(lambda: len(delivered) == 1 + needed, "what is delivered")
+        await asyncio.sleep(2 * DepthQueue.FIRST_RETRY_S)
         assert delivered == [("S", None), ("S", DEPTH)][: 1 + needed]
 
-    answers = iter((not needed, True))
+    answers = iter((not needed, True, True))
     working(test, lambda: next(answers))

@@ -64,6 +64,10 @@ class Waiting:
         return self.gone(held), missing
 
     def fetched(self, *trade_ids: int) -> None:
+        self.page(*trade_ids)
+        self.page()
+
+    def page(self, *trade_ids: int) -> None:
         self.holdback.on_fetched(SYMBOL, [made(trade_id) for trade_id in trade_ids], 8)
 
 
@@ -166,6 +170,18 @@ def test_an_answer_that_does_not_connect_is_asked_for_again(gap: Waiting) -> Non
     assert gap.asked == [(SYMBOL, 5, 5), (SYMBOL, 5, 5), (SYMBOL, 5, 3)]
     gap.fetched(5, 6, 7)
     assert gap.newest(4) == ([5, 6, 7, 8, 9, 10], 0)
+
+
+def test_the_pages_of_an_answer_are_taken_as_they_come(gap: Waiting) -> None:
+    gap.passes(STANDSTILL_S)
+    gap.newest(4)
+    gap.page(8, 9)
+    gap.passes(FETCH_AGAIN_S)
+    assert gap.newest(4) == ([], 0)
+    gap.page(6, 7)
+    gap.passes(MAXIMUM_WAIT_S)
+    assert gap.newest(4) == ([6, 7, 8, 9, 10], 1)
+    assert len(gap.asked) == 1
 
 
 def test_if_the_exchange_does_not_answer_the_trades_go_and_the_others_are_missing(gap: Waiting) -> None:

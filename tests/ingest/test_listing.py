@@ -124,6 +124,9 @@ def test_a_name_that_is_not_listed_costs_the_others_nothing(caplog: pytest.LogCa
         assert await one.update() == {"AAUSDT": TRADING, "BBUSDT": TRADING, "NOUSDT": delisted}
         assert await one.update() == {}
         assert one.asked == [["AAUSDT", "BBUSDT"]], "it is asked for once an hour"
+        one.clock += 3600
+        assert await one.update() == {}
+        assert one.asked == [["AAUSDT", "BBUSDT"], ["NOUSDT"]], "alone, so that no answer to many is refused"
         one.rules["NOUSDT"] = ("0.01", "PRE_TRADING")
         one.clock += 3600
         assert await one.update() == {"NOUSDT": TRADING._replace(status="halted")}
@@ -144,7 +147,7 @@ def test_a_symbol_that_is_delisted_keeps_its_sizes() -> None:
     run(["AAUSDT", "BBUSDT"], test)
 
 
-@pytest.mark.parametrize("status", [403, 500, 503])
+@pytest.mark.parametrize("status", [400, 403, 500, 503])
 def test_no_other_refusal_means_that_a_symbol_is_not_listed(status: int) -> None:
     async def within() -> None:
         async with scripted_exchange() as exchange, aiohttp.ClientSession() as session:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,29 @@ def test_a_proxy_that_is_away_is_tried_again(redis_server: EmbeddedRedis) -> Non
     ) as ingest:
         wait_until(lambda: sum("retry_s" in line for line in ingest.log()) >= 2, "the second attempt")
         assert ingest.process.poll() is None
+
+
+def test_a_proxy_that_refuses_is_tried_again_and_its_password_not_told(redis_server: EmbeddedRedis) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as client:
+                        client.recv(10_000)
+                        client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=refuse, daemon=True).start()
+        with IngestProcess(
+            symbols="BTCUSDT",
+            redis_url=redis_server.url(),
+            ws=WSS,
+            rest=HTTPS,
+            **DIRECT | {"HTTPS_PROXY": f"http://ann:secret@127.0.0.1:{server.getsockname()[1]}"},
+        ) as ingest:
+            wait_until(lambda: sum("retry_s" in line and "407" in str(line) for line in ingest.log()) >= 2, "attempts")
+            assert "secret" not in ingest.log_text()
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_proxy_that_cannot_be_used_is_one_clear_line(redis_server: EmbeddedRedis) -> None:

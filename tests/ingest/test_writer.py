@@ -569,7 +569,8 @@ def test_a_corrected_book_replaces_what_is_stored_and_tells_from_which_update_on
 ) -> None:
     async def test() -> None:
         process = Process(redis_server.url())
-        wrong = codec.Snapshot(last_update_id=7, stream_id="0-0", bids=[(9.0, 1.0)], asks=[], time=NOW)
+        later = NOW + 50  # another ingest has heard more
+        wrong = codec.Snapshot(last_update_id=7, stream_id="0-0", bids=[(9.0, 1.0)], asks=[], time=later)
         redis_client.set(KEYS.snapshot(SYMBOL), codec.encode_snapshot(wrong))
         async with running(process):
             process.diff(1)

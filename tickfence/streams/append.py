@@ -20,6 +20,7 @@ _PACKED_ARGUMENTS = 9
 """An id, and four fields with their values."""
 
 _REFUSED = "equal or smaller than the target stream top item"
+_ANY_TIME_MS = 10**15
 PUT_SNAPSHOT = Script("streams/lua/put_snapshot.lua")
 
 
@@ -90,16 +91,17 @@ def top_command(key: str) -> Command:
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
 
-def put_snapshot(key: str, snapshot: Snapshot, *, protect_ms: int, load: bool = False) -> Command:
+def put_snapshot(key: str, snapshot: Snapshot, *, protect_ms: int | None, load: bool = False) -> Command:
     """Put a snapshot unless one with a higher update id is there; replies 1 or 0. See ``lua/put_snapshot.lua``.
 
     Args:
         key: of the snapshot.
         snapshot: what to put.
-        protect_ms: a stored snapshot that is older by more than this does not count.
+        protect_ms: a stored snapshot that is older by more than this does not count; ``None``: none counts.
         load: send the script itself: after a reply that is `unknown_script`.
     """
-    arguments = (encode_snapshot(snapshot), snapshot.last_update_id, snapshot.time, protect_ms)
+    protected = -_ANY_TIME_MS if protect_ms is None else protect_ms
+    arguments = (encode_snapshot(snapshot), snapshot.last_update_id, snapshot.time, protected)
     name, script, *rest = PUT_SNAPSHOT.command([key], arguments)
     return ("EVAL", PUT_SNAPSHOT.source, *rest) if load else (name, script, *rest)
 
