@@ -107,7 +107,7 @@ class Prometheus:
 
 def _hastened(duration: str) -> str:
     number, unit = int(duration[:-1]), duration[-1]
-    return f"{number * {'s': 1000, 'm': 60_000}[unit] // 10}ms"
+    return f"{number * {'s': 1000, 'm': 60_000, 'h': 3_600_000}[unit] // 10}ms"
 
 
 def _alerts(series: list[dict[str, Any]]) -> set[tuple[str, str]]:
