@@ -24,7 +24,7 @@ from tools.fuzz.world import Market, Trade, decimal_text
 DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
 DEPTH_LIMIT, TRADES_LIMIT = 5000, 1000
 KEPT_TICKERS_MS = 62_000
-MISSING_KNOWN_S = 2.5
+MISSING_KNOWN_S = 0.5
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
@@ -128,7 +128,7 @@ class Venue:
         dark_until_s: until then nothing that is told arrives.
         cut_until_s: symbol -> until then nothing that is told of it arrives.
         trades_unsure_until_s: symbol -> until then nobody can know that a single trade is missing: its id shows only in
-            the next trade, and then it is waited and asked for. The first trade of all waits, too.
+            the next trade, and the next diff tells that this one waits.
         twice: how many of the next messages arrive twice.
         shuffle: whether the trades of a step are told out of order.
         refusals: statuses of the next REST answers; 0 stands for none at all.
@@ -232,7 +232,7 @@ class Venue:
             return
         if now < max(self.dark_until_s, self.cut_until_s[symbol]):
             return
-        if stream is TRADE and self.trades_unsure_until_s[symbol] in (0.0, math.inf):
+        if stream is TRADE and self.trades_unsure_until_s[symbol] == math.inf:
             self.trades_unsure_until_s[symbol] = now + self.delay_s + MISSING_KNOWN_S
         name, message = self._names[symbol] + stream, text.encode()
         for socket in self.sockets:
