@@ -40,10 +40,11 @@ class EntryPacker:
         states, heads = self._states, self._heads
         for entry in entries:
             symbol, is_book = entry.symbol, entry.is_book
-            if entry.text and entry.time_ms - states[is_book][symbol].trimmed_ms < TRIM_EVERY_MS:
+            state = states[is_book][symbol]
+            if entry.text and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
                 parts.append(heads[is_book][symbol])
-            else:
-                parts.append(self._head(entry, create=False))
+            else:  # without a stream there is nothing that could have been lost
+                parts.append(self._head(entry, create=state.acknowledged is None))
             parts.append(entry.text)
         return b"".join(parts)
 

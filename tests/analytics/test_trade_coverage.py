@@ -56,16 +56,19 @@ def test_after_a_break_only_the_very_next_id_proves_that_nothing_was_missed() ->
     for next_id, after_ms in ((9, 100), (10, 900)):
         coverage = started([(7, 100), (8, 150)], [(1, 3, 140), (4, 5, 240)])
         assert coverage.after_ms == 100
-        assert read(coverage, diffs=[(9, 9, 700), (10, 12, 800)]) == 700
+        assert read(coverage, diffs=[(9, 9, 700), (10, 12, 800)]) == NEVER
         assert read(coverage, [(next_id, 900)]) == after_ms
 
 
-def test_a_quiet_symbol_is_covered_while_the_diffs_connect() -> None:
+def test_of_a_symbol_that_has_not_traded_nothing_is_covered() -> None:
     coverage = started(diffs=[(1, 3, 200), (4, 4, 300)])
-    assert coverage.after_ms == 200
-    assert read(coverage, diffs=[(6, 6, 900)]) == 900
-    assert read(coverage, [(50, 1_000)]) == 900, "nobody traded between 900 and 1,000"
-    assert read(coverage, [(51, 1_100)]) == 900
+    assert coverage.after_ms == NEVER
+    assert read(coverage, [(50, 1_000), (51, 1_100)]) == 1_000
+
+
+def test_update_ids_from_the_start_again_start_a_run() -> None:
+    coverage = started([(7, 100), (8, 150)], [(11, 13, 140)])
+    assert read(coverage, diffs=[(11, 13, 140), (1, 2, 240)]) == NEVER
 
 
 def test_nothing_is_covered_while_trades_are_held_back() -> None:
@@ -77,20 +80,19 @@ def test_nothing_is_covered_while_trades_are_held_back() -> None:
 
 def test_the_first_diff_of_a_connection_proves_nothing_of_before_though_its_ids_connect() -> None:
     coverage = started([(7, 100), (8, 150)], [(1, 3, 140)])
-    assert read(coverage, diffs=[(4, 4, 240, False, True)]) == 240
-    assert read(coverage, diffs=[(5, 5, 340)]) == 240
+    assert read(coverage, diffs=[(4, 4, 240, False, True), (5, 5, 340)]) == NEVER
     assert read(coverage, [(9, 400)]) == 100
 
 
 def test_diffs_that_are_read_again_or_overlap_are_no_break() -> None:
     coverage = started([(7, 100)], [(1, 3, 90), (4, 8, 190)])
-    assert read(coverage, diffs=[(1, 3, 90), (4, 8, 190), (7, 10, 290)]) == 90
+    assert read(coverage, diffs=[(1, 3, 90), (4, 8, 190), (7, 10, 290)]) == 100
 
 
 def test_a_new_owner_needs_the_diffs_to_reach_back_to_the_newest_trade() -> None:
     trades, diffs = [(7, 100), (8, 150)], [(30, 35, 5_000), (36, 36, 5_100)]
-    assert started(trades, diffs).after_ms == 5_000
-    for seen_id, after_ms in ((29, 100), (31, 100), (28, 5_000)):
+    assert started(trades, diffs).after_ms == NEVER
+    for seen_id, after_ms in ((29, 100), (31, 100), (28, NEVER)):
         coverage = TradeCoverage()
         coverage.begin()
         coverage.resume(seen_id, 120)
@@ -192,5 +194,6 @@ def test_what_is_covered_is_always_true(events: list[str], kept_diffs: int) -> N
         until_ms = diffs[read_diffs - 1][2] if read_diffs else 0
         known = [trade for trade in trades[:read_trades] if coverage.after_ms < trade[1] <= until_ms]
         assert known == [trade for trade in true if coverage.after_ms < trade[1] <= until_ms]
-        if read_diffs and "cut" not in events and "take over" not in events:
-            assert coverage.after_ms <= diffs[0][2]
+        traded = read_diffs and read_trades and trades[read_trades - 1][1] >= diffs[0][2]
+        if traded and "cut" not in events and "take over" not in events:
+            assert coverage.after_ms == trades[0][1]

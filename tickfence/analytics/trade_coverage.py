@@ -17,10 +17,10 @@ class TradeCoverage:
       followed while the update ids of the book diffs connect (a *run*), up to the exchange's time of the newest diff. The
       first diff of a new connection starts a new run, whatever its ids: it may contain what happened before.
 
-    Together: the trades are complete after the start of the chain if its newest trade is not older than the run, else after
-    the start of the run. While ingest holds trades back, because those before them are missing, nothing is covered. After a
-    break the next trade decides: if it has the very next id, nothing was missed and the earlier coverage is back; if not,
-    its own time starts a new chain.
+    Together: if the newest trade is not older than the start of the run, the trades are complete after the start of the
+    chain. Otherwise nothing is covered: trades may have been missed before the run. The next trade decides: if it has the
+    very next id, nothing was missed and the earlier coverage is back; if not, its own time starts a new chain. Nothing is
+    covered either while ingest holds trades back because those before them are missing.
 
     A loaded snapshot of the book ends no run, and starts none. A new object claims that all trades are there, for
     callers without ids; :meth:`begin` claims that none are.
@@ -38,22 +38,22 @@ class TradeCoverage:
         >>> coverage.add_diff(11, 12, 500)
         >>> coverage.add_trades([7, 8], [1_000, 2_000])
         >>> coverage.after_ms
-        500
+        1000
         >>> coverage.add_diff(15, 15, 5_000)
-        >>> coverage.after_ms  # 9 may have been traded before
-        5000
+        >>> coverage.after_ms == NEVER  # 9 may have been traded before
+        True
         >>> coverage.add_trades([9], [6_000])
         >>> coverage.after_ms
-        500
+        1000
     """
 
     __slots__ = (
-        *("_chained_ms", "_connected", "_held", "_newest_id", "_newest_ms", "_oldest_id"),
+        *("_chained_ms", "_connected", "_diff_ms", "_held", "_newest_id", "_newest_ms", "_oldest_id"),
         *("after_ms", "connected_ms", "update_id"),
     )
 
     def __init__(self) -> None:
-        self.after_ms = self._chained_ms = self._newest_ms = self.connected_ms = 0
+        self.after_ms = self._chained_ms = self._newest_ms = self._diff_ms = self.connected_ms = 0
         self.update_id = NEVER
         self._oldest_id: int | None = None
         self._newest_id: int | None = None
@@ -89,9 +89,7 @@ class TradeCoverage:
         """
         newest_id = self._newest_id
         for trade_id, time_ms in zip(ids, times_ms, strict=True):
-            if newest_id is None:  # the first of all: nobody traded since the start of the run
-                self._oldest_id, self._chained_ms = trade_id, min(time_ms, self.connected_ms)
-            elif trade_id != newest_id + 1:
+            if newest_id is None or trade_id != newest_id + 1:
                 self._oldest_id, self._chained_ms = trade_id, time_ms
             newest_id, self._newest_ms = trade_id, time_ms
         self._newest_id = newest_id
@@ -124,10 +122,11 @@ class TradeCoverage:
             broken: whether it is the first of a new connection.
         """
         known = self.update_id
-        if last_update_id < known or (last_update_id == known and self._connected):
+        renumbered = last_update_id <= known and time_ms > self._diff_ms > 0
+        if not renumbered and (last_update_id < known or (last_update_id == known and self._connected)):
             return
-        self.update_id = last_update_id
-        if broken or first_update_id > known + 1:
+        self.update_id, self._diff_ms = last_update_id, time_ms
+        if broken or renumbered or first_update_id > known + 1:
             self.connected_ms = time_ms
         elif self._connected and held == self._held:
             return
@@ -141,7 +140,5 @@ class TradeCoverage:
             self._decide()
 
     def _decide(self) -> None:
-        if self._held or not self._connected:
-            self.after_ms = NEVER
-        else:
-            self.after_ms = self._chained_ms if self._newest_ms >= self.connected_ms else self.connected_ms
+        proven = self._connected and not self._held and self._newest_ms >= self.connected_ms
+        self.after_ms = self._chained_ms if proven else NEVER

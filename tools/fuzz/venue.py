@@ -36,6 +36,7 @@ class Socket:
         self.streams = set(streams)
         self.close_code: int | None = None
         self._closed = closed
+        self._on_the_way: deque[bytes] = deque()
         self._received: deque[WSMessage] = deque()
         self._arrived = asyncio.Event()
 
@@ -48,6 +49,11 @@ class Socket:
         """Let the client receive a message."""
         self._received.append(WSMessage(WSMsgType.TEXT, message, None))
         self._arrived.set()
+
+    def push_later(self, message: bytes, delay_s: float) -> None:
+        """Let the client receive a message after a while, in the order in which they were sent."""
+        self._on_the_way.append(message)
+        asyncio.get_running_loop().call_later(delay_s, lambda: self.push(self._on_the_way.popleft()))
 
     def end(self, code: int) -> None:
         """End the connection from the exchange's side."""
@@ -232,12 +238,12 @@ class Venue:
             return
         if now < max(self.dark_until_s, self.cut_until_s[symbol]):
             return
-        if stream is TRADE and self.trades_unsure_until_s[symbol] == math.inf:
-            self.trades_unsure_until_s[symbol] = now + self.delay_s + MISSING_KNOWN_S
         name, message = self._names[symbol] + stream, text.encode()
         for socket in self.sockets:
             if name in socket.streams:
                 self._send(socket, message)
+                if stream is TRADE and self.trades_unsure_until_s[symbol] == math.inf:
+                    asyncio.get_running_loop().call_later(self.delay_s, self._on_next_trade, symbol, socket)
                 if self.twice > 0:
                     self.twice -= 1
                     self._send(socket, message)
@@ -250,9 +256,14 @@ class Venue:
     def _send(self, socket: Socket, message: bytes) -> None:
         self.messages += 1
         if self.delay_s:
-            asyncio.get_running_loop().call_later(self.delay_s, socket.push, message)
+            socket.push_later(message, self.delay_s)
         else:
             socket.push(message)
+
+    def _on_next_trade(self, symbol: str, socket: Socket) -> None:
+        """A trade has arrived, unless its connection ended before: it shows that the one before was lost."""
+        if not socket.closed:
+            self.trades_unsure_until_s[symbol] = self._clock.now_s + MISSING_KNOWN_S
 
     def hears(self, symbol: str) -> bool:
         """Whether somebody is connected who follows the symbol's book."""
