@@ -48,6 +48,7 @@ class Feed:
         symbols: symbols whose streams to receive.
         on_message: called with every message, once, or twice around a change of connections.
         on_open: called whenever a connection has sent all its subscriptions.
+        on_lost: called when a connection has ended before the next one had everything.
         openings: how many connections may be opened.
         silence: of the address; no connection is opened while it lasts.
         silence_s: a connection that delivers nothing for this long is dead.
@@ -65,6 +66,7 @@ class Feed:
         on_open: Callable[[Feed], None],
         openings: Allowance,
         silence: Silence,
+        on_lost: Callable[[Feed], None] = lambda _: None,
         silence_s: float = SILENCE_S,
         lifetime_s: float | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class Feed:
             silence_s=silence_s,
         )
         self._on_message = on_message
+        self._on_lost = on_lost
         self._openings = openings
         self._silence = silence
         lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
@@ -156,6 +159,7 @@ class Feed:
             extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},
         )
         metrics.ws_resubscribe.labels(metrics.Reconnect.ENDED).inc()
+        self._on_lost(self)
         await asyncio.sleep(wait)
 
     async def _hand_over(self, old: Connection, old_task: asyncio.Task[None]) -> tuple[Connection, asyncio.Task[None]]:
@@ -175,6 +179,8 @@ class Feed:
             if old_task.done():
                 self._replace.clear()
                 return old, old_task
+        if old_task.done():
+            self._on_lost(self)
         old_task.cancel()
         await asyncio.gather(old_task, return_exceptions=True)
         self._active = new

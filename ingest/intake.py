@@ -74,6 +74,10 @@ class Intake:
         for symbol in feed.symbols:
             self._ask(self._books[symbol])
 
+    def on_lost(self, feed: Feed) -> None:
+        """Note that a connection has ended before there was another one."""
+        self._writer.on_connection_lost(feed.symbols)
+
     def on_message(self, feed: Feed, message: bytes) -> None:
         """Take one message."""
         self._messages += 1

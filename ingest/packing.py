@@ -27,8 +27,12 @@ class EntryPacker:
         self._states = (streams.trades, streams.diffs)
         self._keys = [{symbol: key(symbol) for symbol in symbols} for key in (streams.keys.trades, streams.keys.book)]
         self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
+        self._fields = (append.TRADE_FIELDS, append.DIFF_FIELDS)
         # Most entries neither trim nor create their stream, so their commands begin alike.
-        self._heads = [{s: append.xadd_head(key, create=False) for s, key in of.items()} for of in self._keys]
+        self._heads = [
+            {symbol: append.xadd_head(key, fields, create=False) for symbol, key in of.items()}
+            for of, fields in zip(self._keys, self._fields, strict=True)
+        ]
 
     def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
         """The commands for ``creating``, which may create their streams, and then for ``entries``."""
@@ -36,10 +40,11 @@ class EntryPacker:
         states, heads = self._states, self._heads
         for entry in entries:
             symbol, is_book = entry.symbol, entry.is_book
-            if entry.text and entry.time_ms - states[is_book][symbol].trimmed_ms < TRIM_EVERY_MS:
+            state = states[is_book][symbol]
+            if entry.text and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
                 parts.append(heads[is_book][symbol])
-            else:
-                parts.append(self._head(entry, create=False))
+            else:  # without a stream there is nothing that could have been lost
+                parts.append(self._head(entry, create=state.acknowledged is None))
             parts.append(entry.text)
         return b"".join(parts)
 
@@ -52,4 +57,4 @@ class EntryPacker:
         if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
             state.trimmed_ms = entry.time_ms
             keep_from_ms = entry.time_ms - self._keep_ms[entry.is_book]
-        return append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
+        return append.xadd_head(key, self._fields[entry.is_book], keep_from_ms=keep_from_ms, create=create)

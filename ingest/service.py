@@ -85,6 +85,7 @@ class Ingest:
                 shard,
                 on_message=self._intake.on_message,
                 on_open=self._intake.on_open,
+                on_lost=self._intake.on_lost,
                 openings=openings,
                 silence=silence,
             )

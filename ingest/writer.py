@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingest.book_sync import BookSync
 from ingest.buffer import DELETE, Entry
@@ -24,6 +24,7 @@ from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.address import Cluster, parse_cluster
 from tickfence.redis_access.raw_connection import opener
 from tickfence.streams import append
+from tickfence.streams.codec import TradesUpTo
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Writer:
         self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
         self._holdback = Holdback(buffer_entries // 2, fetch_trades)
         self._waiting = self._holdback.queues
+        self._broken = set(books)
         self._lanes: list[Lane] = []
         self._pending: dict[Instrument, Pending] = {}
         self._logs = LogLimit()
@@ -138,8 +140,17 @@ class Writer:
             pending.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, DELETE))
             pending.want_snapshot(diff.symbol, metrics.SnapshotReason.RENUMBERED)
         time_ms, last_update_id = state.time_ms, diff.last_update_id
-        text = append.packed_diff(time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms)
+        trades = TradesUpTo.KNOWN
+        if self._broken or self._waiting:
+            trades = self._trades_up_to(diff.symbol)
+        text = append.packed_diff(
+            time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms, trades
+        )
         pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
+
+    def on_connection_lost(self, symbols: Iterable[Instrument]) -> None:
+        """Let the next diffs of ``symbols`` tell that trades may have been missed."""
+        self._broken.update(symbols)
 
     def want_snapshot(self, symbol: Instrument, reason: metrics.SnapshotReason) -> None:
         """Write the symbol's whole book with the next batch, if it is in sync then."""
@@ -152,6 +163,12 @@ class Writer:
     def set_info(self, symbol: Instrument, rules: SymbolRules) -> None:
         """Write the symbol's rules."""
         self._pending[symbol].set_info(symbol, rules)
+
+    def _trades_up_to(self, symbol: Instrument) -> TradesUpTo:
+        if symbol in self._broken:
+            self._broken.discard(symbol)
+            return TradesUpTo.BROKEN
+        return TradesUpTo.HELD if symbol in self._waiting else TradesUpTo.KNOWN
 
     def _on_newest_trade(self, symbol: Instrument, newest: Id | None) -> None:
         """Take in the newest entry of a trades stream that trades wait for."""

@@ -14,7 +14,7 @@ from tickfence.analytics.trade_window import KEEP_MS, MAX_TRADES
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Request, checked
-from tickfence.streams.codec import DiffEntry, Snapshot, SymbolInfo, Ticker, TradeEntry, split_id
+from tickfence.streams.codec import DiffEntry, Snapshot, SymbolInfo, Ticker, TradeEntry, TradesUpTo, split_id
 from tickfence.streams.read import ColdStart, Entries, StreamReader
 
 SAME_UPDATE_MS = 2_000
@@ -126,16 +126,14 @@ class WarmSymbol:
             self._older_before = found.older_trades_before
             self._older_until_ms = trades[-1].time_ms - KEEP_MS if trades else 0
             self._take_over(sections, carried, newest)
-            if not trades:
-                self.state.trades.coverage.never_traded()
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
         self._check_book(found.info, newest)
         self._set_info(now_s, found.info)
         self._reader.start_from(found)
         self._load(snapshot, found.diffs)
         self.cold = False
-        self._add_trades(trades)
         self._apply(found.diffs)
+        self._add_trades(trades)
 
     def _load(self, snapshot: Snapshot, diffs: list[DiffEntry]) -> None:
         if self.state.book.in_sync:  # bring it up to the snapshot first, so that no level change is missed
@@ -164,8 +162,8 @@ class WarmSymbol:
 
     def _add_entries(self, entries: Entries) -> None:
         renumbered = self._renumbered(entries.diffs)
+        self._apply(entries.diffs)  # before the trades: TradeCoverage
         self._add_trades(entries.trades)
-        self._apply(entries.diffs)
         if renumbered:
             self._note(Event(Kind.RENUMBERED, self.symbol))
             self._forget()
@@ -190,7 +188,14 @@ class WarmSymbol:
     def _apply_each(self, diffs: list[DiffEntry]) -> None:
         for diff in diffs:
             self.state.apply_diff(
-                diff.first_update_id, diff.last_update_id, diff.bids, diff.asks, diff.received_ms, diff.time_ms
+                diff.first_update_id,
+                diff.last_update_id,
+                diff.bids,
+                diff.asks,
+                diff.received_ms,
+                diff.time_ms,
+                trades_held=diff.trades is TradesUpTo.HELD,
+                trades_broken=diff.trades is TradesUpTo.BROKEN,
             )
 
     def _add_trades(self, trades: list[TradeEntry], *, older: bool = False) -> None:

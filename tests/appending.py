@@ -13,7 +13,8 @@ def add(
     """Append what `append.packed_diff` or `append.packed_trade` returned; returns the reply of Redis or raises its error."""
     connection = client.connection_pool.get_connection()
     try:
-        head = append.xadd_head(key, keep_from_ms=keep_from_ms, create=create)
+        fields = append.DIFF_FIELDS if b"$1\r\nU\r\n" in packed else append.TRADE_FIELDS
+        head = append.xadd_head(key, fields, keep_from_ms=keep_from_ms, create=create)
         connection.send_packed_command([head + packed])
         return connection.read_response()
     finally:

@@ -8,24 +8,22 @@ from tickfence.analytics.trade_window import TradeWindow
 
 Trades = list[tuple[int, int]]
 """Id and time of each."""
-Diffs = list[tuple[int, int, int]]
-"""First and last update id, and time, of each."""
+Diffs = list[tuple[int, int, int] | tuple[int, int, int, bool, bool]]
+"""First and last update id, and time, of each; whether trades are held, and whether it starts a connection."""
 
 
 def started(trades: Trades = (), diffs: Diffs = ()) -> TradeCoverage:
     """What a node claims that finds these in the streams."""
     coverage = TradeCoverage()
     coverage.begin()
-    if not trades:
-        coverage.never_traded()
     read(coverage, trades, diffs)
     return coverage
 
 
 def read(coverage: TradeCoverage, trades: Trades = (), diffs: Diffs = ()) -> int:
-    coverage.add_trades([trade_id for trade_id, _ in trades], [time_ms for _, time_ms in trades])
     for diff in diffs:
         coverage.add_diff(*diff)
+    coverage.add_trades([trade_id for trade_id, _ in trades], [time_ms for _, time_ms in trades])
     return coverage.after_ms
 
 
@@ -58,16 +56,32 @@ def test_after_a_break_only_the_very_next_id_proves_that_nothing_was_missed() ->
     for next_id, after_ms in ((9, 100), (10, 900)):
         coverage = started([(7, 100), (8, 150)], [(1, 3, 140), (4, 5, 240)])
         assert coverage.after_ms == 100
-        assert read(coverage, diffs=[(9, 9, 700), (10, 12, 800)]) == NEVER, "a trade of then may be kept back"
+        assert read(coverage, diffs=[(9, 9, 700), (10, 12, 800)]) == NEVER
         assert read(coverage, [(next_id, 900)]) == after_ms
 
 
-def test_a_quiet_symbol_is_covered_while_the_diffs_connect() -> None:
+def test_of_a_symbol_that_has_not_traded_nothing_is_covered() -> None:
     coverage = started(diffs=[(1, 3, 200), (4, 4, 300)])
-    assert coverage.after_ms == 200
-    assert read(coverage, diffs=[(6, 6, 900)]) == 900
-    assert read(coverage, [(50, 1_000)]) == 900, "nobody traded between 900 and 1,000"
-    assert read(coverage, [(51, 1_100)]) == 900
+    assert coverage.after_ms == NEVER
+    assert read(coverage, [(50, 1_000), (51, 1_100)]) == 1_000
+
+
+def test_update_ids_from_the_start_again_start_a_run() -> None:
+    coverage = started([(7, 100), (8, 150)], [(11, 13, 140)])
+    assert read(coverage, diffs=[(11, 13, 140), (1, 2, 240)]) == NEVER
+
+
+def test_nothing_is_covered_while_trades_are_held_back() -> None:
+    coverage = started([(7, 100), (8, 150)], [(1, 3, 140)])
+    assert read(coverage, diffs=[(4, 4, 240, True, False)]) == NEVER
+    assert read(coverage, [(9, 200), (10, 230)], [(5, 5, 340, True, False)]) == NEVER, "of 11, and 12 is lost"
+    assert read(coverage, [(11, 260)], [(6, 6, 440, False, False)]) == 100
+
+
+def test_the_first_diff_of_a_connection_proves_nothing_of_before_though_its_ids_connect() -> None:
+    coverage = started([(7, 100), (8, 150)], [(1, 3, 140)])
+    assert read(coverage, diffs=[(4, 4, 240, False, True), (5, 5, 340)]) == NEVER
+    assert read(coverage, [(9, 400)]) == 100
 
 
 def test_diffs_that_are_read_again_or_overlap_are_no_break() -> None:
@@ -105,7 +119,21 @@ def test_trades_that_are_not_kept_are_not_covered() -> None:
 
 EVENTS = st.lists(
     st.sampled_from(
-        ["trade", "trade", "change", "window", "window", "cut", "open", "fetch", "read", "take over", "carry"]
+        [
+            "trade",
+            "trade",
+            "change",
+            "window",
+            "window",
+            "cut",
+            "open",
+            "fetch",
+            "go",
+            "go",
+            "read",
+            "take over",
+            "carry",
+        ]
     ),
     min_size=10,
     max_size=200,
@@ -114,13 +142,14 @@ EVENTS = st.lists(
 
 @given(EVENTS, st.integers(1, 6))
 def test_what_is_covered_is_always_true(events: list[str], kept_diffs: int) -> None:
-    """Trades and diffs come while a connection is open; a diff tells the updates of a window in which it was."""
+    """Trades and diffs come while a connection is open; a diff tells the updates of the time since the one before."""
     time_ms, trade_id, update_id, window_starts_at = 1_000, 0, 0, 1
-    connected = whole_window = True
+    connected, reconnected = True, True
     true: Trades = []
     trades: Trades = []  # the streams, which nodes read
     diffs: Diffs = []
     missing: Trades = []  # since the newest in the stream
+    held: Trades = []
     fetches = False
     coverage, read_trades, read_diffs = started(), 0, 0
     carried = (-1, NEVER)
@@ -130,18 +159,24 @@ def test_what_is_covered_is_always_true(events: list[str], kept_diffs: int) -> N
             trade_id, update_id = trade_id + 1, update_id + 1
             true.append((trade_id, time_ms))
             if not connected:
-                missing.append(true[-1])
-                continue
-            trades += [*missing, true[-1]] if fetches else [true[-1]]
-            missing = []
+                if not held:
+                    missing.append(true[-1])
+            elif held or missing:
+                held.append(true[-1])
+            else:
+                trades.append(true[-1])
+        elif event == "go" and held:
+            trades += [*missing, *held] if fetches else held
+            missing, held = [], []
         elif event == "change":
             update_id += 1
         elif event == "window":
-            if whole_window and update_id >= window_starts_at:
-                diffs.append((window_starts_at, update_id, time_ms))
-            window_starts_at, whole_window = update_id + 1, connected
+            if connected and update_id >= window_starts_at:
+                diffs.append((window_starts_at, update_id, time_ms, bool(held), reconnected))
+                reconnected = False
+            window_starts_at = update_id + 1
         elif event in ("cut", "open"):
-            whole_window = whole_window and connected and event == "open"
+            reconnected = reconnected or (event == "open" and not connected)
             connected = event == "open"
         elif event == "fetch":
             fetches = not fetches
@@ -151,16 +186,14 @@ def test_what_is_covered_is_always_true(events: list[str], kept_diffs: int) -> N
             coverage, read_trades, read_diffs = TradeCoverage(), len(trades), len(diffs)
             coverage.begin()
             coverage.resume(*carried)
-            if not trades:
-                coverage.never_traded()
             read(coverage, trades, diffs[-kept_diffs:])
-        else:
+        elif event == "read":
             read(coverage, trades[read_trades:], diffs[read_diffs:])
             read_trades, read_diffs = len(trades), len(diffs)
         # What happened after the newest diff that was read, the node cannot know yet.
         until_ms = diffs[read_diffs - 1][2] if read_diffs else 0
         known = [trade for trade in trades[:read_trades] if coverage.after_ms < trade[1] <= until_ms]
         assert known == [trade for trade in true if coverage.after_ms < trade[1] <= until_ms]
-        traded_since = read_trades and until_ms and trades[read_trades - 1][1] >= diffs[0][2]
-        if traded_since and not {"cut", "take over"} & set(events):
-            assert coverage.after_ms <= max(diffs[0][2], trades[0][1])
+        traded = read_diffs and read_trades and trades[read_trades - 1][1] >= diffs[0][2]
+        if traded and "cut" not in events and "take over" not in events:
+            assert coverage.after_ms == trades[0][1]

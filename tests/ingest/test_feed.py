@@ -28,6 +28,7 @@ class Received:
     """What a feed handed on."""
 
     def __init__(self) -> None:
+        self.lost = 0
         self.opened = 0
         self.copies = 0
         self.gaps = 0
@@ -36,6 +37,9 @@ class Received:
 
     def on_open(self, _: Feed) -> None:
         self.opened += 1
+
+    def on_lost(self, _: Feed) -> None:
+        self.lost += 1
 
     def on_message(self, feed: Feed, text: bytes) -> None:
         message = json.loads(text)
@@ -64,6 +68,7 @@ async def running(exchange: Exchange, symbols: list[str], **options: Any) -> Asy
             symbols,
             on_message=received.on_message,
             on_open=received.on_open,
+            on_lost=received.on_lost,
             openings=Allowance(100, 300.0),
             silence=Silence(),
             **options,
@@ -148,6 +153,7 @@ def test_when_the_old_connection_dies_early_the_new_one_takes_over_at_once(start
             copies = received.copies
             await until(lambda: received.opened >= 3, "another connection")
             await until(lambda: received.copies >= copies, "the feed to go on")
+            assert received.lost
 
     asyncio.run(test())
 
@@ -158,8 +164,10 @@ def test_a_silent_connection_is_taken_for_dead(start_exchange: StartExchange) ->
     async def test() -> None:
         async with running(exchange, ["BTCUSDT"], silence_s=1.5) as received:
             await until(lambda: received.streams, "the first message")
+            assert received.lost == 0
             exchange.fault("pause", seconds=3)
             await until(lambda: received.opened >= 2, "a new connection")
+            assert received.lost == 1
 
     asyncio.run(test())
 

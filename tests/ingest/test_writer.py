@@ -712,3 +712,34 @@ def test_trades_older_than_31_minutes_and_diffs_older_than_three_intervals_go(
         assert len(diffs(redis_client)) <= 102
 
     run(test)
+
+
+def test_diffs_tell_what_is_known_of_the_trades_before_them(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    async def test() -> None:
+        process = Process(redis_server.url())
+        async with running(process):
+            process.trade(1)
+            await until(lambda: trades(redis_client) == [1], "the first trade of all, which waits")
+            process.diff(1)
+            process.diff(2)
+            process.trade(3)
+            process.diff(3)
+            process.trade(2)
+            process.diff(4)
+            process.writer.on_connection_lost([SYMBOL])
+            process.diff(5)
+            process.diff(6)
+            await until(lambda: diffs(redis_client) == [1, 2, 3, 4, 5, 6], "all diffs")
+        entries = redis_client.xrange(KEYS.book(SYMBOL))
+        known = [codec.decode_diff(entry_id, fields).trades.name for entry_id, fields in entries]
+        assert known == ["BROKEN", "KNOWN", "HELD", "KNOWN", "BROKEN", "KNOWN"]
+
+    run(test)
+
+
+def test_a_diff_of_an_earlier_version_says_nothing_of_trades(redis_client: redis.Redis) -> None:
+    redis_client.xadd(KEYS.book(SYMBOL), {"U": 1, "b": "[]", "a": "[]", "r": NOW}, id=f"{NOW}-1")
+    [(entry_id, fields)] = redis_client.xrange(KEYS.book(SYMBOL))
+    assert codec.decode_diff(entry_id, fields).trades is codec.TradesUpTo.KNOWN

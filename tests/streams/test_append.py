@@ -98,17 +98,18 @@ def test_a_packed_entry_after_its_head_is_the_whole_command(
     flag: bool,
     keep_from_ms: int | None,
 ) -> None:
-    head = append.xadd_head(KEY, keep_from_ms=keep_from_ms, create=flag)
     options: append.Command = () if flag else ("NOMKSTREAM",)
     if keep_from_ms is not None:
         options += ("MINID", "~", max(keep_from_ms, 0))
     diff: append.Command = ("U", first, "b", codec.encode_levels(bids), "a", codec.encode_levels(asks))
     trade: append.Command = ("p", "0.10", "q", "12", "s", "b" if flag else "s")
-    for packed, fields in (
-        (append.packed_diff(time_ms, first, last, bids, asks, received_ms), diff),
-        (append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms), trade),
+    known: append.Command = ("t", 0)
+    for count, packed, fields, end in (
+        (append.DIFF_FIELDS, append.packed_diff(time_ms, first, last, bids, asks, received_ms), diff, known),
+        (append.TRADE_FIELDS, append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms), trade, ()),
     ):
-        command: append.Command = ("XADD", KEY, *options, f"{time_ms}-{last}", *fields, "r", received_ms)
+        head = append.xadd_head(KEY, count, keep_from_ms=keep_from_ms, create=flag)
+        command: append.Command = ("XADD", KEY, *options, f"{time_ms}-{last}", *fields, "r", received_ms, *end)
         assert head + packed == append.pack([command])
 
 

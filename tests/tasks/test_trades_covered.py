@@ -37,12 +37,12 @@ def test_diffs_that_do_not_reach_back_to_the_newest_trade_cover_nothing_until_th
     assert covered(node) == 70
 
 
-def test_a_symbol_that_nobody_trades_is_covered_from_its_first_diff_on() -> None:
+def test_of_a_symbol_that_nobody_has_traded_nothing_is_covered_until_its_first_trade() -> None:
     node = Node().start(trades=[], book=[diff(11, at_ms=50)])
-    assert covered(node) == 50
     node.read(new=([], [diff(12, at_ms=500)]))
+    assert covered(node) == NOTHING
     node.read(new=([trade(1, 600)], []))
-    assert covered(node) == 50
+    assert covered(node) == 600
 
 
 def test_after_a_break_trades_are_covered_again_by_the_ones_that_were_missed() -> None:

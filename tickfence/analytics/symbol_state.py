@@ -192,6 +192,9 @@ class SymbolState:
         asks: Levels,
         received_ms: int,
         event_ms: int | None = None,
+        *,
+        trades_held: bool = False,
+        trades_broken: bool = False,
     ) -> bool:
         """Applies one book diff.
 
@@ -203,6 +206,7 @@ class SymbolState:
             bids, asks: (price, quantity) pairs; quantity 0 removes the level.
             received_ms: when ingest received it.
             event_ms: the exchange's time of the diff; by default the receive time.
+            trades_held, trades_broken: as TradeCoverage.add_diff().
 
         Returns:
             False if the book already includes the diff.
@@ -212,7 +216,7 @@ class SymbolState:
         """
         if event_ms is None:
             event_ms = received_ms
-        self.trades.coverage.add_diff(first_update_id, last_update_id, event_ms)
+        self.trades.coverage.add_diff(first_update_id, last_update_id, event_ms, trades_held, trades_broken)
         log = array("d")
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if applied or self.book_event_ms is None:

@@ -14,13 +14,13 @@ class TradeCoverage:
     - **Between two trades**: the exchange numbers the trades of a symbol without a gap. So the trades are complete from
       the start of the last run of consecutive ids (*chain*) to the newest trade.
     - **After the newest trade**: every trade changes the order book, and both come over one connection. So no trade
-      followed while the update ids of the book diffs connect, up to the exchange's time of the newest diff.
+      followed while the update ids of the book diffs connect (a *run*), up to the exchange's time of the newest diff. The
+      first diff of a new connection starts a new run, whatever its ids: it may contain what happened before.
 
-    Together: if the newest trade is not older than the start of the run of connected diffs, the trades are complete after
-    the start of the chain. Otherwise nothing is covered: trades may have been missed before the run, and then ingest keeps
-    the next ones back until it knows those, while the diffs go on. The next trade decides: if it has the very next id,
-    nothing was missed and the earlier coverage is back; if not, its own time starts a new chain. As long as a symbol has
-    never traded, the run of diffs covers what came after its first diff; the first trade takes that into its chain.
+    Together: if the newest trade is not older than the start of the run, the trades are complete after the start of the
+    chain. Otherwise nothing is covered: trades may have been missed before the run. The next trade decides: if it has the
+    very next id, nothing was missed and the earlier coverage is back; if not, its own time starts a new chain. Nothing is
+    covered either while ingest holds trades back because those before them are missing.
 
     A loaded snapshot of the book ends no run, and starts none. A new object claims that all trades are there, for
     callers without ids; :meth:`begin` claims that none are.
@@ -30,12 +30,17 @@ class TradeCoverage:
         update_id: the last update id of the run of diffs.
         connected_ms: exchange time of the first diff of that run, ms.
 
+    Add the diffs of a read before its trades.
+
     Example:
         >>> coverage = TradeCoverage()
         >>> coverage.begin()
+        >>> coverage.add_diff(11, 12, 500)
         >>> coverage.add_trades([7, 8], [1_000, 2_000])
-        >>> coverage.add_diff(11, 12, 5_000)
-        >>> coverage.after_ms == NEVER  # 9 may have been traded before 5,000
+        >>> coverage.after_ms
+        1000
+        >>> coverage.add_diff(15, 15, 5_000)
+        >>> coverage.after_ms == NEVER  # 9 may have been traded before
         True
         >>> coverage.add_trades([9], [6_000])
         >>> coverage.after_ms
@@ -43,16 +48,16 @@ class TradeCoverage:
     """
 
     __slots__ = (
-        *("_chained_ms", "_connected", "_never_traded", "_newest_id", "_newest_ms", "_oldest_id"),
+        *("_chained_ms", "_connected", "_diff_ms", "_held", "_newest_id", "_newest_ms", "_oldest_id"),
         *("after_ms", "connected_ms", "update_id"),
     )
 
     def __init__(self) -> None:
-        self.after_ms = self._chained_ms = self._newest_ms = self.connected_ms = 0
+        self.after_ms = self._chained_ms = self._newest_ms = self._diff_ms = self.connected_ms = 0
         self.update_id = NEVER
         self._oldest_id: int | None = None
         self._newest_id: int | None = None
-        self._never_traded = False
+        self._held = False
         self._connected = True
 
     def begin(self) -> None:
@@ -60,16 +65,12 @@ class TradeCoverage:
         self.after_ms = self._chained_ms = self.connected_ms = NEVER
         self._newest_ms = self.update_id = -1
         self._oldest_id = self._newest_id = None
-        self._never_traded = self._connected = False
+        self._held = self._connected = False
 
     def claim(self, after_ms: int) -> None:
         """Take the caller's word for it: the trades up to now are complete after this time."""
         self._chained_ms = after_ms
         self._decide()
-
-    def never_traded(self) -> None:
-        """Note that there was no trade until now: the next one is the first of all."""
-        self._never_traded = True
 
     def resume(self, update_id: int, connected_ms: int) -> None:
         """Continue a run of diffs that another owner of the symbol has seen, from `connected_ms` to `update_id`.
@@ -88,15 +89,11 @@ class TradeCoverage:
         """
         newest_id = self._newest_id
         for trade_id, time_ms in zip(ids, times_ms, strict=True):
-            if newest_id is None and self._never_traded:
-                self._oldest_id, self._chained_ms = trade_id, min(time_ms, self.connected_ms)
-            elif newest_id is None or trade_id != newest_id + 1:
+            if newest_id is None or trade_id != newest_id + 1:
                 self._oldest_id, self._chained_ms = trade_id, time_ms
-            newest_id = trade_id
+            newest_id, self._newest_ms = trade_id, time_ms
         self._newest_id = newest_id
-        if times_ms:
-            self._newest_ms = times_ms[-1]
-            self._decide()
+        self._decide()
 
     def add_older_trades(self, ids: Sequence[int], times_ms: Sequence[int]) -> bool:
         """Adds the trades right before all that were added, oldest first.
@@ -113,17 +110,27 @@ class TradeCoverage:
         self._decide()
         return connect
 
-    def add_diff(self, first_update_id: int, last_update_id: int, time_ms: int) -> None:
-        """Adds a book diff, with the exchange's time. Diffs that were added before do no harm."""
+    def add_diff(
+        self, first_update_id: int, last_update_id: int, time_ms: int, held: bool = False, broken: bool = False
+    ) -> None:
+        """Adds a book diff. Diffs that were added before do no harm.
+
+        Args:
+            first_update_id, last_update_id: its ids.
+            time_ms: the exchange's time.
+            held: whether ingest holds trades back that came before it.
+            broken: whether it is the first of a new connection.
+        """
         known = self.update_id
-        if last_update_id < known or (last_update_id == known and self._connected):
+        renumbered = last_update_id <= known and time_ms > self._diff_ms > 0
+        if not renumbered and (last_update_id < known or (last_update_id == known and self._connected)):
             return
-        self.update_id = last_update_id
-        if first_update_id > known + 1:
+        self.update_id, self._diff_ms = last_update_id, time_ms
+        if broken or renumbered or first_update_id > known + 1:
             self.connected_ms = time_ms
-        elif self._connected:
+        elif self._connected and held == self._held:
             return
-        self._connected = True
+        self._connected, self._held = True, held
         self._decide()
 
     def drop(self, until_ms: int) -> None:
@@ -133,9 +140,5 @@ class TradeCoverage:
             self._decide()
 
     def _decide(self) -> None:
-        if not self._connected:
-            self.after_ms = NEVER
-        elif self._newest_ms >= self.connected_ms:
-            self.after_ms = self._chained_ms
-        else:
-            self.after_ms = self.connected_ms if self._never_traded and self._newest_id is None else NEVER
+        proven = self._connected and not self._held and self._newest_ms >= self.connected_ms
+        self.after_ms = self._chained_ms if proven else NEVER

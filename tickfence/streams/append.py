@@ -14,10 +14,10 @@ from hiredis import pack_command
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.errors import NoScript, ResponseError
 from tickfence.redis_access.scripts import Argument, Script
-from tickfence.streams.codec import Level, Snapshot, encode_levels, encode_snapshot
+from tickfence.streams.codec import Level, Snapshot, TradesUpTo, encode_levels, encode_snapshot
 
-_PACKED_ARGUMENTS = 9
-"""An id, and four fields with their values."""
+TRADE_FIELDS, DIFF_FIELDS = 4, 5
+"""Fields of a `packed_trade` and of a `packed_diff`."""
 
 _REFUSED = "equal or smaller than the target stream top item"
 _ANY_TIME_MS = 10**15
@@ -49,6 +49,7 @@ def packed_diff(
     bids: Sequence[Level],
     asks: Sequence[Level],
     received_ms: int,
+    trades: TradesUpTo = TradesUpTo.KNOWN,
 ) -> bytes:
     """An order-book diff as it stands on the wire after `xadd_head`: id and fields.
 
@@ -59,20 +60,22 @@ def packed_diff(
         bids: the levels that changed.
         asks: the same.
         received_ms: when ingest received it, ms on the Redis server's clock.
+        trades: what is known of the trades before it.
     """
     entry_id, first, received = f"{time_ms}-{last_update_id}", str(first_update_id), str(received_ms)
     b, a = encode_levels(bids).decode(), encode_levels(asks).decode()
     return (
         f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\nU\r\n${len(first)}\r\n{first}\r\n$1\r\nb\r\n${len(b)}\r\n{b}"
-        f"\r\n$1\r\na\r\n${len(a)}\r\n{a}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n"
+        f"\r\n$1\r\na\r\n${len(a)}\r\n{a}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n$1\r\nt\r\n$1\r\n{trades:d}\r\n"
     ).encode()
 
 
-def xadd_head(key: str, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
+def xadd_head(key: str, fields: int, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
     """XADD of one entry as it stands on the wire, up to the `packed_trade` or `packed_diff` that ends it.
 
     Args:
         key: of the stream.
+        fields: `TRADE_FIELDS` or `DIFF_FIELDS`.
         keep_from_ms: drop entries whose own time is older, a whole radix-tree node at a time (``MINID ~``), so some
             older ones stay.
         create: create a stream that does not exist. Otherwise nothing is added then, and the reply is None: so a lost
@@ -83,7 +86,7 @@ def xadd_head(key: str, *, keep_from_ms: int | None = None, create: bool = True)
         options += ("MINID", "~", max(keep_from_ms, 0))
     head: Command = ("XADD", key, *options)
     _, _, arguments = pack([head]).partition(b"\r\n")  # without their number
-    return b"*%d\r\n%b" % (len(head) + _PACKED_ARGUMENTS, arguments)
+    return b"*%d\r\n%b" % (len(head) + 1 + 2 * fields, arguments)
 
 
 def top_command(key: str) -> Command:

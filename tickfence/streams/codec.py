@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -43,6 +44,17 @@ class TradeEntry(NamedTuple):
     received_ms: int
 
 
+class TradesUpTo(IntEnum):
+    """What ingest knew of the trades before a diff when it appended it."""
+
+    KNOWN = 0
+    """Every trade is in the stream."""
+    HELD = 1
+    """Some wait for trades before them."""
+    BROKEN = 2
+    """Some may have been missed: this is the first diff after a loss of the connection."""
+
+
 class DiffEntry(NamedTuple):
     """One order-book diff.
 
@@ -53,6 +65,7 @@ class DiffEntry(NamedTuple):
         bids: the levels that changed.
         asks: the same.
         received_ms: when ingest received it, ms on the Redis server's clock.
+        trades: what ingest knew of the trades before it.
     """
 
     time_ms: int
@@ -61,6 +74,7 @@ class DiffEntry(NamedTuple):
     bids: list[Level]
     asks: list[Level]
     received_ms: int
+    trades: TradesUpTo = TradesUpTo.KNOWN
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -130,7 +144,11 @@ Fields = Mapping[bytes, bytes] | Sequence[bytes]
 """The fields of a stream's entry: by name, or as on the wire, name and value in turn."""
 
 _TRADE = [b"p", b"q", b"s", b"r"]
-_DIFF = [b"U", b"b", b"a", b"r"]
+_DIFF = [b"U", b"b", b"a", b"r", b"t"]
+_DEFAULTS = {b"t": b"0"}
+"""Of fields that an earlier version did not write."""
+
+_TRADES_UP_TO = {b"%d" % each: each for each in TradesUpTo}
 
 _encode = msgspec.json.Encoder().encode
 _decode_levels = msgspec.json.Decoder(list[Level]).decode
@@ -150,6 +168,7 @@ def _values(fields: Fields, names: list[bytes]) -> Sequence[bytes]:
             return fields[1::2]
         fields = dict(zip(fields[::2], fields[1::2], strict=True))
     known: Any = fields
+    known = {**_DEFAULTS, **known}
     return [known[name] for name in names]
 
 
@@ -184,7 +203,7 @@ def decode_diff(stream_id: bytes, fields: Fields) -> DiffEntry:
         BadEntry: a field is missing or does not parse.
     """
     try:
-        first_update_id, bids, asks, received_ms = _values(fields, _DIFF)
+        first_update_id, bids, asks, received_ms, trades = _values(fields, _DIFF)
         milliseconds, _, last_update_id = stream_id.partition(b"-")
         return DiffEntry(
             int(milliseconds),
@@ -193,9 +212,10 @@ def decode_diff(stream_id: bytes, fields: Fields) -> DiffEntry:
             _decode_levels(bids),
             _decode_levels(asks),
             int(received_ms),
+            _TRADES_UP_TO[trades],
         )
     except (KeyError, ValueError) as error:
-        raise BadEntry(f"diff {stream_id!r} has fields {fields!r}; needed are U, b, a and r: {error}") from None
+        raise BadEntry(f"diff {stream_id!r} has fields {fields!r}; needed are U, b, a, r and t: {error}") from None
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:

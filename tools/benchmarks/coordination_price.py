@@ -19,7 +19,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.settings import Settings
-from tickfence.streams.append import packed_diff, put_snapshot, xadd_head
+from tickfence.streams.append import DIFF_FIELDS, packed_diff, put_snapshot, xadd_head
 from tickfence.streams.codec import Snapshot
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -74,11 +74,12 @@ def _append_diffs(client: redis.Redis, round_: int) -> None:
     commands: list[bytes] = []
     now = int(time.time() * 1000)
     for symbol in SYMBOLS:
+        head = xadd_head(Keys().book(symbol), DIFF_FIELDS)
         for i in range(3):
             update = 2 + 3 * round_ + i
             bids = [(100 - (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
             asks = [(100.01 + (update + k) % LEVELS / 100, float(1 + update % 7)) for k in range(5)]
-            commands.append(xadd_head(Keys().book(symbol)) + packed_diff(now, update, update, bids, asks, now))
+            commands.append(head + packed_diff(now, update, update, bids, asks, now))
     connection = client.connection_pool.get_connection()
     connection.send_packed_command([b"".join(commands)])  # type: ignore[no-untyped-call]
     for _ in commands:

@@ -7,7 +7,7 @@ Each fault says for how long its symbols are disturbed. A cycle in which a symbo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from random import Random
 
 from tools.fuzz.venue import DEPTH, TRADE, Venue
@@ -16,6 +16,8 @@ from tools.fuzz.world import TOLD_LEVELS
 
 REPORT_WITHIN_S = 2.0
 """A book that was lost must be back by then."""
+BOOK_S = 0.03
+"""And this much later for each book that was lost with it: four are loaded at a time, in 0.1 s on average."""
 
 KNOWN_TRADES = 20
 
@@ -125,9 +127,10 @@ class Faults:
         """Whether the symbol has been undisturbed for long enough."""
         return self._clock.now_s >= self._until[symbol]
 
-    def _disturb(self, symbols: Iterable[str], for_s: float = 0.0) -> None:
+    def _disturb(self, symbols: Collection[str], for_s: float = 0.0) -> None:
+        until_s = self._clock.now_s + for_s + REPORT_WITHIN_S + BOOK_S * len(symbols)
         for symbol in symbols:
-            self._until[symbol] = max(self._until[symbol], self._clock.now_s + for_s + REPORT_WITHIN_S)
+            self._until[symbol] = max(self._until[symbol], until_s)
 
     def _disturb_all(self, happens: Callable[[], None]) -> None:
         self._disturb(self._venue.markets)

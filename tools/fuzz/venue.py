@@ -24,7 +24,7 @@ from tools.fuzz.world import Market, Trade, decimal_text
 DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
 DEPTH_LIMIT, TRADES_LIMIT = 5000, 1000
 KEPT_TICKERS_MS = 62_000
-MISSING_KNOWN_S = 2.5
+MISSING_KNOWN_S = 0.5
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
@@ -36,6 +36,7 @@ class Socket:
         self.streams = set(streams)
         self.close_code: int | None = None
         self._closed = closed
+        self._on_the_way: deque[bytes] = deque()
         self._received: deque[WSMessage] = deque()
         self._arrived = asyncio.Event()
 
@@ -48,6 +49,11 @@ class Socket:
         """Let the client receive a message."""
         self._received.append(WSMessage(WSMsgType.TEXT, message, None))
         self._arrived.set()
+
+    def push_later(self, message: bytes, delay_s: float) -> None:
+        """Let the client receive a message after a while, in the order in which they were sent."""
+        self._on_the_way.append(message)
+        asyncio.get_running_loop().call_later(delay_s, lambda: self.push(self._on_the_way.popleft()))
 
     def end(self, code: int) -> None:
         """End the connection from the exchange's side."""
@@ -128,7 +134,7 @@ class Venue:
         dark_until_s: until then nothing that is told arrives.
         cut_until_s: symbol -> until then nothing that is told of it arrives.
         trades_unsure_until_s: symbol -> until then nobody can know that a single trade is missing: its id shows only in
-            the next trade, and then it is waited and asked for. The first trade of all waits, too.
+            the next trade, and the next diff tells that this one waits.
         twice: how many of the next messages arrive twice.
         shuffle: whether the trades of a step are told out of order.
         refusals: statuses of the next REST answers; 0 stands for none at all.
@@ -232,12 +238,12 @@ class Venue:
             return
         if now < max(self.dark_until_s, self.cut_until_s[symbol]):
             return
-        if stream is TRADE and self.trades_unsure_until_s[symbol] in (0.0, math.inf):
-            self.trades_unsure_until_s[symbol] = now + self.delay_s + MISSING_KNOWN_S
         name, message = self._names[symbol] + stream, text.encode()
         for socket in self.sockets:
             if name in socket.streams:
                 self._send(socket, message)
+                if stream is TRADE and self.trades_unsure_until_s[symbol] == math.inf:
+                    asyncio.get_running_loop().call_later(self.delay_s, self._on_next_trade, symbol, socket)
                 if self.twice > 0:
                     self.twice -= 1
                     self._send(socket, message)
@@ -250,9 +256,14 @@ class Venue:
     def _send(self, socket: Socket, message: bytes) -> None:
         self.messages += 1
         if self.delay_s:
-            asyncio.get_running_loop().call_later(self.delay_s, socket.push, message)
+            socket.push_later(message, self.delay_s)
         else:
             socket.push(message)
+
+    def _on_next_trade(self, symbol: str, socket: Socket) -> None:
+        """A trade has arrived, unless its connection ended before: it shows that the one before was lost."""
+        if not socket.closed:
+            self.trades_unsure_until_s[symbol] = self._clock.now_s + MISSING_KNOWN_S
 
     def hears(self, symbol: str) -> bool:
         """Whether somebody is connected who follows the symbol's book."""
