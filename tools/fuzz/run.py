@@ -116,7 +116,7 @@ class StillClock(ServerClock):
 
 
 class Era:
-    """One exchange, and those who follow it.
+    """One exchange, the ingest that follows it, and the nodes.
 
     Args:
         clock: of the process.
@@ -189,7 +189,7 @@ class Era:
         self.tally.faults += self.faults.counts
 
     async def _beat(self) -> None:
-        """Half a step of every market, then the other half and what is told of both; then perhaps a cycle."""
+        """Move every market twice, send the diffs, and perhaps run a cycle."""
         beat_s, venue = self.scene.beat_s, self.venue
         self._steps += 1
         self.faults.step(beat_s)

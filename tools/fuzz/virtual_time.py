@@ -90,6 +90,6 @@ class _Loop(asyncio.SelectorEventLoop):
         done = self.create_future()
         try:
             done.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - belongs to whoever awaits it
+        except Exception as error:  # noqa: BLE001 - the awaiting task gets it
             done.set_exception(error)
         return done
