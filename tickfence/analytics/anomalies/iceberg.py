@@ -14,7 +14,7 @@ from tickfence.analytics.anomalies import Anomaly
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.fields import QUANTITY_DECIMALS, Count, Price, Quantity, Side, readable, severity_of
 from tickfence.analytics.level_changes import KEY
-from tickfence.analytics.limits import reached
+from tickfence.analytics.limits import below, reached
 from tickfence.analytics.market import SlowMarket
 from tickfence.analytics.trade_window import TradeWindow
 
@@ -69,57 +69,41 @@ def find_icebergs(
     traded = np.add.reduceat(np.abs(signed[order]), bounds[:-1])[often]
     first_trades = order[bounds[often]]
     levels = keys[first_trades]
-    shown, falls = _visible(changes, levels, trades.times(first, last)[first_trades])
+    level, before, after = _changes_of(changes, levels, trades.times(first, last)[first_trades])
+    # One change that took too much ends most levels, so that few are looked at one by one.
+    drained = np.zeros(len(levels), dtype=bool)
+    drained[level[below(traded[level] - (before - after), REFILLED * traded[level])]] = True
+    begins = level.searchsorted(np.arange(len(levels) + 1)).tolist()
     found = []
-    likely = (reached(traded - falls, REFILLED * traded) & (shown != 0)).nonzero()[0]
-    columns = [column[likely].tolist() for column in (levels, counts, traded, shown, falls)]
-    for key, trades_there, quantity, visible, fall in zip(*columns, strict=True):
-        if visible == _UNCHANGED:
-            visible = book.bids.quantity(key) if key > 0 else book.asks.quantity(-key)  # noqa: PLW2901
-        if visible > 0:
-            found.append(_iceberg(key, trades_there, quantity, visible, fall))
+    for number in (~drained).nonzero()[0].tolist():
+        key, quantity = levels.item(number), traded.item(number)
+        begin, end = begins[number : number + 2]
+        if begin < end:
+            visible = before.item(begin)
+            fall = max(0.0, (np.maximum.accumulate(before[begin:end]) - after[begin:end]).max().item())
+        else:
+            visible, fall = book.bids.quantity(key) if key > 0 else book.asks.quantity(-key), 0.0
+        if visible > 0 and reached(quantity - fall, REFILLED * quantity):
+            found.append(_iceberg(key, counts.item(number), quantity, visible, fall))
     return sorted(found, key=lambda iceberg: iceberg.price)
 
 
-_UNCHANGED = -1.0
-
-
-def _visible(
+def _changes_of(
     changes: NDArray[np.float64], keys: NDArray[np.float64], since_ms: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each level showed at its time `since_ms`, and its largest fall from a quantity to a later one since then.
-
-    A level without a change since then showed _UNCHANGED, and has no fall. One that only rose fell by less than 0.
-    """
-    shown, falls = np.full(len(keys), _UNCHANGED), np.zeros(len(keys))
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The changes of each level from its time `since_ms` on, level by level: its place in `keys`, before, after."""
     # All levels at once: most are no icebergs, and one pass over the changes for each would cost the most.
     hits = np.flatnonzero(changes[KEY] == keys[:, np.newaxis])
     level, place = np.divmod(hits, max(1, changes.shape[1]))
     time, _, before, after = changes.take(place, axis=1)
     # A diff contains the trades up to its own time.
     later = (time >= since_ms[level]).nonzero()[0]
-    if not len(later):
-        return shown, falls
-    level, before, after = level[later], before[later], after[later]
-    is_first = np.ones(len(level), dtype=bool)
-    np.not_equal(level[1:], level[:-1], out=is_first[1:])
-    starts = is_first.nonzero()[0]
-    shown[level[starts]] = before[starts]
-    # The highest quantity so far, for each level from its own start on: ranks instead of quantities, because the ranks of
-    # the next level can be lifted above all of these without a loss of digits.
-    count = len(level)
-    by_rank = before.argsort(kind="stable")
-    rank = np.empty(count, dtype=np.int64)
-    rank[by_rank] = np.arange(count)
-    lift = level * count
-    peaks = before[by_rank[np.maximum.accumulate(rank + lift) - lift]]
-    falls[level[starts]] = np.maximum.reduceat(peaks - after, starts)
-    return shown, falls.round(QUANTITY_DECIMALS)
+    return level[later], before[later], after[later]
 
 
 def _iceberg(key: float, trades: int, traded: float, visible: float, decline: float) -> Iceberg:
     side: Side = "bid" if key > 0 else "ask"
-    price, refilled = abs(key), round(traded - max(0.0, decline), QUANTITY_DECIMALS)
+    price, refilled = abs(key), round(traded - decline, QUANTITY_DECIMALS)
     traded = round(traded, QUANTITY_DECIMALS)
     took = f"{trades} trades took {readable(traded)} from the {side} at {readable(price)}"
     note = f"{took}, and {readable(refilled)} of it was refilled by an order that does not show."
