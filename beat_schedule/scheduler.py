@@ -23,6 +23,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class HRWScheduler(Scheduler):
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
         self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -87,6 +89,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
+        self._hang_guard.alive()
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S
@@ -155,6 +158,7 @@ class HRWScheduler(Scheduler):
 
     def close(self) -> None:
         """Resign, and close all connections."""
+        self._hang_guard.stop()
         self.dispatcher.close()
         self._broker.close()
         super().close()
