@@ -28,6 +28,8 @@ class Message(virtual.Message):
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
         try:
             super().__init__(payload, channel, **options)  # type: ignore[no-untyped-call]
+            if not isinstance(self.delivery_info, dict):
+                raise TypeError(f"delivery_info is {self.delivery_info!r}")
         except Exception as error:
             if isinstance(error, MemoryError):
                 raise

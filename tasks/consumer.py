@@ -25,7 +25,12 @@ RESTART_EVERY_S = 0.25
 SAY_EVERY_S = 60.0
 
 _NO_ACK = "no_ack"
-_SAYS_IT_EACH_TIME = ("celery.worker.consumer.consumer", "celery.app.trace", "kombu.asynchronous.hub")
+_SAY_IT_EACH_TIME = (
+    "celery.worker.consumer.consumer",
+    "celery.app.trace",
+    "kombu.asynchronous.hub",
+    "kombu.transport.redis",
+)
 """Loggers of what goes wrong with a message, with a start of the consumer, or with a call of its timers."""
 
 
@@ -48,7 +53,7 @@ class Consumer(CeleryConsumer):
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
         self._failed_at = -RESTART_EVERY_S
         self._limit = LogLimit(SAY_EVERY_S)
-        for name in _SAYS_IT_EACH_TIME:
+        for name in _SAY_IT_EACH_TIME:
             logging.getLogger(name).addFilter(RepeatFilter(SAY_EVERY_S))
         if self.hub is None:  # another pool's loop, which says nothing between two messages
             this_node().hang_guard.stop()

@@ -10,7 +10,7 @@ from typing import TextIO
 CONNECTING_S = 120.0
 """Seconds that may pass while a server is looked for: a resolver without an answer may take a minute to say so."""
 ARM_EVERY_S = 1.0
-"""How often the time is set anew. Each time costs the start of a thread of C."""
+"""Least time after which the watch is set anew; each time costs the start of a thread of C."""
 
 
 class HangGuard:
@@ -32,7 +32,7 @@ class HangGuard:
     """
 
     def __init__(self, bound_s: float, file: TextIO | None = None) -> None:
-        self._bound_s = bound_s
+        self._bound_s, self._arm_every_s = bound_s, min(ARM_EVERY_S, bound_s / 4)
         self._file = file
         self._allowed_s = 0.0
         self._arm_again = 0.0
@@ -47,7 +47,7 @@ class HangGuard:
             return
         now, allowed_s = time.monotonic(), max(self._bound_s, within_s)
         if now >= self._arm_again or allowed_s != self._allowed_s:
-            self._allowed_s, self._arm_again = allowed_s, now + ARM_EVERY_S
+            self._allowed_s, self._arm_again = allowed_s, now + self._arm_every_s
             faulthandler.dump_traceback_later(allowed_s, exit=True, file=self._file or sys.__stderr__ or 2)
 
     def stop(self) -> None:
