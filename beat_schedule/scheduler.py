@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
@@ -49,14 +50,16 @@ class HRWScheduler(Scheduler):
     all symbols at once.
 
     Args:
+        app: the Celery application.
         args: as for :class:`celery.beat.Scheduler`.
         lazy: whether it is made to be looked at only (``celery inspect``); then nothing is started.
         kwargs: as for :class:`celery.beat.Scheduler`.
     """
 
-    def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
-        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._broker = Broker(app, self.settings)
+        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
@@ -65,8 +68,7 @@ class HRWScheduler(Scheduler):
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
         if not lazy:
             self._start()
-        super().__init__(*args, lazy=lazy, **kwargs)
-        self._broker = Broker(self.app, self.settings)
+        super().__init__(app, *args, lazy=lazy, **kwargs)
         if not lazy:
             collect_less()
 
@@ -209,7 +211,9 @@ class HRWScheduler(Scheduler):
             backlog = self._broker.backlog(set(moved.values()))
             if backlog is not None:
                 entry = self.schedule[FAST_CYCLE]
-                self._send([(entry, one) for one in fan_out(moved, limit) if backlog[one.owner] < 2 * limit])
+                self._send(
+                    [(entry, one) for one in fan_out(moved, limit) if backlog.get(one.owner, 2 * limit) < 2 * limit]
+                )
 
     def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:
