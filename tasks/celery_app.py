@@ -21,6 +21,6 @@ app.config_from_object("celeryconfig")
 
 
 @setup_logging.connect
-def configure_logs(**_: Any) -> None:
-    """Every Celery command logs as the rest of the system does."""
-    logs.configure(load().nt_log_level)
+def configure_logs(logfile: Any = None, **_: Any) -> None:
+    """Every Celery command logs as the rest of the system does; with ``-f FILE``, into that file."""
+    logs.configure(load().nt_log_level, file=logfile)

@@ -18,7 +18,7 @@ from tasks.celery_app import app
 from tasks.node import Node
 from tickfence.coordination.dispatch import ALONE
 from tickfence.coordination.registration import NodeIdInUse
-from tickfence.monitoring import exporter, logs, node_metrics
+from tickfence.monitoring import exporter, logs, node_metrics, standard_streams
 from tickfence.monitoring.garbage import collect_less
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.errors import REDIS_ERRORS
@@ -92,6 +92,7 @@ def _or_exit(handler: Callable[..., None]) -> Callable[..., None]:
 @_or_exit
 def become_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Decide which node this worker is, before Celery sets up its queues."""
+    standard_streams.bound_waits()
     settings = load()
     given = options.get("queues") or []
     queues = [q for q in (given.split(",") if isinstance(given, str) else given) if q]
