@@ -38,14 +38,14 @@ class PageServer(ThreadingMixIn, WSGIServer):
     """
 
     daemon_threads = True
-    request_queue_size = MAX_CONNECTIONS
+    request_queue_size = 128  # the kernel's, so these cost no file
 
     def __init__(self, host: str, port: int, page: Callable[..., Any]) -> None:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         self.address_family = family
         self._open: list[socket.socket] = []  # the oldest first
         self._closed = threading.Condition()
-        super().__init__((str(address[0]), port), _Handler)
+        super().__init__((str(address[0]), port), RequestHandler)
         self.set_app(page)
 
     def start(self) -> None:
@@ -86,7 +86,9 @@ class PageServer(ThreadingMixIn, WSGIServer):
             logger.exception("cannot serve the metrics")
 
 
-class _Handler(WSGIRequestHandler):
+class RequestHandler(WSGIRequestHandler):
+    """Answers one request, and closes the connection."""
+
     timeout = TIMEOUT_S
 
     def log_message(self, *_: Any) -> None:
