@@ -14,7 +14,7 @@ from functools import wraps
 from flower.app import Flower
 from tornado.ioloop import PeriodicCallback
 
-from tickfence.monitoring import logs, standard_streams
+from tickfence.monitoring import logs
 from tickfence.settings import load
 
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")  # Flower's own default is every network
@@ -58,6 +58,5 @@ def ask_unknown_workers() -> None:
     Flower.start = start_and_ask
 
 
-standard_streams.bound_waits()
 logs.configure(load().nt_log_level, role="flower")
 ask_unknown_workers()

@@ -21,7 +21,7 @@ from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
-from tickfence.monitoring import exporter, logs, standard_streams
+from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
 from tickfence.settings import Settings, load
 
@@ -70,7 +70,6 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        standard_streams.bound_waits()
         logs.configure(settings.nt_log_level, role="beat")
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)

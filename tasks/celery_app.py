@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from celery import Celery
 from celery.signals import setup_logging
 
-from tickfence.monitoring import logs
+from tickfence.monitoring import logs, standard_streams
 from tickfence.settings import load
 
 app = Celery(
@@ -18,6 +19,10 @@ app = Celery(
     events="tasks.send_once:Events",
 )
 app.config_from_object("celeryconfig")
+
+_context = click.get_current_context(silent=True)
+if _context and _context.find_root().invoked_subcommand in ("worker", "beat", "flower"):
+    standard_streams.bound_waits()
 
 
 @setup_logging.connect

@@ -14,6 +14,8 @@ _CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "kombu")
 
 _fields: dict[str, str] = {}
 
+logger = logging.getLogger(__name__)
+
 
 def configure(level: str, *, file: str | None = None, **fields: str) -> None:
     """Sends all logs of this process to standard error, or to a file, as JSON. No log call waits for the reader.
@@ -34,7 +36,7 @@ def configure(level: str, *, file: str | None = None, **fields: str) -> None:
         try:
             writer.destination = LogFile(file)
         except OSError as error:
-            print(f"error: log file {file}: cannot be opened: {error.strerror}", file=sys.stderr)
+            tell_fatal(f"log file {file}: cannot be opened: {error.strerror}")
             raise SystemExit(2) from None
     writer.setFormatter(
         JsonFormatter(
@@ -54,3 +56,10 @@ def configure(level: str, *, file: str | None = None, **fields: str) -> None:
     if level != "DEBUG":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def tell_fatal(message: str) -> None:
+    """Says why the process ends: in one line on standard error, and in the log file, if there is one."""
+    print(f"error: {message}", file=sys.stderr)
+    if isinstance(writer.destination, LogFile):
+        logger.critical(message)

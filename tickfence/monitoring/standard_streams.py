@@ -49,7 +49,7 @@ def _reopen(descriptor: int) -> bool:
 
 
 class _Bounded(io.FileIO):
-    _stalled = False
+    _stalled = False  # of both streams, which usually have one reader
 
     def write(self, text: Any) -> int:
         """Write what can be written; what cannot counts as written, and is lost."""
@@ -59,5 +59,5 @@ class _Bounded(io.FileIO):
             wait.register(self, select.POLLOUT)
             wait.poll(WAIT_MS)
             count = super().write(text)
-        self._stalled = count is None
+        _Bounded._stalled = count is None
         return len(text) if count is None else count
