@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import signal
@@ -80,13 +81,37 @@ def test_a_second_worker_of_the_same_queue_is_refused_and_the_first_goes_on(work
     first = workers.start("-Q", "node-x")
     workers.joined("node-x")
     owner = workers.owner("node-x")
-    second = workers.start("-Q", "node-x", "-n", "other@%h")
+    file = workers.folder / "other.log"
+    second = workers.start("-Q", "node-x", "-n", "other@%h", "-f", f"{workers.folder}/%n.log")
     assert workers.ended(second) == 2
     [line] = [line for line in workers.said(1).splitlines() if line.startswith("error: ")]
     assert re.match(rf"error: node id 'node-x' is in use by a live worker \(pid {first.pid} on .+\)", line)
+    *_, last = map(json.loads, file.read_text().splitlines())
+    assert (last["level"], f"error: {last['message']}", last["role"]) == ("CRITICAL", line, "node")
     assert workers.owner("node-x") == owner
     workers.dispatch("node-x")
     workers.wait(workers.report, "the first to write a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_a_worker_whose_output_nobody_reads_starts_works_and_stops(workers: Workers) -> None:
+    read, write = os.pipe()
+    try:
+        os.set_blocking(write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(write, bytes(4096))
+        os.set_blocking(write, True)
+        process = workers.start("-Q", "node-x", output=write)
+        workers.joined("node-x")
+        workers.dispatch("node-x")
+        workers.wait(workers.report, "a report")
+        process.terminate()
+        assert workers.ended(process) == 0
+        assert workers.client.zscore(KEYS.nodes, "node-x") is None, "it has left in order"
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @pytest.mark.usefixtures("market")
@@ -243,13 +268,14 @@ def test_what_waited_while_the_broker_was_away_is_not_run(
 
 
 def test_a_worker_whose_task_hangs_ends_with_its_stack_in_the_log_and_one_without_work_does_not(
-    workers: Workers,
+    workers: Workers, tmp_path: Path
 ) -> None:
-    hanging = workers.start("-Q", "node-h", "--include", "tests.tasks.hanging", NT_HANG_EXIT_S="5")
+    log = tmp_path / "hanging.log"
+    hanging = workers.start("-Q", "node-h", "-f", str(log), "--include", "tests.tasks.hanging", NT_HANG_EXIT_S="5")
     resting = workers.start("-Q", "node-r", NT_HANG_EXIT_S="5")
     workers.joined("node-h")
     workers.joined("node-r")
     workers.producer.send_task("tests.hang", queue="node-h", serializer="json")
     assert workers.ended(hanging) == 1
-    assert "in hang" in workers.said(0)
+    assert "in hang" in log.read_text()
     assert resting.poll() is None
