@@ -413,6 +413,7 @@ def test_records_are_read_whole_or_not_at_all(change: dict[bytes, bytes | None],
         (9_001, {17}, False, NodeState.ALIVE),
         (10_500, {17}, False, NodeState.ALIVE),  # newer than our reading of the server's clock
         (9_000, {17}, False, NodeState.SILENT),
+        (70_001, {17}, False, NodeState.SILENT),  # from a clock that was ahead
         (None, {17}, False, NodeState.SILENT),
         (9_001, set(), False, NodeState.GONE),
         (9_000, set(), False, NodeState.GONE),

@@ -15,6 +15,9 @@ from tickfence.redis_access.scripts import Script
 LEAD = Script("coordination/lua/lead.lua")
 RESIGN = Script("coordination/lua/resign.lua")
 
+LONGEST_LEAD_MS = 600_000
+"""A lead that ends later than this from now is from a time when the server's clock was ahead: see ``lua/lead.lua``."""
+
 
 class LeaderReason(StrEnum):
     """How a dispatcher got the lead."""
@@ -42,7 +45,7 @@ class LeaderRecord(NamedTuple):
 
     def leads(self, now_ms: int) -> bool:
         """Whether it leads at ``now_ms`` (server time)."""
-        return bool(self.name) and now_ms < self.until_ms
+        return bool(self.name) and 0 < self.until_ms - now_ms <= LONGEST_LEAD_MS
 
 
 def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:
