@@ -6,6 +6,7 @@ https://docs.celeryq.dev/en/stable/userguide/configuration.html
 from beat_schedule.schedule import entries
 from tickfence.amqp_address import parse_amqp
 from tickfence.redis_access.address import kombu_address
+from tickfence.redis_access.broker_transport import follow_switches
 from tickfence.settings import load
 
 _settings = load()
@@ -18,6 +19,7 @@ result_serializer = "json"
 # Broker. Reports must be back within 2 s of it, so every wait is short.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+follow_switches()
 _rabbitmq = parse_amqp(_settings.celery_broker_url)
 if _rabbitmq is None:
     broker_url, _where = kombu_address(_settings.celery_broker_url)
