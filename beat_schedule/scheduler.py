@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
@@ -48,14 +49,16 @@ class HRWScheduler(Scheduler):
     all symbols at once.
 
     Args:
+        app: the Celery application.
         args: as for :class:`celery.beat.Scheduler`.
         lazy: whether it is made to be looked at only (``celery inspect``); then nothing is started.
         kwargs: as for :class:`celery.beat.Scheduler`.
     """
 
-    def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
-        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._broker = Broker(app, self.settings)
+        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -63,8 +66,7 @@ class HRWScheduler(Scheduler):
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
         if not lazy:
             self._start()
-        super().__init__(*args, lazy=lazy, **kwargs)
-        self._broker = Broker(self.app, self.settings)
+        super().__init__(app, *args, lazy=lazy, **kwargs)
         if not lazy:
             collect_less()
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from celery import Celery
 
+from beat_schedule.broker import Broker
 from beat_schedule.dispatcher import Dispatcher
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import publish_assignment, read_assignment
@@ -64,7 +66,7 @@ def dispatcher(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterat
 
     def make(name: str = "beat-1", url: str | None = None, grace_ms: int = GRACE_MS, **variables: str) -> Dispatcher:
         settings = Settings.from_environment({"REDIS_URL": url or redis_server.url()} | PATIENT | variables)
-        made.append(Dispatcher(settings, name, grace_ms))
+        made.append(Dispatcher(settings, Broker(Celery(), settings), name, grace_ms))
         return made[-1]
 
     yield make

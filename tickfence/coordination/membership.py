@@ -25,6 +25,8 @@ class NodeReason(StrEnum):
     LEFT = "left"  # in order, on SIGTERM
     DIED = "died"  # its connection vanished
     SILENT = "silent"  # no heartbeat
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
 
 
 class NodeState(StrEnum):
@@ -34,6 +36,8 @@ class NodeState(StrEnum):
     LEFT = "left"  # in order
     GONE = "gone"  # its registration connection is closed
     SILENT = "silent"  # no heartbeat within the TTL
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
 
 
 class NodeRecord(NamedTuple):
@@ -48,6 +52,11 @@ class NodeRecord(NamedTuple):
         pid: its process id.
         started_at: server ms of its start.
         metrics_url: where Prometheus scrapes it; empty if nowhere.
+        progress: rises with every symbol and message that its main thread has worked on; ``None`` if it does not tell,
+            like a node of an older version.
+        working: the symbol that its main thread works on; empty while it works on none.
+        probe: id of the last probe message that its main thread has taken; empty before the first.
+        drained: whether it takes no messages, because its consumer was cancelled.
     """
 
     owner: Owner
@@ -58,9 +67,19 @@ class NodeRecord(NamedTuple):
     pid: int = 0
     started_at: int = 0
     metrics_url: str = ""
+    progress: int | None = None
+    working: str = ""
+    probe: str = ""
+    drained: bool = False
 
     def state(
-        self, heartbeat_ms: int | None, *, ttl_ms: int, now_ms: int, connected: Collection[int] | None = None
+        self,
+        heartbeat_ms: int | None,
+        *,
+        ttl_ms: int,
+        now_ms: int,
+        connected: Collection[int] | None = None,
+        stuck: bool = False,
     ) -> NodeState:
         """The node's state at one moment.
 
@@ -69,6 +88,7 @@ class NodeRecord(NamedTuple):
             ttl_ms: ``NT_HEARTBEAT_TTL_MS``.
             now_ms: the server's time.
             connected: client ids that ``CLIENT LIST`` shows; ``None`` where Redis does not tell.
+            stuck: whether the leader has found it to be stuck.
         """
         if self.left:
             return NodeState.LEFT
@@ -78,7 +98,9 @@ class NodeRecord(NamedTuple):
             return NodeState.SILENT
         if heartbeat_ms - now_ms > AHEAD_MS:
             return NodeState.SILENT
-        return NodeState.ALIVE
+        if stuck:
+            return NodeState.STUCK
+        return NodeState.DRAINED if self.drained else NodeState.ALIVE
 
 
 def is_alive(heartbeat_ms: int, *, ttl_ms: int, now_ms: int) -> bool:
@@ -94,6 +116,8 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
     """
     try:
         fields = {name.decode(): value.decode() for name, value in found.items()}
+        # Beside the fields of a process of this version, an older one that has taken its id leaves its status standing.
+        status = fields if fields.get("status_of") == fields["incarnation"] else {}
         record = NodeRecord(
             Owner(node_id, fields["incarnation"]),
             int(fields["client_id"]),
@@ -103,6 +127,10 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
             int(fields.get("pid", 0)),
             int(fields.get("started_at", 0)),
             fields.get("metrics_url", ""),
+            int(status["progress"]) if "progress" in status else None,
+            status.get("working", ""),
+            status.get("probe", ""),
+            bool(status.get("drained")),
         )
     except (KeyError, ValueError):
         return None

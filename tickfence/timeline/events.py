@@ -10,6 +10,7 @@ Every entry is flat text: ``kind`` and ``reason``, and by kind
   (JSON, symbol -> [node before or null, node now or null])
 - ``leader``: ``leader``, ``term``
 - ``conflict``: ``symbol``, ``node`` that was refused, ``holder`` of the lease
+- ``symbol``: ``symbol`` that is given to no node, or to one again; ``nodes`` that got stuck with it (``a,b``), ``term``
 
 An event's time is that of its id: the Redis server's time when the event was appended, some ms after what happened.
 """
@@ -45,6 +46,14 @@ class Kind(StrEnum):
     MOVED = "moved"
     LEADER = "leader"
     CONFLICT = "conflict"
+    SYMBOL = "symbol"
+
+
+class SymbolReason(StrEnum):
+    """What became of a symbol."""
+
+    SET_ASIDE = "set aside"  # two nodes got stuck while they worked on it
+    RESUMED = "resumed"
 
 
 class Event(NamedTuple):
@@ -93,6 +102,18 @@ def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
 def conflict_event(symbol: str, node: str, holder: str) -> Fields:
     """The fields of the event that ``node`` was refused a lease, because ``holder`` has it in the same generation."""
     return _fields(Kind.CONFLICT, "lease held", symbol=symbol, node=node, holder=holder)
+
+
+def symbol_event(reason: SymbolReason, symbol: str, term: int, nodes: Iterable[str] = ()) -> Fields:
+    """The fields of the event that a symbol is set aside, or no longer so.
+
+    Args:
+        reason: which of both.
+        symbol: the symbol.
+        term: of the leader.
+        nodes: ids of the nodes that got stuck with it.
+    """
+    return _fields(Kind.SYMBOL, reason, symbol=symbol, nodes=",".join(nodes), term=term)
 
 
 def queue_append(pipe: Any, keys: Keys, fields: Mapping[str, str]) -> None:
