@@ -145,13 +145,14 @@ class AssignmentController:
         """
         joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
-        overdue = now_ms - self._rebalanced_at >= self.policy.rebalance_interval_ms
+        # A time ahead of now is from a server clock that was wrong, and holds nothing back.
+        overdue = not 0 <= now_ms - self._rebalanced_at < self.policy.rebalance_interval_ms
         if not live or not (joined or orphaned or overdue):
             return Plan([], rebalances=False)
 
         rebalances = bool(joined) or overdue
         if rebalances:
-            pinned = {s for s in self.owners if now_ms - self._since[s] < self.policy.min_hold_ms}
+            pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
         else:
             pinned = set(self.symbols)  # a node left: its symbols move, all others wait for the next rebalance
         by_node = {owner.node: owner for owner in live}
