@@ -10,7 +10,7 @@ from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.timeline.events import Event, Kind, SymbolReason
 
-_NUMBERS = ("generation", "term")
+_NUMBERS = ("generation", "term", "version")
 _SYMBOLS_NAMED = 6
 _ROUTES_NAMED = 4
 
@@ -72,6 +72,8 @@ def sentence(event: Event) -> str:
             text = f"{of('node', '?')} {_NODE.get(reason, reason)}"
         case Kind.LEADER:
             text = f"{_name(of('leader', '?'))} {_LEADER.get(reason, reason)}"
+        case Kind.DESIRED:
+            text = f"{of('by', '?')}: {of('what', '?')}"
         case Kind.CONFLICT:
             holder = "another process of that name" if of("holder") == of("node") else of("holder", "?")
             text = f"{of('node', '?')} was refused the lease of {of('symbol', '?')}: {holder} holds it"
