@@ -22,7 +22,7 @@ from tickfence.coordination.assignment_store import read_assignment
 from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.text import to_json
-from tools.local.roles import BEATS, NODES, ROOT, Ports
+from tools.local.roles import BEATS, INGESTS, NODES, ROOT, Ports
 from tools.local.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -83,8 +83,12 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     died = [event for event in found(url, "timeline") if event["reason"] in ("died", "node died")]
     assert [(event["kind"], event.get("node")) for event in died] == [("node", "node-002"), ("moved", None)]
     assert {before for before, _ in died[1]["moves"].values()} == {"node-002"}
-    states = {node["node"]: node["state"] for node in found(url, "nodes")["nodes"]}
+    shown = found(url, "nodes")
+    states = {node["node"]: node["state"] for node in shown["nodes"]}
     assert states == {"node-001": "alive", "node-002": "gone", "node-003": "alive"}
+    with stack.redis_client() as client:
+        assert {one["name"] for one in client.client_list()} >= set(INGESTS)
+    assert shown["leader"]["name"] == leading(stack), "it has the name that `make kill` takes"
 
 
 def leading(stack: Stack) -> str:

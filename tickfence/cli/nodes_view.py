@@ -12,6 +12,7 @@ from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
 from tickfence.readers.cluster import Cluster, ClusterNode, read_cluster
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 _NAMED = 8
 _COLUMNS = (
@@ -45,7 +46,8 @@ def read(client: Any, settings: Settings) -> View:
 def _data(cluster: Cluster) -> dict[str, Any]:
     leader, left_ms = cluster.leader, _left_ms(cluster)
     return {
-        "leader": leader and {"leader": leader.name, "term": leader.term, "leftMs": left_ms},
+        "leader": leader
+        and {"leader": leader.name, "name": leader_name(leader.name), "term": leader.term, "leftMs": left_ms},
         "generation": cluster.assignment.generation,
         "nodes": [
             {
@@ -70,7 +72,9 @@ def _table(cluster: Cluster) -> FittingTable:
     if leader is None:
         caption = "[bold red]no beat leads[/]"
     else:
-        caption = f"{escape(leader.name)} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
+        caption = (
+            f"{escape(leader_name(leader.name))} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
+        )
     table = FittingTable(*_COLUMNS, title=f"{len(cluster.live())} live nodes", caption=caption)
     colours = node_colours([node.name for node in cluster.nodes])
     for node in cluster.nodes:

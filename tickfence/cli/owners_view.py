@@ -18,6 +18,7 @@ from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.cluster import Cluster, read_cluster
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 _AT_ONCE = 200
 _COLUMNS = (
@@ -134,7 +135,7 @@ def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
     held = ", ".join(
         f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
     )
-    leader = f"{cluster.leader.name} leads" if cluster.leader else "no beat leads"
+    leader = f"{leader_name(cluster.leader.name)} leads" if cluster.leader else "no beat leads"
     table = FittingTable(
         *_COLUMNS,
         title=f"{len(rows)} symbols: {held}",

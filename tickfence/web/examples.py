@@ -14,7 +14,7 @@ from tickfence.web.nodes import Leader, Node, Nodes
 from tickfence.web.problems import Problem
 
 AT = 1_700_000_000_000
-_LEADER = Leader("beat@host-1/7c4f9a", AT - 90_000)
+_LEADER = Leader("beat-1/7c4f9a1be2d43786", "beat-1", AT - 90_000)
 
 REPORT = FreshReport(
     schema_version=SCHEMA_VERSION,

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from tickfence.readers.cluster import Cluster
+from tickfence.timeline.text import leader_name
 
 
 class Node(Struct, frozen=True, rename="camel", gc=False):
@@ -32,7 +33,8 @@ class Node(Struct, frozen=True, rename="camel", gc=False):
 class Leader(Struct, frozen=True, gc=False):
     """The beat that leads."""
 
-    leader: str
+    leader: Annotated[str, Meta(description="Its name and its incarnation, which every start changes.")]
+    name: Annotated[str, Meta(description="What operators call it: NT_NAME, or beat@host and the incarnation's start.")]
     term: int
 
 
@@ -67,4 +69,4 @@ def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
         if node.heartbeat_age_ms is not None
     ]
     leader = cluster.leader
-    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader.term))
+    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader_name(leader.name), leader.term))

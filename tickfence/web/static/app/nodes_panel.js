@@ -1,7 +1,6 @@
 // The nodes: alive or dead, age of the heartbeat, number of symbols; and the leading beat.
 
 import { byId, el, setData, setText } from "./dom.js";
-import { beatName } from "./events.js";
 import { fixed, NOTHING, span } from "./format.js";
 import { ownerTag, showOwner } from "./owners.js";
 
@@ -41,7 +40,7 @@ export class NodesPanel {
     this.#empty.hidden = nodes.length > 0;
     const alive = nodes.filter((node) => node.alive).length;
     setText(byId("nodes-count"), nodes.length ? `${alive} of ${nodes.length} alive` : "");
-    setText(this.#leader, leader ? `${beatName(leader.leader)} leads, term ${leader.term}` : "No beat leads: nothing is dispatched.");
+    setText(this.#leader, leader ? `${leader.name} leads, term ${leader.term}` : "No beat leads: nothing is dispatched.");
     setData(this.#leader, "state", leader ? "led" : "none");
   }
 

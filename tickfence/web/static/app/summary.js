@@ -1,7 +1,6 @@
 // The line of figures in the page's header.
 
 import { byId, el, setData, setText } from "./dom.js";
-import { beatName } from "./events.js";
 import { fixed } from "./format.js";
 
 const FIGURES = [
@@ -32,7 +31,7 @@ export class Summary {
     this.#show("fresh", `${fixed(fresh)} of ${fixed(rows.size)}`, fresh < rows.size);
     this.#show("rate", fixed(rate, rate < 100 ? 1 : 0), false);
     this.#show("nodes", `${alive} of ${nodes.length}`, alive < nodes.length);
-    this.#show("leader", leader ? beatName(leader.leader) : "none", !leader);
+    this.#show("leader", leader ? leader.name : "none", !leader);
   }
 
   #show(name, text, isBad) {
