@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from celery import Celery
@@ -15,6 +16,7 @@ from beat_schedule.slices import Message
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.monitoring import dispatcher_metrics as metrics
+from tickfence.redis_access.errors import ResponseError, cannot_serve, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.settings import Settings
 
@@ -26,11 +28,16 @@ _Answer = TypeVar("_Answer")
 # ticket, queue, passive, durable, exclusive, auto-delete, no-wait and arguments.
 _DECLARE, _DECLARE_OK, _FIELDS = (50, 10), (50, 11), "BsbbbbbF"
 
+UNREADABLE_AFTER_S = 1.5
+"""A node whose queue cannot be read for this long cannot be reached, see :attr:`Broker.unreadable`."""
+_SAY_EVERY_S = 60.0
+
 
 class Broker:
     """The broker, as one dispatcher uses it. No call waits for a broker that is away, and none raises because of it.
 
-    After a failure the connection is closed, and the next try is not made before a short while.
+    After a failure the connection is closed, and the next try is not made before a short while. An error that belongs to
+    one queue, whose name holds a key of another type for example, is no failure of the broker: the others go on.
 
     Args:
         app: the Celery application.
@@ -44,6 +51,8 @@ class Broker:
         self._unreachable: tuple[type[Exception], ...] = ()
         self._outage = Outage("the broker", logger)
         self._next_try = 0.0
+        self._unreadable: dict[Owner, float] = {}  # since when (monotonic seconds)
+        self._said_at: dict[str, float] = {}  # queue -> when the log was last told of its trouble
         if settings.celery_broker_url.startswith("redis"):
             # A broker that hangs must not cost the lead.
             waits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), settings.nt_leader_ttl_ms / 3000)
@@ -83,17 +92,46 @@ class Broker:
         self._outage.over()
         return answer
 
+    @property
+    def unreadable(self) -> frozenset[Owner]:
+        """The nodes whose queue could not be read for 1.5 s although the broker answers: no message reaches them."""
+        until = time.monotonic() - UNREADABLE_AFTER_S
+        return frozenset(node for node, since in self._unreadable.items() if since <= until)
+
     def backlog(self, nodes: Iterable[Owner]) -> dict[Owner, int] | None:
-        """How many messages wait in each node's queue; ``None`` if the broker cannot be reached."""
-        nodes = list(nodes)
-        queues = [self._app.amqp.queues[node.node] for node in nodes]
+        """How many messages wait in each node's queue.
 
-        def ask(producer: Any) -> list[int]:
+        Returns:
+            Node -> number. A node whose queue cannot be read is left out: send it nothing. ``None`` if the broker cannot
+            be reached.
+        """
+        asked = {*nodes}
+        names = {node.node for node in asked}
+        self._unreadable = {n: at for n, at in self._unreadable.items() if n in asked or n.node not in names}
+        asked |= self._unreadable.keys()  # nobody else asks for a node that lost its symbols
+        order = list(asked)
+        queues = [self._app.amqp.queues[node.node] for node in order]
+
+        def ask(producer: Any) -> list[int | ResponseError]:
             amqp = self._connection.transport.driver_type == "amqp"
-            return queue_lengths(producer.channel, queues, amqp=amqp)
+            lengths = queue_lengths(producer.channel, queues, amqp=amqp)
+            for queue, length in zip(queues, lengths, strict=True):
+                if isinstance(length, ResponseError) and self._may_say(queue.name):
+                    logger.error(
+                        "the queue of a node cannot be read, so the node gets no messages",
+                        extra=_key(producer.channel, queue.name) | {"error": str(length)},
+                    )
+            return lengths
 
-        lengths = self.call(ask)
-        return None if lengths is None else dict(zip(nodes, lengths, strict=True))
+        answers = self.call(ask)
+        if answers is None:
+            self._unreadable.clear()  # while the broker is away, nothing is known of any queue
+            return None
+        found = dict(zip(order, answers, strict=True))
+        lengths = {node: length for node, length in found.items() if isinstance(length, int)}
+        now = time.monotonic()
+        self._unreadable = {node: self._unreadable.get(node, now) for node in order if node not in lengths}
+        return lengths
 
     def send(self, messages: Sequence[tuple[ScheduleEntry, Message]], dispatch: Dispatch) -> None:
         """Send all messages in one batch. What cannot be sent now is dropped and counted: the next cycle is near.
@@ -105,16 +143,20 @@ class Broker:
         if not messages:
             return
 
+        def put(producer: Any, entry: ScheduleEntry, message: Message) -> None:
+            self._app.tasks[entry.task].apply_async(
+                (message.symbols, dispatch._replace(owner=str(message.owner))),
+                queue=message.owner.node,
+                producer=producer,
+                retry=False,
+                **entry.options,
+            )
+
         def publish(producer: Any) -> bool:
-            with producer.batch():
-                for entry, (owner, symbols) in messages:
-                    self._app.tasks[entry.task].apply_async(
-                        (symbols, dispatch._replace(owner=str(owner))),
-                        queue=owner.node,
-                        producer=producer,
-                        retry=False,
-                        **entry.options,
-                    )
+            with self._one_queue_only(), producer.batch(max_size=len(messages) + 1):  # so that all go out at its end
+                for entry, message in messages:
+                    with self._one_queue_only():  # kombu asks for the length of a queue when it first sends to it
+                        put(producer, entry, message)
             return True
 
         if self.call(publish):
@@ -131,8 +173,40 @@ class Broker:
             self._connection.collect()
         self._connection = self._producer = None
 
+    @contextmanager
+    def _one_queue_only(self) -> Iterator[None]:
+        """Log an error of Redis that belongs to one queue: it carried out the other commands. Raise any other."""
+        try:
+            yield
+        except KombuError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ResponseError) or cannot_serve(cause):
+                raise
+            if self._may_say(""):
+                logger.error("a message could not be put into its queue: %s", cause)
 
-def queue_lengths(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[int]:
+    def _may_say(self, queue: str) -> bool:
+        """Whether the log may be told of a queue's trouble again: once a minute."""
+        now = time.monotonic()
+        if now - self._said_at.get(queue, -_SAY_EVERY_S) < _SAY_EVERY_S:
+            return False
+        self._said_at[queue] = now
+        return True
+
+
+def _key(channel: Any, queue: str) -> dict[str, str]:
+    """Name and type of the key that is a queue's in a Redis broker, for the log."""
+    name = f"{channel.global_keyprefix}{queue}"
+    with channel.conn_or_acquire() as client:
+        try:
+            return {"key": name, "type": client.type(name).decode()}
+        except ResponseError as error:
+            if not not_offered(error):
+                raise
+            return {"key": name, "type": f"not known: {error}"}
+
+
+def queue_lengths(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[int | ResponseError]:
     """How many messages wait in each queue, in one round trip for all of them.
 
     On AMQP each queue is declared, just as its consumer does: the answer tells the number, and a queue that is missing
@@ -144,6 +218,10 @@ def queue_lengths(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[in
         queues: of type :class:`kombu.Queue`.
         amqp: whether the transport is AMQP; else it is Redis.
 
+    Returns:
+        A length for each queue. On Redis, an error that belongs to one queue stands in its length's place: its name
+        holds a key of another type, or must not be read.
+
     Raises:
         Exception: what ``channel`` raises.
     """
@@ -152,7 +230,11 @@ def queue_lengths(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[in
             pipe = client.pipeline(transaction=False)
             for queue in queues:
                 pipe.llen(queue.name)
-            return [int(length) for length in pipe.execute()]
+            replies = pipe.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and (cannot_serve(reply) or not isinstance(reply, ResponseError)):
+                raise reply
+        return replies
     for queue in queues:
         as_consumed = (False, queue.durable, queue.exclusive, queue.auto_delete, False, queue.queue_arguments)
         channel.send_method(_DECLARE, _FIELDS, (0, queue.name, *as_consumed))

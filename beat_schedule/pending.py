@@ -69,7 +69,8 @@ class PendingSlices:
 
         Args:
             owners: symbol -> owner, as of now; what waits for other owners is forgotten.
-            backlog: how many messages are in the queue of each of :meth:`nodes`.
+            backlog: how many messages are in the queue of each of :meth:`nodes`. What is for a node that is left out
+                waits.
         """
         alive = set(owners.values())
         self._urgent_in_a_row = {owner: count for owner, count in self._urgent_in_a_row.items() if owner in alive}
@@ -90,7 +91,8 @@ class PendingSlices:
             if owner not in alive:
                 del self._waiting[owner]
                 continue
-            messages += self._take_for(owner, part, backlog.get(owner, 0))
+            if owner in backlog:
+                messages += self._take_for(owner, part, backlog[owner])
             if not any(numbers for _, numbers in self._waiting[owner].values()):
                 del self._waiting[owner]
         return messages

@@ -204,7 +204,9 @@ class HRWScheduler(Scheduler):
             backlog = self._broker.backlog(set(moved.values()))
             if backlog is not None:
                 entry = self.schedule[FAST_CYCLE]
-                self._send([(entry, one) for one in fan_out(moved, limit) if backlog[one.owner] < 2 * limit])
+                self._send(
+                    [(entry, one) for one in fan_out(moved, limit) if backlog.get(one.owner, 2 * limit) < 2 * limit]
+                )
 
     def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:

@@ -177,13 +177,22 @@ def test_slices_that_go_together_keep_their_own_symbols_and_cycle() -> None:
     assert all(owners[symbol] == message.owner for _, message in found for symbol in message.symbols)
 
 
+def test_what_is_for_a_node_whose_queue_cannot_be_read_waits() -> None:
+    owners = {symbol: (A, B)[number % 2] for number, symbol in enumerate(SYMBOLS)}
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 1, limit=len(SYMBOLS))
+    pending.add(fast, 0, owners)
+    assert {message.owner for _, message in pending.take(owners, {A: 0})} == {A}
+    assert pending.nodes() == [B]
+    assert {message.owner for _, message in pending.take(owners, {B: 0})} == {B}
+
+
 def test_owners_that_come_and_go_leave_nothing_behind() -> None:
     pending, fast = PendingSlices(), cycle(SYMBOLS, 1, limit=1)
     sizes = []
     for number in range(100, 150):
         owners = dict.fromkeys(SYMBOLS, Owner("node-001", f"start-{number}"))
         pending.add(fast, 0, owners)
-        pending.take(owners, {})
+        pending.take(owners, dict.fromkeys(owners.values(), 0))
         sizes.append(len(pickle.dumps(pending)))
     assert pending.nodes() == []
     assert sizes[-1] == sizes[0]

@@ -10,8 +10,9 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
-from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, parse_leader
+from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, note, parse_leader
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts
 from tickfence.keys import Keys
 from tickfence.redis_access.scripts import send
 from tools.local.embedded_redis import EmbeddedRedis
@@ -116,6 +117,25 @@ def test_the_record_of_the_leader(candidate: Candidates, redis_client: redis.Red
     assert not resigned.leads(0)
     with pytest.raises(ValueError, match="soon"):
         parse_leader({b"leader": b"a", b"until": b"soon"})
+
+
+def test_what_a_leader_notes_outlasts_its_lead_and_nobody_else_notes_anything(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
+    a, b = candidate("a"), candidate("b")
+    term, verdicts = a.poll().term, Verdicts({Owner("node-001", "x"): 7})
+    b.poll()
+    assert note(a.client, KEYS, "a", term, {"verdicts": verdicts.to_json(), "desired": 5})
+    assert not note(b.client, KEYS, "b", term, {"desired": 6})
+    assert not note(a.client, KEYS, "a", term - 1, {"desired": 6})
+    a.leadership.resign(a.client)
+    assert not note(a.client, KEYS, "a", term, {"desired": 6})
+    b.poll()
+    record = parse_leader(redis_client.hgetall(KEYS.dispatcher))
+    assert (record.name, record.desired, record.verdicts) == ("b", 5, verdicts)
+    redis_client.flushall()
+    assert not note(b.client, KEYS, "b", record.term, {"desired": 6})
+    assert not redis_client.exists(KEYS.dispatcher)
 
 
 def test_the_first_leads_and_keeps_its_term_while_it_polls(candidate: Candidates) -> None:

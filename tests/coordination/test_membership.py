@@ -395,6 +395,7 @@ def test_a_restart_that_has_not_announced_itself_yet_gets_nothing(shown: FakeRed
         ({b"weight": b"heavy"}, False),
         ({b"pid": b"none"}, False),
         ({b"host": b"\xff"}, False),
+        ({b"status_of": b"5f0c", b"progress": b"far"}, False),
         ({b"incarnation": None}, False),
     ],
 )
@@ -404,6 +405,18 @@ def test_records_are_read_whole_or_not_at_all(change: dict[bytes, bytes | None],
     if record:
         assert (record.owner, record.client_id, record.weight) == (Owner("n1", "5f0c"), 17, 2.5)
         assert record.left is (b"left" in change)
+
+
+def test_a_status_counts_only_for_the_process_that_wrote_it() -> None:
+    """An older version that takes the id leaves the fields of a newer one before it as they are."""
+    status = {b"progress": b"7", b"working": b"BTCUSDT", b"probe": b"p1", b"drained": b"1"}
+    own = parse_node("n1", HASH | status | {b"status_of": b"5f0c"})
+    assert own and (own.progress, own.working, own.probe, own.drained) == (7, "BTCUSDT", "p1", True)
+    for other in ({b"status_of": b"a"}, {}):
+        older = parse_node("n1", HASH | status | other)
+        assert older and (older.progress, older.working, older.probe, older.drained) == (None, "", "", False)
+    idle = parse_node("n1", HASH | {b"status_of": b"5f0c", b"progress": b"0", b"working": b"", b"drained": b""})
+    assert idle and (idle.progress, idle.working, idle.drained) == (0, "", False)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import redis
 
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.membership import parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import NodeIdInUse, Registration
 from tickfence.keys import Keys
@@ -34,6 +35,7 @@ class Registered:
     def __init__(self, url: str, node: str = "node-001", *, interval_ms: int = 50, ttl_ms: int = LONG_MS) -> None:
         self.replaced: list[NodeIdInUse] = []
         self.heartbeats = 0
+        self.status: dict[str, str | int] = {}
         self.clock = ServerClock()
         self.registration = Registration(
             url,
@@ -45,6 +47,7 @@ class Registered:
             clock=self.clock,
             on_replaced=self.replaced.append,
             on_heartbeat=self.count,
+            status=lambda: self.status,
         )
 
     def count(self) -> None:
@@ -138,6 +141,31 @@ def test_heartbeats_go_on_by_the_servers_time(registering: Registering, redis_cl
     assert abs(last / 1000 - seconds) < 30
     assert abs(one.clock.now_ms() / 1000 - seconds) < 30
     assert abs(int(record(redis_client)["heartbeat"]) - last) < 30_000
+
+
+def test_each_heartbeat_carries_the_status_of_its_moment(registering: Registering, redis_client: redis.Redis) -> None:
+    one = registering()
+    one.status = {"progress": 1, "working": "BTCUSDT", "probe": "", "drained": ""}
+    one.registration.register()
+    found = parse_node("node-001", redis_client.hgetall(KEYS.node("node-001")))
+    assert found and (found.progress, found.working) == (1, "BTCUSDT")
+    one.status = {"progress": 2, "working": "", "probe": "p1", "drained": "1"}
+    wait_until(lambda: record(redis_client)["progress"] == "2", "another heartbeat")
+    found = parse_node("node-001", redis_client.hgetall(KEYS.node("node-001")))
+    assert found and (found.working, found.probe, found.drained) == ("", "p1", True)
+
+
+def test_a_heartbeat_that_is_hurried_does_not_wait_for_its_time(
+    registering: Registering, redis_client: redis.Redis
+) -> None:
+    one = registering(interval_ms=60_000, ttl_ms=600_000)
+    one.registration.register()
+    for progress in range(1, 4):
+        one.status = {"progress": progress}
+        one.registration.hurry()
+        wait_until(lambda: record(redis_client).get("progress") == str(progress), "a heartbeat")  # noqa: B023
+    one.registration.leave()
+    redis_client.client_kill_filter(_id=record(redis_client)["client_id"])  # or its thread would wait for the minute
 
 
 def test_an_orderly_leave_is_recorded_and_ends_the_heartbeats(

@@ -8,12 +8,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tickfence.coordination.membership import GRACE_MS
+from tickfence.coordination.verdicts import Verdicts, parse_verdicts
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import Script
 
 LEAD = Script("coordination/lua/lead.lua")
 RESIGN = Script("coordination/lua/resign.lua")
+NOTE_LEAD = Script("coordination/lua/note_lead.lua")
 
 
 class LeaderReason(StrEnum):
@@ -33,12 +35,16 @@ class LeaderRecord(NamedTuple):
         client_id: its connection in ``CLIENT LIST``; 0 where Redis does not tell.
         term: number of its lead.
         until_ms: server ms at which the lead ends unless it is renewed.
+        desired: version of the desired state that the leader follows; 0 if it follows none.
+        verdicts: the nodes that it has found to be stuck.
     """
 
     name: str = ""
     client_id: int = 0
     term: int = 0
     until_ms: int = 0
+    desired: int = 0
+    verdicts: Verdicts = Verdicts()
 
     def leads(self, now_ms: int) -> bool:
         """Whether it leads at ``now_ms`` (server time)."""
@@ -51,8 +57,31 @@ def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:
     Raises:
         ValueError: a number is not one, or the name is not UTF-8.
     """
-    client_id, term, until = (int(found.get(name) or 0) for name in (b"client_id", b"term", b"until"))
-    return LeaderRecord(found.get(b"leader", b"").decode(), client_id, term, until)
+    client_id, term, until, desired = (
+        int(found.get(name) or 0) for name in (b"client_id", b"term", b"until", b"desired")
+    )
+    verdicts = parse_verdicts(found.get(b"verdicts", b""))
+    return LeaderRecord(found.get(b"leader", b"").decode(), client_id, term, until, desired, verdicts)
+
+
+def note(client: Any, keys: Keys, name: str, term: int, fields: Mapping[str, str | int]) -> bool:
+    """Note something beside the lead, for the next leader and for readers: ``desired``, ``verdicts``.
+
+    Args:
+        client: the data plane.
+        keys: the deployment's keys.
+        name: the leader's.
+        term: its term.
+        fields: name -> value.
+
+    Returns:
+        Whether that is the recorded leader of that term; otherwise nothing is noted.
+
+    Raises:
+        redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
+    """
+    flat = [part for field in fields.items() for part in field]
+    return bool(NOTE_LEAD.run(client, [keys.dispatcher], [name, term, *flat]))
 
 
 class Lead(NamedTuple):

@@ -46,6 +46,11 @@ class NodeRecord(NamedTuple):
         pid: its process id.
         started_at: server ms of its start.
         metrics_url: where Prometheus scrapes it; empty if nowhere.
+        progress: rises with every symbol and message that its main thread has worked on; ``None`` if it does not tell,
+            like a node of an older version.
+        working: the symbol that its main thread works on; empty while it works on none.
+        probe: id of the last probe message that its main thread has taken; empty before the first.
+        drained: whether it takes no messages, because its consumer was cancelled.
     """
 
     owner: Owner
@@ -56,6 +61,10 @@ class NodeRecord(NamedTuple):
     pid: int = 0
     started_at: int = 0
     metrics_url: str = ""
+    progress: int | None = None
+    working: str = ""
+    probe: str = ""
+    drained: bool = False
 
     def state(
         self, heartbeat_ms: int | None, *, ttl_ms: int, now_ms: int, connected: Collection[int] | None = None
@@ -90,6 +99,8 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
     """
     try:
         fields = {name.decode(): value.decode() for name, value in found.items()}
+        # Beside the fields of a process of this version, an older one that has taken its id leaves its status standing.
+        status = fields if fields.get("status_of") == fields["incarnation"] else {}
         record = NodeRecord(
             Owner(node_id, fields["incarnation"]),
             int(fields["client_id"]),
@@ -99,6 +110,10 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
             int(fields.get("pid", 0)),
             int(fields.get("started_at", 0)),
             fields.get("metrics_url", ""),
+            int(status["progress"]) if "progress" in status else None,
+            status.get("working", ""),
+            status.get("probe", ""),
+            bool(status.get("drained")),
         )
     except (KeyError, ValueError):
         return None

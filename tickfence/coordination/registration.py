@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 REGISTER = Script("coordination/lua/register.lua")
 LEAVE = Script("coordination/lua/leave.lua")
 
+_LOOK_UP_EVERY_S = 0.05
+"""The thread waits on its connection, and looks this often whether it is to hurry."""
+
 
 class NodeIdInUse(RuntimeError):
     """Another live process has this node id; the text says which."""
@@ -54,6 +57,8 @@ class Registration:
         clock: learns the server's time from every heartbeat.
         on_replaced: called once, from the thread, when another process has taken the node id.
         on_heartbeat: called from the thread after every accepted heartbeat.
+        status: further fields that change while the node works (progress, working, probe, drained); called for each
+            heartbeat, from the thread.
     """
 
     def __init__(
@@ -68,16 +73,18 @@ class Registration:
         clock: ServerClock,
         on_replaced: Callable[[NodeIdInUse], None],
         on_heartbeat: Callable[[], None] = lambda: None,
+        status: Callable[[], Mapping[str, str | int]] = dict,
     ) -> None:
         self.owner = owner
         self.clock = clock
         self._url, self._keys, self._details = url, keys, details
         self._interval_ms, self._ttl_ms = interval_ms, ttl_ms
-        self._on_replaced, self._on_heartbeat = on_replaced, on_heartbeat
+        self._on_replaced, self._on_heartbeat, self._status = on_replaced, on_heartbeat, status
         self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
         self._client: Any = None
         self._client_id = 0
         self._ended = threading.Event()
+        self._hurried = threading.Event()
         self._announced = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="registration", daemon=True)
@@ -126,6 +133,10 @@ class Registration:
         """Join the live nodes again with the next heartbeat."""
         self._announced = True
 
+    def hurry(self) -> None:
+        """Make the next heartbeat at once: the status has changed in a way that others wait for. Never waits."""
+        self._hurried.set()
+
     def leave(self) -> None:
         """Give the node id up and end the heartbeats; the symbols move at once. Safe to call twice, never raises."""
         if self._ended.is_set():
@@ -169,12 +180,14 @@ class Registration:
         Raises:
             redis.exceptions.ConnectionError: the connection broke meanwhile.
         """
-        wait = self._interval_ms / 1000 * random.uniform(0.9, 1.1)
-        if not self._watched:
-            self._ended.wait(wait)
-        elif self._client.connection.can_read(timeout=wait):
-            # No reply is due, so what can be read is the end of the connection.
-            raise ConnectionLost("closed by the server")
+        due = time.monotonic() + self._interval_ms / 1000 * random.uniform(0.9, 1.1)
+        while not self._hurried.is_set() and (wait := min(due - time.monotonic(), _LOOK_UP_EVERY_S)) > 0:
+            if not self._watched:
+                self._ended.wait(wait)
+            elif self._client.connection.can_read(timeout=wait):
+                # No reply is due, so what can be read is the end of the connection.
+                raise ConnectionLost("closed by the server")
+        self._hurried.clear()
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
@@ -198,7 +211,8 @@ class Registration:
         Args:
             gone: client id of a holder whose connection is gone.
         """
-        record = [part for field in self._details.items() for part in field]
+        fields = {**self._details, "status_of": self.owner.incarnation, **self._status()}
+        record = [part for field in fields.items() for part in field]
         sent_at = time.monotonic()
         outcome, server_ms, *holder = REGISTER.run(
             self._client,
