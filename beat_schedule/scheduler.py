@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,7 +54,7 @@ class HRWScheduler(Scheduler):
 
     def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
-        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(self.settings.process_name("beat"))))
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -70,7 +69,7 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        logs.configure(settings.nt_log_level, role="beat")
+        logs.configure(settings.nt_log_level, role="beat", name=settings.process_name("beat"))
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.

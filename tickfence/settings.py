@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -94,6 +95,7 @@ def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
 
 
 _namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
+_name = _matches(NODE_ID, f"match {NODE_ID.pattern}, like beat-1")
 _node_id = _matches(NODE_ID, f"match {NODE_ID.pattern}, like node-001")
 _path = _matches(re.compile("/.*", re.DOTALL), "be an absolute path, like /run/secrets/redis-node")
 _token = _matches(TOKEN, "have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32")
@@ -152,6 +154,8 @@ class Settings(BaseModel):
     """The worker's node id, and the queue it must consume. Default: the queue given with -Q."""
     nt_node_weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
     """The node's share of the symbols, relative to other nodes."""
+    nt_name: Annotated[str, AfterValidator(_name)] = ""
+    """What operators call this beat or ingest, like beat-1: shown by the page, the commands, the log and CLIENT LIST. Default: role and host, like beat@host-1. A node's name is its node id."""
     nt_enable_multi_instance: Flag = True
     """Several nodes share the symbols. Off: one node, without leases and fencing."""
     nt_enable_kv_reports: Flag = True
@@ -214,6 +218,10 @@ class Settings(BaseModel):
     def keys(self) -> Keys:
         """Every key of this deployment."""
         return Keys(self.nt_namespace)
+
+    def process_name(self, role: str) -> str:
+        """Return what operators call this process of ``role``: ``NT_NAME``, or role and host, like ``beat@host-1``."""
+        return self.nt_name or f"{role}@{socket.gethostname()}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -236,7 +236,7 @@ def test_nodes_have_their_heartbeat_and_how_many_symbols_they_own(web: WebProces
     common = {"host": "here", "pid": 42, "incarnation": INCARNATION, "reportsPerSec": None, "weight": 1.0}
     assert one == {"node": "node-001", "symbols": 2, "alive": True, **common}
     assert two == {"node": "node-002", "symbols": 0, "alive": False, **common}
-    assert found["leader"] == {"leader": "beat@here/1", "term": 5}
+    assert found["leader"] == {"leader": "beat@here/1", "name": "beat@here/1", "term": 5}
 
 
 def test_a_lead_that_ran_out_is_none(web: WebProcess, cluster: Cluster) -> None:

@@ -52,7 +52,7 @@ class Market:
         written = self.board.put_reports(self.reports, self.owners)
         self.board.put_events(events)
         if nodes is not None:
-            self.board.put_nodes(nodes, Leader("beat", 1))
+            self.board.put_nodes(nodes, Leader("beat", "beat", 1))
         return written
 
     def news(self, cursor: Cursor) -> list[tuple[str, Any]]:
@@ -66,7 +66,10 @@ def test_a_new_watcher_gets_the_whole_state_and_then_what_changed() -> None:
     assert (name, state["now"], state["periodMs"]) == ("state", NOW, 250)
     assert [row["symbol"] for row in state["symbols"]] == ["AA", "BB"]
     assert [node["node"] for node in state["nodes"]] == ["node-001"]
-    assert (state["leader"], [e["id"] for e in state["events"]]) == ({"leader": "beat", "term": 1}, ["1-0"])
+    assert (state["leader"], [e["id"] for e in state["events"]]) == (
+        {"leader": "beat", "name": "beat", "term": 1},
+        ["1-0"],
+    )
     assert market.news(cursor) == []
     market.update(NOW + 250, BB=report("BB", NOW + 240, last_price=101.5))
     [(name, rows)] = market.news(cursor)

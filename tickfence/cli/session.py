@@ -185,7 +185,8 @@ def _exit(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _watch(view: View, read: Callable[[], View], client: Any) -> None:
     signal.signal(signal.SIGTERM, _exit)  # the default action would not restore the terminal
-    live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False)
+    # Nothing else is printed meanwhile. Rich's stand-in for standard output would have no encoding, and be no terminal.
+    live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False, redirect_stdout=False)
     try:
         live.start(refresh=True)  # inside the block: Ctrl-C may interrupt it
         while True:

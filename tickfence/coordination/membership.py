@@ -32,6 +32,9 @@ class NodeState(StrEnum):
     LEFT = "left"  # in order
     GONE = "gone"  # its registration connection is closed
     SILENT = "silent"  # no heartbeat within the TTL
+    STUCK = "stuck"  # alive, and does nothing
+    DRAINED = "drained"  # alive, and to have no symbols
+    CORDONED = "cordoned"  # alive, and to get no further symbols
 
 
 class NodeRecord(NamedTuple):

@@ -23,7 +23,7 @@ _METRICS_PORTS = {
 }
 
 # Settings of a single process, or of servers outside this stack.
-_NOT_PASSED_ON = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+_NOT_PASSED_ON = ("NT_NAME", "NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
 
 # Roles start in rising order and stop in falling order: Redis outlives its writers.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
@@ -91,8 +91,8 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange named in ``given`` stays. Settings of a single process (``NT_NODE_ID``, ``NT_METRICS_PORT``) and the
-    passwords of other servers are left out.
+    An exchange named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
+    and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
     environment |= {
@@ -164,4 +164,4 @@ def celery_app(app: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _measured(name: str, command: tuple[str, ...], phase: int, where: Ports) -> Role:
-    return Role(name, command, phase, {"NT_METRICS_PORT": str(where.metrics[name])})
+    return Role(name, command, phase, {"NT_NAME": name, "NT_METRICS_PORT": str(where.metrics[name])})
