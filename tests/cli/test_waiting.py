@@ -18,6 +18,7 @@ from tickfence.coordination.verdicts import Verdicts
 from tickfence.instrument import Instrument
 from tickfence.readers.cluster import Cluster, ClusterNode
 from tickfence.readers.reports import Head, decode_head
+from tickfence.readers.symbols import idle_symbols
 from tickfence.settings import Settings
 
 NOW, VERSION = 1_700_000_010_000, 1_700_000_009_000
@@ -37,15 +38,17 @@ def seen(
     *,
     owners: dict[Instrument, Owner] | None = None,
     live: tuple[Owner, ...] = (ONE, TWO),
+    drained: tuple[Owner, ...] = (),
     leader: LeaderRecord = LEADER,
     leads: bool = True,
     stored: Desired | None = None,
 ) -> Seen:
-    nodes = [ClusterNode(NodeRecord(owner, 1), NodeState.ALIVE, 10, ()) for owner in live]
-    cluster = Cluster(
-        NOW, nodes, leader if leads else None, StoredAssignment(3, 1, {BTC: ONE} if owners is None else owners)
-    )
-    return Seen(cluster, leader, stored, {BTC: market or Market()})
+    idle = idle_symbols(stored, leader.verdicts, NOW)
+    states = {owner: NodeState.DRAINED if owner in drained else NodeState.ALIVE for owner in live}
+    nodes = [ClusterNode(NodeRecord(owner, 1), state, 10, (), 1) for owner, state in states.items()]
+    assignment = StoredAssignment(3, 1, {BTC: ONE} if owners is None else owners)
+    cluster = Cluster(NOW, nodes, leader if leads else None, assignment, stored, idle)
+    return Seen(cluster, leader, {BTC: market or Market()})
 
 
 def goal(state: SymbolState) -> Goal:
@@ -99,9 +102,11 @@ def test_a_symbol(to: Goal, now: Seen, why: str) -> None:
 
 def test_a_symbol_that_took_two_nodes_is_set_aside_until_it_is_resumed() -> None:
     blamed = LEADER._replace(verdicts=Verdicts(blamed={BTC: {ONE: NOW - 100, TWO: NOW - 50}}))
-    assert lacking(ACTIVE, seen(owners={}, leader=blamed)).startswith("BTCUSDT is set aside: ")
-    later = Goal(VERSION, {BTC: DesiredSymbol(SymbolState.ACTIVE, NOW - 10)})
-    assert lacking(later, seen(owners={}, leader=blamed)) == "BTCUSDT has no owner: no node may have it"
+    wanted = Desired(VERSION, {BTC: DesiredSymbol(SymbolState.ACTIVE, VERSION)})
+    assert lacking(ACTIVE, seen(owners={}, leader=blamed, stored=wanted)).startswith("BTCUSDT is set aside: ")
+    resumed = Desired(VERSION, {BTC: DesiredSymbol(SymbolState.ACTIVE, NOW - 10)})
+    none = "BTCUSDT has no owner: no node may have it"
+    assert lacking(ACTIVE, seen(owners={}, leader=blamed, stored=resumed)) == none
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,12 @@ def test_without_coordination_a_symbol_needs_no_owner() -> None:
     ("mode", "owners", "live", "why"),
     [
         (NodeMode.DRAINED, {BTC: ONE}, (ONE, TWO), "node-001 still has 1 symbol"),
-        (NodeMode.DRAINED, {BTC: ONE}, (ONE,), "node-001 still has 1 symbol, and no other node is alive"),
+        (
+            NodeMode.DRAINED,
+            {BTC: ONE},
+            (ONE,),
+            "node-001 still has 1 symbol, and no other node may have them",
+        ),
         (NodeMode.DRAINED, {BTC: TWO}, (ONE, TWO), ""),
         (NodeMode.CORDONED, {BTC: ONE}, (ONE, TWO), ""),
         (NodeMode.OPEN, {BTC: TWO}, (ONE, TWO), ""),
@@ -132,7 +142,7 @@ def test_without_coordination_a_symbol_needs_no_owner() -> None:
 )
 def test_a_node(mode: NodeMode, owners: dict[Instrument, Owner], live: tuple[Owner, ...], why: str) -> None:
     to = Goal(VERSION, {}, {"node-001": DesiredNode(mode, None, VERSION)})
-    assert lacking(to, seen(owners=owners, live=live)) == why
+    assert lacking(to, seen(owners=owners, live=live, drained=(ONE,))) == why
 
 
 def changed(symbols: dict[Instrument, DesiredSymbol], nodes: dict[str, DesiredNode]) -> Desired:

@@ -47,9 +47,7 @@ def read(client: Any, settings: Settings) -> View:
     desired = stored.require(client, settings)
     cluster = read_cluster(client, settings)
     leader = parse_leader(client.hgetall(settings.keys.dispatcher))
-    resumed = {symbol: desired.symbols[symbol].since_ms for symbol in desired.active}
-    aside = leader.verdicts.set_aside(cluster.now_ms, resumed)
-    rows = [_row(desired, cluster, symbol, aside=symbol in aside) for symbol in desired.listed]
+    rows = [_row(desired, cluster, symbol) for symbol in desired.listed]
     data = {
         "version": desired.version,
         "followed": leader.desired,
@@ -59,9 +57,9 @@ def read(client: Any, settings: Settings) -> View:
     return View(data, _table(rows, cluster, desired, leader.desired))
 
 
-def _row(desired: Desired, cluster: Cluster, symbol: Instrument, *, aside: bool) -> Row:
+def _row(desired: Desired, cluster: Cluster, symbol: Instrument) -> Row:
     found = desired.symbols[symbol]
-    return Row(symbol, "set aside" if aside else str(found.state), found.since_ms, cluster.node_of(symbol))
+    return Row(symbol, cluster.idle.get(symbol, "active"), found.since_ms, cluster.node_of(symbol))
 
 
 def _table(rows: list[Row], cluster: Cluster, desired: Desired, followed: int) -> FittingTable:
@@ -75,9 +73,10 @@ def _table(rows: list[Row], cluster: Cluster, desired: Desired, followed: int) -
         caption="\n".join(lines),
     )
     for row in rows:
-        colour = {"active": STATUS["ok"], "paused": STATUS["degraded"]}.get(row.state, STATUS["down"])
         since = duration(cluster.now_ms - row.since) if row.since else ""
-        table.add_row(escape(row.symbol), coloured(row.state, colour), since, escape(row.node or ""))
+        table.add_row(
+            escape(row.symbol), coloured(row.state, STATUS.get(row.state, "green")), since, escape(row.node or "")
+        )
     return table
 
 

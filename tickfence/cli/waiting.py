@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tickfence.analytics.freshness import freshness
-from tickfence.cli import stored
 from tickfence.cli.session import UNREADABLE, one_line
 from tickfence.coordination.desired import Desired, DesiredNode, DesiredSymbol, NodeMode, SymbolState
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
@@ -73,15 +72,13 @@ class Seen(NamedTuple):
     """What Redis shows at one moment.
 
     Attributes:
-        cluster: Nodes, lead and assignment.
-        leader: What stands beside the lead; also where no beat needs to lead, without coordination.
-        stored: The desired state; ``None`` if none is stored.
+        cluster: Nodes, lead, assignment and desired state.
+        leader: What stands beside the lead; without coordination it is noted there, too, though nobody leads.
         markets: What there is of the symbols that were looked up.
     """
 
     cluster: Cluster
     leader: LeaderRecord
-    stored: Desired | None
     markets: Mapping[Instrument, Market]
 
 
@@ -139,10 +136,9 @@ def look(client: Any, settings: Settings, symbols: Mapping[Instrument, DesiredSy
     keys = settings.keys
     cluster = read_cluster(client, settings)
     leader = parse_leader(client.hgetall(keys.dispatcher))
-    found = stored.find(client, settings)
     part = [*symbols][:_AT_ONCE]
     if not part:
-        return Seen(cluster, leader, found, {})
+        return Seen(cluster, leader, {})
     pipe = client.pipeline(transaction=False)
     for symbol in part:
         pipe.get(keys.report(symbol))
@@ -150,7 +146,7 @@ def look(client: Any, settings: Settings, symbols: Mapping[Instrument, DesiredSy
         for key in _REMOVED:
             pipe.exists(key(keys, symbol))
     replies = iter(pipe.execute())
-    return Seen(cluster, leader, found, {symbol: _market(symbol, replies) for symbol in part})
+    return Seen(cluster, leader, {symbol: _market(symbol, replies) for symbol in part})
 
 
 def _market(symbol: Instrument, replies: Iterator[Any]) -> Market:
@@ -174,8 +170,9 @@ def missing(goal: Goal, seen: Seen, settings: Settings) -> Iterator[tuple[str, s
     Raises:
         Superseded: Somebody else has changed what was asked for.
     """
-    if seen.stored is not None and seen.stored.version > goal.version:
-        _check_unchanged(goal, seen.stored)
+    stored = seen.cluster.desired
+    if stored is not None and stored.version > goal.version:
+        _check_unchanged(goal, stored)
     if seen.leader.desired < goal.version:
         yield "", _not_followed(seen, settings)
         return
@@ -219,11 +216,11 @@ def _lacks(symbol: Instrument, to: DesiredSymbol, market: Market, seen: Seen, se
         kept = market.left if to.state == SymbolState.REMOVED else 0
         return f"still has {kept} keys in Redis" if kept else ""
     if settings.nt_enable_multi_instance:
-        if symbol in seen.leader.verdicts.set_aside(seen.cluster.now_ms, {symbol: to.since_ms}):
+        if seen.cluster.idle.get(symbol) == "set aside":
             return "is set aside: it was in work on two nodes when they got stuck"
         if owner is None:
             return "has no owner: no node may have it"
-        if owner not in seen.cluster.live():
+        if not any(node.alive for node in seen.cluster.nodes if node.record.owner == owner):
             return f"is assigned to {owner.node}, which is not alive"
     if market.report is None or market.report.updated_at < to.since_ms:
         return f"has no {'new ' if market.report else ''}report yet{_why_none(market)}"
@@ -245,6 +242,5 @@ def _not_drained(name: str, cluster: Cluster) -> str:
     count = sum(owner.node == name for owner in cluster.assignment.owners.values())
     if not count:
         return ""
-    others = {owner.node for owner in cluster.live()} - {name}
-    alone = "" if others else ", and no other node is alive"
+    alone = "" if cluster.eligible() else ", and no other node may have them"
     return f"still has {count} symbol{'s' if count > 1 else ''}{alone}"
