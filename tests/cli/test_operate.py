@@ -13,6 +13,7 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
+from tests.cli.terminal import Terminal, broken
 from tests.cli.test_views import now_ms
 from tickfence import settings as settings_module
 from tickfence.cli.operate import TRIES, change
@@ -210,10 +211,11 @@ def test_who_changed_it_is_noted(run: Run, redis_client: redis.Redis, monkeypatc
 )
 def test_waiting_ends_with_what_is_missing(run: Run, line: str) -> None:
     done = run(line)
-    assert (done.exit_code, done.stdout) == (1, "added SOLUSDT\n")
-    waiting, error = done.stderr.splitlines()
+    assert done.exit_code == 1
+    added, waiting = done.stdout.splitlines()
+    assert added == "added SOLUSDT"
     assert waiting.startswith("waiting, 0.") and waiting.endswith(" s: no beat leads")
-    assert error.startswith("Error: it does not hold after 0.") and error.endswith(" s: no beat leads")
+    assert done.stderr.startswith("Error: it does not hold after 0.") and done.stderr.endswith(" s: no beat leads\n")
 
 
 def test_wait_needs_no_number_wherever_it_stands(run: Run, redis_client: redis.Redis) -> None:
@@ -364,3 +366,15 @@ def test_a_request_names_what_was_typed() -> None:
     many = [Instrument(f"S{number}USDT") for number in range(10)]
     assert symbols_request("remove", many).what.endswith(" S7USDT and 2 more")
     assert mode_request("drain", ["node-001"]).what == "nodes drain node-001"
+
+
+def test_in_a_narrow_terminal_each_line_is_whole(run: Run, redis_server: EmbeddedRedis) -> None:
+    assert run("symbols pause BTCUSDT").exit_code == 0
+    with Terminal(redis_server.url(), "symbols", "resume", "BTCUSDT", "--wait", "0.3", columns=60) as terminal:
+        shown = terminal.read().decode().splitlines()
+        assert terminal.process.wait(20) == 1
+    assert shown[0] == "resumed BTCUSDT"
+    assert shown[1].endswith("s: no beat leads") and shown[-1].startswith("Error: it does not hold after ")
+    with Terminal(redis_server.url(), "symbols", "list", columns=60) as terminal:
+        assert broken(terminal.read().decode().splitlines(), 60) == []
+        assert terminal.process.wait(20) == 0

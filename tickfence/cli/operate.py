@@ -148,7 +148,7 @@ def _run(
 
     def tell(line: str) -> None:
         if not as_json:
-            click.echo(f"waiting, {elapsed()}: {line}", err=True)
+            say(f"waiting, {elapsed()}: {line}")
 
     goal = waiting.Goal.of(
         done.desired._replace(version=done.version), **{request.about: [outcome.name for outcome in done.outcomes]}
