@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import redis
 from click.testing import CliRunner, Result
@@ -376,5 +377,5 @@ def test_in_a_narrow_terminal_each_line_is_whole(run: Run, redis_server: Embedde
     assert shown[0] == "resumed BTCUSDT"
     assert shown[1].endswith("s: no beat leads") and shown[-1].startswith("Error: it does not hold after ")
     with Terminal(redis_server.url(), "symbols", "list", columns=60) as terminal:
-        assert broken(terminal.read().decode().splitlines(), 60) == []
+        assert broken(click.unstyle(terminal.read().decode()).splitlines(), 60) == []
         assert terminal.process.wait(20) == 0
