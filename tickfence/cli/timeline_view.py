@@ -17,7 +17,12 @@ from tickfence.timeline.events import Event, Kind
 from tickfence.timeline.text import to_json
 
 _COLUMNS = (Column("time", wraps=12), Column("kind", spare=1), Column("what", wraps=20), Column("why", spare=2))
-_COLOURS: Mapping[str, str] = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kind.CONFLICT: "bold red"}
+_COLOURS: Mapping[str, str] = {
+    Kind.NODE: "cyan",
+    Kind.MOVED: "yellow",
+    Kind.LEADER: "magenta",
+    Kind.CONFLICT: "bold red",
+}
 
 
 def read(client: Any, settings: Settings, limit: int) -> View:
