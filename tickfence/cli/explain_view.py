@@ -59,7 +59,7 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
             raise click.BadParameter(str(UnknownSymbol(symbol, sorted(owners))))
     policy = MovePolicy.of(settings)
     moves = _last_moves(client, settings, symbols)
-    found = explain_all(owners, cluster.eligible(), policy)
+    found = explain_all(owners, cluster.eligible(), policy, cluster.cordoned())
     data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     return View(data, Group(*pictures))

@@ -183,7 +183,7 @@ def test_a_dead_node_recolours_its_symbols_and_says_why(browser: Browser, served
     """The last test of this module: the node does not come back."""
     with visit(browser, served.origin) as opened:
         page = opened.open()
-        expect(page.locator("#nodes-count")).to_have_text("3 of 3 alive")
+        expect(page.locator("#nodes-count")).to_have_text("3 of 3 work")
         moved = served.scene.kill("node-002")
         assert len(moved) == 2
         for symbol in moved:
@@ -194,4 +194,5 @@ def test_a_dead_node_recolours_its_symbols_and_says_why(browser: Browser, served
         expect(went).to_contain_text(moved[0])
         expect(page.locator("#timeline-count")).to_contain_text("8 symbols moved")
         expect(page.locator("#nodes tbody tr", has_text="node-002").locator(".status")).to_have_text("dead")
+        expect(page.locator("#nodes-count")).to_have_text("2 of 3 work, node-002 is dead")
         expect(page.locator("#announcement")).to_contain_text("node-002")
