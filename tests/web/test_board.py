@@ -161,7 +161,7 @@ def test_a_symbol_that_is_paused_says_so_with_and_without_a_report() -> None:
     [(_, told)] = frames(market.board.report_news("AA", one))
     assert (told["freshness"]["status"], told["freshness"]["stale"]) == ("paused", True)
     [(_, absent)] = frames(market.board.report_news("BB", Cursor()))
-    assert absent["text"].startswith("BB has no report now: the symbol is set aside, because two nodes")
+    assert absent["text"].startswith("BB has no report now: two nodes got stuck while they worked on the symbol")
     market.idle = {}
     market.update()
     [(_, rows)] = market.news(cursor)

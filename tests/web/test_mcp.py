@@ -234,7 +234,7 @@ def test_a_symbol_that_is_paused_or_set_aside_says_so(connect: Connect, cluster:
         rows = compared.structured_content["rows"]
         assert [(row["status"], row["price"] is None) for row in rows] == [("paused", False), ("set aside", True)]
         absent = await client.call_tool("get_report", {"symbol": "BBUSDT"})
-        assert absent.is_error and "BBUSDT is known, but has no report; the symbol is set" in absent.content[0].text
+        assert absent.is_error and "BBUSDT is known, but has no report; two nodes got stuck" in absent.content[0].text
 
     asked(connect, ask)
 
