@@ -18,7 +18,7 @@ SymbolStatus = Literal["ok", "degraded", "down", "paused", "set aside"]
 _WORSE: tuple[Status, ...] = ("ok", "degraded", "down")
 _IDLE: Mapping[Idle, str] = {
     "paused": "an operator has paused the symbol, so its report is not rewritten",
-    "set aside": "the symbol is set aside, because two nodes got stuck while they worked on it",
+    "set aside": "two nodes got stuck while they worked on the symbol, so no node gets it until an operator resumes it",
 }
 
 

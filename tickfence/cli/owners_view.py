@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("token", right=True, spare=2),
     Column("lease for", right=True, spare=3),
     Column("report", right=True),
-    Column("status"),
+    Column("status", spare=1),
 )
 
 
@@ -44,7 +44,7 @@ class Row(Struct, frozen=True, rename="camel"):
         writer: The node that wrote its report, if there is one.
         report_age_ms: Age of the report.
         status: Whether you can rely on the report now, as every reader judges it; ``unreadable`` if it is not a report
-            of this schema version. ``None`` without a report, unless the symbol is to have none.
+            of this schema version.
         reason: Why the report is stale, if it is.
     """
 
@@ -55,7 +55,7 @@ class Row(Struct, frozen=True, rename="camel"):
     lease_left_ms: int | None
     writer: str | None = None
     report_age_ms: int | None = None
-    status: str | None = None
+    status: str = "down"
     reason: str | None = None
 
 
@@ -118,7 +118,7 @@ def _row(
         holder=holder.decode().rpartition("/")[0] if holder else None,
         token=int(token) if token else None,
         lease_left_ms=max(0, int(until) - now_ms) if until and holder else None,
-        status=idle,
+        status=idle or "down",
     )
     if report is None:
         return row
@@ -166,6 +166,6 @@ def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
             str(row.token or ""),
             "" if row.lease_left_ms is None else duration(row.lease_left_ms),
             _age(row),
-            coloured(row.status or "", STATUS.get(row.status or "", "bold red")),
+            coloured(row.status, STATUS.get(row.status, "bold red")),
         )
     return table

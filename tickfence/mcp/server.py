@@ -54,7 +54,9 @@ class Listed(msgspec.Struct, frozen=True):
     symbols: list[str]
     idle: Annotated[
         dict[str, Idle],
-        Meta(description="`paused`: an operator has paused it. `set aside`: two nodes got stuck while they worked on it."),
+        Meta(
+            description="`paused`: an operator has paused it. `set aside`: two nodes got stuck while they worked on it."
+        ),
     ] = {}
 
 
@@ -113,7 +115,9 @@ def server(reader: Reader) -> MCPServer:
         names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
         read = await reader.reports(names)
         rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in read.found}
-        compared = Compared(read.now_ms, [rows.get(name) or Row(name, read.idle.get(Instrument(name), "down")) for name in names])
+        compared = Compared(
+            read.now_ms, [rows.get(name) or Row(name, read.idle.get(Instrument(name), "down")) for name in names]
+        )
         return _result(table_text(compared.rows), msgspec.to_builtins(compared))
 
     logging.getLogger("mcp").setLevel(logging.WARNING)  # at INFO the SDK logs a line for each request

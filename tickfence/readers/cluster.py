@@ -17,12 +17,11 @@ from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
-from tickfence.readers.symbols import all_symbols, idle_symbols
 from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable, milliseconds
+from tickfence.readers.symbols import all_symbols, idle_symbols
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.errors import ResponseError, not_offered
 from tickfence.settings import Settings
-
 
 _LIVING = {NodeState.ALIVE, NodeState.CORDONED, NodeState.DRAINED, NodeState.STUCK}
 _WORKING = {NodeState.ALIVE, NodeState.CORDONED}

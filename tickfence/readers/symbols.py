@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from tickfence.analytics.freshness import Idle
 from tickfence.coordination.desired import Desired

@@ -115,7 +115,10 @@ async def get_symbols(request: Request) -> Response:
     """All symbols, and the node that each is assigned to."""
     reader = reader_of(request)
     cluster = await reader.cluster()
-    rows = [Assigned(symbol, cluster.node_of(symbol), cluster.idle.get(symbol)) for symbol in cluster.symbols(reader.settings.symbols)]
+    rows = [
+        Assigned(symbol, cluster.node_of(symbol), cluster.idle.get(symbol))
+        for symbol in cluster.symbols(reader.settings.symbols)
+    ]
     return _json(Symbols(cluster.assignment.generation, rows))
 
 

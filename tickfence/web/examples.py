@@ -41,7 +41,9 @@ REPORT = FreshReport(
 ROW = Row(
     "BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 30, 95.0, 162, "node-002", AT - 60_000, AT, "trading"
 )
-NODES = Nodes(AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True, NodeState.ALIVE)], _LEADER)
+NODES = Nodes(
+    AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True, NodeState.ALIVE)], _LEADER
+)
 EVENT = Event(
     f"{AT - 60_000}-0",
     AT - 60_000,
