@@ -50,7 +50,7 @@ class Dispatcher:
         generation: the highest generation of the assignment that it has published or found.
 
     Example:
-        >>> dispatcher = Dispatcher(settings, broker, name="beat@host/5f0c9a1be2d43786")
+        >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
         >>> moves = dispatcher.poll()
         >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,7 +58,8 @@ class HRWScheduler(Scheduler):
     def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
         self._broker = Broker(app, self.settings)
-        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        name = str(Owner.start(self.settings.process_name("beat")))
+        self.dispatcher = Dispatcher(self.settings, self._broker, name)
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
@@ -74,7 +74,7 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        logs.configure(settings.nt_log_level, role="beat")
+        logs.configure(settings.nt_log_level, role="beat", name=settings.process_name("beat"))
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
