@@ -152,17 +152,18 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         for record in records:
             heartbeat = heartbeats.get(record.owner.node)
             age_ms = None if heartbeat is None else max(0, now_ms - heartbeat)
-            state = record.state(heartbeat, ttl_ms=heartbeat_ttl_ms, now_ms=now_ms, connected=connected)
+            state = record.state(
+                heartbeat,
+                ttl_ms=heartbeat_ttl_ms,
+                now_ms=now_ms,
+                connected=connected,
+                stuck=record.owner in leader.verdicts.stuck,
+            )
             weight = record.weight
             if desired is not None:
                 asked = desired.node(record.owner.node)
                 weight = asked.weight or weight
-                if state == NodeState.ALIVE:
-                    state = _WANTED.get(asked.mode, state)
-            if state in _LIVING and record.drained:
-                state = NodeState.DRAINED
-            if state in _LIVING and record.owner in leader.verdicts.stuck:
-                state = NodeState.STUCK
+                state = _WANTED.get(asked.mode, state) if state == NodeState.ALIVE else state
             nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ())), weight))
         idle = idle_symbols(desired, leader.verdicts, now_ms)
         yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment, desired, idle)
