@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tickfence import celery_environment  # noqa: F401 - before celery reads its options
 from tickfence.instrument import Instrument, parse_instrument
 
 Command = Callable[..., None]

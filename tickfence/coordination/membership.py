@@ -14,6 +14,8 @@ _REMEMBERED = 100
 
 GRACE_MS = 100
 """How long a registration connection may be missing before its node counts as dead."""
+AHEAD_MS = 60_000
+"""A heartbeat that is further ahead of now than this came while the server's clock was wrong, and is no sign of life."""
 
 
 class NodeReason(StrEnum):
@@ -94,6 +96,8 @@ class NodeRecord(NamedTuple):
         if connected is not None and self.client_id and self.client_id not in connected:
             return NodeState.GONE
         if heartbeat_ms is None or not is_alive(heartbeat_ms, ttl_ms=ttl_ms, now_ms=now_ms):
+            return NodeState.SILENT
+        if heartbeat_ms - now_ms > AHEAD_MS:
             return NodeState.SILENT
         if stuck:
             return NodeState.STUCK
