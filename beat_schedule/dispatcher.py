@@ -200,7 +200,11 @@ class Dispatcher:
             logger.info("node gets no symbols", extra=where | {"reason": kept_out[owner]})
         self._kept_out = kept_out
         self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
-        self._set_aside = verdicts.set_aside(poll.lead.server_ms, {})
+        set_aside = verdicts.set_aside(poll.lead.server_ms, {})
+        for symbol in set_aside.keys() - self._set_aside.keys():
+            extra = {"symbol": symbol, "nodes": set_aside[symbol]}
+            logger.error("symbol is set aside: nodes got stuck while they worked on it", extra=extra)
+        self._set_aside = set_aside
         return True
 
     def _replace_symbols(self) -> dict[Instrument, Owner]:
