@@ -18,6 +18,7 @@ result_serializer = "json"
 # Broker. Reports must be back within 2 s of it, so every wait is short.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+broker_channel_error_retry = True  # whatever the broker answers, a worker tries again, and does not end
 _rabbitmq = parse_amqp(_settings.celery_broker_url)
 if _rabbitmq is None:
     broker_url, _where = kombu_address(_settings.celery_broker_url)

@@ -24,6 +24,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class HRWScheduler(Scheduler):
         self.settings: Settings = load()
         self._broker = Broker(app, self.settings)
         self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -89,6 +91,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
+        self._hang_guard.alive()
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S
@@ -157,6 +160,7 @@ class HRWScheduler(Scheduler):
 
     def close(self) -> None:
         """Resign, and close all connections."""
+        self._hang_guard.stop()
         self.dispatcher.close()
         self._broker.close()
         super().close()

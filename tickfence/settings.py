@@ -93,6 +93,15 @@ def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
     return check
 
 
+def _off_or_at_least(least: int) -> Callable[[int], int]:
+    def check(value: int) -> int:
+        if 0 < value < least:
+            raise ValueError(f"must be 0 (off) or at least {least}")
+        return value
+
+    return check
+
+
 _namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
 _node_id = _matches(NODE_ID, f"match {NODE_ID.pattern}, like node-001")
 _path = _matches(re.compile("/.*", re.DOTALL), "be an absolute path, like /run/secrets/redis-node")
@@ -174,6 +183,8 @@ class Settings(BaseModel):
     """A node that is alive but takes none of the messages that wait for it, for this long, is stuck: its symbols move."""
     nt_lease_ttl_ms: int = Field(1500, ge=40, le=600_000)
     """A lease that is not renewed ends after this long."""
+    nt_hang_exit_s: Annotated[int, Field(ge=0, le=3600), AfterValidator(_off_or_at_least(5))] = 30
+    """A node or beat whose main thread hangs for this long ends, with the stack of each thread in its log; 0 turns this off. Longer pauses from outside (SIGSTOP, docker pause) end it as well, when it goes on."""
     nt_leader_ttl_ms: int = Field(1000, ge=100, le=600_000)
     """A beat that does not renew its lead loses it after this long."""
     nt_rebalance_interval_ms: int = Field(2500, ge=100, le=600_000)
