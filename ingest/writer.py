@@ -49,6 +49,7 @@ class Writer:
         snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
         fetch_trades: asks the exchange for trades that are missing: the symbol, the first id, and how many.
             `add_fetched` gets the answer.
+        name: shown by ``CLIENT LIST``.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Writer:
         buffer_entries: int,
         snapshot_interval_ms: int,
         fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
+        name: str = "ingest",
     ) -> None:
         self._url = url
+        self._name = name
         self._clock = clock
         self._buffer_entries = buffer_entries
         self._trades = {symbol: StreamState() for symbol in books}
@@ -85,7 +88,7 @@ class Writer:
         """Write until cancelled, and connect as often as it takes."""
         cluster = parse_cluster(self._url)
         if cluster is None:
-            await self._lanes[0].run(opener(self._url, name="ingest"))
+            await self._lanes[0].run(opener(self._url, name=self._name))
         else:
             await self._run_on_cluster(cluster)
 
@@ -203,7 +206,7 @@ class Writer:
             )
 
     async def _run_on_cluster(self, cluster: Cluster) -> None:
-        where = ClusterMap(cluster, self._trades, self._streams.keys)
+        where = ClusterMap(cluster, self._trades, self._streams.keys, self._name)
         placement = await where.changed()
         while True:
             self._place(list(placement.values()))

@@ -85,6 +85,11 @@ class Keys:
         return f"{self.prefix}nt:assignment"
 
     @property
+    def desired(self) -> str:
+        """Hash: what operators want. Its fields: ``coordination/desired.py``."""
+        return f"{self.prefix}nt:desired"
+
+    @property
     def events(self) -> str:
         """Stream: what happened, for people to read."""
         return f"{self.prefix}nt:events"

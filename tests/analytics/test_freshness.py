@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from msgspec import UNSET, UnsetType
 
-from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.analytics.freshness import Freshness, Idle, freshness
 from tickfence.analytics.report import Ingestion, Status
 
 NOW = 1_700_000_000_000
@@ -18,11 +18,13 @@ class Dated(NamedTuple):
     ingestion: Ingestion
 
 
-def judged(report_age: int, data_age: int | None, status: Status = "ok", period: int = 250) -> Freshness:
+def judged(
+    report_age: int, data_age: int | None, status: Status = "ok", period: int = 250, idle: Idle | None = None
+) -> Freshness:
     """A report written ``report_age`` ms ago, from data that was ``data_age`` ms old then."""
     written = NOW - report_age
     last: int | UnsetType = UNSET if data_age is None else written - data_age
-    return freshness(Dated(written, Ingestion(status, status == "ok", written, last)), NOW, period)
+    return freshness(Dated(written, Ingestion(status, status == "ok", written, last)), NOW, period, idle)
 
 
 def test_ages_are_as_of_now() -> None:
@@ -45,6 +47,13 @@ def test_ages_are_as_of_now() -> None:
 def test_a_report_that_is_late_ages_with_the_time_it_is_late(report_age: int, data_age: int, status: Status) -> None:
     found = judged(report_age, data_age)
     assert (found.status, found.stale) == (status, status == "down")
+
+
+@pytest.mark.parametrize("idle", ["paused", "set aside"])
+def test_what_nobody_is_to_rewrite_is_stale_at_once(idle: Idle) -> None:
+    found = judged(0, 0, idle=idle)
+    assert (found.status, found.stale, found.report_age_ms) == (idle, True, 0)
+    assert found.reason and "symbol" in found.reason
 
 
 def test_a_long_period_alone_makes_no_report_stale() -> None:

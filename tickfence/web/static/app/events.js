@@ -37,8 +37,3 @@ export function headline(event) {
   const does = event.reason === "first assignment" ? "" : " moved";
   return `${event.text.split(": ")[0]}: ${count(moves, "symbol")}${does}`;
 }
-
-/** A beat's name without its incarnation. */
-export function beatName(leader) {
-  return leader.replace(/\/[^/]*$/, "");
-}
