@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 
 from tickfence.redis_access.address import parse_cluster, parse_sentinel
 from tickfence.redis_access.client_name import name_only, named, named_asyncio
+from tickfence.redis_access.switched_master import FollowingAsyncConnection, FollowingConnection
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
@@ -22,7 +23,7 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
     Args:
         url: ``redis://``, ``rediss://``, ``redis+sentinel://`` or ``redis+cluster://``, see
             :mod:`tickfence.redis_access.address`. With Sentinel, every new connection goes to the server that is the
-            master at that time.
+            master at that time, and ends when Sentinel replaces it.
         name: shown by ``CLIENT LIST``, where there is this command.
         timeout_s: for connecting, and for each reply.
         dedicated: single commands (not pipelines) share one connection, ``client.connection``. A cluster's client has
@@ -122,4 +123,5 @@ def _pool(library: ModuleType, url: str, options: dict[str, Any]) -> Any:
     asking = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s, "retry": options["retry"]}
     manager = library.Sentinel(list(watched.sentinels), sentinel_kwargs=asking)
     account = {"username": watched.username, "password": watched.password}
+    options["connection_class"] = FollowingConnection if library is redis else FollowingAsyncConnection
     return library.SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)
