@@ -182,6 +182,28 @@ def test_lines_go_into_a_file_and_into_a_new_one_after_it_was_renamed(tmp_path: 
     assert json.loads(log.read_text())["message"] == "second"
 
 
+def test_a_detached_process_crashes_into_its_file(tmp_path: Path) -> None:
+    log = tmp_path / "node.log"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import logging, os; from tickfence.monitoring import logs\n"
+            f"for _ in range(2): logs.configure('INFO', file={str(log)!r})\n"
+            f"os.rename({str(log)!r}, {str(log) + '.1'!r})\n"
+            "logging.getLogger('x').info('line')\n"
+            "logging.getLogger().handlers[0].flush()\n"
+            "raise LookupError('of no avail')\n",
+        ],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert '"message": "line"' in log.read_text()
+    assert "LookupError: of no avail" in log.read_text()
+
+
 def test_a_file_that_cannot_be_opened_is_one_line_and_status_2() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from tickfence.monitoring import logs; logs.configure('INFO', file='/nowhere/x.log')"],
