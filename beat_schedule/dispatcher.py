@@ -8,14 +8,17 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from beat_schedule.broker import Broker
+from beat_schedule.desired_state import DesiredState
 from beat_schedule.event_recorder import AssignmentChange
 from beat_schedule.journal import Journal
 from beat_schedule.poll import Poll, Poller
+from beat_schedule.retirement import Retirement
 from beat_schedule.stuck_nodes import StuckNodes
 from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
+from tickfence.coordination.desired import NodeMode
 from tickfence.coordination.leadership import Lead, LeaderReason
 from tickfence.coordination.membership import GRACE_MS, NodeReason, NodeRecord
 from tickfence.coordination.owner import Owner
@@ -47,7 +50,7 @@ class Dispatcher:
         generation: the highest generation of the assignment that it has published or found.
 
     Example:
-        >>> dispatcher = Dispatcher(settings, broker, name="beat@host/5f0c9a1be2d43786")
+        >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
         >>> moves = dispatcher.poll()
         >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
     """
@@ -62,6 +65,10 @@ class Dispatcher:
         self._stuck_nodes = StuckNodes(settings, broker)
         self._noted = Verdicts()  # as nt:dispatcher has them
         self._judging_term = 0  # the term in which they were read there
+        self._desired = DesiredState(settings, name)
+        self._noted_desired = 0  # version, as nt:dispatcher has it
+        self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
+        self._retirement = Retirement(settings.keys)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._live: Mapping[Owner, NodeRecord] = {}
@@ -91,6 +98,11 @@ class Dispatcher:
         """The live nodes."""
         return self._live.keys()
 
+    @property
+    def symbols(self) -> Collection[Instrument]:
+        """The symbols to report on."""
+        return self._controller.symbols
+
     def poll(self) -> list[Move]:
         """Poll once; return the symbols that moved.
 
@@ -98,17 +110,27 @@ class Dispatcher:
         """
         return self._poller.call(self._poll) or []
 
-    def read_clock(self) -> None:
-        """Read the server's time, at most once a second. Without coordination nothing else is polled."""
-        self._poller.read_clock()
+    def poll_alone(self) -> None:
+        """Without coordination: read the server's time and follow the desired state, at most once a second."""
+        self._poller.call(self._poll_alone)
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
         self._poller.close()
         self._journal.close()
 
+    def _poll_alone(self, client: Any) -> None:
+        self._desired.follow(client, self._poller.read_clock(), leading=True)
+        self._replace_symbols()
+        desired = self._desired.followed
+        self._retirement.delete(client, self._desired.removed)
+        if desired.version != self._noted_desired:
+            client.hset(self._keys.dispatcher, "desired", desired.version)
+            self._noted_desired = desired.version
+
     def _poll(self, client: Any) -> list[Move]:
         poll = self._poller.read()
+        self._desired.follow(client, poll.desired, leading=poll.lead.leading)
         before, self._live = self._live, poll.live
         self._report_nodes(before)
         if not poll.lead.leading:
@@ -135,13 +157,14 @@ class Dispatcher:
         dropped: dict[Instrument, Owner] = {}
         lost = False
         if new_term:
+            self._replace_symbols()
             dropped, lost = self._adopt(client, lead)
         if not self._judge(client, poll):
             self._acting_term = 0
             return []
         first = not self._controller.owners
         dropped |= self._replace_symbols()
-        moves = self._controller.step(lead.server_ms, {owner: node.weight for owner, node in self._eligible.items()})
+        moves = self._controller.step(lead.server_ms, *self._shares())
         change = None
         if moves or dropped or new_term:
             self._acting_term = 0  # if publishing fails, the next poll starts again from what is published
@@ -151,8 +174,13 @@ class Dispatcher:
             self._acting_term = lead.term
             self._report_assignment(moves, new_term)
             change = AssignmentChange(self.generation, moves, dropped, first, lost)
+        desired = self._desired.followed
+        if desired.version != self._noted_desired:
+            leadership.note(client, self._keys, self._name, lead.term, {"desired": str(desired.version)})
+            self._noted_desired = desired.version
+        self._retirement.retire(client, self._desired.removed, self.generation)
         departed = {**self._poller.membership.departed, **self._kept_out}
-        self._journal.note(lead.term, self._eligible.keys(), departed, self._set_aside, change)
+        self._journal.note(lead.term, self._eligible.keys(), departed, self._set_aside, desired.changes, change)
         if time.monotonic() >= self._next_purge:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
@@ -170,7 +198,8 @@ class Dispatcher:
         self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
         self.generation = max(self.generation, stored.generation)
         self._journal.note_adopted(stored.owners.values())
-        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self.settings.symbols}
+        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
+        self._noted_desired = 0
         if lead.term != self._judging_term:
             found = parse_verdicts(client.hget(self._keys.dispatcher, "verdicts") or b"")
             # We led before Redis lost its data, so our own verdicts are the newest.
@@ -185,7 +214,12 @@ class Dispatcher:
         Returns:
             Whether it could be told; otherwise another dispatcher leads by now.
         """
-        drained = [owner for owner, node in poll.live.items() if node.drained]
+        desired = self._desired.followed
+        drained = [
+            owner
+            for owner, node in poll.live.items()
+            if node.drained or desired.node(owner.node).mode is NodeMode.DRAINED
+        ]
         if poll.resumed:
             self._stuck_nodes.resume()
         self._stuck_nodes.follow(poll.lead.server_ms, poll.live, drained, poll.heard, self._set_aside)
@@ -200,7 +234,8 @@ class Dispatcher:
             logger.info("node gets no symbols", extra=where | {"reason": kept_out[owner]})
         self._kept_out = kept_out
         self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
-        set_aside = verdicts.set_aside(poll.lead.server_ms, {})
+        resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
+        set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
         for symbol in set_aside.keys() - self._set_aside.keys():
             extra = {"symbol": symbol, "nodes": set_aside[symbol]}
             logger.error("symbol is set aside: nodes got stuck while they worked on it", extra=extra)
@@ -210,10 +245,23 @@ class Dispatcher:
     def _replace_symbols(self) -> dict[Instrument, Owner]:
         """Have the symbols assigned that are to be; return those that no longer are, with their owners so far."""
         metrics.symbols_set_aside.set(len(self._set_aside))
-        wanted = tuple(symbol for symbol in self.settings.symbols if symbol not in self._set_aside)
-        if wanted == self._controller.symbols:
+        reason = self._desired.followed.version, self._set_aside.keys()
+        if reason == self._symbols_by:
             return {}
+        self._symbols_by = reason
+        wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._set_aside)
+        metrics.reports_due.set(reports_due(self.settings, len(wanted)))
         return self._controller.replace_symbols(wanted)
+
+    def _shares(self) -> tuple[dict[Owner, float], frozenset[Owner]]:
+        """The weights of the nodes that may have symbols, and those of them that get no more."""
+        weights, cordoned = {}, set()
+        for owner, record in self._eligible.items():
+            wanted = self._desired.followed.node(owner.node)
+            weights[owner] = record.weight if wanted.weight is None else wanted.weight
+            if wanted.mode is NodeMode.CORDONED:
+                cordoned.add(owner)
+        return weights, frozenset(cordoned)
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
         for owner in self._live.keys() - before.keys():
@@ -241,3 +289,8 @@ class Dispatcher:
                     "generation": self.generation,
                 },
             )
+
+
+def reports_due(settings: Settings, symbols: int) -> float:
+    """Reports that are due per second, of this many symbols."""
+    return symbols * 1000 / settings.nt_report_period_ms if settings.nt_enable_kv_reports else 0.0

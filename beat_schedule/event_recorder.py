@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tickfence.coordination.controller import Move, MoveReason
+from tickfence.coordination.desired import Change
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
@@ -66,6 +67,7 @@ class Observation(NamedTuple):
         adopted: the owners in the assignment that it began with.
         change: the assignment that it published, if it did.
         set_aside: symbols that no node gets -> the nodes that got stuck with them.
+        wanted: the last changes of the desired state, oldest first.
     """
 
     term: int
@@ -75,6 +77,7 @@ class Observation(NamedTuple):
     adopted: Collection[Owner] = ()
     change: AssignmentChange | None = None
     set_aside: Mapping[Instrument, tuple[str, ...]] = {}
+    wanted: Collection[Change] = ()
 
 
 class EventRecorder:
@@ -97,6 +100,7 @@ class EventRecorder:
         self._generation = 0  # of the newest assignment that is recorded
         self._nodes: dict[Owner, NodeReason] = {}  # the last record of each owner
         self._set_aside: set[Instrument] = set()  # as recorded
+        self._desired = 0  # version of the newest change of the desired state that is recorded
 
     def record(self, client: Any, observation: Observation) -> None:
         """Append what is new in ``observation``. If that fails, it may be called with it again.
@@ -136,6 +140,8 @@ class EventRecorder:
                 self._term = max(self._term, _number(fields.get("term")))
             elif event.kind == Kind.MOVED:
                 self._generation = max(self._generation, _number(fields.get("generation")))
+            elif event.kind == Kind.DESIRED:
+                self._desired = max(self._desired, _number(fields.get("version")))
             elif event.kind == Kind.SYMBOL:
                 known = self._set_aside.add if event.reason == SymbolReason.SET_ASIDE else self._set_aside.discard
                 known(Instrument(fields.get("symbol", "")))
@@ -155,6 +161,7 @@ class EventRecorder:
         for owner in self._unrecorded_departures(observation):
             found.append(events.node_event(departed.get(owner, NodeReason.DIED), owner, term))
         found += self._symbol_events(observation)
+        found += [events.desired_event(one) for one in observation.wanted if one.version > self._desired]
         change = observation.change
         # A new leader publishes the assignment that it found, too. That is not an event.
         if change and change.generation > self._generation and (change.moves or change.dropped or change.lost):

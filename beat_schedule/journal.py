@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from beat_schedule.event_recorder import AssignmentChange, EventRecorder, Observation
+from tickfence.coordination.desired import Change
 from tickfence.coordination.leadership import Lead, LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
@@ -52,6 +53,7 @@ class Journal:
         live: Collection[Owner],
         departed: Mapping[Owner, NodeReason],
         set_aside: Mapping[Instrument, tuple[str, ...]],
+        wanted: tuple[Change, ...],
         change: AssignmentChange | None,
     ) -> None:
         """Note what there is; it is recorded if any of it changed.
@@ -61,14 +63,15 @@ class Journal:
             live: the nodes that may get symbols.
             departed: why other owners may not: they are gone, stuck or drained.
             set_aside: symbols that no node gets -> the nodes that got stuck with them.
+            wanted: the last changes of the desired state.
             change: the assignment that was published, if one was.
         """
-        noted = frozenset(live), dict(departed), dict(set_aside)
+        noted = frozenset(live), dict(departed), dict(set_aside), wanted
         if change is None and self._noted == noted:
             return
         self._noted = noted
         reason = (self._term_began and self._term_began.reason) or LeaderReason.RENEWED
-        self._writer.put(Observation(term, reason, noted[0], noted[1], self._adopted, change, noted[2]))
+        self._writer.put(Observation(term, reason, noted[0], noted[1], self._adopted, change, noted[2], wanted))
 
     def close(self) -> None:
         """Wait a moment for what is still to be recorded, then end the thread."""

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
 from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.desired_store import parse_version, version_command
 from tickfence.coordination.leadership import Lead, Leadership
 from tickfence.coordination.membership import GRACE_MS, Membership, NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
@@ -35,12 +36,14 @@ class Poll(NamedTuple):
         lead: who leads.
         live: the live nodes, with what they registered.
         heard: those whose heartbeat has come since the poll before.
+        desired: version of the stored desired state; 0 if none is stored, -1 if it cannot be read.
         resumed: whether Redis could not be reached for a while before this poll.
     """
 
     lead: Lead
     live: Mapping[Owner, NodeRecord]
     heard: Collection[Owner]
+    desired: int
     resumed: bool
 
 
@@ -96,9 +99,24 @@ class Poller:
         self._outage.over()
         return answer
 
-    def read_clock(self) -> None:
-        """Read the server's time, at most once a second."""
-        self.call(self._read_clock)
+    def read_clock(self) -> int:
+        """Read the server's time, within :meth:`call`, which does nothing then for a second.
+
+        Returns:
+            The version of the desired state, as :attr:`Poll.desired`.
+
+        Raises:
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.time()
+        pipe.execute_command(*version_command(self._keys))
+        sent_at = time.monotonic()
+        clock, desired = pipe.execute(raise_on_error=False)
+        seconds, microseconds = checked(clock)
+        self.clock.observe(sent_at, time.monotonic(), seconds * 1000 + microseconds / 1000)
+        self._next_try = time.monotonic() + CLOCK_EVERY_S
+        return parse_version(desired)
 
     def read(self) -> Poll:
         """Poll once, within :meth:`call`.
@@ -106,14 +124,14 @@ class Poller:
         Raises:
             redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
         """
-        lead, heartbeats, connected = self._read()
+        lead, heartbeats, desired, connected = self._read()
         resumed, self._resuming = self._resuming, False
         if resumed:
             self.membership.resume(lead.server_ms)
         records = self._read_records(self.membership.records_to_read(heartbeats))
         live = self.membership.observe(lead.server_ms, heartbeats, records, connected)
         heard = [record.owner for record in records.values() if record is not None and record.owner in live]
-        return Poll(lead, live, heard, resumed)
+        return Poll(lead, live, heard, desired, resumed)
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
@@ -124,14 +142,8 @@ class Poller:
                 logger.warning("could not resign, the lead runs out by itself: %s", error)
             self._disconnect()
 
-    def _read_clock(self, client: Any) -> None:
-        sent_at = time.monotonic()
-        seconds, microseconds = client.time()
-        self.clock.observe(sent_at, time.monotonic(), seconds * 1000 + microseconds / 1000)
-        self._next_try = time.monotonic() + CLOCK_EVERY_S
-
-    def _read(self) -> tuple[Lead, dict[str, int], set[int] | None]:
-        """One round trip: the lead, all heartbeats, and which registration connections stand."""
+    def _read(self) -> tuple[Lead, dict[str, int], int, set[int] | None]:
+        """One round trip: the lead, all heartbeats, the desired state's version, and which registration connections stand."""
         watched = {*self.membership.client_ids, self.leadership.leader_client_id} - {0}
         poll = self.leadership.poll(self._client_id)
         sent_at = time.monotonic()
@@ -142,12 +154,13 @@ class Poller:
         lead = self.leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
-        return lead, heartbeats, self._connected(lead, watched, *replies[2:])
+        return lead, heartbeats, parse_version(replies[2]), self._connected(lead, watched, *replies[3:])
 
     def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)
         pipe.execute_command(*poll)
         pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
+        pipe.execute_command(*version_command(self._keys))
         if self._watch_connections:
             pipe.client_id()  # the pool may have opened a new connection since
             if watched:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
-from beat_schedule.dispatcher import Dispatcher
+from beat_schedule.dispatcher import Dispatcher, reports_due
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
@@ -59,7 +58,8 @@ class HRWScheduler(Scheduler):
     def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
         self._broker = Broker(app, self.settings)
-        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        name = str(Owner.start(self.settings.process_name("beat")))
+        self.dispatcher = Dispatcher(self.settings, self._broker, name)
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
@@ -74,13 +74,12 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        logs.configure(settings.nt_log_level, role="beat")
+        logs.configure(settings.nt_log_level, role="beat", name=settings.process_name("beat"))
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.leading)
-        reports = len(settings.symbols) if settings.nt_enable_kv_reports else 0
-        metrics.reports_due.set(reports * 1000 / settings.nt_report_period_ms)
+        metrics.reports_due.set(reports_due(settings, len(settings.symbols)))
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
 
@@ -155,8 +154,8 @@ class HRWScheduler(Scheduler):
             return
         metrics.cycles.labels(entry.name).inc()
         if entry.name not in self._cycles:
-            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings)
-        self._cycles[entry.name].begin(entry, time.monotonic())
+            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings.nt_max_tasks_per_cycle)
+        self._cycles[entry.name].begin(entry, self.dispatcher.symbols, time.monotonic())
 
     def close(self) -> None:
         """Resign, and close all connections."""
@@ -200,7 +199,7 @@ class HRWScheduler(Scheduler):
 
     def _poll_membership(self) -> None:
         if not self.settings.nt_enable_multi_instance:
-            self.dispatcher.read_clock()
+            self.dispatcher.poll_alone()
             return
         led = self.dispatcher.leading
         moved: Mapping[Instrument, Owner] = {move.symbol: move.target for move in self.dispatcher.poll()}
@@ -217,7 +216,7 @@ class HRWScheduler(Scheduler):
 
     def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:
-            return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
+            return dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
     def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:

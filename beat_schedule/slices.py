@@ -7,9 +7,10 @@ waits.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,13 +18,9 @@ from celery.beat import ScheduleEntry
 
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
-from tickfence.settings import Settings
 
 SLICE_MS = 50
 """The least time between two slices."""
-
-SYMBOLS_A_SLICE = 8
-"""A cycle of up to this many symbols is one slice, unless its task asks to be spread."""
 
 SYMBOLS_A_MESSAGE = 128
 """How many symbols share a message if there are too many for one each. Celery's cost of a message is small then."""
@@ -70,15 +67,17 @@ def fan_out(owners: Mapping[Instrument, Owner], limit: int) -> list[Message]:
     return messages
 
 
-def slices(symbols: Sequence[Instrument], limit: int) -> list[tuple[Instrument, ...]]:
-    """``symbols`` in up to ``limit`` slices of about the same size.
+def slice_of(symbol: Instrument, count: int) -> int:
+    """The number of the slice that a symbol is in, of ``count`` slices.
+
+    It follows from the name alone. So a symbol keeps its moment when others are added or removed, when nodes come and
+    go, and when another beat takes over.
 
     Example:
-        >>> slices(["ADAUSDT", "BNBUSDT", "BTCUSDT"], limit=2)
-        [('ADAUSDT', 'BTCUSDT'), ('BNBUSDT',)]
+        >>> slice_of("BTCUSDT", 5), slice_of("ETHUSDT", 5)
+        (1, 3)
     """
-    count = min(limit, len(symbols))
-    return [tuple(symbols[i::count]) for i in range(count)]
+    return int.from_bytes(blake2b(symbol.encode(), digest_size=8).digest()) * count >> 64
 
 
 @dataclass
@@ -87,39 +86,51 @@ class SlicedCycle:
 
     Attributes:
         entry: Celery's entry of the schedule.
-        slices: the symbols, in slices that fall due one after the other.
+        count: how many slices there are.
         message_limit: how many messages a node gets for one slice; see :func:`fan_out`.
         urgent: whether its reports go first if a node cannot serve all.
+        slices: the symbols of each slice.
         due: (monotonic seconds, number of the slice) of what is still to fall due, the next one first.
     """
 
     entry: ScheduleEntry
-    slices: list[tuple[Instrument, ...]]
+    count: int
     message_limit: int
     urgent: bool
+    slices: list[tuple[Instrument, ...]] = field(default_factory=list)
     due: deque[tuple[float, int]] = field(default_factory=deque)
+    _symbols: Collection[Instrument] = ()
 
     @classmethod
-    def of(cls, entry: ScheduleEntry, task: Any, settings: Settings) -> SlicedCycle:
-        """The cycle of ``entry``.
+    def of(cls, entry: ScheduleEntry, task: Any, max_messages: int) -> SlicedCycle:
+        """The cycle of ``entry``, in as many slices as its period and ``max_messages`` to a node allow.
 
-        If ``task.spread`` is true, there are as many slices as the period allows; else just enough to avoid a burst.
-        The slices depend on the symbols alone, so that a change of nodes shifts no symbol in time.
+        If ``task.spread`` is true, it is not urgent.
         """
-        symbols, cap = settings.symbols, settings.nt_max_tasks_per_cycle
-        slice_limit = max(1, min(cap, entry.schedule.run_every // timedelta(milliseconds=SLICE_MS)))
-        count = slice_limit if task.spread else min(slice_limit, -(-len(symbols) // SYMBOLS_A_SLICE))
-        return cls(entry, slices(symbols, count), max(1, cap // count), urgent=not task.spread)
+        count = max(1, min(max_messages, entry.schedule.run_every // timedelta(milliseconds=SLICE_MS)))
+        return cls(entry, count, max(1, max_messages // count), urgent=not task.spread)
 
-    def begin(self, entry: ScheduleEntry, now: float) -> None:
-        """Begin a cycle at ``now`` (monotonic seconds).
+    def begin(self, entry: ScheduleEntry, symbols: Collection[Instrument], now: float) -> None:
+        """Begin a cycle of ``symbols`` at ``now`` (monotonic seconds).
 
         Slices of the cycle before that are overdue fall due with it. Those that were to fall due later do not.
         """
         self.entry = entry
-        period, count = entry.schedule.run_every.total_seconds(), len(self.slices)
+        self.follow(symbols)
+        period = entry.schedule.run_every.total_seconds()
         overdue = (slice_ for slice_ in self.due if slice_[0] <= now)
-        self.due = deque([*overdue, *((now + i * period / count, i) for i in range(count))])
+        begun = ((now + i * period / self.count, i) for i in range(self.count) if self.slices[i])
+        self.due = deque([*overdue, *begun])
+
+    def follow(self, symbols: Collection[Instrument]) -> None:
+        """Have these symbols in the slices, and no others."""
+        if symbols == self._symbols:
+            return
+        self._symbols = symbols
+        slices: list[list[Instrument]] = [[] for _ in range(self.count)]
+        for symbol in symbols:
+            slices[slice_of(symbol, self.count)].append(symbol)
+        self.slices = [tuple(one) for one in slices]
 
     def pop_due(self, now: float) -> list[int]:
         """Remove the slices that are due at ``now`` (monotonic seconds); return their numbers."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from celery import Celery
 from celery.signals import setup_logging
 
-from tickfence.monitoring import logs
+from tickfence.monitoring import logs, standard_streams
 from tickfence.settings import load
 
 app = Celery(
@@ -19,8 +20,12 @@ app = Celery(
 )
 app.config_from_object("celeryconfig")
 
+_context = click.get_current_context(silent=True)
+if _context and _context.find_root().invoked_subcommand in ("worker", "beat", "flower"):
+    standard_streams.bound_waits()
+
 
 @setup_logging.connect
-def configure_logs(**_: Any) -> None:
-    """Every Celery command logs as the rest of the system does."""
-    logs.configure(load().nt_log_level)
+def configure_logs(logfile: Any = None, **_: Any) -> None:
+    """Every Celery command logs as the rest of the system does; with ``-f FILE``, into that file."""
+    logs.configure(load().nt_log_level, file=logfile)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.utils.nodenames import node_format
 from celery.worker import state
 
 from tasks.celery_app import app
@@ -118,7 +118,8 @@ def register_node(sender: Any, **_: Any) -> None:
     if pool in _FORKING_POOLS:
         _exit(f"worker_pool={pool}: a node's processes would share its leases; accepted are solo (default) and threads")
     settings = node.settings
-    logs.configure(settings.nt_log_level, role="node", node=node.owner.node)
+    file = node_format(sender.logfile, sender.hostname) if sender.logfile else None  # Celery's own set-up comes later
+    logs.configure(settings.nt_log_level, file=file, role="node", node=node.owner.node)
     logger.info(
         "starting",
         extra={
@@ -176,5 +177,5 @@ def stop_worker(reason: NodeIdInUse) -> None:
 
 
 def _exit(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    logs.tell_fatal(message)
     raise SystemExit(2)

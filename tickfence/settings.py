@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ from tickfence.redis_access.address import (
 NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
+SHARD = re.compile(r"[1-9][0-9]?/[1-9][0-9]?")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
@@ -102,7 +104,15 @@ def _off_or_at_least(least: int) -> Callable[[int], int]:
     return check
 
 
+def _shard(value: str) -> str:
+    number, _, count = value.partition("/")
+    if value and not (SHARD.fullmatch(value) and int(number) <= int(count)):
+        raise ValueError("must be i/n, the i-th of n parts of the symbols with n at most 99, like 1/2")
+    return value
+
+
 _namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
+_name = _matches(NODE_ID, f"match {NODE_ID.pattern}, like beat-1")
 _node_id = _matches(NODE_ID, f"match {NODE_ID.pattern}, like node-001")
 _path = _matches(re.compile("/.*", re.DOTALL), "be an absolute path, like /run/secrets/redis-node")
 _token = _matches(TOKEN, "have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32")
@@ -140,7 +150,7 @@ class Settings(BaseModel):
     symbols: Annotated[tuple[Instrument, ...], BeforeValidator(_symbols)] = tuple(
         map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))
     )
-    """Symbols to report on, comma-separated."""
+    """Symbols to report on, comma-separated. Only the start: the first leading beat stores them, and `celery -A tasks symbols` changes what is stored."""
     redis_url: Annotated[str, _url(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES), AfterValidator(_server)] = (
         "redis://localhost:6379/0"
     )
@@ -160,7 +170,9 @@ class Settings(BaseModel):
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = ""
     """The worker's node id, and the queue it must consume. Default: the queue given with -Q."""
     nt_node_weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
-    """The node's share of the symbols, relative to other nodes."""
+    """The node's share of the symbols, relative to other nodes, unless `celery -A tasks nodes weight` has set another."""
+    nt_name: Annotated[str, AfterValidator(_name)] = ""
+    """What operators call this beat or ingest, like beat-1: shown by the page, the commands, the log and CLIENT LIST. Default: role and host, like beat@host-1. A node's name is its node id."""
     nt_enable_multi_instance: Flag = True
     """Several nodes share the symbols. Off: one node, without leases and fencing."""
     nt_enable_kv_reports: Flag = True
@@ -207,6 +219,9 @@ class Settings(BaseModel):
     nt_ingest_buffer_entries: int = Field(200_000, ge=100, le=50_000_000)
     """Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted."""
 
+    nt_ingest_shard: Annotated[str, AfterValidator(_shard)] = ""
+    """Which part of the symbols this ingest follows, like 1/2 and 2/2 for two that share them. Default: all symbols."""
+
     nt_web_token: Annotated[str, AfterValidator(_token)] = ""
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
@@ -227,6 +242,10 @@ class Settings(BaseModel):
     def keys(self) -> Keys:
         """Every key of this deployment."""
         return Keys(self.nt_namespace)
+
+    def process_name(self, role: str) -> str:
+        """Return what operators call this process of ``role``: ``NT_NAME``, or role and host, like ``beat@host-1``."""
+        return self.nt_name or f"{role}@{socket.gethostname()}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

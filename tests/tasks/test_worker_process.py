@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import signal
@@ -80,13 +81,37 @@ def test_a_second_worker_of_the_same_queue_is_refused_and_the_first_goes_on(work
     first = workers.start("-Q", "node-x")
     workers.joined("node-x")
     owner = workers.owner("node-x")
-    second = workers.start("-Q", "node-x", "-n", "other@%h")
+    file = workers.folder / "other.log"
+    second = workers.start("-Q", "node-x", "-n", "other@%h", "-f", f"{workers.folder}/%n.log")
     assert workers.ended(second) == 2
     [line] = [line for line in workers.said(1).splitlines() if line.startswith("error: ")]
     assert re.match(rf"error: node id 'node-x' is in use by a live worker \(pid {first.pid} on .+\)", line)
+    *_, last = map(json.loads, file.read_text().splitlines())
+    assert (last["level"], f"error: {last['message']}", last["role"]) == ("CRITICAL", line, "node")
     assert workers.owner("node-x") == owner
     workers.dispatch("node-x")
     workers.wait(workers.report, "the first to write a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_a_worker_whose_output_nobody_reads_starts_works_and_stops(workers: Workers) -> None:
+    read, write = os.pipe()
+    try:
+        os.set_blocking(write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(write, bytes(4096))
+        os.set_blocking(write, True)
+        process = workers.start("-Q", "node-x", output=write)
+        workers.joined("node-x")
+        workers.dispatch("node-x")
+        workers.wait(workers.report, "a report")
+        process.terminate()
+        assert workers.ended(process) == 0
+        assert workers.client.zscore(KEYS.nodes, "node-x") is None, "it has left in order"
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @pytest.mark.usefixtures("market")

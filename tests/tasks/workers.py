@@ -30,7 +30,7 @@ class Workers:
         self.producer = Celery(broker=server.url(1))
         self.generation = 1
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, output: int | None = None, **variables: str) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
             "REDIS_URL": self.server.url(),
             "CELERY_BROKER_URL": self.server.url(1),
@@ -47,7 +47,7 @@ class Workers:
                     [sys.executable, "-m", "celery", "-A", "tasks", "worker", *arguments],
                     cwd=ROOT,
                     env=environment | variables,
-                    stdout=log,
+                    stdout=log if output is None else output,
                     stderr=subprocess.STDOUT,
                 )
             )

@@ -106,6 +106,7 @@ class AssignmentController:
         self.owners: dict[Instrument, Owner] = {}
         self._since: dict[Instrument, int] = {}  # symbol -> when its owner got it, server ms
         self._live: frozenset[Owner] = frozenset()
+        self._shares: tuple[Mapping[Owner, float], frozenset[Owner]] = {}, frozenset()  # weights, cordoned nodes
         self._rebalanced_at = 0
 
     def adopt(self, owners: Mapping[Instrument, Owner], now_ms: int, known: Collection[Owner] = ()) -> None:
@@ -136,49 +137,67 @@ class AssignmentController:
             del self.owners[symbol], self._since[symbol]
         return dropped
 
-    def plan(self, now_ms: int, live: Mapping[Owner, float]) -> Plan:
+    def plan(self, now_ms: int, live: Mapping[Owner, float], cordoned: Collection[Owner] = ()) -> Plan:
         """What :meth:`step` would do now. Changes nothing.
 
         Args:
             now_ms: the server's time.
             live: owner -> weight; one owner a node id. If it is empty, nothing moves: there is nowhere to go.
+            cordoned: those of ``live`` that keep their symbols and get no more.
         """
         joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
-        overdue = now_ms - self._rebalanced_at >= self.policy.rebalance_interval_ms
-        if not live or not (joined or orphaned or overdue):
+        # A time ahead of now is from a server clock that was wrong, and holds nothing back.
+        overdue = not 0 <= now_ms - self._rebalanced_at < self.policy.rebalance_interval_ms
+        # An operator who changes shares waits for the result.
+        rebalances = bool(joined) or overdue or self._shares_changed(live, cordoned)
+        open_nodes = {owner: weight for owner, weight in live.items() if owner not in cordoned}
+        if not open_nodes or not (rebalances or orphaned):
             return Plan([], rebalances=False)
 
-        rebalances = bool(joined) or overdue
         if rebalances:
-            pinned = {s for s in self.owners if now_ms - self._since[s] < self.policy.min_hold_ms}
+            pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
         else:
             pinned = set(self.symbols)  # a node left: its symbols move, all others wait for the next rebalance
-        by_node = {owner.node: owner for owner in live}
+        by_node = {owner.node: owner for owner in open_nodes}
+        free = [symbol for symbol in self.symbols if not self._stays_on_cordoned(symbol, live, cordoned)]
         chosen = assign(
-            self.symbols,
-            {owner.node: weight for owner, weight in live.items()},
-            {symbol: owner.node for symbol, owner in self.owners.items() if owner in live},
+            free,
+            {owner.node: weight for owner, weight in open_nodes.items()},
+            {symbol: owner.node for symbol, owner in self.owners.items() if owner in open_nodes},
             pinned=pinned,
             sticky=self.policy.sticky,
             load_factor=self.policy.load_factor,
         )
         moves = []
-        for symbol in self.symbols:
+        for symbol in free:
             source, target = self.owners.get(symbol), by_node[chosen[symbol]]
             if source != target:
                 reason = "orphan" if source not in live else "join" if joined else "rebalance"
                 moves.append(Move(symbol, source, target, reason))
         return Plan(moves, rebalances)
 
-    def step(self, now_ms: int, live: Mapping[Owner, float]) -> list[Move]:
+    def step(self, now_ms: int, live: Mapping[Owner, float], cordoned: Collection[Owner] = ()) -> list[Move]:
         """Carry out the :meth:`plan` for this moment; return the moves, mostly none. Call it often."""
-        plan = self.plan(now_ms, live)
+        plan = self.plan(now_ms, live, cordoned)
         self._live = frozenset(live)
         if plan.rebalances:
             self._rebalanced_at = now_ms
+            self._shares = dict(live), frozenset(cordoned)
         for move in plan.moves:
             self.owners[move.symbol] = move.target
             # The first owner holds nothing back: otherwise the first node up would keep all symbols for a while.
             self._since[move.symbol] = now_ms if move.source else now_ms - self.policy.min_hold_ms
         return plan.moves
+
+    def _shares_changed(self, live: Mapping[Owner, float], cordoned: Collection[Owner]) -> bool:
+        """Whether a node that was there at the last rebalance has another weight, or is cordoned or open since."""
+        weights, before = self._shares
+        return any(
+            owner in weights and (weight != weights[owner] or (owner in cordoned) is not (owner in before))
+            for owner, weight in live.items()
+        )
+
+    def _stays_on_cordoned(self, symbol: Instrument, live: Mapping[Owner, float], cordoned: Collection[Owner]) -> bool:
+        owner = self.owners.get(symbol)
+        return owner in cordoned and owner in live

@@ -31,6 +31,7 @@ cycles_skipped = registry.counter(
     reason=("backlog", "broker"),
 )
 messages_sent = registry.counter("nt_messages_sent", "Task messages sent")
+desired_unreadable = registry.counter("nt_desired_unreadable", "Reads of a desired state that cannot be read")
 redis_errors = registry.counter("nt_dispatcher_redis_errors", "Failed reads of the data plane")
 event_errors = registry.counter("nt_event_errors", "Failed attempts to write an event")
 broker_errors = registry.counter(

@@ -9,6 +9,7 @@ Every entry is flat text: ``kind`` and ``reason``, and by kind
 - ``moved``, one for each change of the assignment: ``generation``, ``term``, ``by`` (the dispatcher), ``moves``
   (JSON, symbol -> [node before or null, node now or null])
 - ``leader``: ``leader``, ``term``
+- ``desired``: ``version``, ``by``, ``what``: a change of the desired state; the reason is its verb
 - ``conflict``: ``symbol``, ``node`` that was refused, ``holder`` of the lease
 - ``symbol``: ``symbol`` that is given to no node, or to one again; ``nodes`` that got stuck with it (``a,b``), ``term``
 
@@ -24,6 +25,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.desired import Change
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
@@ -46,6 +48,7 @@ class Kind(StrEnum):
     MOVED = "moved"
     LEADER = "leader"
     CONFLICT = "conflict"
+    DESIRED = "desired"
     SYMBOL = "symbol"
 
 
@@ -97,6 +100,12 @@ def moved_event(reason: MoveReason, generation: int, term: int, by: str, moves: 
 def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
     """The fields of the event that a dispatcher leads from now on."""
     return _fields(Kind.LEADER, reason, leader=leader, term=term)
+
+
+def desired_event(change: Change) -> Fields:
+    """The fields of the event that an operator has changed the desired state."""
+    verb = " ".join(change.what.split()[:2])
+    return _fields(Kind.DESIRED, verb, version=change.version, by=change.by, what=change.what)
 
 
 def conflict_event(symbol: str, node: str, holder: str) -> Fields:
