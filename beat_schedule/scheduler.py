@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
-from beat_schedule.dispatcher import Dispatcher
+from beat_schedule.dispatcher import Dispatcher, reports_due
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
@@ -22,6 +23,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -47,14 +49,18 @@ class HRWScheduler(Scheduler):
     all symbols at once.
 
     Args:
+        app: the Celery application.
         args: as for :class:`celery.beat.Scheduler`.
         lazy: whether it is made to be looked at only (``celery inspect``); then nothing is started.
         kwargs: as for :class:`celery.beat.Scheduler`.
     """
 
-    def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
-        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(self.settings.process_name("beat"))))
+        self._broker = Broker(app, self.settings)
+        name = str(Owner.start(self.settings.process_name("beat")))
+        self.dispatcher = Dispatcher(self.settings, self._broker, name)
+        self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -62,8 +68,7 @@ class HRWScheduler(Scheduler):
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
         if not lazy:
             self._start()
-        super().__init__(*args, lazy=lazy, **kwargs)
-        self._broker = Broker(self.app, self.settings)
+        super().__init__(app, *args, lazy=lazy, **kwargs)
         if not lazy:
             collect_less()
 
@@ -74,8 +79,7 @@ class HRWScheduler(Scheduler):
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.leading)
-        reports = len(settings.symbols) if settings.nt_enable_kv_reports else 0
-        metrics.reports_due.set(reports * 1000 / settings.nt_report_period_ms)
+        metrics.reports_due.set(reports_due(settings, len(settings.symbols)))
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
 
@@ -86,6 +90,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
+        self._hang_guard.alive()
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S
@@ -149,11 +154,12 @@ class HRWScheduler(Scheduler):
             return
         metrics.cycles.labels(entry.name).inc()
         if entry.name not in self._cycles:
-            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings)
-        self._cycles[entry.name].begin(entry, time.monotonic())
+            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings.nt_max_tasks_per_cycle)
+        self._cycles[entry.name].begin(entry, self.dispatcher.symbols, time.monotonic())
 
     def close(self) -> None:
         """Resign, and close all connections."""
+        self._hang_guard.stop()
         self.dispatcher.close()
         self._broker.close()
         super().close()
@@ -193,7 +199,7 @@ class HRWScheduler(Scheduler):
 
     def _poll_membership(self) -> None:
         if not self.settings.nt_enable_multi_instance:
-            self.dispatcher.read_clock()
+            self.dispatcher.poll_alone()
             return
         led = self.dispatcher.leading
         moved: Mapping[Instrument, Owner] = {move.symbol: move.target for move in self.dispatcher.poll()}
@@ -210,7 +216,7 @@ class HRWScheduler(Scheduler):
 
     def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:
-            return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
+            return dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
     def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:

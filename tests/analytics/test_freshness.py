@@ -66,19 +66,34 @@ def test_a_report_is_never_better_than_it_says() -> None:
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
-    found = judged(-5_000, 100)
+    found = judged(-100, 0)
     assert (found.report_age_ms, found.data_age_ms) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("ahead", "status"), [(250, "ok"), (1149, "ok"), (1150, "degraded"), (2150, "down"), (60_000, "down")]
+    ("ahead", "status"), [(250, "ok"), (624, "ok"), (625, "degraded"), (1125, "down"), (60_000, "down")]
 )
 def test_a_report_dated_ahead_may_be_of_any_age(ahead: int, status: Status) -> None:
-    assert judged(-ahead, 100).status == status
+    assert judged(-ahead, ahead).status == status
+
+
+def test_data_dated_ahead_may_be_of_any_age() -> None:
+    assert judged(0, -250).status == "ok"
+    found = judged(0, -251)
+    assert (found.status, found.data_age_ms) == ("down", None)
+    assert found.reason == "the market data is dated 0.3 s ahead of Redis' clock, so its age is not known"
+    assert judged(0, -3_600_000).stale
+
+
+def test_data_dated_ahead_of_its_report_is_not_new_when_that_time_comes() -> None:
+    hour = 3_600_000
+    assert judged(hour, 0, period=2 * hour).status == "ok"
+    assert judged(hour, -hour, period=2 * hour).stale
 
 
 def test_the_reason_says_what_stopped() -> None:
     assert judged(9_250, 0).reason == "the report has not been rewritten for 9.0 s"
     assert judged(-9_250, 0).reason == "the report is dated 9.2 s ahead of Redis' clock, so its age is not known"
     assert judged(100, 7_000, "down").reason == "no market data has come for 7.1 s"
-    assert judged(100, None, "down").reason == "no market data has been received yet"
+    unknown = "the age of the market data is not known: none has come yet, or Redis' clock was wrong"
+    assert judged(100, None, "down").reason == unknown

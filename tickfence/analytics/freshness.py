@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 from msgspec import UNSET, Meta, Struct
 
 from tickfence.analytics.report import DEGRADED_MS, OK_MS, Ingestion, Status
+from tickfence.analytics.symbol_state import AHEAD_MS
 
 Idle = Literal["paused", "set aside"]
 """Why a symbol gets no reports on purpose: an operator has paused it, or it made two nodes stuck."""
@@ -31,7 +32,9 @@ class Freshness(Struct, frozen=True, gc=False):
 
     read_at: Annotated[int, Meta(description="When it was read, ms since the epoch.")]
     report_age_ms: Annotated[int, Meta(ge=0, description="Since the report was written.")]
-    data_age_ms: Annotated[int | None, Meta(description="Since the newest market data in it; null if there is none.")]
+    data_age_ms: Annotated[
+        int | None, Meta(description="Since the newest market data in it; null if that is not known.")
+    ]
     status: Annotated[
         SymbolStatus,
         Meta(
@@ -67,7 +70,7 @@ def freshness(report: Dated, now_ms: int, period_ms: int, idle: Idle | None = No
     A report that is at most `period_ms` old is as good as when it was written, because the next report is not due yet.
     After that it ages by the time that the next report is late, within the limits of `ingestion.status`. A report that
     is dated ahead of `now_ms` ages by the difference: the clock was set back or belongs to another server now, so its
-    real age is unknown.
+    real age is unknown. So is that of data which is dated more than `AHEAD_MS` ahead of `now_ms` or of its report.
 
     Args:
         report: the report.
@@ -77,6 +80,9 @@ def freshness(report: Dated, now_ms: int, period_ms: int, idle: Idle | None = No
     """
     since = now_ms - report.updated_at
     last_update = report.ingestion.last_update
+    ahead = 0 if last_update is UNSET else last_update - min(now_ms, report.updated_at)
+    if ahead > AHEAD_MS:
+        last_update = UNSET
     data_age = None if last_update is UNSET else max(0, now_ms - last_update)
     late = max(0, abs(since) - period_ms)
     status: Status = "down"
@@ -87,14 +93,17 @@ def freshness(report: Dated, now_ms: int, period_ms: int, idle: Idle | None = No
     if idle is not None:
         return Freshness(now_ms, max(0, since), data_age, idle, True, _IDLE[idle])
     stale = status == "down"
-    return Freshness(now_ms, max(0, since), data_age, status, stale, _reason(since, late, data_age) if stale else None)
+    reason = _reason(since, late, data_age, ahead) if stale else None
+    return Freshness(now_ms, max(0, since), data_age, status, stale, reason)
 
 
-def _reason(since_ms: int, late_ms: int, data_age_ms: int | None) -> str:
-    if data_age_ms is None:
-        return "no market data has been received yet"
+def _reason(since_ms: int, late_ms: int, data_age_ms: int | None, ahead_ms: int) -> str:
     if late_ms >= OK_MS and since_ms < 0:
         return f"the report is dated {-since_ms / 1000:.1f} s ahead of Redis' clock, so its age is not known"
+    if ahead_ms > AHEAD_MS:
+        return f"the market data is dated {ahead_ms / 1000:.1f} s ahead of Redis' clock, so its age is not known"
+    if data_age_ms is None:
+        return "the age of the market data is not known: none has come yet, or Redis' clock was wrong"
     if late_ms >= OK_MS:
         return f"the report has not been rewritten for {late_ms / 1000:.1f} s"
     return f"no market data has come for {data_age_ms / 1000:.1f} s"

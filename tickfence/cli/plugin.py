@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from tickfence import celery_environment  # noqa: F401 - before celery reads its options
 from tickfence.cli import options
 from tickfence.cli.nodes_commands import nodes
 from tickfence.cli.symbols_commands import symbols

@@ -21,6 +21,8 @@ class MoveReason(StrEnum):
     LEFT = "node left"
     DIED = "node died"
     SILENT = "node silent"
+    STUCK = "node stuck"
+    DRAINED = "node drained"
     REBALANCE = "rebalance"
     SYMBOLS = "symbols changed"
     DATA_LOST = "data lost"  # Redis came back without the published assignment
@@ -120,6 +122,21 @@ class AssignmentController:
         self._live = frozenset(self.owners.values()).union(known)
         self._rebalanced_at = now_ms
 
+    def replace_symbols(self, symbols: Collection[Instrument]) -> dict[Instrument, Owner]:
+        """Assign these symbols from the next :meth:`step` on, and no others.
+
+        Args:
+            symbols: the symbols. Those that are new have no owner yet.
+
+        Returns:
+            Symbol -> its owner so far, of those that are not assigned any more.
+        """
+        self.symbols = tuple(symbols)
+        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in set(symbols)}
+        for symbol in dropped:
+            del self.owners[symbol], self._since[symbol]
+        return dropped
+
     def plan(self, now_ms: int, live: Mapping[Owner, float], cordoned: Collection[Owner] = ()) -> Plan:
         """What :meth:`step` would do now. Changes nothing.
 
@@ -130,7 +147,8 @@ class AssignmentController:
         """
         joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
-        overdue = now_ms - self._rebalanced_at >= self.policy.rebalance_interval_ms
+        # A time ahead of now is from a server clock that was wrong, and holds nothing back.
+        overdue = not 0 <= now_ms - self._rebalanced_at < self.policy.rebalance_interval_ms
         # An operator who changes shares waits for the result.
         rebalances = bool(joined) or overdue or self._shares_changed(live, cordoned)
         open_nodes = {owner: weight for owner, weight in live.items() if owner not in cordoned}
@@ -138,7 +156,7 @@ class AssignmentController:
             return Plan([], rebalances=False)
 
         if rebalances:
-            pinned = {s for s in self.owners if now_ms - self._since[s] < self.policy.min_hold_ms}
+            pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
         else:
             pinned = set(self.symbols)  # a node left: its symbols move, all others wait for the next rebalance
         by_node = {owner.node: owner for owner in open_nodes}

@@ -14,6 +14,8 @@ _REMEMBERED = 100
 
 GRACE_MS = 100
 """How long a registration connection may be missing before its node counts as dead."""
+AHEAD_MS = 60_000
+"""A heartbeat that is further ahead of now than this came while the server's clock was wrong, and is no sign of life."""
 
 
 class NodeReason(StrEnum):
@@ -23,6 +25,8 @@ class NodeReason(StrEnum):
     LEFT = "left"  # in order, on SIGTERM
     DIED = "died"  # its connection vanished
     SILENT = "silent"  # no heartbeat
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
 
 
 class NodeState(StrEnum):
@@ -32,9 +36,9 @@ class NodeState(StrEnum):
     LEFT = "left"  # in order
     GONE = "gone"  # its registration connection is closed
     SILENT = "silent"  # no heartbeat within the TTL
-    STUCK = "stuck"  # alive, and does nothing
-    DRAINED = "drained"  # alive, and to have no symbols
-    CORDONED = "cordoned"  # alive, and to get no further symbols
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
+    CORDONED = "cordoned"  # alive, and gets no further symbols because an operator wants it so
 
 
 class NodeRecord(NamedTuple):
@@ -70,7 +74,13 @@ class NodeRecord(NamedTuple):
     drained: bool = False
 
     def state(
-        self, heartbeat_ms: int | None, *, ttl_ms: int, now_ms: int, connected: Collection[int] | None = None
+        self,
+        heartbeat_ms: int | None,
+        *,
+        ttl_ms: int,
+        now_ms: int,
+        connected: Collection[int] | None = None,
+        stuck: bool = False,
     ) -> NodeState:
         """The node's state at one moment.
 
@@ -79,6 +89,7 @@ class NodeRecord(NamedTuple):
             ttl_ms: ``NT_HEARTBEAT_TTL_MS``.
             now_ms: the server's time.
             connected: client ids that ``CLIENT LIST`` shows; ``None`` where Redis does not tell.
+            stuck: whether the leader has found it to be stuck.
         """
         if self.left:
             return NodeState.LEFT
@@ -86,7 +97,11 @@ class NodeRecord(NamedTuple):
             return NodeState.GONE
         if heartbeat_ms is None or not is_alive(heartbeat_ms, ttl_ms=ttl_ms, now_ms=now_ms):
             return NodeState.SILENT
-        return NodeState.ALIVE
+        if heartbeat_ms - now_ms > AHEAD_MS:
+            return NodeState.SILENT
+        if stuck:
+            return NodeState.STUCK
+        return NodeState.DRAINED if self.drained else NodeState.ALIVE
 
 
 def is_alive(heartbeat_ms: int, *, ttl_ms: int, now_ms: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tickfence.analytics.freshness import Idle
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
-from tickfence.coordination.desired import Desired, NodeMode, parse_desired
+from tickfence.coordination.desired import Desired, DesiredNode, NodeMode, parse_desired
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
 from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
@@ -152,17 +152,17 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         for record in records:
             heartbeat = heartbeats.get(record.owner.node)
             age_ms = None if heartbeat is None else max(0, now_ms - heartbeat)
-            state = record.state(heartbeat, ttl_ms=heartbeat_ttl_ms, now_ms=now_ms, connected=connected)
-            weight = record.weight
-            if desired is not None:
-                asked = desired.node(record.owner.node)
-                weight = asked.weight or weight
-                if state == NodeState.ALIVE:
-                    state = _WANTED.get(asked.mode, state)
-            if state in _LIVING and record.drained:
-                state = NodeState.DRAINED
-            if state in _LIVING and record.owner in leader.verdicts.stuck:
-                state = NodeState.STUCK
+            state = record.state(
+                heartbeat,
+                ttl_ms=heartbeat_ttl_ms,
+                now_ms=now_ms,
+                connected=connected,
+                stuck=record.owner in leader.verdicts.stuck,
+            )
+            wanted = DesiredNode() if desired is None else desired.node(record.owner.node)
+            if state is NodeState.ALIVE:
+                state = _WANTED.get(wanted.mode, state)
+            weight = record.weight if wanted.weight is None else wanted.weight
             nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ())), weight))
         idle = idle_symbols(desired, leader.verdicts, now_ms)
         yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment, desired, idle)
