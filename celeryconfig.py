@@ -25,6 +25,7 @@ result_serializer = "json"
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 follow_switches()
+broker_channel_error_retry = True  # whatever the broker answers, a worker tries again, and does not end
 _rabbitmq = parse_amqp(_settings.celery_broker_url)
 if _rabbitmq is None:
     broker_url, _where = kombu_address(_settings.celery_broker_url)

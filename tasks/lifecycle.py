@@ -20,6 +20,7 @@ from tickfence.coordination.dispatch import ALONE
 from tickfence.coordination.registration import NodeIdInUse
 from tickfence.monitoring import exporter, logs, node_metrics
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import CONNECTING_S
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
@@ -135,6 +136,7 @@ def register_node(sender: Any, **_: Any) -> None:
     metrics_url = exporter.page_url(port, settings.nt_metrics_host)
     deadline, outage = time.monotonic() + START_WITHIN_S, Outage("the data plane", logger)
     while True:
+        node.hang_guard.alive(CONNECTING_S)
         try:
             node.register(metrics_url, on_replaced=stop_worker)
             return
@@ -142,7 +144,7 @@ def register_node(sender: Any, **_: Any) -> None:
             _exit(str(error))
         except REDIS_ERRORS as error:
             if time.monotonic() > deadline:
-                _exit(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
+                _exit(f"REDIS_URL={masked(settings.redis_url)}: no registration within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))
 
 

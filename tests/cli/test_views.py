@@ -12,7 +12,7 @@ import redis
 from rich.console import Console, RenderableType
 
 from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
-from tickfence.cli.plugin import symbol_named
+from tickfence.cli.options import symbol_named
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import coloured, duration, number
 from tickfence.coordination.controller import MoveReason

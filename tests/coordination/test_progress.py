@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
@@ -316,7 +317,7 @@ class ProgressMachine(RuleBasedStateMachine):
     @invariant()
     def verdicts_keep_their_distance(self) -> None:
         times = [at for at, _ in self.cluster.verdicts]
-        assert all(later - sooner >= VERDICT_EVERY_S for sooner, later in zip(times, times[1:], strict=False))
+        assert all(later - sooner >= VERDICT_EVERY_S for sooner, later in pairwise(times))
 
     def check(self) -> None:
         cluster = self.cluster

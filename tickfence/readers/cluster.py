@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tickfence.analytics.freshness import Idle
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
-from tickfence.coordination.desired import Desired, NodeMode, parse_desired
+from tickfence.coordination.desired import Desired, DesiredNode, NodeMode, parse_desired
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
 from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
@@ -159,11 +159,10 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
                 connected=connected,
                 stuck=record.owner in leader.verdicts.stuck,
             )
-            weight = record.weight
-            if desired is not None:
-                asked = desired.node(record.owner.node)
-                weight = asked.weight or weight
-                state = _WANTED.get(asked.mode, state) if state == NodeState.ALIVE else state
+            wanted = DesiredNode() if desired is None else desired.node(record.owner.node)
+            if state is NodeState.ALIVE:
+                state = _WANTED.get(wanted.mode, state)
+            weight = record.weight if wanted.weight is None else wanted.weight
             nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ())), weight))
         idle = idle_symbols(desired, leader.verdicts, now_ms)
         yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment, desired, idle)

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
 BEATS = ("beat-1", "beat-2")
 INGESTS = ("ingest-1", "ingest-2")
+MORE_LISTED = "XRPUSDT,LTCUSDT"
+"""What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
 _METRICS_PORTS = {
     **{name: 9101 + number for number, name in enumerate(NODES)},
@@ -133,8 +135,8 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--seed", "1")
-        command = (sys.executable, "-m", "tools.simulator", *market)
+        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--also", MORE_LISTED)
+        command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance
     for ingest in INGESTS if several else INGESTS[:1]:
