@@ -28,6 +28,9 @@ _Answer = TypeVar("_Answer")
 # ticket, queue, passive, durable, exclusive, auto-delete, no-wait and arguments.
 _DECLARE, _DECLARE_OK, _FIELDS = (50, 10), (50, 11), "BsbbbbbF"
 
+PROBE = "tasks.probe"
+"""The task that a node answers by its heartbeat."""
+
 UNREADABLE_AFTER_S = 1.5
 """A node whose queue cannot be read for this long cannot be reached, see :attr:`Broker.unreadable`."""
 _SAY_EVERY_S = 60.0
@@ -42,9 +45,15 @@ class Broker:
     Args:
         app: the Celery application.
         settings: the process's settings.
+
+    Attributes:
+        sent: owner -> when it was last sent a message (monotonic seconds).
+        failed_at: when a call last failed (monotonic seconds); 0.0 before.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
+        self.sent: dict[Owner, float] = {}
+        self.failed_at = 0.0
         self._app = app
         self._connection: Any = None
         self._producer: Any = None
@@ -87,7 +96,8 @@ class Broker:
         except self._unreachable as error:
             self.close()
             metrics.broker_errors.inc()
-            self._next_try = time.monotonic() + self._outage.failed(error)
+            self.failed_at = time.monotonic()
+            self._next_try = self.failed_at + self._outage.failed(error)
             return None
         self._outage.over()
         return answer
@@ -161,9 +171,32 @@ class Broker:
 
         if self.call(publish):
             metrics.messages_sent.inc(len(messages))
+            owners = {message.owner for _, message in messages}
+            nodes = {owner.node for owner in owners}
+            # A node that was started again is another owner; the one before gets nothing any more.
+            self.sent = {o: at for o, at in self.sent.items() if o.node not in nodes}
+            self.sent |= dict.fromkeys(owners, time.monotonic())
         else:
             for name in {entry.name for entry, _ in messages}:
                 metrics.cycles_skipped.labels(name, "broker").inc()
+
+    def probe(self, owner: Owner, probe_id: str) -> bool:
+        """Ask a node whether it takes messages; its heartbeat carries the answer.
+
+        Args:
+            owner: the node.
+            probe_id: what it answers with.
+
+        Returns:
+            Whether the question was sent.
+        """
+
+        def put(producer: Any) -> bool:
+            with self._one_queue_only():
+                self._app.send_task(PROBE, (probe_id,), queue=owner.node, producer=producer, retry=False)
+            return True
+
+        return bool(self.call(put))
 
     def close(self) -> None:
         """Close the connection. Celery does so from a signal handler, so perhaps in the middle of a call."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tickfence.coordination.desired import Desired, seed
@@ -32,19 +33,19 @@ class DesiredState:
 
     Attributes:
         followed: the state that this beat follows; of version 0 before it has read or seeded one.
+        symbols: its active symbols, sorted.
+        removed: the symbols that were removed lately -> when, server ms.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
-        self.followed: Desired = seed(settings.symbols)
+        self.followed: Desired
+        self.symbols: tuple[Instrument, ...]
+        self.removed: Mapping[Instrument, int]
+        self._take(seed(settings.symbols))
         self._keys, self._name = settings.keys, name
         self._symbols = frozenset(settings.symbols)
         self._unreadable_until = 0.0
         self._says = LogLimit(SAY_EVERY_S)
-
-    @property
-    def symbols(self) -> tuple[Instrument, ...]:
-        """The symbols to report on, sorted."""
-        return self.followed.active
 
     def follow(self, client: Any, stored: int, *, leading: bool) -> bool:
         """Follow what is stored, and have it stored if it is not.
@@ -68,6 +69,10 @@ class DesiredState:
             return leading and self._read(client)
         return self._read(client)
 
+    def _take(self, desired: Desired) -> None:
+        # These are asked for in every poll.
+        self.followed, self.symbols, self.removed = desired, desired.active, desired.removed
+
     def _store(self, client: Any) -> None:
         if self.followed.version:
             logger.warning("the desired state is lost, writing it back", extra={"version": self.followed.version})
@@ -90,7 +95,8 @@ class DesiredState:
             return False
         if found is None or found.version <= self.followed.version:
             return False
-        first, self.followed = not self.followed.version, found
+        first = not self.followed.version
+        self._take(found)
         logger.info("following the desired state", extra={"version": found.version, "symbols": len(found.active)})
         if first and self._symbols != frozenset(found.listed):
             only_here = sorted(self._symbols - frozenset(found.listed))

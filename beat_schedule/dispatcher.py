@@ -1,35 +1,34 @@
-"""The dispatcher's view of the system: whether it leads, which nodes are alive, who owns what."""
+"""The dispatcher's view of the system: whether it leads, which nodes work, who owns what."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
-from math import isfinite
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from beat_schedule.journal import AssignmentChange, Journal
+from beat_schedule.broker import Broker
+from beat_schedule.desired_state import DesiredState
+from beat_schedule.event_recorder import AssignmentChange
+from beat_schedule.journal import Journal
+from beat_schedule.poll import Poll, Poller
+from beat_schedule.retirement import Retirement
+from beat_schedule.stuck_nodes import StuckNodes
+from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
-from tickfence.coordination.leadership import Lead, Leadership
-from tickfence.coordination.membership import GRACE_MS, Membership, NodeRecord, parse_node
+from tickfence.coordination.desired import NodeMode
+from tickfence.coordination.leadership import Lead, LeaderReason
+from tickfence.coordination.membership import GRACE_MS, NodeReason, NodeRecord
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts, parse_verdicts
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
-from tickfence.redis_access.address import parse_cluster
-from tickfence.redis_access.command import Command, checked
-from tickfence.redis_access.connect import connect
-from tickfence.redis_access.errors import REDIS_ERRORS, NoScript, not_offered
-from tickfence.redis_access.outage import Outage
-from tickfence.redis_access.scripts import with_source
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_Answer = TypeVar("_Answer")
-
-CLOCK_EVERY_S = 1.0
 PURGE_EVERY_S = 60.0
 PURGE_AFTER_MS = 600_000
 """The name of a node that was silent for this long is removed from ``nt:nodes``."""
@@ -42,6 +41,7 @@ class Dispatcher:
 
     Args:
         settings: the process's settings.
+        broker: tells what waits in the nodes' queues.
         name: different for every process start.
         grace_ms: how long the connection of a node or of the leader may be missing.
 
@@ -50,145 +50,146 @@ class Dispatcher:
         generation: the highest generation of the assignment that it has published or found.
 
     Example:
-        >>> dispatcher = Dispatcher(settings, name="beat@host/5f0c9a1be2d43786")
+        >>> dispatcher = Dispatcher(settings, broker, name="beat@host/5f0c9a1be2d43786")
         >>> moves = dispatcher.poll()
         >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
     """
 
-    def __init__(self, settings: Settings, name: str, grace_ms: int = GRACE_MS) -> None:
+    def __init__(self, settings: Settings, broker: Broker, name: str, grace_ms: int = GRACE_MS) -> None:
         self.settings = settings
-        self.clock = ServerClock()
         self.generation = 0
+        self._name = name
         self._keys = settings.keys
-        self._leadership = Leadership(self._keys, name, settings.nt_leader_ttl_ms, grace_ms)
-        self._membership = Membership(settings.nt_heartbeat_ttl_ms, grace_ms)
+        self._poller = Poller(settings, name, grace_ms)
+        self.clock: ServerClock = self._poller.clock
+        self._stuck_nodes = StuckNodes(settings, broker)
+        self._noted = Verdicts()  # as nt:dispatcher has them
+        self._judging_term = 0  # the term in which they were read there
+        self._desired = DesiredState(settings, name)
+        self._noted_desired = 0  # version, as nt:dispatcher has it
+        self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
+        self._retirement = Retirement(settings.keys)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
-        self._live: dict[Owner, NodeRecord] = {}
+        self._live: Mapping[Owner, NodeRecord] = {}
+        self._eligible: Mapping[Owner, NodeRecord] = {}
+        self._kept_out: Mapping[Owner, NodeReason] = {}  # the other live nodes
+        self._set_aside: Mapping[Instrument, tuple[str, ...]] = {}  # with the nodes that got stuck with them
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
-        self._client: Any = None
-        self._client_id = 0
-        self._resuming = False
-        # A cluster's connections end at several servers, so there only the heartbeats count.
-        self._watch_connections = parse_cluster(settings.redis_url) is None
-        self._outage = Outage("the data plane", logger)
-        self._next_try = 0.0
         self._next_purge = 0.0
 
     @property
     def leading(self) -> bool:
         """Whether it leads, and its assignment is published."""
-        return self._leadership.leading and self._acting_term == self._leadership.term
+        return self._poller.leadership.leading and self._acting_term == self.term
 
     @property
     def term(self) -> int:
         """The highest term seen."""
-        return self._leadership.term
+        return self._poller.leadership.term
 
     @property
     def owners(self) -> Mapping[Instrument, Owner]:
-        """Symbol -> owner, of the symbols whose owner is alive."""
-        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._live}
+        """Symbol -> owner, of the symbols whose owner works."""
+        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._eligible}
 
     @property
     def nodes(self) -> Collection[Owner]:
         """The live nodes."""
         return self._live.keys()
 
+    @property
+    def symbols(self) -> Collection[Instrument]:
+        """The symbols to report on."""
+        return self._controller.symbols
+
     def poll(self) -> list[Move]:
         """Poll once; return the symbols that moved.
 
         Never raises because Redis cannot be reached: a later call tries again, after a short wait.
         """
-        return self._call(self._poll) or []
+        return self._poller.call(self._poll) or []
 
-    def read_clock(self) -> None:
-        """Read the server's time, at most once a second. Without coordination nothing else is polled."""
-        self._call(self._read_clock)
-
-    def _call(self, action: Callable[[], _Answer]) -> _Answer | None:
-        if time.monotonic() < self._next_try:
-            return None
-        try:
-            if self._client is None:
-                self._client = connect(self.settings.redis_url, name="nt:dispatcher")
-            answer = action()
-        except REDIS_ERRORS as error:
-            # Also after an error reply: the new connection may lead to another server.
-            self._disconnect()
-            metrics.redis_errors.inc()
-            self._next_try = time.monotonic() + self._outage.failed(error)
-            return None
-        self._outage.over()
-        return answer
-
-    def _read_clock(self) -> None:
-        sent_at = time.monotonic()
-        seconds, microseconds = self._client.time()
-        self.clock.observe(sent_at, time.monotonic(), seconds * 1000 + microseconds / 1000)
-        self._next_try = time.monotonic() + CLOCK_EVERY_S
+    def poll_alone(self) -> None:
+        """Without coordination: read the server's time and follow the desired state, at most once a second."""
+        self._poller.call(self._poll_alone)
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
-        if self._client is not None:
-            try:
-                self._leadership.resign(self._client)
-            except REDIS_ERRORS as error:
-                logger.warning("could not resign, the lead runs out by itself: %s", error)
-            self._disconnect()
+        self._poller.close()
         self._journal.close()
 
-    def _poll(self) -> list[Move]:
-        lead, heartbeats, connected = self._read()
-        if self._resuming:
-            self._membership.resume(lead.server_ms)
-            self._resuming = False
-        records = self._read_records(self._membership.records_to_read(heartbeats))
-        before = self._live
-        self._live = self._membership.observe(lead.server_ms, heartbeats, records, connected)
+    def _poll_alone(self, client: Any) -> None:
+        self._desired.follow(client, self._poller.read_clock(), leading=True)
+        self._replace_symbols()
+        desired = self._desired.followed
+        self._retirement.delete(client, self._desired.removed)
+        if desired.version != self._noted_desired:
+            client.hset(self._keys.dispatcher, "desired", desired.version)
+            self._noted_desired = desired.version
+
+    def _poll(self, client: Any) -> list[Move]:
+        poll = self._poller.read()
+        self._desired.follow(client, poll.desired, leading=poll.lead.leading)
+        before, self._live = self._live, poll.live
         self._report_nodes(before)
-        if not lead.leading:
+        if not poll.lead.leading:
             if self._acting_term:
-                logger.warning("another dispatcher leads", extra={"term": lead.term})
+                logger.warning("another dispatcher leads", extra={"term": poll.lead.term})
             self._acting_term = 0
+            self._eligible = poll.live
+            for gauge in (metrics.nodes_stuck, metrics.symbols_set_aside):
+                gauge.set(0)
             return []
         try:
-            return self._lead(lead)
+            return self._lead(client, poll)
         except Deposed as deposed:
             logger.warning("%s", deposed)
             self._acting_term = 0
-            self._leadership.resign(self._client, deposed.newer)
+            self._poller.leadership.resign(client, deposed.newer)
             return []
 
-    def _lead(self, lead: Lead) -> list[Move]:
+    def _lead(self, client: Any, poll: Poll) -> list[Move]:
         """Do a leader's work of one poll; return the symbols that moved."""
+        lead = poll.lead
         self._journal.note_lead(lead)
         new_term = lead.term != self._acting_term
         dropped: dict[Instrument, Owner] = {}
         lost = False
         if new_term:
-            dropped, lost = self._adopt(lead)
+            self._replace_symbols()
+            dropped, lost = self._adopt(client, lead)
+        if not self._judge(client, poll):
+            self._acting_term = 0
+            return []
         first = not self._controller.owners
-        moves = self._controller.step(lead.server_ms, {owner: node.weight for owner, node in self._live.items()})
+        dropped |= self._replace_symbols()
+        moves = self._controller.step(lead.server_ms, *self._shares())
         change = None
-        if moves or new_term:
+        if moves or dropped or new_term:
             self._acting_term = 0  # if publishing fails, the next poll starts again from what is published
             self.generation = publish_assignment(
-                self._client, self._keys, lead.term, self.generation, self._controller.owners
+                client, self._keys, lead.term, self.generation, self._controller.owners
             )
             self._acting_term = lead.term
             self._report_assignment(moves, new_term)
             change = AssignmentChange(self.generation, moves, dropped, first, lost)
-        self._journal.note(lead.term, self._live.keys(), self._membership.departed, change)
+        desired = self._desired.followed
+        if desired.version != self._noted_desired:
+            leadership.note(client, self._keys, self._name, lead.term, {"desired": str(desired.version)})
+            self._noted_desired = desired.version
+        self._retirement.retire(client, self._desired.removed, self.generation)
+        departed = {**self._poller.membership.departed, **self._kept_out}
+        self._journal.note(lead.term, self._eligible.keys(), departed, self._set_aside, desired.changes, change)
         if time.monotonic() >= self._next_purge:
-            self._client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
+            client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
         return moves
 
-    def _adopt(self, lead: Lead) -> tuple[dict[Instrument, Owner], bool]:
+    def _adopt(self, client: Any, lead: Lead) -> tuple[dict[Instrument, Owner], bool]:
         """Start from the published assignment; return its symbols that are not ours, and whether data was lost."""
         try:
-            stored = read_assignment(self._client, self._keys)
+            stored = read_assignment(client, self._keys)
         except ValueError as error:
             logger.warning("%s is not readable and counts as lost: %s", self._keys.assignment, error)
             stored = StoredAssignment(term=0, generation=-1, owners={})  # older than any
@@ -197,64 +198,75 @@ class Dispatcher:
         self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
         self.generation = max(self.generation, stored.generation)
         self._journal.note_adopted(stored.owners.values())
-        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self.settings.symbols}
+        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
+        self._noted_desired = 0
+        if lead.term != self._judging_term:
+            found = parse_verdicts(client.hget(self._keys.dispatcher, "verdicts") or b"")
+            # We led before Redis lost its data, so our own verdicts are the newest.
+            ours = lead.lost and lead.reason is LeaderReason.RENEWED
+            self._stuck_nodes.begin(self._stuck_nodes.verdicts if ours else found)
+            self._noted, self._judging_term = found, lead.term
         return dropped, older or self._journal.lost_data
 
-    def _read(self) -> tuple[Lead, dict[str, int], set[int] | None]:
-        """One round trip: the lead, all heartbeats, and which registration connections stand."""
-        watched = {*self._membership.client_ids, self._leadership.leader_client_id} - {0}
-        poll = self._leadership.poll(self._client_id)
-        sent_at = time.monotonic()
-        replies = self._send_poll(poll, watched)
-        if isinstance(replies[0], NoScript):  # a restarted Redis has forgotten the script
-            replies = self._send_poll(with_source(poll), watched)
-        led, scores = map(checked, replies[:2])
-        lead = self._leadership.handle_reply(led, sent_at)
-        self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
-        heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
-        return lead, heartbeats, self._connected(lead, watched, *replies[2:])
+    def _judge(self, client: Any, poll: Poll) -> bool:
+        """Find out which nodes may get symbols, and tell it before anything follows from it.
 
-    def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:
-        pipe = self._client.pipeline(transaction=False)
-        pipe.execute_command(*poll)
-        pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
-        if self._watch_connections:
-            pipe.client_id()  # the pool may have opened a new connection since
-            if watched:
-                pipe.client_list(client_id=sorted(watched))
-        return list(pipe.execute(raise_on_error=False))
+        Returns:
+            Whether it could be told; otherwise another dispatcher leads by now.
+        """
+        desired = self._desired.followed
+        drained = [
+            owner
+            for owner, node in poll.live.items()
+            if node.drained or desired.node(owner.node).mode is NodeMode.DRAINED
+        ]
+        if poll.resumed:
+            self._stuck_nodes.resume()
+        self._stuck_nodes.follow(poll.lead.server_ms, poll.live, drained, poll.heard, self._set_aside)
+        verdicts = self._stuck_nodes.verdicts
+        if verdicts != self._noted:
+            if not leadership.note(client, self._keys, self._name, poll.lead.term, {"verdicts": verdicts.to_json()}):
+                return False
+            self._noted = verdicts
+        kept_out = dict.fromkeys(drained, NodeReason.DRAINED) | dict.fromkeys(verdicts.stuck, NodeReason.STUCK)
+        for owner in kept_out.keys() - self._kept_out.keys():
+            where = {"node": owner.node, "incarnation": owner.incarnation}
+            logger.info("node gets no symbols", extra=where | {"reason": kept_out[owner]})
+        self._kept_out = kept_out
+        self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
+        resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
+        self._set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
+        return True
 
-    def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
-        """Which of the watched connections stand; ``None`` where Redis does not tell."""
-        if not self._watch_connections:
-            return None
-        for reply in (own_id, clients):
-            if not_offered(reply):
-                logger.warning("no CLIENT LIST here, so a killed node is noticed by its silence only: %s", reply)
-                self._watch_connections, self._client_id = False, 0
-                return None
-        self._client_id = int(checked(own_id))
-        connected = {int(client["id"]) for client in checked(clients)}
-        if lead.client_id in watched:
-            self._leadership.note_leader_connected(lead.client_id in connected)
-        return connected
-
-    def _read_records(self, nodes: list[str]) -> dict[str, NodeRecord | None]:
-        if not nodes:
+    def _replace_symbols(self) -> dict[Instrument, Owner]:
+        """Have the symbols assigned that are to be; return those that no longer are, with their owners so far."""
+        metrics.symbols_set_aside.set(len(self._set_aside))
+        reason = self._desired.followed.version, self._set_aside.keys()
+        if reason == self._symbols_by:
             return {}
-        pipe = self._client.pipeline(transaction=False)
-        for node in nodes:
-            pipe.hgetall(self._keys.node(node))
-        return {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
+        self._symbols_by = reason
+        wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._set_aside)
+        metrics.reports_due.set(reports_due(self.settings, len(wanted)))
+        return self._controller.replace_symbols(wanted)
+
+    def _shares(self) -> tuple[dict[Owner, float], frozenset[Owner]]:
+        """The weights of the nodes that may have symbols, and those of them that get no more."""
+        weights, cordoned = {}, set()
+        for owner, record in self._eligible.items():
+            wanted = self._desired.followed.node(owner.node)
+            weights[owner] = record.weight if wanted.weight is None else wanted.weight
+            if wanted.mode is NodeMode.CORDONED:
+                cordoned.add(owner)
+        return weights, frozenset(cordoned)
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
         for owner in self._live.keys() - before.keys():
             logger.info("node is alive", extra={"node": owner.node, "incarnation": owner.incarnation})
         for owner in before.keys() - self._live.keys():
             where = {"node": owner.node, "incarnation": owner.incarnation}
-            logger.warning("node is gone", extra=where | {"reason": self._membership.departed.get(owner)})
+            logger.warning("node is gone", extra=where | {"reason": self._poller.membership.departed.get(owner)})
         metrics.nodes_alive.set(len(self._live))
-        metrics.term.set(self._leadership.term)
+        metrics.term.set(self.term)
 
     def _report_assignment(self, moves: list[Move], new_term: bool) -> None:
         if new_term:
@@ -274,8 +286,7 @@ class Dispatcher:
                 },
             )
 
-    def _disconnect(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-        self._resuming = True
+
+def reports_due(settings: Settings, symbols: int) -> float:
+    """Reports that are due per second, of this many symbols."""
+    return symbols * 1000 / settings.nt_report_period_ms if settings.nt_enable_kv_reports else 0.0

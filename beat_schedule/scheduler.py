@@ -8,12 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from celery import Celery
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
-from beat_schedule.dispatcher import Dispatcher
+from beat_schedule.dispatcher import Dispatcher, reports_due
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
@@ -48,14 +49,16 @@ class HRWScheduler(Scheduler):
     all symbols at once.
 
     Args:
+        app: the Celery application.
         args: as for :class:`celery.beat.Scheduler`.
         lazy: whether it is made to be looked at only (``celery inspect``); then nothing is started.
         kwargs: as for :class:`celery.beat.Scheduler`.
     """
 
-    def __init__(self, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
-        self.dispatcher = Dispatcher(self.settings, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        self._broker = Broker(app, self.settings)
+        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -63,8 +66,7 @@ class HRWScheduler(Scheduler):
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
         if not lazy:
             self._start()
-        super().__init__(*args, lazy=lazy, **kwargs)
-        self._broker = Broker(self.app, self.settings)
+        super().__init__(app, *args, lazy=lazy, **kwargs)
         if not lazy:
             collect_less()
 
@@ -75,8 +77,7 @@ class HRWScheduler(Scheduler):
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.leading)
-        reports = len(settings.symbols) if settings.nt_enable_kv_reports else 0
-        metrics.reports_due.set(reports * 1000 / settings.nt_report_period_ms)
+        metrics.reports_due.set(reports_due(settings, len(settings.symbols)))
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
 
@@ -150,8 +151,8 @@ class HRWScheduler(Scheduler):
             return
         metrics.cycles.labels(entry.name).inc()
         if entry.name not in self._cycles:
-            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings)
-        self._cycles[entry.name].begin(entry, time.monotonic())
+            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings.nt_max_tasks_per_cycle)
+        self._cycles[entry.name].begin(entry, self.dispatcher.symbols, time.monotonic())
 
     def close(self) -> None:
         """Resign, and close all connections."""
@@ -194,7 +195,7 @@ class HRWScheduler(Scheduler):
 
     def _poll_membership(self) -> None:
         if not self.settings.nt_enable_multi_instance:
-            self.dispatcher.read_clock()
+            self.dispatcher.poll_alone()
             return
         led = self.dispatcher.leading
         moved: Mapping[Instrument, Owner] = {move.symbol: move.target for move in self.dispatcher.poll()}
@@ -211,7 +212,7 @@ class HRWScheduler(Scheduler):
 
     def _owners(self) -> Mapping[Instrument, Owner]:
         if not self.settings.nt_enable_multi_instance:
-            return dict.fromkeys(self.settings.symbols, Owner(ALONE, ALONE))
+            return dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
         return self.dispatcher.owners
 
     def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:

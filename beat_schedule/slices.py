@@ -75,7 +75,7 @@ def slice_of(symbol: Instrument, count: int) -> int:
 
     Example:
         >>> slice_of("BTCUSDT", 5), slice_of("ETHUSDT", 5)
-        (0, 2)
+        (1, 3)
     """
     return int.from_bytes(blake2b(symbol.encode(), digest_size=8).digest()) * count >> 64
 

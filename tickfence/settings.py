@@ -178,6 +178,8 @@ class Settings(BaseModel):
     """Time between two heartbeats of a node, with 10 % jitter."""
     nt_heartbeat_ttl_ms: int = Field(1000, ge=40, le=600_000)
     """A node without an accepted heartbeat for this long is dead."""
+    nt_stuck_after_ms: int = Field(1500, ge=100, le=600_000)
+    """A node that is alive but takes none of the messages that wait for it, for this long, is stuck: its symbols move."""
     nt_lease_ttl_ms: int = Field(1500, ge=40, le=600_000)
     """A lease that is not renewed ends after this long."""
     nt_leader_ttl_ms: int = Field(1000, ge=100, le=600_000)

@@ -8,20 +8,27 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from celery import Celery
 
+from beat_schedule.broker import Broker
 from beat_schedule.dispatcher import Dispatcher
 from tests.processes import wait_until
+from tickfence.coordination import desired
 from tickfence.coordination.assignment_store import publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import Move
+from tickfence.coordination.desired import Desired
+from tickfence.coordination.desired_store import read_desired, replace_desired
+from tickfence.coordination.lease import Acquired, Lease, Written, parse_grant, parse_outcomes, write_command
 from tickfence.coordination.membership import GRACE_MS
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import REGISTER, Registration
 from tickfence.keys import Keys
 from tickfence.monitoring import dispatcher_metrics
+from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tickfence.timeline import events
-from tickfence.timeline.events import Event
+from tickfence.timeline.events import Event, Kind
 from tools.local.embedded_redis import EmbeddedRedis
 
 KEYS = Keys()
@@ -64,7 +71,7 @@ def dispatcher(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterat
 
     def make(name: str = "beat-1", url: str | None = None, grace_ms: int = GRACE_MS, **variables: str) -> Dispatcher:
         settings = Settings.from_environment({"REDIS_URL": url or redis_server.url()} | PATIENT | variables)
-        made.append(Dispatcher(settings, name, grace_ms))
+        made.append(Dispatcher(settings, Broker(Celery(), settings), name, grace_ms))
         return made[-1]
 
     yield make
@@ -141,9 +148,13 @@ def nodes_of(dispatcher: Dispatcher) -> set[str]:
 
 
 def recorded(client: redis.Redis, wanted: int) -> list[Event]:
-    """The events, once there are as many as wanted."""
-    wait_until(lambda: client.xlen(KEYS.events) >= wanted, lambda: f"{wanted} events: {events.read(client, KEYS)}")
-    return events.read(client, KEYS)
+    """The events of nodes, leads and moves, once there are as many as wanted."""
+
+    def read() -> list[Event]:
+        return [event for event in events.read(client, KEYS) if event.kind != Kind.DESIRED]
+
+    wait_until(lambda: len(read()) >= wanted, lambda: f"{wanted} events: {events.read(client, KEYS)}")
+    return read()
 
 
 def reasons(found: list[Event]) -> list[tuple[str, str]]:
@@ -520,19 +531,153 @@ def test_lost_data_is_recorded(dispatcher: MakeDispatcher, node: MakeNode, redis
     assert found[1].fields["generation"] == str(one.generation)
 
 
-def test_another_list_of_symbols_is_recorded(
-    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+def change(client: redis.Redis, operation: Callable[..., Desired], *arguments: object) -> Desired:
+    """What an operator does."""
+    state = read_desired(client, KEYS)
+    assert state is not None
+    wanted = operation(state, *arguments, int(time.time() * 1000))
+    new = replace_desired(client, KEYS, state.version, wanted, "anna", f"symbols {operation.__name__}")
+    assert new is not None
+    return new
+
+
+def test_symbols_follow_what_is_stored_and_not_the_next_leaders_symbols(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     node("node-001")
     first = dispatcher("beat-1", SYMBOLS="BTCUSDT,ETHUSDT")
     poll_until(first, lambda: first.owners, "an assignment")
     recorded(redis_client, 3)
+    new = change(redis_client, desired.add, ["ADAUSDT"])
+    assert [move.symbol for move in first.poll()] == ["ADAUSDT"]
+    assert int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
+    assert first.owners.keys() == {"ADAUSDT", "BTCUSDT", "ETHUSDT"}
+    change(redis_client, desired.pause, ["ETHUSDT"])
+    assert first.poll() == []
+    assert first.owners.keys() == {"ADAUSDT", "BTCUSDT"}
+    assert read_assignment(redis_client, KEYS).owners.keys() == {"ADAUSDT", "BTCUSDT"}
+    found = recorded(redis_client, 5)[3:]
+    assert reasons(found) == [("moved", "symbols changed")] * 2
+    assert [event.moves for event in found] == [{"ADAUSDT": (None, "node-001")}, {"ETHUSDT": ("node-001", None)}]
+
+    second = dispatcher("beat-2", SYMBOLS="BTCUSDT,DOTUSDT")
+    second.poll()
+    assert "SYMBOLS differs from the stored symbols" in caplog.text
+    owners = dict(first.owners)
     first.close()
-    second = dispatcher("beat-2", SYMBOLS="BTCUSDT,ADAUSDT")
-    poll_until(second, lambda: second.owners, "an assignment")
-    moved = recorded(redis_client, 5)[4]
-    assert moved.reason == "symbols changed"
-    assert moved.moves == {"ADAUSDT": (None, "node-001"), "ETHUSDT": ("node-001", None)}
+    poll_until(second, lambda: second.leading, "the lead")
+    assert second.owners == owners
+    changes = [event for event in events.read(redis_client, KEYS) if event.kind == Kind.DESIRED]
+    assert [(event.fields["by"], event.reason) for event in changes] == [
+        ("beat-1", "symbols seed"),
+        ("anna", "symbols add"),
+        ("anna", "symbols pause"),
+    ]
+
+
+def test_only_the_leader_writes_a_lost_desired_state_back(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    poll_until(first, lambda: first.owners, "an assignment")
+    second.poll()
+    wanted = change(redis_client, desired.remove, ["BTCUSDT"])
+    first.poll()
+    redis_client.delete(KEYS.desired)
+    second.poll()
+    assert read_desired(redis_client, KEYS) is None
+    first.poll()
+    assert read_desired(redis_client, KEYS) == wanted
+
+
+def test_a_desired_state_that_cannot_be_read_stops_nothing(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    node("node-001")
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    owners = dict(one.owners)
+    for broken in (
+        lambda: redis_client.hset(KEYS.desired, mapping={"version": 2**50, "symbol:BTCUSDT": "paused"}),
+        lambda: redis_client.set(KEYS.desired, "not a hash"),
+    ):
+        redis_client.delete(KEYS.desired)
+        broken()
+        one.poll()
+        assert one.leading
+        assert one.owners == owners
+    assert "the desired state cannot be read" in caplog.text
+
+
+def test_a_removed_symbol_leaves_a_fence_and_no_keys(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    late = Lease(KEYS.lease("BTCUSDT"), Owner.start("node-009"), 60_000)
+    [reply] = send(redis_client, [late.acquire(one.generation)])
+    assert late.granted(parse_grant(reply), 0.0)
+    redis_client.set(KEYS.report("BTCUSDT"), "…")
+    change(redis_client, desired.remove, ["BTCUSDT"])
+    one.poll()
+    assert not redis_client.exists(KEYS.report("BTCUSDT"))
+    write = late.next_write({KEYS.report("BTCUSDT"): b"late"})
+    [reply] = send(redis_client, [write_command(late.owner, [write], 60_000, 60_000)])
+    assert parse_outcomes(reply) == [Written.FENCED]
+    before = one.generation - 1
+    [reply] = send(redis_client, [Lease(KEYS.lease("BTCUSDT"), Owner.start("node-009"), 60_000).acquire(before)])
+    assert parse_grant(reply).outcome is Acquired.STALE
+    assert 0 < redis_client.pttl(KEYS.lease("BTCUSDT")) <= desired.REMEMBERED_MS
+
+    change(redis_client, desired.add, ["BTCUSDT"])
+    assert [move.symbol for move in one.poll()] == ["BTCUSDT"]
+    again = Lease(KEYS.lease("BTCUSDT"), Owner.start("node-001"), 60_000)
+    [reply] = send(redis_client, [again.acquire(one.generation)])
+    assert parse_grant(reply).outcome is Acquired.TAKEN
+    assert redis_client.pttl(KEYS.lease("BTCUSDT")) == -1
+
+
+def test_nodes_are_drained_cordoned_and_weighed(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
+) -> None:
+    node("node-001")
+    node("node-002")
+    one = dispatcher(NT_MIN_HOLD_MS="0")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    change(redis_client, desired.set_mode, "node-001", desired.NodeMode.CORDONED)
+    kept = {symbol for symbol, owner in one.owners.items() if owner.node == "node-001"}
+    change(redis_client, desired.add, ["XRPUSDT", "TRXUSDT", "LTCUSDT", "UNIUSDT"])
+    poll_until(one, lambda: len(one.owners) == 10, "owners of the new symbols")
+    assert {symbol for symbol, owner in one.owners.items() if owner.node == "node-001"} == kept
+
+    change(redis_client, desired.set_mode, "node-001", desired.NodeMode.DRAINED)
+    assert {move.symbol for move in one.poll()} == kept
+    assert nodes_of(one) == {"node-002"}
+    wait_until(lambda: "node drained" in {event.reason for event in recorded(redis_client, 5)}, "the event")
+
+    change(redis_client, desired.set_mode, "node-001", desired.NodeMode.OPEN)
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "it to own some again")
+    change(redis_client, desired.set_weight, "node-001", 9.0)
+    one.poll()
+    assert sum(owner.node == "node-001" for owner in one.owners.values()) >= 8
+
+
+def test_alone_the_desired_state_is_followed_too(dispatcher: MakeDispatcher, redis_client: redis.Redis) -> None:
+    one = dispatcher(NT_ENABLE_MULTI_INSTANCE="false")
+    one.poll_alone()
+    assert set(one.symbols) == set(SYMBOLS)
+    redis_client.set(KEYS.report("BTCUSDT"), "…")
+    new = change(redis_client, desired.remove, ["BTCUSDT"])
+
+    def followed() -> bool:
+        one.poll_alone()
+        return int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
+
+    wait_until(followed, "the beat to follow")
+    assert set(one.symbols) == set(SYMBOLS) - {"BTCUSDT"}
+    assert not redis_client.exists(KEYS.report("BTCUSDT"))
 
 
 def test_events_that_cannot_be_written_keep_nobody_from_leading(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.schedule import FAST_CYCLE, SLOW_CYCLE, entries
-from beat_schedule.slices import SYMBOLS_A_MESSAGE, fan_out, slices
+from beat_schedule.slices import SYMBOLS_A_MESSAGE, fan_out
 from tickfence.coordination.owner import Owner
 from tickfence.settings import Settings
 
@@ -29,15 +29,6 @@ def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: di
         assert sent[owner] == (count if count <= limit else min(limit, math.ceil(count / SYMBOLS_A_MESSAGE)))
         assert max(sizes) - min(sizes) <= 1
     assert fan_out(dict(reversed(assignment.items())), limit) == messages
-
-
-@given(st.sets(st.text("ABC", min_size=1), max_size=80).map(sorted), limits)
-def test_slices_are_even_and_hold_every_symbol_once(symbols: list[str], limit: int) -> None:
-    parts = slices(symbols, limit)
-    assert sorted(s for part in parts for s in part) == symbols
-    assert len(parts) == min(limit, len(symbols))
-    sizes = [len(part) for part in parts]
-    assert max(sizes, default=0) - min(sizes, default=0) <= 1
 
 
 def test_the_schedule_is_a_plain_dict_of_both_cycles() -> None:

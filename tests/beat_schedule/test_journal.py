@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from beat_schedule.journal import AssignmentChange, EventRecorder, Observation
+from beat_schedule.event_recorder import AssignmentChange, EventRecorder, Observation
 from tickfence.coordination.controller import Move, MoveReason
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason

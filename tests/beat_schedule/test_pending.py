@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import fixed_rate
-from beat_schedule.slices import SlicedCycle, slices
+from beat_schedule.slices import SlicedCycle
 from tickfence.coordination.owner import Owner
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
@@ -23,7 +23,8 @@ APP = Celery()
 def cycle(symbols: list[str], parts: int, limit: int, *, urgent: bool = True, name: str = "") -> SlicedCycle:
     name = name or ("fast" if urgent else "slow")
     entry = ScheduleEntry(name=name, task="one", schedule=fixed_rate(250), app=APP)
-    return SlicedCycle(entry, slices(symbols, parts), limit, urgent)
+    slices = [tuple(symbols[first::parts]) for first in range(parts)]
+    return SlicedCycle(entry, parts, limit, urgent, slices)
 
 
 def taken(pending: PendingSlices, owners: dict[str, Owner], **lengths: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -243,3 +243,36 @@ def test_a_clock_that_was_set_back_delays_no_orphan() -> None:
     controller, now = settled(owner(1), owner(2))
     moves = controller.step(now - 3_600_000, live(owner(1)))
     assert {move.source for move in moves} == {owner(2)}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 25, 2500]), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 4))),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_symbols_come_and_go_and_a_cordoned_node_gets_none(steps: list[tuple[int, set[int], set[int]]]) -> None:
+    controller, now = settled(owner(1), owner(2), owner(3), owner(4), symbols=["S1USDT", "S2USDT", "S3USDT"])
+    for ms, numbers, closed in steps:
+        now += ms
+        wanted = [f"S{number}USDT" for number in sorted(numbers)]
+        cordoned = {owner(number) for number in closed}
+        dropped = controller.replace_symbols(wanted)
+        before = dict(controller.owners)
+        assert not dropped.keys() & set(wanted)
+        moves = controller.step(now, live(owner(1), owner(2), owner(3), owner(4)), cordoned)
+        assert all(move.target not in cordoned for move in moves)
+        assert all(move.source not in cordoned for move in moves)
+        expected = set(before) if len(cordoned) == 4 else set(wanted)  # without an open node there is nowhere to go
+        assert set(controller.owners) == expected
+        if ms == 0 and not any(move.reason == "rebalance" for move in moves):
+            assert {symbol: controller.owners[symbol] for symbol in before} == before
+
+
+def test_another_weight_takes_effect_at_once() -> None:
+    controller, now = settled(owner(1), owner(2), symbols=[f"S{i}USDT" for i in range(40)])
+    assert controller.step(now + 25, {owner(1): 1.0, owner(2): 1.0}) == []
+    moves = controller.step(now + 50, {owner(1): 1.0, owner(2): 3.0})
+    assert {(move.source, move.target) for move in moves} == {(owner(1), owner(2))}
+    assert controller.step(now + 75, {owner(1): 1.0, owner(2): 3.0}) == []

@@ -100,7 +100,7 @@ def test_of_two_changes_at_once_one_is_made_and_the_other_is_told(redis_client):
     stored = read_desired(redis_client, KEYS)
     assert stored == new
     assert [(change.by, change.what) for change in stored.changes] == [
-        ("beat-1", "seed: 2 symbols"),
+        ("beat-1", "symbols seed (2)"),
         ("anna", "symbols pause ADAUSDT"),
     ]
     assert stored.changes[-1].version == stored.version

@@ -55,22 +55,26 @@ def test_a_symbol_is_set_aside_when_it_was_in_work_on_two_owners_that_got_stuck(
     assert not one.with_stuck(A, BTC, NOW + 1).set_aside(NOW + 1, {})  # the same one again
     assert not one.with_stuck(B, ETH, NOW + 1).set_aside(NOW + 1, {})
     assert not one.with_stuck(B, "", NOW + 1).set_aside(NOW + 1, {})
-    assert one.with_stuck(B, BTC, NOW + 1).set_aside(NOW + 1, {}) == {BTC}
+    assert one.with_stuck(B, BTC, NOW + 1).set_aside(NOW + 1, {}) == {BTC: ("node-001", "node-002")}
     # A node that was restarted by its supervisor, and got stuck with the symbol again, is a second owner.
-    assert one.with_stuck(A_AGAIN, BTC, NOW + 1).set_aside(NOW + 1, {}) == {BTC}
+    assert one.with_stuck(A_AGAIN, BTC, NOW + 1).set_aside(NOW + 1, {}) == {BTC: ("node-001",)}
 
 
-def test_the_way_back_of_a_node_ends_no_blame() -> None:
-    both = Verdicts().with_stuck(A, BTC, NOW).with_stuck(B, BTC, NOW).without_stuck(A, B)
+def test_a_node_that_finished_the_symbol_after_all_takes_its_blame_back_unless_the_symbol_is_set_aside() -> None:
+    one = Verdicts().with_stuck(A, BTC, NOW).with_stuck(A, ETH, NOW)
+    assert one.without_blame_by(B, ()) == one
+    assert not one.without_blame_by(A, ()).blamed
+    both = one.with_stuck(B, BTC, NOW).without_stuck(A, B)
     assert not both.stuck
-    assert both.set_aside(NOW, {}) == {BTC}
+    aside = both.set_aside(NOW, {})
+    assert both.without_blame_by(A, aside).blamed == {BTC: {A: NOW, B: NOW}}
 
 
 def test_a_symbol_comes_back_when_an_operator_resumes_it_or_after_half_an_hour() -> None:
     both = Verdicts().with_stuck(A, BTC, NOW).with_stuck(B, BTC, NOW + 1000)
-    assert both.set_aside(NOW + 1000, {BTC: NOW - 1}) == {BTC}
+    assert both.set_aside(NOW + 1000, {BTC: NOW - 1})
     assert not both.set_aside(NOW + 1000, {BTC: NOW})
-    assert both.set_aside(NOW + BLAMED_FOR_MS - 1, {}) == {BTC}
+    assert both.set_aside(NOW + BLAMED_FOR_MS - 1, {})
     assert not both.set_aside(NOW + BLAMED_FOR_MS, {})
     assert both.without_old_blame(NOW + BLAMED_FOR_MS).blamed == {BTC: {B: NOW + 1000}}
     assert not both.without_old_blame(NOW + 1000 + BLAMED_FOR_MS).blamed

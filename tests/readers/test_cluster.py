@@ -67,6 +67,24 @@ def test_the_state_of_a_node(
     assert cluster.live() == ({Owner("node-001", "a"): 2.0} if state == "alive" else {})
 
 
+@pytest.mark.parametrize(
+    ("more", "stuck", "state"),
+    [
+        ({"status_of": "a", "drained": "1"}, "{}", "drained"),
+        ({"status_of": "b", "drained": "1"}, "{}", "alive"),
+        ({}, '{"stuck":{"node-001/a":1},"blamed":{}}', "stuck"),
+        ({"status_of": "a", "drained": "1"}, '{"stuck":{"node-001/a":1},"blamed":{}}', "stuck"),
+        ({}, '{"stuck":{"node-001/b":1},"blamed":{}}', "alive"),
+        ({"left": 1}, '{"stuck":{"node-001/a":1},"blamed":{}}', "left"),
+    ],
+)
+def test_a_live_node_that_gets_no_symbols(more: dict[str, Any], stuck: str, state: str) -> None:
+    cluster = answered([[(b"node-001", float(NOW))], {}], [{b"verdicts": stuck.encode()}, record(**more)])
+    [node] = cluster.nodes
+    assert node.state == state
+    assert bool(cluster.live()) is (state == "alive")
+
+
 def test_a_lead_that_has_ended_is_none() -> None:
     def leader(until: int) -> dict[bytes, bytes]:
         return {b"leader": b"beat", b"term": b"5", b"until": str(until).encode()}

@@ -17,7 +17,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.keys import Keys
 from tickfence.redis_access.raw_pipeline import exchange
 from tickfence.timeline import events
-from tickfence.timeline.events import Event
+from tickfence.timeline.events import Event, SymbolReason
 from tickfence.timeline.text import sentence, to_json
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -149,12 +149,15 @@ def test_every_reason_has_its_sentence() -> None:
             sentence(Event("1-0", 1, "conflict", "lease held", {"symbol": "A1", "node": "n1", "holder": holder}))
             for holder in ("n2", "n1")
         ),
+        *(sentence(Event("1-0", 1, "symbol", reason, {"symbol": "A1", "nodes": "n1,n2"})) for reason in SymbolReason),
     ]
     assert said == [
         "node-003 joined.",
         "node-003 left in order.",
         "node-003 died: its connection vanished.",
         "node-003 fell silent: no heartbeat.",
+        "node-003 is stuck: it is alive, but takes no messages.",
+        "node-003 is drained: it is alive, and gets no symbols.",
         "beat@host/5f0c leads, the first to do so.",
         "beat@host/5f0c took the lead: the leader before it was gone.",
         "beat@host/5f0c leads: the leader before it resigned.",
@@ -164,11 +167,15 @@ def test_every_reason_has_its_sentence() -> None:
         "A node left: no symbol moved.",
         "A node died: no symbol moved.",
         "A node fell silent: no symbol moved.",
+        "A node is stuck: no symbol moved.",
+        "A node was drained: no symbol moved.",
         "Better balance: no symbol moved.",
         "The list of symbols changed: no symbol moved.",
         "Redis had lost the assignment, so it was published again: no symbol moved.",
         "n1 was refused the lease of A1: n2 holds it.",
         "n1 was refused the lease of A1: another process of that name holds it.",
+        "A1 is set aside: nodes got stuck while they worked on it (n1 and n2).",
+        "A1 is no longer set aside.",
     ]
 
 

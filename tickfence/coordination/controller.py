@@ -21,6 +21,8 @@ class MoveReason(StrEnum):
     LEFT = "node left"
     DIED = "node died"
     SILENT = "node silent"
+    STUCK = "node stuck"
+    DRAINED = "node drained"
     REBALANCE = "rebalance"
     SYMBOLS = "symbols changed"
     DATA_LOST = "data lost"  # Redis came back without the published assignment
@@ -119,6 +121,21 @@ class AssignmentController:
         self._since = dict.fromkeys(self.owners, now_ms)
         self._live = frozenset(self.owners.values()).union(known)
         self._rebalanced_at = now_ms
+
+    def replace_symbols(self, symbols: Collection[Instrument]) -> dict[Instrument, Owner]:
+        """Assign these symbols from the next :meth:`step` on, and no others.
+
+        Args:
+            symbols: the symbols. Those that are new have no owner yet.
+
+        Returns:
+            Symbol -> its owner so far, of those that are not assigned any more.
+        """
+        self.symbols = tuple(symbols)
+        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in set(symbols)}
+        for symbol in dropped:
+            del self.owners[symbol], self._since[symbol]
+        return dropped
 
     def plan(self, now_ms: int, live: Mapping[Owner, float], cordoned: Collection[Owner] = ()) -> Plan:
         """What :meth:`step` would do now. Changes nothing.

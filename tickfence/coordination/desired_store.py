@@ -67,7 +67,7 @@ def seed_desired(client: Any, keys: Keys, new: Desired, by: str) -> None:
     Raises:
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
     """
-    _replace(client, keys, 0, 1, new, by, f"seed: {len(new.listed)} symbols")
+    _replace(client, keys, 0, 1, new, by, f"symbols seed ({len(new.listed)})")
 
 
 def write_back(client: Any, keys: Keys, followed: Desired) -> None:

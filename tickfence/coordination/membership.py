@@ -23,6 +23,8 @@ class NodeReason(StrEnum):
     LEFT = "left"  # in order, on SIGTERM
     DIED = "died"  # its connection vanished
     SILENT = "silent"  # no heartbeat
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
 
 
 class NodeState(StrEnum):
@@ -32,6 +34,8 @@ class NodeState(StrEnum):
     LEFT = "left"  # in order
     GONE = "gone"  # its registration connection is closed
     SILENT = "silent"  # no heartbeat within the TTL
+    STUCK = "stuck"  # alive, but takes no messages
+    DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
 
 
 class NodeRecord(NamedTuple):
@@ -67,7 +71,13 @@ class NodeRecord(NamedTuple):
     drained: bool = False
 
     def state(
-        self, heartbeat_ms: int | None, *, ttl_ms: int, now_ms: int, connected: Collection[int] | None = None
+        self,
+        heartbeat_ms: int | None,
+        *,
+        ttl_ms: int,
+        now_ms: int,
+        connected: Collection[int] | None = None,
+        stuck: bool = False,
     ) -> NodeState:
         """The node's state at one moment.
 
@@ -76,6 +86,7 @@ class NodeRecord(NamedTuple):
             ttl_ms: ``NT_HEARTBEAT_TTL_MS``.
             now_ms: the server's time.
             connected: client ids that ``CLIENT LIST`` shows; ``None`` where Redis does not tell.
+            stuck: whether the leader has found it to be stuck.
         """
         if self.left:
             return NodeState.LEFT
@@ -83,7 +94,9 @@ class NodeRecord(NamedTuple):
             return NodeState.GONE
         if heartbeat_ms is None or not is_alive(heartbeat_ms, ttl_ms=ttl_ms, now_ms=now_ms):
             return NodeState.SILENT
-        return NodeState.ALIVE
+        if stuck:
+            return NodeState.STUCK
+        return NodeState.DRAINED if self.drained else NodeState.ALIVE
 
 
 def is_alive(heartbeat_ms: int, *, ttl_ms: int, now_ms: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Self
 
 from tickfence.coordination.owner import Owner
@@ -27,18 +27,23 @@ class Verdicts(NamedTuple):
     stuck: Mapping[Owner, int] = {}
     blamed: Mapping[Instrument, Mapping[Owner, int]] = {}
 
-    def set_aside(self, now_ms: int, resumed: Mapping[Instrument, int]) -> frozenset[Instrument]:
+    def set_aside(self, now_ms: int, resumed: Mapping[Instrument, int]) -> dict[Instrument, tuple[str, ...]]:
         """The symbols that are given to no node, so that they do not take one after the other.
 
         Args:
             now_ms: the server's time.
             resumed: symbol -> when an operator wanted it to be reported on, server ms; earlier blame does not count.
+
+        Returns:
+            Symbol -> the ids of the nodes that got stuck with it.
         """
-        return frozenset(
-            symbol
-            for symbol, owners in self.blamed.items()
-            if sum(_counts(at, now_ms) and at > resumed.get(symbol, 0) for at in owners.values()) >= BLAMED_BY
-        )
+        found = {}
+        for symbol, owners in self.blamed.items():
+            since = resumed.get(symbol, 0)
+            counting = [owner for owner, at in owners.items() if _counts(at, now_ms) and at > since]
+            if len(counting) >= BLAMED_BY:
+                found[symbol] = tuple(sorted({owner.node for owner in counting}))
+        return found
 
     def with_stuck(self, owner: Owner, working: str, now_ms: int) -> Self:
         """With one more owner that is stuck.
@@ -56,6 +61,19 @@ class Verdicts(NamedTuple):
     def without_stuck(self, *owners: Owner) -> Self:
         """Without these owners: they have answered, or are gone."""
         return self._replace(stuck={owner: since for owner, since in self.stuck.items() if owner not in owners})
+
+    def without_blame_by(self, owner: Owner, set_aside: Collection[Instrument]) -> Self:
+        """With nothing that counts against a symbol because of this owner, which has finished it after all.
+
+        Args:
+            owner: the owner.
+            set_aside: symbols that stay blamed: they have taken two owners, and would take the next.
+        """
+        kept = {
+            symbol: {o: at for o, at in owners.items() if o != owner or symbol in set_aside}
+            for symbol, owners in self.blamed.items()
+        }
+        return self._replace(blamed={symbol: owners for symbol, owners in kept.items() if owners})
 
     def without_old_blame(self, now_ms: int) -> Self:
         """Without what no longer counts against a symbol."""

@@ -11,6 +11,13 @@ _ENTRIES = ("fast-cycle", "slow-cycle")
 leading = registry.gauge("nt_dispatcher_leading", "1 while this dispatcher leads")
 term = registry.gauge("nt_dispatcher_term", "Current term of the leader")
 nodes_alive = registry.gauge("nt_nodes_alive", "Nodes that the dispatcher counts as alive")
+nodes_stuck = registry.gauge(
+    "nt_nodes_stuck", "Nodes that the leader counts as alive but stuck: they take no messages and get no symbols"
+)
+node_stuck = registry.counter("nt_node_stuck", "Nodes that the leader found to be stuck")
+symbols_set_aside = registry.gauge(
+    "nt_symbols_set_aside", "Symbols that the leader gives to no node: two nodes got stuck while they worked on them"
+)
 reports_due = registry.gauge("nt_reports_due_per_second", "Reports that are due per second: symbols / report period")
 hrw_rebalances = registry.counter("nt_hrw_rebalances", "Changes of the assignment")
 symbol_moves = registry.counter(

@@ -43,7 +43,7 @@ class ClusterNode(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether it is alive."""
+        """Whether it is alive, and may get symbols."""
         return self.state == NodeState.ALIVE
 
 
@@ -63,7 +63,7 @@ class Cluster(NamedTuple):
     assignment: StoredAssignment
 
     def live(self) -> dict[Owner, float]:
-        """Return the weights of the live nodes."""
+        """Return the weights of the live nodes that may get symbols."""
         return {node.record.owner: node.record.weight for node in self.nodes if node.alive}
 
     def node_of(self, symbol: Instrument) -> str | None:
@@ -131,7 +131,13 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         for record in records:
             heartbeat = heartbeats.get(record.owner.node)
             age_ms = None if heartbeat is None else max(0, now_ms - heartbeat)
-            state = record.state(heartbeat, ttl_ms=heartbeat_ttl_ms, now_ms=now_ms, connected=connected)
+            state = record.state(
+                heartbeat,
+                ttl_ms=heartbeat_ttl_ms,
+                now_ms=now_ms,
+                connected=connected,
+                stuck=record.owner in leader.verdicts.stuck,
+            )
             nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ()))))
         yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment)
     except (ValueError, OverflowError) as error:

@@ -9,7 +9,9 @@ Every entry is flat text: ``kind`` and ``reason``, and by kind
 - ``moved``, one for each change of the assignment: ``generation``, ``term``, ``by`` (the dispatcher), ``moves``
   (JSON, symbol -> [node before or null, node now or null])
 - ``leader``: ``leader``, ``term``
+- ``desired``: ``version``, ``by``, ``what``: a change of the desired state; the reason is its verb
 - ``conflict``: ``symbol``, ``node`` that was refused, ``holder`` of the lease
+- ``symbol``: ``symbol`` that is given to no node, or to one again; ``nodes`` that got stuck with it (``a,b``), ``term``
 
 An event's time is that of its id: the Redis server's time when the event was appended, some ms after what happened.
 """
@@ -23,6 +25,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.desired import Change
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
@@ -45,6 +48,15 @@ class Kind(StrEnum):
     MOVED = "moved"
     LEADER = "leader"
     CONFLICT = "conflict"
+    DESIRED = "desired"
+    SYMBOL = "symbol"
+
+
+class SymbolReason(StrEnum):
+    """What became of a symbol."""
+
+    SET_ASIDE = "set aside"  # two nodes got stuck while they worked on it
+    RESUMED = "resumed"
 
 
 class Event(NamedTuple):
@@ -90,9 +102,27 @@ def leader_event(reason: LeaderReason, leader: str, term: int) -> Fields:
     return _fields(Kind.LEADER, reason, leader=leader, term=term)
 
 
+def desired_event(change: Change) -> Fields:
+    """The fields of the event that an operator has changed the desired state."""
+    verb = " ".join(change.what.split()[:2])
+    return _fields(Kind.DESIRED, verb, version=change.version, by=change.by, what=change.what)
+
+
 def conflict_event(symbol: str, node: str, holder: str) -> Fields:
     """The fields of the event that ``node`` was refused a lease, because ``holder`` has it in the same generation."""
     return _fields(Kind.CONFLICT, "lease held", symbol=symbol, node=node, holder=holder)
+
+
+def symbol_event(reason: SymbolReason, symbol: str, term: int, nodes: Iterable[str] = ()) -> Fields:
+    """The fields of the event that a symbol is set aside, or no longer so.
+
+    Args:
+        reason: which of both.
+        symbol: the symbol.
+        term: of the leader.
+        nodes: ids of the nodes that got stuck with it.
+    """
+    return _fields(Kind.SYMBOL, reason, symbol=symbol, nodes=",".join(nodes), term=term)
 
 
 def queue_append(pipe: Any, keys: Keys, fields: Mapping[str, str]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
-from tickfence.timeline.events import Event, Kind
+from tickfence.timeline.events import Event, Kind, SymbolReason
 
-_NUMBERS = ("generation", "term")
+_NUMBERS = ("generation", "term", "version")
 _SYMBOLS_NAMED = 6
 _ROUTES_NAMED = 4
 
@@ -19,6 +19,8 @@ _NODE: Mapping[str, str] = {
     NodeReason.LEFT: "left in order",
     NodeReason.DIED: "died: its connection vanished",
     NodeReason.SILENT: "fell silent: no heartbeat",
+    NodeReason.STUCK: "is stuck: it is alive, but takes no messages",
+    NodeReason.DRAINED: "is drained: it is alive, and gets no symbols",
 }
 _LEADER: Mapping[str, str] = {
     LeaderReason.FIRST: "leads, the first to do so",
@@ -32,6 +34,8 @@ _MOVED: Mapping[str, str] = {
     MoveReason.LEFT: "a node left",
     MoveReason.DIED: "a node died",
     MoveReason.SILENT: "a node fell silent",
+    MoveReason.STUCK: "a node is stuck",
+    MoveReason.DRAINED: "a node was drained",
     MoveReason.REBALANCE: "better balance",
     MoveReason.SYMBOLS: "the list of symbols changed",
     MoveReason.DATA_LOST: "Redis had lost the assignment, so it was published again",
@@ -68,9 +72,16 @@ def sentence(event: Event) -> str:
             text = f"{of('node', '?')} {_NODE.get(reason, reason)}"
         case Kind.LEADER:
             text = f"{_name(of('leader', '?'))} {_LEADER.get(reason, reason)}"
+        case Kind.DESIRED:
+            text = f"{of('by', '?')}: {of('what', '?')}"
         case Kind.CONFLICT:
             holder = "another process of that name" if of("holder") == of("node") else of("holder", "?")
             text = f"{of('node', '?')} was refused the lease of {of('symbol', '?')}: {holder} holds it"
+        case Kind.SYMBOL if reason == SymbolReason.SET_ASIDE:
+            nodes = _listed(of("nodes", "?").split(","))
+            text = f"{of('symbol', '?')} is set aside: nodes got stuck while they worked on it ({nodes})"
+        case Kind.SYMBOL:
+            text = f"{of('symbol', '?')} is no longer set aside"
         case _:
             why = _MOVED.get(reason, reason)
             text = f"{why[:1].upper()}{why[1:]}: {_moved(event)}"

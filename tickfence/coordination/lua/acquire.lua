@@ -58,4 +58,5 @@ token = math.max(token + 1, now)
 seq = math.max(seq or 0, token)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'token', whole(token),
   'generation', whole(generation), 'seq', whole(seq), 'until', whole(now + ARGV[4]))
+redis.call('PERSIST', KEYS[1])  -- retire.lua lets it expire
 return {'taken', token, seq}

@@ -1,0 +1,197 @@
+"""One poll of a dispatcher: what Redis shows of the lead and of the nodes, in one round trip."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from math import isfinite
+from typing import Any, NamedTuple, TypeVar
+
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.desired_store import parse_version, version_command
+from tickfence.coordination.leadership import Lead, Leadership
+from tickfence.coordination.membership import GRACE_MS, Membership, NodeRecord, parse_node
+from tickfence.coordination.owner import Owner
+from tickfence.monitoring import dispatcher_metrics as metrics
+from tickfence.redis_access.address import parse_cluster
+from tickfence.redis_access.command import Command, checked
+from tickfence.redis_access.connect import connect
+from tickfence.redis_access.errors import REDIS_ERRORS, NoScript, not_offered
+from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.scripts import with_source
+from tickfence.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+
+CLOCK_EVERY_S = 1.0
+
+
+class Poll(NamedTuple):
+    """What one poll found.
+
+    Attributes:
+        lead: who leads.
+        live: the live nodes, with what they registered.
+        heard: those whose heartbeat has come since the poll before.
+        desired: version of the stored desired state; 0 if none is stored, -1 if it cannot be read.
+        resumed: whether Redis could not be reached for a while before this poll.
+    """
+
+    lead: Lead
+    live: Mapping[Owner, NodeRecord]
+    heard: Collection[Owner]
+    desired: int
+    resumed: bool
+
+
+class Poller:
+    """A dispatcher's connection to the data plane: it keeps or tries to get the lead, and watches the nodes.
+
+    Args:
+        settings: the process's settings.
+        name: different for every process start.
+        grace_ms: how long the connection of a node or of the leader may be missing.
+
+    Attributes:
+        clock: the Redis server's time.
+        leadership: this dispatcher's candidacy.
+        membership: which nodes are alive.
+    """
+
+    def __init__(self, settings: Settings, name: str, grace_ms: int = GRACE_MS) -> None:
+        self.settings = settings
+        self.clock = ServerClock()
+        self.leadership = Leadership(settings.keys, name, settings.nt_leader_ttl_ms, grace_ms)
+        self.membership = Membership(settings.nt_heartbeat_ttl_ms, grace_ms)
+        self._keys = settings.keys
+        self._client: Any = None
+        self._client_id = 0
+        self._resuming = False
+        # A cluster's connections end at several servers, so there only the heartbeats count.
+        self._watch_connections = parse_cluster(settings.redis_url) is None
+        self._outage = Outage("the data plane", logger)
+        self._next_try = 0.0
+
+    def call(self, action: Callable[[Any], _Answer]) -> _Answer | None:
+        """Do something with the data plane.
+
+        Args:
+            action: gets a client.
+
+        Returns:
+            What ``action`` returns, or ``None`` if Redis cannot be reached or could not a moment ago.
+        """
+        if time.monotonic() < self._next_try:
+            return None
+        try:
+            if self._client is None:
+                self._client = connect(self.settings.redis_url, name="nt:dispatcher")
+            answer = action(self._client)
+        except REDIS_ERRORS as error:
+            # Also after an error reply: the new connection may lead to another server.
+            self._disconnect()
+            metrics.redis_errors.inc()
+            self._next_try = time.monotonic() + self._outage.failed(error)
+            return None
+        self._outage.over()
+        return answer
+
+    def read_clock(self) -> int:
+        """Read the server's time, within :meth:`call`, which does nothing then for a second.
+
+        Returns:
+            The version of the desired state, as :attr:`Poll.desired`.
+
+        Raises:
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.time()
+        pipe.execute_command(*version_command(self._keys))
+        sent_at = time.monotonic()
+        clock, desired = pipe.execute(raise_on_error=False)
+        seconds, microseconds = checked(clock)
+        self.clock.observe(sent_at, time.monotonic(), seconds * 1000 + microseconds / 1000)
+        self._next_try = time.monotonic() + CLOCK_EVERY_S
+        return parse_version(desired)
+
+    def read(self) -> Poll:
+        """Poll once, within :meth:`call`.
+
+        Raises:
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
+        """
+        lead, heartbeats, desired, connected = self._read()
+        resumed, self._resuming = self._resuming, False
+        if resumed:
+            self.membership.resume(lead.server_ms)
+        records = self._read_records(self.membership.records_to_read(heartbeats))
+        live = self.membership.observe(lead.server_ms, heartbeats, records, connected)
+        heard = [record.owner for record in records.values() if record is not None and record.owner in live]
+        return Poll(lead, live, heard, desired, resumed)
+
+    def close(self) -> None:
+        """Resign, so that a stand-by leads at once."""
+        if self._client is not None:
+            try:
+                self.leadership.resign(self._client)
+            except REDIS_ERRORS as error:
+                logger.warning("could not resign, the lead runs out by itself: %s", error)
+            self._disconnect()
+
+    def _read(self) -> tuple[Lead, dict[str, int], int, set[int] | None]:
+        """One round trip: the lead, all heartbeats, the desired state's version, and which registration connections stand."""
+        watched = {*self.membership.client_ids, self.leadership.leader_client_id} - {0}
+        poll = self.leadership.poll(self._client_id)
+        sent_at = time.monotonic()
+        replies = self._send_poll(poll, watched)
+        if isinstance(replies[0], NoScript):  # a restarted Redis has forgotten the script
+            replies = self._send_poll(with_source(poll), watched)
+        led, scores = map(checked, replies[:2])
+        lead = self.leadership.handle_reply(led, sent_at)
+        self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
+        heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
+        return lead, heartbeats, parse_version(replies[2]), self._connected(lead, watched, *replies[3:])
+
+    def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.execute_command(*poll)
+        pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
+        pipe.execute_command(*version_command(self._keys))
+        if self._watch_connections:
+            pipe.client_id()  # the pool may have opened a new connection since
+            if watched:
+                pipe.client_list(client_id=sorted(watched))
+        return list(pipe.execute(raise_on_error=False))
+
+    def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
+        """Which of the watched connections stand; ``None`` where Redis does not tell."""
+        if not self._watch_connections:
+            return None
+        for reply in (own_id, clients):
+            if not_offered(reply):
+                logger.warning("no CLIENT LIST here, so a killed node is noticed by its silence only: %s", reply)
+                self._watch_connections, self._client_id = False, 0
+                return None
+        self._client_id = int(checked(own_id))
+        connected = {int(client["id"]) for client in checked(clients)}
+        if lead.client_id in watched:
+            self.leadership.note_leader_connected(lead.client_id in connected)
+        return connected
+
+    def _read_records(self, nodes: list[str]) -> dict[str, NodeRecord | None]:
+        if not nodes:
+            return {}
+        pipe = self._client.pipeline(transaction=False)
+        for node in nodes:
+            pipe.hgetall(self._keys.node(node))
+        return {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._resuming = True
