@@ -139,7 +139,7 @@ class SnapshotOutbox:
 class DeleteOutbox:
     """All keys of symbols that are not followed any more, to be deleted, and again 2 s later.
 
-    Another ingest may write them anew until it has stopped, too.
+    Another ingest may write them again until it follows the removal, too.
 
     Args:
         keys: every key of the deployment.
