@@ -29,6 +29,8 @@ from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+HAND_OVER_S = 0.5
+"""For so long a leader that resigned in another's favour does not ask for the lead. A stand-by asks every 25 ms."""
 PURGE_EVERY_S = 60.0
 PURGE_AFTER_MS = 600_000
 """The name of a node that was silent for this long is removed from ``nt:nodes``."""
@@ -41,7 +43,7 @@ class Dispatcher:
 
     Args:
         settings: the process's settings.
-        broker: tells what waits in the nodes' queues.
+        broker: tells what waits in the nodes' queues, and whether it can be reached.
         name: different for every process start.
         grace_ms: how long the connection of a node or of the leader may be missing.
 
@@ -50,7 +52,7 @@ class Dispatcher:
         generation: the highest generation of the assignment that it has published or found.
 
     Example:
-        >>> dispatcher = Dispatcher(settings, broker, name="beat@host/5f0c9a1be2d43786")
+        >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
         >>> moves = dispatcher.poll()
         >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
     """
@@ -62,6 +64,8 @@ class Dispatcher:
         self._keys = settings.keys
         self._poller = Poller(settings, name, grace_ms)
         self.clock: ServerClock = self._poller.clock
+        self._broker = broker
+        self._told_sender_at = 0.0
         self._stuck_nodes = StuckNodes(settings, broker)
         self._noted = Verdicts()  # as nt:dispatcher has them
         self._judging_term = 0  # the term in which they were read there
@@ -129,11 +133,12 @@ class Dispatcher:
             self._noted_desired = desired.version
 
     def _poll(self, client: Any) -> list[Move]:
-        poll = self._poller.read()
+        can_send, self._told_sender_at = self._broker.answered_at > self._told_sender_at, self._broker.answered_at
+        poll = self._poller.read(can_send=can_send)
         self._desired.follow(client, poll.desired, leading=poll.lead.leading)
         before, self._live = self._live, poll.live
         self._report_nodes(before)
-        if not poll.lead.leading:
+        if not poll.lead.leading or self._hand_over(client, poll.lead):
             if self._acting_term:
                 logger.warning("another dispatcher leads", extra={"term": poll.lead.term})
             self._acting_term = 0
@@ -148,6 +153,16 @@ class Dispatcher:
             self._acting_term = 0
             self._poller.leadership.resign(client, deposed.newer)
             return []
+
+    def _hand_over(self, client: Any, lead: Lead) -> bool:
+        """Resign if another dispatcher can send and we cannot; whether we did."""
+        failing_s = self._broker.failing_s
+        if not self._poller.leadership.should_hand_over(lead, failing_s):
+            return False
+        logger.warning("the lead goes to a beat that can send", extra={"broker_away_s": round(failing_s, 1)})
+        self._poller.leadership.resign(client, why=LeaderReason.CANNOT_SEND)
+        self._poller.pause(HAND_OVER_S)
+        return True
 
     def _lead(self, client: Any, poll: Poll) -> list[Move]:
         """Do a leader's work of one poll; return the symbols that moved."""
@@ -235,7 +250,11 @@ class Dispatcher:
         self._kept_out = kept_out
         self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
         resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
-        self._set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
+        set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
+        for symbol in set_aside.keys() - self._set_aside.keys():
+            extra = {"symbol": symbol, "nodes": set_aside[symbol]}
+            logger.error("symbol is set aside: nodes got stuck while they worked on it", extra=extra)
+        self._set_aside = set_aside
         return True
 
     def _replace_symbols(self) -> dict[Instrument, Owner]:

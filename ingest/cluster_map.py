@@ -32,9 +32,11 @@ class ClusterMap:
         cluster: its nodes and its account.
         symbols: the symbols to place at first.
         keys: every key of the deployment.
+        name: of connections, shown by ``CLIENT LIST``.
     """
 
-    def __init__(self, cluster: Cluster, symbols: Iterable[Instrument], keys: Keys) -> None:
+    def __init__(self, cluster: Cluster, symbols: Iterable[Instrument], keys: Keys, name: str) -> None:
+        self._name = name
         self._cluster = cluster
         self._symbols = tuple(symbols)
         self._keys = keys
@@ -55,7 +57,7 @@ class ClusterMap:
 
     def opener(self, node: Address, timeout_s: float = 1.0) -> Opener:
         """What opens connections to one of the nodes."""
-        return opener(self._cluster.node_url(node), name="ingest", timeout_s=timeout_s)
+        return opener(self._cluster.node_url(node), name=self._name, timeout_s=timeout_s)
 
     async def changed(self) -> Placement:
         """Return once the symbols are placed otherwise than this last returned."""

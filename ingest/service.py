@@ -71,6 +71,7 @@ class Ingest:
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
             fetch_trades=self._history.want,
+            name=settings.process_name("ingest"),
         )
         self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
         self._listing = Listing(self._rest, exchange, (), self._writer.set_info)

@@ -49,6 +49,7 @@ class Writer:
         snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
         fetch_trades: asks the exchange for trades that are missing: the symbol, the first id, and how many.
             `add_fetched` gets the answer.
+        name: shown by ``CLIENT LIST``.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Writer:
         buffer_entries: int,
         snapshot_interval_ms: int,
         fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
+        name: str = "ingest",
     ) -> None:
         self._url = url
+        self._name = name
         self._clock = clock
         self._buffer_entries = buffer_entries
         self._trades: dict[Instrument, StreamState] = {}
@@ -72,7 +75,7 @@ class Writer:
         self._waiting = self._holdback.queues
         self._broken: set[Instrument] = set()
         cluster = parse_cluster(url)
-        self._where = None if cluster is None else ClusterMap(cluster, (), keys)
+        self._where = None if cluster is None else ClusterMap(cluster, (), keys, name)
         self._lanes: list[Lane] = []
         if self._where is None:
             self._lanes.append(self._lane((), buffer_entries))
@@ -90,7 +93,7 @@ class Writer:
     async def run(self) -> None:
         """Write until cancelled, and connect as often as it takes."""
         if self._where is None:
-            await self._lanes[0].run(opener(self._url, name="ingest"))
+            await self._lanes[0].run(opener(self._url, name=self._name))
         else:
             await self._run_on_cluster(self._where)
 
