@@ -47,6 +47,7 @@ class Injector:
         self.stack, self.recorder, self.rng = stack, recorder, rng
         self.violations: list[Violation] = []
         self._open: list[Injected] = []
+        self._ended_at = 0.0
         self._conflicts = Conflicts(NODES, stack.metric, stack.state_dir / "logs")
         self._new_conflicts = 0
 
@@ -104,6 +105,7 @@ class Injector:
     def end_fault(self, fault: Injected) -> None:
         """End a fault: its gaps are measured until now."""
         self._open.remove(fault)
+        self._ended_at = time.time()
         self.recorder.records.append(msgspec.structs.replace(fault, until=time.time()))
 
     def await_recovery(self, fault: Injected, steady_s: float = 0.6, but_not: str = "") -> None:
@@ -180,11 +182,14 @@ class Injector:
                         self.violations.append(Violation(since, symbol, "gap in the stream", detail))
 
     def await_no_voluntary_moves(self) -> None:
-        """Wait until the leader has no voluntary move left to make: it moves symbols some seconds after a node joins."""
+        """Wait until the leader has no voluntary move left to make.
+
+        It moves symbols some seconds after a node joins; if a fault takes Redis or the lead, as long after that.
+        """
         settings = self.stack.settings
         quiet_s = (settings.nt_min_hold_ms + settings.nt_rebalance_interval_ms) / 1000 + _POLL_S
         deadline = time.monotonic() + STEADY_TIMEOUT_S
-        while time.time() - self.recorder.acquired_at < quiet_s and time.monotonic() < deadline:
+        while time.time() - max(self.recorder.acquired_at, self._ended_at) < quiet_s and time.monotonic() < deadline:
             time.sleep(_POLL_S)
 
     def check_nothing_moved(self, fault: Injected, owner: str) -> None:
