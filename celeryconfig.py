@@ -3,11 +3,17 @@
 https://docs.celeryq.dev/en/stable/userguide/configuration.html
 """
 
+import sys
+
 from beat_schedule.schedule import entries
 from tickfence.amqp_address import parse_amqp
-from tickfence.redis_access.address import kombu_address
+from tickfence.celery_environment import ignore_other_programs
+from tickfence.redis_access.address import kombu_address, kombu_tls
+from tickfence.redis_access.broker_transport import follow_switches
 from tickfence.settings import load
 
+for _line in ignore_other_programs():
+    print(f"warning: {_line}", file=sys.stderr)
 _settings = load()
 
 # Content.
@@ -18,9 +24,12 @@ result_serializer = "json"
 # Broker. Reports must be back within 2 s of it, so every wait is short.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+follow_switches()
+broker_channel_error_retry = True  # whatever the broker answers, a worker tries again, and does not end
 _rabbitmq = parse_amqp(_settings.celery_broker_url)
 if _rabbitmq is None:
     broker_url, _where = kombu_address(_settings.celery_broker_url)
+    broker_use_ssl = kombu_tls(_settings.celery_broker_url)
     broker_transport_options = {
         "global_keyprefix": _settings.keys.prefix,
         "priority_steps": [0],  # one key a queue: with more, each BRPOP asks for all of them

@@ -14,9 +14,13 @@ from functools import wraps
 from flower.app import Flower
 from tornado.ioloop import PeriodicCallback
 
+from tickfence.monitoring import logs
+from tickfence.settings import load
+
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")  # Flower's own default is every network
 max_tasks = int(os.environ.get("FLOWER_MAX_TASKS", "10000"))  # kept in memory; some minutes of 1,000 symbols
 purge_offline_workers = int(os.environ.get("FLOWER_PURGE_OFFLINE_WORKERS", "3600"))  # s; for nodes that stay away
+logging = os.environ.get("FLOWER_LOGGING", load().nt_log_level.lower())
 tasks_columns = os.environ.get("FLOWER_TASKS_COLUMNS", "name,args,worker,state,runtime,received,uuid")
 
 ASK_EVERY_MS = 2000
@@ -54,4 +58,5 @@ def ask_unknown_workers() -> None:
     Flower.start = start_and_ask
 
 
+logs.configure(load().nt_log_level, role="flower")
 ask_unknown_workers()

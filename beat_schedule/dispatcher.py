@@ -50,7 +50,7 @@ class Dispatcher:
         generation: the highest generation of the assignment that it has published or found.
 
     Example:
-        >>> dispatcher = Dispatcher(settings, broker, name="beat@host/5f0c9a1be2d43786")
+        >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
         >>> moves = dispatcher.poll()
         >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
     """
@@ -235,7 +235,11 @@ class Dispatcher:
         self._kept_out = kept_out
         self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
         resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
-        self._set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
+        set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
+        for symbol in set_aside.keys() - self._set_aside.keys():
+            extra = {"symbol": symbol, "nodes": set_aside[symbol]}
+            logger.error("symbol is set aside: nodes got stuck while they worked on it", extra=extra)
+        self._set_aside = set_aside
         return True
 
     def _replace_symbols(self) -> dict[Instrument, Owner]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,9 @@ class HRWScheduler(Scheduler):
     def __init__(self, app: Celery, *args: Any, lazy: bool = False, **kwargs: Any) -> None:
         self.settings: Settings = load()
         self._broker = Broker(app, self.settings)
-        self.dispatcher = Dispatcher(self.settings, self._broker, name=str(Owner.start(f"beat@{socket.gethostname()}")))
+        name = str(Owner.start(self.settings.process_name("beat")))
+        self.dispatcher = Dispatcher(self.settings, self._broker, name)
+        self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
         self._next_poll = 0.0
@@ -72,7 +74,7 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        logs.configure(settings.nt_log_level, role="beat")
+        logs.configure(settings.nt_log_level, role="beat", name=settings.process_name("beat"))
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
@@ -88,6 +90,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
+        self._hang_guard.alive()
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S
@@ -156,6 +159,7 @@ class HRWScheduler(Scheduler):
 
     def close(self) -> None:
         """Resign, and close all connections."""
+        self._hang_guard.stop()
         self.dispatcher.close()
         self._broker.close()
         super().close()

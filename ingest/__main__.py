@@ -10,7 +10,7 @@ import sys
 from ingest.proxy import BadProxy, open_session, proxy_for, shown
 from ingest.service import Ingest
 from tickfence import settings as environment
-from tickfence.monitoring import exporter, ingest_metrics, logs
+from tickfence.monitoring import exporter, ingest_metrics, logs, standard_streams
 from tickfence.monitoring.garbage import collect_less
 
 DEFAULT_METRICS_PORT = 9121
@@ -38,8 +38,9 @@ async def main(settings: environment.Settings) -> None:
 
 
 if __name__ == "__main__":
+    standard_streams.bound_waits()
     loaded = environment.load()
-    logs.configure(loaded.nt_log_level, role="ingest")
+    logs.configure(loaded.nt_log_level, role="ingest", name=loaded.process_name("ingest"))
     port = DEFAULT_METRICS_PORT if loaded.nt_metrics_port is None else loaded.nt_metrics_port
     exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
 from ingest.clock_skew import ClockSkew
-from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade, Unfollowed
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.pacing import LogLimit
@@ -32,7 +32,13 @@ REFRESH_EVERY_S, URGENT_REFRESH_EVERY_S = 5.0, 0.5
 SHOWN_DIFFERENCES = 5
 
 MAX_AHEAD_MS = 10 * 60 * 1000
-"""How far the exchange's clock may be ahead. Ids must rise, so a time far in the future would stop the stream."""
+"""How far the exchange's clock may be ahead of Redis's and of this host's. Ids must rise, so a time far in the future would
+stop the stream."""
+
+
+def host_ms() -> int:
+    """This host's time."""
+    return round(time.time() * 1000)
 
 
 class Intake:
@@ -43,9 +49,10 @@ class Intake:
 
     Args:
         exchange: decodes the messages.
-        books: every symbol's book.
+        books: the book of every symbol that is followed. It may change; call `forget` for a symbol that is taken out.
         writer: gets what is true.
         now_ms: the Redis server's time.
+        host_ms: this host's time: a clock of Redis that is an hour behind is no reason to refuse what the exchange says.
         want_depth: asks for a symbol's snapshot; called as long as its book needs one.
     """
 
@@ -56,10 +63,11 @@ class Intake:
         writer: Writer,
         *,
         now_ms: Callable[[], int],
+        host_ms: Callable[[], int] = host_ms,
         want_depth: Callable[[Instrument, Priority], None],
     ) -> None:
         self._decode = exchange.decode
-        self._now_ms = now_ms
+        self._now_ms, self._host_ms = now_ms, host_ms
         self._want_depth = want_depth
         self._books = books
         self._writer = writer
@@ -94,8 +102,10 @@ class Intake:
                 self._writer.set_ticker(event)
             elif type(event) is Shutdown:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
-            elif type(event) is ControlReply and event.error is not None:
-                logger.error("the exchange refused a subscription", extra={"error": event.error})
+            elif type(event) is ControlReply:
+                feed.on_reply(event)
+        except Unfollowed:
+            pass
         except Rejected as error:
             self._reject(error)
 
@@ -108,6 +118,11 @@ class Intake:
         self._messages = self._diffs = self._trades = self._tickers = 0
         self._skew.tell()
 
+    def forget(self, symbol: Instrument) -> None:
+        """Forget a symbol that is not followed any more."""
+        self._lost_at.pop(symbol, None)
+        self._refreshed_at.pop(symbol, None)
+
     def audit(self, symbol: Instrument) -> None:
         """Compare a book in sync with a fresh snapshot when there is weight to spare."""
         book = self._books[symbol]
@@ -117,7 +132,9 @@ class Intake:
 
     def on_depth(self, symbol: Instrument, depth: Depth | None) -> bool:
         """Take a snapshot, or ``None`` if it could not be loaded; return False if one is still needed."""
-        book = self._books[symbol]
+        book = self._books.get(symbol)
+        if book is None:
+            return True  # it is not followed any more
         if book.in_sync:
             return self._on_fresh_depth(book, depth)
         if depth is None:
@@ -140,21 +157,21 @@ class Intake:
     def on_trades(self, symbol: Instrument, trades: Sequence[Trade]) -> None:
         """Take a page of the past trades that the writer has asked for; none end the answer."""
         received_ms = self._now_ms()
-        if any(trade.time_ms > received_ms + MAX_AHEAD_MS for trade in trades):
+        if any(trade.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(trade) for trade in trades):
             self._reject(Rejected(Refusal.BAD_TIME, f"{symbol} trades of the past"))
             trades = ()
         self._writer.add_fetched(symbol, trades, received_ms)
 
     def _on_trade(self, trade: Trade) -> None:
         received_ms = self._now_ms()
-        if trade.time_ms > received_ms + MAX_AHEAD_MS:
+        if trade.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(trade):
             raise Rejected(Refusal.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
         self._trades += 1
         self._writer.add_trade(trade, received_ms)
 
     def _on_diff(self, diff: Diff) -> None:
         received_ms = self._now_ms()
-        if diff.time_ms > received_ms + MAX_AHEAD_MS:
+        if diff.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(diff):
             raise Rejected(Refusal.BAD_TIME, f"{diff.symbol} E={diff.time_ms}", diff.symbol)
         self._diffs += 1
         self._skew.observe(received_ms - diff.time_ms)
@@ -172,6 +189,10 @@ class Intake:
                 self._refresh(book)
         elif book.why is None:
             metrics.duplicates.labels(metrics.Duplicate.FEED).inc()
+
+    def _far_ahead(self, event: Trade | Diff) -> bool:
+        """Whether an event that Redis's clock says is of the future is so by this host's clock as well."""
+        return event.time_ms > self._host_ms() + MAX_AHEAD_MS
 
     def _refresh(self, book: BookSync) -> None:
         """Ask for a fresh snapshot of a book whose market comes near its horizon."""

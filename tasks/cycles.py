@@ -21,6 +21,7 @@ from tasks.celery_app import app
 from tasks.lifecycle import this_node
 from tasks.node import Node
 from tasks.reporter import Compute, Progress, Reporter
+from tasks.work import Work
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.lease import Write
 from tickfence.instrument import Instrument
@@ -46,6 +47,10 @@ class PerSymbolTask(Task):  # type: ignore[misc]
     ignore_result = True
     send_events = False
     max_retries = 0
+
+    def on_failure(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - Celery's
+        """Count a message that could not be worked on; Celery logs it."""
+        metrics.messages_dropped.labels("failed").inc()
 
 
 class SpreadTask(PerSymbolTask):
@@ -160,7 +165,7 @@ def _read(
     def ask() -> tuple[list[list[Request] | None], list[Any]]:
         now_s = time.monotonic()
         requests = [
-            _alone(reporter, None, reporter.read, generation, now_ms, now_s, rules=cycle.rules)
+            _alone(node.work, reporter, None, reporter.read, generation, now_ms, now_s, rules=cycle.rules)
             for reporter in reporters
         ]
         commands = [command for of_one in requests for command, _ in of_one or ()]
@@ -175,7 +180,7 @@ def _read(
             continue
         first, last = last, last + len(of_one)
         try:
-            progress = _alone(reporter, None, reporter.take, of_one, replies[first:last], now_s)
+            progress = _alone(node.work, reporter, None, reporter.take, of_one, replies[first:last], now_s)
         except REDIS_ERRORS as error:
             failure = failure or error
             continue
@@ -190,7 +195,9 @@ def _read(
 
 def _compute(node: Node, cycle: Cycle, reporter: Reporter) -> Write | None:
     started = time.perf_counter()
-    write = _alone(reporter, cycle.compute, reporter.compute, cycle.compute, node.clock.now_ms(), time.monotonic())
+    write = _alone(
+        node.work, reporter, cycle.compute, reporter.compute, cycle.compute, node.clock.now_ms(), time.monotonic()
+    )
     if write is not None:
         cycle.latency.observe((time.perf_counter() - started) * 1000)
     return write
@@ -206,7 +213,7 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
     now_s = time.monotonic()
     accepted, lost = 0, []
     for (reporter, write), outcome in zip(writes, outcomes, strict=True):
-        progress = _alone(reporter, cycle.compute, reporter.written, write, outcome, now_s)
+        progress = _alone(node.work, reporter, cycle.compute, reporter.written, write, outcome, now_s)
         if progress is Progress.READY:
             accepted += 1
             if cycle.data_age is not None and (age_ms := reporter.data_age_ms) is not None:
@@ -218,6 +225,7 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
 
 
 def _alone(
+    work: Work,
     reporter: Reporter,
     values: Compute | None,
     step: Callable[_Arguments, _Answer],
@@ -230,6 +238,7 @@ def _alone(
     the message must not pay for that, so this is the one place that catches every exception.
 
     Args:
+        work: of this node, where the step is noted.
         reporter: of the symbol.
         values: what the step computes or writes; ``None`` where it reads.
         step: a method of the reporter.
@@ -238,6 +247,7 @@ def _alone(
     Returns:
         What the step returns, or ``None`` if it failed: the symbol is withheld in this cycle.
     """
+    work.begin(reporter.symbol)
     try:
         return step(*arguments, **options)
     except Exception as error:
@@ -245,6 +255,8 @@ def _alone(
             raise  # a reply that is the server's trouble, and not the symbol's
         reporter.fail(error, time.monotonic(), values)
         return None
+    finally:
+        work.symbol = ""
 
 
 def _twice(node: Node, round_trip: Callable[[], _Answer]) -> _Answer:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from celery.signals import celeryd_init, worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.utils.nodenames import node_format
 from celery.worker import state
 
 from tasks.celery_app import app
@@ -20,6 +20,7 @@ from tickfence.coordination.dispatch import ALONE
 from tickfence.coordination.registration import NodeIdInUse
 from tickfence.monitoring import exporter, logs, node_metrics
 from tickfence.monitoring.garbage import collect_less
+from tickfence.monitoring.hang_guard import CONNECTING_S
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
@@ -117,7 +118,8 @@ def register_node(sender: Any, **_: Any) -> None:
     if pool in _FORKING_POOLS:
         _exit(f"worker_pool={pool}: a node's processes would share its leases; accepted are solo (default) and threads")
     settings = node.settings
-    logs.configure(settings.nt_log_level, role="node", node=node.owner.node)
+    file = node_format(sender.logfile, sender.hostname) if sender.logfile else None  # Celery's own set-up comes later
+    logs.configure(settings.nt_log_level, file=file, role="node", node=node.owner.node)
     logger.info(
         "starting",
         extra={
@@ -134,6 +136,7 @@ def register_node(sender: Any, **_: Any) -> None:
     metrics_url = exporter.page_url(port, settings.nt_metrics_host)
     deadline, outage = time.monotonic() + START_WITHIN_S, Outage("the data plane", logger)
     while True:
+        node.hang_guard.alive(CONNECTING_S)
         try:
             node.register(metrics_url, on_replaced=stop_worker)
             return
@@ -141,7 +144,7 @@ def register_node(sender: Any, **_: Any) -> None:
             _exit(str(error))
         except REDIS_ERRORS as error:
             if time.monotonic() > deadline:
-                _exit(f"REDIS_URL={masked(settings.redis_url)}: not reached within {START_WITHIN_S:.0f} s: {error}")
+                _exit(f"REDIS_URL={masked(settings.redis_url)}: no registration within {START_WITHIN_S:.0f} s: {error}")
             time.sleep(outage.failed(error))
 
 
@@ -174,5 +177,5 @@ def stop_worker(reason: NodeIdInUse) -> None:
 
 
 def _exit(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    logs.tell_fatal(message)
     raise SystemExit(2)

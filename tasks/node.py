@@ -13,6 +13,7 @@ from typing import Any
 from tasks.reporter import Reporter
 from tasks.symbol_events import Event, Kind
 from tasks.symbol_log import SymbolLog
+from tasks.work import MAX_PROBE_LENGTH, Work
 from tasks.writers import UnfencedWriter, Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import ALONE, Dispatch
@@ -20,6 +21,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
 from tickfence.instrument import Instrument, parse_instrument
 from tickfence.monitoring import node_metrics as metrics
+from tickfence.monitoring.hang_guard import HangGuard
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
@@ -40,6 +42,8 @@ class Node:
         symbols: reporter of every symbol that this node has worked on lately.
         writer: how its writes are sent. Another one takes effect for symbols that come after.
         outage: failures to reach the data plane in the course of a task.
+        work: what the main thread is doing.
+        hang_guard: ends this process when its main thread hangs.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
 
     Args:
@@ -53,6 +57,8 @@ class Node:
         self.clock = ServerClock()
         self.symbols: dict[Instrument, Reporter] = {}
         self.writer = (Writer if self.fenced else UnfencedWriter)(self.owner, settings)
+        self.work = Work()
+        self.hang_guard = HangGuard(settings.nt_hang_exit_s)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
@@ -136,6 +142,7 @@ class Node:
             on_replaced=on_replaced,
             # A series at 0 before the first one would look like a heartbeat in 1970.
             on_heartbeat=lambda: metrics.node_heartbeat.labels(self.owner.node).set_to_current_time(),
+            status=self.work.status,
         )
         registration.register()
         self._registration = registration
@@ -155,6 +162,23 @@ class Node:
         """End a :meth:`suspend`. Does nothing before the first :meth:`announce`."""
         if self._registration is not None and self._announced:
             self._registration.rejoin()
+            self._hurry()
+
+    def drained(self, drained: bool) -> None:
+        """Tell at once whether the node takes messages, so that its symbols move, or come back."""
+        if drained != self.work.drained:
+            logger.info("drained: no messages until add_consumer" if drained else "drained no more")
+            self.work.drained = drained
+            self._hurry()
+
+    def answer(self, probe_id: str) -> None:
+        """Tell at once that the main thread has taken a probe message."""
+        self.work.probe = probe_id[:MAX_PROBE_LENGTH]
+        self._hurry()
+
+    def _hurry(self) -> None:
+        if self._registration is not None:
+            self._registration.hurry()
 
     def leave(self) -> None:
         """Give the node id up. Safe to call from a signal handler, and twice."""

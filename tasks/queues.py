@@ -11,6 +11,8 @@ from typing import Any
 from celery.app import amqp
 from kombu import Queue
 
+from tasks.broker_connection import Connection
+
 ARGUMENTS = {
     "x-queue-type": "classic",  # dispatches are not worth replicas
     "x-max-length": 1000,  # a bound for when nothing else is one: the dispatcher stops sending long before
@@ -29,7 +31,9 @@ class PerishableQueues(amqp.Queues):  # type: ignore[misc]
 
 
 class AMQP(amqp.AMQP):  # type: ignore[misc]
-    """``app.amqp`` with :class:`PerishableQueues` on a RabbitMQ."""
+    """``app.amqp`` with :class:`PerishableQueues` on a RabbitMQ, and connections that survive what they read."""
+
+    Connection = Connection
 
     @cached_property
     def on_rabbitmq(self) -> bool:

@@ -205,7 +205,7 @@ class WarmSymbol:
                 [t.price for t in trades],
                 [t.quantity for t in trades],
                 [t.is_buy for t in trades],
-                max(t.received_ms for t in trades),
+                None if older else trades[-1].received_ms,
                 () if older else [t.trade_id for t in trades],
             )
 

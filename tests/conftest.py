@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -13,6 +14,9 @@ from tools.local.embedded_redis import EmbeddedRedis
 # How long an example takes says more about the machine than about the product.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# A scheduler that a test ticks would end pytest when nothing ticks it any more.
+os.environ["NT_HANG_EXIT_S"] = "0"
 
 
 @pytest.fixture(scope="session")

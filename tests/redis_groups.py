@@ -102,13 +102,30 @@ class SentinelGroup(_Group):
         """Port of the master, as Sentinel says."""
         return int(self.sentinel.client.sentinel_get_master_addr_by_name(SERVICE)[1])
 
-    def wait_for_promotion(self) -> None:
-        """Wait until the replica is the master."""
+    def switch(self) -> None:
+        """Make Sentinel promote the replica of a healthy master, as soon as it finds it fit for that."""
+
+        def accepted() -> bool:
+            try:
+                return bool(self.sentinel.client.execute_command("SENTINEL", "FAILOVER", SERVICE))
+            except redis.ResponseError:  # NOGOODSLAVE
+                return False
+
+        wait_until(accepted, "Sentinel to find the replica fit", 15)
+
+    def wait_for_promotion(self, server: Server | None = None) -> None:
+        """Wait until the replica, or another server, is the master."""
+        promoted = server or self.second
         wait_until(
-            lambda: self.master_port() == self.second.port and self.second.client.role()[0] == b"master",
+            lambda: self.master_port() == promoted.port and promoted.client.role()[0] == b"master",
             "the replica's promotion",
             20,
         )
+
+    def demote(self, server: Server, master: Server) -> None:
+        """Make a master that was replaced a replica, as Sentinel does after ten seconds, and wait until it is in step."""
+        server.client.replicaof(ports.LOOPBACK, str(master.port))
+        wait_until(lambda: server.client.info("replication")["master_link_status"] == "up", "the replica to be in step")
 
 
 class ClusterGroup(_Group):

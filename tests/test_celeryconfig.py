@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tickfence import settings
 
@@ -22,6 +25,7 @@ print(json.dumps({
     "options": sorted(app.conf.broker_transport_options),
     "prefix": app.conf.broker_transport_options.get("global_keyprefix"),
     "ssl": bool(app.conf.broker_use_ssl),
+    "tls": {name: str(value) for name, value in (app.conf.broker_use_ssl or {}).items()},
     "heartbeat": app.conf.broker_heartbeat,
     "queue": [queue.name, queue.routing_key, queue.durable, queue.queue_arguments],
 }))
@@ -66,3 +70,50 @@ def test_rabbitmq_gets_its_own_options_heartbeats_and_bounded_queues() -> None:
 def test_rabbitmq_over_tls() -> None:
     found = told("amqps://ann:secret@localhost/ticks?ssl_cert_reqs=required")
     assert (found["driver"], found["uri"], found["ssl"]) == ("amqp", "amqps://ann:secret@localhost:5671/ticks", True)
+
+
+def test_redis_over_tls_is_checked_unless_the_url_says_otherwise() -> None:
+    assert told("rediss://localhost/1")["tls"] == {"ssl_cert_reqs": "2"}
+    options = "ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/ca.pem"
+    assert told(f"rediss://localhost/1?{options}")["tls"] == {
+        "ssl_cert_reqs": "0",
+        "ssl_check_hostname": "False",
+        "ssl_ca_certs": "/ca.pem",
+    }
+
+
+def reported(*options: str, **variables: str) -> tuple[str, list[str]]:
+    """The broker that Celery's command line uses to read and to write, and what it warns of."""
+    environment = {name: value for name, value in os.environ.items() if "BROKER" not in name}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("celery"), "-A", "tasks", *options, "report"],
+        cwd=Path(settings.__file__).parents[1],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.findall(r"broker(?:_read|_write)?_url: '(?:redis://)?.*@(\S+)'", done.stdout)
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    return found[0], done.stderr.splitlines()
+
+
+OTHER = "redis://other:9/9"
+
+
+@pytest.mark.parametrize("name", ["BROKER_URL", "CELERY_BROKER", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
+def test_a_broker_of_another_program_is_ignored_with_one_line(name: str) -> None:
+    warning = [f"warning: {name} is ignored; set CELERY_BROKER_URL instead"]
+    assert reported(CELERY_BROKER_URL="redis://ours:7000/3", **{name: OTHER}) == ("ours:7000/3", warning)
+
+
+def test_without_ours_the_default_is_used_and_an_option_is_respected() -> None:
+    warning = ["warning: BROKER_URL is ignored; set CELERY_BROKER_URL instead"]
+    assert reported(BROKER_URL=OTHER) == ("localhost:6379/1", warning)
+    assert reported("--broker", "redis://given:1/2", BROKER_URL=OTHER) == ("given:1/2", [])
+
+
+def test_a_result_backend_of_another_program_is_not_loaded() -> None:
+    warning = ["warning: RESULT_BACKEND is ignored; set CELERY_RESULT_BACKEND instead"]
+    assert reported(RESULT_BACKEND="django-db") == ("localhost:6379/1", warning)

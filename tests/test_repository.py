@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import from levels below its own, and from its own package. Every Python file of the product has its level.
 LEVELS = [
-    {"tickfence.redis_access.address", "tickfence.instrument", "tickfence.keys"},
+    {"tickfence.redis_access.address", "tickfence.instrument", "tickfence.keys", "tickfence.celery_environment"},
     {"tickfence.amqp_address"},
     {"tickfence.settings"},
     {"tickfence.redis_access"},

@@ -72,6 +72,7 @@ BAD = [
     ("NT_EXCHANGE_WS_URL", "http://localhost", "starts with ws://, wss://"),
     ("NT_EXCHANGE_REST_URL", "ftp://localhost", "starts with http://, https://"),
     ("NT_REDIS_PASSWORD_FILE", "secrets/redis-node", "an absolute path"),
+    ("NT_NAME", "beat 1", "[A-Za-z0-9._-]{1,64}, like beat-1"),
     ("NT_NODE_ID", "node 1", "[A-Za-z0-9._-]{1,64}"),
     ("NT_NODE_ID", "n" * 65, "[A-Za-z0-9._-]{1,64}"),
     ("NT_ENABLE_MULTI_INSTANCE", "maybe", "one of true, false, 1, 0, yes, no, on, off"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ from tickfence.redis_access.address import (
 NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
+SHARD = re.compile(r"[1-9][0-9]?/[1-9][0-9]?")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
@@ -93,7 +95,24 @@ def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
     return check
 
 
+def _off_or_at_least(least: int) -> Callable[[int], int]:
+    def check(value: int) -> int:
+        if 0 < value < least:
+            raise ValueError(f"must be 0 (off) or at least {least}")
+        return value
+
+    return check
+
+
+def _shard(value: str) -> str:
+    number, _, count = value.partition("/")
+    if value and not (SHARD.fullmatch(value) and int(number) <= int(count)):
+        raise ValueError("must be i/n, the i-th of n parts of the symbols with n at most 99, like 1/2")
+    return value
+
+
 _namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
+_name = _matches(NODE_ID, f"match {NODE_ID.pattern}, like beat-1")
 _node_id = _matches(NODE_ID, f"match {NODE_ID.pattern}, like node-001")
 _path = _matches(re.compile("/.*", re.DOTALL), "be an absolute path, like /run/secrets/redis-node")
 _token = _matches(TOKEN, "have 16 to 256 letters, digits or -._~+/= (RFC 6750), like that of: openssl rand -hex 32")
@@ -131,7 +150,7 @@ class Settings(BaseModel):
     symbols: Annotated[tuple[Instrument, ...], BeforeValidator(_symbols)] = tuple(
         map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))
     )
-    """Symbols to report on, comma-separated."""
+    """Symbols to report on, comma-separated. Only the start: the first leading beat stores them, and `celery -A tasks symbols` changes what is stored."""
     redis_url: Annotated[str, _url(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES), AfterValidator(_server)] = (
         "redis://localhost:6379/0"
     )
@@ -151,7 +170,9 @@ class Settings(BaseModel):
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = ""
     """The worker's node id, and the queue it must consume. Default: the queue given with -Q."""
     nt_node_weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
-    """The node's share of the symbols, relative to other nodes."""
+    """The node's share of the symbols, relative to other nodes, unless `celery -A tasks nodes weight` has set another."""
+    nt_name: Annotated[str, AfterValidator(_name)] = ""
+    """What operators call this beat or ingest, like beat-1: shown by the page, the commands, the log and CLIENT LIST. Default: role and host, like beat@host-1. A node's name is its node id."""
     nt_enable_multi_instance: Flag = True
     """Several nodes share the symbols. Off: one node, without leases and fencing."""
     nt_enable_kv_reports: Flag = True
@@ -174,6 +195,8 @@ class Settings(BaseModel):
     """A node that is alive but takes none of the messages that wait for it, for this long, is stuck: its symbols move."""
     nt_lease_ttl_ms: int = Field(1500, ge=40, le=600_000)
     """A lease that is not renewed ends after this long."""
+    nt_hang_exit_s: Annotated[int, Field(ge=0, le=3600), AfterValidator(_off_or_at_least(5))] = 30
+    """A node or beat whose main thread hangs for this long ends, with the stack of each thread in its log; 0 turns this off. Longer pauses from outside (SIGSTOP, docker pause) end it as well, when it goes on."""
     nt_leader_ttl_ms: int = Field(1000, ge=100, le=600_000)
     """A beat that does not renew its lead loses it after this long."""
     nt_rebalance_interval_ms: int = Field(2500, ge=100, le=600_000)
@@ -196,6 +219,9 @@ class Settings(BaseModel):
     nt_ingest_buffer_entries: int = Field(200_000, ge=100, le=50_000_000)
     """Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted."""
 
+    nt_ingest_shard: Annotated[str, AfterValidator(_shard)] = ""
+    """Which part of the symbols this ingest follows, like 1/2 and 2/2 for two that share them. Default: all symbols."""
+
     nt_web_token: Annotated[str, AfterValidator(_token)] = ""
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
@@ -216,6 +242,10 @@ class Settings(BaseModel):
     def keys(self) -> Keys:
         """Every key of this deployment."""
         return Keys(self.nt_namespace)
+
+    def process_name(self, role: str) -> str:
+        """Return what operators call this process of ``role``: ``NT_NAME``, or role and host, like ``beat@host-1``."""
+        return self.nt_name or f"{role}@{socket.gethostname()}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

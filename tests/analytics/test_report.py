@@ -165,13 +165,49 @@ def test_fields_that_need_both_sides_are_left_out_of_a_one_sided_book(bids, asks
 
 
 @pytest.mark.parametrize(
-    ("age", "status"), [(-500, "ok"), (0, "ok"), (999, "ok"), (1000, "degraded"), (1999, "degraded"), (2000, "down")]
+    ("age", "status"), [(-250, "ok"), (0, "ok"), (999, "ok"), (1000, "degraded"), (1999, "degraded"), (2000, "down")]
 )
 def test_status_and_age_follow_the_newest_data(age, status):
     result = built(state(received=NOW - age))
     fresh = {"fresh": status == "ok", "exchange_time": NOW}
     assert result["ingestion"] == {"status": status, **fresh, "last_update": NOW - age}
     assert result["data_age_ms"] == max(0, age)
+
+
+def test_data_from_a_clock_that_was_ahead_tells_no_age_until_the_next_data():
+    hour = 3_600_000
+    example = state(received=NOW + 251)
+    example.add_trades([NOW], [100.0], [1.0], [True], NOW + hour)
+    result = built(example)
+    assert result["ingestion"] == {"status": "down", "fresh": False, "exchange_time": NOW}
+    assert "data_age_ms" not in result
+    assert built(example, NOW + hour)["ingestion"]["status"] == "down", "it is not new when that time comes"
+    example.apply_diff(101, 101, [], [], NOW + hour - 50, NOW)
+    assert built(example, NOW + hour)["data_age_ms"] == 50
+
+
+@pytest.mark.parametrize("step", [3_600_000, -3_600_000])
+def test_after_a_clock_was_set_the_next_data_tells_the_age(step):
+    example = state(received=NOW)
+    example.add_trades([NOW], [100.0], [1.0], [True], NOW)
+    now = NOW + step
+    example.apply_diff(101, 101, [], [], now - 40, NOW)
+    assert (built(example, now)["data_age_ms"], example.book_stopped) == (40, False)
+    example.add_trades([NOW], [100.0], [1.0], [True], now - 30)
+    assert built(example, now)["data_age_ms"] == 30
+
+
+def test_a_book_of_unknown_age_is_not_fresh_because_trades_come():
+    example = state(received=NOW + 3_600_000)
+    example.add_trades([NOW], [100.0], [1.0], [True], NOW - 10)
+    assert built(example)["ingestion"]["status"] == "down"
+
+
+def test_older_trades_change_no_age():
+    example = state(received=NOW - 100)
+    example.add_trades([NOW], [100.0], [1.0], [True], NOW - 20)
+    example.add_trades([NOW - 60_000], [100.0], [1.0], [True], None)
+    assert built(example)["data_age_ms"] == 20
 
 
 def test_a_report_is_as_old_as_a_book_that_has_stopped():

@@ -7,11 +7,17 @@ import json
 from beat_schedule.journal import AssignmentChange, EventRecorder, Observation
 from tests.cli.test_views import SYMBOLS, now_ms, report
 from tests.redis_groups import ClusterGroup
-from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
+from tickfence.cli import explain_view, nodes_view, owners_view, show_view, symbols_view, timeline_view
+from tickfence.cli.operate import change
+from tickfence.cli.request import symbols_request
+from tickfence.cli.waiting import look
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import Move
+from tickfence.coordination.desired import DesiredSymbol, SymbolState, seed
+from tickfence.coordination.desired_store import seed_desired
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.connect import connect
 from tickfence.settings import Settings
@@ -49,4 +55,15 @@ def test_what_is_told_and_shown() -> None:
             owner.node for owner in OWNERS.values()
         ]
         assert show_view.read(client, settings, "BTCUSDT").data["symbol"] == "BTCUSDT"
+
+        seed_desired(client, KEYS, seed(OWNERS), "beat")
+        bitcoin, ripple = Instrument("BTCUSDT"), Instrument("XRPUSDT")
+        assert [one.text for one in change(client, settings, symbols_request("add", [ripple]), "ann").outcomes] == [
+            "added XRPUSDT"
+        ]
+        change(client, settings, symbols_request("pause", [bitcoin]), "ann")
+        shown = {row["symbol"]: row["state"] for row in symbols_view.read(client, settings).data["symbols"]}
+        assert shown == dict.fromkeys(OWNERS, "active") | {bitcoin: "paused", ripple: "active"}
+        seen = look(client, settings, dict.fromkeys([bitcoin, ripple], DesiredSymbol(SymbolState.ACTIVE)))
+        assert seen.markets[bitcoin].report is not None and seen.markets[ripple].left == 0
         client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from hypothesis import given
@@ -42,29 +43,35 @@ weights = st.dictionaries(
     st.lists(weights, min_size=1, max_size=4),
     st.sampled_from([0.0, 0.02, 0.3]),
     st.sampled_from([1.0, 1.25, 4.0]),
+    st.sets(st.integers(1, 20).map(lambda n: Owner(f"node-{n:03d}", "a")), max_size=8),
 )
 def test_once_a_leader_has_nothing_to_move_it_agrees_on_every_symbol(
-    symbols: list[str], history: list[dict[str, float]], sticky: float, load_factor: float
+    symbols: list[str], history: list[dict[str, float]], sticky: float, load_factor: float, named: set[Owner]
 ) -> None:
     policy = MovePolicy(sticky, load_factor, 2000, 2500)
     controller, now = AssignmentController(symbols, policy), 0
     for nodes in history:
         live = alive(nodes)
-        controller.step(now, live)
+        # Those that are cordoned in the end were open to everybody at first.
+        cordoned = named & live.keys() if nodes is history[-1] and len(history) > 1 else set()
+        controller.step(now, live, cordoned)
         for _ in range(20):
             now += 5000
-            if not controller.step(now, live):
+            if not controller.step(now, live, cordoned):
                 break
-    found = explain_all(controller.owners, live, policy)
+    if any(owner not in live for owner in controller.owners.values()):
+        return  # every live node is cordoned; see below
+    found = explain_all(controller.owners, live, policy, cordoned)
     assert list(found) == sorted(symbols)
     assert {symbol: one.computed for symbol, one in found.items()} == {
         symbol: owner.node for symbol, owner in controller.owners.items()
     }
     for one in found.values():
         assert one.agrees
-        assert {candidate.node for candidate in one.candidates} == history[-1].keys()
+        closed = {owner.node for owner in cordoned} - {one.owner}
+        assert {candidate.node for candidate in one.candidates} == history[-1].keys() - closed
         assert [c.bid for c in one.candidates] == sorted((c.bid for c in one.candidates), reverse=True)
-        assert one.because.startswith(f"{one.owner} owns it: ")
+        assert re.match(f"{one.owner} owns it(: |, and is cordoned: it keeps)", one.because)
 
 
 @given(
@@ -149,3 +156,17 @@ def test_without_any_live_node() -> None:
     found = explain_all(owned({"BTCUSDT": "node-009"}), {}, POLICY)["BTCUSDT"]
     assert (found.computed, found.agrees) == (None, False)
     assert found.because == "node-009 is not alive and there is no other live node: it cannot move"
+
+
+def test_a_cordoned_node_keeps_what_it_has_and_gets_no_orphan() -> None:
+    owners = owned(
+        dict(zip(SYMBOLS, ["node-001", "node-001", "node-002", "node-002", "node-003", "node-003"], strict=True))
+    )
+    two = alive(dict.fromkeys(NODES[:2], 1.0))
+    found = explain_all(owners, two, POLICY, {Owner("node-001", "a")})
+    assert found["BTCUSDT"].because == "node-001 owns it, and is cordoned: it keeps its symbols and gets no more"
+    assert found["BTCUSDT"].agrees
+    assert (found["ADAUSDT"].computed, [one.node for one in found["ADAUSDT"].candidates]) == ("node-002", ["node-002"])
+    nowhere = explain_all(owners, two, POLICY, set(two))
+    assert nowhere["ADAUSDT"].because == "node-003 is not alive and every live node is cordoned: it cannot move"
+    assert (nowhere["ADAUSDT"].computed, nowhere["BTCUSDT"].agrees) == (None, True)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
-import select
 import signal
-import struct
-import subprocess
-import sys
-import termios
 
 import pytest
 import redis
 
-from tests.cli.processes import CELERY, environment, shell
+from tests.cli.processes import shell
+from tests.cli.terminal import LEAVES_THE_SCREEN, SHOWS_THE_CURSOR, Terminal
 from tests.cli.test_views import now_ms, report
 from tickfence.keys import Keys
 from tickfence.timeline import events
 from tools.local.embedded_redis import EmbeddedRedis
-from tools.local.roles import ROOT
 
 KEYS = Keys()
 
 ALL = ("owners", "nodes", "explain BTCUSDT", "timeline", "show BTCUSDT")
-LEAVES_THE_SCREEN, SHOWS_THE_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
 
 
 @pytest.fixture
@@ -69,54 +60,6 @@ def test_a_locale_of_ascii_alone_will_do(url: str) -> None:
     shown = shell(url, "celery owners", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "BTCUSDT" in shown.stdout
-
-
-class Terminal:
-    """``celery -A tasks ...`` in a terminal of its own, 80 by 24."""
-
-    def __init__(self, url: str, *arguments: str, **more: str) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        plain = {name: value for name, value in environment(url).items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [sys.executable, CELERY, "-A", "tasks", *arguments],
-            cwd=ROOT,
-            env=plain | {"TERM": "xterm-256color"} | more,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            # As in a terminal, even where this process was started in the background, which ignores it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-        )
-        os.close(theirs)
-        self.seen = b""
-
-    def read(self, until: bytes | None = None) -> bytes:
-        """All it shows until then, or to its end."""
-        while until is None or until not in self.seen:
-            assert select.select([self._ours], [], [], 30)[0], self.seen.decode(errors="replace")
-            try:
-                self.seen += os.read(self._ours, 65536)
-            except OSError:  # Linux's way to say that the other side has ended
-                assert until is None, self.seen.decode(errors="replace")
-                break
-        return self.seen
-
-    def end(self, number: int) -> int:
-        """Send a signal; the status."""
-        self.process.send_signal(number)
-        self.read()
-        return self.process.wait(20)
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._ours)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
+import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import click
 import pytest
 
-from tests.cli.processes import CELERY, celery, environment, found
+from tests.cli.processes import celery, environment, found
+from tests.cli.terminal import Terminal, broken
 from tests.processes import wait_until
+from tickfence.cli import plugin
 from tickfence.coordination.assignment_store import read_assignment
 from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.text import to_json
-from tools.local.roles import BEATS, NODES, ROOT, Ports
+from tools.local.roles import BEATS, INGESTS, NODES, ROOT, Ports
 from tools.local.stack import Stack
 
 pytestmark = pytest.mark.e2e
@@ -82,8 +83,12 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     died = [event for event in found(url, "timeline") if event["reason"] in ("died", "node died")]
     assert [(event["kind"], event.get("node")) for event in died] == [("node", "node-002"), ("moved", None)]
     assert {before for before, _ in died[1]["moves"].values()} == {"node-002"}
-    states = {node["node"]: node["state"] for node in found(url, "nodes")["nodes"]}
+    shown = found(url, "nodes")
+    states = {node["node"]: node["state"] for node in shown["nodes"]}
     assert states == {"node-001": "alive", "node-002": "gone", "node-003": "alive"}
+    with stack.redis_client() as client:
+        assert {one["name"] for one in client.client_list()} >= set(INGESTS)
+    assert shown["leader"]["name"] == leading(stack), "it has the name that `make kill` takes"
 
 
 def leading(stack: Stack) -> str:
@@ -158,36 +163,36 @@ def test_a_node_that_is_stopped_and_one_that_freezes_are_each_told_of_once_by_th
     wait_until(lambda: "node-001" in assigned(stack).values(), "the other one, too", 30)
 
 
-def test_watching_goes_on_until_ctrl_c(url: str) -> None:
-    wait_until(lambda: celery(url, "owners").returncode == 0, "an assignment")
-    terminal, inside = pty.openpty()
-    watching = subprocess.Popen(
-        [sys.executable, CELERY, "-A", "tasks", "owners", "--watch"],
-        cwd=ROOT,
-        env=environment(url, TERM="xterm-256color", COLUMNS="120", LINES="40"),
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-        # As in a terminal, even where this process was started in the background, which ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    )
-    os.close(inside)
-    try:
-        seen = b""
-        while seen.count(b"generation") < 3:
-            try:
-                seen += os.read(terminal, 65536)
-            except OSError:  # Linux's way to say that the other side has ended
-                raise AssertionError(f"it ended: {seen.decode(errors='replace')}") from None
-        assert b"BTCUSDT" in seen
-        os.killpg(watching.pid, signal.SIGINT)
-        assert watching.wait(20) == 0
-    finally:
-        if watching.poll() is None:
-            watching.kill()
-            watching.wait()
-        os.close(terminal)
+def documented() -> list[tuple[str, ...]]:
+    """The commands of ours that README and docs show, each with the arguments it first has there, that take --watch."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    shown = [line for page in pages for line in re.findall(r"celery -A tasks ([a-z][^`|#\n]*)", page.read_text())]
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for words in (tuple(line.split()) for line in shown):
+        command, depth = getattr(plugin, words[0], None), 1
+        while isinstance(command, click.Group) and words[depth : depth + 1] and words[depth] in command.commands:
+            command, depth = command.commands[words[depth]], depth + 1
+        if isinstance(command, click.Command) and any(option.name == "watch" for option in command.params):
+            found.setdefault(words[:depth], tuple(word for word in words if word != "--watch"))
+    return list(found.values())
+
+
+def test_every_documented_command_refreshes_in_a_terminal_that_is_wide_or_narrow(url: str) -> None:
+    commands = documented()
+    assert {words[0] for words in commands} >= {"show", "owners", "nodes", "explain", "timeline"}
+    wait_until(lambda: celery(url, "show", "BTCUSDT").returncode == 0, "a report")
+
+    def watch(words: tuple[str, ...]) -> None:
+        with Terminal(url, *words, "--watch", columns=160, lines=50) as terminal:
+            for columns in (160, 60):
+                terminal.resize(columns, 50)
+                terminal.refreshes(1)  # it may have begun before
+                for lines in terminal.refreshes(2):
+                    assert lines and broken(lines, columns) == [], words
+            assert terminal.end(signal.SIGINT) == 0, words
+
+    with ThreadPoolExecutor() as at_once:
+        list(at_once.map(watch, commands))
 
 
 def test_what_is_not_there_has_its_status(url: str) -> None:

@@ -12,11 +12,16 @@ import redis
 from rich.console import Console, RenderableType
 
 from tickfence.cli import explain_view, nodes_view, owners_view, show_view, timeline_view
-from tickfence.cli.plugin import symbol_named
+from tickfence.cli.options import symbol_named
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import coloured, duration, number
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.desired import NodeMode, pause, remove, seed, set_mode, set_weight
+from tickfence.coordination.desired_store import seed_desired
 from tickfence.coordination.leadership import LeaderReason
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.timeline import events
@@ -123,9 +128,33 @@ class TestOwners:
             "token": 17,
             "writer": "node-001",
             "status": "ok",
+            "reason": None,
         }
         assert (rows["ETHUSDT"]["owner"], rows["ETHUSDT"]["holder"]) == ("node-002", "node-001")
-        assert set(rows["OLDUSDT"].values()) == {"OLDUSDT", "node-003", None}
+        assert set(rows["OLDUSDT"].values()) == {"OLDUSDT", "node-003", "down", None}
+
+    def test_a_report_that_nobody_rewrites_is_never_ok(self, client: redis.Redis) -> None:
+        client.set(KEYS.report("BTCUSDT"), json.dumps(report(now_ms(client) - 152_000)))
+        view = owners_view.read(client, SETTINGS)
+        [row] = [row for row in view.data["symbols"] if row["symbol"] == "BTCUSDT"]
+        assert row["status"] == "down" and row["reason"].startswith("the report has not been rewritten for 15")
+        console = Console(width=160, force_terminal=True, color_system="standard")
+        with console.capture() as captured:
+            console.print(view.picture)
+        [line] = [line for line in captured.get().splitlines() if "BTCUSDT" in line]
+        assert "\x1b[1;31m15" in line and "\x1b[1;31mdown\x1b[0m" in line
+
+    def test_what_operators_want_is_shown_before_it_is_so(self, client: redis.Redis) -> None:
+        a, b, c = map(Instrument, ("BTCUSDT", "ETHUSDT", "NEWUSDT"))
+        seed_desired(client, KEYS, pause(seed([a, b, c]), [a], 1), "test")
+        rows = {row["symbol"]: row for row in owners_view.read(client, SETTINGS).data["symbols"]}
+        assert {symbol: row["status"] for symbol, row in rows.items()} == {
+            "BTCUSDT": "paused",
+            "ETHUSDT": "ok",
+            "NEWUSDT": "down",
+            "OLDUSDT": "down",
+        }
+        assert "paused" in text(owners_view.read(client, SETTINGS).picture)
 
     def test_as_a_table(self, client: redis.Redis) -> None:
         shown = text(owners_view.read(client, SETTINGS).picture)
@@ -151,7 +180,8 @@ class TestOwners:
 
     def test_a_report_that_is_none_counts_for_nothing(self, client: redis.Redis) -> None:
         client.set(KEYS.report("BTCUSDT"), "rubbish")
-        assert owners_view.read(client, SETTINGS).data["symbols"][0]["writer"] is None
+        row = owners_view.read(client, SETTINGS).data["symbols"][0]
+        assert (row["writer"], row["status"]) == (None, "unreadable")
 
     def test_an_empty_redis(self, redis_client: redis.Redis) -> None:
         with pytest.raises(NothingThere, match="no symbol is owned"):
@@ -182,10 +212,24 @@ class TestNodes:
 
     def test_as_a_table(self, client: redis.Redis) -> None:
         shown = text(nodes_view.read(client, SETTINGS).picture)
-        assert "2 live nodes" in shown
+        assert "2 of 3 nodes work, node-003 is stopped" in shown
         assert "beat@host/5f0c leads, term 5, for " in shown
         assert "[b]host" in shown  # as it stands, whatever it looks like to Rich
         assert "1: OLDUSDT" in shown
+
+    def test_states_and_weights_that_operators_want(self, client: redis.Redis) -> None:
+        wanted = set_mode(seed([Instrument("BTCUSDT")]), "node-001", NodeMode.CORDONED, 1)
+        seed_desired(client, KEYS, set_weight(wanted, "node-002", 0.5, 1), "test")
+        verdicts = Verdicts({Owner("node-002", "b"): 1}).to_json()
+        client.hset(KEYS.dispatcher, "verdicts", verdicts)
+        view = nodes_view.read(client, SETTINGS)
+        assert [(node["state"], node["weight"]) for node in view.data["nodes"]] == [
+            ("cordoned", 1.0),
+            ("stuck", 0.5),
+            ("left", 3.0),
+        ]
+        shown = text(view.picture)
+        assert "1 of 3 nodes work, node-001 is cordoned, node-002 is stuck, node-003 is stopped" in shown
 
     def test_no_leader(self, client: redis.Redis) -> None:
         client.hset(KEYS.dispatcher, "until", 1)
@@ -242,6 +286,18 @@ class TestReport:
         least |= {"ingestion": {"status": "down", "fresh": False, "exchange_time": 0}}
         client.set(KEYS.report("BTCUSDT"), json.dumps(least))
         assert "down" in text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
+
+    def test_a_symbol_that_is_paused_or_removed(self, client: redis.Redis) -> None:
+        a, b, c = map(Instrument, ("BTCUSDT", "ETHUSDT", "OLDUSDT"))
+        seed_desired(client, KEYS, remove(pause(seed([a, b, c]), [a, c], 1), [b], 1), "test")
+        shown = text(show_view.read(client, SETTINGS, "BTCUSDT").picture)
+        assert "BTCUSDT binance paused" in shown and "paused: an operator has paused the symbol" in shown
+        with pytest.raises(NothingThere, match="no report of OLDUSDT: an operator has paused the symbol"):
+            show_view.read(client, SETTINGS, "OLDUSDT")
+        with pytest.raises(click.BadParameter, match="there is no symbol 'ETHUSDT'"):
+            show_view.read(client, SETTINGS, "ETHUSDT")
+        with pytest.raises(NothingThere, match="BTCUSDT is on no node: an operator has paused the symbol"):
+            explain_view.read(client, SETTINGS, ["BTCUSDT"])
 
     def test_a_symbol_without_a_report_is_not_an_unknown_one(self, client: redis.Redis) -> None:
         with pytest.raises(NothingThere, match="no report of OLDUSDT"):

@@ -239,6 +239,20 @@ def test_a_new_leader_places_symbols_that_the_stored_assignment_does_not_have() 
     assert {(move.symbol, move.source, move.reason) for move in moves} == {(s, None, "orphan") for s in SIX[4:]}
 
 
+def test_a_clock_that_was_ahead_for_a_while_delays_no_rebalance_and_pins_no_symbol() -> None:
+    hour = 3_600_000
+    old, now = settled(owner(1), owner(2))
+    controller = AssignmentController(SIX, POLICY)
+    controller.adopt(old.owners, now + hour)  # as a leader whose lead ended when the clock was set
+    assert controller.step(now + hour + LONG_MS, live(owner(1), owner(2))) == []
+    moves = controller.step(now, live(owner(1), owner(2), owner(3)))
+    assert {move.target for move in moves} == {owner(3)}
+    assert len(moves) == 2
+    again = AssignmentController(SIX, POLICY)
+    again.adopt(dict.fromkeys(SIX, owner(1)), now + hour, known=live(owner(2)))
+    assert {move.target for move in again.step(now, live(owner(1), owner(2)))} == {owner(2)}
+
+
 def test_a_clock_that_was_set_back_delays_no_orphan() -> None:
     controller, now = settled(owner(1), owner(2))
     moves = controller.step(now - 3_600_000, live(owner(1)))

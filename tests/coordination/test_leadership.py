@@ -191,6 +191,19 @@ def test_a_leader_that_does_not_poll_stops_by_its_own_clock(candidate: Candidate
     assert a.poll().leading
 
 
+def test_a_lead_that_was_counted_while_the_clock_was_ahead_is_none(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
+    a, b = candidate("a"), candidate("b")
+    first = a.poll()
+    until_ms = first.server_ms + 3_600_000
+    redis_client.hset(KEYS.dispatcher, "until", until_ms)
+    assert not LeaderRecord("a", 1, first.term, until_ms).leads(first.server_ms)
+    taken = b.poll()
+    assert taken.leading
+    assert taken.term > first.term
+
+
 def test_the_lead_counts_from_the_poll_not_from_its_reply() -> None:
     leadership = Leadership(KEYS, "a", ttl_ms=1000)
     leadership.handle_reply([1, 5, 0, b"7", b"", 0], sent_at=time.monotonic() - 2)

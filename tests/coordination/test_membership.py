@@ -426,6 +426,7 @@ def test_a_status_counts_only_for_the_process_that_wrote_it() -> None:
         (9_001, {17}, False, NodeState.ALIVE),
         (10_500, {17}, False, NodeState.ALIVE),  # newer than our reading of the server's clock
         (9_000, {17}, False, NodeState.SILENT),
+        (70_001, {17}, False, NodeState.SILENT),  # from a clock that was ahead
         (None, {17}, False, NodeState.SILENT),
         (9_001, set(), False, NodeState.GONE),
         (9_000, set(), False, NodeState.GONE),

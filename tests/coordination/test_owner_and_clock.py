@@ -39,10 +39,10 @@ def test_the_shortest_round_trip_counts() -> None:
     clock = ServerClock()
     clock.observe(10.0, 10.1, 50_000)  # the reply came late: up to 50 ms wrong
     assert clock.at(10.0) == 50_000 - 50
-    clock.observe(11.0, 11.002, 51_081)
-    assert clock.at(11.0) == 51_080
-    clock.observe(12.0, 12.5, 52_000)
-    assert clock.at(12.0) == 52_080
+    clock.observe(11.0, 11.002, 51_031)
+    assert clock.at(11.0) == 51_030
+    clock.observe(12.0, 12.5, 52_040)
+    assert clock.at(12.0) == 52_030
 
 
 @given(
@@ -66,6 +66,15 @@ def test_a_server_that_was_replaced_by_one_of_another_time_is_believed_at_once()
         clock.observe(second, second + 0.001, 1_000_000 + second * 1000)
     clock.observe(9.0, 9.02, 1_000_000 + 9_000 - 3_600_000)
     assert clock.at(9.01) == 1_000_000 + 9_000 - 3_600_000
+
+
+@pytest.mark.parametrize("step_ms", [-300, 300])
+def test_a_small_step_of_the_servers_clock_is_believed_at_once_too(step_ms: int) -> None:
+    clock = ServerClock()
+    for second in range(8):
+        clock.observe(second, second + 0.001, 1_000_000 + second * 1000)
+    clock.observe(9.0, 9.01, 1_000_000 + 9_005 + step_ms)
+    assert clock.at(9.005) == 1_000_000 + 9_005 + step_ms
 
 
 def test_it_follows_a_real_server(redis_client: redis.Redis) -> None:

@@ -334,6 +334,16 @@ def test_lost_data_is_made_good_by_the_next_heartbeat(registering: Registering, 
     wait_until(lambda: record(redis_client).get("incarnation") == one.incarnation, "its record")
 
 
+def test_a_heartbeat_from_a_clock_that_was_ahead_holds_no_id(
+    registering: Registering, redis_client: redis.Redis
+) -> None:
+    dead = {"incarnation": "dead", "heartbeat": redis_client.time()[0] * 1000 + 3_600_000, "client_id": 0}
+    redis_client.hset(KEYS.node("node-001"), mapping=dead)
+    one = registering()
+    one.registration.register()
+    assert record(redis_client)["incarnation"] == one.incarnation
+
+
 def test_where_client_list_is_not_allowed_the_time_to_live_decides(
     own_redis_server: Callable[..., EmbeddedRedis], registering: Registering
 ) -> None:

@@ -40,6 +40,11 @@ def services(environment: Mapping[str, str] | None = None) -> dict[str, dict[str
     return found
 
 
+def is_one_off(service: Mapping[str, Any]) -> bool:
+    """Whether ``docker compose up`` leaves it out, because it runs one command and ends."""
+    return "profiles" in service
+
+
 def command(service: Mapping[str, Any]) -> list[str]:
     """A service's command as a list of words; empty where it has none."""
     given = service.get("command", [])

@@ -15,7 +15,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.deploy.acl_redis import AclRedis
-from tests.deploy.compose_file import ROOT, command, services
+from tests.deploy.compose_file import ROOT, command, is_one_off, services
 from tools.local import ports
 
 OURS = "tickfence"
@@ -57,15 +57,15 @@ class ComposeProcesses:
         self.ports: dict[str, dict[int, int]] = {}
         for name, service in self.services.items():
             self.ports[name] = {}
-            spoken_of = f"{command(service)} {service['healthcheck']['test']}"
+            spoken_of = f"{command(service)} {service.get('healthcheck', {}).get('test')}"
             for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-2]1|5555|8000|9443)\b", spoken_of)}):
                 taken.append(ports.pick(taken=taken))
                 self.ports[name][inner] = taken[-1]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Start the named services, or all."""
-        for name in names or self.services:
+        """Start the named services, or all that ``docker compose up`` starts."""
+        for name in names or [name for name, service in self.services.items() if not is_one_off(service)]:
             words = [self._here(name, word) for word in command(self.services[name])]
             with (self._folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(

@@ -73,7 +73,7 @@ def running(project: Engine) -> set[str]:
     missing = {name for name in OPTIONAL if not project.has_image(here[name]["image"])}
     for name in missing:
         print(f"{name}: its image {here[name]['image']} cannot be had here, so it is left out")
-    started = here.keys() - missing - {"node"}
+    started = here.keys() - missing - {"node", "operator"}
     if project.program == "podman":
         project.compose("up", "-d", "--no-build", *ON_ALL_NETWORKS)
         project.hold_bridges()

@@ -9,8 +9,17 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from tests.deploy.acl_redis import AclRedis
+from tickfence.cli import symbols_view
+from tickfence.cli.operate import change
+from tickfence.cli.request import symbols_request
+from tickfence.cli.stored import NotAllowed
+from tickfence.cli.waiting import look
+from tickfence.coordination.desired import seed
+from tickfence.coordination.desired_store import seed_desired
+from tickfence.instrument import Instrument
+from tickfence.settings import Settings
 
-ROLES = ("ingest", "node", "beat", "flower", "web")
+ROLES = ("ingest", "node", "beat", "flower", "web", "operator")
 
 WRITERS = {
     "md:{BTCUSDT}:trades": {"ingest"},
@@ -24,6 +33,7 @@ WRITERS = {
     "nt:events": {"node", "beat"},
     "nt:dispatcher": {"beat"},
     "nt:assignment": {"beat"},
+    "nt:desired": {"operator"},
     "node-001": {"node", "beat"},
     "single": {"node", "beat"},
     "celery": set(),
@@ -49,16 +59,17 @@ WRITES = {
 }
 
 READERS = {
-    "md:{BTCUSDT}:trades": {"ingest", "node", "web"},
-    "report:BTCUSDT": {"node", "web"},
-    "nt:assignment": {"beat", "web"},
-    "nt:dispatcher": {"beat", "web"},
+    "md:{BTCUSDT}:trades": {"ingest", "node", "web", "operator"},
+    "report:BTCUSDT": {"node", "web", "operator"},
+    "nt:assignment": {"beat", "web", "operator"},
+    "nt:dispatcher": {"beat", "web", "operator"},
+    "nt:desired": {"web", "operator"},
     "node-001": {"node", "beat", "flower"},
     "single": {"node", "beat", "flower"},
     "anything": set(),
 }
 
-OPERATORS_OWN = [
+ADMINS_OWN = [
     ("CONFIG", "GET", "*"),
     ("FLUSHALL",),
     ("FLUSHDB",),
@@ -111,9 +122,9 @@ def test_a_role_reads_what_it_needs_only(admin: redis.Redis, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_the_operators_is_refused(admin: redis.Redis, role: str) -> None:
-    assert [" ".join(words) for words in OPERATORS_OWN if allowed(admin, role, *words)] == []
-    assert all(allowed(admin, "admin", *words) for words in OPERATORS_OWN)
+def test_what_is_the_admins_is_refused(admin: redis.Redis, role: str) -> None:
+    assert [" ".join(words) for words in ADMINS_OWN if allowed(admin, role, *words)] == []
+    assert all(allowed(admin, "admin", *words) for words in ADMINS_OWN)
 
 
 def test_web_has_no_writing_command_and_no_key_to_write(admin: redis.Redis) -> None:
@@ -135,6 +146,8 @@ def test_web_has_no_writing_command_and_no_key_to_write(admin: redis.Redis) -> N
         ("ingest", "return redis.call('SET', 'report:BTCUSDT', '{}')"),
         ("ingest", "return redis.call('HSET', 'lease:{report:BTCUSDT}', 'token', '9')"),
         ("beat", "return redis.call('HSET', 'nt:node:node-001', 'left', '1')"),
+        ("operator", "return redis.call('HSET', 'nt:assignment', 'BTCUSDT', 'node-001/x')"),
+        ("operator", "return redis.call('DEL', 'report:BTCUSDT')"),
     ],
 )
 def test_a_script_does_not_get_round_it(acl_redis: AclRedis, admin: redis.Redis, role: str, script: str) -> None:
@@ -165,3 +178,21 @@ def test_the_health_check_can_ping_and_nothing_else(acl_redis: AclRedis) -> None
         assert health.ping()
         with pytest.raises(NoPermissionError):
             health.get("report:BTCUSDT")
+
+
+def test_the_operator_changes_the_desired_state_and_web_may_only_look(acl_redis: AclRedis, admin: redis.Redis) -> None:
+    settings = Settings.from_environment({"REDIS_URL": f"redis://web@127.0.0.1:{acl_redis.port}/0"})
+    bitcoin, ether = Instrument("BTCUSDT"), Instrument("ETHUSDT")
+    seed_desired(admin, settings.keys, seed([bitcoin]), "beat-1")
+    request = symbols_request("add", [ether])
+    try:
+        with acl_redis.client("web") as web, pytest.raises(NotAllowed, match="the user web may not change nt:desired"):
+            change(web, settings, request, "ann")
+        with acl_redis.client("operator") as operator:
+            done = change(operator, settings, request, "ann")
+            seen = look(operator, settings, done.desired.symbols)  # what --wait reads
+        assert seen.stored is not None and seen.stored.active == (bitcoin, ether)
+        with acl_redis.client("web") as web:
+            assert symbols_view.read(web, settings).data["version"] == done.version
+    finally:
+        admin.delete(settings.keys.desired)

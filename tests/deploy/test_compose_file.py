@@ -12,7 +12,7 @@ import yaml
 
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
-from tests.deploy.compose_file import ROOT, command, compose_file, services
+from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, services
 from tickfence.monitoring.probe import parser as probes_parser
 from tickfence.settings import Settings
 
@@ -22,6 +22,7 @@ OURS = {
     **dict.fromkeys(("node-001", "node-002", "node-003", "node"), "node"),
     "flower": "flower",
     "web": "web",
+    "operator": "operator",
     "simulator": None,
 }
 """Service of our image -> its Redis user."""
@@ -49,7 +50,7 @@ def test_a_container_has_few_rights_and_limits(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["restart"] == "unless-stopped"
+    assert service["restart"] == ("no" if is_one_off(service) else "unless-stopped")
     assert 0 < service["cpus"] <= 1
     assert re.fullmatch(r"\d+m|1g", service["mem_limit"])
     assert 0 < service["pids_limit"] <= 200
@@ -80,7 +81,11 @@ def test_grafana_fetches_nothing() -> None:
     } == {"false"}
 
 
-@every_service
+def test_the_operators_container_runs_only_when_it_is_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if is_one_off(service)} == {"operator"}
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if not is_one_off(service)])
 def test_a_container_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check.keys() == {"test", "interval", "timeout", "retries", "start_period"}

@@ -87,7 +87,7 @@ SERVERS = [
 ]
 
 SILENT = re.compile(
-    r"\. \.venv/bin/activate|\. \.local/env|python -m tools\.reference.*|make (kill|start|reference).*|ACL LOG|.* > .*"
+    r"\. \.venv/bin/activate|\. \.local/env|python -m tools\.reference.*|make (kill|start|stop|reference).*|ACL LOG|.* > .*"
 )
 """Commands whose effect is not in their output."""
 

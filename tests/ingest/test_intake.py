@@ -42,11 +42,13 @@ class Bench:
             buffer_entries=100,
             snapshot_interval_ms=5_000,
         )
+        self.redis_ahead_ms = 0
         self.intake = Intake(
             exchange,
             self.books,
             self.writer,
-            now_ms=lambda: NOW,
+            now_ms=lambda: NOW + self.redis_ahead_ms,
+            host_ms=lambda: NOW,
             want_depth=lambda symbol, priority: self.wanted.append((symbol, priority)),
         )
         self.feed = Feed(
@@ -113,6 +115,15 @@ def test_times_far_in_the_future_would_stop_the_stream_and_are_refused(bench: Be
     assert bench.writer.waiting == 0
     bench.message("btcusdt@trade", {**trade, "T": NOW + MAX_AHEAD_MS})
     assert bench.writer.waiting == 1
+
+
+def test_while_redis_clock_is_an_hour_behind_data_is_taken(bench: Bench) -> None:
+    bench.intake.on_depth(SYMBOL, DEPTH)
+    bench.redis_ahead_ms = -3_600_000
+    bench.message("btcusdt@trade", {"e": "trade", "s": SYMBOL, "t": 1, "p": "1", "q": "1", "T": NOW, "m": True})
+    bench.diff(11, 11, time_ms=NOW)
+    assert bench.books[SYMBOL].in_sync
+    assert bench.writer.waiting == 2
 
 
 def deep(update_id: int = 10, bids: int = 100, *, first: int = 0) -> Depth:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
 from tasks.node import Node
 from tests.processes import wait_until
-from tickfence.monitoring import exporter, node_metrics
+from tickfence.monitoring import exporter, node_metrics, page_server
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import pick
+from tools.local.roles import ROOT
 
 
 def page(port: int) -> str:
@@ -102,3 +108,79 @@ def test_a_page_has_an_address_that_others_can_go_to(host: str, shown: str) -> N
 
 def test_no_page_has_no_address() -> None:
     assert exporter.page_url(None, "0.0.0.0") == ""
+
+
+@pytest.fixture(scope="module")
+def served() -> int:
+    """The port of a page."""
+    port = pick()
+    assert exporter.serve(port, "127.0.0.1", node_metrics.registry) == port
+    return port
+
+
+def test_a_scrape_works_while_others_hang_and_those_are_few(served: int) -> None:
+    began = os.times()
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    hanging = [socket.create_connection(("127.0.0.1", served)) for _ in range(60)]
+    try:
+        hanging[-1].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")  # half a request
+        started = time.monotonic()
+        assert "nt_node_heartbeat" in page(served)
+        assert time.monotonic() - started < 1
+        opened = len(list(Path("/proc/self/fd").iterdir())) - files - len(hanging)
+        assert opened <= page_server.MAX_CONNECTIONS
+        ended = [connection for connection in hanging if select.select([connection], [], [], 0)[0]]
+        assert ended == hanging[: len(ended)], "the oldest are ended"
+        assert len(ended) >= len(hanging) - page_server.MAX_CONNECTIONS
+    finally:
+        for connection in hanging:
+            connection.close()
+    used = os.times()
+    assert used.user + used.system - began.user - began.system < 0.5
+
+
+def test_who_sends_nothing_is_ended_and_leaves_no_line(
+    served: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(page_server.RequestHandler, "timeout", 0.1)
+    with socket.create_connection(("127.0.0.1", served), timeout=5) as silent:
+        assert silent.recv(1) == b""
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+
+
+def cpu_ticks(pid: int) -> int:
+    """CPU time that a process has used, in 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_process_without_a_free_file_does_not_spin_and_serves_again() -> None:
+    program = (
+        "import os, resource, sys; from tickfence.monitoring import exporter, node_metrics\n"
+        f"exporter.serve({(port := pick())}, '127.0.0.1', node_metrics.registry)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "held = []\n"
+        "try:\n    while True: held.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "except OSError: print('full', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "for file in held: os.close(file)\n"
+        "print('free', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdin
+    assert process.stdout
+    with process:
+        assert process.stdout.readline() == "full\n"
+        before = cpu_ticks(process.pid)
+        with socket.create_connection(("127.0.0.1", port)):
+            time.sleep(0.5)  # what is measured is how much it does meanwhile
+            assert cpu_ticks(process.pid) - before < 10
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "free\n"
+        assert "nt_node_heartbeat" in page(port)
+        process.stdin.close()

@@ -74,3 +74,121 @@ def test_celerys_two_lines_a_task_are_left_out_unless_asked_for(level: str, show
         "logging.getLogger('celery.app.trace').error('Task failed')\n"
     )
     assert [line["message"] for line in lines] == ["Task succeeded", "Task failed"][not shown :]
+
+
+class Unread:
+    """A process whose standard error is a pipe that nobody reads, until `rest` does."""
+
+    def __init__(self, program: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+
+    def says(self) -> str:
+        """The next line of its standard output."""
+        assert self.process.stdout
+        return self.process.stdout.readline().rstrip()
+
+    def rest(self) -> list[str]:
+        """Everything it has written to standard error and writes until it ends."""
+        _, errors = self.process.communicate(timeout=30)
+        return errors.splitlines()
+
+
+FILL = (
+    "import logging, sys, time; from tickfence.monitoring import logs, log_writer, standard_streams\n"
+    "standard_streams.bound_waits()\n"
+    "logs.configure('INFO', role='node')\n"
+    "log = logging.getLogger('x')\n"
+    "for number in range(20_000):\n    log.info('line', extra={'number': number})\n"
+)
+
+
+def test_logging_goes_on_while_nobody_reads_and_tells_what_was_dropped() -> None:
+    process = Unread(
+        FILL + "from tickfence.monitoring.registry import RoleRegistry\n"
+        "print(int(RoleRegistry().get_sample_value('nt_log_lines_dropped_total')), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    dropped = int(process.says())
+    lines = [json.loads(line) for line in process.rest()]
+    numbers = [line["number"] for line in lines if line["message"] == "line"]
+    assert numbers == list(range(len(numbers))), "the oldest lines are written, each once, in order"
+    assert len(numbers) + dropped == 20_000
+    assert dropped > 0
+    assert [line["count"] for line in lines if "count" in line] == [dropped]
+    assert lines[-1]["level"] == "WARNING"
+
+
+def test_the_end_waits_for_the_last_lines_but_not_long() -> None:
+    lines = logged(FILL.replace("20_000", "2000"))
+    assert lines[-1]["number"] == 1999
+    process = Unread(FILL + "sys.stderr.write('a print\\n' * 100_000)\nprint('printed', flush=True)\n")
+    assert process.says() == "printed"
+    assert process.process.wait(timeout=10) == 0
+
+
+def test_a_crash_and_its_traceback_come_through() -> None:
+    process = Unread(FILL.replace("20_000", "3") + "raise LookupError('of no avail')\n")
+    lines = process.rest()
+    assert process.process.returncode == 1
+    assert "LookupError: of no avail" in lines
+    assert sum('"line"' in line for line in lines) == 3
+
+
+def test_a_child_of_a_fork_logs_by_itself() -> None:
+    lines = logged(
+        "import logging, os; from tickfence.monitoring import logs\n"
+        "logs.configure('INFO')\n"
+        "logging.getLogger('x').info('parent')\n"
+        "if not os.fork():\n    logging.getLogger('x').info('child'); logging.shutdown(); os._exit(0)\n"
+        "os.wait()\n"
+    )
+    assert sorted(str(line["message"]) for line in lines) == ["child", "parent"]
+
+
+def test_a_line_may_be_logged_by_a_signal_handler_within_another() -> None:
+    lines = logged(
+        "import logging, signal, sys; from tickfence.monitoring import logs\n"
+        "logs.configure('INFO')\n"
+        "log = logging.getLogger('x')\n"
+        "signal.signal(signal.SIGALRM, lambda *_: log.info('signal'))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0002)\n"
+        "for number in range(3000):\n    log.info('line')\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+    )
+    assert sum(line["message"] == "line" for line in lines) == 3000
+    assert any(line["message"] == "signal" for line in lines)
+
+
+def test_lines_go_into_a_file_and_into_a_new_one_after_it_was_renamed(tmp_path: Path) -> None:
+    log = tmp_path / "node.log"
+    nothing = logged(
+        "import logging, os; from tickfence.monitoring import logs\n"
+        f"logs.configure('INFO', file={str(log)!r})\n"
+        "logs.configure('INFO', role='node')\n"
+        "logging.getLogger('x').info('first')\n"
+        "logging.getLogger().handlers[0].flush()\n"
+        f"os.rename({str(log)!r}, {str(log) + '.1'!r})\n"
+        "logging.getLogger('x').info('second')\n"
+    )
+    assert nothing == []
+    assert json.loads((tmp_path / "node.log.1").read_text())["message"] == "first"
+    assert json.loads(log.read_text())["message"] == "second"
+
+
+def test_a_file_that_cannot_be_opened_is_one_line_and_status_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from tickfence.monitoring import logs; logs.configure('INFO', file='/nowhere/x.log')"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: log file /nowhere/x.log: cannot be opened: No such file or directory\n"

@@ -32,7 +32,8 @@ def fast_report(
     """
     market = max([newest_diff, *(trade[0] for trade in trades)])
     last_update = book_update
-    if trades and trade_update is not None and book_update < trade_update <= book_update + 2000:
+    latest = min(book_update + 2000, now + 250)
+    if trades and trade_update is not None and book_update < trade_update <= latest:
         last_update = trade_update
     best_bids = [{"price": p, "qty": bids[p]} for p in sorted(bids, reverse=True)[:20]]
     best_asks = [{"price": p, "qty": asks[p]} for p in sorted(asks)[:20]]

@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 import redis
 
+from tickfence.coordination.desired import (
+    Desired,
+    NodeMode,
+    fields,
+    pause,
+    remove,
+    resume,
+    seed,
+    set_mode,
+    set_weight,
+)
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.cluster import Cluster, Query, cluster_query, fetch_cluster, read_cluster
 from tickfence.readers.data_plane import DataPlane, Unavailable, Unreadable
@@ -20,15 +33,22 @@ NOW, TTL = 1_700_000_000_000, 1000
 
 
 def record(client_id: int = 0, **more: Any) -> dict[bytes, bytes]:
-    fields = {"incarnation": "a", "client_id": client_id, "weight": 2, **more}
-    return {name.encode(): str(value).encode() for name, value in fields.items()}
+    registered = {"incarnation": "a", "client_id": client_id, "weight": 2, **more}
+    return {name.encode(): str(value).encode() for name, value in registered.items()}
 
 
-def answered(*batches: list[Any], connections: bool = True) -> Cluster:
+def stored(desired: Desired) -> dict[bytes, bytes]:
+    """The hash of a desired state."""
+    return {name.encode(): text.encode() for name, text in {**fields(desired), "version": "7"}.items()}
+
+
+def answered(
+    first: list[Any], *batches: list[Any], desired: Desired | None = None, connections: bool = True
+) -> Cluster:
     """The state that these replies give, one batch a round trip."""
     steps = cluster_query(KEYS, TTL, connections=connections)
     query = next(steps)
-    for batch in batches:
+    for batch in ([*first, stored(desired) if desired else {}], *batches):
         assert isinstance(query, Query) and len(query.commands) == len(batch), query
         query = steps.send((NOW, batch))
     assert isinstance(query, Cluster), f"there is more to ask: {query}"
@@ -42,7 +62,7 @@ def test_an_empty_redis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "heartbeat_age_ms", "clients", "state"),
+    ("registered", "heartbeat_age_ms", "clients", "state"),
     [
         (record(), 999, None, "alive"),
         (record(), 1000, None, "silent"),
@@ -55,16 +75,63 @@ def test_an_empty_redis() -> None:
     ],
 )
 def test_the_state_of_a_node(
-    fields: dict[bytes, bytes], heartbeat_age_ms: int | None, clients: Any, state: str
+    registered: dict[bytes, bytes], heartbeat_age_ms: int | None, clients: Any, state: str
 ) -> None:
     scores = [] if heartbeat_age_ms is None else [(b"node-001", float(NOW - heartbeat_age_ms))]
-    batches = [[scores, {b"AAUSDT": b"node-001/a", b"BBUSDT": b"node-001/other"}], [{}, fields]]
+    batches = [[scores, {b"AAUSDT": b"node-001/a", b"BBUSDT": b"node-001/other"}], [{}, registered]]
     if clients is not None:
         batches.append([None if clients == "refused" else clients])
     cluster = answered(*batches)
     [node] = cluster.nodes
     assert (node.state, node.heartbeat_age_ms, node.symbols) == (state, heartbeat_age_ms, ("AAUSDT",))
-    assert cluster.live() == ({Owner("node-001", "a"): 2.0} if state == "alive" else {})
+    assert node.alive == node.works == (state == "alive")
+    assert cluster.eligible() == ({Owner("node-001", "a"): 2.0} if state == "alive" else {})
+
+
+WANTED = seed(map(Instrument, ("AAUSDT", "BBUSDT", "CCUSDT", "DDUSDT")))
+STUCK = Verdicts({Owner("node-001", "a"): NOW - 5000}).to_json().encode()
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "verdicts", "state", "works"),
+    [
+        (NodeMode.OPEN, {}, b"", "alive", True),
+        (NodeMode.CORDONED, {}, b"", "cordoned", True),
+        (NodeMode.DRAINED, {}, b"", "drained", False),
+        (NodeMode.OPEN, {"drained": 1, "status_of": "a"}, b"", "drained", False),
+        (NodeMode.CORDONED, {}, STUCK, "stuck", False),
+        (NodeMode.OPEN, {}, STUCK.replace(b"node-001/a", b"node-001/b"), "alive", True),  # it has started again since
+        (NodeMode.DRAINED, {"left": 1}, STUCK, "left", False),
+    ],
+)
+def test_a_node_that_lives_may_have_no_symbols_all_the_same(
+    mode: NodeMode, status: dict[str, Any], verdicts: bytes, state: str, works: bool
+) -> None:
+    desired = set_weight(set_mode(WANTED, "node-001", mode, NOW), "node-001", 0.5, NOW)
+    cluster = answered([[(b"node-001", float(NOW))], {}], [{b"verdicts": verdicts}, record(**status)], desired=desired)
+    [node] = cluster.nodes
+    assert (node.state, node.works, node.weight, node.record.weight) == (state, works, 0.5, 2.0)
+    assert cluster.eligible() == ({Owner("node-001", "a"): 0.5} if works else {})
+    assert cluster.cordoned() == ({Owner("node-001", "a")} if state == "cordoned" else set())
+
+
+def test_symbols_are_those_that_operators_want_and_others_that_are_assigned() -> None:
+    desired = pause(remove(WANTED, [Instrument("CCUSDT")], NOW), [Instrument("BBUSDT")], NOW)
+    owned = {symbol.encode(): b"n/a" for symbol in ("AAUSDT", "CCUSDT", "ZZUSDT")}
+    cluster = answered([[], owned], [{}, {}], desired=desired)
+    assert cluster.symbols(["DDUSDT", "XXUSDT"]) == ("DDUSDT", "AAUSDT", "BBUSDT", "ZZUSDT")
+    assert cluster.idle == {"BBUSDT": "paused"}
+    assert cluster.is_removed("CCUSDT") and not cluster.is_removed("AAUSDT")
+
+
+def test_a_symbol_that_two_nodes_got_stuck_on_is_set_aside_until_it_is_resumed() -> None:
+    blamed = {Instrument("AAUSDT"): {Owner("node-001", "a"): NOW - 60_000, Owner("node-002", "b"): NOW - 50_000}}
+    lead = {b"verdicts": Verdicts({}, blamed).to_json().encode()}
+    assert answered([[], {}], [lead]).idle == {"AAUSDT": "set aside"}
+    assert answered([[], {}], [lead], desired=WANTED).idle == {"AAUSDT": "set aside"}
+    paused = pause(WANTED, [Instrument("AAUSDT")], NOW)
+    assert answered([[], {}], [lead], desired=paused).idle == {"AAUSDT": "paused"}
+    assert answered([[], {}], [lead], desired=resume(WANTED, [Instrument("AAUSDT")], NOW)).idle == {}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +167,9 @@ def test_symbols_are_those_assigned_in_the_order_of_the_setting() -> None:
 
 
 def test_what_tickfence_did_not_write_is_named() -> None:
-    with pytest.raises(Unreadable, match="one of nt:nodes, nt:dispatcher, nt:assignment holds what tickfence did not"):
+    with pytest.raises(
+        Unreadable, match="one of nt:nodes, nt:dispatcher, nt:assignment, nt:desired holds what tickfence did not"
+    ):
         answered([[], {b"AAUSDT": b"no owner"}], [{}])
 
 

@@ -41,7 +41,7 @@ def test_web_and_command_line_show_the_deployment_of_their_namespace(
         fill(redis_client, namespace, symbol)
     for namespace, symbol in DEPLOYMENTS.items():
         with WebProcess(redis_server.url(), NT_NAMESPACE=namespace).wait_until_up() as web:
-            assert web.get("/symbols").json["symbols"] == [{"symbol": symbol, "owner": "node-001"}]
+            assert web.get("/symbols").json["symbols"] == [{"symbol": symbol, "owner": "node-001", "idle": None}]
             assert [report["symbol"] for report in web.get("/reports").json["reports"]] == [symbol]
             assert web.get("/nodes").json["leader"]["leader"] == f"beat-{symbol}"
             assert [event["symbol"] for event in web.get("/events").json["events"]] == [symbol]

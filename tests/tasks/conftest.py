@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ import redis
 from tasks.node import Node
 from tests.tasks.cycle_runs import MakeNode, S, run
 from tests.tasks.market import Market
+from tests.tasks.workers import Workers
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -57,3 +59,12 @@ def apart(own_redis_server: Callable[..., EmbeddedRedis]) -> Apart:
         Market(client, S).open()
     run(one)
     return Apart(server, one)
+
+
+@pytest.fixture
+def workers(own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path) -> Iterator[Workers]:
+    server = own_redis_server()
+    with server.client() as client:
+        one = Workers(server, client, tmp_path)
+        yield one
+        one.close()

@@ -590,4 +590,4 @@ def test_without_coordination_no_lease_is_asked_for_and_the_token_is_1() -> None
 def test_the_age_of_the_data_is_that_of_the_computation() -> None:
     node = Node().start(book=[diff(11, at_ms=-40)], trades=[trade(1, at_ms=-30)])
     node.reporter.compute(Reporter.report, NOW_MS + 125, 0.0)
-    assert node.reporter.data_age_ms == 125, "that of the snapshot, the newest"
+    assert node.reporter.data_age_ms == 155, "that of the trade: it is newer than the diff"

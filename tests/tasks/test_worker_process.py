@@ -8,108 +8,23 @@ import pickle
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import redis
 from celery import Celery
 
 from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
-from tests.tasks.market import KEYS, Market
+from tests.tasks.cycle_runs import KEYS, S
+from tests.tasks.market import Market
+from tests.tasks.workers import Workers
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import pick
-
-ROOT = Path(__file__).parents[2]
-S = "BTCUSDT"
-
-
-class Workers:
-    """Starts workers and sends them dispatches, as the dispatcher would."""
-
-    def __init__(self, server: EmbeddedRedis, client: redis.Redis, folder: Path) -> None:
-        self.server, self.client, self.folder = server, client, folder
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.producer = Celery(broker=server.url(1))
-        self.generation = 1
-
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
-            "REDIS_URL": self.server.url(),
-            "CELERY_BROKER_URL": self.server.url(1),
-            "SYMBOLS": S,
-            "NT_METRICS_PORT": "0",
-            "NT_HEARTBEAT_TTL_MS": "10000",
-            "NT_REPORT_PERIOD_MS": "10000",
-            "NT_SLOW_PERIOD_MS": "10000",
-            "NT_LEASE_TTL_MS": "60000",
-        }
-        with self.log(len(self.processes)).open("wb") as log:
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "celery", "-A", "tasks", "worker", *arguments],
-                    cwd=ROOT,
-                    env=environment | variables,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-        return self.processes[-1]
-
-    def log(self, number: int = 0) -> Path:
-        return self.folder / f"worker-{number}.log"
-
-    def said(self, number: int = 0) -> str:
-        return self.log(number).read_text()
-
-    def wait(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for ``condition``; say what the workers said if it does not come."""
-        try:
-            wait_until(condition, what, 30)
-        except AssertionError as error:
-            raise AssertionError("\n".join([str(error), *map(self.said, range(len(self.processes)))])) from None
-
-    def ended(self, process: subprocess.Popen[bytes]) -> int:
-        self.wait(lambda: process.poll() is not None, "the worker to end")
-        return process.returncode
-
-    def joined(self, node: str) -> None:
-        self.wait(lambda: self.client.zscore(KEYS.nodes, node), f"{node} to join")
-
-    def owner(self, node: str) -> str:
-        return str(Owner(node, self.client.hget(KEYS.node(node), "incarnation").decode()))
-
-    def dispatch(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
-        seconds, microseconds = self.client.time()
-        sent_ms = seconds * 1000 + microseconds // 1000 - late_ms
-        sent = Dispatch(owner or self.owner(node), self.generation, 1, sent_ms)
-        self.producer.send_task("tasks.fast_cycle", ([S], sent), queue=queue or node, serializer="json")
-
-    def report(self) -> dict | None:
-        text = self.client.get(KEYS.report(S))
-        return text and json.loads(text)
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        self.producer.close()
-
-
-@pytest.fixture
-def workers(own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path) -> Iterator[Workers]:
-    server = own_redis_server()
-    with server.client() as client:
-        one = Workers(server, client, tmp_path)
-        yield one
-        one.close()
 
 
 @pytest.fixture
@@ -166,13 +81,37 @@ def test_a_second_worker_of_the_same_queue_is_refused_and_the_first_goes_on(work
     first = workers.start("-Q", "node-x")
     workers.joined("node-x")
     owner = workers.owner("node-x")
-    second = workers.start("-Q", "node-x", "-n", "other@%h")
+    file = workers.folder / "other.log"
+    second = workers.start("-Q", "node-x", "-n", "other@%h", "-f", f"{workers.folder}/%n.log")
     assert workers.ended(second) == 2
     [line] = [line for line in workers.said(1).splitlines() if line.startswith("error: ")]
     assert re.match(rf"error: node id 'node-x' is in use by a live worker \(pid {first.pid} on .+\)", line)
+    *_, last = map(json.loads, file.read_text().splitlines())
+    assert (last["level"], f"error: {last['message']}", last["role"]) == ("CRITICAL", line, "node")
     assert workers.owner("node-x") == owner
     workers.dispatch("node-x")
     workers.wait(workers.report, "the first to write a report")
+
+
+@pytest.mark.usefixtures("market")
+def test_a_worker_whose_output_nobody_reads_starts_works_and_stops(workers: Workers) -> None:
+    read, write = os.pipe()
+    try:
+        os.set_blocking(write, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(write, bytes(4096))
+        os.set_blocking(write, True)
+        process = workers.start("-Q", "node-x", output=write)
+        workers.joined("node-x")
+        workers.dispatch("node-x")
+        workers.wait(workers.report, "a report")
+        process.terminate()
+        assert workers.ended(process) == 0
+        assert workers.client.zscore(KEYS.nodes, "node-x") is None, "it has left in order"
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @pytest.mark.usefixtures("market")
@@ -328,23 +267,14 @@ def test_what_waited_while_the_broker_was_away_is_not_run(
     workers.wait(lambda: workers.dispatch("node-x") or workers.report(), "a report")
 
 
-@pytest.mark.usefixtures("market")
-def test_a_server_that_is_made_a_replica_for_a_while_counts_as_away(workers: Workers) -> None:
-    process = workers.start("-Q", "node-001")
-    workers.joined("node-001")
-    workers.dispatch("node-001")
-    workers.wait(workers.report, "a report")
-    workers.client.replicaof("127.0.0.1", "1")
-    workers.wait(lambda: "cannot reach the broker" in workers.said(), "the worker to notice")
-    reasons = ("UNBLOCKED", "READONLY", "read only replica")  # differs between versions of Redis
-    workers.wait(lambda: any(reason in workers.said() for reason in reasons), "the reason")
-    workers.client.replicaof("NO", "ONE")
-    workers.wait(lambda: "reached the broker" in workers.said(), "the worker to come back")
-    workers.client.delete(KEYS.report(S))
-
-    def written() -> dict | None:
-        workers.dispatch("node-001")
-        return workers.report()
-
-    workers.wait(written, "another report")
-    assert process.poll() is None
+def test_a_worker_whose_task_hangs_ends_with_its_stack_in_the_log_and_one_without_work_does_not(
+    workers: Workers,
+) -> None:
+    hanging = workers.start("-Q", "node-h", "--include", "tests.tasks.hanging", NT_HANG_EXIT_S="5")
+    resting = workers.start("-Q", "node-r", NT_HANG_EXIT_S="5")
+    workers.joined("node-h")
+    workers.joined("node-r")
+    workers.producer.send_task("tests.hang", queue="node-h", serializer="json")
+    assert workers.ended(hanging) == 1
+    assert "in hang" in workers.said(0)
+    assert resting.poll() is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ import redis
 from tests import appending
 from tickfence.analytics.report import Report
 from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.desired import Desired, seed
+from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.streams import append
 from tickfence.timeline.events import Fields, queue_append
@@ -79,6 +83,18 @@ class Cluster:
         publish_assignment(
             self.client, KEYS, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()}
         )
+
+    def want(self, change: Callable[[Desired, int], Desired]) -> None:
+        """Change what operators want, beginning with AAUSDT and BBUSDT."""
+        seed_desired(self.client, KEYS, seed(map(Instrument, ("AAUSDT", "BBUSDT"))), "test")
+        before = read_desired(self.client, KEYS)
+        assert before
+        assert replace_desired(self.client, KEYS, before.version, change(before, self.now_ms()), "test", "a change")
+
+    def blame(self, symbol: str) -> None:
+        """Two nodes got stuck while they worked on ``symbol``."""
+        owners = {Owner(f"node-00{number}", INCARNATION): self.now_ms() for number in (1, 2)}
+        self.client.hset(KEYS.dispatcher, "verdicts", Verdicts({}, {Instrument(symbol): owners}).to_json())
 
     def event(self, fields: Fields) -> None:
         queue_append(self.client, KEYS, fields)

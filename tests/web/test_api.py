@@ -16,8 +16,10 @@ from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
 from tests.web.web_process import Answer, WebProcess
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.desired import NodeMode, add, pause, remove, resume, set_mode, set_weight
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.timeline.events import moved_event, node_event
 
@@ -212,7 +214,7 @@ def test_which_symbols_there_are_is_asked_once(web: WebProcess, cluster: Cluster
 def test_the_symbols_are_those_that_are_assigned(web: WebProcess, cluster: Cluster) -> None:
     assert web.get("/symbols").json == {
         "generation": 0,
-        "symbols": [{"symbol": "AAUSDT", "owner": None}, {"symbol": "BBUSDT", "owner": None}],
+        "symbols": [{"symbol": symbol, "owner": None, "idle": None} for symbol in ("AAUSDT", "BBUSDT")],
     }
     cluster.assign({"A1USDT": "node-001", "CCUSDT": "node-002", "BBUSDT": "node-001"}, generation=4)
     found = web.get("/symbols").json
@@ -234,9 +236,52 @@ def test_nodes_have_their_heartbeat_and_how_many_symbols_they_own(web: WebProces
     assert 5_000 <= two.pop("heartbeatAgeMs") < 20_000
     assert one.pop("heartbeatAgeMs") < 900
     common = {"host": "here", "pid": 42, "incarnation": INCARNATION, "reportsPerSec": None, "weight": 1.0}
-    assert one == {"node": "node-001", "symbols": 2, "alive": True, **common}
-    assert two == {"node": "node-002", "symbols": 0, "alive": False, **common}
-    assert found["leader"] == {"leader": "beat@here/1", "term": 5}
+    assert one == {"node": "node-001", "symbols": 2, "alive": True, "state": "alive", **common}
+    assert two == {"node": "node-002", "symbols": 0, "alive": False, "state": "silent", **common}
+    assert found["leader"] == {"leader": "beat@here/1", "name": "beat@here/1", "term": 5}
+
+
+def test_symbols_and_nodes_are_as_operators_want_them_at_once(web: WebProcess, cluster: Cluster) -> None:
+    cluster.node("node-001", silent_ms=-10_000)
+    cluster.node("node-002", silent_ms=-10_000)
+    cluster.assign({"AAUSDT": "node-001", "BBUSDT": "node-001"})
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+    a, b, c = map(Instrument, ("AAUSDT", "BBUSDT", "CCUSDT"))
+    cluster.want(lambda was, now: pause(add(was, [c], now), [a], now))
+    cluster.want(lambda was, now: set_mode(set_weight(was, "node-001", 2.5, now), "node-002", NodeMode.DRAINED, now))
+    cluster.blame("BBUSDT")
+    assert [(one["symbol"], one["idle"]) for one in web.get("/symbols").json["symbols"]] == [
+        ("AAUSDT", "paused"),
+        ("BBUSDT", "set aside"),
+        ("CCUSDT", None),
+    ]
+    found = web.get("/reports")
+    fresh = [one["freshness"] for one in found.json["reports"]]
+    assert [(one["status"], one["stale"]) for one in fresh] == [("paused", True), ("set aside", True)]
+    assert (found.headers["Report-Stale"], found.json["missing"]) == ("true", ["CCUSDT"])
+    assert [(one["state"], one["alive"], one["weight"]) for one in web.get("/nodes").json["nodes"]] == [
+        ("alive", True, 2.5),
+        ("drained", True, 1.0),
+    ]
+    cluster.client.delete("report:AAUSDT")
+    absent = web.get("/reports/AAUSDT")
+    assert absent.status == 503 and "an operator has paused the symbol" in absent.json["detail"]
+    cluster.want(lambda was, now: resume(remove(was, [a], now), [b], now))
+    cluster.report("BBUSDT")
+    assert web.get("/reports/BBUSDT").json["freshness"]["status"] in ("ok", "degraded")
+    cluster.report("AAUSDT")  # its last node has not heard of it yet
+    assert web.get("/reports/AAUSDT").status == 404
+    assert [one["symbol"] for one in web.get("/symbols").json["symbols"]] == ["BBUSDT", "CCUSDT"]
+    cluster.client.delete("nt:desired", "nt:dispatcher")
+    assert web.get("/reports/AAUSDT").status == 200
+
+
+def test_a_desired_state_that_tickfence_did_not_write_is_named(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.client.hset("nt:desired", "version", "new")
+    refused = web.get("/reports/AAUSDT")
+    assert refused.status == 503 and "nt:desired holds what tickfence did not write" in refused.json["detail"]
 
 
 def test_a_lead_that_ran_out_is_none(web: WebProcess, cluster: Cluster) -> None:
@@ -351,8 +396,14 @@ def test_it_lives_and_is_ready_once_a_report_is_fresh(web: WebProcess, cluster: 
     cluster.report("AAUSDT", age_ms=60_000)
     comes(503, "none of 2 symbols has a fresh report; AAUSDT: the report has not been rewritten for ")
     comes(200, "None", "BBUSDT")
-    wanted = {"ready": True, "reason": None, "symbols": 2, "fresh": 1, "not_fresh": ["AAUSDT"]}
+    wanted = {"ready": True, "reason": None, "symbols": 2, "fresh": 1, "paused": 0, "not_fresh": ["AAUSDT"]}
     assert web.get("/readyz").json == wanted
+    a, b = map(Instrument, ("AAUSDT", "BBUSDT"))
+    cluster.want(lambda was, now: pause(was, [b], now))
+    comes(503, "none of 1 symbols has a fresh report; AAUSDT: the report has not been rewritten for ")
+    cluster.want(lambda was, now: pause(was, [a], now))
+    comes(200, "None")
+    assert web.get("/readyz").json == wanted | {"fresh": 0, "paused": 2, "not_fresh": []}
 
 
 def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess, cluster: Cluster) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from tests.web.reporting import EXAMPLE
+from tickfence.analytics.freshness import Idle
+from tickfence.coordination.membership import NodeState
+from tickfence.instrument import Instrument
 from tickfence.web.board import Board, Cursor
 from tickfence.web.events import NEWEST, Event
 from tickfence.web.nodes import Leader, Node
 
 NOW = 1_700_000_000_000
-NODE = Node("node-001", "here", 1, "aa", 10, 2, None, 1.0, True)
+NODE = Node("node-001", "here", 1, "aa", 10, 2, None, 1.0, True, NodeState.ALIVE)
 
 
 def report(symbol: str, at: int = NOW, node: str = "node-001", **fields: Any) -> bytes:
@@ -42,6 +45,7 @@ class Market:
         self.board = Board(250)
         self.reports: dict[str, bytes | None] = {symbol: report(symbol) for symbol in symbols}
         self.owners = dict.fromkeys(symbols, "node-001")
+        self.idle: dict[Instrument, Idle] = {}
 
     def update(
         self, now: int = NOW, *events: Event, nodes: list[Node] | None = None, **changed: bytes | None
@@ -49,10 +53,10 @@ class Market:
         self.reports |= changed
         self.board.begin(now)
         self.board.put_table(tuple(symbol for symbol in self.reports if symbol != "WATCHED"))
-        written = self.board.put_reports(self.reports, self.owners)
+        written = self.board.put_reports(self.reports, self.owners, self.idle)
         self.board.put_events(events)
         if nodes is not None:
-            self.board.put_nodes(nodes, Leader("beat", 1))
+            self.board.put_nodes(nodes, Leader("beat", "beat", 1))
         return written
 
     def news(self, cursor: Cursor) -> list[tuple[str, Any]]:
@@ -66,7 +70,10 @@ def test_a_new_watcher_gets_the_whole_state_and_then_what_changed() -> None:
     assert (name, state["now"], state["periodMs"]) == ("state", NOW, 250)
     assert [row["symbol"] for row in state["symbols"]] == ["AA", "BB"]
     assert [node["node"] for node in state["nodes"]] == ["node-001"]
-    assert (state["leader"], [e["id"] for e in state["events"]]) == ({"leader": "beat", "term": 1}, ["1-0"])
+    assert (state["leader"], [e["id"] for e in state["events"]]) == (
+        {"leader": "beat", "name": "beat", "term": 1},
+        ["1-0"],
+    )
     assert market.news(cursor) == []
     market.update(NOW + 250, BB=report("BB", NOW + 240, last_price=101.5))
     [(name, rows)] = market.news(cursor)
@@ -141,6 +148,24 @@ def test_a_symbol_without_a_report_has_the_node_it_is_assigned_to() -> None:
     assert rows["rows"][0]["owner"] == "node-002"
     market.update()
     assert market.news(cursor) == []
+
+
+def test_a_symbol_that_is_paused_says_so_with_and_without_a_report() -> None:
+    market, cursor, one = Market("AA", "BB"), Cursor(), Cursor()
+    market.update(BB=None)
+    market.news(cursor), market.board.report_news("AA", one)
+    market.idle = {Instrument("AA"): "paused", Instrument("BB"): "set aside"}
+    market.update()
+    [(_, rows)] = market.news(cursor)
+    assert [(row["symbol"], row["status"]) for row in rows["rows"]] == [("AA", "paused"), ("BB", "set aside")]
+    [(_, told)] = frames(market.board.report_news("AA", one))
+    assert (told["freshness"]["status"], told["freshness"]["stale"]) == ("paused", True)
+    [(_, absent)] = frames(market.board.report_news("BB", Cursor()))
+    assert absent["text"].startswith("BB has no report now: two nodes got stuck while they worked on the symbol")
+    market.idle = {}
+    market.update()
+    [(_, rows)] = market.news(cursor)
+    assert [(row["symbol"], row["status"]) for row in rows["rows"]] == [("AA", "ok"), ("BB", "down")]
 
 
 def test_rubbish_at_a_reports_key_is_no_report(caplog: pytest.LogCaptureFixture) -> None:

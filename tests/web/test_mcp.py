@@ -24,6 +24,8 @@ from tests.analytics.schema_check import errors
 from tests.role_process import ROOT
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tickfence.coordination.desired import pause
+from tickfence.instrument import Instrument
 from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = pytest.mark.usefixtures("redis_client")  # the shared server is empty then
@@ -192,7 +194,7 @@ def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> 
     async def ask(client: Client) -> None:
         cluster.report("BBUSDT", last_price=7.5, change_24h_pct=-1.5)
         listed = await client.call_tool("list_symbols", {})
-        assert listed.structured_content == {"symbols": ["AAUSDT", "BBUSDT"]}
+        assert listed.structured_content == {"symbols": ["AAUSDT", "BBUSDT"], "idle": {}}
         assert listed.content[0].text == "AAUSDT, BBUSDT"
         compared = await client.call_tool("compare", {"symbols": ["BBUSDT", "AAUSDT", "bbusdt"]})
         rows = compared.structured_content["rows"]
@@ -212,6 +214,27 @@ def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> 
             refused = await client.call_tool("compare", {"symbols": wrong})
             assert refused.is_error and refused.content[0].text.startswith("bad arguments of compare: ")
             assert told in refused.content[0].text and len(refused.content[0].text) < 200
+
+    asked(connect, ask)
+
+
+def test_a_symbol_that_is_paused_or_set_aside_says_so(connect: Connect, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.blame("BBUSDT")
+    cluster.want(lambda was, now: pause(was, [Instrument("AAUSDT")], now))
+
+    async def ask(client: Client) -> None:
+        listed = await client.call_tool("list_symbols", {})
+        assert listed.structured_content["idle"] == {"AAUSDT": "paused", "BBUSDT": "set aside"}
+        assert listed.content[0].text == "AAUSDT (paused), BBUSDT (set aside)"
+        report = await client.call_tool("get_report", {"symbol": "AAUSDT"})
+        assert report.structured_content["freshness"]["status"] == "paused"
+        assert "STALE, do not act on it: an operator has paused the symbol" in report.content[0].text
+        compared = await client.call_tool("compare", {"symbols": ["AAUSDT", "BBUSDT"]})
+        rows = compared.structured_content["rows"]
+        assert [(row["status"], row["price"] is None) for row in rows] == [("paused", False), ("set aside", True)]
+        absent = await client.call_tool("get_report", {"symbol": "BBUSDT"})
+        assert absent.is_error and "BBUSDT is known, but has no report; two nodes got stuck" in absent.content[0].text
 
     asked(connect, ask)
 

@@ -130,6 +130,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     Raises:
         NotPublishable: the book has a gap, no snapshot, or sides that cross.
     """
+    state.forget_times_ahead(now_ms)
     market = Market(state, now_ms)
     bids = list(map(Level, market.bid_prices, market.bid_quantities))
     asks = list(map(Level, market.ask_prices, market.ask_quantities))

@@ -22,6 +22,9 @@ BOOK_LAG_MS = 2000
 """A book has stopped when its newest update is older than the newest trade by more than this. Binance sends the changes of
 a book every 100 ms, and nearly every trade changes the book."""
 
+AHEAD_MS = 250
+"""A receive time that is further ahead of now than this tells no age: the clock that it is from was wrong, or is now."""
+
 _FOLD_AT_LEVELS = 4096
 
 
@@ -60,8 +63,8 @@ class SymbolState:
         trades: the trades of the last 31 minutes.
         ticker: the newest 24 h statistics; None before the first.
         trading: whether the symbol is `trading`, `halted` or `delisted`; None if unknown.
-        book_update_ms: receive time of the newest applied diff or of the snapshot; None before the first.
-        trade_update_ms: receive time of the newest trade; None before the first.
+        book_update_ms: receive time of the newest applied diff or of the snapshot; None while it is not known.
+        trade_update_ms: receive time of the newest trade; None while it is not known.
         book_event_ms: the exchange's time of the newest diff; None before the first.
         price_decimals: decimals of computed prices; None without a tick size.
         quantities: the last 10,000 level quantities: those above 0 set by diffs, preceded by those of the first
@@ -125,13 +128,23 @@ class SymbolState:
 
     @property
     def last_update_ms(self) -> int | None:
-        """Receive time of the newest trade, diff or snapshot, or that of the book if it has stopped; None before the first.
+        """Receive time of the newest trade, diff or snapshot, or that of the book if it has stopped.
 
-        The ticker does not count, because it does not show how fresh the book is.
+        None while that of the book is not known. The ticker does not count, because it does not show how fresh the book is.
         """
-        if self.book_update_ms is None or self.trade_update_ms is None:
-            return self.book_update_ms if self.trade_update_ms is None else self.trade_update_ms
-        return self.book_update_ms if self.book_stopped else max(self.book_update_ms, self.trade_update_ms)
+        if self.book_update_ms is None or self.trade_update_ms is None or self.book_stopped:
+            return self.book_update_ms
+        return max(self.book_update_ms, self.trade_update_ms)
+
+    def forget_times_ahead(self, now_ms: int) -> None:
+        """Forgets receive times that are more than AHEAD_MS ahead of `now_ms`, until there is newer data.
+
+        A clock that was wrong has set them. If they were kept, they would show old data as new when that time comes.
+        """
+        if self.book_update_ms is not None and self.book_update_ms - now_ms > AHEAD_MS:
+            self.book_update_ms = None
+        if self.trade_update_ms is not None and self.trade_update_ms - now_ms > AHEAD_MS:
+            self.trade_update_ms = None
 
     @property
     def publishable(self) -> bool:
@@ -175,7 +188,7 @@ class SymbolState:
             known = (*book.bids.known(bids), *book.asks.known(asks))
             self.quantities.extend([quantity for _, quantity in known if quantity > 0])
             self.observed_update_id = last_update_id
-        self._touch_book(taken_ms)
+        self.book_update_ms = taken_ms
 
     def distrust_book(self) -> None:
         """Takes the book as wrong from its first snapshot on, and with it what it gave: level changes and slow sections."""
@@ -222,7 +235,7 @@ class SymbolState:
         if applied or self.book_event_ms is None:
             self.book_event_ms = event_ms
         if applied:
-            self._touch_book(received_ms)
+            self.book_update_ms = received_ms
         if last_update_id > self.observed_update_id:
             changes = self.changes
             if not applied:  # what it changed is not known any more, but its quantities count
@@ -244,20 +257,20 @@ class SymbolState:
         prices: Sequence[float],
         quantities: Sequence[float],
         is_buy: Sequence[bool],
-        received_ms: int,
+        received_ms: int | None,
         ids: Sequence[int] = (),
     ) -> None:
         """Adds trades, as TradeWindow.extend().
 
         Args:
             times_ms, prices, quantities, is_buy: as TradeWindow.extend().
-            received_ms: the receive time of the newest trade.
+            received_ms: the receive time of the newest trade; None if later ones are here already.
             ids: the exchange's numbers of trades that follow on the last ones, for TradeWindow.coverage.
         """
         if ids:
             self.trades.coverage.add_trades(ids, times_ms)
         self.trades.extend(times_ms, prices, quantities, is_buy)
-        if times_ms and (self.trade_update_ms is None or received_ms > self.trade_update_ms):
+        if times_ms and received_ms is not None:
             self.trade_update_ms = received_ms
 
     def restore_slow(self, data: bytes) -> None:
@@ -284,7 +297,3 @@ class SymbolState:
         after = changes[AFTER]
         self.quantities.extend(after[after > 0])
         self.changes.extend(changes.take(np.flatnonzero(changes[BEFORE] != after), axis=1))
-
-    def _touch_book(self, received_ms: int) -> None:
-        if self.book_update_ms is None or received_ms > self.book_update_ms:
-            self.book_update_ms = received_ms

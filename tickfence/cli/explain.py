@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from tickfence.instrument import Instrument
 
 
 class Candidate(Struct, frozen=True, rename="camel"):
-    """One live node that could own the symbol.
+    """One live node that could own the symbol: its owner, or one that is not cordoned.
 
     Attributes:
         node: Its node id.
@@ -46,7 +46,7 @@ class Explanation(Struct, frozen=True):
         symbol: The symbol.
         owner: The node it is assigned to, alive or not.
         computed: The node that it goes to: at the next rebalance, or at once if its owner is not alive. ``None`` if no
-            node is alive.
+            node may take it.
         candidates: The live nodes, the highest bid first.
         because: The reason, in one sentence.
         orphan: Whether its owner is not alive.
@@ -66,7 +66,10 @@ class Explanation(Struct, frozen=True):
 
 
 def explain_all(
-    owners: Mapping[Instrument, Owner], live: Mapping[Owner, float], policy: MovePolicy
+    owners: Mapping[Instrument, Owner],
+    live: Mapping[Owner, float],
+    policy: MovePolicy,
+    cordoned: Collection[Owner] = (),
 ) -> dict[Instrument, Explanation]:
     """Explain every symbol: the controller plans on a copy of the assignment, as the leading beat does.
 
@@ -74,24 +77,25 @@ def explain_all(
         owners: Symbol -> owner, as assigned.
         live: Live owner -> weight.
         policy: What the beat decides by.
+        cordoned: Those of ``live`` that keep their symbols and get no more.
     """
-    if not live:
-        why = "is not alive and there is no other live node: it cannot move"
-        return {
-            symbol: Explanation(symbol, owner.node, None, [], f"{owner.node} {why}", orphan=True)
-            for symbol, owner in owners.items()
-        }
+    open_nodes = {owner.node: weight for owner, weight in live.items() if owner not in cordoned}
     controller = AssignmentController(sorted(owners), policy)
     controller.adopt(owners, 0, known=live)
-    controller.step(0, live)  # moves the orphans; all others wait for the next rebalance
+    controller.step(0, live, cordoned)  # moves the orphans; all others wait for the next rebalance
     placed = {symbol: owner.node for symbol, owner in controller.owners.items()}
     next_rebalance = max(policy.rebalance_interval_ms, policy.min_hold_ms)
-    settled = placed | {move.symbol: move.target.node for move in controller.plan(next_rebalance, live).moves}
+    plan = controller.plan(next_rebalance, live, cordoned)
+    settled = placed | {move.symbol: move.target.node for move in plan.moves}
     weights = {owner.node: weight for owner, weight in live.items()}
     symbols, nodes = sorted(owners), sorted(weights)
     table = scores(symbols, nodes, [weights[node] for node in nodes])
-    room = capacities(len(symbols), weights, policy.load_factor)
     counts = {True: Counter(placed.values()), False: Counter(settled.values())}
+    kept = sum(owner in live and owner in cordoned for owner in owners.values())
+    room = {
+        **counts[False],  # of a cordoned owner: no more than it has
+        **(capacities(len(symbols) - kept, open_nodes, policy.load_factor) if open_nodes else {}),
+    }
     found = {}
     for symbol, row in zip(symbols, table.tolist(), strict=True):
         owner = owners[symbol].node
@@ -101,10 +105,17 @@ def explain_all(
         candidates = [
             Candidate(node, weights[node], score, score * bonus.get(node, 1), holds[node], room[node])
             for node, score in zip(nodes, row, strict=True)
+            if node in open_nodes or (node == owner and not orphan)
         ]
         candidates.sort(key=lambda one: (-one.bid, one.node))
-        computed = (placed if orphan else settled)[symbol]
-        because = _because(owner, computed, candidates, policy, orphan=orphan)
+        computed = (placed if orphan else settled)[symbol] if open_nodes or not orphan else None
+        if computed is None:
+            others = "every live node is cordoned" if live else "there is no other live node"
+            because = f"{owner} is not alive and {others}: it cannot move"
+        elif not orphan and owners[symbol] in cordoned:
+            because = f"{owner} owns it, and is cordoned: it keeps its symbols and gets no more"
+        else:
+            because = _because(owner, computed, candidates, policy, orphan=orphan)
         found[symbol] = Explanation(symbol, owner, computed, candidates, because, orphan)
     return found
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.console import Group, RenderableType
 
+from tickfence.analytics.freshness import explained
 from tickfence.cli import session
 from tickfence.cli.explain import Explanation, explain_all
 from tickfence.cli.fitting import Column, FittingTable
@@ -43,7 +44,7 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
     """Read what the leading beat decides by, and explain ``symbols``.
 
     Raises:
-        NothingThere: No symbol is assigned.
+        NothingThere: No symbol is assigned, or one is idle.
         click.BadParameter: A symbol is unknown.
     """
     cluster = read_cluster(client, settings)
@@ -52,11 +53,13 @@ def read(client: Any, settings: Settings, symbols: Sequence[Instrument]) -> View
         unassigned = "no symbol is assigned: no beat leads, or no node has joined yet"
         raise NothingThere(unassigned if settings.nt_enable_multi_instance else session.NO_COORDINATION)
     for symbol in symbols:
+        if symbol in cluster.idle:
+            raise NothingThere(f"{symbol} is on no node: {explained(cluster.idle[symbol])}")
         if symbol not in owners:
             raise click.BadParameter(str(UnknownSymbol(symbol, sorted(owners))))
     policy = MovePolicy.of(settings)
     moves = _last_moves(client, settings, symbols)
-    found = explain_all(owners, cluster.live(), policy)
+    found = explain_all(owners, cluster.eligible(), policy, cluster.cordoned())
     data = [_data(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     pictures = [_picture(cluster, found[symbol], moves.get(symbol), policy) for symbol in symbols]
     return View(data, Group(*pictures))

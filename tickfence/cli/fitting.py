@@ -144,7 +144,7 @@ class Screenful:
             yield from line
             yield Segment.line()
         if missing > 0:
-            yield Text(f"{missing} more lines: use a taller terminal, or run it without --watch", style="bold")
+            yield Text(f"{missing} more lines; without --watch you see all", style="bold")
 
 
 def _plain(cell: str) -> str:

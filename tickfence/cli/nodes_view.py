@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -10,10 +11,14 @@ from tickfence.cli import session
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
+from tickfence.coordination.membership import NodeState
 from tickfence.readers.cluster import Cluster, ClusterNode, read_cluster
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 _NAMED = 8
+_OTHERS_NAMED = 2
+_STATES = {NodeState.LEFT: "stopped"}
 _COLUMNS = (
     Column("node"),
     Column("state"),
@@ -45,7 +50,8 @@ def read(client: Any, settings: Settings) -> View:
 def _data(cluster: Cluster) -> dict[str, Any]:
     leader, left_ms = cluster.leader, _left_ms(cluster)
     return {
-        "leader": leader and {"leader": leader.name, "term": leader.term, "leftMs": left_ms},
+        "leader": leader
+        and {"leader": leader.name, "name": leader_name(leader.name), "term": leader.term, "leftMs": left_ms},
         "generation": cluster.assignment.generation,
         "nodes": [
             {
@@ -56,7 +62,7 @@ def _data(cluster: Cluster) -> dict[str, Any]:
                 "incarnation": node.record.owner.incarnation,
                 "startedAt": node.record.started_at,
                 "heartbeatAgeMs": node.heartbeat_age_ms,
-                "weight": node.record.weight,
+                "weight": node.weight,
                 "metricsUrl": node.record.metrics_url,
                 "symbols": list(node.symbols),
             }
@@ -70,8 +76,10 @@ def _table(cluster: Cluster) -> FittingTable:
     if leader is None:
         caption = "[bold red]no beat leads[/]"
     else:
-        caption = f"{escape(leader.name)} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
-    table = FittingTable(*_COLUMNS, title=f"{len(cluster.live())} live nodes", caption=caption)
+        caption = (
+            f"{escape(leader_name(leader.name))} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
+        )
+    table = FittingTable(*_COLUMNS, title=_working(cluster.nodes), caption=caption)
     colours = node_colours([node.name for node in cluster.nodes])
     for node in cluster.nodes:
         record = node.record
@@ -82,10 +90,25 @@ def _table(cluster: Cluster) -> FittingTable:
             str(record.pid or ""),
             duration(cluster.now_ms - record.started_at) if record.started_at and node.alive else "",
             "none" if node.heartbeat_age_ms is None else f"{duration(node.heartbeat_age_ms)} ago",
-            f"{record.weight:g}",
+            f"{node.weight:g}",
             _symbols(node),
         )
     return table
+
+
+def _working(nodes: Sequence[ClusterNode]) -> str:
+    """How many nodes work, and what is with the others, like "2 of 3 nodes work, node-003 is stuck"."""
+    others: dict[NodeState, list[str]] = {}
+    for node in nodes:
+        if node.state != NodeState.ALIVE:
+            others.setdefault(node.state, []).append(node.name)
+    what = [
+        f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {_STATES.get(state, state)}"
+        if len(names) <= _OTHERS_NAMED
+        else f"{len(names)} are {_STATES.get(state, state)}"
+        for state, names in others.items()
+    ]
+    return ", ".join([f"{sum(node.works for node in nodes)} of {len(nodes)} nodes work", *what])
 
 
 def _left_ms(cluster: Cluster) -> int:

@@ -8,16 +8,18 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.markup import escape
 
-from tickfence.analytics.report import Writer
+from tickfence.analytics.freshness import freshness
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import STATUS, coloured, duration, node_colours
 from tickfence.instrument import Instrument
-from tickfence.keys import Keys
-from tickfence.readers.cluster import Cluster, read_cluster
+from tickfence.readers.cluster import Cluster, read_cluster, server_ms
+from tickfence.readers.reports import BadReport, decode_head
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 _AT_ONCE = 200
 _COLUMNS = (
@@ -26,23 +28,8 @@ _COLUMNS = (
     Column("token", right=True, spare=2),
     Column("lease for", right=True, spare=3),
     Column("report", right=True),
-    Column("data", right=True, spare=1),
+    Column("status", spare=1),
 )
-
-
-class _Ingestion(Struct):
-    status: str
-
-
-class _Head(Struct):
-    """The part of a report that a row needs, whatever its schema version."""
-
-    writer: Writer
-    ingestion: _Ingestion
-    updated_at: int = msgspec.field(name="updatedAt")
-
-
-_decode = msgspec.json.Decoder(_Head).decode
 
 
 class Row(Struct, frozen=True, rename="camel"):
@@ -56,7 +43,9 @@ class Row(Struct, frozen=True, rename="camel"):
         lease_left_ms: Time until the lease ends unless it is renewed.
         writer: The node that wrote its report, if there is one.
         report_age_ms: Age of the report.
-        status: Status of the market data when the report was written.
+        status: Whether you can rely on the report now, as every reader judges it; ``unreadable`` if it is not a report
+            of this schema version.
+        reason: Why the report is stale, if it is.
     """
 
     symbol: Instrument
@@ -64,9 +53,10 @@ class Row(Struct, frozen=True, rename="camel"):
     holder: str | None
     token: int | None
     lease_left_ms: int | None
-    writer: str | None
-    report_age_ms: int | None
-    status: str | None
+    writer: str | None = None
+    report_age_ms: int | None = None
+    status: str = "down"
+    reason: str | None = None
 
 
 def read(client: Any, settings: Settings, node: str | None = None) -> View:
@@ -76,8 +66,9 @@ def read(client: Any, settings: Settings, node: str | None = None) -> View:
         NothingThere: No symbol is owned, or there is no such node.
     """
     cluster = read_cluster(client, settings)
-    names = sorted(cluster.assignment.owners) or list(settings.symbols)
-    rows = [row for row in read_rows(client, settings.keys, cluster, names) if row.owner or row.writer]
+    names = sorted(cluster.symbols(settings.symbols))
+    # Nobody may have worked on one of SYMBOLS ever; what operators want is shown before it has a report.
+    rows = [row for row in read_rows(client, settings, cluster, names) if row.owner or row.writer or cluster.desired]
     if not rows:
         raise NothingThere(
             "no symbol is owned: no beat has assigned one in this Redis, and there is no report. "
@@ -96,36 +87,60 @@ def read(client: Any, settings: Settings, node: str | None = None) -> View:
     return View(data, _table(cluster, rows))
 
 
-def read_rows(client: Any, keys: Keys, cluster: Cluster, symbols: Sequence[Instrument]) -> list[Row]:
+def read_rows(client: Any, settings: Settings, cluster: Cluster, symbols: Sequence[Instrument]) -> list[Row]:
     """Return the rows of ``symbols``. A round trip reads 200 of them."""
     rows = []
     for first in range(0, len(symbols), _AT_ONCE):
         part = symbols[first : first + _AT_ONCE]
         pipe = client.pipeline(transaction=False)
         for symbol in part:
-            pipe.hmget(keys.lease(symbol), "owner", "token", "until")
-            pipe.get(keys.report(symbol))
+            pipe.hmget(settings.keys.lease(symbol), "owner", "token", "until")
+            pipe.get(settings.keys.report(symbol))
         replies = iter(pipe.execute())
-        rows += [_row(cluster, symbol, next(replies), next(replies)) for symbol in part]
+        now_ms = server_ms(client)
+        rows += [_row(cluster, settings, now_ms, symbol, next(replies), next(replies)) for symbol in part]
     return rows
 
 
-def _row(cluster: Cluster, symbol: Instrument, lease: Sequence[bytes | None], report: bytes | None) -> Row:
+def _row(
+    cluster: Cluster,
+    settings: Settings,
+    now_ms: int,
+    symbol: Instrument,
+    lease: Sequence[bytes | None],
+    report: bytes | None,
+) -> Row:
     holder, token, until = lease
-    try:
-        head = _decode(report) if report else None
-    except msgspec.DecodeError:
-        head = None
-    return Row(
-        symbol,
-        cluster.node_of(symbol),
-        holder.decode().rpartition("/")[0] if holder else None,
-        int(token) if token else None,
-        max(0, int(until) - cluster.now_ms) if until and holder else None,
-        head.writer.node_id if head else None,
-        max(0, cluster.now_ms - head.updated_at) if head else None,
-        head.ingestion.status if head else None,
+    idle = cluster.idle.get(symbol)
+    row = Row(
+        symbol=symbol,
+        owner=cluster.node_of(symbol),
+        holder=holder.decode().rpartition("/")[0] if holder else None,
+        token=int(token) if token else None,
+        lease_left_ms=max(0, int(until) - now_ms) if until and holder else None,
+        status=idle or "down",
     )
+    if report is None:
+        return row
+    try:
+        head = decode_head(symbol, report)
+    except BadReport as error:
+        return replace(row, status="unreadable", reason=str(error))
+    fresh = freshness(head, now_ms, settings.nt_report_period_ms, idle)
+    return replace(
+        row,
+        writer=head.writer.node_id,
+        report_age_ms=fresh.report_age_ms,
+        status=fresh.status,
+        reason=fresh.reason,
+    )
+
+
+def _age(row: Row) -> str:
+    """The report's age, in red while you cannot rely on it."""
+    if row.report_age_ms is None:
+        return "none" if row.status == "paused" else "[bold red]none[/]"
+    return coloured(f"{duration(row.report_age_ms)} ago", "bold red" if row.status == "down" else None)
 
 
 def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
@@ -134,7 +149,7 @@ def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
     held = ", ".join(
         f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
     )
-    leader = f"{cluster.leader.name} leads" if cluster.leader else "no beat leads"
+    leader = f"{leader_name(cluster.leader.name)} leads" if cluster.leader else "no beat leads"
     table = FittingTable(
         *_COLUMNS,
         title=f"{len(rows)} symbols: {held}",
@@ -150,7 +165,7 @@ def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
             shown,
             str(row.token or ""),
             "" if row.lease_left_ms is None else duration(row.lease_left_ms),
-            "[bold red]none[/]" if row.report_age_ms is None else f"{duration(row.report_age_ms)} ago",
-            coloured(row.status or "", STATUS.get(row.status or "")),
+            _age(row),
+            coloured(row.status, STATUS.get(row.status, "bold red")),
         )
     return table

@@ -1,4 +1,4 @@
-"""What every command does: connect, read, show; once, or until Ctrl-C."""
+"""What every command does: connect, read or change, show; once, or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -26,11 +27,14 @@ from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.settings import Settings, load_for_reader
 
+_Answer = TypeVar("_Answer")
+
 REFRESH_S = 0.5
 FILE_WIDTH = 160
 """Columns of a picture that does not go to a terminal: wide enough for every table."""
 
-_UNREADABLE = (*REDIS_ERRORS, Unreadable)
+UNREADABLE = (*REDIS_ERRORS, Unreadable)
+"""Redis does not answer, or a key holds what tickfence did not write."""
 
 NO_COORDINATION = "coordination is off (NT_ENABLE_MULTI_INSTANCE=false): one node writes all reports, no node registers and no beat leads"
 
@@ -45,6 +49,12 @@ class NothingThere(click.ClickException):
     """What you asked for does not exist at the moment."""
 
     exit_code = 1
+
+
+class NotAccepted(click.ClickException):
+    """What was given cannot be used."""
+
+    exit_code = 2
 
 
 class Unwritable(click.ClickException):
@@ -77,30 +87,46 @@ def run(name: str, read: Callable[..., View], *arguments: Any, as_json: bool, wa
     Raises:
         click.ClickException: Nothing can be shown. Click prints its one line and exits with its status.
     """
+    with connected(name) as (client, settings):
+        look_up = partial(read, client, settings, *arguments)
+        try:
+            view = reach(settings, look_up)
+            if not watch:
+                _show(view, as_json)
+            elif as_json or not _is_screen():
+                while True:
+                    _show(view, as_json)
+                    time.sleep(REFRESH_S)
+                    view = reach(settings, look_up)
+            else:
+                _watch(view, look_up, client)
+        except KeyboardInterrupt:
+            if not watch:
+                raise
+
+
+@contextmanager
+def connected(name: str) -> Iterator[tuple[Any, Settings]]:
+    """Yield a client of the data plane, and the settings.
+
+    Args:
+        name: The command's name; ``CLIENT LIST`` shows it.
+
+    Raises:
+        Unwritable: Standard output is closed.
+        Unreachable: Redis cannot be reached.
+    """
     if sys.stdout is None:
         raise Unwritable("standard output is closed")
     settings = load_for_reader()
     client = reach(settings, lambda: connect(settings.redis_url, name=f"celery:{name}"))
-    look_up = partial(read, client, settings, *arguments)
     try:
-        view = reach(settings, look_up)
-        if not watch:
-            _show(view, as_json)
-        elif as_json or not _is_screen():
-            while True:
-                _show(view, as_json)
-                time.sleep(REFRESH_S)
-                view = reach(settings, look_up)
-        else:
-            _watch(view, look_up, client)
-    except KeyboardInterrupt:
-        if not watch:
-            raise
+        yield client, settings
     finally:
         client.close()
 
 
-def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
+def reach(settings: Settings, ask: Callable[[], _Answer]) -> _Answer:
     """Return what ``ask`` returns.
 
     Raises:
@@ -108,8 +134,8 @@ def reach(settings: Settings, ask: Callable[[], Any]) -> Any:
     """
     try:
         return ask()
-    except _UNREADABLE as error:
-        raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {_one_line(error)}") from None
+    except UNREADABLE as error:
+        raise Unreachable(f"REDIS_URL={masked(settings.redis_url)}: {one_line(error)}") from None
 
 
 def console() -> Console:
@@ -121,16 +147,32 @@ def console() -> Console:
     return Console(no_color=plain or None, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
-def _show(view: View, as_json: bool) -> None:
+def say(line: str) -> None:
+    """Write a line to standard output.
+
+    Raises:
+        Unwritable: It cannot be written.
+    """
+    with _written():
+        click.echo(line)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
     try:
-        if as_json:
-            click.echo(json.dumps(view.data))
-        else:
-            console().print(view.picture)
+        yield
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader closed the pipe early: click exits without a message
             raise
         raise Unwritable(f"standard output: {error.strerror}") from None
+
+
+def _show(view: View, as_json: bool) -> None:
+    if as_json:
+        say(json.dumps(view.data))
+        return
+    with _written():
+        console().print(view.picture)
 
 
 def _is_screen() -> bool:
@@ -143,7 +185,8 @@ def _exit(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _watch(view: View, read: Callable[[], View], client: Any) -> None:
     signal.signal(signal.SIGTERM, _exit)  # the default action would not restore the terminal
-    live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False)
+    # Nothing else is printed meanwhile. Rich's stand-in for standard output would have no encoding, and be no terminal.
+    live = Live(Screenful(view.picture), console=console(), screen=True, auto_refresh=False, redirect_stdout=False)
     try:
         live.start(refresh=True)  # inside the block: Ctrl-C may interrupt it
         while True:
@@ -151,9 +194,9 @@ def _watch(view: View, read: Callable[[], View], client: Any) -> None:
             problem = ""
             try:
                 view = read()
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 forget_connections(client)
-                problem = f"Redis does not answer, retrying: {_one_line(error)}"
+                problem = f"Redis does not answer, retrying: {one_line(error)}"
             except click.ClickException as error:  # it may exist again later
                 problem = error.format_message()
             shown = Group(Text(problem, style="bold red"), view.picture) if problem else view.picture
@@ -162,5 +205,6 @@ def _watch(view: View, read: Callable[[], View], client: Any) -> None:
         live.stop()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return an error's text in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -15,14 +15,14 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tickfence.analytics.fields import Finding
-from tickfence.analytics.freshness import Freshness, freshness
+from tickfence.analytics.freshness import Freshness, explained, freshness
 from tickfence.analytics.liquidity import findings
 from tickfence.analytics.report import Level, Report
 from tickfence.cli.fitting import Column, FittingTable, SideBySide
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
-from tickfence.coordination.assignment_store import read_assignment
-from tickfence.readers.cluster import server_ms
+from tickfence.instrument import Instrument
+from tickfence.readers.cluster import read_cluster, server_ms
 from tickfence.readers.reader import UnknownSymbol
 from tickfence.settings import Settings
 
@@ -33,21 +33,21 @@ _decode = msgspec.json.Decoder(Report).decode
 
 def read(client: Any, settings: Settings, symbol: str) -> View:
     """Read the report; as JSON, it is the report as it stands in Redis."""
-    text = client.get(settings.keys.report(symbol))
+    cluster = read_cluster(client, settings)
+    idle = cluster.idle.get(Instrument(symbol))
+    text = None if cluster.is_removed(symbol) else client.get(settings.keys.report(symbol))
     if text is None:
-        known = sorted(read_assignment(client, settings.keys).owners) or list(settings.symbols)
+        known = cluster.symbols(settings.symbols)
         if symbol not in known:
             raise click.BadParameter(str(UnknownSymbol(symbol, known)))
-        raise NothingThere(
-            f"there is no report of {symbol}: none was written within {settings.nt_report_ttl_s} s. "
-            "`celery -A tasks nodes` shows who is alive"
-        )
+        unwritten = f"none was written within {settings.nt_report_ttl_s} s. `celery -A tasks nodes` shows who is alive"
+        raise NothingThere(f"there is no report of {symbol}: {explained(idle) if idle else unwritten}")
     try:
         report = _decode(text)
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise NothingThere(f"what stands at {settings.keys.report(symbol)} is no report: {error}") from None
-    return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms)))
+    return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms, idle)))
 
 
 def _picture(report: Report, fresh: Freshness) -> RenderableType:
@@ -60,7 +60,8 @@ def _picture(report: Report, fresh: Freshness) -> RenderableType:
         SideBySide(_book(report), _grid("liquidity", list(_sections(report)), justify="left")),
     ]
     if fresh.stale:
-        parts.insert(0, f"[bold red]stale: {fresh.reason}[/]")
+        word = "stale" if fresh.status == "down" else fresh.status
+        parts.insert(0, coloured(f"{word}: {fresh.reason}", STATUS[fresh.status]))
     if report.ingestion.trading in ("halted", "delisted"):
         parts.insert(0, f"[bold yellow]{report.ingestion.trading} by the exchange[/]")
     title = f"[bold]{report.symbol}[/] {report.venue} {coloured(fresh.status, STATUS[fresh.status])}"

@@ -19,6 +19,11 @@ STATUS = {
     "left": "yellow",
     "silent": "bold red",
     "gone": "bold red",
+    "stuck": "bold red",
+    "drained": "yellow",
+    "cordoned": "cyan",
+    "paused": "cyan",
+    "set aside": "bold red",
 }
 SEVERITY = {"low": "dim", "medium": "yellow", "high": "bold red"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,13 +10,21 @@ from rich.markup import escape
 
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import View
+from tickfence.cli.style import coloured
 from tickfence.settings import Settings
 from tickfence.timeline import events
 from tickfence.timeline.events import Event, Kind
 from tickfence.timeline.text import to_json
 
 _COLUMNS = (Column("time", wraps=12), Column("kind", spare=1), Column("what", wraps=20), Column("why", spare=2))
-_COLOURS = {Kind.NODE: "cyan", Kind.MOVED: "yellow", Kind.LEADER: "magenta", Kind.CONFLICT: "bold red"}
+_COLOURS: Mapping[str, str] = {
+    Kind.NODE: "cyan",
+    Kind.MOVED: "yellow",
+    Kind.LEADER: "magenta",
+    Kind.CONFLICT: "bold red",
+    Kind.DESIRED: "blue",
+    Kind.SYMBOL: "bold red",
+}
 
 
 def read(client: Any, settings: Settings, limit: int) -> View:
@@ -29,7 +37,7 @@ def _table(found: Iterable[Event]) -> FittingTable:
     table = FittingTable(*_COLUMNS, title="events, the newest last")
     for event in found:
         at = datetime.fromtimestamp(event.at_ms / 1000).astimezone()
-        kind = f"[{_COLOURS[Kind(event.kind)]}]{event.kind}[/]"
+        kind = coloured(event.kind, _COLOURS.get(event.kind))
         table.add_row(
             f"{at:%d %b %H:%M:%S}.{event.at_ms % 1000:03d}", kind, escape(to_json(event)["text"]), escape(event.reason)
         )

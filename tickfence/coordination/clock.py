@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 
+DRIFT_MS = 50
+"""How far two clocks may drift apart between the oldest sample and the newest."""
+
 
 class ServerClock:
     """An estimate of what the Redis server's clock shows now, by the method of Cristian (1989).
@@ -12,6 +15,9 @@ class ServerClock:
     Every reply that carries the server's time is a sample. The server read its clock between our send and our
     receive, so of the last few samples the one with the shortest round trip has the smallest error. Locally only the
     monotonic clock is used: a wrong or stepped wall clock on this host does not matter.
+
+    A sample is off by at most half of its round trip. One that contradicts the estimate by more than that means that the
+    server's clock was set, or that another server answers now: then it is believed at once.
 
     Until the first sample the estimate is this host's wall clock.
 
@@ -38,8 +44,10 @@ class ServerClock:
             server_ms: the server's time in the reply, ms.
         """
         offset = server_ms - (sent + received) / 2 * 1000
-        if self._samples and abs(offset - self._offset) > 1000:
-            self._samples.clear()  # another server, or its clock was set: older samples are wrong now
+        if self._samples:
+            possible_ms = (received - sent + min(self._samples)[0]) / 2 * 1000 + DRIFT_MS
+            if abs(offset - self._offset) > possible_ms:
+                self._samples.clear()
         self._samples.append((received - sent, offset))
         self._offset = min(self._samples)[1]
 

@@ -147,7 +147,8 @@ class AssignmentController:
         """
         joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
-        overdue = now_ms - self._rebalanced_at >= self.policy.rebalance_interval_ms
+        # A time ahead of now is from a server clock that was wrong, and holds nothing back.
+        overdue = not 0 <= now_ms - self._rebalanced_at < self.policy.rebalance_interval_ms
         # An operator who changes shares waits for the result.
         rebalances = bool(joined) or overdue or self._shares_changed(live, cordoned)
         open_nodes = {owner: weight for owner, weight in live.items() if owner not in cordoned}
@@ -155,7 +156,7 @@ class AssignmentController:
             return Plan([], rebalances=False)
 
         if rebalances:
-            pinned = {s for s in self.owners if now_ms - self._since[s] < self.policy.min_hold_ms}
+            pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
         else:
             pinned = set(self.symbols)  # a node left: its symbols move, all others wait for the next rebalance
         by_node = {owner.node: owner for owner in open_nodes}

@@ -17,6 +17,9 @@ LEAD = Script("coordination/lua/lead.lua")
 RESIGN = Script("coordination/lua/resign.lua")
 NOTE_LEAD = Script("coordination/lua/note_lead.lua")
 
+LONGEST_LEAD_MS = 600_000
+"""A lead that ends later than this from now is from a time when the server's clock was ahead: see ``lua/lead.lua``."""
+
 
 class LeaderReason(StrEnum):
     """How a dispatcher got the lead."""
@@ -48,7 +51,7 @@ class LeaderRecord(NamedTuple):
 
     def leads(self, now_ms: int) -> bool:
         """Whether it leads at ``now_ms`` (server time)."""
-        return bool(self.name) and now_ms < self.until_ms
+        return bool(self.name) and 0 < self.until_ms - now_ms <= LONGEST_LEAD_MS
 
 
 def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:

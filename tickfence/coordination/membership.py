@@ -14,6 +14,8 @@ _REMEMBERED = 100
 
 GRACE_MS = 100
 """How long a registration connection may be missing before its node counts as dead."""
+AHEAD_MS = 60_000
+"""A heartbeat that is further ahead of now than this came while the server's clock was wrong, and is no sign of life."""
 
 
 class NodeReason(StrEnum):
@@ -36,6 +38,7 @@ class NodeState(StrEnum):
     SILENT = "silent"  # no heartbeat within the TTL
     STUCK = "stuck"  # alive, but takes no messages
     DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
+    CORDONED = "cordoned"  # alive, and gets no further symbols because an operator wants it so
 
 
 class NodeRecord(NamedTuple):
@@ -93,6 +96,8 @@ class NodeRecord(NamedTuple):
         if connected is not None and self.client_id and self.client_id not in connected:
             return NodeState.GONE
         if heartbeat_ms is None or not is_alive(heartbeat_ms, ttl_ms=ttl_ms, now_ms=now_ms):
+            return NodeState.SILENT
+        if heartbeat_ms - now_ms > AHEAD_MS:
             return NodeState.SILENT
         if stuck:
             return NodeState.STUCK

@@ -19,15 +19,19 @@ class _Watched:
     Attributes:
         progress: its counter, as of its last heartbeat.
         heard_at: when that heartbeat was observed.
+        rose_at: when its counter was last seen to rise.
         still_since: since when its counter has stood still although a message waits. What does not count is left out.
         waits: whether a message may wait for it: some were sent, and its queue has not been seen empty since.
+        idle: whether no message was sent to it since its counter rose, or since its queue was seen empty.
         sent_at: when the last message was sent that this takes into account.
     """
 
     progress: int | None
     heard_at: float
+    rose_at: float
     still_since: float
     waits: bool = False
+    idle: bool = True
     sent_at: float = 0.0
 
     @property
@@ -39,17 +43,23 @@ class _Watched:
         """Process a heartbeat."""
         gap = now - self.heard_at
         if progress != self.progress:
-            self.still_since = now
+            self.rose_at = self.still_since = now
+            self.idle = True
         elif gap > late_s:
             self.still_since = min(now, self.still_since + gap)
         self.progress, self.heard_at = progress, now
 
-    def note_sent(self, at: float) -> None:
-        """Note that a message was sent to it."""
+    def note_sent(self, at: float, slack_s: float) -> None:
+        """Note that a message was sent to it. If it may have had none before, its time begins: ``slack_s`` before that."""
         if at > self.sent_at:
             self.sent_at = at
-            if not self.waits:
-                self.waits, self.still_since = True, max(self.still_since, at)
+            if self.idle:
+                self.still_since = max(self.still_since, at - slack_s)
+            self.waits, self.idle = True, False
+
+    def note_empty(self) -> None:
+        """Note that nothing waits in its queue: it has taken all, and its counter comes with its next heartbeat."""
+        self.waits, self.idle = False, True
 
 
 class ProgressJudge:
@@ -130,10 +140,11 @@ class ProgressJudge:
         for owner, record in live.items():
             node = self._nodes.get(owner)
             if node is None:
-                node = self._nodes[owner] = _Watched(record.progress, now, now, sent_at=self._began)
+                node = self._nodes[owner] = _Watched(record.progress, now, now, now, sent_at=self._began)
             elif owner in heard:
                 node.hear(now, record.progress, self.late_s)
-            node.note_sent(sent.get(owner, 0.0))
+            # A quarter: messages of a common period count as if each waited from the moment the one before was taken.
+            node.note_sent(sent.get(owner, 0.0), self.bound_s / 4)
             node.still_since = max(node.still_since, broker_failed_at)
         self._suspects = [owner for owner in heard if owner in self._nodes and self._is_suspect(owner)]
         return self._suspects
@@ -155,11 +166,12 @@ class ProgressJudge:
         """
         for owner in self._suspects:
             if waiting.get(owner) == 0:
-                self._nodes[owner].waits = False  # it has taken all; its counter comes with its next heartbeat
-        standing = {owner for owner in eligible if self._is_suspect(owner)}
+                self._nodes[owner].note_empty()
         stuck = {o for o in self._suspects if waiting.get(o) and self._nodes[o].still_s >= self.bound_s}
         stuck |= set(unreadable).intersection(eligible)
-        if not stuck or not set(eligible) - standing - stuck or now - self._last_verdict < VERDICT_EVERY_S:
+        if not stuck or now - self._last_verdict < VERDICT_EVERY_S:
+            return None
+        if not any(self._works(owner, now) for owner in eligible if owner not in stuck):
             return None
         self._last_verdict = now
         worst = max(stuck, key=lambda owner: (self._still_s(owner), owner))
@@ -169,6 +181,13 @@ class ProgressJudge:
     def _still_s(self, owner: Owner) -> float:
         node = self._nodes.get(owner)
         return node.still_s if node else 0.0
+
+    def _works(self, owner: Owner, now: float) -> bool:
+        """Whether it is heard, and its counter rose lately, or nothing waits for it."""
+        node = self._nodes.get(owner)
+        if node is None or now - node.heard_at > self.late_s or self._is_suspect(owner):
+            return False
+        return not node.waits or now - node.rose_at < self.bound_s
 
     def _is_suspect(self, owner: Owner) -> bool:
         return self._still_s(owner) >= self.bound_s / 2

@@ -14,9 +14,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from msgspec import Meta
 from pydantic import Field, ValidationError
 from starlette.routing import Route
 
+from tickfence.analytics.freshness import Idle
+from tickfence.instrument import Instrument
 from tickfence.mcp.summary import report_text, table_text
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import NoReport, Reader, UnknownSymbol, quoted
@@ -46,9 +49,15 @@ Symbol = Annotated[
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """All symbols that have reports."""
+    """All symbols, and those of them that get no reports on purpose."""
 
     symbols: list[str]
+    idle: Annotated[
+        dict[str, Idle],
+        Meta(
+            description="`paused`: an operator has paused it. `set aside`: two nodes got stuck while they worked on it."
+        ),
+    ] = {}
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -77,9 +86,15 @@ def server(reader: Reader) -> MCPServer:
         return _result(report_text(decode_report(found.symbol, report)), msgspec.json.decode(report))
 
     async def list_symbols() -> CallToolResult:
-        """The names of all symbols that have reports. If one has none at the moment, get_report says so."""
-        symbols = await reader.symbols()
-        return _result(", ".join(symbols), {"symbols": list(symbols)})
+        """The names of all symbols. Those that get no reports on purpose are marked: paused, or set aside after trouble.
+
+        If another one has no report at the moment, get_report says so.
+        """
+        cluster = await reader.cluster()
+        symbols = cluster.symbols(reader.settings.symbols)
+        idle = {str(symbol): cluster.idle[symbol] for symbol in symbols if symbol in cluster.idle}
+        text = ", ".join(f"{symbol} ({idle[symbol]})" if symbol in idle else symbol for symbol in symbols)
+        return _result(text, msgspec.to_builtins(Listed(list(symbols), idle)))
 
     async def compare(
         symbols: Annotated[
@@ -95,12 +110,14 @@ def server(reader: Reader) -> MCPServer:
         """From 1 to 20 symbols side by side, one row each, in the order you give.
 
         A row has price, change over 24 h in percent, spread in basis points, depth imbalance, net flow, trades a second,
-        health, age of the data in ms, and whether the exchange trades it. A row with the `status` `down` is stale or has no report: do not act on it. Unknown values are null.
+        health, age of the data in ms, and whether the exchange trades it. A row whose `status` is neither `ok` nor `degraded` is stale or has no report: do not act on it. Unknown values are null.
         """
         names = list(dict.fromkeys(_name(symbol) for symbol in symbols))
         read = await reader.reports(names)
         rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in read.found}
-        compared = Compared(read.now_ms, [rows.get(name, Row(name)) for name in names])
+        compared = Compared(
+            read.now_ms, [rows.get(name) or Row(name, read.idle.get(Instrument(name), "down")) for name in names]
+        )
         return _result(table_text(compared.rows), msgspec.to_builtins(compared))
 
     logging.getLogger("mcp").setLevel(logging.WARNING)  # at INFO the SDK logs a line for each request

@@ -6,7 +6,9 @@ import errno
 import logging
 import socket
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from tickfence.monitoring.page_server import PageServer
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
     if port == 0:
         return None
     try:
-        start_http_server(port, host, registry)
+        PageServer(host, port, make_wsgi_app(registry)).start()
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise

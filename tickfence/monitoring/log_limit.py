@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 
@@ -27,3 +28,28 @@ class LogLimit:
             return None
         self._next[kind] = now + self._interval_s
         return self._held_back.pop(kind, 0)
+
+
+class RepeatFilter(logging.Filter):
+    """Lets each warning or error of a logger through once in ``interval_s`` seconds, whatever its arguments.
+
+    For loggers of others that say the same with every message or attempt. A line that comes after others were held
+    back has their number as ``held_back``.
+
+    Example:
+        >>> logging.getLogger("celery.app.trace").addFilter(RepeatFilter(60.0))
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        super().__init__()
+        self._limit = LogLimit(interval_s)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether ``record`` is logged."""
+        if record.levelno < logging.WARNING:
+            return True
+        kind = type(record.exc_info[1]).__name__ if record.exc_info else ""
+        held_back = self._limit.allows(f"{record.msg} {kind}")
+        if held_back:
+            record.held_back = held_back
+        return held_back is not None

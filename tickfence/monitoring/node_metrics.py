@@ -35,6 +35,11 @@ ticks_dropped = registry.counter(
     cycle=_CYCLES,
     reason=("late", "old term", "other owner"),
 )
+messages_dropped = registry.counter(
+    "nt_messages_dropped",
+    "Messages that are no task messages of the dispatcher, by reason: dropped",
+    reason=("failed", "unknown task", "unreadable"),
+)
 redis_errors = registry.counter("nt_redis_errors", "Calls to Redis that failed, by operation", operation=("cycle",))
 event_errors = registry.counter("nt_event_errors", "Failed attempts to write an event")
 data_age = registry.histogram(

@@ -16,9 +16,11 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from tickfence.monitoring.log_writer import DroppedLines
+
 
 class RoleRegistry(CollectorRegistry):
-    """The metrics of a role, and those of the process itself: CPU, memory, file descriptors, garbage collector.
+    """The metrics of a role, and those of the process itself: CPU, memory, file descriptors, garbage collector, dropped log lines.
 
     A label of a counter or histogram is given with its values, usually an enum of strings. The metric then has a series
     at 0 for every combination of them: a series that appears together with its first event has no increase, so `rate()`
@@ -30,6 +32,7 @@ class RoleRegistry(CollectorRegistry):
         super().__init__()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self)
+        self.register(DroppedLines())
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         """A gauge with these labels, which shows what `text` says."""

@@ -1,4 +1,4 @@
-"""The cluster's state as Redis shows it: nodes, the leading beat, the assignment.
+"""The cluster's state as Redis shows it: nodes, the leading beat, the assignment, and what operators want.
 
 The only place where readers read and judge it: :func:`cluster_query` says which commands to send and takes their
 replies, without I/O; :func:`read_cluster` and :func:`fetch_cluster` send them.
@@ -6,19 +6,26 @@ replies, without I/O; :func:`read_cluster` and :func:`fetch_cluster` send them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tickfence.analytics.freshness import Idle
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
+from tickfence.coordination.desired import Desired, DesiredNode, NodeMode, parse_desired
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
 from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable, milliseconds
+from tickfence.readers.symbols import all_symbols, idle_symbols
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.errors import ResponseError, not_offered
 from tickfence.settings import Settings
+
+_LIVING = {NodeState.ALIVE, NodeState.CORDONED, NodeState.DRAINED, NodeState.STUCK}
+_WORKING = {NodeState.ALIVE, NodeState.CORDONED}
+_WANTED = {NodeMode.CORDONED: NodeState.CORDONED, NodeMode.DRAINED: NodeState.DRAINED}
 
 
 class ClusterNode(NamedTuple):
@@ -26,7 +33,8 @@ class ClusterNode(NamedTuple):
 
     Attributes:
         record: What it registered.
-        state: Whether it is alive, and if not, the reason.
+        state: Whether it is alive, and if not, the reason; or why it gets no symbols, or no further ones.
+        weight: Its share of the symbols relative to other nodes: what operators want, else what it registered.
         heartbeat_age_ms: Time since its last heartbeat; ``None`` if there is none.
         symbols: The symbols assigned to it, sorted.
     """
@@ -35,6 +43,7 @@ class ClusterNode(NamedTuple):
     state: NodeState
     heartbeat_age_ms: int | None
     symbols: tuple[Instrument, ...]
+    weight: float
 
     @property
     def name(self) -> str:
@@ -43,8 +52,13 @@ class ClusterNode(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether it is alive, and may get symbols."""
-        return self.state == NodeState.ALIVE
+        """Whether its process is alive."""
+        return self.state in _LIVING
+
+    @property
+    def works(self) -> bool:
+        """Whether it may have symbols."""
+        return self.state in _WORKING
 
 
 class Cluster(NamedTuple):
@@ -55,32 +69,37 @@ class Cluster(NamedTuple):
         nodes: Sorted by node id: those with a heartbeat, and those that own a symbol.
         leader: The beat that leads; ``None`` while none does.
         assignment: Which process owns which symbol.
+        desired: What operators want; ``None`` if nothing is stored.
+        idle: The symbols that nobody is to work on, and why.
     """
 
     now_ms: int
     nodes: list[ClusterNode]
     leader: LeaderRecord | None
     assignment: StoredAssignment
+    desired: Desired | None
+    idle: Mapping[Instrument, Idle]
 
-    def live(self) -> dict[Owner, float]:
-        """Return the weights of the live nodes that may get symbols."""
-        return {node.record.owner: node.record.weight for node in self.nodes if node.alive}
+    def eligible(self) -> dict[Owner, float]:
+        """Return the weights of the nodes that may have symbols."""
+        return {node.record.owner: node.weight for node in self.nodes if node.works}
+
+    def cordoned(self) -> frozenset[Owner]:
+        """Return those of them that get no further symbols."""
+        return frozenset(node.record.owner for node in self.nodes if node.state == NodeState.CORDONED)
 
     def node_of(self, symbol: Instrument) -> str | None:
         """Return the node that ``symbol`` is assigned to."""
         owner = self.assignment.owners.get(symbol)
         return owner and owner.node
 
-    def symbols(self, configured: Sequence[Instrument]) -> tuple[Instrument, ...]:
-        """Return all symbols: the assigned ones; while none is, as in single-instance mode, those of ``SYMBOLS``.
+    def is_removed(self, symbol: str) -> bool:
+        """Return whether operators have removed ``symbol``, whatever is still there of it."""
+        return self.desired is not None and symbol in self.desired.removed
 
-        Args:
-            configured: ``SYMBOLS``. Its order comes first, then the alphabet's.
-        """
-        if not self.assignment.owners:
-            return tuple(configured)
-        place = {symbol: number for number, symbol in enumerate(configured)}
-        return tuple(sorted(self.assignment.owners, key=lambda symbol: (place.get(symbol, len(place)), symbol)))
+    def symbols(self, configured: Sequence[Instrument]) -> tuple[Instrument, ...]:
+        """Return all symbols, in the order of ``configured`` (``SYMBOLS``), then in the alphabet's."""
+        return all_symbols(self.desired, self.assignment.owners, configured)
 
 
 class Query(NamedTuple):
@@ -111,8 +130,10 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         Unreadable: A key holds what tickfence did not write.
     """
     try:
-        _, [scores, fields] = yield Query([("ZRANGE", keys.nodes, 0, -1, "WITHSCORES"), ("HGETALL", keys.assignment)])
-        assignment = parse_assignment(fields)
+        _, [scores, fields, wanted] = yield Query(
+            [("ZRANGE", keys.nodes, 0, -1, "WITHSCORES"), ("HGETALL", keys.assignment), ("HGETALL", keys.desired)]
+        )
+        assignment, desired = parse_assignment(fields), parse_desired(wanted)
         owned: dict[Owner, list[Instrument]] = {}
         for symbol, owner in sorted(assignment.owners.items()):
             owned.setdefault(owner, []).append(symbol)
@@ -138,11 +159,17 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
                 connected=connected,
                 stuck=record.owner in leader.verdicts.stuck,
             )
-            nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ()))))
-        yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment)
+            wanted = DesiredNode() if desired is None else desired.node(record.owner.node)
+            if state is NodeState.ALIVE:
+                state = _WANTED.get(wanted.mode, state)
+            weight = record.weight if wanted.weight is None else wanted.weight
+            nodes.append(ClusterNode(record, state, age_ms, tuple(owned.get(record.owner, ())), weight))
+        idle = idle_symbols(desired, leader.verdicts, now_ms)
+        yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment, desired, idle)
     except (ValueError, OverflowError) as error:
         raise Unreadable(
-            f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment} holds what tickfence did not write: {error}"
+            f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment}, {keys.desired} holds what tickfence did not "
+            f"write: {error}"
         ) from error
 
 

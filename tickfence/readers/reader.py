@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tickfence.analytics.freshness import Freshness, freshness
-from tickfence.instrument import is_instrument
+from tickfence.analytics.freshness import Freshness, Idle, explained, freshness
+from tickfence.coordination.desired import Desired, parse_desired
+from tickfence.coordination.desired_store import parse_version, version_command
+from tickfence.coordination.verdicts import parse_verdicts
+from tickfence.instrument import Instrument, is_instrument
 from tickfence.readers.cluster import Cluster, fetch_cluster
-from tickfence.readers.data_plane import DataPlane
+from tickfence.readers.data_plane import DataPlane, Unreadable
 from tickfence.readers.reports import BadReport, Head, decode_head, fetch_reports
+from tickfence.readers.symbols import idle_symbols
 from tickfence.settings import Settings
 
 _LISTED = 10  # symbols that an error names
@@ -35,8 +39,9 @@ class UnknownSymbol(LookupError):
 class NoReport(LookupError):
     """The symbol is known and has no report now."""
 
-    def __init__(self, symbol: str) -> None:
-        super().__init__(f"{symbol} is known, but has no report now; /readyz and the nodes' logs may tell why")
+    def __init__(self, symbol: str, idle: Idle | None = None) -> None:
+        why = f"; {explained(idle)}" if idle else " now; /readyz and the nodes' logs may tell why"
+        super().__init__(f"{symbol} is known, but has no report{why}")
 
 
 class Found(NamedTuple):
@@ -48,6 +53,20 @@ class Found(NamedTuple):
     fresh: Freshness
 
 
+class Stored(NamedTuple):
+    """What Redis holds of several symbols.
+
+    Attributes:
+        now_ms: When it was read, server ms.
+        reports: Each symbol's report as JSON; ``None`` if there is none, and for a symbol that operators have removed.
+        idle: The symbols that nobody is to work on, and why: others than these, too.
+    """
+
+    now_ms: int
+    reports: Mapping[str, bytes | None]
+    idle: Mapping[Instrument, Idle]
+
+
 class Reports(NamedTuple):
     """The reports of several symbols.
 
@@ -57,6 +76,7 @@ class Reports(NamedTuple):
         found: The reports.
         missing: Symbols without a report.
         bad: Why a report cannot be read, by symbol.
+        idle: As in :class:`Stored`.
     """
 
     asked: Sequence[str]
@@ -64,6 +84,7 @@ class Reports(NamedTuple):
     found: list[Found]
     missing: list[str]
     bad: dict[str, BadReport]
+    idle: Mapping[Instrument, Idle]
 
 
 class Reader:
@@ -84,6 +105,7 @@ class Reader:
         self.settings = settings
         self.keys = settings.keys
         self.plane = DataPlane(settings.redis_url)
+        self._desired: Desired | None = None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -124,7 +146,7 @@ class Reader:
         if reports.bad:
             raise reports.bad[symbol]
         if reports.missing:
-            raise NoReport(symbol)
+            raise NoReport(symbol, reports.idle.get(Instrument(symbol)))
         return reports.found[0]
 
     async def require_known(self, *symbols: str) -> None:
@@ -138,8 +160,27 @@ class Reader:
             if symbol not in known:
                 raise UnknownSymbol(symbol, known)
 
+    async def stored(self, symbols: Sequence[str]) -> Stored:
+        """Return what Redis holds of ``symbols``.
+
+        The desired state is read again when its version has changed; the version comes with the reports.
+        """
+        beside = [version_command(self.keys), ("HGET", self.keys.dispatcher, "verdicts")]
+        now_ms, reports, [version, verdicts] = await fetch_reports(
+            self.plane, self.keys, list(filter(is_instrument, symbols)), beside
+        )
+        if parse_version(version) != (self._desired.version if self._desired else 0):
+            _, [fields] = await self.plane.read([("HGETALL", self.keys.desired)])
+            try:
+                self._desired = parse_desired(fields)
+            except ValueError as error:
+                raise Unreadable(f"{self.keys.desired} holds what tickfence did not write: {error}") from error
+        removed = self._desired.removed if self._desired else {}
+        idle = idle_symbols(self._desired, parse_verdicts(verdicts or b""), now_ms)
+        return Stored(now_ms, {**reports, **dict.fromkeys(reports.keys() & removed.keys())}, idle)
+
     async def _fetch(self, symbols: Sequence[str]) -> Reports:
-        now_ms, texts = await fetch_reports(self.plane, self.keys, list(filter(is_instrument, symbols)))
+        now_ms, texts, idle = await self.stored(symbols)
         found, bad = [], {}
         for symbol, report in texts.items():
             if report is None:
@@ -149,8 +190,10 @@ class Reader:
             except BadReport as error:
                 bad[symbol] = error
             else:
-                found.append(Found(symbol, report, head, freshness(head, now_ms, self.settings.nt_report_period_ms)))
-        return Reports(symbols, now_ms, found, [symbol for symbol in symbols if texts.get(symbol) is None], bad)
+                period_ms = self.settings.nt_report_period_ms
+                fresh = freshness(head, now_ms, period_ms, idle.get(Instrument(symbol)))
+                found.append(Found(symbol, report, head, fresh))
+        return Reports(symbols, now_ms, found, [symbol for symbol in symbols if texts.get(symbol) is None], bad, idle)
 
 
 def quoted(given: str) -> str:

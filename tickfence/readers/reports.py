@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -92,8 +92,19 @@ def decode_report(symbol: str, report: bytes) -> FreshReport:
         raise BadReport(f"{symbol} has no readable report of schema version {SCHEMA_VERSION}: {error}") from error
 
 
-async def fetch_reports(plane: DataPlane, keys: Keys, symbols: Sequence[str]) -> tuple[int, dict[str, bytes | None]]:
-    """Return the server's time in ms, and each symbol's report as JSON, ``None`` where there is none.
+async def fetch_reports(
+    plane: DataPlane, keys: Keys, symbols: Sequence[str], beside: Sequence[Command] = ()
+) -> tuple[int, dict[str, bytes | None], list[Any]]:
+    """Read reports in one round trip.
+
+    Args:
+        plane: Where they are.
+        keys: The deployment's.
+        symbols: Whose reports.
+        beside: Further commands of the same round trip.
+
+    Returns:
+        The server's time in ms; each symbol's report as JSON, ``None`` where there is none; the replies to ``beside``.
 
     Raises:
         Unavailable: Redis does not answer.
@@ -104,9 +115,10 @@ async def fetch_reports(plane: DataPlane, keys: Keys, symbols: Sequence[str]) ->
         commands = [("GET", name) for name in names]
     else:
         commands = [("MGET", *names[start : start + _CHUNK]) for start in range(0, len(names), _CHUNK)]
-    now_ms, replies = await plane.read(commands)
-    found = replies if plane.many_servers else [report for reply in replies for report in reply]
-    return now_ms, dict(zip(symbols, found, strict=True))
+    now_ms, replies = await plane.read([*commands, *beside])
+    read, others = replies[: len(commands)], replies[len(commands) :]
+    found = read if plane.many_servers else [report for reply in read for report in reply]
+    return now_ms, dict(zip(symbols, found, strict=True)), others
 
 
 def with_freshness(report: bytes, fresh: Freshness) -> bytes:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tickfence.analytics.freshness import Freshness
-from tickfence.analytics.report import Status, Trading
+from tickfence.analytics.freshness import Freshness, SymbolStatus
+from tickfence.analytics.report import Trading
 from tickfence.readers.reports import Head
 
 
@@ -15,7 +15,9 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     """One symbol in brief; what its report leaves out is null. Without a report only symbol, status and owner are set."""
 
     symbol: str
-    status: Annotated[Status, Meta(description="As it is now, not as it was when the report was written.")] = "down"
+    status: Annotated[SymbolStatus, Meta(description="As it is now, not as it was when the report was written.")] = (
+        "down"
+    )
     price: float | None = None
     change_pct: Annotated[float | None, Meta(description="Over 24 h, percent.")] = None
     spread_bps: float | None = None

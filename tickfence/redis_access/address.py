@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ssl import VerifyMode
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
@@ -165,6 +166,22 @@ def kombu_address(url: str) -> tuple[str, dict[str, object]]:
     asking = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
     urls = ";".join(f"sentinel://{account}{_host(sentinel)}/{watched.db}" for sentinel in watched.sentinels)
     return urls, {"master_name": watched.service, "sentinel_kwargs": asking}
+
+
+def kombu_tls(url: str) -> dict[str, object] | None:
+    """The TLS options of ``url`` for ``broker_use_ssl``; ``None`` if it is not ``rediss://``.
+
+    kombu reads them from the URL too, but does not check the server's certificate where the URL has none. Flower reads
+    them from here alone.
+    """
+    if _scheme(url) != "rediss":
+        return None
+    given = dict(parse_qsl(urlsplit(url).query))
+    required = VerifyMode[f"CERT_{given.get('ssl_cert_reqs', 'required').upper()}"]
+    options: dict[str, object] = {**given, "ssl_cert_reqs": required}
+    if "ssl_check_hostname" in given:
+        options["ssl_check_hostname"] = given["ssl_check_hostname"] == "true"
+    return options
 
 
 def host_and_port(text: str, form: str, default_port: int = 0) -> Address:

@@ -13,6 +13,8 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 
 from tickfence.redis_access.address import parse_cluster, parse_sentinel
+from tickfence.redis_access.client_name import name_only, named, named_asyncio
+from tickfence.redis_access.switched_master import FollowingAsyncConnection, FollowingConnection
 
 
 def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = False) -> Any:
@@ -21,8 +23,8 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
     Args:
         url: ``redis://``, ``rediss://``, ``redis+sentinel://`` or ``redis+cluster://``, see
             :mod:`tickfence.redis_access.address`. With Sentinel, every new connection goes to the server that is the
-            master at that time.
-        name: shown by ``CLIENT LIST``.
+            master at that time, and ends when Sentinel replaces it.
+        name: shown by ``CLIENT LIST``, where there is this command.
         timeout_s: for connecting, and for each reply.
         dedicated: single commands (not pipelines) share one connection, ``client.connection``. A cluster's client has
             one connection for each server, whatever this says.
@@ -31,7 +33,9 @@ def connect(url: str, *, name: str, timeout_s: float = 1.0, dedicated: bool = Fa
         redis.exceptions.RedisClusterException: no node of the cluster can be reached. The other clients connect with
             their first command.
     """
-    return _client(redis, url, _options(redis, name, timeout_s) | {"socket_timeout": timeout_s}, dedicated)
+    connected = name_only(name) if parse_cluster(url) else named(name)
+    options = _options(redis, timeout_s) | {"socket_timeout": timeout_s, "redis_connect_func": connected}
+    return _client(redis, url, options, dedicated)
 
 
 def connect_asyncio(url: str, *, name: str, timeout_s: float) -> Any:
@@ -42,10 +46,13 @@ def connect_asyncio(url: str, *, name: str, timeout_s: float) -> Any:
 
     Args:
         url: as for :func:`connect`.
-        name: shown by ``CLIENT LIST``.
+        name: shown by ``CLIENT LIST``, but for a cluster's.
         timeout_s: for connecting.
     """
-    return _client(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
+    options = _options(redis.asyncio, timeout_s)
+    if parse_cluster(url) is None:
+        options["redis_connect_func"] = named_asyncio(name)
+    return _client(redis.asyncio, url, options)
 
 
 def asyncio_pool(url: str, *, name: str, timeout_s: float) -> Any:
@@ -56,7 +63,8 @@ def asyncio_pool(url: str, *, name: str, timeout_s: float) -> Any:
         name: shown by ``CLIENT LIST``.
         timeout_s: for connecting.
     """
-    return _pool(redis.asyncio, url, _options(redis.asyncio, name, timeout_s))
+    options = _options(redis.asyncio, timeout_s) | {"redis_connect_func": named_asyncio(name)}
+    return _pool(redis.asyncio, url, options)
 
 
 def is_cluster(client: Any) -> bool:
@@ -83,9 +91,8 @@ async def forget_asyncio_connections(client: Any) -> None:
 # `library` is redis or redis.asyncio: redis-py has everything twice, under the same names.
 
 
-def _options(library: ModuleType, name: str, timeout_s: float) -> dict[str, Any]:
+def _options(library: ModuleType, timeout_s: float) -> dict[str, Any]:
     return {
-        "client_name": name,
         "socket_timeout": None,
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,
@@ -116,4 +123,5 @@ def _pool(library: ModuleType, url: str, options: dict[str, Any]) -> Any:
     asking = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s, "retry": options["retry"]}
     manager = library.Sentinel(list(watched.sentinels), sentinel_kwargs=asking)
     account = {"username": watched.username, "password": watched.password}
+    options["connection_class"] = FollowingConnection if library is redis else FollowingAsyncConnection
     return library.SentinelConnectionPool(watched.service, manager, db=watched.db, **account, **options)

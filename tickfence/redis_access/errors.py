@@ -22,6 +22,8 @@ CONNECTION_LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
 ConnectionLost = exceptions.ConnectionError
 ResponseError = exceptions.ResponseError
 """An error reply of the server. Its connection is fine."""
+NoPermission = exceptions.NoPermissionError
+"""The access list does not let this user run the command, or use the key."""
 NoScript = exceptions.NoScriptError
 """The server does not know a script: it was restarted."""
 

@@ -7,8 +7,6 @@ import time
 
 from redis.backoff import DecorrelatedJitterBackoff
 
-_SAY_EVERY_S = 5.0
-
 
 class Backoff(DecorrelatedJitterBackoff):
     """Waits between attempts, in seconds: from ``base`` up to ``cap``, each at most three times the one before.
@@ -30,12 +28,13 @@ class Backoff(DecorrelatedJitterBackoff):
 class Outage:
     """Counts failures to reach something, from the first until it answers again.
 
-    It is logged when it begins, every 5 s while it lasts, and when it is over: not at each of the tries, of which
-    there are at least four a second. So reports are back within 2 s of Redis.
+    It is logged when it begins, every few seconds while it lasts, and when it is over: not at each of the tries, of
+    which there are at least four a second. So reports are back within 2 s of Redis.
 
     Args:
         what: as the log names it.
         logger: where to log.
+        say_every_s: seconds between two lines while it lasts.
 
     Example:
         >>> outage = Outage("the data plane", logging.getLogger("example"))
@@ -44,8 +43,8 @@ class Outage:
         >>> outage.over()
     """
 
-    def __init__(self, what: str, logger: logging.Logger) -> None:
-        self._what, self._logger = what, logger
+    def __init__(self, what: str, logger: logging.Logger, *, say_every_s: float = 5.0) -> None:
+        self._what, self._logger, self._say_every_s = what, logger, say_every_s
         self._since: float | None = None
         self._said = 0.0
         self._backoff = Backoff(base=0.02, cap=0.25)
@@ -56,7 +55,7 @@ class Outage:
         if self._since is None:
             self._since = self._said = now
             self._logger.warning("cannot reach %s: %s", self._what, error)
-        elif now - self._said >= _SAY_EVERY_S:
+        elif now - self._said >= self._say_every_s:
             self._said = now
             self._logger.warning("cannot reach %s for %.0f s: %s", self._what, now - self._since, error)
         return self._backoff.next_s()

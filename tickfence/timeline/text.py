@@ -71,7 +71,7 @@ def sentence(event: Event) -> str:
         case Kind.NODE:
             text = f"{of('node', '?')} {_NODE.get(reason, reason)}"
         case Kind.LEADER:
-            text = f"{_name(of('leader', '?'))} {_LEADER.get(reason, reason)}"
+            text = f"{leader_name(of('leader', '?'))} {_LEADER.get(reason, reason)}"
         case Kind.DESIRED:
             text = f"{of('by', '?')}: {of('what', '?')}"
         case Kind.CONFLICT:
@@ -117,7 +117,14 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _name(leader: str) -> str:
-    """A dispatcher's name, with the first digits of its incarnation: enough to tell two on one host apart."""
-    host, _, start = leader.rpartition("/")
-    return f"{host}/{start[:4]}" if host else leader
+def leader_name(leader: str) -> str:
+    """What an operator calls a dispatcher.
+
+    Without ``NT_NAME`` it is named after its host, and the first digits of its incarnation tell two on one host apart.
+
+    Example:
+        >>> leader_name("beat-1/5f0c9a1be2d43786"), leader_name("beat@host-1/5f0c9a1be2d43786")
+        ('beat-1', 'beat@host-1/5f0c')
+    """
+    name, _, incarnation = leader.rpartition("/")
+    return f"{name}/{incarnation[:4]}" if "@" in name else name or leader

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from msgspec import Meta, Raw, Struct
 from starlette.responses import Response
 
+from tickfence.analytics.freshness import Idle
 from tickfence.readers.reader import Found, Reader
 from tickfence.readers.reports import FreshReport, with_freshness
 from tickfence.timeline.events import KEPT
@@ -45,6 +46,10 @@ class Assigned(Struct, frozen=True):
 
     symbol: str
     owner: str | None
+    idle: Annotated[
+        Idle | None,
+        Meta(description="Why nobody is to work on it: an operator has `paused` it, or it made two nodes stuck."),
+    ] = None
 
 
 class Symbols(Struct, frozen=True):
@@ -110,7 +115,10 @@ async def get_symbols(request: Request) -> Response:
     """All symbols, and the node that each is assigned to."""
     reader = reader_of(request)
     cluster = await reader.cluster()
-    rows = [Assigned(symbol, cluster.node_of(symbol)) for symbol in cluster.symbols(reader.settings.symbols)]
+    rows = [
+        Assigned(symbol, cluster.node_of(symbol), cluster.idle.get(symbol))
+        for symbol in cluster.symbols(reader.settings.symbols)
+    ]
     return _json(Symbols(cluster.assignment.generation, rows))
 
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from tickfence.analytics.freshness import freshness
-from tickfence.analytics.report import Status
+from tickfence.analytics.freshness import Idle, SymbolStatus, explained, freshness
+from tickfence.instrument import Instrument
 from tickfence.readers.reports import BadReport, Head, decode_head, with_freshness
 from tickfence.readers.rows import Row, row
 from tickfence.web.events import NEWEST, Event
@@ -84,12 +84,17 @@ def frame(event: str, data: Any) -> bytes:
 
 
 class _Line(NamedTuple):
-    """One symbol: its report, the node it is assigned to, its status, its row as JSON; which update changed them."""
+    """One symbol.
+
+    Its report, the node it is assigned to, why nobody is to work on it, its status, its row as JSON; which update changed
+    them.
+    """
 
     report: bytes | None
     head: Head | None
     owner: str | None
-    status: Status
+    idle: Idle | None
+    status: SymbolStatus
     row: Raw
     changed: int
 
@@ -139,12 +144,18 @@ class Board:
             self._epoch += 1
         return changed
 
-    def put_reports(self, reports: Mapping[str, bytes | None], owners: Mapping[str, str]) -> Counter[str]:
+    def put_reports(
+        self,
+        reports: Mapping[str, bytes | None],
+        owners: Mapping[str, str],
+        idle: Mapping[Instrument, Idle] | None = None,
+    ) -> Counter[str]:
         """Put what was just read.
 
         Args:
             reports: All reports, ``None`` for a symbol without one.
             owners: The node that each symbol is assigned to.
+            idle: The symbols that nobody is to work on, and why.
 
         Returns:
             How many reports each node has written since the last update. A report that was replaced in between is not
@@ -154,7 +165,8 @@ class Board:
         lines = {}
         for symbol, report in reports.items():
             known = self._lines.get(symbol)
-            lines[symbol] = line = self._line(symbol, report, owners.get(symbol), known)
+            why = (idle or {}).get(Instrument(symbol))
+            lines[symbol] = line = self._line(symbol, report, owners.get(symbol), why, known)
             if known is not None and known.report != report and line.head is not None:
                 written[line.head.writer.node_id] += 1
         self._lines = lines
@@ -196,24 +208,27 @@ class Board:
         self.update += 1
         self._frames.clear()
 
-    def _line(self, symbol: str, report: bytes | None, owner: str | None, known: _Line | None) -> _Line:
+    def _line(
+        self, symbol: str, report: bytes | None, owner: str | None, idle: Idle | None, known: _Line | None
+    ) -> _Line:
         if known is not None and report == known.report:
             head = known.head
-            if owner == known.owner and self._row(symbol, head, owner).status == known.status:
+            if owner == known.owner and self._row(symbol, head, owner, idle).status == known.status:
                 return known
         else:
             head = None if report is None else _head(symbol, report, logged=known is not None and _is_bad(known))
-        now = self._row(symbol, head, owner)
-        return _Line(report, head, owner, now.status, Raw(msgspec.json.encode(now)), self.update)
+        now = self._row(symbol, head, owner, idle)
+        return _Line(report, head, owner, idle, now.status, Raw(msgspec.json.encode(now)), self.update)
 
-    def _row(self, symbol: str, head: Head | None, owner: str | None) -> Row:
+    def _row(self, symbol: str, head: Head | None, owner: str | None, idle: Idle | None) -> Row:
         if head is None:
-            return Row(symbol, owner=owner)
-        return row(symbol, head, freshness(head, self._now_ms, self.period_ms))
+            return Row(symbol, idle or "down", owner=owner)
+        return row(symbol, head, freshness(head, self._now_ms, self.period_ms, idle))
 
     def _state(self) -> State:
         # Not the stored rows: their ages were right when they changed.
-        rows = [self._row(symbol, self._lines[symbol].head, self._lines[symbol].owner) for symbol in self._table]
+        lines = [(symbol, self._lines[symbol]) for symbol in self._table]
+        rows = [self._row(symbol, line.head, line.owner, line.idle) for symbol, line in lines]
         return State(self._now_ms, self.period_ms, rows, self._nodes, self._leader, list(self._events))
 
     def _changes(self, since: int, missed: int) -> bytes:
@@ -227,8 +242,9 @@ class Board:
 
     def _report(self, symbol: str, line: _Line) -> bytes:
         if line.report is None or line.head is None:
-            return frame("absent", Absent(self._now_ms, symbol, f"{symbol} has no report now"))
-        fresh = freshness(line.head, self._now_ms, self.period_ms)
+            why = f": {explained(line.idle)}" if line.idle else ""
+            return frame("absent", Absent(self._now_ms, symbol, f"{symbol} has no report now{why}"))
+        fresh = freshness(line.head, self._now_ms, self.period_ms, line.idle)
         return frame("report", Raw(with_freshness(line.report, fresh)))
 
     def _outage_news(self, cursor: Cursor) -> bytes:

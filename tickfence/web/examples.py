@@ -6,6 +6,7 @@ from tickfence.analytics.flow import Flow
 from tickfence.analytics.freshness import Freshness
 from tickfence.analytics.health import Component, Health
 from tickfence.analytics.report import SCHEMA_VERSION, Depth, Ingestion, Level, Writer
+from tickfence.coordination.membership import NodeState
 from tickfence.readers.reports import FreshReport
 from tickfence.readers.rows import Row
 from tickfence.web.board import Absent, Outage, Rows, State
@@ -14,7 +15,7 @@ from tickfence.web.nodes import Leader, Node, Nodes
 from tickfence.web.problems import Problem
 
 AT = 1_700_000_000_000
-_LEADER = Leader("beat@host-1/7c4f9a", AT - 90_000)
+_LEADER = Leader("beat-1/7c4f9a1be2d43786", "beat-1", AT - 90_000)
 
 REPORT = FreshReport(
     schema_version=SCHEMA_VERSION,
@@ -40,7 +41,9 @@ REPORT = FreshReport(
 ROW = Row(
     "BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 30, 95.0, 162, "node-002", AT - 60_000, AT, "trading"
 )
-NODES = Nodes(AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True)], _LEADER)
+NODES = Nodes(
+    AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True, NodeState.ALIVE)], _LEADER
+)
 EVENT = Event(
     f"{AT - 60_000}-0",
     AT - 60_000,

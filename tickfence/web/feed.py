@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import Reader
-from tickfence.readers.reports import fetch_reports
 from tickfence.redis_access.outage import Outage
 from tickfence.web.board import Board, Cursor
 from tickfence.web.events import NEWEST, fetch_events
@@ -195,12 +194,12 @@ class Feed:
         _, events = await fetch_events(self._reader, self._last_event, NEWEST)
         table = self._table if self._watched[None] else ()
         symbols = tuple(dict.fromkeys((*table, *filter(None, self._watched))))
-        now_ms, reports = await fetch_reports(self._reader.plane, self._reader.keys, symbols)
+        now_ms, reports, idle = await self._reader.stored(symbols)
         # From here on nothing is awaited, so no client gets half of it.
         self._board.begin(now_ms)
         if self._board.put_table(table):
             self._rates = Rates()
-        self._rates.add(started, self._board.put_reports(reports, self._owners))
+        self._rates.add(started, self._board.put_reports(reports, self._owners, idle))
         self._board.put_events(events)
         if events:
             self._last_event = events[-1].id

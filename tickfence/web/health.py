@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
+from tickfence.instrument import Instrument
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import Reader, Reports
 from tickfence.web.openapi import open_answers
@@ -34,6 +35,7 @@ class Readiness(Struct, frozen=True):
     reason: Annotated[str | None, Meta(description="Why it is not ready, in one sentence.")] = None
     symbols: Annotated[int, Meta(description="How many symbols there are.")] = 0
     fresh: Annotated[int, Meta(description="How many of them have a report that is not stale.")] = 0
+    paused: Annotated[int, Meta(description="How many of them operators have paused.")] = 0
     not_fresh: Annotated[list[str], Meta(description=f"The first {_LISTED} of the others.")] = []
 
 
@@ -46,14 +48,14 @@ async def healthz() -> Response:
 @router.get(
     "/readyz",
     responses=open_answers(
-        Readiness(True, None, 2, 1, ["ETHUSDT"]), s503=Readiness(False, "Redis is away: no answer within 2 s")
+        Readiness(True, None, 3, 1, 1, ["ETHUSDT"]), s503=Readiness(False, "Redis is away: no answer within 2 s")
     ),
 )
 async def readyz(request: Request) -> Response:
     """200 when Redis answers and at least one report is fresh, else 503 with the reason. Checks at most once a second.
 
     A single symbol that has stopped, because it was delisted for example, is listed in `not_fresh`. The others remain
-    available.
+    available. Symbols that operators have paused do not count; when all are paused, it is ready.
     """
     found = await request.app.state.readiness.get()
     return Response(msgspec.json.encode(found), 200 if found.ready else 503, media_type="application/json")
@@ -86,15 +88,18 @@ async def _readiness(reader: Reader) -> Readiness:
     except Unavailable as error:
         return Readiness(False, str(error))
     fresh = {one.symbol for one in reports.found if not one.fresh.stale}
-    others = [symbol for symbol in reports.asked if symbol not in fresh]
+    paused = {symbol for symbol in reports.asked if reports.idle.get(Instrument(symbol)) == "paused"}
+    others = [symbol for symbol in reports.asked if symbol not in fresh | paused]
     reason = None
-    if not fresh:
-        reason = f"none of {len(reports.asked)} symbols has a fresh report; {_first_reason(reports)}"
-    return Readiness(bool(fresh), reason, len(reports.asked), len(fresh), others[:_LISTED])
+    if not fresh and (others or not paused):
+        reason = f"none of {len(others)} symbols has a fresh report; {_first_reason(reports)}"
+    return Readiness(reason is None, reason, len(reports.asked), len(fresh), len(paused), others[:_LISTED])
 
 
 def _first_reason(reports: Reports) -> str:
     for one in reports.found:
+        if one.fresh.status == "paused":
+            continue
         return f"{one.symbol}: {one.fresh.reason}"
     for error in reports.bad.values():
         return str(error)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from tickfence.coordination.membership import NodeState
 from tickfence.readers.cluster import Cluster
+from tickfence.timeline.text import leader_name
 
 
 class Node(Struct, frozen=True, rename="camel", gc=False):
@@ -22,17 +24,25 @@ class Node(Struct, frozen=True, rename="camel", gc=False):
     reports_per_sec: Annotated[
         float | None, Meta(description="Reports seen from it in the last seconds; null while no stream is open.")
     ]
-    weight: float
+    weight: Annotated[float, Meta(description="What operators want, else NT_NODE_WEIGHT.")]
     alive: Annotated[
         bool,
         Meta(description="Its heartbeat is younger than NT_HEARTBEAT_TTL_MS, and its connection to Redis is open."),
+    ]
+    state: Annotated[
+        NodeState,
+        Meta(
+            description="Alive: `alive`; `cordoned`: it gets no further symbols; `drained`: it is to have none; "
+            "`stuck`: it does not work. Not alive: `left` in order; `gone`: its connection is closed; `silent`: no heartbeat."
+        ),
     ]
 
 
 class Leader(Struct, frozen=True, gc=False):
     """The beat that leads."""
 
-    leader: str
+    leader: Annotated[str, Meta(description="Its name and its incarnation, which every start changes.")]
+    name: Annotated[str, Meta(description="What operators call it: NT_NAME, or beat@host and the incarnation's start.")]
     term: int
 
 
@@ -60,11 +70,12 @@ def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
             heartbeat_age_ms=node.heartbeat_age_ms,
             symbols=len(node.symbols),
             reports_per_sec=rate(node.name),
-            weight=node.record.weight,
+            weight=node.weight,
             alive=node.alive,
+            state=node.state,
         )
         for node in cluster.nodes
         if node.heartbeat_age_ms is not None
     ]
     leader = cluster.leader
-    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader.term))
+    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader_name(leader.name), leader.term))

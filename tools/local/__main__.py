@@ -13,7 +13,7 @@ from tickfence.settings import BadSetting, load
 from tools.local.console import Console, watch, welcome
 from tools.local.embedded_redis import RedisUnavailable
 from tools.local.roles import ROOT
-from tools.local.stack import AlreadyRunning, Stack
+from tools.local.stack import AlreadyRunning, NotWritable, Stack
 from tools.local.supervision import SupervisionError, Supervisor
 
 
@@ -33,7 +33,7 @@ def main() -> int:
         return control(Supervisor.find(arguments.state), arguments.command, getattr(arguments, "role", ""))
     except KeyboardInterrupt:
         return 0  # Ctrl-C before the stack was started
-    except (AlreadyRunning, BadSetting, RedisUnavailable, SupervisionError) as error:
+    except (AlreadyRunning, BadSetting, NotWritable, RedisUnavailable, SupervisionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadSetting) else 1
 

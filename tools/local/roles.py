@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
 BEATS = ("beat-1", "beat-2")
 INGESTS = ("ingest-1", "ingest-2")
+MORE_LISTED = "XRPUSDT,LTCUSDT"
+"""What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
 _METRICS_PORTS = {
     **{name: 9101 + number for number, name in enumerate(NODES)},
@@ -23,7 +25,7 @@ _METRICS_PORTS = {
 }
 
 # Settings of a single process, or of servers outside this stack.
-_NOT_PASSED_ON = ("NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+_NOT_PASSED_ON = ("NT_NAME", "NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
 
 # Roles start in rising order and stop in falling order: Redis outlives its writers.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
@@ -91,8 +93,8 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange named in ``given`` stays. Settings of a single process (``NT_NODE_ID``, ``NT_METRICS_PORT``) and the
-    passwords of other servers are left out.
+    An exchange named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
+    and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
     environment |= {
@@ -133,8 +135,8 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--seed", "1")
-        command = (sys.executable, "-m", "tools.simulator", *market)
+        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--also", MORE_LISTED)
+        command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance
     for ingest in INGESTS if several else INGESTS[:1]:
@@ -164,4 +166,4 @@ def celery_app(app: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _measured(name: str, command: tuple[str, ...], phase: int, where: Ports) -> Role:
-    return Role(name, command, phase, {"NT_METRICS_PORT": str(where.metrics[name])})
+    return Role(name, command, phase, {"NT_NAME": name, "NT_METRICS_PORT": str(where.metrics[name])})

@@ -32,6 +32,10 @@ class AlreadyRunning(RuntimeError):
     """Another process runs a stack in this folder; the message is one line to show."""
 
 
+class NotWritable(RuntimeError):
+    """The folder of a stack cannot be written; the message is one line to show."""
+
+
 class Stack:
     """One stack in one folder.
 
@@ -44,13 +48,17 @@ class Stack:
         BadSetting: a variable in ``environment`` is not accepted.
         RedisUnavailable: there is no Redis server to run.
         AlreadyRunning: a stack runs in this folder.
+        NotWritable: the folder cannot be used.
     """
 
     def __init__(self, state_dir: Path, environment: Mapping[str, str], where: Ports | None = None) -> None:
         self.settings = Settings.from_environment(environment)
         self.state_dir = state_dir = state_dir.resolve()
-        state_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(state_dir)
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(state_dir)
+        except OSError as error:
+            raise NotWritable(f"{state_dir}: cannot be written: {error.strerror}") from error
         try:
             _end_predecessor(state_dir)
             self.ports = where or Ports.choose()

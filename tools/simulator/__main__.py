@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--host", default=options.host, help="address to listen on (%(default)s)")
     number("--port", options.port, int, 0, 65535, "port; 0 chooses a free one")
     p.add_argument("--symbols", default=DEFAULT_SYMBOLS, help=f"{names} (%(default)s)")
+    p.add_argument("--also", default="", help="names that are listed beside --symbols, so that they can be added later")
     number("--seed", 1, int, 0, 2**63, "the same seed gives the same market")
     number("--trades-per-second", activity.trades_per_second, float, 0, 1000, "market orders per symbol")
     number("--orders-per-second", activity.orders_per_second, float, 0, 1000, orders)
@@ -103,6 +104,8 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
         replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
         return replay, f"replay of {arguments.replay}, {len(recorded.messages)} messages"
     listed = symbols.parse(arguments.symbols)
+    known = {one.symbol for one in listed}
+    listed += [one for one in symbols.parse(arguments.also) if one.symbol not in known] if arguments.also else []
     activity = Activity(
         orders_per_second=arguments.orders_per_second,
         trades_per_second=arguments.trades_per_second,

@@ -165,6 +165,15 @@ def test_a_name_that_cannot_be_configured_is_one_clear_line(tmp_path: Path, name
     assert refused.stderr.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    refused = subprocess.run(
+        local(folder), cwd=ROOT, env=environment(**SMALL), capture_output=True, text=True, check=False
+    )
+    assert (refused.returncode, refused.stderr) == (1, f"error: {folder}: cannot be written: Not a directory\n")
+
+
 def test_the_terminals_end_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     state = tmp_path / "state"
     process = subprocess.Popen(

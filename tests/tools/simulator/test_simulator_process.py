@@ -380,10 +380,11 @@ def test_a_bad_option_is_refused_naming_it(options: tuple[str, ...], words: str)
 
 
 def test_what_it_listens_on_is_the_first_line_and_says_what_it_offers() -> None:
-    command = [sys.executable, "-m", "tools.simulator", "--port", "0", "--symbols", "2", "--seed", "9"]
+    listed = ("--symbols", "BTCUSDT,ETHUSDT", "--also", "ETHUSDT,XRPUSDT")
+    command = [sys.executable, "-m", "tools.simulator", "--port", "0", *listed, "--seed", "9"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.terminate()
-    assert "2 symbols, seed 9" in line
+    assert "3 symbols, seed 9" in line
     assert json.loads(line.split("127.0.0.1:")[1].split()[0]) > 0

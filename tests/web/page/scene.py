@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,8 +14,12 @@ import redis
 from tests.web.reporting import EXAMPLE
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import MoveReason
+from tickfence.coordination.desired import Desired, seed
+from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.verdicts import Verdicts
+from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.timeline import events
 from tickfence.timeline.events import Moves
@@ -108,6 +112,21 @@ class Scene:
             self._held |= {symbol: str(now) for symbol, (_, now) in moves.items()}
             self._publish(MoveReason.DIED, moves)
         return list(moves)
+
+    def want(self, change: Callable[[Desired, int], Desired], *, stuck: str, aside: str) -> None:
+        """Operators want something else, ``stuck`` is a node that is stuck, and ``aside`` a symbol that is set aside."""
+        seed_desired(self.client, KEYS, seed(map(Instrument, self._prices)), "test")
+        before, now = read_desired(self.client, KEYS), self.now_ms()
+        assert before
+        assert replace_desired(self.client, KEYS, before.version, change(before, now), "test", "a change")
+        blamed = {Instrument(aside): {Owner(node, "a"): now for node in ("node-001", "node-002")}}
+        verdicts = Verdicts({self._owners[stuck]: now}, blamed).to_json()
+        self.client.hset(KEYS.dispatcher, "verdicts", verdicts)
+
+    def want_nothing(self) -> None:
+        """As at the start."""
+        self.client.delete(KEYS.desired)
+        self.client.hdel(KEYS.dispatcher, "verdicts")
 
     def conflict(self, symbol: str) -> None:
         """A node is refused the lease of ``symbol``."""

@@ -46,6 +46,20 @@ def call(page: Page) -> Callable[..., Any]:
     return run
 
 
+def test_how_many_nodes_work_and_what_is_with_the_others(call: Callable[..., Any]) -> None:
+    def told(*states: str) -> str:
+        nodes = [{"node": f"node-{number:03d}", "state": state} for number, state in enumerate(states, 1)]
+        return str(call("node_state", "workingText", nodes))
+
+    assert told() == ""
+    assert told("alive", "alive") == "2 of 2 work"
+    assert told("alive", "stuck", "alive") == "2 of 3 work, node-002 is stuck"
+    assert told("cordoned", "gone", "silent", "drained") == (
+        "1 of 4 work, node-001 is cordoned, node-002 and node-003 are dead, node-004 is drained"
+    )
+    assert told(*["left"] * 3, "alive") == "1 of 4 work, 3 are dead"
+
+
 @pytest.mark.parametrize(
     ("function", "arguments", "text"),
     [

@@ -27,7 +27,7 @@ def test_missing_huge_and_hostile_values_stay_data(browser: Browser, served: Ser
         row("TINYUSDT", 0.00000001, owner="node-001", updatedAt=NOW),
     ]
     node = {"node": HOSTILE, "host": None, "pid": None, "incarnation": None, "heartbeatAgeMs": None}
-    node |= {"symbols": 1, "reportsPerSec": None, "weight": 1, "alive": True}
+    node |= {"symbols": 1, "reportsPerSec": None, "weight": 1, "alive": True, "state": "alive"}
     moves = {HOSTILE: [None, HOSTILE], "HUGEUSDT": [HOSTILE, None]}
     event = {"id": "1-0", "at": NOW, "kind": "moved", "reason": HOSTILE, "text": f"{HOSTILE}: {HOSTILE}"}
     state = {"now": NOW, "periodMs": 250, "symbols": rows, "nodes": [node], "leader": None}

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser import visit
 from tests.processes import wait_until
 from tests.web.page.conftest import SYMBOLS, Served
+from tickfence.coordination.desired import NodeMode, add, pause, set_mode
+from tickfence.instrument import Instrument
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +165,36 @@ def test_a_symbol_that_nobody_writes_is_visibly_stale(browser: Browser, served: 
         expect(page.locator(f"{row('SOLUSDT')} .col-status")).to_have_text("ok")
 
 
+def test_what_operators_want_and_what_got_stuck_has_its_own_words_and_no_alarm(
+    browser: Browser, served: Served
+) -> None:
+    sol, new = Instrument("SOLUSDT"), Instrument("NEWUSDT")
+    served.scene.want(
+        lambda was, now: set_mode(pause(add(was, [new], now), [sol], now), "node-001", NodeMode.DRAINED, now),
+        stuck="node-003",
+        aside="XRPUSDT",
+    )
+    try:
+        with visit(browser, served.origin) as opened:
+            page = opened.open()
+            for symbol, word in (("SOLUSDT", "paused"), ("XRPUSDT", "set aside"), ("NEWUSDT", "no report")):
+                expect(page.locator(f"{row(symbol)} .col-status")).to_have_text(word)
+            assert "stale" not in str(page.locator(row("SOLUSDT")).get_attribute("class"))
+            expect(page.locator("#summary")).to_contain_text("4 of 6")  # a paused one does not count
+            states = page.locator("#nodes tbody .status")
+            expect(states).to_have_text(["drained", "alive", "stuck"])
+            expect(page.locator("#nodes-count")).to_have_text("1 of 3 work, node-001 is drained, node-003 is stuck")
+            page.locator("#filter").fill("set aside")
+            expect(page.locator("#market tbody tr")).to_have_count(1)
+            page = opened.open("/#/SOLUSDT")
+            expect(page.locator(".symbol-head .status")).to_have_text("paused")
+            expect(page.locator("#symbol > .banner")).to_have_text(
+                "Paused: an operator has paused the symbol, so its report is not rewritten."
+            )
+    finally:
+        served.scene.want_nothing()
+
+
 def test_the_timeline_tells_what_happens_newest_first(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin) as opened:
         page = opened.open()
@@ -183,7 +215,7 @@ def test_a_dead_node_recolours_its_symbols_and_says_why(browser: Browser, served
     """The last test of this module: the node does not come back."""
     with visit(browser, served.origin) as opened:
         page = opened.open()
-        expect(page.locator("#nodes-count")).to_have_text("3 of 3 alive")
+        expect(page.locator("#nodes-count")).to_have_text("3 of 3 work")
         moved = served.scene.kill("node-002")
         assert len(moved) == 2
         for symbol in moved:
@@ -194,4 +226,5 @@ def test_a_dead_node_recolours_its_symbols_and_says_why(browser: Browser, served
         expect(went).to_contain_text(moved[0])
         expect(page.locator("#timeline-count")).to_contain_text("8 symbols moved")
         expect(page.locator("#nodes tbody tr", has_text="node-002").locator(".status")).to_have_text("dead")
+        expect(page.locator("#nodes-count")).to_have_text("2 of 3 work, node-002 is dead")
         expect(page.locator("#announcement")).to_contain_text("node-002")

@@ -19,7 +19,9 @@ local leader, client_id, recorded = held[1] or '', held[2] or '', tonumber(held[
 local term = recorded
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local live = leader ~= '' and (tonumber(held[4]) or 0) > now
+local left = (tonumber(held[4]) or 0) - now
+-- No lead lasts longer than ten minutes: the clock was ahead when the rest of a longer one was counted.
+local live = leader ~= '' and left > 0 and left <= 600000
 
 if live and leader ~= ARGV[1] and not (ARGV[4] ~= '' and client_id == ARGV[4]) then
   return {0, term, now, client_id}

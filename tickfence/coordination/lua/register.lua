@@ -21,7 +21,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'incarnation', 'heartbeat', 'client_id', 'left', 'host', 'pid')
 
 local other = held[1] and held[1] ~= ARGV[1]
-local live = not held[4] and now - (tonumber(held[2]) or 0) < tonumber(ARGV[2])
+local live = not held[4] and math.abs(now - (tonumber(held[2]) or 0)) < tonumber(ARGV[2])
 local gone = ARGV[3] ~= '' and held[3] == ARGV[3]
 if other and live and not gone then
   return {'in use', now, held[3] or '', held[2], held[5] or '', held[6] or ''}

@@ -129,6 +129,6 @@ KINDS = (
         "SIGKILL of the master; Sentinel promotes the replica, which may lack the last 0.1-3 s",
         topology=Topology.SENTINEL,
     ),
-    FaultKind("redis-switch", None, _redis_switch, "SENTINEL FAILOVER of a healthy master", topology=Topology.SENTINEL),
+    FaultKind("redis-switch", 2000, _redis_switch, "SENTINEL FAILOVER of a healthy master", topology=Topology.SENTINEL),
     FaultKind("redis-join", TWO_PERIODS_MS, None, "the old master starts again and becomes a replica"),
 )

@@ -8,11 +8,22 @@ export function dataAge(row, now) {
   return row.ageMs == null ? null : Math.max(0, row.ageMs + now - row.sentAt);
 }
 
-/** "ok", "degraded" or "down" as the server judges; "down" if the server is silent; "none" without a report. */
+/** Whether a status says that nobody is to write the symbol's report. */
+export const isIdle = (status) => status === "paused" || status === "set aside";
+
+/** As the server judges: "ok", "degraded", "down", "paused" or "set aside". "down" if it is silent; "none" without a report. */
 export function status(row, now, heardAt) {
+  if (isIdle(row.status)) return row.status;
   if (row.updatedAt == null) return "none";
   return now - heardAt > SILENCE_MS ? "down" : row.status;
 }
 
 /** The page's word for a status. */
-export const STATUS_TEXT = { ok: "ok", degraded: "degraded", down: "down", none: "no report" };
+export const STATUS_TEXT = {
+  ok: "ok",
+  degraded: "degraded",
+  down: "down",
+  none: "no report",
+  paused: "paused",
+  "set aside": "set aside",
+};

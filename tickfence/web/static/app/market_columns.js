@@ -2,12 +2,12 @@
 
 import { el, setData, setText } from "./dom.js";
 import { fixed, NOTHING, signed, signedQuantity, span, uncovered } from "./format.js";
-import { dataAge, STATUS_TEXT } from "./freshness.js";
+import { dataAge, isIdle, STATUS_TEXT } from "./freshness.js";
 import { ownerTag, showOwner } from "./owners.js";
 import { addressOf } from "./route.js";
 
 const TICK_SHOWN_MS = 700;
-const STATUS_ORDER = { none: 3, down: 2, degraded: 1, ok: 0 };
+const STATUS_ORDER = { ok: 0, paused: 1, degraded: 2, down: 3, none: 4, "set aside": 5 };
 
 /**
  * A column:
@@ -125,14 +125,14 @@ export const COLUMNS = [
   {
     key: "status",
     label: "Status",
-    hint: "Ingestion: ok under 1 s of data age, degraded under 2 s, else down; or that the exchange has halted or delisted it",
+    hint: "ok under 1 s of data age, degraded under 2 s, else down; halted or delisted by the exchange; paused by an operator; set aside because two nodes got stuck on it",
     kind: "text",
     value: (row, market) => STATUS_ORDER[market.status(row)],
     make: () => [el("span", { class: "status" })],
     paint: (cell, row, market) => {
       const present = market.status(row);
       setData(cell.firstChild, "status", present);
-      const isTold = present !== "none" && (row.trading === "halted" || row.trading === "delisted");
+      const isTold = present !== "none" && !isIdle(present) && (row.trading === "halted" || row.trading === "delisted");
       setText(cell.firstChild, isTold ? row.trading : STATUS_TEXT[present]);
     },
   },

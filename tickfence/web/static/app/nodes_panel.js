@@ -1,8 +1,8 @@
-// The nodes: alive or dead, age of the heartbeat, number of symbols; and the leading beat.
+// The nodes: state, age of the heartbeat, number of symbols; and the leading beat.
 
 import { byId, el, setData, setText } from "./dom.js";
-import { beatName } from "./events.js";
 import { fixed, NOTHING, span } from "./format.js";
+import { stateLook, stateText, workingText } from "./node_state.js";
 import { ownerTag, showOwner } from "./owners.js";
 
 const HEADS = [
@@ -39,21 +39,21 @@ export class NodesPanel {
     for (const [name, view] of this.#views) if (!present.has(name)) this.#remove(name, view);
     for (const node of [...nodes].sort((a, b) => (a.node < b.node ? -1 : 1))) this.#show(node);
     this.#empty.hidden = nodes.length > 0;
-    const alive = nodes.filter((node) => node.alive).length;
-    setText(byId("nodes-count"), nodes.length ? `${alive} of ${nodes.length} alive` : "");
-    setText(this.#leader, leader ? `${beatName(leader.leader)} leads, term ${leader.term}` : "No beat leads: nothing is dispatched.");
+    setText(byId("nodes-count"), workingText(nodes));
+    setText(this.#leader, leader ? `${leader.name} leads, term ${leader.term}` : "No beat leads: nothing is dispatched.");
     setData(this.#leader, "state", leader ? "led" : "none");
   }
 
   #show(node) {
     const view = this.#views.get(node.node) ?? this.#add(node.node);
     showOwner(view.name, node.node);
-    setText(view.state, node.alive ? "alive" : "dead");
-    setData(view.state, "status", node.alive ? "ok" : "down");
+    setText(view.state, stateText(node));
+    setData(view.state, "status", stateLook(node));
     setText(view.heartbeat, span(node.heartbeatAgeMs));
     setText(view.symbols, fixed(node.symbols));
     setText(view.rate, node.alive ? fixed(node.reportsPerSec, 1) : NOTHING);
-    view.row.title = [node.host, node.pid && `process ${node.pid}`, node.incarnation].filter(Boolean).join(", ");
+    const process = [node.host, node.pid && `process ${node.pid}`, node.incarnation];
+    view.row.title = [node.state, ...process, node.weight !== 1 && `weight ${node.weight}`].filter(Boolean).join(", ");
     view.row.classList.toggle("stale", !node.alive);
   }
 

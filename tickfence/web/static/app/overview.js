@@ -1,8 +1,8 @@
 // The market table's state: its rows, their order, and the filter.
 
-import { byId, setText } from "./dom.js";
+import { byId, setData, setText } from "./dom.js";
 import { fixed } from "./format.js";
-import { STATUS_TEXT } from "./freshness.js";
+import { isIdle, STATUS_TEXT } from "./freshness.js";
 import { COLUMNS } from "./market_columns.js";
 import { colourBy } from "./owners.js";
 import { VirtualTable } from "./virtual_table.js";
@@ -73,7 +73,9 @@ export class Overview {
   #dress(element, row) {
     colourBy(element, row.owner);
     element.classList.toggle("moved", performance.now() - row.movedAt < MOVED_SHOWN_MS);
-    element.classList.toggle("stale", ["down", "none"].includes(this.#market.status(row)));
+    const status = this.#market.status(row);
+    element.classList.toggle("stale", ["down", "none"].includes(status));
+    setData(element, "idle", isIdle(status) ? status : "");
   }
 
   #matches(row, words) {

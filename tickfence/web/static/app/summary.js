@@ -1,8 +1,8 @@
 // The line of figures in the page's header.
 
 import { byId, el, setData, setText } from "./dom.js";
-import { beatName } from "./events.js";
 import { fixed } from "./format.js";
+import { isInTrouble, works } from "./node_state.js";
 
 const FIGURES = [
   ["fresh", "Fresh"],
@@ -25,14 +25,13 @@ export class Summary {
 
   update() {
     const { rows, nodes, leader } = this.#market;
-    let fresh = 0;
-    for (const row of rows.values()) if (this.#market.status(row) === "ok") fresh += 1;
-    const alive = nodes.filter((node) => node.alive).length;
+    const statuses = [...rows.values()].map((row) => this.#market.status(row)).filter((status) => status !== "paused");
+    const fresh = statuses.filter((status) => status === "ok").length;
     const rate = nodes.reduce((sum, node) => sum + (node.alive ? node.reportsPerSec ?? 0 : 0), 0);
-    this.#show("fresh", `${fixed(fresh)} of ${fixed(rows.size)}`, fresh < rows.size);
+    this.#show("fresh", `${fixed(fresh)} of ${fixed(statuses.length)}`, fresh < statuses.length);
     this.#show("rate", fixed(rate, rate < 100 ? 1 : 0), false);
-    this.#show("nodes", `${alive} of ${nodes.length}`, alive < nodes.length);
-    this.#show("leader", leader ? beatName(leader.leader) : "none", !leader);
+    this.#show("nodes", `${nodes.filter(works).length} of ${nodes.length}`, nodes.some(isInTrouble));
+    this.#show("leader", leader ? leader.name : "none", !leader);
   }
 
   #show(name, text, isBad) {

@@ -2,10 +2,11 @@
 
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
-import { el, setText } from "./dom.js";
+import { el, setData, setText } from "./dom.js";
 import { eventItem } from "./event_item.js";
 import { EventStream } from "./event_stream.js";
 import { concerns } from "./events.js";
+import { isIdle } from "./freshness.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
 import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
@@ -18,6 +19,7 @@ const TRADING = {
   halted: "The exchange has halted trading of this symbol.",
   delisted: "The exchange has delisted this symbol.",
 };
+const STALE = { paused: "Paused", "set aside": "Set aside" };
 const MINUTES = [5, 15, 30];
 const DESCRIBE_MS = 5000;
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
@@ -74,27 +76,28 @@ export class SymbolView {
     const now = this.#market.now();
     const { owner, status, age, why } = this.#state(now);
     this.#head.showState(owner, status, age);
-    const isStale = status === "down";
-    this.#root.classList.toggle("stale", isStale);
+    this.#root.classList.toggle("stale", status === "down" || isIdle(status));
     if (!this.#isRefused) {
       const isAbsent = !this.#report && this.#absence !== null;
       this.#cards.hidden = isAbsent;
       const trading = TRADING[this.#report?.ingestion.trading];
-      const told = [trading, isStale && `Stale: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
+      const told = [trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
+      setData(this.#banner, "tone", isIdle(status) ? "calm" : "");
       setText(this.#banner, told.join(" "));
     }
     if (this.#report) this.#price.show(now);
   }
 
   #state(now) {
+    const row = this.#market.rows.get(this.symbol);
     if (!this.#report) {
-      const row = this.#market.rows.get(this.symbol);
-      return { owner: row?.owner ?? null, status: "none", age: null };
+      return { owner: row?.owner ?? null, status: isIdle(row?.status) ? row.status : "none", age: null };
     }
     const { freshness, writer } = this.#report;
     const silence = Math.max(0, now - freshness.read_at);
     const age = freshness.data_age_ms == null ? null : freshness.data_age_ms + silence;
+    if (isIdle(freshness.status)) return { owner: row?.owner ?? null, status: freshness.status, age, why: freshness.reason };
     const lost = this.#absence ?? (silence > SILENCE_MS ? `no news of it for ${span(silence)}` : null);
     return { owner: writer.nodeId, status: lost ? "down" : freshness.status, age, why: lost ?? freshness.reason };
   }

@@ -1,0 +1,31 @@
+// What a node's state means, in one word and in one sentence for all nodes.
+
+const NAMED = 2; // more are counted
+const STATUS = { alive: "ok", cordoned: "cordoned", drained: "drained", stuck: "stuck" }; // the look of a state
+
+/** The page's word for a node's state: "dead" whatever it died of. */
+export const stateText = ({ state }) => (state in STATUS ? state : "dead");
+
+/** The look of a node's state. */
+export const stateLook = ({ state }) => STATUS[state] ?? "down";
+
+/** Whether a node may have symbols. */
+export const works = ({ state }) => state === "alive" || state === "cordoned";
+
+/** Whether nobody wanted it so. */
+export const isInTrouble = (node) => ["dead", "stuck"].includes(stateText(node));
+
+/** How many work, and what is with the others: "2 of 3 work, node-003 is stuck". */
+export function workingText(nodes) {
+  if (nodes.length === 0) return "";
+  const others = new Map();
+  for (const node of nodes) {
+    const text = stateText(node);
+    if (text !== "alive") others.set(text, [...(others.get(text) ?? []), node.node]);
+  }
+  const told = [...others].map(([text, names]) => {
+    const who = names.length > NAMED ? String(names.length) : names.sort().join(" and ");
+    return `${who} ${names.length > 1 ? "are" : "is"} ${text}`;
+  });
+  return [`${nodes.filter(works).length} of ${nodes.length} work`, ...told].join(", ");
+}
