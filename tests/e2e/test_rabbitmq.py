@@ -79,6 +79,9 @@ def test_reports_flow_a_killed_node_is_replaced_and_a_restarted_broker_is_found_
 ) -> None:
     with RolesAt(own_redis_server().url(), rabbitmq.url, tmp_path) as roles:
         roles.wait_for_reports(timeout_s=30)
+        took_s = roles.wait_for_moves_from_a_hung_node()
+        print(f"{took_s:.2f} s from the hang of a node to six reports of the other node")
+        assert took_s < 5
 
         sent = publish_poison(rabbitmq, NODES[0])
         wait_until(lambda: dropped(roles, NODES[0]) == sent, lambda: f"{sent} dropped: {dropped(roles, NODES[0])}")
