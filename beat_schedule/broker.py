@@ -49,11 +49,12 @@ class Broker:
     Attributes:
         sent: owner -> when it was last sent a message (monotonic seconds).
         failed_at: when a call last failed (monotonic seconds); 0.0 before.
+        answered_at: when a call last succeeded (monotonic seconds); 0.0 before.
     """
 
     def __init__(self, app: Celery, settings: Settings) -> None:
         self.sent: dict[Owner, float] = {}
-        self.failed_at = 0.0
+        self.failed_at = self.answered_at = 0.0
         self._app = app
         self._connection: Any = None
         self._producer: Any = None
@@ -71,6 +72,11 @@ class Broker:
     def ready(self) -> bool:
         """Whether a call would be tried now: the last failure is long enough ago. Every try may cost a time-out."""
         return time.monotonic() >= self._next_try
+
+    @property
+    def failing_s(self) -> float:
+        """For how long every call has failed; 0.0 while the broker answers."""
+        return 0.0 if self._outage.since is None else time.monotonic() - self._outage.since
 
     def call(self, action: Callable[[Any], _Answer]) -> _Answer | None:
         """Do something with the broker.
@@ -100,6 +106,7 @@ class Broker:
             self._next_try = self.failed_at + self._outage.failed(error)
             return None
         self._outage.over()
+        self.answered_at = time.monotonic()
         return answer
 
     @property

@@ -18,7 +18,7 @@ from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
-from tickfence.coordination.leadership import Lead
+from tickfence.coordination.leadership import Lead, LeaderReason
 from tickfence.coordination.membership import GRACE_MS, NodeRecord
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
@@ -27,6 +27,8 @@ from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+HAND_OVER_S = 0.5
+"""For so long a leader that resigned in another's favour does not ask for the lead. A stand-by asks every 25 ms."""
 PURGE_EVERY_S = 60.0
 PURGE_AFTER_MS = 600_000
 """The name of a node that was silent for this long is removed from ``nt:nodes``."""
@@ -39,7 +41,7 @@ class Dispatcher:
 
     Args:
         settings: the process's settings.
-        broker: tells what waits in the nodes' queues.
+        broker: tells what waits in the nodes' queues, and whether it can be reached.
         name: different for every process start.
         grace_ms: how long the connection of a node or of the leader may be missing.
 
@@ -61,6 +63,8 @@ class Dispatcher:
         self._poller = Poller(settings, name, grace_ms)
         self.clock: ServerClock = self._poller.clock
         self._nodes = EligibleNodes(settings, broker, name)
+        self._broker = broker
+        self._told_sender_at = 0.0
         self._desired = DesiredState(settings, name)
         self._noted_desired = 0  # version, as nt:dispatcher has it
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
@@ -122,11 +126,12 @@ class Dispatcher:
             self._noted_desired = desired.version
 
     def _poll(self, client: Any) -> list[Move]:
-        poll = self._poller.read()
+        can_send, self._told_sender_at = self._broker.answered_at > self._told_sender_at, self._broker.answered_at
+        poll = self._poller.read(can_send=can_send)
         self._desired.follow(client, poll.desired, leading=poll.lead.leading)
         before, self._live = self._live, poll.live
         self._report_nodes(before)
-        if not poll.lead.leading:
+        if not poll.lead.leading or self._hand_over(client, poll.lead):
             if self._acting_term:
                 logger.warning("another dispatcher leads", extra={"term": poll.lead.term})
             self._acting_term = 0
@@ -139,6 +144,16 @@ class Dispatcher:
             self._acting_term = 0
             self._poller.leadership.resign(client, deposed.newer)
             return []
+
+    def _hand_over(self, client: Any, lead: Lead) -> bool:
+        """Resign if another dispatcher can send and we cannot; whether we did."""
+        failing_s = self._broker.failing_s
+        if not self._poller.leadership.should_hand_over(lead, failing_s):
+            return False
+        logger.warning("the lead goes to a beat that can send", extra={"broker_away_s": round(failing_s, 1)})
+        self._poller.leadership.resign(client, why=LeaderReason.CANNOT_SEND)
+        self._poller.pause(HAND_OVER_S)
+        return True
 
     def _lead(self, client: Any, poll: Poll) -> list[Move]:
         """Do a leader's work of one poll; return the symbols that moved."""

@@ -118,13 +118,16 @@ class Poller:
         self._next_try = time.monotonic() + CLOCK_EVERY_S
         return parse_version(desired)
 
-    def read(self) -> Poll:
+    def read(self, *, can_send: bool) -> Poll:
         """Poll once, within :meth:`call`.
+
+        Args:
+            can_send: whether this dispatcher has reached the broker since the last poll.
 
         Raises:
             redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
         """
-        lead, heartbeats, desired, connected = self._read()
+        lead, heartbeats, desired, connected = self._read(can_send=can_send)
         resumed, self._resuming = self._resuming, False
         if resumed:
             self.membership.resume(lead.server_ms)
@@ -132,6 +135,10 @@ class Poller:
         live = self.membership.observe(lead.server_ms, heartbeats, records, connected)
         heard = [record.owner for record in records.values() if record is not None and record.owner in live]
         return Poll(lead, live, heard, desired, resumed)
+
+    def pause(self, seconds: float) -> None:
+        """Make no call for a while."""
+        self._next_try = time.monotonic() + seconds
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
@@ -142,10 +149,10 @@ class Poller:
                 logger.warning("could not resign, the lead runs out by itself: %s", error)
             self._disconnect()
 
-    def _read(self) -> tuple[Lead, dict[str, int], int, set[int] | None]:
+    def _read(self, *, can_send: bool) -> tuple[Lead, dict[str, int], int, set[int] | None]:
         """One round trip: the lead, all heartbeats, the desired state's version, and which registration connections stand."""
         watched = {*self.membership.client_ids, self.leadership.leader_client_id} - {0}
-        poll = self.leadership.poll(self._client_id)
+        poll = self.leadership.poll(self._client_id, can_send=can_send)
         sent_at = time.monotonic()
         replies = self._send_poll(poll, watched)
         if isinstance(replies[0], NoScript):  # a restarted Redis has forgotten the script

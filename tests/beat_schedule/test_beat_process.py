@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,11 +24,12 @@ from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
+from tickfence.coordination.leadership import HOLD_LEAD_S
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
 from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
-from tools.local.ports import pick
+from tools.local.ports import is_free, pick
 
 KEYS = Keys()
 
@@ -265,6 +267,42 @@ def test_a_stand_by_has_its_connection_to_the_broker_before_it_leads(beats: Beat
     beats.forget()
     beats.wait(lambda: len(beats.fast("node-001")) >= len(SYMBOLS), "one of its cycles")
     assert connections() <= made
+
+
+def test_a_leader_that_cannot_send_hands_over_to_a_beat_that_can(beats: Beats) -> None:
+    port = pick()
+    control = pick(taken=[port])
+    command = ("-m", "tools.chaos.proxy", "--to", beats.server.port, "--control", control, "--lane", f"broker={port}")
+    proxy = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
+    beats.processes.append(proxy)
+
+    def order(what: str) -> None:
+        with socket.create_connection(("127.0.0.1", control), timeout=5) as connection:
+            connection.sendall(f"broker {what}\n".encode())
+            assert connection.makefile().readline() == "ok\n"
+
+    beats.node("node-001")
+    wait_until(lambda: not is_free(control), "the proxy")
+    beats.start(CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/1")
+    beats.wait(lambda: beats.fast("node-001"), "a leader")
+    first, led_at = beats.leader(), time.monotonic()
+    beats.start()
+    beats.wait(lambda: beats.client.hget(KEYS.dispatcher, "sender"), "the stand-by to say that it can send")
+    assert beats.leader() == first
+    time.sleep(max(0.0, led_at + HOLD_LEAD_S - time.monotonic()))
+    order("hold")
+    failed_at = time.monotonic()
+    beats.wait(lambda: beats.leader() not in (first, b""), "another leader")
+    beats.forget()
+    beats.wait(lambda: len(beats.fast("node-001")) >= len(SYMBOLS), "its messages")
+    print(f"{time.monotonic() - failed_at:.2f} s from the hang to all messages of another beat")
+    assert time.monotonic() - failed_at < 4
+    second = beats.leader()
+    order("pass")
+    beats.wait(lambda: beats.client.hget(KEYS.dispatcher, "sender") == first, "the first to say that it can send again")
+    assert beats.leader() == second
+    told = [fields for _, fields in beats.client.xrange(KEYS.events) if fields[b"kind"] == b"leader"]
+    assert [fields[b"reason"] for fields in told] == [b"first", b"cannot send"]
 
 
 def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:

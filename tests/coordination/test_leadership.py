@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from tests.processes import wait_until
 from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
-from tickfence.coordination.leadership import Lead, LeaderReason, LeaderRecord, Leadership, note, parse_leader
+from tickfence.coordination.leadership import (
+    CANNOT_SEND_S,
+    SENDER_FOR_MS,
+    Lead,
+    LeaderReason,
+    LeaderRecord,
+    Leadership,
+    note,
+    parse_leader,
+)
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.verdicts import Verdicts
 from tickfence.keys import Keys
@@ -26,18 +36,20 @@ OWNERS = {"BTCUSDT": Owner("node-001", "a"), "ETHUSDT": Owner("node-002", "b")}
 class Candidate:
     """A dispatcher reduced to its candidacy, with a connection of its own."""
 
-    def __init__(self, server: EmbeddedRedis, name: str, ttl_ms: int = LONG_MS, grace_ms: int = 0) -> None:
+    def __init__(
+        self, server: EmbeddedRedis, name: str, ttl_ms: int = LONG_MS, grace_ms: int = 0, hold_s: float = 0
+    ) -> None:
         self.server = server
-        self.leadership = Leadership(KEYS, name, ttl_ms, grace_ms)
+        self.leadership = Leadership(KEYS, name, ttl_ms, grace_ms, hold_s)
         self.connect()
 
     def connect(self) -> None:
         self.client = redis.Redis(port=self.server.port, single_connection_client=True)
         self.client_id = self.client.client_id()
 
-    def poll(self) -> Lead:
+    def poll(self, *, can_send: bool = False) -> Lead:
         sent_at = time.monotonic()
-        [reply] = send(self.client, [self.leadership.poll(self.client_id)])
+        [reply] = send(self.client, [self.leadership.poll(self.client_id, can_send=can_send)])
         lead = self.leadership.handle_reply(reply, sent_at)
         assert self.leadership.leading is lead.leading
         assert self.leadership.term == lead.term
@@ -61,7 +73,7 @@ def candidate(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterato
     made: list[Candidate] = []
     assert redis_client.dbsize() == 0
 
-    def make(name: str, **options: int) -> Candidate:
+    def make(name: str, **options: Any) -> Candidate:
         made.append(Candidate(redis_server, name, **options))
         return made[-1]
 
@@ -87,6 +99,50 @@ def test_how_each_got_the_lead(candidate: Candidates, redis_client: redis.Redis)
     end_lease(redis_client)
     again = a.poll()
     assert (again.reason, again.lost) == (LeaderReason.RENEWED, False)
+
+
+def test_a_leader_that_cannot_send_hands_over_to_one_that_can(candidate: Candidates) -> None:
+    a, b = candidate("a"), candidate("b")
+    a.poll()
+    b.poll(can_send=True)
+    lead = a.poll()
+    assert not a.leadership.should_hand_over(lead, CANNOT_SEND_S - 0.1)
+    assert a.leadership.should_hand_over(lead, CANNOT_SEND_S)
+    a.leadership.resign(a.client, why=LeaderReason.CANNOT_SEND)
+    taken = b.poll()
+    assert (taken.leading, taken.reason) == (True, LeaderReason.CANNOT_SEND)
+    assert not b.leadership.should_hand_over(b.poll(), 60), "it was itself that could send"
+    b.leadership.resign(b.client)
+    assert a.poll().reason is LeaderReason.HANDED_OVER, "what the one before it said is over"
+
+
+def test_a_leader_that_cannot_send_keeps_its_lead_if_no_other_can(
+    candidate: Candidates, redis_client: redis.Redis
+) -> None:
+    a, b = candidate("a"), candidate("b")
+    a.poll(can_send=True)
+    b.poll()
+    assert not a.leadership.should_hand_over(a.poll(), 60)
+    b.poll(can_send=True)
+    said_at = int(redis_client.hget(KEYS.dispatcher, "sender_at") or 0)
+    for wrong in (said_at - SENDER_FOR_MS, said_at + 3_600_000):  # long ago, or by a clock that was ahead
+        redis_client.hset(KEYS.dispatcher, "sender_at", wrong)
+        assert not a.leadership.should_hand_over(a.poll(), 60)
+
+
+def test_a_leader_that_cannot_send_holds_its_lead_for_a_while(candidate: Candidates) -> None:
+    a, b = candidate("a", hold_s=0.3), candidate("b")
+    a.poll()
+    b.poll(can_send=True)
+    assert not a.leadership.should_hand_over(a.poll(), 60)
+    wait_until(lambda: a.leadership.should_hand_over(a.poll(), 60), "it to have led for a while")
+
+
+def test_one_that_takes_back_what_it_gave_away_leads_again(candidate: Candidates) -> None:
+    a = candidate("a")
+    a.poll()
+    a.leadership.resign(a.client, why=LeaderReason.CANNOT_SEND)
+    assert a.poll().reason is LeaderReason.RENEWED
 
 
 def test_lost_data_is_noticed_by_the_next_leader(candidate: Candidates, redis_client: redis.Redis) -> None:
@@ -206,7 +262,7 @@ def test_a_lead_that_was_counted_while_the_clock_was_ahead_is_none(
 
 def test_the_lead_counts_from_the_poll_not_from_its_reply() -> None:
     leadership = Leadership(KEYS, "a", ttl_ms=1000)
-    leadership.handle_reply([1, 5, 0, b"7", b"", 0], sent_at=time.monotonic() - 2)
+    leadership.handle_reply([1, 5, 0, b"7", b"", 0, b"", 0], sent_at=time.monotonic() - 2)
     assert not leadership.leading
 
 

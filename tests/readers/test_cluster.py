@@ -149,7 +149,7 @@ def test_a_live_node_that_gets_no_symbols(more: dict[str, Any], stuck: str, stat
     cluster = answered([[(b"node-001", float(NOW))], {}], [{b"verdicts": stuck.encode()}, record(**more)])
     [node] = cluster.nodes
     assert node.state == state
-    assert bool(cluster.live()) is (state == "alive")
+    assert bool(cluster.eligible()) is (state == "alive")
 
 
 def test_a_lead_that_has_ended_is_none() -> None:

@@ -161,6 +161,7 @@ def test_every_reason_has_its_sentence() -> None:
         "beat@host/5f0c leads, the first to do so.",
         "beat@host/5f0c took the lead: the leader before it was gone.",
         "beat@host/5f0c leads: the leader before it resigned.",
+        "beat@host/5f0c leads: the leader before it could not reach the broker.",
         "beat@host/5f0c leads again: its lead had run out, or was lost with Redis' data.",
         "First assignment: no symbol moved.",
         "A node joined: no symbol moved.",

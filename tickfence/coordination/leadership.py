@@ -21,12 +21,21 @@ LONGEST_LEAD_MS = 600_000
 """A lead that ends later than this from now is from a time when the server's clock was ahead: see ``lua/lead.lua``."""
 
 
+CANNOT_SEND_S = 1.0
+"""A leader that has not reached the broker for this long hands over, if another dispatcher can reach it."""
+SENDER_FOR_MS = 2500
+"""For how long a stand-by that has reached the broker is taken to reach it: it tries once a second."""
+HOLD_LEAD_S = 5.0
+"""A leader does not hand over earlier than this, so that the lead does not wander while the broker comes and goes."""
+
+
 class LeaderReason(StrEnum):
     """How a dispatcher got the lead."""
 
     FIRST = "first"
     TOOK_OVER = "took over"  # from a leader that died or fell silent
     HANDED_OVER = "handed over"  # by a leader that resigned
+    CANNOT_SEND = "cannot send"  # from a leader that resigned because it could not reach the broker
     RENEWED = "renewed"  # it led before; its lead had run out, or Redis had lost it
 
 
@@ -97,6 +106,7 @@ class Lead(NamedTuple):
         client_id: the leader's connection.
         reason: how we got the lead, if this is the first poll of our term.
         lost: whether Redis has forgotten a term that we know, and so what was written in it.
+        sender_ms: server ms at which a stand-by last reached the broker, if we lead; 0 if none has.
     """
 
     leading: bool
@@ -105,6 +115,7 @@ class Lead(NamedTuple):
     client_id: int
     reason: LeaderReason | None = None
     lost: bool = False
+    sender_ms: int = 0
 
 
 class Leadership:
@@ -123,21 +134,26 @@ class Leadership:
         name: the candidate's name, different for every process start.
         ttl_ms: ``NT_LEADER_TTL_MS``.
         grace_ms: how long the leader's connection may be missing.
+        hold_s: how long a leader holds its lead though it cannot send.
 
     Attributes:
         term: the highest term seen.
         leader_client_id: the leader's connection in ``CLIENT LIST``; 0 if unknown.
     """
 
-    def __init__(self, keys: Keys, name: str, ttl_ms: int, grace_ms: int = GRACE_MS) -> None:
+    def __init__(
+        self, keys: Keys, name: str, ttl_ms: int, grace_ms: int = GRACE_MS, hold_s: float = HOLD_LEAD_S
+    ) -> None:
         self.name = name
         self.ttl_ms = ttl_ms
         self.grace_ms = grace_ms
+        self.hold_s = hold_s
         self.term = 0
         self.leader_client_id = 0
         self._key = keys.dispatcher
         self._own_term = 0
         self._leads_until = 0.0
+        self._led_since = 0.0
         self._missing_since: float | None = None
 
     @property
@@ -145,35 +161,53 @@ class Leadership:
         """Whether we lead, by our own clock."""
         return time.monotonic() < self._leads_until
 
-    def poll(self, client_id: int) -> Command:
+    def poll(self, client_id: int, *, can_send: bool = False) -> Command:
         """The command of one poll.
 
         Args:
             client_id: our connection in ``CLIENT LIST``; 0 where Redis does not tell.
+            can_send: whether we have reached the broker since the last poll.
         """
         gone = self._missing_since is not None and time.monotonic() - self._missing_since >= self.grace_ms / 1000
         depose = self.leader_client_id if gone else ""
-        return LEAD.command([self._key], [self.name, client_id, self.ttl_ms, depose, self.term])
+        return LEAD.command(
+            [self._key], [self.name, client_id, self.ttl_ms, depose, self.term, "1" if can_send else ""]
+        )
 
     def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
         """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""
         lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3]) if reply[3].isdigit() else 0)
         if lead.leading and lead.term != self.term:
-            lead = self._explain_new_term(lead, reply[4].decode(errors="replace"), int(reply[5]))
+            lead = self._explain_new_term(lead, reply[4].decode(errors="replace"), int(reply[5]), reply[6].decode())
+            self._led_since = sent_at
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
         self.term = max(self.term, lead.term)
         if lead.leading:
             self._own_term = lead.term
+            lead = lead._replace(sender_ms=int(reply[7]))
         self._leads_until = sent_at + self.ttl_ms / 1000 if lead.leading else 0.0
         return lead
 
-    def _explain_new_term(self, lead: Lead, leader_before: str, recorded_term: int) -> Lead:
+    def should_hand_over(self, lead: Lead, failing_s: float) -> bool:
+        """Whether to resign because another dispatcher can send and we cannot.
+
+        Args:
+            lead: as the last poll found it.
+            failing_s: for how long the broker has not answered us.
+        """
+        other_can = 0 <= lead.server_ms - lead.sender_ms < SENDER_FOR_MS
+        settled = time.monotonic() - self._led_since >= self.hold_s
+        return lead.leading and failing_s >= CANNOT_SEND_S and other_can and settled
+
+    def _explain_new_term(self, lead: Lead, leader_before: str, recorded_term: int, why: str) -> Lead:
         lost = recorded_term < self.term
         if leader_before == self.name or (lost and self._own_term == self.term):
             reason = LeaderReason.RENEWED
         elif leader_before or lost:
             reason = LeaderReason.TOOK_OVER
+        elif why == LeaderReason.CANNOT_SEND:
+            reason = LeaderReason.CANNOT_SEND if recorded_term != self._own_term else LeaderReason.RENEWED
         else:
             reason = LeaderReason.HANDED_OVER if recorded_term else LeaderReason.FIRST
         return lead._replace(reason=reason, lost=lost)
@@ -185,16 +219,17 @@ class Leadership:
         elif self._missing_since is None:
             self._missing_since = time.monotonic()
 
-    def resign(self, client: Any, newest_term: int = 0) -> None:
+    def resign(self, client: Any, newest_term: int = 0, why: str = "") -> None:
         """Stop acting as leader at once, and give the lead back if we have it.
 
         Args:
             client: the data plane.
             newest_term: a term known to exist; the next one will be above it.
+            why: for the next leader, see :class:`LeaderReason`.
 
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached. We do not lead any more; the lead runs out by itself.
         """
         self._leads_until = 0.0
         self.term = max(self.term, newest_term)
-        RESIGN.run(client, [self._key], [self.name])
+        RESIGN.run(client, [self._key], [self.name, why])

@@ -32,6 +32,9 @@ class Destination(Protocol):
     def write(self, text: str) -> None:
         """Write whole lines."""
 
+    def fileno(self) -> int:
+        """The file descriptor that they are written to at this moment."""
+
 
 class StandardError:
     """File descriptor 2.
@@ -43,6 +46,10 @@ class StandardError:
         """Write whole lines."""
         if sys.__stderr__ is not None:  # otherwise it was closed at the start, and 2 may be any file by now
             _write(2, text)
+
+    def fileno(self) -> int:
+        """Standard error's."""
+        return 2
 
 
 class LogFile:
@@ -66,6 +73,10 @@ class LogFile:
             os.close(self._descriptor)
             self._descriptor = new
         _write(self._descriptor, text)
+
+    def fileno(self) -> int:
+        """The descriptor of the file that was written to last."""
+        return self._descriptor
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

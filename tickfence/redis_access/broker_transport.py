@@ -1,25 +1,12 @@
-"""Kombu's transport for a broker behind Sentinel, whose connections end when Sentinel replaces the master."""
+"""Kombu's connections to a broker behind Sentinel end when Sentinel replaces the master, as ours do."""
 
 from __future__ import annotations
 
-from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import SentinelChannel, SentinelTransport
+from kombu.transport.redis import SentinelChannel
 
 from tickfence.redis_access.switched_master import FollowingConnection
 
 
-class Channel(SentinelChannel):
-    """Kombu's own, with our connections."""
-
-    connection_class = FollowingConnection
-
-
-class Transport(SentinelTransport):
-    """Kombu's own, with our channels."""
-
-    Channel = Channel
-
-
 def follow_switches() -> None:
-    """Use this transport for ``sentinel://``. By the alias, because kombu goes back to it when it tries the next URL."""
-    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:Transport"
+    """Have kombu connect by our class. Its transport has no option for that."""
+    SentinelChannel.connection_class = FollowingConnection

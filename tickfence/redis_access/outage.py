@@ -36,6 +36,9 @@ class Outage:
         logger: where to log.
         say_every_s: seconds between two lines while it lasts.
 
+    Attributes:
+        since: when the first of these failures was (monotonic seconds); ``None`` while it answers.
+
     Example:
         >>> outage = Outage("the data plane", logging.getLogger("example"))
         >>> 0 < outage.failed(ConnectionError("refused")) <= 0.02
@@ -45,25 +48,25 @@ class Outage:
 
     def __init__(self, what: str, logger: logging.Logger, *, say_every_s: float = 5.0) -> None:
         self._what, self._logger, self._say_every_s = what, logger, say_every_s
-        self._since: float | None = None
+        self.since: float | None = None
         self._said = 0.0
         self._backoff = Backoff(base=0.02, cap=0.25)
 
     def failed(self, error: Exception) -> float:
         """Note one failure; return the seconds to wait before the next try."""
         now = time.monotonic()
-        if self._since is None:
-            self._since = self._said = now
+        if self.since is None:
+            self.since = self._said = now
             self._logger.warning("cannot reach %s: %s", self._what, error)
         elif now - self._said >= self._say_every_s:
             self._said = now
-            self._logger.warning("cannot reach %s for %.0f s: %s", self._what, now - self._since, error)
+            self._logger.warning("cannot reach %s for %.0f s: %s", self._what, now - self.since, error)
         return self._backoff.next_s()
 
     def over(self) -> None:
         """Note that it answers."""
-        if self._since is None:
+        if self.since is None:
             return
-        self._logger.info("reached %s again after %.2f s", self._what, time.monotonic() - self._since)
-        self._since = None
+        self._logger.info("reached %s again after %.2f s", self._what, time.monotonic() - self.since)
+        self.since = None
         self._backoff.reset()

@@ -26,6 +26,7 @@ _LEADER: Mapping[str, str] = {
     LeaderReason.FIRST: "leads, the first to do so",
     LeaderReason.TOOK_OVER: "took the lead: the leader before it was gone",
     LeaderReason.HANDED_OVER: "leads: the leader before it resigned",
+    LeaderReason.CANNOT_SEND: "leads: the leader before it could not reach the broker",
     LeaderReason.RENEWED: "leads again: its lead had run out, or was lost with Redis' data",
 }
 _MOVED: Mapping[str, str] = {
