@@ -62,9 +62,9 @@ class Dispatcher:
         self._keys = settings.keys
         self._poller = Poller(settings, name, grace_ms)
         self.clock: ServerClock = self._poller.clock
-        self._nodes = EligibleNodes(settings, broker, name)
         self._broker = broker
         self._told_sender_at = 0.0
+        self._nodes = EligibleNodes(settings, broker, name)
         self._desired = DesiredState(settings, name)
         self._noted_desired = 0  # version, as nt:dispatcher has it
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
