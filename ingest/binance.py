@@ -6,7 +6,7 @@ and "Market Data endpoints".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -76,9 +76,14 @@ _decode_info = msgspec.json.Decoder(_Info).decode
 
 
 class Binance:
-    """Binance spot's protocol, for a fixed set of symbols.
+    """Binance spot's protocol.
 
-    A REST depth request asks for as many levels as the weight limit of one minute allows for all symbols together.
+    A REST depth request asks for as many levels as the weight limit of one minute allows for all symbols together. With
+    fewer symbols it asks for no more than before: how far a book is known follows from the number of levels that were
+    asked for, and an answer may be on its way.
+
+    Args:
+        symbols: to follow at first.
     """
 
     streams_per_connection = 1_024
@@ -90,13 +95,19 @@ class Binance:
     symbols_per_info = 100
 
     def __init__(self, symbols: Sequence[Instrument]) -> None:
-        checked = CheckedDecoder({name: symbol for symbol in symbols for name in self.streams(symbol)})
-        self._checked = checked.decode
-        self._plain = PlainDecoder(symbols, checked.ticker).decode
+        self._checked_decoder = CheckedDecoder()
+        self._plain_decoder = PlainDecoder(self._checked_decoder.ticker)
+        self._checked, self._plain = self._checked_decoder.decode, self._plain_decoder.decode
+        self._depth_limit, self._depth_weight = DEPTH_WEIGHTS[0]
+        self.follow(symbols)
+
+    def follow(self, symbols: Collection[Instrument]) -> None:
+        """Decode the messages of exactly these symbols from now on. Those of a symbol that is left out are `Unfollowed`."""
+        self._checked_decoder.follow({name: symbol for symbol in symbols for name in self.streams(symbol)})
+        self._plain_decoder.follow(symbols)
         affordable = self.weight_per_minute * 0.8 / max(len(symbols), 1)
-        self._depth_limit, self._depth_weight = next(
-            (limit for limit in DEPTH_WEIGHTS if limit[1] <= affordable), DEPTH_WEIGHTS[-1]
-        )
+        limit = next((limit for limit in DEPTH_WEIGHTS if limit[1] <= affordable), DEPTH_WEIGHTS[-1])
+        self._depth_limit, self._depth_weight = min(limit, (self._depth_limit, self._depth_weight))
 
     def streams(self, symbol: Instrument) -> list[str]:
         """Names of the symbol's trade, diff and ticker streams.
@@ -107,18 +118,22 @@ class Binance:
 
     def url(self, base: str, streams: Sequence[str]) -> str:
         """URL of a combined stream."""
-        return f"{base.rstrip('/')}/stream?streams={'/'.join(streams)}"
+        return f"{base.rstrip('/')}/stream" + (f"?streams={'/'.join(streams)}" if streams else "")
 
     def subscribe(self, streams: Sequence[str], request_id: int) -> str:
         """The SUBSCRIBE control message."""
-        message = {"method": "SUBSCRIBE", "params": list(streams), "id": request_id}
-        return msgspec.json.encode(message).decode()
+        return _control("SUBSCRIBE", streams, request_id)
+
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> str:
+        """The UNSUBSCRIBE control message."""
+        return _control("UNSUBSCRIBE", streams, request_id)
 
     def decode(self, message: bytes) -> Event:
         """Decode one WebSocket message.
 
         Raises:
             Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
+            Unfollowed: it is of a symbol that is not followed any more.
         """
         return self._plain(message) or self._checked(message)
 
@@ -204,6 +219,10 @@ class Binance:
             None,
         )
         return ExchangeInfo(symbols, weight)
+
+
+def _control(method: str, streams: Sequence[str], request_id: int) -> str:
+    return msgspec.json.encode({"method": method, "params": list(streams), "id": request_id}).decode()
 
 
 def _size(text: str) -> str:

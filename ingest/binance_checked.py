@@ -21,6 +21,7 @@ from ingest.events import (
     Shutdown,
     Ticker,
     Trade,
+    Unfollowed,
     check_levels,
 )
 from tickfence.instrument import Instrument
@@ -101,13 +102,19 @@ _decode_levels = msgspec.json.Decoder(list[Level], strict=False).decode
 
 
 class CheckedDecoder:
-    """Decodes the messages of a set of streams.
+    """Decodes the messages of a set of streams, none at first."""
 
-    Args:
-        symbol_of: stream -> its symbol.
-    """
+    def __init__(self) -> None:
+        self._symbol_of: Mapping[str, Instrument] = {}
+        self._left: set[str] = set()
 
-    def __init__(self, symbol_of: Mapping[str, Instrument]) -> None:
+    def follow(self, symbol_of: Mapping[str, Instrument]) -> None:
+        """Decode the messages of exactly these streams from now on.
+
+        Args:
+            symbol_of: stream -> its symbol.
+        """
+        self._left = (self._left | self._symbol_of.keys()) - symbol_of.keys()
         self._symbol_of = symbol_of
 
     def decode(self, message: bytes) -> Event:
@@ -115,6 +122,7 @@ class CheckedDecoder:
 
         Raises:
             Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
+            Unfollowed: its stream was one of those, and is not any more.
         """
         try:
             envelope = decoded(_decode_message, message)
@@ -148,6 +156,7 @@ class CheckedDecoder:
 
         Raises:
             Rejected: it is none we subscribed to, or holds a value that cannot be true.
+            Unfollowed: its stream was one of those, and is not any more.
         """
         symbol = self._known(stream, data.s, TICKER)
         for price in (data.c, data.h, data.l):
@@ -158,6 +167,8 @@ class CheckedDecoder:
 
     def _known(self, stream: str, symbol: str, suffix: str) -> Instrument:
         known = self._symbol_of.get(stream)
+        if known is None and stream in self._left:
+            raise Unfollowed(stream)
         if known is None or known != symbol or not stream.endswith(suffix):
             book = known if stream.endswith(DEPTH) else None
             raise Rejected(Refusal.UNKNOWN_SYMBOL, f"{symbol[:40]!r} on stream {stream[:60]!r}", book)
@@ -173,12 +184,13 @@ class CheckedDecoder:
 
     @staticmethod
     def _control(envelope: _Message, message: bytes) -> ControlReply:
+        request_id = envelope.id if isinstance(envelope.id, int) else None
         if envelope.error is not None:
-            return ControlReply(f"{envelope.error.code} {envelope.error.msg}")
+            return ControlReply(f"{envelope.error.code} {envelope.error.msg}", request_id)
         if envelope.code is not None:
-            return ControlReply(f"{envelope.code} {envelope.msg}")
+            return ControlReply(f"{envelope.code} {envelope.msg}", request_id)
         if envelope.id is not None:
-            return ControlReply(None)
+            return ControlReply(None, request_id)
         raise Rejected(Refusal.UNKNOWN_EVENT, f"{message[:80]!r}")
 
 

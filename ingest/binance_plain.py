@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import msgspec
@@ -60,20 +60,25 @@ class PlainDecoder:
     """Decodes messages that `CheckedDecoder` would accept, and leaves all others to it.
 
     Args:
-        symbols: symbols whose diffs and trades may come.
         ticker: checks a ticker message of a stream; may raise `Rejected`.
     """
 
-    def __init__(self, symbols: Sequence[Instrument], ticker: Callable[[str, TickerMessage], Ticker]) -> None:
+    def __init__(self, ticker: Callable[[str, TickerMessage], Ticker]) -> None:
+        self._of_diffs: dict[str, Instrument] = {}
+        self._of_trades: dict[str, Instrument] = {}
+        self._ticker = ticker
+
+    def follow(self, symbols: Iterable[Instrument]) -> None:
+        """Decode the diffs and trades of exactly these symbols from now on."""
         self._of_diffs = {symbol.lower() + DEPTH: symbol for symbol in symbols}
         self._of_trades = {symbol.lower() + TRADE: symbol for symbol in symbols}
-        self._ticker = ticker
 
     def decode(self, message: bytes) -> Event | None:
         """Decode one WebSocket message; ``None`` leaves it to the other decoder.
 
         Raises:
             Rejected: a ticker holds a value that cannot be true.
+            Unfollowed: a ticker is of a symbol that is not followed any more.
         """
         try:
             envelope = _decode_plain(message)

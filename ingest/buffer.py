@@ -51,6 +51,10 @@ class Buffer:
         popleft = self._entries.popleft
         return [popleft() for _ in range(min(count, len(self._entries)))]
 
+    def remove(self, symbol: Instrument) -> None:
+        """Drop all entries of a symbol."""
+        self._entries = deque(entry for entry in self._entries if entry.symbol != symbol)
+
     def put_back(self, entries: Sequence[Entry]) -> list[Entry]:
         """Put entries that were taken out back to the front; return the oldest ones, which are dropped for them."""
         self._entries.extendleft(reversed(entries))

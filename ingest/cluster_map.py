@@ -30,7 +30,7 @@ class ClusterMap:
 
     Args:
         cluster: its nodes and its account.
-        symbols: the symbols to place.
+        symbols: the symbols to place at first.
         keys: every key of the deployment.
         name: of connections, shown by ``CLIENT LIST``.
     """
@@ -39,12 +39,17 @@ class ClusterMap:
         self._name = name
         self._cluster = cluster
         self._symbols = tuple(symbols)
-        self._keys = [keys.book(symbol) for symbol in self._symbols]
+        self._keys = keys
         self._nodes = deque(cluster.nodes)
         self._placement: Placement = {}
         self._in_doubt = asyncio.Event()
         self._in_doubt.set()
         self._logs = LogLimit()
+
+    def follow(self, symbols: Iterable[Instrument]) -> None:
+        """Place exactly these symbols from now on."""
+        self._symbols = tuple(symbols)
+        self.doubt()
 
     def doubt(self) -> None:
         """Ask again: a master was unavailable, or named another one."""
@@ -72,11 +77,12 @@ class ClusterMap:
 
     async def _ask(self) -> Placement | None:
         """What the first node says that answers; ``None`` if none does."""
+        symbols = self._symbols  # others may be followed when the answer comes
         for host, port in list(self._nodes):
             try:
                 connection = await self.opener((host, port), NODE_TIMEOUT_S)()
                 try:
-                    masters = await read_masters(connection, host, self._keys)
+                    masters = await read_masters(connection, host, [self._keys.book(symbol) for symbol in symbols])
                 finally:
                     await connection.close()
             except REDIS_ERRORS as error:
@@ -86,7 +92,7 @@ class ClusterMap:
                     logger.warning("a node does not tell the cluster's slots", extra=cause | {"held_back": held_back})
             else:
                 placement: dict[Address, list[Instrument]] = defaultdict(list)
-                for symbol, master in zip(self._symbols, masters, strict=True):
+                for symbol, master in zip(symbols, masters, strict=True):
                     placement[master].append(symbol)
                 return {master: tuple(symbols) for master, symbols in placement.items()}
         return None

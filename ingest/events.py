@@ -31,6 +31,10 @@ class Rejected(ValueError):
         self.book_symbol = book_symbol
 
 
+class Unfollowed(Exception):
+    """A message of a symbol that was followed and is not any more: some come until the exchange has unsubscribed it."""
+
+
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One trade.
 
@@ -100,9 +104,11 @@ class ControlReply(NamedTuple):
 
     Attributes:
         error: ``None`` if it was accepted.
+        request_id: of the control message that it answers; ``None`` if it does not say.
     """
 
     error: str | None
+    request_id: int | None = None
 
 
 Event = Trade | Diff | Ticker | Shutdown | ControlReply

@@ -6,7 +6,7 @@ into the events of `ingest.events`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from ingest.events import Depth, Event, ExchangeInfo, Trade
@@ -38,6 +38,9 @@ class Exchange(Protocol):
     used_weight_header: str
     symbols_per_info: int
 
+    def follow(self, symbols: Collection[Instrument]) -> None:
+        """Decode the messages of exactly these symbols from now on. Those of a symbol that is left out are `Unfollowed`."""
+
     def streams(self, symbol: Instrument) -> list[str]:
         """Names of the streams that carry one symbol's data."""
 
@@ -47,11 +50,15 @@ class Exchange(Protocol):
     def subscribe(self, streams: Sequence[str], request_id: int) -> str:
         """The message that adds ``streams`` to a connection."""
 
+    def unsubscribe(self, streams: Sequence[str], request_id: int) -> str:
+        """The message that takes ``streams`` from a connection."""
+
     def decode(self, message: bytes) -> Event:
         """Decode one message.
 
         Raises:
             ingest.events.Rejected: it must not be used.
+            ingest.events.Unfollowed: it is of a symbol that is not followed any more.
         """
 
     def depth_request(self, symbol: Instrument) -> Request:

@@ -1,4 +1,4 @@
-"""A share of the exchange's streams, without a break.
+"""A share of the exchange's streams, without a break. Symbols come and go while the others' streams go on.
 
 A connection that will end soon (the exchange announced it, or its lifetime is nearly over) is replaced before it does.
 The next one is opened, and its messages are kept aside until both have delivered for long enough. Then the old one is
@@ -13,12 +13,13 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import aiohttp
 
-from ingest.connection import SILENCE_S, Connection, ConnectionEnded
+from ingest.connection import SILENCE_S, URL_STREAMS, Connection, ConnectionEnded
+from ingest.events import ControlReply
 from ingest.exchange import Exchange
 from ingest.pacing import Allowance
 from ingest.silence import Silence
@@ -39,20 +40,23 @@ KEEP_ASIDE = 200_000
 
 
 class Feed:
-    """Keeps one connection open for all streams of ``symbols``.
+    """Keeps one connection open for all streams of its symbols.
 
     Args:
         session: of aiohttp.
         exchange: names its URL and its messages.
         base_url: of the exchange's WebSocket endpoint.
-        symbols: symbols whose streams to receive.
+        symbols: symbols whose streams to receive at first.
         on_message: called with every message, once, or twice around a change of connections.
-        on_open: called whenever a connection has sent all its subscriptions.
+        on_open: called whenever a connection has sent all its subscriptions, also those of symbols that were added.
         on_lost: called when a connection has ended before the next one had everything.
         openings: how many connections may be opened.
         silence: of the address; no connection is opened while it lasts.
         silence_s: a connection that delivers nothing for this long is dead.
         lifetime_s: how long the exchange keeps a connection; by default the exchange's own figure.
+
+    Attributes:
+        symbols: symbols whose streams are received now.
     """
 
     def __init__(
@@ -70,8 +74,9 @@ class Feed:
         silence_s: float = SILENCE_S,
         lifetime_s: float | None = None,
     ) -> None:
-        self.symbols = tuple(symbols)
-        self._streams = [name for symbol in symbols for name in exchange.streams(symbol)]
+        self._exchange = exchange
+        self.symbols: list[Instrument] = []
+        self._streams: dict[str, None] = {}
         self._connect = partial(
             Connection,
             session,
@@ -90,11 +95,37 @@ class Feed:
         lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
         self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
         self._backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
+        self._in_url = URL_STREAMS
         self._active: Connection | None = None
         self._aside: deque[bytes] = deque(maxlen=KEEP_ASIDE)
         self._received_aside = asyncio.Event()
         self._replace = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Connection] = {}
+        self.add(symbols)
+
+    def add(self, symbols: Iterable[Instrument]) -> None:
+        """Receive these symbols' streams too."""
+        for symbol in symbols:
+            self.symbols.append(symbol)
+            self._streams |= dict.fromkeys(self._exchange.streams(symbol))
+        self._change()
+
+    def remove(self, symbols: Iterable[Instrument]) -> None:
+        """Receive these symbols' streams no more. Some of their messages may still come."""
+        for symbol in symbols:
+            self.symbols.remove(symbol)
+            for name in self._exchange.streams(symbol):
+                del self._streams[name]
+        self._change()
+
+    def on_reply(self, reply: ControlReply) -> None:
+        """Take the exchange's answer to a subscription."""
+        if self._active is not None:
+            self._active.on_reply(reply)
+
+    def _change(self) -> None:
+        for connection in self._tasks.values():
+            connection.change()
 
     def replace(self, reason: metrics.Reconnect) -> None:
         """Open the next connection now: this one will end soon."""
@@ -122,10 +153,10 @@ class Feed:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _open(self) -> tuple[Connection, asyncio.Task[None]]:
-        connection = self._connect()
+        connection = self._connect(in_url=self._in_url)
         task = asyncio.create_task(self._run(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = connection
+        task.add_done_callback(lambda _: self._tasks.pop(task, None))
         return connection, task
 
     async def _run(self, connection: Connection) -> None:
@@ -135,7 +166,12 @@ class Feed:
                 break
             await asyncio.sleep(wait_s)
         self._openings.spend(1)
-        await connection.run()
+        try:
+            await connection.run()
+        except ConnectionEnded as error:
+            if error.url_refused:  # the answers to messages tell which symbol it is
+                self._in_url = 0
+            raise
 
     async def _until_replaced(self, task: asyncio.Task[None]) -> None:
         """Return when the connection has ended, or must be replaced: announced, or near the end of its lifetime."""

@@ -210,6 +210,13 @@ class Holdback:
         if not trades:
             queue.fetch_at = now + FETCH_AGAIN_S
 
+    def forget(self, symbol: Instrument) -> None:
+        """Drop what waits of a symbol that is not followed any more."""
+        queue = self.queues.pop(symbol, None)
+        if queue is not None:
+            self._count -= len(queue.trades)
+        self._gave_up_at.pop(symbol, None)
+
     def on_connected(self, symbols: Collection[Instrument]) -> None:
         """Let the wait of ``symbols`` start again: Redis was away, perhaps for the other ingest too."""
         now = self._clock()

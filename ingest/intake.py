@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
 from ingest.clock_skew import ClockSkew
-from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade, Unfollowed
 from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.pacing import LogLimit
@@ -49,7 +49,7 @@ class Intake:
 
     Args:
         exchange: decodes the messages.
-        books: every symbol's book.
+        books: the book of every symbol that is followed. It may change; call `forget` for a symbol that is taken out.
         writer: gets what is true.
         now_ms: the Redis server's time.
         host_ms: this host's time: a clock of Redis that is an hour behind is no reason to refuse what the exchange says.
@@ -102,8 +102,10 @@ class Intake:
                 self._writer.set_ticker(event)
             elif type(event) is Shutdown:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
-            elif type(event) is ControlReply and event.error is not None:
-                logger.error("the exchange refused a subscription", extra={"error": event.error})
+            elif type(event) is ControlReply:
+                feed.on_reply(event)
+        except Unfollowed:
+            pass
         except Rejected as error:
             self._reject(error)
 
@@ -116,6 +118,11 @@ class Intake:
         self._messages = self._diffs = self._trades = self._tickers = 0
         self._skew.tell()
 
+    def forget(self, symbol: Instrument) -> None:
+        """Forget a symbol that is not followed any more."""
+        self._lost_at.pop(symbol, None)
+        self._refreshed_at.pop(symbol, None)
+
     def audit(self, symbol: Instrument) -> None:
         """Compare a book in sync with a fresh snapshot when there is weight to spare."""
         book = self._books[symbol]
@@ -125,7 +132,9 @@ class Intake:
 
     def on_depth(self, symbol: Instrument, depth: Depth | None) -> bool:
         """Take a snapshot, or ``None`` if it could not be loaded; return False if one is still needed."""
-        book = self._books[symbol]
+        book = self._books.get(symbol)
+        if book is None:
+            return True  # it is not followed any more
         if book.in_sync:
             return self._on_fresh_depth(book, depth)
         if depth is None:

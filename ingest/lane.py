@@ -2,6 +2,8 @@
 
 If not all replies to a batch come, the whole batch is sent again: Redis refuses what it has already. When Redis turns
 out to have lost a stream, the whole book is written again: readers see the gap in the update ids, and load that book.
+
+Symbols come and go between two batches, when nothing of them is on its way.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ingest.buffer import Entry
@@ -35,17 +37,19 @@ logger = logging.getLogger(__name__)
 FLUSH_S = 0.005
 BATCH_ENTRIES = 2_000
 READ_TIME_EVERY_S = 1.0
+SHOWN_SYMBOLS = 10
 
 
 class Lane:
     """Brings the data of some symbols to the server that holds them.
 
     Args:
-        symbols: symbols whose keys are all on the server.
+        symbols: symbols whose keys are all on the server, at first.
         streams: of these symbols, and of others too.
         holdback: trades that wait for others in their streams.
         on_newest: gets the newest id of a stream that `holdback` asks for; ``None`` if there is no stream.
         clock: the server's time.
+        on_gone: gets the removed symbols of which nothing is left here or in Redis.
         reads_time: whether the clock learns from this lane, once a second.
         buffer_entries: entries kept while the server is away; beyond that the oldest are dropped.
 
@@ -60,12 +64,17 @@ class Lane:
         *,
         holdback: Holdback,
         on_newest: Callable[[Instrument, Id | None], None],
+        on_gone: Callable[[Collection[Instrument]], None],
         clock: ServerClock,
         reads_time: bool,
         buffer_entries: int,
     ) -> None:
         self.pending = Pending(streams, clock.now_ms, buffer_entries)
-        self._symbols = frozenset(symbols)
+        self._symbols = set(symbols)
+        self._leaving: set[Instrument] = set()
+        self._to_learn: set[Instrument] = set()
+        self._lost = False
+        self._on_gone = on_gone
         self._streams = streams
         self._holdback = holdback
         self._on_newest = on_newest
@@ -75,6 +84,26 @@ class Lane:
         self._to_create: list[Entry] = []
         self._sending = False
         self._logs = LogLimit()
+
+    def add(self, symbols: Collection[Instrument]) -> None:
+        """Bring the data of these symbols, too. They may have been removed before."""
+        self._packer.add(symbols)
+        self._symbols.update(symbols)
+        self._to_learn.update(symbols)
+        self._leaving.difference_update(symbols)
+        for symbol in symbols:
+            self.pending.keep(symbol)
+        self.pending.work.set()
+
+    def remove(self, symbols: Collection[Instrument]) -> None:
+        """Drop what waits of these symbols and delete their keys, as soon as nothing of them is on its way."""
+        self._leaving.update(symbols)
+        self.pending.work.set()
+
+    def hand_over(self, other: Mapping[Instrument, Pending]) -> None:
+        """Let ``other[symbol]`` have everything of each symbol, in its order. Call it while nothing is being sent."""
+        self.pending.put_back(self._to_create)
+        self.pending.hand_over(other)
 
     @property
     def idle(self) -> bool:
@@ -87,7 +116,13 @@ class Lane:
 
     async def _serve(self, connection: RawConnection) -> None:
         """Write over one connection until it fails."""
-        await self._learn_state(connection)
+        self._lost = False
+        lost = await self._learn_state(connection, list(self._symbols))
+        self.pending.write_hashes_again(self._symbols)
+        metrics.redis_connects.inc()
+        if (held_back := self._logs.allows("connected")) is not None:  # a server that takes no writes gets many
+            extra = {"waiting": len(self.pending), "books_to_write": len(lost), "held_back": held_back}
+            logger.info("connected to Redis", extra=extra)
         self._holdback.on_connected(self._symbols)
         work = self.pending.work
         work.set()
@@ -100,18 +135,23 @@ class Lane:
             if self._holdback:
                 asyncio.get_running_loop().call_later(ASK_EVERY_S, work.set)
 
-    async def _learn_state(self, connection: RawConnection) -> None:
-        """Learn what this server has: its time, the newest id of each stream, and which books."""
+    async def _learn_state(self, connection: RawConnection, symbols: Sequence[Instrument]) -> set[Instrument]:
+        """Learn what this server has: its time, the newest id of each stream, and which books. What it lost is written again.
+
+        Returns:
+            The symbols of which it has lost something, or never had a book.
+        """
+        self._to_learn.difference_update(symbols)
         keys, diffs, trades = self._streams.keys, self._streams.diffs, self._streams.trades
-        streams = [(diffs[symbol], keys.book(symbol), symbol) for symbol in self._symbols]
-        streams += [(trades[symbol], keys.trades(symbol), symbol) for symbol in self._symbols]
+        streams = [(diffs[symbol], keys.book(symbol), symbol) for symbol in symbols]
+        streams += [(trades[symbol], keys.trades(symbol), symbol) for symbol in symbols]
         commands: list[Command] = [("TIME",)]
         commands += [append.top_command(key) for _, key, _ in streams]
-        commands += [("EXISTS", keys.snapshot(symbol)) for symbol in self._symbols]
+        commands += [("EXISTS", keys.snapshot(symbol)) for symbol in symbols]
         started = time.monotonic()
         server_time, *replies = await connection.exchange(append.pack(commands), len(commands))
         self._observe_time(started, time.monotonic(), server_time)
-        lost = {symbol for symbol, exists in zip(self._symbols, replies[len(streams) :], strict=True) if not exists}
+        lost = {symbol for symbol, exists in zip(symbols, replies[len(streams) :], strict=True) if not exists}
         for (state, key, symbol), reply in zip(streams, replies, strict=False):
             if isinstance(reply, ResponseError):  # what is appended will be refused too, and counted
                 self._log_refusal(key, reply)
@@ -119,14 +159,39 @@ class Lane:
                 lost.add(symbol)
         for symbol in lost:
             self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
-        self.pending.write_hashes_again(self._symbols)
-        metrics.redis_connects.inc()
-        if (held_back := self._logs.allows("connected")) is not None:  # a server that takes no writes gets many
-            extra = {"waiting": len(self.pending), "books_to_write": len(lost), "held_back": held_back}
-            logger.info("connected to Redis", extra=extra)
+        return lost
+
+    async def _catch_up(self, connection: RawConnection) -> None:
+        """Do what may only be done between two batches: symbols come and go, and what Redis lost is found out."""
+        if self._lost:  # under an open connection: a flush, or the keys of one symbol
+            self._lost = False
+            lost = await self._learn_state(connection, list(self._symbols))
+            self.pending.write_hashes_again(self._symbols)
+            names = {"symbols": sorted(lost)[:SHOWN_SYMBOLS], "count": len(lost)}
+            logger.warning("Redis lost streams, writing their books again", extra=names)
+        if self._to_learn:
+            await self._learn_state(connection, list(self._to_learn))
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Drop what waits of symbols that were removed, and forget those whose keys are deleted.
+
+        Call it while nothing is being sent.
+        """
+        if self._leaving:
+            for symbol in self._leaving:
+                self.pending.remove(symbol)
+            self._to_create = [entry for entry in self._to_create if entry.symbol not in self._leaving]
+            self._leaving.clear()
+        if gone := self.pending.gone():
+            self._symbols.difference_update(gone)
+            for symbol in gone:
+                self._packer.remove(symbol)
+            self._on_gone(gone)
 
     async def _send_batch(self, connection: RawConnection) -> bool:
         """Send what is due, snapshots first; return False if there is nothing more."""
+        await self._catch_up(connection)
         pending = self.pending
         creating, self._to_create = pending.deletes() + self._to_create, []
         requests = pending.requests()
@@ -168,7 +233,6 @@ class Lane:
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""
         taken = copies = 0
-        lost = False
         diffs, trades = self._streams.diffs, self._streams.trades
         for entry, reply in zip(entries, replies, strict=True):
             state = (diffs if entry.is_book else trades)[entry.symbol]
@@ -176,7 +240,7 @@ class Lane:
                 taken += 1
                 state.acknowledged = (entry.time_ms, entry.sequence)
             elif reply is None:
-                lost = lost or state.acknowledged is not None
+                self._lost = self._lost or state.acknowledged is not None
                 self._to_create.append(entry)
             elif append.refused(reply):
                 copies += 1
@@ -190,16 +254,6 @@ class Lane:
                 raise TypeError(f"XADD was answered by {reply!r}")
         metrics.appended.inc(taken)
         metrics.duplicates.labels(metrics.Duplicate.REDIS).inc(copies)
-        if lost:
-            self._write_all_books()
-
-    def _write_all_books(self) -> None:
-        """Redis lost its data while the connection stood: write every book again."""
-        logger.warning("Redis lost its streams, writing all books again")
-        for symbol in self._symbols:
-            self._streams.diffs[symbol].acknowledged = self._streams.trades[symbol].acknowledged = None
-            self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
-        self.pending.write_hashes_again(self._symbols)
 
     def _log_refusal(self, what: str, error: ResponseError) -> None:
         if (held_back := self._logs.allows("refused")) is not None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ingest.events import DELISTED, TRADING, SymbolRules
 from ingest.exchange import Exchange
 from ingest.rest import BadAnswer, RestClient, RestError
 from ingest.url_length import leading
 from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
 
 logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0
+"""Time between two questions for all symbols. A symbol that is added is asked for at once."""
 UNLISTED_EVERY_S = 3600.0
 
 Write = Callable[[Instrument, SymbolRules], None]
@@ -31,7 +33,7 @@ class Listing:
     Args:
         rest: asks the exchange.
         exchange: how many symbols one request may name.
-        symbols: all symbols of this process.
+        symbols: the symbols to ask for at first.
         write: called with each symbol's rules when they are first known and when they change.
         clock: seconds that never go back.
     """
@@ -47,34 +49,59 @@ class Listing:
     ) -> None:
         self._rest = rest
         self._most = exchange.symbols_per_info
-        self._symbols = symbols
+        self._symbols: Collection[Instrument] = symbols
+        self._added = asyncio.Event()
         self._write = write
         self._clock = clock
         self._rules: dict[Instrument, SymbolRules] = {}
         self._not_before: dict[Instrument, float] = {}
 
+    def follow(self, symbols: Collection[Instrument]) -> None:
+        """Ask for exactly these symbols from now on."""
+        self._symbols = symbols
+        for known in (self._rules, self._not_before):
+            for symbol in known.keys() - set(symbols):
+                del known[symbol]
+        self._count()
+        self._added.set()
+
     async def run(self) -> None:
         """Ask again and again until cancelled."""
         backoff = Backoff(base=0.5, cap=EVERY_S)
+        only_added = False
         while True:
+            self._added.clear()
             try:
-                await self.update()
+                await self.update(only_added=only_added)
             except RestError as error:
                 wait = backoff.next_s()
                 logger.warning("cannot load symbol information", extra={"error": str(error), "retry_s": round(wait, 3)})
             else:
                 backoff.reset()
                 wait = EVERY_S
-            await asyncio.sleep(wait)
+            only_added = await self._wait(wait)
 
-    async def update(self) -> None:
+    async def _wait(self, wait_s: float) -> bool:
+        """Wait; return True as soon as symbols are added."""
+        try:
+            await asyncio.wait_for(self._added.wait(), wait_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def update(self, *, only_added: bool = False) -> None:
         """Ask once for every symbol; for one that is not listed, once an hour.
+
+        Args:
+            only_added: ask for those alone that no answer has told of yet.
 
         Raises:
             RestError: the exchange cannot be asked now.
         """
         now = self._clock()
         due = [symbol for symbol in self._symbols if self._not_before.get(symbol, now) <= now]
+        if only_added:
+            due = [symbol for symbol in due if symbol not in self._rules]
         unclear = [symbol for symbol in due if symbol in self._not_before]
         due = [symbol for symbol in due if symbol not in self._not_before]
         while due:
@@ -112,8 +139,11 @@ class Listing:
         return symbol in info.symbols or not info.symbols  # an empty list tells nothing
 
     def _listed(self, symbol: Instrument, rules: SymbolRules) -> None:
+        if symbol not in self._symbols:
+            return
         before = self._rules.get(symbol)
         self._not_before.pop(symbol, None)
+        self._count()
         if rules == before:
             return
         self._rules[symbol] = rules
@@ -126,9 +156,10 @@ class Listing:
             )
 
     def _not_listed(self, symbols: Sequence[Instrument]) -> None:
+        symbols = [symbol for symbol in symbols if symbol in self._symbols]
         never = [symbol for symbol in symbols if symbol not in self._rules]
         if never:
-            logger.error("the exchange does not list these SYMBOLS, no data will come", extra={"symbols": never})
+            logger.error("the exchange does not list these symbols, no data will come", extra={"symbols": never})
         for symbol in symbols:
             self._not_before[symbol] = self._clock() + UNLISTED_EVERY_S
             before = self._rules.get(symbol, SymbolRules("", "", DELISTED))
@@ -138,3 +169,7 @@ class Listing:
             if self._rules.get(symbol) != rules:
                 self._rules[symbol] = rules
                 self._write(symbol, rules)
+        self._count()
+
+    def _count(self) -> None:
+        metrics.symbols_unlisted.set(len(self._not_before))

@@ -5,8 +5,9 @@ They need no buffer. While Redis is away the newest replaces the one before, and
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ingest.events import SymbolRules, Ticker
@@ -24,6 +25,8 @@ BATCH_SNAPSHOTS = 20
 PROTECT_INTERVALS = 3
 """A stored snapshot with a higher update id stays, unless it is older by more than this many snapshot intervals."""
 TICKERS_EVERY_S = 1.0
+DELETES, DELETE_AGAIN_S = 2, 2.0
+"""How often the keys of a removed symbol are deleted, and the time between: an ingest follows within a second."""
 REFUSED_AGAIN_S = 5.0
 """Redis is asked again after this long to take rules that it has refused."""
 
@@ -35,7 +38,8 @@ class SnapshotOutbox:
     """Whole books to be written, each made from the book as it is when its batch is sent.
 
     Some must replace what is stored, and what readers have. Such a book replaces one with a higher update id, and its own
-    is written to the symbol's info as ``book_from``: readers who started from an older book load it.
+    is written to the symbol's info as ``book_from``: readers who started from an older book load it. It is kept, to be
+    written again where Redis has lost it.
 
     Args:
         streams: of these symbols, and of others too.
@@ -45,6 +49,9 @@ class SnapshotOutbox:
         self._streams = streams
         self._wanted: dict[Instrument, SnapshotReason] = {}
         self._replacing: dict[Instrument, SnapshotReason] = {}
+        self._book_from: dict[Instrument, int] = {}
+        self._marks_due: set[Instrument] = set()
+        self._marks_refused: set[Instrument] = set()
         self._load_script = True
 
     def want(self, symbol: Instrument, reason: SnapshotReason) -> None:
@@ -53,6 +60,19 @@ class SnapshotOutbox:
         if reason in (SnapshotReason.RENUMBERED, SnapshotReason.CORRECTED):
             self._replacing[symbol] = reason
 
+    def forget(self, symbol: Instrument) -> None:
+        """Write nothing of a symbol that is not followed any more."""
+        self._wanted.pop(symbol, None)
+        self._replacing.pop(symbol, None)
+        self._book_from.pop(symbol, None)
+
+    def mark_again(self, symbols: Iterable[Instrument]) -> None:
+        """Write ``book_from`` of these symbols with the next batch: Redis may have lost it.
+
+        It may be lower than what another ingest has written. That is harmless after 2 s, when every node has read that.
+        """
+        self._marks_due.update(symbols)
+
     def wanted(self) -> list[tuple[Instrument, SnapshotReason]]:
         """Symbols whose books are still to be written, and why."""
         return list((self._wanted | self._replacing).items())
@@ -60,11 +80,13 @@ class SnapshotOutbox:
     def requests(self) -> list[Request]:
         """The next few snapshots; books that are not in sync are left out."""
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
-        return [request for symbol in symbols for request in self._requests(symbol, self._wanted.pop(symbol))]
+        requests = [request for symbol in symbols for request in self._requests(symbol, self._wanted.pop(symbol))]
+        marks, self._marks_due = self._marks_due & self._book_from.keys(), set()
+        return requests + [self._mark(symbol) for symbol in marks]
 
     def _requests(self, symbol: Instrument, reason: SnapshotReason) -> list[Request]:
-        synced, state = self._streams.books[symbol], self._streams.diffs[symbol]
-        if not synced.in_sync:
+        synced, state = self._streams.books.get(symbol), self._streams.diffs[symbol]
+        if synced is None or not synced.in_sync:
             return []
         book = synced.book
         bids, asks = book.levels()
@@ -85,13 +107,21 @@ class SnapshotOutbox:
         command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
         requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, replacing, reply))]
         if replacing is not None:
-            book_from = append.set_hash(self._streams.keys.info(symbol), ("book_from", book.last_update_id))
-            requests.append((book_from, lambda reply: self._on_book_from(symbol, replacing, reply)))
+            self._book_from[symbol] = book.last_update_id
+        if replacing is not None or symbol in self._marks_refused:
+            self._marks_refused.discard(symbol)
+            self._marks_due.add(symbol)
         return requests
 
-    def _on_book_from(self, symbol: Instrument, replacing: SnapshotReason, reply: Any) -> None:
-        if isinstance(reply, ResponseError):
-            self._replacing[symbol] = replacing  # again with the next snapshot
+    def _mark(self, symbol: Instrument) -> Request:
+        command = append.set_hash(self._streams.keys.info(symbol), ("book_from", self._book_from[symbol]))
+        return command, lambda reply: self._on_marked(symbol, reply)
+
+    def _on_marked(self, symbol: Instrument, reply: Any) -> None:
+        if reply is UNSENT:
+            self._marks_due.add(symbol)
+        elif isinstance(reply, ResponseError):
+            self._marks_refused.add(symbol)  # again with the next snapshot
 
     def _on_reply(
         self, symbol: Instrument, reason: SnapshotReason, replacing: SnapshotReason | None, reply: Any
@@ -104,6 +134,61 @@ class SnapshotOutbox:
             self.want(symbol, reason)
         elif reply == 1:
             metrics.snapshots.labels(reason).inc()
+
+
+class DeleteOutbox:
+    """All keys of symbols that are not followed any more, to be deleted, and again 2 s later.
+
+    Another ingest may write them again until it follows the removal, too.
+
+    Args:
+        keys: every key of the deployment.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._left: dict[Instrument, int] = {}
+        self._at: dict[Instrument, float] = {}
+
+    def want(self, symbol: Instrument) -> None:
+        """Delete this symbol's keys."""
+        self._left[symbol], self._at[symbol] = DELETES, 0.0
+
+    def keep(self, symbol: Instrument) -> None:
+        """Delete them no more: the symbol is followed again."""
+        self._left.pop(symbol, None)
+        self._at.pop(symbol, None)
+
+    def wanted(self) -> list[Instrument]:
+        """Symbols whose keys are still to be deleted."""
+        return [symbol for symbol, left in self._left.items() if left]
+
+    def requests(self) -> list[Request]:
+        """What is due now."""
+        if not self._left:
+            return []
+        now = time.monotonic()
+        due = [symbol for symbol, left in self._left.items() if left and self._at[symbol] <= now]
+        return [self._delete(symbol) for symbol in due]
+
+    def gone(self) -> list[Instrument]:
+        """The symbols whose keys were all deleted, each once."""
+        gone = [symbol for symbol, left in self._left.items() if not left]
+        for symbol in gone:
+            del self._left[symbol], self._at[symbol]
+        return gone
+
+    def _delete(self, symbol: Instrument) -> Request:
+        self._at[symbol] = math.inf
+
+        def on_reply(reply: Any) -> None:
+            if symbol not in self._left:
+                return
+            failed = reply is UNSENT or isinstance(reply, ResponseError)
+            self._left[symbol] -= not failed
+            self._at[symbol] = 0.0 if reply is UNSENT else time.monotonic() + DELETE_AGAIN_S
+
+        return ("DEL", *self._keys.market_data(symbol)), on_reply
 
 
 class HashOutbox:
@@ -134,6 +219,13 @@ class HashOutbox:
         """Write a symbol's rules with the next batch."""
         self._rules[symbol] = rules
         self._due_rules.add(symbol)
+
+    def forget(self, symbol: Instrument) -> None:
+        """Write nothing of a symbol that is not followed any more."""
+        self._tickers.pop(symbol, None)
+        self._rules.pop(symbol, None)
+        self._due_tickers.discard(symbol)
+        self._due_rules.discard(symbol)
 
     def write_again(self, symbols: Collection[Instrument]) -> None:
         """Write what is known of these symbols with the next batch: Redis may have lost it."""
@@ -171,7 +263,7 @@ class HashOutbox:
         values = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
 
         def on_reply(reply: Any) -> None:
-            if reply is UNSENT or isinstance(reply, ResponseError):
+            if (reply is UNSENT or isinstance(reply, ResponseError)) and symbol in self._rules:
                 self._due_rules.add(symbol)
             if isinstance(reply, ResponseError):
                 self._rules_at = time.monotonic() + REFUSED_AGAIN_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tickfence.instrument import Instrument
 from tickfence.monitoring.log_limit import LogLimit
@@ -60,7 +60,7 @@ class SnapshotSchedule:
     """Spreads the symbols evenly over an interval, so that Redis gets a steady trickle of books.
 
     Args:
-        symbols: in the order of their turns.
+        symbols: in the order of their turns, at first.
         interval_s: how often each symbol's turn comes, in seconds.
         start: when the first interval begins, in seconds of any clock.
 
@@ -71,13 +71,25 @@ class SnapshotSchedule:
     """
 
     def __init__(self, symbols: Sequence[Instrument], interval_s: float, start: float) -> None:
-        self._symbols = symbols
-        self._step_s = interval_s / len(symbols)
+        self._interval_s = interval_s
+        self._symbols: Sequence[Instrument] = ()
         self._start = start
         self._done = 0
+        self.follow(symbols, start)
+
+    def follow(self, symbols: Collection[Instrument], now: float) -> None:
+        """Give turns to exactly these symbols from now on. The next turn stays the next one; new symbols come last."""
+        turn = self._done % len(self._symbols) if self._symbols else 0
+        before = (*self._symbols[turn:], *self._symbols[:turn])
+        kept = [symbol for symbol in before if symbol in symbols]
+        self._symbols = [*kept, *(symbol for symbol in symbols if symbol not in kept)]
+        self._step_s = self._interval_s / max(len(self._symbols), 1)
+        self._start, self._done = now, 0
 
     def due(self, now: float) -> list[Instrument]:
         """The symbols whose turn has come since the last call, each at most once."""
+        if not self._symbols:
+            return []
         total = int((now - self._start) / self._step_s)
         first = max(self._done, total - len(self._symbols))
         self._done = total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 from ingest.buffer import Entry
 from ingest.stream_state import Streams
@@ -18,21 +18,30 @@ class EntryPacker:
     """Packs entries of some symbols for the wire.
 
     Args:
-        symbols: whose entries may come.
+        symbols: whose entries may come at first.
         streams: of these symbols, and of others too.
     """
 
-    def __init__(self, symbols: Collection[Instrument], streams: Streams) -> None:
+    def __init__(self, symbols: Iterable[Instrument], streams: Streams) -> None:
         # Each a pair, for `Entry.is_book` to choose from.
         self._states = (streams.trades, streams.diffs)
-        self._keys = [{symbol: key(symbol) for symbol in symbols} for key in (streams.keys.trades, streams.keys.book)]
+        self._key_of = (streams.keys.trades, streams.keys.book)
         self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
         self._fields = (append.TRADE_FIELDS, append.DIFF_FIELDS)
         # Most entries neither trim nor create their stream, so their commands begin alike.
-        self._heads = [
-            {symbol: append.xadd_head(key, fields, create=False) for symbol, key in of.items()}
-            for of, fields in zip(self._keys, self._fields, strict=True)
-        ]
+        self._heads: tuple[dict[Instrument, bytes], dict[Instrument, bytes]] = ({}, {})
+        self.add(symbols)
+
+    def add(self, symbols: Iterable[Instrument]) -> None:
+        """Let entries of these symbols come, too."""
+        for symbol in symbols:
+            for heads, key, fields in zip(self._heads, self._key_of, self._fields, strict=True):
+                heads[symbol] = append.xadd_head(key(symbol), fields, create=False)
+
+    def remove(self, symbol: Instrument) -> None:
+        """Forget a symbol of which no entry comes any more."""
+        for heads in self._heads:
+            heads.pop(symbol, None)
 
     def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
         """The commands for ``creating``, which may create their streams, and then for ``entries``."""
@@ -50,7 +59,7 @@ class EntryPacker:
 
     def _head(self, entry: Entry, *, create: bool) -> bytes:
         """The command up to the entry's text."""
-        key, state = self._keys[entry.is_book][entry.symbol], self._states[entry.is_book][entry.symbol]
+        key, state = self._key_of[entry.is_book](entry.symbol), self._states[entry.is_book][entry.symbol]
         if not entry.text:
             return append.pack([("DEL", key)])
         keep_from_ms = None

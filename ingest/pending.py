@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
-from ingest.outbox import HashOutbox, SnapshotOutbox
+from ingest.outbox import DeleteOutbox, HashOutbox, SnapshotOutbox
 from ingest.pacing import LogLimit
 from ingest.stream_state import Streams
 from tickfence.instrument import Instrument
@@ -41,6 +41,7 @@ class Pending:
         self._buffer = Buffer(buffer_entries)
         self._snapshots = SnapshotOutbox(streams)
         self._hashes = HashOutbox(streams.keys, now_ms)
+        self._deletes = DeleteOutbox(streams.keys)
         self._to_delete: dict[Instrument, Entry] = {}
         self._delete_at = 0.0
         self._logs = LogLimit()
@@ -71,13 +72,31 @@ class Pending:
         self.work.set()
 
     def write_hashes_again(self, symbols: Collection[Instrument]) -> None:
-        """Write the tickers and rules of these symbols again: Redis may have lost them."""
+        """Write the tickers and all of the info of these symbols again: Redis may have lost them."""
         self._hashes.write_again(symbols)
+        self._snapshots.mark_again(symbols)
         self.work.set()
 
+    def remove(self, symbol: Instrument) -> None:
+        """Drop everything of a symbol that is not followed any more, and delete its keys. Call it while nothing is being sent."""
+        self._buffer.remove(symbol)
+        self._to_delete.pop(symbol, None)
+        self._snapshots.forget(symbol)
+        self._hashes.forget(symbol)
+        self._deletes.want(symbol)
+        self.work.set()
+
+    def keep(self, symbol: Instrument) -> None:
+        """Delete the keys of a symbol no more: it is followed again."""
+        self._deletes.keep(symbol)
+
+    def gone(self) -> list[Instrument]:
+        """The removed symbols of which nothing is left in Redis, each once."""
+        return self._deletes.gone()
+
     def requests(self) -> list[Request]:
-        """Snapshots, tickers and rules that are due now."""
-        return self._snapshots.requests() + self._hashes.requests()
+        """Snapshots, tickers and rules that are due now, and keys that are to be deleted."""
+        return self._deletes.requests() + self._snapshots.requests() + self._hashes.requests()
 
     def deletes(self) -> list[Entry]:
         """Streams that are due to be deleted, which was dropped or refused before.
@@ -122,3 +141,5 @@ class Pending:
         for symbol, reason in self._snapshots.wanted():
             other[symbol].want_snapshot(symbol, reason)
         self._hashes.hand_over(lambda symbol: other[symbol]._hashes)
+        for symbol in self._deletes.wanted():
+            other[symbol]._deletes.want(symbol)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import aiohttp
 
 from ingest.binance import Binance
 from ingest.book_sync import BookSync
+from ingest.desired_symbols import DesiredSymbols
 from ingest.exchange import Exchange
 from ingest.feed import Feed
+from ingest.feeds import Feeds
 from ingest.intake import Intake
 from ingest.listing import Listing
 from ingest.pacing import Allowance, SnapshotSchedule
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 WAKE_EVERY_S = 0.05
 AUDIT_EVERY_S = 1.0
 """Least time between two audits."""
-SYMBOLS_PER_CONNECTION = 300
 DRAIN_S = 2.0
 OPENINGS_SHARE = 0.8
 """Share of the connections that the exchange allows in five minutes; other programs may use the same address."""
@@ -55,16 +54,15 @@ class Ingest:
         requests: aiohttp.ClientSession,
         clock: ServerClock | None = None,
     ) -> None:
-        symbols = settings.symbols
-        exchange: Exchange = Binance(symbols)
-        self._symbols = symbols
+        exchange: Exchange = Binance(())
+        self._exchange = exchange
         self._audit_share = settings.nt_audit_weight_share
         clock = clock or ServerClock()
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
         self._history = TradeHistory(self._rest)
-        self._books = {symbol: BookSync(symbol) for symbol in symbols}
+        self._books: dict[Instrument, BookSync] = {}
         self._writer = Writer(
             settings.redis_url,
             self._books,
@@ -76,25 +74,27 @@ class Ingest:
             name=settings.process_name("ingest"),
         )
         self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
-        self._listing = Listing(self._rest, exchange, symbols, self._writer.set_info)
+        self._listing = Listing(self._rest, exchange, (), self._writer.set_info)
         openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
-        self._feeds = [
-            Feed(
+
+        def feed(symbols: Sequence[Instrument]) -> Feed:
+            return Feed(
                 streams,
                 exchange,
                 settings.nt_exchange_ws_url,
-                shard,
+                symbols,
                 on_message=self._intake.on_message,
                 on_open=self._intake.on_open,
                 on_lost=self._intake.on_lost,
                 openings=openings,
                 silence=silence,
             )
-            for shard in shards(symbols, exchange)
-        ]
-        self._schedule = SnapshotSchedule(symbols, settings.nt_snapshot_interval_ms / 1000, time.monotonic())
+
+        self._feeds = Feeds(exchange, feed)
+        self._desired = DesiredSymbols(settings.redis_url, settings.keys, settings.symbols, settings.nt_ingest_shard)
+        self._schedule = SnapshotSchedule((), settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
-        metrics.books.set(len(symbols))
+        metrics.books.set_function(lambda: len(self._books))
         metrics.books_in_sync.set_function(lambda: sum(book.in_sync for book in self._books.values()))
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
 
@@ -110,8 +110,9 @@ class Ingest:
         """
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._writer.run())
-            reading = [group.create_task(feed.run()) for feed in self._feeds]
-            reading += [
+            reading = [
+                group.create_task(self._feeds.run()),
+                group.create_task(self._desired.run(self._follow)),
                 group.create_task(self._depths.run(self._intake.on_depth)),
                 group.create_task(self._history.run(self._intake.on_trades)),
                 group.create_task(self._listing.run()),
@@ -126,6 +127,32 @@ class Ingest:
             timer.cancel()
             writing.cancel()
 
+    def _follow(self, symbols: Sequence[Instrument], removed: Sequence[Instrument]) -> None:
+        """Follow exactly these symbols from now on, and leave nothing in Redis of any other that was.
+
+        The streams, books and entries of a symbol that stays are not touched.
+
+        Args:
+            symbols: to follow.
+            removed: symbols that may have been removed while this process did not run.
+        """
+        added = [symbol for symbol in symbols if symbol not in self._books]
+        gone = [symbol for symbol in self._books if symbol not in symbols]
+        for symbol in gone:
+            del self._books[symbol]
+            self._intake.forget(symbol)
+        self._feeds.remove(gone)
+        missed = [symbol for symbol in removed if symbol not in gone]
+        self._writer.add(missed)
+        self._writer.remove(gone + missed)
+        self._books |= {symbol: BookSync(symbol) for symbol in added}
+        self._exchange.follow(symbols)
+        self._writer.add(added)
+        self._feeds.add(added)
+        self._listing.follow(symbols)
+        self._schedule.follow(symbols, time.monotonic())
+        logger.info("symbols followed", extra={"symbols": len(symbols), "added": added, "removed": gone})
+
     async def _run_on_time(self) -> None:
         while True:
             await asyncio.sleep(WAKE_EVERY_S)
@@ -136,14 +163,15 @@ class Ingest:
 
     async def _audit(self) -> None:
         """Compare the books with fresh snapshots in turn; without weight to spare, one waits for its next turn."""
-        for symbol in itertools.cycle(self._symbols) if self._audit_share else ():
+        for symbol in self._in_turn() if self._audit_share else ():
+            if symbol is None:
+                await asyncio.sleep(AUDIT_EVERY_S)
+                continue
             await asyncio.sleep(max(AUDIT_EVERY_S, self._rest.depth_interval_s(symbol) / self._audit_share))
-            if self._rest.depth_wait_s(symbol, Priority.AUDIT) <= 0:
+            if symbol in self._books and self._rest.depth_wait_s(symbol, Priority.AUDIT) <= 0:
                 self._intake.audit(symbol)
 
-
-def shards(symbols: Sequence[Instrument], exchange: Exchange) -> list[Sequence[Instrument]]:
-    """The symbols of each connection: as few connections as the exchange allows, each with about as many symbols."""
-    maximum = min(SYMBOLS_PER_CONNECTION, exchange.streams_per_connection // len(exchange.streams(symbols[0])))
-    count = math.ceil(len(symbols) / maximum)
-    return [symbols[number::count] for number in range(count)]
+    def _in_turn(self) -> Iterator[Instrument | None]:
+        """Each symbol in turn, again and again; ``None`` while there is none."""
+        while True:
+            yield from list(self._books) or (None,)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ingest.book_sync import BookSync
 from ingest.buffer import DELETE, Entry
@@ -21,7 +21,7 @@ from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
-from tickfence.redis_access.address import Cluster, parse_cluster
+from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.raw_connection import opener
 from tickfence.streams import append
 from tickfence.streams.codec import TradesUpTo
@@ -41,7 +41,7 @@ class Writer:
 
     Args:
         url: the data plane.
-        books: every symbol that may come, and its order book.
+        books: the order book of every symbol that is followed. Call `add` and `remove` with each change.
         keys: every key of the deployment.
         clock: learns the server's time from this writer's round trips; on a cluster, from those with one master.
         buffer_entries: entries kept while Redis is away; beyond that the oldest are dropped. On a cluster each lane
@@ -68,35 +68,61 @@ class Writer:
         self._name = name
         self._clock = clock
         self._buffer_entries = buffer_entries
-        self._trades = {symbol: StreamState() for symbol in books}
-        self._diffs = {symbol: StreamState() for symbol in books}
+        self._trades: dict[Instrument, StreamState] = {}
+        self._diffs: dict[Instrument, StreamState] = {}
         self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
         self._holdback = Holdback(buffer_entries // 2, fetch_trades)
         self._waiting = self._holdback.queues
-        self._broken = set(books)
+        self._broken: set[Instrument] = set()
+        cluster = parse_cluster(url)
+        self._where = None if cluster is None else ClusterMap(cluster, (), keys, name)
         self._lanes: list[Lane] = []
+        if self._where is None:
+            self._lanes.append(self._lane((), buffer_entries))
+        # What has no lane: symbols whose master is not known yet.
+        self._unplaced = Pending(self._streams, clock.now_ms, buffer_entries)
         self._pending: dict[Instrument, Pending] = {}
         self._logs = LogLimit()
-        self._place([tuple(books)])
+        self.add(tuple(books))
 
     @property
     def waiting(self) -> int:
         """Number of entries that wait for Redis, or for trades before them."""
-        return sum(len(lane.pending) for lane in self._lanes) + len(self._holdback)
+        return len(self._unplaced) + sum(len(lane.pending) for lane in self._lanes) + len(self._holdback)
 
     async def run(self) -> None:
         """Write until cancelled, and connect as often as it takes."""
-        cluster = parse_cluster(self._url)
-        if cluster is None:
+        if self._where is None:
             await self._lanes[0].run(opener(self._url, name=self._name))
         else:
-            await self._run_on_cluster(cluster)
+            await self._run_on_cluster(self._where)
+
+    def add(self, symbols: Collection[Instrument]) -> None:
+        """Take what comes of these symbols, too. The first diff of each says that it proves nothing of the trades before."""
+        first = self._unplaced if self._where else self._lanes[0].pending
+        for symbol in symbols:
+            self._trades[symbol], self._diffs[symbol] = StreamState(), StreamState()
+            self._pending.setdefault(symbol, first).keep(symbol)
+        self._broken.update(symbols)
+        for lane in self._lanes:
+            lane.add([symbol for symbol in symbols if self._pending[symbol] is lane.pending])
+        self._locate()
+
+    def remove(self, symbols: Collection[Instrument]) -> None:
+        """Drop what waits of these symbols, and delete their keys, twice. Nothing of them may come from now on."""
+        self._broken.difference_update(symbols)
+        for symbol in symbols:
+            self._holdback.forget(symbol)
+            if self._pending[symbol] is self._unplaced:
+                self._unplaced.remove(symbol)
+        for lane in self._lanes:
+            lane.remove([symbol for symbol in symbols if self._pending[symbol] is lane.pending])
 
     async def drain(self, timeout_s: float) -> None:
         """Return once every entry was written, or after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if not self._holdback and all(lane.idle for lane in self._lanes):
+            if not (self._holdback or self._unplaced) and all(lane.idle for lane in self._lanes):
                 break
             await asyncio.sleep(CHECK_DRAINED_EVERY_S)
 
@@ -205,8 +231,17 @@ class Writer:
                 extra={"symbol": symbol, "ahead_ms": state.time_ms - time_ms, "held_back": held_back},
             )
 
-    async def _run_on_cluster(self, cluster: Cluster) -> None:
-        where = ClusterMap(cluster, self._trades, self._streams.keys, self._name)
+    def _on_gone(self, symbols: Iterable[Instrument]) -> None:
+        """Forget symbols that were removed and of which nothing is left."""
+        for symbol in symbols:
+            del self._trades[symbol], self._diffs[symbol], self._pending[symbol]
+        self._locate()
+
+    def _locate(self) -> None:
+        if self._where is not None:
+            self._where.follow(tuple(self._pending))
+
+    async def _run_on_cluster(self, where: ClusterMap) -> None:
         placement = await where.changed()
         while True:
             self._place(list(placement.values()))
@@ -222,18 +257,28 @@ class Writer:
 
     def _place(self, placement: Sequence[tuple[Instrument, ...]]) -> None:
         """Make a lane for each group of symbols, and move what waits there."""
-        before, self._lanes, self._pending = self._lanes, [], {}
+        for lane in self._lanes:
+            lane.let_go()
+        before, self._lanes = self._lanes, []
+        unplaced, self._unplaced = self._unplaced, Pending(self._streams, self._clock.now_ms, self._buffer_entries)
+        self._pending = dict.fromkeys(self._pending, self._unplaced)
         for symbols in placement:
-            lane = Lane(
-                symbols,
-                self._streams,
-                holdback=self._holdback,
-                on_newest=self._on_newest_trade,
-                clock=self._clock,
-                reads_time=not self._lanes,
-                buffer_entries=math.ceil(self._buffer_entries * len(symbols) / len(self._trades)),
-            )
-            self._lanes.append(lane)
-            self._pending |= dict.fromkeys(symbols, lane.pending)
+            placed = [symbol for symbol in symbols if symbol in self._pending]
+            share = math.ceil(self._buffer_entries * len(placed) / max(len(self._pending), 1))
+            self._lanes.append(lane := self._lane(placed, share))
+            self._pending |= dict.fromkeys(placed, lane.pending)
         for lane in before:
-            lane.pending.hand_over(self._pending)
+            lane.hand_over(self._pending)
+        unplaced.hand_over(self._pending)
+
+    def _lane(self, symbols: Collection[Instrument], buffer_entries: int) -> Lane:
+        return Lane(
+            symbols,
+            self._streams,
+            holdback=self._holdback,
+            on_newest=self._on_newest_trade,
+            on_gone=self._on_gone,
+            clock=self._clock,
+            reads_time=not self._lanes,
+            buffer_entries=buffer_entries,
+        )

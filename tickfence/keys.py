@@ -65,6 +65,10 @@ class Keys:
         """Hash: the exchange's rules for the symbol: tick size, step size, status."""
         return f"{self.prefix}md:{{{symbol}}}:info"
 
+    def market_data(self, symbol: str) -> tuple[str, ...]:
+        """Everything that ingest writes of a symbol. It shares a slot."""
+        return tuple(key(symbol) for key in (self.trades, self.book, self.snapshot, self.ticker, self.info))
+
     def node(self, node_id: str) -> str:
         """Hash: one node's registration. Its fields: ``coordination/lua/register.lua``."""
         return f"{self.prefix}nt:node:{node_id}"

@@ -40,6 +40,7 @@ from tickfence.redis_access.address import (
 NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
+SHARD = re.compile(r"[1-9][0-9]?/[1-9][0-9]?")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
@@ -101,6 +102,13 @@ def _off_or_at_least(least: int) -> Callable[[int], int]:
         return value
 
     return check
+
+
+def _shard(value: str) -> str:
+    number, _, count = value.partition("/")
+    if value and not (SHARD.fullmatch(value) and int(number) <= int(count)):
+        raise ValueError("must be i/n, the i-th of n parts of the symbols with n at most 99, like 1/2")
+    return value
 
 
 _namespace = _matches(NAMESPACE, f"match {NAMESPACE.pattern}, like staging")
@@ -210,6 +218,9 @@ class Settings(BaseModel):
     """Share of the exchange's REST weight that ingest uses to compare its order books with fresh snapshots; 0 turns it off."""
     nt_ingest_buffer_entries: int = Field(200_000, ge=100, le=50_000_000)
     """Maximum number of entries that ingest keeps while Redis is unreachable. Older ones are dropped and counted."""
+
+    nt_ingest_shard: Annotated[str, AfterValidator(_shard)] = ""
+    """Which part of the symbols this ingest follows, like 1/2 and 2/2 for two that share them. Default: all symbols."""
 
     nt_web_token: Annotated[str, AfterValidator(_token)] = ""
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
@@ -317,7 +317,7 @@ class ProgressMachine(RuleBasedStateMachine):
     @invariant()
     def verdicts_keep_their_distance(self) -> None:
         times = [at for at, _ in self.cluster.verdicts]
-        assert all(later - sooner >= VERDICT_EVERY_S for sooner, later in itertools.pairwise(times))
+        assert all(later - sooner >= VERDICT_EVERY_S for sooner, later in pairwise(times))
 
     def check(self) -> None:
         cluster = self.cluster

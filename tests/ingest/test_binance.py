@@ -107,9 +107,9 @@ def test_the_announcement_of_a_shutdown(message: bytes) -> None:
 
 
 def test_replies_to_control_messages() -> None:
-    assert exchange.decode(b'{"result":null,"id":1}') == ControlReply(None)
-    assert exchange.decode(b'{"code":2,"msg":"Invalid request","id":1}') == ControlReply("2 Invalid request")
-    assert exchange.decode(b'{"error":{"code":2,"msg":"too many"},"id":1}') == ControlReply("2 too many")
+    assert exchange.decode(b'{"result":null,"id":1}') == ControlReply(None, 1)
+    assert exchange.decode(b'{"code":2,"msg":"Invalid request","id":1}') == ControlReply("2 Invalid request", 1)
+    assert exchange.decode(b'{"error":{"code":2,"msg":"too many"},"id":1}') == ControlReply("2 too many", 1)
 
 
 @pytest.mark.parametrize("message", [b"", b"rubbish", b"{", b"\xff\xfe\x00", b'{"stream":"btcusdt@trade","data":{"e":'])

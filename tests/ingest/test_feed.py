@@ -6,17 +6,19 @@ import asyncio
 import json
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.binance import Binance
 from ingest.connection import MESSAGE_STREAMS, STREAMS_OF_A_SYMBOL
 from ingest.feed import Feed
+from ingest.feeds import SYMBOLS_PER_CONNECTION, Feeds
 from ingest.pacing import Allowance
-from ingest.service import shards
 from ingest.silence import Silence
 from tests.ingest.writing import counted
 from tests.tools.simulator.exchange_process import Exchange
@@ -184,11 +186,54 @@ def test_pings_are_answered(start_exchange: StartExchange) -> None:
     asyncio.run(test())
 
 
+class Carried:
+    """Feeds that never run, and the symbols of each."""
+
+    def __init__(self) -> None:
+        self.feeds: list[Feed] = []
+        self.all = Feeds(Binance([]), self.make)
+
+    def make(self, symbols: Sequence[str]) -> Feed:
+        session = aiohttp.ClientSession.__new__(aiohttp.ClientSession)  # never opened
+        ignored: Any = None
+        feed = Feed(
+            session,
+            Binance([]),
+            "ws://127.0.0.1:1",
+            symbols,
+            on_message=ignored,
+            on_open=ignored,
+            openings=Allowance(1, 1.0),
+            silence=Silence(),
+        )
+        self.feeds.append(feed)
+        return feed
+
+    @property
+    def symbols(self) -> list[list[str]]:
+        return [feed.symbols for feed in self.feeds]
+
+
 def test_connections_are_as_few_as_the_limits_allow() -> None:
-    symbols = [f"S{number}" for number in range(1_000)]
-    exchange = Binance(symbols)
-    parts = shards(symbols, exchange)
-    assert len(parts) == 4
-    assert sorted(symbol for part in parts for symbol in part) == sorted(symbols)
-    assert all(3 * len(part) <= exchange.streams_per_connection for part in parts)
-    assert shards(["BTCUSDT"], exchange) == [["BTCUSDT"]]
+    names = [f"S{number}" for number in range(1_000)]
+    carried = Carried()
+    carried.all.add(names)
+    assert [len(part) for part in carried.symbols] == [250] * 4
+    assert sorted(symbol for part in carried.symbols for symbol in part) == sorted(names)
+    assert Binance.streams_per_connection >= 3 * SYMBOLS_PER_CONNECTION
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 1_999), max_size=700)), max_size=8))
+def test_no_symbol_moves_to_another_connection_when_others_come_and_go(changes: list[tuple[bool, set[int]]]) -> None:
+    carried, followed = Carried(), set[str]()
+    for add, numbers in changes:
+        before = {symbol: number for number, part in enumerate(carried.symbols) for symbol in part}
+        named = {f"S{number}" for number in numbers}
+        changed = named - followed if add else named & followed
+        (carried.all.add if add else carried.all.remove)(changed)
+        followed ^= changed
+        after = {symbol: number for number, part in enumerate(carried.symbols) for symbol in part}
+        assert after.keys() == followed
+        assert all(after[symbol] == number for symbol, number in before.items() if symbol in followed)
+        assert all(len(part) <= SYMBOLS_PER_CONNECTION for part in carried.symbols)
+        assert len(carried.all) == sum(map(bool, carried.symbols))

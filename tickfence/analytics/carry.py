@@ -18,14 +18,19 @@ from tickfence.instrument import Instrument
 VERSION = 2
 
 
-class Carry(Struct, frozen=True, array_like=True):
+class Head(Struct, frozen=True, array_like=True):
+    """How the carry of every version begins."""
+
+    version: int
+    symbol: Instrument
+
+
+class Carry(Head, frozen=True, array_like=True):
     """The carried state: the book diffs have connected from `connected_ms` to `observed_update_id`.
 
     Arrays are little-endian float64, oldest first. Of `small` changes only time and key are carried.
     """
 
-    version: int
-    symbol: Instrument
     observed_update_id: int
     connected_ms: int
     changes_from_update_id: int
@@ -36,6 +41,7 @@ class Carry(Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode = msgspec.msgpack.Decoder(Carry).decode
 
 
@@ -75,16 +81,15 @@ def restore(state: SymbolState, data: bytes) -> None:
     if state.book.last_update_id or len(state.quantities):
         raise ValueError(f"the state of {state.symbol} is already in use: a carry is for a new state")
     try:
+        version, symbol = msgspec.structs.astuple(_decode_head(data))
+        if (version, symbol) != (VERSION, state.symbol):
+            raise ValueError(f"it is of {symbol} in version {version}, not of {state.symbol} in version {VERSION}")
         carry = _decode(data)
         quantities = np.frombuffer(carry.quantities, dtype="<f8")
         changes = np.frombuffer(carry.changes, dtype="<f8").reshape(-1, 4)
         small = np.frombuffer(carry.small, dtype="<f8").reshape(2, -1)
     except (msgspec.DecodeError, ValueError) as error:
-        raise ValueError(f"not a carried state: {error}; got {data[:40]!r}") from error
-    if (carry.version, carry.symbol) != (VERSION, state.symbol):
-        raise ValueError(
-            f"the carried state is of {carry.symbol} in version {carry.version}, not of {state.symbol} in version {VERSION}"
-        )
+        raise ValueError(f"not a carried state for {state.symbol}: {error}; got {data[:40]!r}") from error
     state.quantities.extend(quantities)
     state.changes.from_update_id = carry.changes_from_update_id
     state.changes.complete_after_ms = carry.changes_complete_after_ms

@@ -22,7 +22,7 @@ from tickfence.cli.fitting import Column, FittingTable, SideBySide
 from tickfence.cli.session import NothingThere, View
 from tickfence.cli.style import SEVERITY, STATUS, coloured, duration, filled, number
 from tickfence.instrument import Instrument
-from tickfence.readers.cluster import read_cluster
+from tickfence.readers.cluster import read_cluster, server_ms
 from tickfence.readers.reader import UnknownSymbol
 from tickfence.settings import Settings
 
@@ -47,7 +47,7 @@ def read(client: Any, settings: Settings, symbol: str) -> View:
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise NothingThere(f"what stands at {settings.keys.report(symbol)} is no report: {error}") from None
-    return View(data, _picture(report, freshness(report, cluster.now_ms, settings.nt_report_period_ms, idle)))
+    return View(data, _picture(report, freshness(report, server_ms(client), settings.nt_report_period_ms, idle)))
 
 
 def _picture(report: Report, fresh: Freshness) -> RenderableType:

@@ -22,6 +22,8 @@ _COLOURS: Mapping[str, str] = {
     Kind.MOVED: "yellow",
     Kind.LEADER: "magenta",
     Kind.CONFLICT: "bold red",
+    Kind.DESIRED: "blue",
+    Kind.SYMBOL: "bold red",
 }
 
 

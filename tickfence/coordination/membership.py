@@ -38,7 +38,7 @@ class NodeState(StrEnum):
     SILENT = "silent"  # no heartbeat within the TTL
     STUCK = "stuck"  # alive, but takes no messages
     DRAINED = "drained"  # alive, and gets no symbols because an operator wants it so
-    CORDONED = "cordoned"  # alive, and gets no further symbols
+    CORDONED = "cordoned"  # alive, and gets no further symbols because an operator wants it so
 
 
 class NodeRecord(NamedTuple):

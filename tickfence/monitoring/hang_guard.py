@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import faulthandler
-import sys
 import time
-from typing import TextIO
+
+from tickfence.monitoring.log_writer import writer
 
 CONNECTING_S = 120.0
 """Seconds that may pass while a server is looked for: a resolver without an answer may take a minute to say so."""
 ARM_EVERY_S = 1.0
-"""Least time after which the watch is set anew; each time costs the start of a thread of C."""
+"""Least time after which the watch is set again; each time costs the start of a thread of C."""
 
 
 class HangGuard:
-    """Ends the process with the stack of all threads on standard error, unless :meth:`alive` is called in time.
+    """Ends the process with the stack of all threads in its log, unless :meth:`alive` is called in time.
 
     The time is watched by a thread of C (:mod:`faulthandler`), so it also ends a process in which no line of Python
     runs any more. The exit status is 1, and nothing is cleaned up.
@@ -23,7 +23,6 @@ class HangGuard:
 
     Args:
         bound_s: seconds that may pass between two calls of :meth:`alive`; 0 turns the guard off.
-        file: where the stacks go; it needs a file descriptor.
 
     Example:
         >>> guard = HangGuard(bound_s=30)
@@ -31,9 +30,8 @@ class HangGuard:
         >>> guard.stop()
     """
 
-    def __init__(self, bound_s: float, file: TextIO | None = None) -> None:
+    def __init__(self, bound_s: float) -> None:
         self._bound_s, self._arm_every_s = bound_s, min(ARM_EVERY_S, bound_s / 4)
-        self._file = file
         self._allowed_s = 0.0
         self._arm_again = 0.0
 
@@ -48,7 +46,7 @@ class HangGuard:
         now, allowed_s = time.monotonic(), max(self._bound_s, within_s)
         if now >= self._arm_again or allowed_s != self._allowed_s:
             self._allowed_s, self._arm_again = allowed_s, now + self._arm_every_s
-            faulthandler.dump_traceback_later(allowed_s, exit=True, file=self._file or sys.__stderr__ or 2)
+            faulthandler.dump_traceback_later(allowed_s, exit=True, file=writer.destination)
 
     def stop(self) -> None:
         """Watch no more."""

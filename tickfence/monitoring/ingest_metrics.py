@@ -80,6 +80,9 @@ class SnapshotReason(StrEnum):
 
 ws_connections = registry.gauge("nt_ws_connections", "Open WebSocket connections to the exchange")
 ws_resubscribe = registry.counter("nt_ws_resubscribe", "Connections opened again, by reason", reason=Reconnect)
+subscriptions_refused = registry.counter(
+    "nt_ws_subscriptions_refused", "Subscriptions of one symbol that the exchange refused; tried again once a minute"
+)
 ws_messages = registry.counter("nt_ws_messages", "Messages received from the exchange")
 events = registry.counter("nt_ingest_events", "Valid events received", kind=EventKind)
 rejected = registry.counter("nt_ingest_rejected", "Messages refused, by reason", reason=Refusal)
@@ -95,6 +98,7 @@ book_audits = registry.counter("nt_book_audits", "Order books in sync that were 
 book_audit_mismatch = registry.counter(
     "nt_book_audit_mismatch", "Order books that differed from the exchange's fresh snapshot, and were loaded again"
 )
+symbols_unlisted = registry.gauge("nt_ingest_symbols_unlisted", "Symbols that the exchange does not list")
 books = registry.gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol")
 books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are in sync")
 rest_requests = registry.counter(

@@ -32,6 +32,9 @@ class Destination(Protocol):
     def write(self, text: str) -> None:
         """Write whole lines."""
 
+    def fileno(self) -> int:
+        """The file descriptor that they are written to at this moment."""
+
 
 class StandardError:
     """File descriptor 2.
@@ -44,9 +47,16 @@ class StandardError:
         if sys.__stderr__ is not None:  # otherwise it was closed at the start, and 2 may be any file by now
             _write(2, text)
 
+    def fileno(self) -> int:
+        """Standard error's."""
+        return 2
+
 
 class LogFile:
     """A file that another program may rename, as logrotate does: the next lines go to a new one.
+
+    In a process that is detached, standard error leads nowhere. Then it leads to this file from now on: the traceback of
+    a crash or of `faulthandler` belongs there.
 
     Args:
         path: of the file, which is created if it is missing.
@@ -56,7 +66,8 @@ class LogFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
+        self._errors_too = _is_null(2)
         self._descriptor = self._open()
 
     def write(self, text: str) -> None:
@@ -67,14 +78,28 @@ class LogFile:
             self._descriptor = new
         _write(self._descriptor, text)
 
+    def fileno(self) -> int:
+        """The descriptor of the file that was written to last."""
+        return self._descriptor
+
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        if self._errors_too:
+            os.dup2(descriptor, 2)
+        return descriptor
 
     def _current(self) -> bool:
         try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
+
+
+def _is_null(descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), Path(os.devnull).stat())
+    except OSError:
+        return False  # it is closed
 
 
 def _write(descriptor: int, text: str) -> None:

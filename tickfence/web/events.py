@@ -19,7 +19,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
 
     id: str
     at: Annotated[int, Meta(description="Server ms.")]
-    kind: Annotated[str, Meta(description="`node`, `moved`, `leader` or `conflict`.")]
+    kind: Annotated[str, Meta(description="`node`, `moved`, `leader`, `conflict`, `symbol` or `desired`.")]
     reason: str
     text: Annotated[str, Meta(description="What happened, in one sentence.")]
     node: str | None = None
@@ -34,6 +34,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     term: int | None = None
     symbol: str | None = None
     holder: str | None = None
+    nodes: Annotated[str | None, Meta(description="Nodes that got stuck with the symbol, comma-separated.")] = None
+    version: Annotated[int | None, Meta(description="Of the desired state.")] = None
+    what: Annotated[str | None, Meta(description="What an operator asked for.")] = None
 
 
 async def fetch_events(reader: Reader, after: str, limit: int) -> tuple[int, list[Event]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tools.chaos.checker import Violation
-from tools.chaos.extra_worker import ExtraWorker
+from tools.chaos.extra_process import ExtraProcess
 from tools.chaos.injector import FaultKind, Injector
 
 OFFSETS_S = (3600, -5, -3600)
@@ -73,7 +73,7 @@ def _clock_skew(injector: Injector) -> None:
     at = injector.stack.signal(node, signal.SIGTERM)
     injector.await_recovery(injector.begin_fault("node-term", at, symbols, victim=node), but_not=owner)
     injector.stack.await_end(node)
-    with ExtraWorker(injector.stack, node, "skewed", skewed(library, offset_s)) as wrong:
+    with ExtraProcess(injector.stack, node, "skewed", skewed(library, offset_s)) as wrong:
         joining = injector.begin_fault("node-join", wrong.started_at, injector.symbols, victim=node)
         if not injector.await_steady():
             detail = f"not steady with a clock {offset_s:+d} s off; its log ends: {wrong.log[-200:]}"

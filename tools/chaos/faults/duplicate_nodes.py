@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from tools.chaos.checker import Violation
-from tools.chaos.extra_worker import ExtraWorker
+from tools.chaos.extra_process import ExtraProcess
 from tools.chaos.gaps import TWO_PERIODS_MS
 from tools.chaos.history import Record, Write
 from tools.chaos.injector import FaultKind, Injector
@@ -36,7 +36,7 @@ def refusal_flaw(node: str, status: int, log: str) -> str:
 def _twin(injector: Injector) -> None:
     injector.await_no_voluntary_moves()
     node, owner, _ = injector.random_node()
-    with ExtraWorker(injector.stack, node, "twin", NO_METRICS) as second:
+    with ExtraProcess(injector.stack, node, "twin", NO_METRICS) as second:
         fault = injector.begin_fault("twin", second.started_at, injector.symbols, victim=node)
         try:
             flaw = refusal_flaw(node, second.await_end(), second.log)
@@ -53,7 +53,7 @@ def _twin_takes_over(injector: Injector) -> None:
     at = injector.stack.signal(node, signal.SIGSTOP)
     try:
         injector.await_recovery(injector.begin_fault("twin-takes-over", at, symbols, victim=node, owner_gone=owner))
-        with ExtraWorker(injector.stack, node, "twin", NO_METRICS) as second:
+        with ExtraProcess(injector.stack, node, "twin", NO_METRICS) as second:
             joining = injector.begin_fault("node-join", second.started_at, injector.symbols, victim=node)
             if not injector.await_steady() or second.status is not None:
                 detail = f"exit status {second.status}; its log ends: {second.log[-200:]}"

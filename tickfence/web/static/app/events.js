@@ -8,9 +8,11 @@ export const KINDS = [
   { name: "node", label: "Nodes" },
   { name: "leader", label: "Leader" },
   { name: "conflict", label: "Conflicts" },
+  { name: "symbol", label: "Symbols" },
+  { name: "desired", label: "Operators" },
 ];
 
-const BAD = ["died", "silent", "took over", "data lost", "node died", "node silent"];
+const BAD = ["died", "silent", "stuck", "took over", "data lost", "node died", "node silent", "node stuck", "set aside"];
 
 /** How serious it is: "bad", "odd" or "plain"; shown as the mark's colour, and the mark has a shape for each kind. */
 export function weight({ kind, reason }) {
@@ -27,7 +29,7 @@ export function movesOf(event) {
 
 /** Whether an event concerns a symbol. */
 export function concerns(event, symbol) {
-  return event.symbol === symbol || symbol in (event.moves ?? {});
+  return event.symbol === symbol || symbol in (event.moves ?? {}) || (event.what ?? "").split(" ").includes(symbol);
 }
 
 /** One sentence: the server's. For moves, which are listed below it: the reason and how many. */

@@ -1,12 +1,14 @@
-"""A worker beside those of the supervisor: a second one with a node id in use, or one with a wrong clock."""
+"""A process beside those of the supervisor: a second node of one name, one with a wrong clock, a role of another version."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from tools.chaos.stack_under_test import StackError, StackUnderTest
@@ -16,7 +18,7 @@ from tools.local.roles import ROOT
 END_S = 20.0
 
 
-class ExtraWorker:
+class ExtraProcess:
     """Runs the command of a role once more, within the ``with`` block.
 
     Args:
@@ -24,14 +26,26 @@ class ExtraWorker:
         name: of the role.
         suffix: of the name of its log, ``<name>-<suffix>.log``.
         environment: variables on top of those of the role.
+        checkout: of the version to run, with a virtual environment in ``.venv``; by default this one.
 
     Attributes:
         started_at: Unix time, s.
     """
 
-    def __init__(self, stack: StackUnderTest, name: str, suffix: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stack: StackUnderTest,
+        name: str,
+        suffix: str,
+        environment: Mapping[str, str],
+        checkout: Path | None = None,
+    ) -> None:
         role = next(role for role in stack.deployment.roles if role.name == name)
-        self._command = ends_with_parent("KILL", role.command)
+        programs = Path(sys.executable).parent
+        others = programs if checkout is None else checkout / ".venv" / "bin"
+        command = (word.replace(f"{programs}/", f"{others}/") for word in role.command)
+        self._command = ends_with_parent("KILL", command)
+        self._checkout = checkout or ROOT
         self._environment = {**stack.environment, **role.environment, **environment, "PARENT_PID": str(os.getpid())}
         self._path = stack.state_dir / "logs" / f"{name}-{suffix}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,7 +57,12 @@ class ExtraWorker:
             self._written = log.tell()
             self.started_at = time.time()
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                cwd=self._checkout,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         return self
 
@@ -64,7 +83,7 @@ class ExtraWorker:
 
     @property
     def log(self) -> str:
-        """What this worker wrote, without earlier ones of the same log."""
+        """What this process wrote, without earlier ones of the same log."""
         return self._path.read_bytes()[self._written :].decode(errors="replace")
 
     def signal(self, number: signal.Signals) -> float:

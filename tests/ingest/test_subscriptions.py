@@ -1,0 +1,129 @@
+"""Symbols that come to an open connection and go from it, and subscriptions that the exchange refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from ingest.binance import Binance
+from ingest.events import ControlReply
+from ingest.feed import Feed
+from ingest.pacing import Allowance
+from ingest.silence import Silence
+from tests.ingest.scripted_exchange import ScriptedExchange, scripted_exchange
+from tests.ingest.writing import counted, until
+
+binance = Binance([])
+REFUSED = "nt_ws_subscriptions_refused_total"
+
+
+def streams(*symbols: str) -> set[str]:
+    return {name for symbol in symbols for name in binance.streams(symbol)}
+
+
+class Following:
+    """A feed of some symbols of an exchange, and how often it had all that was wanted."""
+
+    def __init__(self, exchange: ScriptedExchange, session: aiohttp.ClientSession, symbols: list[str]) -> None:
+        self.complete = 0
+        self.feed = Feed(
+            session,
+            binance,
+            exchange.ws,
+            symbols,
+            on_message=self.on_message,
+            on_open=self.on_open,
+            openings=Allowance(100, 300.0),
+            silence=Silence(),
+        )
+
+    def on_message(self, feed: Feed, message: bytes) -> None:
+        event = binance.decode(message)
+        assert isinstance(event, ControlReply)
+        feed.on_reply(event)
+
+    def on_open(self, _: Feed) -> None:
+        self.complete += 1
+
+
+@asynccontextmanager
+async def following(*symbols: str) -> AsyncIterator[tuple[ScriptedExchange, Following]]:
+    async with scripted_exchange() as exchange, aiohttp.ClientSession() as session:
+        one = Following(exchange, session, list(symbols))
+        task = asyncio.create_task(one.feed.run())
+        try:
+            yield exchange, one
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def test_symbols_come_and_go_over_the_open_connection() -> None:
+    async def test() -> None:
+        async with following("AAUSDT", "BBUSDT") as (exchange, one):
+            await until(lambda: one.complete == 1, "the connection")
+            one.feed.add(["CCUSDT", "DDUSDT"])
+            await until(lambda: one.complete == 2, "the new symbols")
+            one.feed.remove(["BBUSDT", "CCUSDT"])
+            await until(lambda: exchange.carried == streams("AAUSDT", "DDUSDT"), "the others alone")
+            assert [request["method"] for request in exchange.controls] == ["SUBSCRIBE", "UNSUBSCRIBE"]
+            assert exchange.controls[0]["params"] == binance.streams("CCUSDT") + binance.streams("DDUSDT")
+            assert len(exchange.asked("/stream")) == 1
+            [socket] = exchange.sockets
+            await socket.close()
+            await until(lambda: len(exchange.asked("/stream")) == 2, "another connection")
+            await until(lambda: exchange.carried == streams("AAUSDT", "DDUSDT"), "what is wanted now")
+
+    asyncio.run(test())
+
+
+def test_a_symbol_that_goes_before_it_was_subscribed_to_is_not_left_over() -> None:
+    async def test() -> None:
+        async with following("AAUSDT") as (exchange, one):
+            await until(lambda: one.complete == 1, "the connection")
+            one.feed.add(["BBUSDT"])
+            await asyncio.sleep(0)
+            one.feed.remove(["BBUSDT"])
+            one.feed.add(["CCUSDT"])
+            await until(lambda: exchange.carried == streams("AAUSDT", "CCUSDT"), "what is wanted")
+
+    asyncio.run(test())
+
+
+def test_one_bad_name_in_a_subscription_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    good = [f"S{number}USDT" for number in range(10)]
+    before = counted(REFUSED)
+
+    async def test() -> None:
+        async with following("AAUSDT") as (exchange, one):
+            exchange.refused = {"badusdt@trade"}
+            await until(lambda: one.complete == 1, "the connection")
+            one.feed.add([*good[:7], "BADUSDT", *good[7:]])
+            await until(lambda: exchange.carried == streams("AAUSDT", *good), "all the others")
+            await until(lambda: counted(REFUSED) - before == 1, "the refusal of one")
+            sent = len(exchange.controls)
+            one.feed.add(["ZZUSDT"])  # it does not come again with the next one
+            await until(lambda: exchange.carried == streams("AAUSDT", "ZZUSDT", *good), "the next symbol")
+            assert len(exchange.controls) == sent + 1
+            assert len(exchange.asked("/stream")) == 1
+
+    asyncio.run(test())
+    [line] = [record for record in caplog.records if "refused a subscription" in record.message]
+    assert line.__dict__["streams"] == binance.streams("BADUSDT")
+
+
+def test_a_bad_name_in_the_url_is_found_by_message() -> None:
+    async def test() -> None:
+        async with following("AAUSDT", "BADUSDT", "BBUSDT") as (exchange, _):
+            exchange.refused = {"badusdt@trade"}
+            exchange.answer = lambda request: (
+                web.Response(status=400) if "badusdt" in request.query.get("streams", "") else None
+            )
+            await until(lambda: exchange.carried == streams("AAUSDT", "BBUSDT"), "the others")
+
+    asyncio.run(test())

@@ -1,0 +1,69 @@
+"""Every role restarted in turn, as an operator does it; the same through another version and back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tools.chaos.extra_process import ExtraProcess
+from tools.chaos.injector import STEADY_TIMEOUT_S, FaultKind, Injector
+from tools.chaos.stack_under_test import StackError
+from tools.local.roles import BEATS, INGESTS, NODES
+
+ORDER = (*INGESTS, *BEATS, *NODES)
+OTHER_VERSION = "CHAOS_OTHER_VERSION"
+"""Environment variable: a checkout of another version, with a virtual environment in ``.venv``."""
+
+_POLL_S = 0.05
+
+
+def _await_ready(injector: Injector, role: str) -> None:
+    """Wait as an operator does before the next role: for the books of an ingest, and for regular reports."""
+    deadline = time.monotonic() + STEADY_TIMEOUT_S
+    while role in INGESTS and injector.stack.metric(role, "nt_ingest_books_in_sync") != len(injector.symbols):
+        if time.monotonic() > deadline:
+            raise StackError(f"{role} does not have all books within {STEADY_TIMEOUT_S:g} s")
+        time.sleep(_POLL_S)
+    injector.await_steady()
+
+
+def _rolling_restart(injector: Injector) -> None:
+    for role in ORDER:
+        at = injector.stack.signal(role, signal.SIGTERM)
+        injector.begin_fault("rolling-restart", at, injector.symbols, victim=role)
+        injector.stack.start_role(role)
+        _await_ready(injector, role)
+
+
+def _rolling_upgrade(injector: Injector) -> None:
+    checkout = Path(os.environ[OTHER_VERSION])
+    with ExitStack() as context:
+        others = {}
+        for role in ORDER:
+            at = injector.stack.signal(role, signal.SIGTERM)
+            injector.begin_fault("rolling-upgrade", at, injector.symbols, victim=role, note="to the other version")
+            injector.stack.await_end(role)
+            others[role] = context.enter_context(ExtraProcess(injector.stack, role, "other", {}, checkout))
+            _await_ready(injector, role)
+        for role in ORDER:
+            at = others[role].signal(signal.SIGTERM)
+            injector.begin_fault("rolling-upgrade", at, injector.symbols, victim=role, note="back")
+            others[role].await_end()
+            injector.stack.start_role(role)
+            _await_ready(injector, role)
+
+
+KINDS = (
+    FaultKind("rolling-restart", 500, _rolling_restart, "every role restarted in turn", every_nth_round=4),
+    FaultKind(
+        "rolling-upgrade",
+        500,
+        _rolling_upgrade,
+        f"every role replaced in turn by the version in {OTHER_VERSION}, and back",
+        skip="" if os.environ.get(OTHER_VERSION) else f"{OTHER_VERSION} names no checkout",
+        every_nth_round=4,
+    ),
+)
