@@ -157,7 +157,8 @@ class Lane:
                 self._log_refusal(key, reply)
             elif state.reconcile(_newest_id(reply)):
                 lost.add(symbol)
-        self.pending.write_all_again(lost)
+        for symbol in lost:
+            self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
         return lost
 
     async def _catch_up(self, connection: RawConnection) -> None:
@@ -165,6 +166,7 @@ class Lane:
         if self._lost:  # under an open connection: a flush, or the keys of one symbol
             self._lost = False
             lost = await self._learn_state(connection, list(self._symbols))
+            self.pending.write_hashes_again(self._symbols)
             names = {"symbols": sorted(lost)[:SHOWN_SYMBOLS], "count": len(lost)}
             logger.warning("Redis lost streams, writing their books again", extra=names)
         if self._to_learn:

@@ -66,11 +66,12 @@ class SnapshotOutbox:
         self._replacing.pop(symbol, None)
         self._book_from.pop(symbol, None)
 
-    def write_again(self, symbols: Iterable[Instrument]) -> None:
-        """Write these symbols' books and ``book_from`` with the next batch: Redis has lost them."""
-        for symbol in symbols:
-            self.want(symbol, SnapshotReason.LOST)
-            self._marks_due.add(symbol)
+    def mark_again(self, symbols: Iterable[Instrument]) -> None:
+        """Write ``book_from`` of these symbols with the next batch: Redis may have lost it.
+
+        It may be lower than what another ingest has written. That is harmless after 2 s, when every node has read that.
+        """
+        self._marks_due.update(symbols)
 
     def wanted(self) -> list[tuple[Instrument, SnapshotReason]]:
         """Symbols whose books are still to be written, and why."""
@@ -138,7 +139,7 @@ class SnapshotOutbox:
 class DeleteOutbox:
     """All keys of symbols that are not followed any more, to be deleted, and again 2 s later.
 
-    Another ingest may write them anew until it has stopped, too.
+    Another ingest may write them again until it follows the removal, too.
 
     Args:
         keys: every key of the deployment.

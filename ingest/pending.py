@@ -72,14 +72,10 @@ class Pending:
         self.work.set()
 
     def write_hashes_again(self, symbols: Collection[Instrument]) -> None:
-        """Write the tickers and rules of these symbols again: Redis may have lost them."""
+        """Write the tickers and all of the info of these symbols again: Redis may have lost them."""
         self._hashes.write_again(symbols)
+        self._snapshots.mark_again(symbols)
         self.work.set()
-
-    def write_all_again(self, symbols: Collection[Instrument]) -> None:
-        """Write all but the entries of these symbols again: Redis has lost it."""
-        self._snapshots.write_again(symbols)
-        self.write_hashes_again(symbols)
 
     def remove(self, symbol: Instrument) -> None:
         """Drop everything of a symbol that is not followed any more, and delete its keys. Call it while nothing is being sent."""

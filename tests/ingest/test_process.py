@@ -19,6 +19,10 @@ from tests.frozen_objects import frozen, telling
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import Exchange
+from tickfence.coordination import desired as states
+from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
+from tickfence.keys import Keys
+from tickfence.streams.codec import TradesUpTo
 from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -364,6 +368,53 @@ def test_of_two_processes_one_is_killed_and_nothing_is_missing(
         trades = [int(entry_id.split(b"-")[1]) for entry_id, _ in redis_client.xrange(f"md:{{{symbol}}}:trades")]
         assert trades == list(range(trades[0], trades[-1] + 1))
     assert_books_are_true(redis_client, exchange)
+
+
+def test_symbols_that_operators_add_and_remove_are_followed_while_the_others_go_on(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis, start_exchange: StartExchange, start_ingest: StartIngest
+) -> None:
+    kept, gone, new, bad = "BTCUSDT", "ETHUSDT", "BNBUSDT", "NONEUSDT"
+    keys = Keys()
+    exchange = start_exchange("--symbols", f"{kept},{gone},{new}")
+    ingests = [start_ingest(exchange, redis_server, ",".join(SYMBOLS), **FAST) for _ in range(2)]
+    for ingest in ingests:
+        running(redis_client, ingest)
+    seed_desired(redis_client, keys, states.seed(SYMBOLS), "test")
+
+    def change(make: Callable[[states.Desired], states.Desired]) -> None:
+        before = read_desired(redis_client, keys)
+        assert before is not None
+        assert replace_desired(redis_client, keys, before.version, make(before), "test", "a change") is not None
+
+    def broken() -> int:
+        return sum(fields[b"t"] == b"%d" % TradesUpTo.BROKEN for _, fields in redis_client.xrange(keys.book(kept)))
+
+    starts = broken()
+    now_ms = int(time.time() * 1000)
+    change(lambda old: states.add(states.pause(old, [kept], now_ms), [new, bad], now_ms))
+    wait_until(lambda: redis_client.exists(*keys.market_data(new)) == 5, "all data of the new symbol", 3)
+    wait_until(lambda: len(entries(redis_client, new)) > 3, "its diffs")
+    change(lambda old: states.remove(old, [gone], now_ms))
+    wait_until(lambda: not redis_client.exists(*keys.market_data(gone)), "nothing of the removed symbol", 2)
+    wait_until(lambda: all(one.metric("nt_ingest_books") == 3 for one in ingests), "both to follow")
+    before = newest(redis_client, kept)
+    until_s = time.monotonic() + 3.5
+    wait_until(lambda: time.monotonic() > until_s, "the second deletion")
+    assert not redis_client.exists(*keys.market_data(gone))
+    assert newest(redis_client, kept) > before, "paused is not removed"
+    for symbol in (kept, new):
+        assert gaps(redis_client, symbol) == 0
+        found = [int(entry_id.split(b"-")[1]) for entry_id, _ in redis_client.xrange(keys.trades(symbol))]
+        assert found == list(range(found[0], found[-1] + 1))
+    assert broken() == starts, "the coverage of its trades goes on"
+    for ingest in ingests:
+        assert ingest.metric("nt_ws_connections") == 1
+        assert ingest.metric('nt_ws_resubscribe_total{reason="ended"}') == 0
+        assert ingest.metric("nt_ingest_symbols_unlisted") == 1, "the bad name"
+        assert ingest.metric('nt_ingest_rejected_total{reason="unknown_symbol"}') == 0
+        assert ingest.metric('nt_ingest_dropped_total{reason="redis_error"}') == 0
+    change(lambda old: states.add(old, [gone], now_ms))
+    wait_until(lambda: redis_client.exists(*keys.market_data(gone)) == 5, "the removed symbol again", 3)
 
 
 def test_an_exchange_that_was_restarted_is_found_again(stack: Stack) -> None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
+from itertools import count, islice
 
 import pytest
 import redis
 
-from ingest.events import SymbolRules, Ticker
+from ingest.book_sync import BookSync
+from ingest.events import Depth, SymbolRules, Ticker
+from ingest.outbox import DELETE_AGAIN_S
 from tests.ingest.writing import (
     KEYS,
+    NOW,
     SYMBOL,
     Process,
     assert_reader_agrees,
@@ -180,6 +185,49 @@ def test_a_process_that_starts_does_not_overtake_one_that_lags_on_a_cluster() ->
                 assert trades(group.client) == list(range(1, 31))
 
     run(test)
+
+
+def test_symbols_come_and_go_on_a_cluster() -> None:
+    *stay, gone, new = SYMBOLS
+
+    async def test() -> None:
+        with ClusterGroup() as group:
+            process = Process(group.url, symbols=[*stay, gone])
+            async with running(process):
+                numbers = count(1)
+                for number in islice(numbers, 50):
+                    for symbol in (*stay, gone):
+                        process.diff(number, symbol=symbol)
+                process.books[new] = BookSync(new)
+                process.books[new].on_depth(Depth(0, [(10.0, 1.0)], [(20.0, 1.0)]), NOW)
+                process.writer.add([new])
+                process.writer.want_snapshot(new, "sync")
+                process.diff(1, symbol=new)
+                for number in islice(numbers, 50):
+                    for symbol in (*stay, gone):
+                        process.diff(number, symbol=symbol)
+                    await asyncio.sleep(0)
+                del process.books[gone]
+                process.writer.remove([gone])
+
+                def settled() -> bool:
+                    for symbol in stay:
+                        process.diff(next_number[symbol], symbol=symbol)
+                        next_number[symbol] += 1
+                    process.writer.wake()
+                    return not group.client.exists(*KEYS.market_data(gone)) and diffs(group.client, new) == [1]
+
+                next_number = dict.fromkeys(stay, next(numbers))
+                until_at = time.monotonic() + DELETE_AGAIN_S + 0.5
+                await until(lambda: settled() and time.monotonic() > until_at, "nothing of the removed one")
+                await process.writer.drain(10)
+                for symbol in stay:
+                    await until(lambda s=symbol: reader_has(group, process, s), f"the book of {symbol}")
+                    assert diffs(group.client, symbol) == [*range(1, next_number[symbol])]
+
+    was = dropped()
+    run(test)
+    assert dropped() == was
 
 
 def test_a_frozen_master_holds_up_its_own_symbols_only() -> None:

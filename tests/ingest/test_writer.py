@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 import redis
@@ -118,6 +119,51 @@ def test_ticker_and_info_are_written_again_after_redis_lost_them(
             process.diff(2)  # the market's next data
             await until(lambda: redis_client.exists(*both) == 2, "both hashes again")
             assert [redis_client.hgetall(key) for key in both] == before
+
+    run(test)
+
+
+@pytest.mark.parametrize("lost", ["flushed", "restarted"])
+def test_whatever_is_lost_is_back_within_two_seconds_each_time(
+    own_redis_server: Callable[..., EmbeddedRedis], lost: str
+) -> None:
+    server = own_redis_server()
+    both = (KEYS.ticker(SYMBOL), KEYS.info(SYMBOL))
+
+    async def test() -> None:
+        first, second = Process(server.url()), Process(server.url())
+        for process in (first, second):
+            for symbol in (SYMBOL, OTHER):
+                process.writer.set_ticker(Ticker(symbol, "10.5", "-1.5", "11", "9", "1000"))
+                process.writer.set_info(symbol, SymbolRules("0.01", "0.001", "trading"))
+        async with running(first, second):
+            first.writer.want_snapshot(SYMBOL, SnapshotReason.CORRECTED)
+            numbers = iter(range(1, 1_000_000))
+
+            def complete(client: redis.Redis) -> bool:
+                number = next(numbers)
+                for process in (first, second):  # the market's next data
+                    process.diff(number)
+                    process.trade(number)
+                    process.writer.wake()
+                hashes = (*both, KEYS.ticker(OTHER), KEYS.info(OTHER))
+                marked = client.hexists(KEYS.info(SYMBOL), "book_from")
+                return marked and client.exists(*hashes, KEYS.snapshot(SYMBOL), KEYS.snapshot(OTHER)) == 6
+
+            with server.client() as client:
+                await until(lambda: complete(client), "everything")
+                before = [client.hgetall(key) for key in both]
+            for _ in range(3):
+                if lost == "flushed":
+                    with server.client() as client:
+                        client.flushall()
+                else:
+                    server.stop()
+                    await asyncio.to_thread(server.start)
+                with server.client() as client:
+                    await until(lambda: complete(client), "everything again", 2)
+                    assert [client.hgetall(key) for key in both] == before
+                    assert_reader_agrees(client, first, OTHER)
 
     run(test)
 
@@ -629,6 +675,69 @@ def test_without_permission_to_delete_everything_waits_and_nothing_is_lost(
         run(test)
     finally:
         redis_client.execute_command("ACL", "DELUSER", "appender")
+
+
+def test_without_permission_to_append_everything_waits_and_nothing_is_lost(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis
+) -> None:
+    refused, missing = counted(DROPPED, reason="redis_error"), counted("nt_ingest_trades_missing_total")
+
+    async def test() -> None:
+        process = Process(redis_server.url().replace("://", "://appender:secret@", 1))
+        async with running(process):
+            process.diff(1)
+            process.trade(1)
+            await process.writer.drain(10)
+            redis_client.execute_command("ACL", "SETUSER", "appender", "-xadd")
+            connects = counted(CONNECTS)
+            for number in count(2):
+                process.diff(number)
+                process.trade(number)
+                await asyncio.sleep(0.01)
+                if counted(CONNECTS) > connects + 5:
+                    break
+            assert len(trades(redis_client)) < number
+            redis_client.execute_command("ACL", "SETUSER", "appender", "+xadd")
+            await process.writer.drain(10)
+            assert diffs(redis_client) == trades(redis_client) == list(range(1, number + 1))
+            assert_reader_agrees(redis_client, process)
+
+    redis_client.execute_command("ACL", "SETUSER", "appender", "on", ">secret", "~*", "&*", "+@all")
+    try:
+        run(test)
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", "appender")
+    assert (counted(DROPPED, reason="redis_error"), counted("nt_ingest_trades_missing_total")) == (refused, missing)
+
+
+def test_while_another_program_s_script_keeps_redis_busy_everything_waits_and_nothing_is_lost(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    refused, missing = counted(DROPPED, reason="redis_error"), counted("nt_ingest_trades_missing_total")
+    spin = "local t = redis.call('TIME')[1] + 3 while tonumber(redis.call('TIME')[1]) < t do end"
+
+    async def test() -> None:
+        first, second = Process(server.url()), Process(server.url())
+        async with running(first, second):
+            with server.client() as client:
+                client.config_set("lua-time-limit", 200)
+                busy = asyncio.create_task(asyncio.to_thread(client.eval, spin, 0))
+                number = 0
+                while not busy.done():
+                    number += 1
+                    for process in (first, second):
+                        process.diff(number)
+                        process.trade(number)
+                    if number % 50 == 0:
+                        first.writer.want_snapshot(SYMBOL, "interval")
+                    await asyncio.sleep(0.01)
+                await asyncio.gather(first.writer.drain(10), second.writer.drain(10))
+                assert diffs(client) == trades(client) == list(range(1, number + 1))
+                assert_reader_agrees(client, first)
+
+    run(test)
+    assert (counted(DROPPED, reason="redis_error"), counted("nt_ingest_trades_missing_total")) == (refused, missing)
 
 
 def test_a_write_that_redis_refuses_is_counted_and_the_others_go_on(
