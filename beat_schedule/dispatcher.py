@@ -9,20 +9,18 @@ from typing import Any
 
 from beat_schedule.broker import Broker
 from beat_schedule.desired_state import DesiredState
+from beat_schedule.eligible_nodes import EligibleNodes
 from beat_schedule.event_recorder import AssignmentChange
 from beat_schedule.journal import Journal
 from beat_schedule.poll import Poll, Poller
 from beat_schedule.retirement import Retirement
-from beat_schedule.stuck_nodes import StuckNodes
 from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
-from tickfence.coordination.desired import NodeMode
 from tickfence.coordination.leadership import Lead, LeaderReason
-from tickfence.coordination.membership import GRACE_MS, NodeReason, NodeRecord
+from tickfence.coordination.membership import GRACE_MS, NodeRecord
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.verdicts import Verdicts, parse_verdicts
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.settings import Settings
@@ -66,9 +64,7 @@ class Dispatcher:
         self.clock: ServerClock = self._poller.clock
         self._broker = broker
         self._told_sender_at = 0.0
-        self._stuck_nodes = StuckNodes(settings, broker)
-        self._noted = Verdicts()  # as nt:dispatcher has them
-        self._judging_term = 0  # the term in which they were read there
+        self._nodes = EligibleNodes(settings, broker, name)
         self._desired = DesiredState(settings, name)
         self._noted_desired = 0  # version, as nt:dispatcher has it
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
@@ -76,9 +72,6 @@ class Dispatcher:
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._live: Mapping[Owner, NodeRecord] = {}
-        self._eligible: Mapping[Owner, NodeRecord] = {}
-        self._kept_out: Mapping[Owner, NodeReason] = {}  # the other live nodes
-        self._set_aside: Mapping[Instrument, tuple[str, ...]] = {}  # with the nodes that got stuck with them
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
 
@@ -95,7 +88,7 @@ class Dispatcher:
     @property
     def owners(self) -> Mapping[Instrument, Owner]:
         """Symbol -> owner, of the symbols whose owner works."""
-        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._eligible}
+        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._nodes.records}
 
     @property
     def nodes(self) -> Collection[Owner]:
@@ -142,9 +135,7 @@ class Dispatcher:
             if self._acting_term:
                 logger.warning("another dispatcher leads", extra={"term": poll.lead.term})
             self._acting_term = 0
-            self._eligible = poll.live
-            for gauge in (metrics.nodes_stuck, metrics.symbols_set_aside):
-                gauge.set(0)
+            self._nodes.stand_by(poll.live)
             return []
         try:
             return self._lead(client, poll)
@@ -174,12 +165,13 @@ class Dispatcher:
         if new_term:
             self._replace_symbols()
             dropped, lost = self._adopt(client, lead)
-        if not self._judge(client, poll):
+            self._nodes.begin(client, lead)
+        if not self._nodes.judge(client, poll, self._desired.followed):
             self._acting_term = 0
             return []
         first = not self._controller.owners
         dropped |= self._replace_symbols()
-        moves = self._controller.step(lead.server_ms, *self._shares())
+        moves = self._controller.step(lead.server_ms, *self._nodes.shares(self._desired.followed))
         change = None
         if moves or dropped or new_term:
             self._acting_term = 0  # if publishing fails, the next poll starts again from what is published
@@ -194,8 +186,9 @@ class Dispatcher:
             leadership.note(client, self._keys, self._name, lead.term, {"desired": str(desired.version)})
             self._noted_desired = desired.version
         self._retirement.retire(client, self._desired.removed, self.generation)
-        departed = {**self._poller.membership.departed, **self._kept_out}
-        self._journal.note(lead.term, self._eligible.keys(), departed, self._set_aside, desired.changes, change)
+        departed = {**self._poller.membership.departed, **self._nodes.kept_out}
+        nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
+        self._journal.note(lead.term, nodes, departed, set_aside, desired.changes, change)
         if time.monotonic() >= self._next_purge:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
@@ -215,68 +208,17 @@ class Dispatcher:
         self._journal.note_adopted(stored.owners.values())
         dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
         self._noted_desired = 0
-        if lead.term != self._judging_term:
-            found = parse_verdicts(client.hget(self._keys.dispatcher, "verdicts") or b"")
-            # We led before Redis lost its data, so our own verdicts are the newest.
-            ours = lead.lost and lead.reason is LeaderReason.RENEWED
-            self._stuck_nodes.begin(self._stuck_nodes.verdicts if ours else found)
-            self._noted, self._judging_term = found, lead.term
         return dropped, older or self._journal.lost_data
-
-    def _judge(self, client: Any, poll: Poll) -> bool:
-        """Find out which nodes may get symbols, and tell it before anything follows from it.
-
-        Returns:
-            Whether it could be told; otherwise another dispatcher leads by now.
-        """
-        desired = self._desired.followed
-        drained = [
-            owner
-            for owner, node in poll.live.items()
-            if node.drained or desired.node(owner.node).mode is NodeMode.DRAINED
-        ]
-        if poll.resumed:
-            self._stuck_nodes.resume()
-        self._stuck_nodes.follow(poll.lead.server_ms, poll.live, drained, poll.heard, self._set_aside)
-        verdicts = self._stuck_nodes.verdicts
-        if verdicts != self._noted:
-            if not leadership.note(client, self._keys, self._name, poll.lead.term, {"verdicts": verdicts.to_json()}):
-                return False
-            self._noted = verdicts
-        kept_out = dict.fromkeys(drained, NodeReason.DRAINED) | dict.fromkeys(verdicts.stuck, NodeReason.STUCK)
-        for owner in kept_out.keys() - self._kept_out.keys():
-            where = {"node": owner.node, "incarnation": owner.incarnation}
-            logger.info("node gets no symbols", extra=where | {"reason": kept_out[owner]})
-        self._kept_out = kept_out
-        self._eligible = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
-        resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
-        set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
-        for symbol in set_aside.keys() - self._set_aside.keys():
-            extra = {"symbol": symbol, "nodes": set_aside[symbol]}
-            logger.error("symbol is set aside: nodes got stuck while they worked on it", extra=extra)
-        self._set_aside = set_aside
-        return True
 
     def _replace_symbols(self) -> dict[Instrument, Owner]:
         """Have the symbols assigned that are to be; return those that no longer are, with their owners so far."""
-        metrics.symbols_set_aside.set(len(self._set_aside))
-        reason = self._desired.followed.version, self._set_aside.keys()
+        reason = self._desired.followed.version, self._nodes.set_aside.keys()
         if reason == self._symbols_by:
             return {}
         self._symbols_by = reason
-        wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._set_aside)
+        wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._nodes.set_aside)
         metrics.reports_due.set(reports_due(self.settings, len(wanted)))
         return self._controller.replace_symbols(wanted)
-
-    def _shares(self) -> tuple[dict[Owner, float], frozenset[Owner]]:
-        """The weights of the nodes that may have symbols, and those of them that get no more."""
-        weights, cordoned = {}, set()
-        for owner, record in self._eligible.items():
-            wanted = self._desired.followed.node(owner.node)
-            weights[owner] = record.weight if wanted.weight is None else wanted.weight
-            if wanted.mode is NodeMode.CORDONED:
-                cordoned.add(owner)
-        return weights, frozenset(cordoned)
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
         for owner in self._live.keys() - before.keys():

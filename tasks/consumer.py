@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import Any
@@ -16,12 +17,12 @@ from tickfence.monitoring import node_metrics as metrics
 from tickfence.monitoring.hang_guard import CONNECTING_S
 from tickfence.monitoring.log_limit import LogLimit, RepeatFilter
 from tickfence.redis_access.errors import cannot_serve
-from tickfence.redis_access.outage import Outage
+from tickfence.redis_access.outage import Backoff, Outage
 
 logger = logging.getLogger(__name__)
 
-RESTART_EVERY_S = 0.25
-"""Least time between two failures of the consumer's steps; Celery waits a second after five within one."""
+IN_A_ROW_S = 3.0
+"""A failure of the consumer's steps within this time of the last one is the same trouble."""
 SAY_EVERY_S = 60.0
 
 _NO_ACK = "no_ack"
@@ -51,7 +52,9 @@ class Consumer(CeleryConsumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
-        self._failed_at = -RESTART_EVERY_S
+        self._own_queues = frozenset(self.app.amqp.queues.consume_from)
+        self._restart = Backoff(base=0.25, cap=1.0)  # Celery itself waits a second after five failures within one
+        self._failed_at = -math.inf
         self._limit = LogLimit(SAY_EVERY_S)
         for name in _SAY_IT_EACH_TIME:
             logging.getLogger(name).addFilter(RepeatFilter(SAY_EVERY_S))
@@ -130,9 +133,10 @@ class Consumer(CeleryConsumer):
         this_node().suspend()
         if (held_back := self._limit.allows(type(error).__name__)) is not None:  # Celery's own line leaves the text out
             logger.warning("no messages, starting to consume again: %s", error, extra={"held_back": held_back})
-        pause = self._failed_at + RESTART_EVERY_S - time.monotonic()
-        if pause > 0:  # not the first failure in a row
-            time.sleep(pause)
+        if time.monotonic() - self._failed_at < IN_A_ROW_S:
+            time.sleep(self._restart.next_s())
+        else:
+            self._restart.reset()
         self._failed_at = time.monotonic()
 
     def on_ready(self) -> None:
@@ -146,7 +150,14 @@ class Consumer(CeleryConsumer):
         self._tell_drained()
 
     def add_task_queue(self, queue: str, *args: Any, **options: Any) -> None:
-        """Take messages from ``queue``, too."""
+        """Take messages from ``queue`` again, if it is one that the worker was started with.
+
+        The command reaches every node, unless its operator names one. Those that take from another's queue would take
+        its messages away, and drop them.
+        """
+        if queue not in self._own_queues:
+            logger.warning("not consuming from %s: a node takes messages from the queues of its -Q alone", queue)
+            return
         super().add_task_queue(queue, *args, **options)
         self._tell_drained()
 

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tickfence import settings
 
 SHOW = """
@@ -102,18 +100,20 @@ def reported(*options: str, **variables: str) -> tuple[str, list[str]]:
 OTHER = "redis://other:9/9"
 
 
-@pytest.mark.parametrize("name", ["BROKER_URL", "CELERY_BROKER", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
-def test_a_broker_of_another_program_is_ignored_with_one_line(name: str) -> None:
-    warning = [f"warning: {name} is ignored; set CELERY_BROKER_URL instead"]
-    assert reported(CELERY_BROKER_URL="redis://ours:7000/3", **{name: OTHER}) == ("ours:7000/3", warning)
+BROKERS = ("CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "BROKER_URL", "CELERY_BROKER")
+
+
+def test_what_belongs_to_other_programs_is_ignored_with_one_line_each() -> None:
+    others = {**dict.fromkeys(BROKERS, OTHER), "RESULT_BACKEND": "django-db"}
+    broker, warnings = reported(CELERY_BROKER_URL="redis://ours:7000/3", **others)
+    assert broker == "ours:7000/3"
+    assert warnings == [
+        *(f"warning: {name} is ignored; set CELERY_BROKER_URL instead" for name in BROKERS),
+        "warning: RESULT_BACKEND is ignored; set CELERY_RESULT_BACKEND instead",
+    ]
 
 
 def test_without_ours_the_default_is_used_and_an_option_is_respected() -> None:
     warning = ["warning: BROKER_URL is ignored; set CELERY_BROKER_URL instead"]
     assert reported(BROKER_URL=OTHER) == ("localhost:6379/1", warning)
     assert reported("--broker", "redis://given:1/2", BROKER_URL=OTHER) == ("given:1/2", [])
-
-
-def test_a_result_backend_of_another_program_is_not_loaded() -> None:
-    warning = ["warning: RESULT_BACKEND is ignored; set CELERY_RESULT_BACKEND instead"]
-    assert reported(RESULT_BACKEND="django-db") == ("localhost:6379/1", warning)

@@ -21,6 +21,8 @@ from tests.processes import wait_until
 from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import read_assignment
 from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.desired import resume
+from tickfence.coordination.desired_store import read_desired, replace_desired
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.leadership import parse_leader
 from tickfence.coordination.owner import Owner
@@ -356,6 +358,14 @@ def test_a_symbol_that_two_nodes_got_stuck_with_is_given_to_no_third(
     next_beat = scene.beat("beat-2")
     scene.until(lambda: len(scene.owning(next_beat)) == 3, "another leader")
     assert poison not in next_beat.owners
+
+    desired = read_desired(scene.server_client, KEYS)
+    assert desired
+    resumed = resume(desired, [poison], next_beat.clock.now_ms())
+    assert replace_desired(scene.server_client, KEYS, desired.version, resumed, "operator", "symbols resume")
+    scene.until(lambda: poison in next_beat.owners, "the symbol to be given to a node")
+    scene.until(lambda: scene.recorded("symbol")[-1] == ("resumed", poison), "that to be recorded")
+    assert metric("nt_symbols_set_aside") == 0
 
 
 def test_a_symbol_that_the_node_finished_after_all_is_not_blamed(scene: Scene) -> None:

@@ -38,13 +38,13 @@ def seen(
     *,
     owners: dict[Instrument, Owner] | None = None,
     live: tuple[Owner, ...] = (ONE, TWO),
-    drained: tuple[Owner, ...] = (),
+    modes: dict[Owner, NodeState] | None = None,
     leader: LeaderRecord = LEADER,
     leads: bool = True,
     stored: Desired | None = None,
 ) -> Seen:
     idle = idle_symbols(stored, leader.verdicts, NOW)
-    states = {owner: NodeState.DRAINED if owner in drained else NodeState.ALIVE for owner in live}
+    states = dict.fromkeys(live, NodeState.ALIVE) | (modes or {})
     nodes = [ClusterNode(NodeRecord(owner, 1), state, 10, (), 1) for owner, state in states.items()]
     assignment = StoredAssignment(3, 1, {BTC: ONE} if owners is None else owners)
     cluster = Cluster(NOW, nodes, leader if leads else None, assignment, stored, idle)
@@ -114,7 +114,7 @@ def test_a_symbol_that_took_two_nodes_is_set_aside_until_it_is_resumed() -> None
 )
 def test_nothing_holds_before_the_leader_follows(to: Goal) -> None:
     behind = LEADER._replace(desired=VERSION - 1)
-    assert lacking(to, seen(FRESH, leader=behind)) == "beat-1/c, which leads, has not followed the change"
+    assert lacking(to, seen(FRESH, leader=behind)) == "beat-1, which leads, has not followed the change"
     assert lacking(to, seen(FRESH, leader=behind, leads=False)) == "no beat leads"
     assert (
         lacking(to, seen(FRESH, leader=LEADER._replace(name="", desired=0)), ALONE) == "no beat has followed the change"
@@ -142,7 +142,13 @@ def test_without_coordination_a_symbol_needs_no_owner() -> None:
 )
 def test_a_node(mode: NodeMode, owners: dict[Instrument, Owner], live: tuple[Owner, ...], why: str) -> None:
     to = Goal(VERSION, {}, {"node-001": DesiredNode(mode, None, VERSION)})
-    assert lacking(to, seen(owners=owners, live=live, drained=(ONE,))) == why
+    assert lacking(to, seen(owners=owners, live=live, modes={ONE: NodeState.DRAINED})) == why
+
+
+def test_a_cordoned_node_takes_no_symbols_of_a_drained_one() -> None:
+    to = Goal(VERSION, {}, {"node-001": DesiredNode(NodeMode.DRAINED, None, VERSION)})
+    modes = {ONE: NodeState.DRAINED, TWO: NodeState.CORDONED}
+    assert lacking(to, seen(modes=modes)) == "node-001 still has 1 symbol, and no other node may have them"
 
 
 def changed(symbols: dict[Instrument, DesiredSymbol], nodes: dict[str, DesiredNode]) -> Desired:

@@ -21,6 +21,7 @@ from tests.tools.simulator.exchange_process import Exchange
 from tickfence.keys import Keys
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.settings import Settings
+from tools.chaos.stopped_thread import main_thread_stopped, unavailable
 from tools.local import ports
 from tools.local.roles import ROOT, celery
 
@@ -70,6 +71,21 @@ class RolesAt:
         """End a role as a crash would."""
         self._processes[name].kill()
         self._processes[name].wait()
+
+    def wait_for_moves_from_a_hung_node(self) -> float:
+        """Stop the main thread of one of two nodes, wait until the other writes all reports, and until both do again.
+
+        Returns:
+            Seconds from the stop to six reports of the other node; 0.0 where this user may stop no thread.
+        """
+        if unavailable():
+            return 0.0
+        hung, other = NODES
+        with main_thread_stopped(self._processes[hung].pid) as at:
+            self.wait_for_reports((other,))
+            took_s = time.time() - at
+        self.wait_for_reports()
+        return took_s
 
     def ended(self) -> list[str]:
         """Roles whose process has ended."""

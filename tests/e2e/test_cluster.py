@@ -24,6 +24,10 @@ def test_reports_flow_and_a_killed_node_s_symbols_move(
         assert {group.master_of(symbol) for symbol in SYMBOLS} == {0, 1, 2}
         before = roles.wait_for_reports(timeout_s=30)
         assert roles.conflicts() == 0
+        took_s = roles.wait_for_moves_from_a_hung_node()
+        print(f"{took_s:.2f} s from the hang of a node to six reports of the other node")
+        assert took_s < 5
+        before = roles.wait_for_reports()
         orphans = [symbol for symbol, node in writers(before).items() if node == "node-001"]
         roles.kill("node-001")
         after = roles.wait_for_reports(("node-002",))

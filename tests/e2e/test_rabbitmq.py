@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import amqp
 import pytest
+from celery import Celery
 from kombu import Connection, Exchange, Producer
 
 from beat_schedule.broker import queue_lengths
 from tasks.queues import ARGUMENTS, PerishableQueues
 from tests.docs.pages import commands
+from tests.e2e.observer import metric
 from tests.e2e.roles_at import NODES, SYMBOLS, RolesAt
 from tests.processes import wait_until
 from tests.rabbitmq import RabbitMQ, find_server
@@ -42,11 +45,53 @@ def all_written(roles: RolesAt, since_s: float) -> bool:
     return len(found) == len(SYMBOLS) and all(one["updatedAt"] > since_s * 1000 for one in found.values())
 
 
+def dropped(roles: RolesAt, node: str) -> float:
+    """Messages that the node could not work on."""
+    return metric(roles.metrics[node], "nt_messages_dropped_total")
+
+
+def publish_poison(rabbitmq: RabbitMQ, node: str) -> int:
+    """Send what no dispatcher sends; return how many messages that is."""
+    task = {"task": "tasks.fast_cycle", "id": "1"}
+    json_like = {"content_type": "application/json", "content_encoding": "utf-8"}
+    messages = [
+        amqp.Message(b""),
+        amqp.Message(b"{", **json_like),
+        amqp.Message(b"[]", **json_like),
+        amqp.Message(b"\xff", **json_like),
+        amqp.Message(b"{}", content_type="application/x-python-serialize", content_encoding="binary"),
+        amqp.Message(b"[]", **json_like, application_headers=task),
+        amqp.Message(b"x", **json_like, application_headers=task),
+        amqp.Message(b"[[], {}, null]", **json_like, application_headers={"task": "tasks.fast_cycle"}),
+        amqp.Message(b"[[], {}, null]", **json_like, application_headers={"task": ["x"], "id": {"a": 1}}),
+        amqp.Message(b"[[], {}, null]", **json_like, application_headers={"task": "no.such", "id": "1"}),
+        amqp.Message(b"[[], {}, null]", **json_like, application_headers=task | {"compression": "x"}),
+        amqp.Message(b"[[1, 2], {}, null]", **json_like, application_headers=task),
+    ]
+    with rabbitmq.connect() as connection:
+        for message in messages:
+            connection.default_channel.basic_publish(message, exchange="", routing_key=node)
+    return len(messages)
+
+
 def test_reports_flow_a_killed_node_is_replaced_and_a_restarted_broker_is_found_again(
     rabbitmq: RabbitMQ, own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path
 ) -> None:
     with RolesAt(own_redis_server().url(), rabbitmq.url, tmp_path) as roles:
         roles.wait_for_reports(timeout_s=30)
+        took_s = roles.wait_for_moves_from_a_hung_node()
+        print(f"{took_s:.2f} s from the hang of a node to six reports of the other node")
+        assert took_s < 5
+
+        sent = publish_poison(rabbitmq, NODES[0])
+        wait_until(lambda: dropped(roles, NODES[0]) == sent, lambda: f"{sent} dropped: {dropped(roles, NODES[0])}")
+        roles.wait_for_reports()
+
+        with Celery(broker=rabbitmq.url) as operator:
+            operator.control.cancel_consumer(NODES[0])
+            roles.wait_for_reports(NODES[1:])
+            operator.control.add_consumer(NODES[0])
+            roles.wait_for_reports()
 
         rabbitmq.kill()
         rabbitmq.start()
@@ -55,6 +100,7 @@ def test_reports_flow_a_killed_node_is_replaced_and_a_restarted_broker_is_found_
         print(f"{time.time() - began:.2f} s from the broker's restart to six reports")
         roles.wait_for_reports()
         assert roles.conflicts() == 0
+        assert roles.ended() == []
 
         roles.kill(NODES[0])
         began = time.time()

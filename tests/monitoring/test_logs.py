@@ -158,11 +158,11 @@ def test_a_line_may_be_logged_by_a_signal_handler_within_another() -> None:
         "logs.configure('INFO')\n"
         "log = logging.getLogger('x')\n"
         "signal.signal(signal.SIGALRM, lambda *_: log.info('signal'))\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0002)\n"
-        "for number in range(3000):\n    log.info('line')\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
+        "for number in range(1000):\n    log.info('line')\n"
         "signal.setitimer(signal.ITIMER_REAL, 0)\n"
     )
-    assert sum(line["message"] == "line" for line in lines) == 3000
+    assert sum(line["message"] == "line" for line in lines) == 1000
     assert any(line["message"] == "signal" for line in lines)
 
 
@@ -180,6 +180,28 @@ def test_lines_go_into_a_file_and_into_a_new_one_after_it_was_renamed(tmp_path: 
     assert nothing == []
     assert json.loads((tmp_path / "node.log.1").read_text())["message"] == "first"
     assert json.loads(log.read_text())["message"] == "second"
+
+
+def test_a_detached_process_crashes_into_its_file(tmp_path: Path) -> None:
+    log = tmp_path / "node.log"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import logging, os; from tickfence.monitoring import logs\n"
+            f"for _ in range(2): logs.configure('INFO', file={str(log)!r})\n"
+            f"os.rename({str(log)!r}, {str(log) + '.1'!r})\n"
+            "logging.getLogger('x').info('line')\n"
+            "logging.getLogger().handlers[0].flush()\n"
+            "raise LookupError('of no avail')\n",
+        ],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert '"message": "line"' in log.read_text()
+    assert "LookupError: of no avail" in log.read_text()
 
 
 def test_a_file_that_cannot_be_opened_is_one_line_and_status_2() -> None:

@@ -99,6 +99,7 @@ STUCK = Verdicts({Owner("node-001", "a"): NOW - 5000}).to_json().encode()
         (NodeMode.CORDONED, {}, b"", "cordoned", True),
         (NodeMode.DRAINED, {}, b"", "drained", False),
         (NodeMode.OPEN, {"drained": 1, "status_of": "a"}, b"", "drained", False),
+        (NodeMode.OPEN, {"drained": 1, "status_of": "b"}, b"", "alive", True),  # another process of that name said so
         (NodeMode.CORDONED, {}, STUCK, "stuck", False),
         (NodeMode.OPEN, {}, STUCK.replace(b"node-001/a", b"node-001/b"), "alive", True),  # it has started again since
         (NodeMode.DRAINED, {"left": 1}, STUCK, "left", False),
@@ -132,24 +133,6 @@ def test_a_symbol_that_two_nodes_got_stuck_on_is_set_aside_until_it_is_resumed()
     paused = pause(WANTED, [Instrument("AAUSDT")], NOW)
     assert answered([[], {}], [lead], desired=paused).idle == {"AAUSDT": "paused"}
     assert answered([[], {}], [lead], desired=resume(WANTED, [Instrument("AAUSDT")], NOW)).idle == {}
-
-
-@pytest.mark.parametrize(
-    ("more", "stuck", "state"),
-    [
-        ({"status_of": "a", "drained": "1"}, "{}", "drained"),
-        ({"status_of": "b", "drained": "1"}, "{}", "alive"),
-        ({}, '{"stuck":{"node-001/a":1},"blamed":{}}', "stuck"),
-        ({"status_of": "a", "drained": "1"}, '{"stuck":{"node-001/a":1},"blamed":{}}', "stuck"),
-        ({}, '{"stuck":{"node-001/b":1},"blamed":{}}', "alive"),
-        ({"left": 1}, '{"stuck":{"node-001/a":1},"blamed":{}}', "left"),
-    ],
-)
-def test_a_live_node_that_gets_no_symbols(more: dict[str, Any], stuck: str, state: str) -> None:
-    cluster = answered([[(b"node-001", float(NOW))], {}], [{b"verdicts": stuck.encode()}, record(**more)])
-    [node] = cluster.nodes
-    assert node.state == state
-    assert bool(cluster.eligible()) is (state == "alive")
 
 
 def test_a_lead_that_has_ended_is_none() -> None:

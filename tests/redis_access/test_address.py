@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ssl import VerifyMode
+
 import pytest
 import redis
+from flower.utils.broker import Broker as FlowerBroker
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kombu import Connection
@@ -14,6 +17,7 @@ from tickfence.redis_access.address import (
     Sentinel,
     check_server,
     kombu_address,
+    kombu_tls,
     masked,
     parse_cluster,
     parse_sentinel,
@@ -144,3 +148,17 @@ def test_kombu_does_not_ask_a_dead_sentinel_twice() -> None:
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
     assert masked(url) == shown
+
+
+def test_flower_uses_the_tls_options_of_the_url() -> None:
+    url = "rediss://ann:secret@localhost:7000/3?ssl_ca_certs=/ca.pem&ssl_check_hostname=false"
+    pool = FlowerBroker(url, broker_options={}, broker_use_ssl=kombu_tls(url)).redis.connection_pool
+    options = pool.connection_kwargs
+    assert options["ssl_ca_certs"] == "/ca.pem"
+    assert options["ssl_check_hostname"] is False
+    assert options["ssl_cert_reqs"] == VerifyMode.CERT_REQUIRED
+
+
+def test_a_url_without_tls_has_no_options() -> None:
+    assert kombu_tls("redis://localhost:7000/3") is None
+    assert kombu_tls("redis+sentinel://localhost:26379/mymaster/1") is None

@@ -16,6 +16,7 @@ from tickfence.readers.cluster import Cluster, read_cluster
 from tickfence.readers.reports import BadReport, Head, decode_head
 from tickfence.redis_access.connect import forget_connections
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 EVERY_S = 0.1
 _AT_ONCE = 100  # symbols that are looked up at a time: a report has 30 kB
@@ -111,9 +112,10 @@ def wait(client: Any, settings: Settings, goal: Goal, limit_s: float, tell: Call
         lines = list(lacking.values())
         if not lines and not open_symbols:
             return []
-        if time.monotonic() - started >= limit_s:
+        waited_s = time.monotonic() - started
+        if waited_s >= limit_s:
             return lines or [f"{len(open_symbols)} symbols were not looked at yet"]
-        if lines and (shown := summary(lines)) != told:
+        if waited_s >= EVERY_S and lines and (shown := summary(lines)) != told:  # most changes hold by then
             tell(shown)
             told = shown
         time.sleep(EVERY_S)
@@ -134,8 +136,8 @@ def look(client: Any, settings: Settings, symbols: Mapping[Instrument, DesiredSy
         Unreadable: A key holds what tickfence did not write.
     """
     keys = settings.keys
+    leader = parse_leader(client.hgetall(keys.dispatcher))  # before the assignment, which is published first
     cluster = read_cluster(client, settings)
-    leader = parse_leader(client.hgetall(keys.dispatcher))
     part = [*symbols][:_AT_ONCE]
     if not part:
         return Seen(cluster, leader, {})
@@ -204,7 +206,7 @@ def _not_followed(seen: Seen, settings: Settings) -> str:
         return "no beat has followed the change"
     if seen.cluster.leader is None:
         return "no beat leads"
-    return f"{seen.cluster.leader.name}, which leads, has not followed the change"
+    return f"{leader_name(seen.cluster.leader.name)}, which leads, has not followed the change"
 
 
 def _lacks(symbol: Instrument, to: DesiredSymbol, market: Market, seen: Seen, settings: Settings) -> str:
@@ -242,5 +244,6 @@ def _not_drained(name: str, cluster: Cluster) -> str:
     count = sum(owner.node == name for owner in cluster.assignment.owners.values())
     if not count:
         return ""
-    alone = "" if cluster.eligible() else ", and no other node may have them"
+    others = cluster.eligible().keys() - cluster.cordoned()
+    alone = "" if others else ", and no other node may have them"
     return f"still has {count} symbol{'s' if count > 1 else ''}{alone}"

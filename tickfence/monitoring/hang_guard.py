@@ -10,7 +10,7 @@ from tickfence.monitoring.log_writer import writer
 CONNECTING_S = 120.0
 """Seconds that may pass while a server is looked for: a resolver without an answer may take a minute to say so."""
 ARM_EVERY_S = 1.0
-"""Least time after which the watch is set anew; each time costs the start of a thread of C."""
+"""Least time after which the watch is set again; each time costs the start of a thread of C."""
 
 
 class HangGuard:

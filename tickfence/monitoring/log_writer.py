@@ -55,6 +55,9 @@ class StandardError:
 class LogFile:
     """A file that another program may rename, as logrotate does: the next lines go to a new one.
 
+    In a process that is detached, standard error leads nowhere. Then it leads to this file from now on: the traceback of
+    a crash or of `faulthandler` belongs there.
+
     Args:
         path: of the file, which is created if it is missing.
 
@@ -63,7 +66,8 @@ class LogFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
+        self._errors_too = _is_null(2)
         self._descriptor = self._open()
 
     def write(self, text: str) -> None:
@@ -79,13 +83,23 @@ class LogFile:
         return self._descriptor
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        if self._errors_too:
+            os.dup2(descriptor, 2)
+        return descriptor
 
     def _current(self) -> bool:
         try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
+
+
+def _is_null(descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), Path(os.devnull).stat())
+    except OSError:
+        return False  # it is closed
 
 
 def _write(descriptor: int, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -32,7 +33,7 @@ def configure(level: str, *, file: str | None = None, **fields: str) -> None:
         >>> logger.info("symbol acquired", extra={"symbol": "BTCUSDT", "token": 1})
     """
     _fields.update(fields)
-    if file:
+    if file and getattr(writer.destination, "path", None) != Path(file):
         try:
             writer.destination = LogFile(file)
         except OSError as error:

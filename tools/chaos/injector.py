@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -48,21 +49,32 @@ class Injector:
         self.violations: list[Violation] = []
         self._open: list[Injected] = []
         self._ended_at = 0.0
+        self._not_wanted: frozenset[str] = frozenset()
         self._conflicts = Conflicts(NODES, stack.metric, stack.state_dir / "logs")
         self._new_conflicts = 0
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """All symbols of the stack."""
-        return self.stack.symbols
+        """The symbols that are to be reported on."""
+        return tuple(symbol for symbol in self.stack.symbols if symbol not in self._not_wanted)
+
+    @contextmanager
+    def without(self, symbols: Collection[str]) -> Iterator[None]:
+        """Within the ``with`` block these symbols are removed or paused."""
+        before, self._not_wanted = self._not_wanted, self._not_wanted.union(symbols)
+        try:
+            yield
+        finally:
+            self._not_wanted = before
 
     def owner(self, node: str) -> str:
         """The owner (``node/incarnation``) that a node is now; "" if it is not registered."""
         return self.stack.incarnations().get(node, "")
 
     def symbols_of(self, owner: str) -> tuple[str, ...]:
-        """Symbols whose newest report is from this owner."""
-        return tuple(s for s, write in sorted(self.recorder.latest.items()) if write.owner == owner)
+        """Symbols that are to be reported on and whose newest report is from this owner."""
+        latest = self.recorder.latest
+        return tuple(s for s in sorted(self.symbols) if s in latest and latest[s].owner == owner)
 
     def random_node(self) -> tuple[str, str, tuple[str, ...]]:
         """A node at random: its id, its owner, its symbols."""

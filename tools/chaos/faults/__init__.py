@@ -6,12 +6,23 @@ of the design. A kind without one there may cost a symbol one report: two period
 
 from __future__ import annotations
 
-from tools.chaos.faults import clocks, duplicate_nodes, exchange, hangs, network, processes, redis_server, rolling
+from tools.chaos.faults import (
+    clocks,
+    duplicate_nodes,
+    exchange,
+    hangs,
+    network,
+    operations,
+    processes,
+    redis_server,
+    rolling,
+)
 
 KINDS = (
     *processes.KINDS,
     *hangs.KINDS,
     *rolling.KINDS,
+    *operations.KINDS,
     *duplicate_nodes.KINDS,
     *clocks.KINDS,
     *network.KINDS,
