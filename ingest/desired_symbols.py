@@ -41,15 +41,15 @@ class DesiredSymbols:
         keys: every key of the deployment.
         seed: symbols to follow while nothing is stored.
         shard: which part of the symbols this process follows, as ``NT_INGEST_SHARD`` says it.
-        name: shown by ``CLIENT LIST``.
+        name: of the connection, shown by ``CLIENT LIST``.
     """
 
-    def __init__(self, url: str, keys: Keys, seed: Sequence[Instrument], shard: str, name: str = "ingest") -> None:
+    def __init__(self, url: str, keys: Keys, seed: Sequence[Instrument], shard: str, *, name: str = "ingest") -> None:
         self._url = url
-        self._name = name
         self._keys = keys
         self._seed = seed
         self._shard = shard
+        self._name = name
         self._version: int | None = None
         self._logs = LogLimit(SAY_EVERY_S)
 
