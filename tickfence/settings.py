@@ -150,7 +150,7 @@ class Settings(BaseModel):
     symbols: Annotated[tuple[Instrument, ...], BeforeValidator(_symbols)] = tuple(
         map(Instrument, ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "ADAUSDT", "DOTUSDT"))
     )
-    """Symbols to report on, comma-separated. Only the start: the first leading beat stores them, and `celery -A tasks symbols` changes what is stored."""
+    """Symbols to report on, comma-separated. Only the start: the first leading beat stores them, and operators change what is stored."""
     redis_url: Annotated[str, _url(*SINGLE_SCHEMES, *SENTINEL_SCHEMES, *CLUSTER_SCHEMES), AfterValidator(_server)] = (
         "redis://localhost:6379/0"
     )
@@ -170,7 +170,7 @@ class Settings(BaseModel):
     nt_node_id: Annotated[str, AfterValidator(_node_id)] = ""
     """The worker's node id, and the queue it must consume. Default: the queue given with -Q."""
     nt_node_weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
-    """The node's share of the symbols, relative to other nodes, unless `celery -A tasks nodes weight` has set another."""
+    """The node's share of the symbols, relative to other nodes, unless an operator has set another."""
     nt_name: Annotated[str, AfterValidator(_name)] = ""
     """What operators call this beat or ingest, like beat-1: shown by the page, the commands, the log and CLIENT LIST. Default: role and host, like beat@host-1. A node's name is its node id."""
     nt_enable_multi_instance: Flag = True

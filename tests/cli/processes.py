@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+
+from tickfence.cli import plugin
+from tickfence.settings import load_for_reader
 from tools.local.roles import ROOT
 
 CELERY = str(Path(sys.executable).parent / "celery")
@@ -33,6 +38,23 @@ def celery(
         timeout=60,
         check=False,
     )
+
+
+def typed(url: str, line: str, **options: Any) -> Result:
+    """Run ``celery LINE`` in this process, which takes a tenth of the time.
+
+    Args:
+        url: the Redis.
+        line: one of our commands, as one types it.
+        options: of :meth:`click.testing.CliRunner.invoke`: ``input``, ``env``.
+    """
+    name, *words = shlex.split(line)
+    load_for_reader.cache_clear()
+    try:
+        settings = {"REDIS_URL": url, **options.pop("env", {})}
+        return CliRunner().invoke(getattr(plugin, name), words, env=settings, **options)
+    finally:
+        load_for_reader.cache_clear()
 
 
 def shell(url: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import click
 import pytest
 import redis
-from click.testing import CliRunner, Result
+from click.testing import Result
 
+from tests.cli.processes import typed
 from tests.cli.terminal import Terminal, broken
 from tests.cli.test_views import now_ms
-from tickfence import settings as settings_module
 from tickfence.cli.operate import TRIES, change
-from tickfence.cli.plugin import nodes, symbols
 from tickfence.cli.request import Request, mode_request, symbols_request
 from tickfence.cli.session import NothingThere
 from tickfence.coordination.desired import Desired, NodeMode, seed
@@ -30,27 +28,17 @@ from tools.local.embedded_redis import EmbeddedRedis
 
 KEYS = Keys()
 BTC, ETH, SOL, XRP = map(Instrument, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"))
-GROUPS = {"symbols": symbols, "nodes": nodes}
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(redis_client: redis.Redis, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs ``celery ARGUMENTS`` in this process, on a Redis with two symbols and a node."""
-    monkeypatch.setenv("REDIS_URL", redis_server.url())
-    settings_module.load_for_reader.cache_clear()
+def run(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Run:
+    """Runs ``celery LINE`` on a Redis with two symbols and a node."""
     seed_desired(redis_client, KEYS, seed([BTC, ETH]), "beat-1")
     redis_client.zadd(KEYS.nodes, {"node-001": now_ms(redis_client)})
     redis_client.hset(KEYS.node("node-001"), mapping={"incarnation": "a", "client_id": 0, "weight": 1})
-    runner = CliRunner()
-
-    def typed(line: str, **options: Any) -> Result:
-        group, *words = shlex.split(line)
-        return runner.invoke(GROUPS[group], words, **options)
-
-    yield typed
-    settings_module.load_for_reader.cache_clear()
+    return lambda line, **options: typed(options.pop("url", redis_server.url()), line, **options)
 
 
 def wanted(client: redis.Redis) -> Desired:
@@ -199,9 +187,8 @@ def test_programs_get_json(run: Run, redis_client: redis.Redis) -> None:
     assert json.loads(waited.stdout)["missing"] == ["no beat leads"]
 
 
-def test_who_changed_it_is_noted(run: Run, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGNAME", "ann")
-    run("symbols add SOLUSDT")
+def test_who_changed_it_is_noted(run: Run, redis_client: redis.Redis) -> None:
+    run("symbols add SOLUSDT", env={"LOGNAME": "ann"})
     [_, change] = wanted(redis_client).changes
     assert change.by.startswith("ann@")
     assert change.what == "symbols add SOLUSDT"
@@ -259,19 +246,18 @@ def test_what_cannot_be_read_is_not_overwritten(run: Run, redis_client: redis.Re
 
 
 def test_a_user_who_may_only_read_is_told_who_may(
-    run: Run, redis_client: redis.Redis, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+    run: Run, redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:
     redis_client.execute_command(
         "ACL", "SETUSER", "looker", "on", "nopass", "~*", "&*", "+@all", "-@write", "-@scripting"
     )
+    url = redis_server.url().replace("redis://", "redis://looker:secret@")
     try:
-        monkeypatch.setenv("REDIS_URL", redis_server.url().replace("redis://", "redis://looker:secret@"))
-        settings_module.load_for_reader.cache_clear()
-        done = run("symbols add SOLUSDT")
+        done = run("symbols add SOLUSDT", url=url)
         assert (done.exit_code, done.stdout) == (77, "")
         assert "redis://looker:***@" in done.stderr and "the user looker may not change nt:desired" in done.stderr
         assert "operator in deploy/redis/users.acl" in done.stderr
-        assert run("symbols list").exit_code == 0
+        assert run("symbols list", url=url).exit_code == 0
     finally:
         redis_client.execute_command("ACL", "DELUSER", "looker")
 
@@ -354,13 +340,12 @@ def test_the_list_shows_states_nodes_and_the_last_change(run: Run, redis_client:
     assert found["changes"][-1]["by"] == "ann"
 
 
-def test_without_coordination_there_are_no_nodes_to_change(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NT_ENABLE_MULTI_INSTANCE", "false")
-    settings_module.load_for_reader.cache_clear()
-    done = run("nodes drain node-001")
+def test_without_coordination_there_are_no_nodes_to_change(run: Run) -> None:
+    alone = {"NT_ENABLE_MULTI_INSTANCE": "false"}
+    done = run("nodes drain node-001", env=alone)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: coordination is off")
-    assert run("symbols add SOLUSDT").exit_code == 0
+    assert run("symbols add SOLUSDT", env=alone).exit_code == 0
 
 
 def test_a_request_names_what_was_typed() -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import click
 import pytest
+import redis
 
-from tests.cli.processes import celery, environment, found
+from tests.cli.processes import celery, environment, found, typed
 from tests.cli.terminal import Terminal, broken
 from tests.processes import wait_until
 from tickfence.cli import plugin
@@ -89,6 +93,9 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     with stack.redis_client() as client:
         assert {one["name"] for one in client.client_list()} >= set(INGESTS)
     assert shown["leader"]["name"] == leading(stack), "it has the name that `make kill` takes"
+    for name in (*BEATS, *INGESTS):
+        line = json.loads(next(line for line in stack.log(name).splitlines() if line.startswith("{")))
+        assert (line[line["role"]], name in line["logger"]) == (name, False)
 
 
 def leading(stack: Stack) -> str:
@@ -163,6 +170,33 @@ def test_a_node_that_is_stopped_and_one_that_freezes_are_each_told_of_once_by_th
     wait_until(lambda: "node-001" in assigned(stack).values(), "the other one, too", 30)
 
 
+@contextmanager
+def reports_written(client: redis.Redis, symbols: Sequence[str]) -> Iterator[dict[str, list[int]]]:
+    """When each report was written, server ms, while the block runs."""
+    written: dict[str, list[int]] = {symbol: [] for symbol in symbols}
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for symbol, text in zip(symbols, client.mget([Keys().report(symbol) for symbol in symbols]), strict=True):
+                at = json.loads(text)["updatedAt"] if text else 0
+                if not written[symbol] or written[symbol][-1] != at:
+                    written[symbol].append(at)
+            over.wait(0.02)
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield written
+        finally:
+            over.set()
+            watching.result()
+
+
+def longest_gap_ms(times: Sequence[int]) -> int:
+    return max(later - earlier for earlier, later in pairwise(times))
+
+
 def documented() -> list[tuple[str, ...]]:
     """The commands of ours that README and docs show, each with the arguments it first has there, that take --watch."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -193,6 +227,31 @@ def test_every_documented_command_refreshes_in_a_terminal_that_is_wide_or_narrow
 
     with ThreadPoolExecutor() as at_once:
         list(at_once.map(watch, commands))
+
+
+def test_an_operators_changes_hold_soon_and_no_other_symbol_waits(stack: Stack, url: str) -> None:
+    for node in NODES:
+        if not stack.states()[node].running:
+            stack.start_role(node)
+    wait_until(lambda: set(assigned(stack).values()) == set(NODES), "three owners", 30)
+    others = [symbol for symbol in stack.settings.symbols if symbol != "DOTUSDT"]
+    node = assigned(stack)["BTCUSDT"]
+    with stack.redis_client() as client, reports_written(client, others) as written:
+        for line in (
+            "symbols add XRPUSDT",
+            f"nodes drain {node}",
+            "symbols pause DOTUSDT",
+            "symbols resume DOTUSDT",
+            f"nodes uncordon {node}",
+            "symbols remove XRPUSDT",
+        ):
+            done = typed(url, f"{line} --wait --by ann")
+            assert done.exit_code == 0, f"{line}: {done.output}"
+            assert ("drain" in line) <= (node not in assigned(stack).values())
+        assert client.keys("*XRPUSDT*") == [Keys().lease("XRPUSDT").encode()], "it keeps late writers out"
+        told = [event.fields["what"] for event in events.read(client, Keys(), limit=100) if event.kind == "desired"]
+    assert [what.split()[1] for what in told[-6:]] == ["add", "drain", "pause", "resume", "uncordon", "remove"]
+    assert max(map(longest_gap_ms, written.values())) < 1000, "two periods, and what a busy machine adds"
 
 
 def test_what_is_not_there_has_its_status(url: str) -> None:

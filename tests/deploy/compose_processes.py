@@ -126,5 +126,7 @@ class ComposeProcesses:
         text = text.replace("redis:6379", f"{ports.LOOPBACK}:{self._server.port}").replace("0.0.0.0", ports.LOOPBACK)
         text = text.replace("simulator:9443", f"{ports.LOOPBACK}:{self.ports['simulator'][9443]}")
         text = text.replace("/run/secrets", str(self._server.secrets))
+        if not self.ports[name]:
+            return text
         inner = "|".join(map(str, self.ports[name]))
         return re.sub(rf"\b({inner})\b", lambda found: str(self.ports[name][int(found[1])]), text)

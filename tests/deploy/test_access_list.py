@@ -24,16 +24,16 @@ ROLES = ("ingest", "node", "beat", "flower", "web", "operator")
 WRITERS = {
     "md:{BTCUSDT}:trades": {"ingest"},
     "md:{BTCUSDT}:snapshot": {"ingest"},
-    "report:BTCUSDT": {"node"},
-    "slow:{report:BTCUSDT}": {"node"},
-    "carry:{report:BTCUSDT}": {"node"},
-    "lease:{report:BTCUSDT}": {"node"},
+    "report:BTCUSDT": {"node", "beat"},  # beat deletes those of removed symbols
+    "slow:{report:BTCUSDT}": {"node", "beat"},
+    "carry:{report:BTCUSDT}": {"node", "beat"},
+    "lease:{report:BTCUSDT}": {"node", "beat"},
     "nt:nodes": {"node", "beat"},
     "nt:node:node-001": {"node"},
     "nt:events": {"node", "beat"},
     "nt:dispatcher": {"beat"},
     "nt:assignment": {"beat"},
-    "nt:desired": {"operator"},
+    "nt:desired": {"beat", "operator"},
     "node-001": {"node", "beat"},
     "single": {"node", "beat"},
     "celery": set(),
@@ -60,10 +60,10 @@ WRITES = {
 
 READERS = {
     "md:{BTCUSDT}:trades": {"ingest", "node", "web", "operator"},
-    "report:BTCUSDT": {"node", "web", "operator"},
+    "report:BTCUSDT": {"node", "beat", "web", "operator"},
     "nt:assignment": {"beat", "web", "operator"},
     "nt:dispatcher": {"beat", "web", "operator"},
-    "nt:desired": {"web", "operator"},
+    "nt:desired": {"ingest", "beat", "web", "operator"},
     "node-001": {"node", "beat", "flower"},
     "single": {"node", "beat", "flower"},
     "anything": set(),
@@ -191,7 +191,7 @@ def test_the_operator_changes_the_desired_state_and_web_may_only_look(acl_redis:
         with acl_redis.client("operator") as operator:
             done = change(operator, settings, request, "ann")
             seen = look(operator, settings, done.desired.symbols)  # what --wait reads
-        assert seen.stored is not None and seen.stored.active == (bitcoin, ether)
+        assert seen.cluster.desired is not None and seen.cluster.desired.active == (bitcoin, ether)
         with acl_redis.client("web") as web:
             assert symbols_view.read(web, settings).data["version"] == done.version
     finally:

@@ -95,6 +95,13 @@ def test_web_and_the_command_line_read_everything(stack: ComposeProcesses) -> No
         assert answer.returncode == 0, f"{words}: {answer.stderr}"
 
 
+def test_the_operator_changes_symbols_and_web_does_not(stack: ComposeProcesses) -> None:
+    for words in (("add", "XRPUSDT", "--wait", "20"), ("remove", "XRPUSDT", "--wait", "20")):
+        answer = stack.run("operator", "celery", "-A", "tasks", "symbols", *words)
+        assert answer.returncode == 0, f"{words}: {answer.stdout}{answer.stderr}"
+        assert "it holds after " in answer.stdout
+
+
 def test_remote_control_reaches_the_nodes(stack: ComposeProcesses) -> None:
     answer = stack.run("flower", "celery", "-A", "tasks", "inspect", "ping")
     assert answer.returncode == 0, answer.stderr

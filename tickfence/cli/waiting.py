@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from tickfence.timeline.text import leader_name
 EVERY_S = 0.1
 _AT_ONCE = 100  # symbols that are looked up at a time: a report has 30 kB
 _NAMED = 3
+_NUMBERS = re.compile(r"\b[0-9.]+\b")
 
 _REMOVED: tuple[Callable[[Keys, str], str], ...] = (
     *(Keys.report, Keys.slow, Keys.carry),
@@ -115,9 +117,11 @@ def wait(client: Any, settings: Settings, goal: Goal, limit_s: float, tell: Call
         waited_s = time.monotonic() - started
         if waited_s >= limit_s:
             return lines or [f"{len(open_symbols)} symbols were not looked at yet"]
-        if waited_s >= EVERY_S and lines and (shown := summary(lines)) != told:  # most changes hold by then
+        shown = summary(lines)
+        reason = _NUMBERS.sub("", shown)  # an age alone is no news
+        if lines and waited_s >= EVERY_S and reason != told:  # most changes hold by then
             tell(shown)
-            told = shown
+            told = reason
         time.sleep(EVERY_S)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,23 +39,34 @@ def _rolling_restart(injector: Injector) -> None:
         _await_ready(injector, role)
 
 
-def _rolling_upgrade(injector: Injector) -> None:
+def _through_other_version(injector: Injector, kind: str, roles: Sequence[str]) -> None:
     checkout = Path(os.environ[OTHER_VERSION])
     with ExitStack() as context:
         others = {}
-        for role in ORDER:
+        for role in roles:
             at = injector.stack.signal(role, signal.SIGTERM)
-            injector.begin_fault("rolling-upgrade", at, injector.symbols, victim=role, note="to the other version")
+            injector.begin_fault(kind, at, injector.symbols, victim=role, note="to the other version")
             injector.stack.await_end(role)
             others[role] = context.enter_context(ExtraProcess(injector.stack, role, "other", {}, checkout))
             _await_ready(injector, role)
-        for role in ORDER:
+        for role in roles:
             at = others[role].signal(signal.SIGTERM)
-            injector.begin_fault("rolling-upgrade", at, injector.symbols, victim=role, note="back")
+            injector.begin_fault(kind, at, injector.symbols, victim=role, note="back")
             others[role].await_end()
             injector.stack.start_role(role)
             _await_ready(injector, role)
 
+
+def _rolling_upgrade(injector: Injector) -> None:
+    _through_other_version(injector, "rolling-upgrade", ORDER)
+
+
+def _two_versions(injector: Injector) -> None:
+    roles = (INGESTS[0], next(beat for beat in BEATS if beat != injector.stack.leader()), NODES[0])
+    _through_other_version(injector, "two-versions", roles)
+
+
+_NO_OTHER_VERSION = "" if os.environ.get(OTHER_VERSION) else f"{OTHER_VERSION} names no checkout"
 
 KINDS = (
     FaultKind("rolling-restart", 500, _rolling_restart, "every role restarted in turn", every_nth_round=4),
@@ -63,7 +75,15 @@ KINDS = (
         500,
         _rolling_upgrade,
         f"every role replaced in turn by the version in {OTHER_VERSION}, and back",
-        skip="" if os.environ.get(OTHER_VERSION) else f"{OTHER_VERSION} names no checkout",
+        skip=_NO_OTHER_VERSION,
+        every_nth_round=4,
+    ),
+    FaultKind(
+        "two-versions",
+        500,
+        _two_versions,
+        "one ingest, one beat and one node replaced by that version, and back",
+        skip=_NO_OTHER_VERSION,
         every_nth_round=4,
     ),
 )
