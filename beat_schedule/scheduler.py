@@ -74,7 +74,7 @@ class HRWScheduler(Scheduler):
 
     def _start(self) -> None:
         settings = self.settings
-        logs.configure(settings.nt_log_level, role="beat", name=settings.process_name("beat"))
+        logs.configure(settings.nt_log_level, role="beat", beat=settings.process_name("beat"))
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.

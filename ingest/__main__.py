@@ -40,7 +40,7 @@ async def main(settings: environment.Settings) -> None:
 if __name__ == "__main__":
     standard_streams.bound_waits()
     loaded = environment.load()
-    logs.configure(loaded.nt_log_level, role="ingest", name=loaded.process_name("ingest"))
+    logs.configure(loaded.nt_log_level, role="ingest", ingest=loaded.process_name("ingest"))
     port = DEFAULT_METRICS_PORT if loaded.nt_metrics_port is None else loaded.nt_metrics_port
     exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
     try:

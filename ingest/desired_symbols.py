@@ -41,10 +41,12 @@ class DesiredSymbols:
         keys: every key of the deployment.
         seed: symbols to follow while nothing is stored.
         shard: which part of the symbols this process follows, as ``NT_INGEST_SHARD`` says it.
+        name: shown by ``CLIENT LIST``.
     """
 
-    def __init__(self, url: str, keys: Keys, seed: Sequence[Instrument], shard: str) -> None:
+    def __init__(self, url: str, keys: Keys, seed: Sequence[Instrument], shard: str, name: str = "ingest") -> None:
         self._url = url
+        self._name = name
         self._keys = keys
         self._seed = seed
         self._shard = shard
@@ -53,7 +55,7 @@ class DesiredSymbols:
 
     async def run(self, follow: Follow) -> None:
         """Call ``follow`` at the start and with each change, until cancelled."""
-        client: Any = connect_asyncio(self._url, name="ingest", timeout_s=TIMEOUT_S)
+        client: Any = connect_asyncio(self._url, name=self._name, timeout_s=TIMEOUT_S)
         backoff = Backoff(base=0.05, cap=EVERY_S)
         seed_at, started = time.monotonic() + START_WAIT_S, False
         try:

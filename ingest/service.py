@@ -91,7 +91,10 @@ class Ingest:
             )
 
         self._feeds = Feeds(exchange, feed)
-        self._desired = DesiredSymbols(settings.redis_url, settings.keys, settings.symbols, settings.nt_ingest_shard)
+        name = settings.process_name("ingest")
+        self._desired = DesiredSymbols(
+            settings.redis_url, settings.keys, settings.symbols, settings.nt_ingest_shard, name
+        )
         self._schedule = SnapshotSchedule((), settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
         metrics.books.set_function(lambda: len(self._books))

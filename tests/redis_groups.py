@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -169,16 +170,31 @@ class ClusterGroup(_Group):
 
     def master_of(self, symbol: str) -> int:
         """Number of the master that has the keys of a symbol, before any :meth:`move`."""
-        return min(3 * _slot(symbol) // SLOTS, 2)
+        return self.holder(_slot(symbol))
+
+    def holder(self, slot: int) -> int:
+        """Number of the master that has a slot at first."""
+        return min(3 * slot // SLOTS, 2)
 
     def move(self, symbol: str, target: Server) -> None:
         """Move the slot of a symbol with all its keys, as a resharding does."""
-        slot, source = _slot(symbol), self.masters[self.master_of(symbol)]
+        self.move_slot(_slot(symbol), target)
+
+    def move_slot(self, slot: int, target: Server, pause_s: float = 0.0) -> None:
+        """Move a slot from the master that it has at first, as a resharding does.
+
+        Args:
+            slot: its number.
+            target: another master.
+            pause_s: how long to wait after each key. Then some of them are here and some there.
+        """
+        source = self.masters[self.holder(slot)]
         source_id, target_id = (server.client.cluster("MYID").decode() for server in (source, target))
         target.client.cluster("SETSLOT", slot, "IMPORTING", source_id)
         source.client.cluster("SETSLOT", slot, "MIGRATING", target_id)
         while keys := source.client.cluster("GETKEYSINSLOT", slot, 1):
             source.client.migrate(ports.LOOPBACK, target.port, keys, 0, 5000)
+            time.sleep(pause_s)
         for server in (target, source):
             server.client.cluster("SETSLOT", slot, "NODE", target_id)
 

@@ -74,19 +74,32 @@ def test_redis_connection_of_a_client(redis_server: EmbeddedRedis) -> None:
         client.connection_pool.release(connection)
 
 
-def test_celery_consumer_loop() -> None:
-    says("celery.worker.consumer:Consumer.__init__", "hasattr(self, 'loop')", "a subclass has its own loop")
-    passed = inspect.getsource(part("celery.worker.consumer:Consumer.loop_args")).count(",") + 1
-    for loop in ("asynloop", "synloop"):
-        accepts(f"celery.worker.loops:{loop}", *range(passed))
-
-
 def test_celery_consumer_hooks() -> None:
     accepts("celery.worker.consumer:Consumer.create_task_handler", "self")
     accepts("celery.worker.consumer:Consumer.call_soon_ack", "self", "p")
     accepts("celery.worker.consumer:Consumer.ensure_connected", "self", "conn")
     accepts("celery.worker.state:maybe_shutdown")
     assert part("celery.worker.consumer:Consumer.first_connection_attempt") is True
+    consumer = "celery.worker.consumer:Consumer"
+    accepts(f"{consumer}.on_ready", "self")
+    accepts(f"{consumer}.on_connection_error_before_connected", "self", "error")
+    accepts(f"{consumer}.on_connection_error_after_connected", "self", "error")
+    accepts(f"{consumer}.cancel_task_queue", "self", "queue")
+    accepts(f"{consumer}.add_task_queue", "self", "queue", "exchange", "direct", "routing_key")
+    accepts(f"{consumer}.on_decode_error", "self", "message", "error")
+    accepts(f"{consumer}.on_unknown_message", "self", "body", "message")
+    accepts(f"{consumer}.on_unknown_task", "self", "body", "message", "error")
+    accepts(f"{consumer}.on_invalid_task", "self", "body", "message", "error")
+    says(f"{consumer}.start", "broker_channel_error_retry", "an answer of the broker starts it again")
+
+
+def test_kombu_messages_that_cannot_be_read() -> None:
+    says("celery.app.base:Celery._connection", "self.amqp.Connection(", "it must connect with our class")
+    assert part("celery.app.amqp:AMQP.Connection") is Connection
+    says("kombu.connection:Connection.create_transport", "self.get_transport_cls()", "it must ask for the class")
+    says("kombu.transport.virtual.base:Channel.basic_consume", "self.Message(", "it must make our messages")
+    says("kombu.messaging:Consumer._receive_callback", "message.errors", "it must ask for the errors")
+    says("kombu.transport.redis:Channel.__init__", "self._brpop_read", "it must read by the method that we replace")
 
 
 def test_celery_queues_that_are_not_listed() -> None:

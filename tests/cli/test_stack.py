@@ -93,6 +93,9 @@ def test_explain_agrees_with_the_live_owner_of_every_symbol_before_and_after_a_k
     with stack.redis_client() as client:
         assert {one["name"] for one in client.client_list()} >= set(INGESTS)
     assert shown["leader"]["name"] == leading(stack), "it has the name that `make kill` takes"
+    for name in (*BEATS, *INGESTS):
+        line = json.loads(next(line for line in stack.log(name).splitlines() if line.startswith("{")))
+        assert (line[line["role"]], name in line["logger"]) == (name, False)
 
 
 def leading(stack: Stack) -> str:

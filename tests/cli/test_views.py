@@ -154,7 +154,13 @@ class TestOwners:
             "NEWUSDT": "down",
             "OLDUSDT": "down",
         }
-        assert "paused" in text(owners_view.read(client, SETTINGS).picture)
+        client.hdel(KEYS.assignment, "BTCUSDT")
+        shown = text(owners_view.read(client, SETTINGS).picture)
+        assert "4 symbols: 1 on node-002, 1 on node-003, 2 on no node" in shown
+        [line] = [line for line in shown.splitlines() if "BTCUSDT" in line]
+        assert "paused" in line and "node-001" not in line
+        with pytest.raises(NothingThere, match=r"there are node-001, node-002, node-003$"):
+            owners_view.read(client, SETTINGS, "node-9")
 
     def test_as_a_table(self, client: redis.Redis) -> None:
         shown = text(owners_view.read(client, SETTINGS).picture)

@@ -222,6 +222,12 @@ def test_what_is_mounted_is_there_and_read_only() -> None:
                 assert source in compose_file()["volumes"]
 
 
+def test_beats_and_ingests_have_the_names_of_their_services() -> None:
+    named = {name: one["environment"].get("NT_NAME") for name, one in services().items() if "environment" in one}
+    assert {name for name, given in named.items() if given} == {"beat-1", "beat-2", "ingest-1", "ingest-2"}
+    assert all(given in (name, None) for name, given in named.items())
+
+
 def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
     file: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     targets = {

@@ -7,22 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis.cluster import key_slot
 
 from tests.e2e.observer import tokens, writers
 from tests.e2e.roles_at import SYMBOLS, RolesAt
 from tests.redis_groups import ClusterGroup
+from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
 
 
-def test_reports_flow_and_a_killed_node_s_symbols_move(
+def test_reports_flow_while_slots_migrate_and_a_killed_node_s_symbols_move(
     tmp_path: Path, own_redis_server: Callable[..., EmbeddedRedis]
 ) -> None:
     broker = own_redis_server()
     with ClusterGroup() as group, RolesAt(group.url, broker.url(1), tmp_path) as roles:
         assert {group.master_of(symbol) for symbol in SYMBOLS} == {0, 1, 2}
-        before = roles.wait_for_reports(timeout_s=30)
+        roles.wait_for_reports(timeout_s=30)
+        keys, symbol = Keys(), SYMBOLS[0]
+        for key in (keys.book(symbol), keys.report(symbol), keys.dispatcher, keys.node("node-001")):
+            slot = key_slot(key.encode())
+            group.move_slot(slot, group.masters[(group.holder(slot) + 1) % 3], pause_s=0.2)
+            arrived = time.monotonic()
+            roles.wait_for_reports()
+            print(f"{time.monotonic() - arrived:.2f} s from the arrival of the slot of {key} to six reports")
+            assert time.monotonic() - arrived < 2
+        before = roles.wait_for_reports()
         assert roles.conflicts() == 0
         took_s = roles.wait_for_moves_from_a_hung_node()
         print(f"{took_s:.2f} s from the hang of a node to six reports of the other node")

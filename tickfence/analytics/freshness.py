@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, TypeGuard
 
 from msgspec import UNSET, Meta, Struct
 
@@ -57,6 +57,11 @@ class Dated(Protocol):
     @property
     def ingestion(self) -> Ingestion:
         """Its status and the time of its newest market data."""
+
+
+def is_idle(status: SymbolStatus) -> TypeGuard[Idle]:
+    """Whether a status says that nobody is to write the symbol's report."""
+    return status in _IDLE
 
 
 def explained(idle: Idle) -> str:

@@ -75,7 +75,7 @@ def read(client: Any, settings: Settings, node: str | None = None) -> View:
             "For the stack of `make run`, set its addresses first: . .local/env"
         )
     if node is not None:
-        known = sorted({one.name for one in cluster.nodes} | {row.owner or row.writer or "" for row in rows})
+        known = sorted({one.name for one in cluster.nodes} | set(filter(None, map(_place, rows))))
         if node not in known:
             raise NothingThere(f"there is no node {node!r}; there are {', '.join(known)}")
         rows = [row for row in rows if node in (row.owner, row.holder)]
@@ -136,6 +136,11 @@ def _row(
     )
 
 
+def _place(row: Row) -> str:
+    """The node that the symbol is on; without coordination, the one that writes. "" while it is on none."""
+    return row.owner or ("" if row.status in ("paused", "set aside") else row.writer or "")
+
+
 def _age(row: Row) -> str:
     """The report's age, in red while you cannot rely on it."""
     if row.report_age_ms is None:
@@ -144,19 +149,19 @@ def _age(row: Row) -> str:
 
 
 def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
-    colours = node_colours({row.owner or row.writer or "" for row in rows})
-    counts = Counter(row.owner or row.writer for row in rows)
-    held = ", ".join(
-        f"{count} on {coloured(node, colours[node or ''])}" for node, count in sorted(counts.items(), key=str)
-    )
+    colours = node_colours(set(filter(None, map(_place, rows))))
+    counts = Counter(map(_place, rows))
+    held = [f"{counts[node]} on {coloured(node, colour)}" for node, colour in colours.items()]
+    if counts[""]:
+        held.append(f"{counts['']} on no node")
     leader = f"{leader_name(cluster.leader.name)} leads" if cluster.leader else "no beat leads"
     table = FittingTable(
         *_COLUMNS,
-        title=f"{len(rows)} symbols: {held}",
+        title=f"{len(rows)} symbols: {', '.join(held)}",
         caption=escape(f"generation {cluster.assignment.generation}, {leader}"),
     )
     for row in rows:
-        owner = row.owner or row.writer or ""
+        owner = _place(row)
         shown = coloured(owner, colours.get(owner))
         if row.owner and row.holder and row.holder != row.owner:
             shown += f" [bold red](lease: {row.holder})[/]"

@@ -17,6 +17,7 @@ from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
 from tickfence.redis_access.errors import CONNECTION_LOST, NoPermission
 from tickfence.settings import Settings
+from tickfence.timeline.text import leader_name
 
 _SEED_S = 2.0
 _EVERY_S = 0.1
@@ -52,7 +53,11 @@ def require(client: Any, settings: Settings) -> Desired:
     while (found := reach(settings, lambda: find(client, settings))) is None:
         leader = reach(settings, lambda: read_cluster(client, settings)).leader
         if leader is None or time.monotonic() >= deadline:
-            why = f"{leader.name} leads and stores none: it is of an older version" if leader else "no beat leads now"
+            why = (
+                f"{leader_name(leader.name)} leads and stores none: it is of an older version"
+                if leader
+                else "no beat leads now"
+            )
             raise NothingThere(
                 f"there is no {settings.keys.desired} in this Redis yet. A beat stores SYMBOLS there when it leads; {why}"
             )

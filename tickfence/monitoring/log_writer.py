@@ -12,13 +12,9 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
-
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 
 MAX_WAITING = 4096
 """Lines that wait at most; further ones are dropped."""
@@ -202,15 +198,6 @@ class LogWriter(logging.Handler):
         except OSError:
             return
         self._told += count
-
-
-class DroppedLines(Collector):
-    """The metric `nt_log_lines_dropped_total` of this process."""
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """The metric as it is now."""
-        text = "Log lines that were not written: nobody read them, or their file could not be written"
-        yield CounterMetricFamily("nt_log_lines_dropped", text, value=writer.dropped)
 
 
 writer = LogWriter()

@@ -16,7 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from tickfence.monitoring.log_writer import DroppedLines
+from tickfence.monitoring.log_metrics import DroppedLines
 
 
 class RoleRegistry(CollectorRegistry):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tickfence.analytics.freshness import Freshness, SymbolStatus
+from tickfence.analytics.freshness import Freshness, SymbolStatus, is_idle
 from tickfence.analytics.report import Trading
 from tickfence.readers.reports import Head
 
@@ -31,7 +31,8 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     health: float | None = None
     age_ms: Annotated[int | None, Meta(description="Age of the market data when this was sent.")] = None
     owner: Annotated[
-        str | None, Meta(description="Node that wrote the report; without a report, the assigned node.")
+        str | None,
+        Meta(description="Node that wrote the report; without a report, the assigned node; null while nobody is to."),
     ] = None
     token: Annotated[int | None, Meta(description="Fencing token of that writer.")] = None
     updated_at: Annotated[int | None, Meta(description="When the report was written, ms.")] = None
@@ -54,7 +55,7 @@ def row(symbol: str, head: Head, fresh: Freshness) -> Row:
         flow_window_sec=head.flow.window_sec,
         health=head.health.score,
         age_ms=fresh.data_age_ms,
-        owner=head.writer.node_id,
+        owner=None if is_idle(fresh.status) else head.writer.node_id,
         token=head.writer.writer_token,
         updated_at=head.updated_at,
         trading=head.ingestion.trading or None,
