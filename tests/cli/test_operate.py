@@ -270,6 +270,27 @@ def test_what_cannot_be_read_is_not_overwritten(run: Run, redis_client: redis.Re
     assert redis_client.hgetall(KEYS.desired) == before
 
 
+def test_a_key_of_another_type_is_named(run: Run, redis_client: redis.Redis) -> None:
+    redis_client.delete(KEYS.desired)
+    redis_client.set(KEYS.desired, "x")
+    for line in ("symbols add SOLUSDT", "symbols list"):
+        done = run(line)
+        assert (done.exit_code, done.stdout) == (69, "")
+        assert "nt:desired holds what tickfence did not write: WRONGTYPE" in done.stderr
+    assert redis_client.get(KEYS.desired) == b"x"
+
+
+def test_where_all_symbols_are_removed_the_commands_say_so(run: Run) -> None:
+    assert run("symbols remove BTCUSDT ETHUSDT").exit_code == 0
+    for line, status, why in (
+        ("symbols pause SOLUSDT", 2, "there is no symbol 'SOLUSDT'; there is none at all. Nothing was changed"),
+        ("owners", 1, "there is no symbol: operators have removed all of them"),
+    ):
+        done = run(line)
+        assert done.exit_code == status
+        assert why in done.stderr
+
+
 def test_a_user_who_may_only_read_is_told_who_may(
     run: Run, redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:

@@ -221,7 +221,7 @@ def _lacks(symbol: Instrument, to: DesiredSymbol, market: Market, seen: Seen, se
         if owner is not None:
             return f"is still assigned to {owner.node}"
         kept = market.left if to.state == SymbolState.REMOVED else 0
-        return f"still has {kept} keys in Redis" if kept else ""
+        return f"still has {kept} key{'s' if kept > 1 else ''} in Redis" if kept else ""
     if settings.nt_enable_multi_instance:
         if seen.cluster.idle.get(symbol) == "set aside":
             return "is set aside: it was in work on two nodes when they got stuck"
