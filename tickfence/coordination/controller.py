@@ -132,7 +132,8 @@ class AssignmentController:
             Symbol -> its owner so far, of those that are not assigned any more.
         """
         self.symbols = tuple(symbols)
-        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in set(symbols)}
+        kept = frozenset(self.symbols)
+        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in kept}
         for symbol in dropped:
             del self.owners[symbol], self._since[symbol]
         return dropped
