@@ -639,6 +639,31 @@ def test_a_removed_symbol_leaves_a_fence_and_no_keys(
     assert redis_client.pttl(KEYS.lease("BTCUSDT")) == -1
 
 
+def test_a_leader_that_may_not_delete_what_was_removed_leads_all_the_same(
+    dispatcher: MakeDispatcher,
+    node: MakeNode,
+    redis_client: redis.Redis,
+    redis_server: EmbeddedRedis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The access list of an older version lets a beat use no key of a symbol."""
+    keys = [KEYS.dispatcher, KEYS.assignment, KEYS.desired, KEYS.nodes, KEYS.events, f"{KEYS.node('')}*"]
+    redis_client.acl_setuser("old-beat", enabled=True, passwords="+secret", keys=keys, commands=["+@all"])
+    leaving = node("node-001")
+    node("node-002")
+    one = dispatcher(url=redis_server.url().replace("redis://", "redis://old-beat:secret@"))
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    new = change(redis_client, desired.remove, ["BTCUSDT"])
+    one.poll()
+    assert "BTCUSDT" not in one.owners
+    assert int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
+    assert "keys of removed symbols cannot be deleted" in caplog.text
+    leaving.leave()
+    assert one.poll()
+    assert nodes_of(one) == {"node-002"}
+    redis_client.acl_deluser("old-beat")
+
+
 def test_nodes_are_drained_cordoned_and_weighed(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis
 ) -> None:
