@@ -119,11 +119,9 @@ class Dispatcher:
     def _poll_alone(self, client: Any) -> None:
         self._desired.follow(client, self._poller.read_clock(), leading=True)
         self._replace_symbols()
-        desired = self._desired.followed
         self._retirement.delete(client, self._desired.removed)
-        if desired.version != self._noted_desired:
-            client.hset(self._keys.dispatcher, "desired", desired.version)
-            self._noted_desired = desired.version
+        # Each time: there is no lead here whose term would tell that Redis has lost it.
+        client.hset(self._keys.dispatcher, "desired", self._desired.followed.version)
 
     def _poll(self, client: Any) -> list[Move]:
         can_send, self._told_sender_at = self._broker.answered_at > self._told_sender_at, self._broker.answered_at
@@ -217,7 +215,6 @@ class Dispatcher:
             return {}
         self._symbols_by = reason
         wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._nodes.set_aside)
-        metrics.reports_due.set(reports_due(self.settings, len(wanted)))
         return self._controller.replace_symbols(wanted)
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
@@ -246,8 +243,3 @@ class Dispatcher:
                     "generation": self.generation,
                 },
             )
-
-
-def reports_due(settings: Settings, symbols: int) -> float:
-    """Reports that are due per second, of this many symbols."""
-    return symbols * 1000 / settings.nt_report_period_ms if settings.nt_enable_kv_reports else 0.0

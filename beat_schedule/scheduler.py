@@ -13,7 +13,7 @@ from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
-from beat_schedule.dispatcher import Dispatcher, reports_due
+from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
@@ -79,7 +79,6 @@ class HRWScheduler(Scheduler):
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.leading)
-        metrics.reports_due.set(reports_due(settings, len(settings.symbols)))
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
 

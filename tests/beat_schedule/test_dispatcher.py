@@ -591,6 +591,18 @@ def test_only_the_leader_writes_a_lost_desired_state_back(
     assert read_desired(redis_client, KEYS) == wanted
 
 
+def test_a_stand_by_expects_the_reports_that_are_wanted_and_not_those_of_its_symbols(
+    dispatcher: MakeDispatcher, redis_client: redis.Redis
+) -> None:
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    poll_until(first, lambda: first.leading, "the lead")
+    second.poll()
+    change(redis_client, desired.remove, ["BTCUSDT"])
+    second.poll()
+    due = dispatcher_metrics.registry.get_sample_value("nt_reports_due_per_second")
+    assert due == 4 * (len(SYMBOLS) - 1)
+
+
 def test_a_desired_state_that_cannot_be_read_stops_nothing(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -701,6 +713,8 @@ def test_alone_the_desired_state_is_followed_too(dispatcher: MakeDispatcher, red
         return int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
 
     wait_until(followed, "the beat to follow")
+    redis_client.delete(KEYS.dispatcher)
+    wait_until(followed, "it to say so again, after Redis lost it")
     assert set(one.symbols) == set(SYMBOLS) - {"BTCUSDT"}
     assert not redis_client.exists(KEYS.report("BTCUSDT"))
 
