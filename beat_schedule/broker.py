@@ -69,6 +69,11 @@ class Broker:
             app.conf.broker_transport_options = {**app.conf.broker_transport_options, **waits}
 
     @property
+    def connected(self) -> bool:
+        """Whether its connection stands: the next call looks for no server."""
+        return self._producer is not None
+
+    @property
     def ready(self) -> bool:
         """Whether a call would be tried now: the last failure is long enough ago. Every try may cost a time-out."""
         return time.monotonic() >= self._next_try

@@ -76,6 +76,11 @@ class Dispatcher:
         self._next_purge = 0.0
 
     @property
+    def connected(self) -> bool:
+        """Whether it has a connection to the data plane."""
+        return self._poller.connected
+
+    @property
     def leading(self) -> bool:
         """Whether it leads, and its assignment is published."""
         return self._poller.leadership.leading and self._acting_term == self.term

@@ -23,7 +23,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
-from tickfence.monitoring.hang_guard import HangGuard
+from tickfence.monitoring.hang_guard import CONNECTING_S, HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
-        self._hang_guard.alive()
+        self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S

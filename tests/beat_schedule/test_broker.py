@@ -130,3 +130,16 @@ def test_an_error_of_the_whole_broker_is_a_failure_of_it(make: Callable[..., Sen
         assert not one.broker.ready
     finally:
         client.config_set("maxmemory", 0)
+
+
+def test_it_is_connected_once_a_call_has_succeeded_and_until_one_fails(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    one = Sender(server.url(9))
+    assert not one.broker.connected
+    assert one.broker.backlog([A]) == {A: 0}
+    assert one.broker.connected
+    server.kill()
+    assert one.broker.backlog([A]) is None
+    assert not one.broker.connected

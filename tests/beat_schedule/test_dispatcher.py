@@ -406,8 +406,10 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, term = dict(one.owners), one.term
     errors = redis_errors()
+    assert one.connected
     server.kill()
     poll_until(one, lambda: redis_errors() > errors, "it to notice")
+    assert not one.connected
     server.start()
     moves = poll_until(one, lambda: one.term > term and len(one.nodes) == 2, "it to lead again")
     assert moves == []
