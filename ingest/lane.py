@@ -168,7 +168,10 @@ class Lane:
             lost = await self._learn_state(connection, list(self._symbols))
             self.pending.write_hashes_again(self._symbols)
             names = {"symbols": sorted(lost)[:SHOWN_SYMBOLS], "count": len(lost)}
-            logger.warning("Redis lost streams, writing their books again", extra=names)
+            logger.warning(
+                "streams are gone from Redis (lost, or another ingest has removed the symbols): writing their books again",
+                extra=names,
+            )
         if self._to_learn:
             await self._learn_state(connection, list(self._to_learn))
         self.let_go()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from queue import Empty
 from typing import Any
 from uuid import uuid4
@@ -47,15 +48,22 @@ class Channel(redis.Channel):
 
     def _brpop_read(self, **options: Any) -> bool:
         """Take what the broker has answered."""
+        return self._forgive(partial(super()._brpop_read, **options))
+
+    def _receive(self) -> bool:
+        """Take what has come over remote control."""
+        return self._forgive(super()._receive)
+
+    def _forgive(self, read: Callable[[], Any]) -> bool:
         try:
-            return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
+            return bool(read())
         except Exception as error:
             if isinstance(error, (Empty, MemoryError, *REDIS_ERRORS)):
                 raise
             metrics.messages_dropped.labels("unreadable").inc()
             held_back = _limit.allows("unreadable")
             if held_back is not None:
-                queues = ", ".join(sorted(self.active_queues))
+                queues = ", ".join(sorted(self.active_queues)) or "remote control"
                 extra = {"held_back": held_back}
                 logger.error("dropped what is no message, from a queue among %s: %r", queues, error, extra=extra)
             return True  # Redis has handed it over, so it is gone

@@ -100,6 +100,7 @@ def test_kombu_messages_that_cannot_be_read() -> None:
     says("kombu.transport.virtual.base:Channel.basic_consume", "self.Message(", "it must make our messages")
     says("kombu.messaging:Consumer._receive_callback", "message.errors", "it must ask for the errors")
     says("kombu.transport.redis:Channel.__init__", "self._brpop_read", "it must read by the method that we replace")
+    says("kombu.transport.redis:Channel.__init__", "self._receive", "the same for remote control")
 
 
 def test_celery_queues_that_are_not_listed() -> None:

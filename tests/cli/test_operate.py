@@ -15,7 +15,7 @@ from click.testing import Result
 
 from tests.cli.processes import typed
 from tests.cli.terminal import Terminal, broken
-from tests.cli.test_views import now_ms
+from tests.cli.test_views import now_ms, report
 from tickfence.cli.operate import TRIES, change
 from tickfence.cli.request import Request, mode_request, symbols_request
 from tickfence.cli.session import NothingThere
@@ -204,6 +204,19 @@ def test_waiting_ends_with_what_is_missing(run: Run, line: str) -> None:
     assert added == "added SOLUSDT"
     assert waiting.startswith("waiting, 0.") and waiting.endswith(" s: no beat leads")
     assert done.stderr.startswith("Error: it does not hold after 0.") and done.stderr.endswith(" s: no beat leads\n")
+
+
+def test_an_age_that_grows_while_it_waits_is_told_once(run: Run, redis_client: redis.Redis) -> None:
+    now, old = now_ms(redis_client), {"status": "down", "fresh": False, "exchange_time": 1, "last_update": 1}
+    redis_client.hset(KEYS.dispatcher, "desired", wanted(redis_client).version)
+    redis_client.hset(KEYS.assignment, mapping={"term": 1, "generation": 1, "BTCUSDT": "node-001/a"})
+    redis_client.zadd(KEYS.nodes, {"node-001": now + 60_000})
+    redis_client.set(KEYS.report(BTC), json.dumps(report(now, ingestion=old)))
+    done = run("symbols add BTCUSDT --wait 0.5")
+    assert done.exit_code == 1
+    [already, waiting] = done.stdout.splitlines()
+    assert already == "BTCUSDT is active already"
+    assert "BTCUSDT has no fresh report: no market data has come for " in waiting
 
 
 def test_wait_needs_no_number_wherever_it_stands(run: Run, redis_client: redis.Redis) -> None:

@@ -14,6 +14,7 @@ from tools.local.ports import pick
 
 NODE = "node-x"
 ROUNDS = 3
+REMOTE_CONTROL = "/1.celery.pidbox"
 
 
 def dropped(port: int) -> float:
@@ -42,6 +43,10 @@ def test_each_is_dropped_and_counted_and_said_once_a_minute(workers: Workers) ->
             )
             assert process.poll() is None, f"{name}: {workers.said()[-4000:]}"
             counted[name] = dropped(port) - before
+        for raw in IN_REDIS.values():
+            assert broker.publish(REMOTE_CONTROL, raw) == 1
+        asker = workers.producer.control
+        workers.wait(lambda: asker.broadcast("ping", reply=True, timeout=5, limit=1), "an answer to remote control")
     assert counted == dict.fromkeys(IN_REDIS, ROUNDS)
     assert "starting to consume again" not in workers.said(), "it did not even connect again"
     lines = [line for line in workers.said().splitlines() if line.startswith("{") and '"INFO"' not in line]

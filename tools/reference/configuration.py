@@ -35,6 +35,7 @@ The programs around the roles, and ingest's connections, read these:
 | `FLOWER_ADDRESS` | `127.0.0.1` | Flower | Address that Flower listens on |
 | `FLOWER_LOGGING` | that of `NT_LOG_LEVEL` | Flower | Minimum severity of Flower's log lines |
 | `FLOWER_MAX_TASKS` | `10000` | Flower | Tasks that Flower keeps in memory |
+| `FLOWER_LOGGING` | `NT_LOG_LEVEL` | Flower | Minimum severity of its log lines: `debug`, `info`, `warning`, `error` or `none` |
 | `FLOWER_PURGE_OFFLINE_WORKERS` | `3600` | Flower | Seconds after which Flower hides a node that is offline |
 | `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | Columns of Flower's list of tasks |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | | ingest | Proxy between ingest and the exchange: [deployment](deployment.md#through-a-proxy) |
