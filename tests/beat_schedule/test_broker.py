@@ -143,3 +143,15 @@ def test_it_is_connected_once_a_call_has_succeeded_and_until_one_fails(
     server.kill()
     assert one.broker.backlog([A]) is None
     assert not one.broker.connected
+
+
+def test_nodes_that_get_no_messages_any_more_are_forgotten(
+    make: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make()
+    one.send(A, B)
+    one.send(C)
+    assert one.broker.sent.keys() == {A, B, C}
+    monkeypatch.setattr("beat_schedule.broker.SENT_FOR_S", 0.0)
+    one.send(C)
+    assert one.broker.sent.keys() == {C}
