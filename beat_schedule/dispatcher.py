@@ -185,13 +185,13 @@ class Dispatcher:
             self._report_assignment(moves, new_term)
             change = AssignmentChange(self.generation, moves, dropped, first, lost)
         desired = self._desired.followed
+        departed = {**self._poller.membership.departed, **self._nodes.kept_out}
+        nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
+        self._journal.note(lead.term, nodes, departed, set_aside, desired.changes, change)
         if desired.version != self._noted_desired:
             leadership.note(client, self._keys, self._name, lead.term, {"desired": str(desired.version)})
             self._noted_desired = desired.version
         self._retirement.retire(client, self._desired.removed, self.generation)
-        departed = {**self._poller.membership.departed, **self._nodes.kept_out}
-        nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
-        self._journal.note(lead.term, nodes, departed, set_aside, desired.changes, change)
         if time.monotonic() >= self._next_purge:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
