@@ -68,7 +68,7 @@ class Dispatcher:
         self._desired = DesiredState(settings, name)
         self._noted_desired = 0  # version, as nt:dispatcher has it
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
-        self._retirement = Retirement(settings.keys)
+        self._retirement = Retirement(settings.keys, settings.nt_slow_period_ms / 1000 + 1)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._live: Mapping[Owner, NodeRecord] = {}

@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 
 RETIRE = Script("coordination/lua/retire.lua")
 
-UNFENCED_AGAIN_S = 1.0
-"""Without a fence the keys are deleted once more after this time: a node may have been at work on the symbol."""
-
 REFUSED_AGAIN_S = 10.0
 """What Redis refused, because the access list is of an older version for one, is tried again after this time."""
 
@@ -35,9 +32,11 @@ class Retirement:
 
     Args:
         keys: the deployment's keys.
+        late_s: how long after a removal a node may write, where no fence stops it: the keys are deleted once more then.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, late_s: float) -> None:
+        self._late_s = late_s
         self._keys = keys
         self._retired: dict[Instrument, int] = {}  # with the time of the removal
         self._again: dict[Instrument, float] = {}
@@ -88,7 +87,7 @@ class Retirement:
         if not self._carry_out(client, [("DEL", key) for key in keys]):
             return
         self._retired |= {symbol: removed[symbol] for symbol in new}
-        self._again = {s: at for s, at in self._again.items() if at > now} | dict.fromkeys(new, now + UNFENCED_AGAIN_S)
+        self._again = {s: at for s, at in self._again.items() if at > now} | dict.fromkeys(new, now + self._late_s)
 
     def _carry_out(self, client: Any, commands: Sequence[Command]) -> bool:
         """Send commands; whether none was refused. The leader has more to do than what it may not delete."""

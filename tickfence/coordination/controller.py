@@ -184,6 +184,7 @@ class AssignmentController:
         self._live = frozenset(live)
         if plan.rebalances:
             self._rebalanced_at = now_ms
+        if plan.rebalances or not self._shares[0]:
             self._shares = dict(live), frozenset(cordoned)
         for move in plan.moves:
             self.owners[move.symbol] = move.target
