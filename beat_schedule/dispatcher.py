@@ -169,7 +169,7 @@ class Dispatcher:
             self._replace_symbols()
             dropped, lost = self._adopt(client, lead)
             self._nodes.begin(client, lead)
-        if not self._nodes.judge(client, poll, self._desired.followed):
+        if not self._nodes.judge(client, poll, self._desired.followed, self._controller.owners.values()):
             self._acting_term = 0
             return []
         first = not self._controller.owners

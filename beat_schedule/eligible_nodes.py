@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from beat_schedule.broker import Broker
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 class EligibleNodes:
     """The live nodes without those that are stuck or drained.
+
+    Nothing is drained to nowhere: while no node may get symbols, those that operators drain keep theirs.
 
     What the leader finds is noted in ``nt:dispatcher`` before anything follows from it, so the next leader knows it.
 
@@ -68,13 +70,14 @@ class EligibleNodes:
         self._noted, self._term = found, lead.term
         self.kept_out, self.set_aside = {}, {}
 
-    def judge(self, client: Any, poll: Poll, desired: Desired) -> bool:
+    def judge(self, client: Any, poll: Poll, desired: Desired, owners: Collection[Owner]) -> bool:
         """Find out who may get symbols.
 
         Args:
             client: the data plane.
             poll: what the poll found.
             desired: what operators want.
+            owners: those that have symbols, alive or not.
 
         Returns:
             Whether the verdicts are noted; otherwise another dispatcher leads by now, and nothing may follow from them.
@@ -92,12 +95,28 @@ class EligibleNodes:
                 return False
             self._noted = verdicts
         kept_out = dict.fromkeys(drained, NodeReason.DRAINED) | dict.fromkeys(verdicts.stuck, NodeReason.STUCK)
+        for owner in self._with_nowhere_to_go(poll.live, desired, kept_out, owners):
+            del kept_out[owner]
         resumed = {symbol: desired.symbols[symbol].since_ms for symbol in verdicts.blamed if symbol in desired.symbols}
         set_aside = verdicts.set_aside(poll.lead.server_ms, resumed)
         self._report(kept_out, set_aside)
         self.kept_out, self.set_aside = kept_out, set_aside
         self.records = {owner: node for owner, node in poll.live.items() if owner not in kept_out}
         return True
+
+    def _with_nowhere_to_go(
+        self,
+        live: Mapping[Owner, NodeRecord],
+        desired: Desired,
+        kept_out: Mapping[Owner, NodeReason],
+        owners: Collection[Owner],
+    ) -> list[Owner]:
+        """The nodes that operators drain, and whose symbols no other node may get."""
+        if any(desired.node(o.node).mode is not NodeMode.CORDONED for o in live.keys() - kept_out.keys()):
+            return []
+        having = {owner.node for owner in owners}  # by name, so that one that starts again has them again
+        drained = [owner for owner, reason in kept_out.items() if reason is NodeReason.DRAINED]
+        return [owner for owner in drained if owner.node in having and not live[owner].drained]
 
     def shares(self, desired: Desired) -> tuple[dict[Owner, float], frozenset[Owner]]:
         """The weights of the nodes that may have symbols, and those of them that get no more."""

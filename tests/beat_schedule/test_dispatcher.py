@@ -703,6 +703,31 @@ def test_nodes_are_drained_cordoned_and_weighed(
     assert sum(owner.node == "node-001" for owner in one.owners.values()) >= 8
 
 
+@pytest.mark.parametrize("other", [desired.NodeMode.CORDONED, desired.NodeMode.DRAINED])
+def test_no_node_is_drained_to_nowhere(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, other: desired.NodeMode
+) -> None:
+    node("node-001")
+    last = node("node-002")
+    one = dispatcher(NT_MIN_HOLD_MS="0")
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    change(redis_client, desired.set_mode, "node-001", desired.NodeMode.DRAINED)
+    poll_until(one, lambda: nodes_of(one) == {"node-002"}, "one owner")
+    change(redis_client, desired.set_mode, "node-002", desired.NodeMode.DRAINED)
+    assert one.poll() == []
+    assert set(one.owners.values()) == {last.owner}
+    assert set(one.owners) == set(SYMBOLS)
+
+    change(redis_client, desired.set_mode, "node-001", other)
+    one.poll()
+    assert set(one.owners.values()) == {last.owner}
+    last.leave()
+    again = node("node-002")
+    poll_until(one, lambda: set(one.owners.values()) == {again.owner}, "its next process to have them")
+    change(redis_client, desired.set_mode, "node-001", desired.NodeMode.OPEN)
+    poll_until(one, lambda: nodes_of(one) == {"node-001"}, "the other node to get them")
+
+
 def test_alone_the_desired_state_is_followed_too(dispatcher: MakeDispatcher, redis_client: redis.Redis) -> None:
     one = dispatcher(NT_ENABLE_MULTI_INSTANCE="false")
     one.poll_alone()

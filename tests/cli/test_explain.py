@@ -102,7 +102,7 @@ def test_a_process_that_is_gone_though_another_has_its_name() -> None:
     found = explain_all({"BTCUSDT": Owner("node-001", "a")}, {Owner("node-001", "b"): 1.0}, POLICY)["BTCUSDT"]
     assert not found.agrees
     assert found.because == (
-        "the process of node-001 that owns it is not alive; it goes to node-001 at once: there is no other live node"
+        "the process of node-001 that owns it is not alive; it goes to node-001 at once: no other node may have it"
     )
 
 
@@ -149,13 +149,13 @@ def test_a_move_that_is_due() -> None:
 def test_an_owner_that_is_gone() -> None:
     found = explain_all(owned({"BTCUSDT": "node-009"}), alive({"node-001": 1.0}), POLICY)["BTCUSDT"]
     assert (found.owner, found.computed) == ("node-009", "node-001")
-    assert found.because == "node-009 is not alive; it goes to node-001 at once: there is no other live node"
+    assert found.because == "node-009 is not alive; it goes to node-001 at once: no other node may have it"
 
 
 def test_without_any_live_node() -> None:
     found = explain_all(owned({"BTCUSDT": "node-009"}), {}, POLICY)["BTCUSDT"]
     assert (found.computed, found.agrees) == (None, False)
-    assert found.because == "node-009 is not alive and there is no other live node: it cannot move"
+    assert found.because == "node-009 is not alive and no other node may have it: it cannot move"
 
 
 def test_a_cordoned_node_keeps_what_it_has_and_gets_no_orphan() -> None:

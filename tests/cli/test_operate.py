@@ -19,7 +19,7 @@ from tests.cli.test_views import now_ms, report
 from tickfence.cli.operate import TRIES, change
 from tickfence.cli.request import Request, mode_request, symbols_request
 from tickfence.cli.session import NothingThere
-from tickfence.coordination.desired import Desired, NodeMode, seed
+from tickfence.coordination.desired import REMEMBERED_MS, Desired, NodeMode, seed
 from tickfence.coordination.desired_store import read_desired, seed_desired
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
@@ -89,6 +89,15 @@ def test_a_paused_symbol_is_resumed_and_a_removed_one_added_again(run: Run, redi
     assert set(wanted(redis_client).active) == {BTC, ETH}
 
 
+def test_a_change_forgets_what_was_removed_long_ago(run: Run, redis_client: redis.Redis) -> None:
+    run("symbols remove ETHUSDT")
+    old = {"state": "removed", "since": now_ms(redis_client) - REMEMBERED_MS}
+    redis_client.hset(KEYS.desired, "symbol:SOLUSDT", json.dumps(old))
+    assert run("symbols remove SOLUSDT").stdout == "SOLUSDT is removed already\n"
+    run("symbols pause BTCUSDT")
+    assert states(redis_client) == {BTC: "paused", ETH: "removed"}
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -100,6 +109,9 @@ def test_a_paused_symbol_is_resumed_and_a_removed_one_added_again(run: Run, redi
         ("symbols remove BTCUSDT XRPUSDT", "there is no symbol 'XRPUSDT'"),
         ("symbols add SOLUSDT BTC/USDT", "symbol 'BTC/USDT' must be 2 to 20 capital letters or digits"),
         ("symbols add --json", "Missing argument 'SYMBOL...'"),
+        ("symbols add", "Missing argument 'SYMBOL...'"),
+        ("symbols apply", "Missing option '-f' / '--file'"),
+        ("nodes drain", "Missing argument 'NODE...'"),
         ("symbols add SOLUSDT --by '\x1b[1m'", "must be 1 to 64 characters that can be printed"),
         ("symbols add SOLUSDT --by ' '", "must be 1 to 64 characters that can be printed"),
         ("nodes drain node-001 node-002", "there is no node 'node-002'; there are node-001. Nothing was changed"),
@@ -256,6 +268,27 @@ def test_what_cannot_be_read_is_not_overwritten(run: Run, redis_client: redis.Re
         assert "nt:desired holds what tickfence did not write" in done.stderr
         assert "`redis-cli DEL nt:desired` lets the leading beat write it again" in done.stderr
     assert redis_client.hgetall(KEYS.desired) == before
+
+
+def test_a_key_of_another_type_is_named(run: Run, redis_client: redis.Redis) -> None:
+    redis_client.delete(KEYS.desired)
+    redis_client.set(KEYS.desired, "x")
+    for line in ("symbols add SOLUSDT", "symbols list"):
+        done = run(line)
+        assert (done.exit_code, done.stdout) == (69, "")
+        assert "nt:desired holds what tickfence did not write: WRONGTYPE" in done.stderr
+    assert redis_client.get(KEYS.desired) == b"x"
+
+
+def test_where_all_symbols_are_removed_the_commands_say_so(run: Run) -> None:
+    assert run("symbols remove BTCUSDT ETHUSDT").exit_code == 0
+    for line, status, why in (
+        ("symbols pause SOLUSDT", 2, "there is no symbol 'SOLUSDT'; there is none at all. Nothing was changed"),
+        ("owners", 1, "there is no symbol: operators have removed all of them"),
+    ):
+        done = run(line)
+        assert done.exit_code == status
+        assert why in done.stderr
 
 
 def test_a_user_who_may_only_read_is_told_who_may(

@@ -285,6 +285,18 @@ def test_symbols_come_and_go_and_a_cordoned_node_gets_none(steps: list[tuple[int
             assert {symbol: controller.owners[symbol] for symbol in before} == before
 
 
+def test_a_cordoned_node_that_starts_again_has_its_symbols_again_where_no_other_may() -> None:
+    controller, now = settled(owner(1), owner(2))
+    its = {symbol for symbol, one in controller.owners.items() if one == owner(2)}
+    assert controller.step(now, live(owner(1)), {owner(1)}) == []  # it is dead; the other gets no more
+    again = owner(2, "b")
+    moves = controller.step(now + 25, live(owner(1), again), {owner(1), again})
+    assert {(move.symbol, move.source, move.target, move.reason) for move in moves} == {
+        (symbol, owner(2), again, "orphan") for symbol in its
+    }
+    assert controller.step(now + LONG_MS, live(owner(1), again), {owner(1), again}) == []
+
+
 def test_another_weight_takes_effect_at_once() -> None:
     controller, now = settled(owner(1), owner(2), symbols=[f"S{i}USDT" for i in range(40)])
     assert controller.step(now + 25, {owner(1): 1.0, owner(2): 1.0}) == []

@@ -116,6 +116,20 @@ def test_a_node_that_lives_may_have_no_symbols_all_the_same(
     assert cluster.cordoned() == ({Owner("node-001", "a")} if state == "cordoned" else set())
 
 
+@pytest.mark.parametrize(
+    ("owner", "status", "keeps"),
+    [(b"node-001/a", {}, True), (b"node-002/a", {}, False), (b"node-001/a", {"drained": 1, "status_of": "a"}, False)],
+)
+def test_the_last_node_keeps_its_symbols_though_it_is_drained(
+    owner: bytes, status: dict[str, Any], keeps: bool
+) -> None:
+    desired = set_mode(WANTED, "node-001", NodeMode.DRAINED, NOW)
+    first = [[(b"node-001", float(NOW))], {b"AAUSDT": owner}]
+    others = [] if owner.startswith(b"node-001") else [{}]
+    cluster = answered(first, [{}, record(**status), *others], desired=desired)
+    assert cluster.eligible() == ({Owner("node-001", "a"): 2.0} if keeps else {})
+
+
 def test_symbols_are_those_that_operators_want_and_others_that_are_assigned() -> None:
     desired = pause(remove(WANTED, [Instrument("CCUSDT")], NOW), [Instrument("BBUSDT")], NOW)
     owned = {symbol.encode(): b"n/a" for symbol in ("AAUSDT", "CCUSDT", "ZZUSDT")}

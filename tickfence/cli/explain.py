@@ -110,7 +110,7 @@ def explain_all(
         candidates.sort(key=lambda one: (-one.bid, one.node))
         computed = (placed if orphan else settled)[symbol] if open_nodes or not orphan else None
         if computed is None:
-            others = "every live node is cordoned" if live else "there is no other live node"
+            others = "every live node is cordoned" if live else "no other node may have it"
             because = f"{owner} is not alive and {others}: it cannot move"
         elif not orphan and owners[symbol] in cordoned:
             because = f"{owner} owns it, and is cordoned: it keeps its symbols and gets no more"
@@ -139,7 +139,7 @@ def _why(
     best: Candidate, passed_over: list[Candidate], candidates: list[Candidate], policy: MovePolicy, *, orphan: bool
 ) -> str:
     if len(candidates) == 1:
-        return "there is no other live node"
+        return "no other node may have it"
     if passed_over:
         full = " and ".join(f"{one.node} ({one.holds} of {one.room})" for one in passed_over)
         are = "are" if len(passed_over) > 1 else "is"

@@ -193,9 +193,10 @@ def _since(before: Desired, now: Desired) -> list[Change]:
 def _compute(client: Any, settings: Settings, request: Request, before: Desired) -> Desired:
     now_ms = reach(settings, lambda: server_ms(client))
     try:
-        return request.compute(before, now_ms)
+        after = request.compute(before, now_ms)
     except UnknownSymbol as error:
         raise NotAccepted(f"{error}. Nothing was changed") from None
+    return before if after is before else after.without_old_removals(now_ms)
 
 
 def _tell(done: Changed, *, as_json: bool, dry_run: bool = False, lacking: list[str] | None = None) -> None:

@@ -89,7 +89,7 @@ class Waiting(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give a ``--wait`` that no number follows its default."""
-        following = [*args[1:], ""]
+        following = [*args, ""][1:]
         words = [
             f"--wait={WAIT_S}" if word == "--wait" and not _NUMBER.fullmatch(then) else word
             for word, then in zip(args, following, strict=True)

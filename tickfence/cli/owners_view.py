@@ -70,6 +70,8 @@ def read(client: Any, settings: Settings, node: str | None = None) -> View:
     # Nobody may have worked on one of SYMBOLS ever; what operators want is shown before it has a report.
     rows = [row for row in read_rows(client, settings, cluster, names) if row.owner or row.writer or cluster.desired]
     if not rows:
+        if cluster.desired is not None:
+            raise NothingThere("there is no symbol: operators have removed all of them")
         raise NothingThere(
             "no symbol is owned: no beat has assigned one in this Redis, and there is no report. "
             "For the stack of `make run`, set its addresses first: . .local/env"

@@ -15,7 +15,7 @@ from tickfence.coordination.desired_store import read_desired, replace_desired
 from tickfence.readers.cluster import read_cluster
 from tickfence.readers.data_plane import Unreadable
 from tickfence.redis_access.address import masked
-from tickfence.redis_access.errors import CONNECTION_LOST, NoPermission
+from tickfence.redis_access.errors import CONNECTION_LOST, NoPermission, ResponseError, cannot_serve
 from tickfence.settings import Settings
 from tickfence.timeline.text import leader_name
 
@@ -33,12 +33,16 @@ def find(client: Any, settings: Settings) -> Desired | None:
     """Return what is stored, if anything is.
 
     Raises:
-        redis.exceptions.RedisError: Redis does not answer, or the key has another type.
+        redis.exceptions.RedisError: Redis does not answer.
         Unreadable: It is no desired state. The text says what helps.
     """
     try:
         return read_desired(client, settings.keys)
     except ValueError as error:
+        raise _unreadable(settings, error) from None
+    except ResponseError as error:
+        if cannot_serve(error) or isinstance(error, NoPermission):
+            raise
         raise _unreadable(settings, error) from None
 
 
@@ -98,7 +102,7 @@ def change_to_json(change: Change) -> dict[str, Any]:
     return {"version": change.version, "at": change.at_ms, "by": change.by, "what": change.what}
 
 
-def _unreadable(settings: Settings, error: ValueError) -> Unreadable:
+def _unreadable(settings: Settings, error: ValueError | ResponseError) -> Unreadable:
     key = settings.keys.desired
     helps = f"`redis-cli DEL {key}` lets the leading beat write it again"
     return Unreadable(f"{key} holds what tickfence did not write: {error}. {helps}")

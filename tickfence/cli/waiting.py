@@ -11,6 +11,7 @@ from tickfence.analytics.freshness import freshness
 from tickfence.cli.session import UNREADABLE, one_line
 from tickfence.coordination.desired import Desired, DesiredNode, DesiredSymbol, NodeMode, SymbolState
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
+from tickfence.coordination.membership import NodeState
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.cluster import Cluster, read_cluster
@@ -220,7 +221,7 @@ def _lacks(symbol: Instrument, to: DesiredSymbol, market: Market, seen: Seen, se
         if owner is not None:
             return f"is still assigned to {owner.node}"
         kept = market.left if to.state == SymbolState.REMOVED else 0
-        return f"still has {kept} keys in Redis" if kept else ""
+        return f"still has {kept} key{'s' if kept > 1 else ''} in Redis" if kept else ""
     if settings.nt_enable_multi_instance:
         if seen.cluster.idle.get(symbol) == "set aside":
             return "is set aside: it was in work on two nodes when they got stuck"
@@ -248,6 +249,6 @@ def _not_drained(name: str, cluster: Cluster) -> str:
     count = sum(owner.node == name for owner in cluster.assignment.owners.values())
     if not count:
         return ""
-    others = cluster.eligible().keys() - cluster.cordoned()
+    others = any(node.works and node.state != NodeState.CORDONED for node in cluster.nodes if node.name != name)
     alone = "" if others else ", and no other node may have them"
     return f"still has {count} symbol{'s' if count > 1 else ''}{alone}"

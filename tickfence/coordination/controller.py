@@ -144,7 +144,8 @@ class AssignmentController:
         Args:
             now_ms: the server's time.
             live: owner -> weight; one owner a node id. If it is empty, nothing moves: there is nowhere to go.
-            cordoned: those of ``live`` that keep their symbols and get no more.
+            cordoned: those of ``live`` that keep their symbols and get no more. If all are, one that has started again
+                gets those that it had.
         """
         joined = live.keys() - self._live
         orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
@@ -153,8 +154,10 @@ class AssignmentController:
         # An operator who changes shares waits for the result.
         rebalances = bool(joined) or overdue or self._shares_changed(live, cordoned)
         open_nodes = {owner: weight for owner, weight in live.items() if owner not in cordoned}
-        if not open_nodes or not (rebalances or orphaned):
+        if not (rebalances or orphaned):
             return Plan([], rebalances=False)
+        if not open_nodes:
+            return Plan(self._started_again(live) if orphaned else [], rebalances=False)
 
         if rebalances:
             pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
@@ -199,6 +202,15 @@ class AssignmentController:
             owner in weights and (weight != weights[owner] or (owner in cordoned) is not (owner in before))
             for owner, weight in live.items()
         )
+
+    def _started_again(self, live: Mapping[Owner, float]) -> list[Move]:
+        """The moves of symbols to the next process of the node that had them."""
+        by_node = {owner.node: owner for owner in live}
+        return [
+            Move(symbol, source, by_node[source.node], "orphan")
+            for symbol, source in self.owners.items()
+            if source not in live and source.node in by_node
+        ]
 
     def _stays_on_cordoned(self, symbol: Instrument, live: Mapping[Owner, float], cordoned: Collection[Owner]) -> bool:
         owner = self.owners.get(symbol)

@@ -60,6 +60,11 @@ class ClusterNode(NamedTuple):
         """Whether it may have symbols."""
         return self.state in _WORKING
 
+    @property
+    def keeps(self) -> bool:
+        """Whether operators drain it and it still has symbols."""
+        return self.state == NodeState.DRAINED and not self.record.drained and bool(self.symbols)
+
 
 class Cluster(NamedTuple):
     """The state at one moment.
@@ -81,8 +86,12 @@ class Cluster(NamedTuple):
     idle: Mapping[Instrument, Idle]
 
     def eligible(self) -> dict[Owner, float]:
-        """Return the weights of the nodes that may have symbols."""
-        return {node.record.owner: node.weight for node in self.nodes if node.works}
+        """Return the weights of the nodes that may have symbols.
+
+        While none may get any, as the leading beat decides it, also those that operators drain and that still have some.
+        """
+        to_none = all(node.state == NodeState.CORDONED for node in self.nodes if node.works)
+        return {node.record.owner: node.weight for node in self.nodes if node.works or (to_none and node.keeps)}
 
     def cordoned(self) -> frozenset[Owner]:
         """Return those of them that get no further symbols."""

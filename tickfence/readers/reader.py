@@ -33,7 +33,8 @@ class UnknownSymbol(LookupError):
         self.accepted = [*near, *(name for name in known if name not in near)][:_LISTED]
         hidden = len(known) - len(self.accepted)
         more = f", and {hidden} more" if hidden else ""
-        super().__init__(f"there is no symbol {quoted(symbol)}; there are {', '.join(self.accepted)}{more}")
+        there = f"there are {', '.join(self.accepted)}{more}" if known else "there is none at all"
+        super().__init__(f"there is no symbol {quoted(symbol)}; {there}")
 
 
 class NoReport(LookupError):
