@@ -12,6 +12,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from kombu.exceptions import KombuError
 
+from beat_schedule.queue_lengths import queue_lengths
 from beat_schedule.slices import Message
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.owner import Owner
@@ -24,15 +25,13 @@ logger = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
-# AMQP 0-9-1, section 1.7.2: class and method of queue.declare and of its answer; py-amqp's letters for the arguments
-# ticket, queue, passive, durable, exclusive, auto-delete, no-wait and arguments.
-_DECLARE, _DECLARE_OK, _FIELDS = (50, 10), (50, 11), "BsbbbbbF"
-
 PROBE = "tasks.probe"
 """The task that a node answers by its heartbeat."""
 
 UNREADABLE_AFTER_S = 1.5
 """A node whose queue cannot be read for this long cannot be reached, see :attr:`Broker.unreadable`."""
+SENT_FOR_S = 60.0
+"""For so long is it known that a node was sent a message: nodes with names of their own come and go without end."""
 _SAY_EVERY_S = 60.0
 
 
@@ -47,7 +46,7 @@ class Broker:
         settings: the process's settings.
 
     Attributes:
-        sent: owner -> when it was last sent a message (monotonic seconds).
+        sent: owner -> when it was last sent a message (monotonic seconds); for a minute.
         failed_at: when a call last failed (monotonic seconds); 0.0 before.
         answered_at: when a call last succeeded (monotonic seconds); 0.0 before.
     """
@@ -67,6 +66,11 @@ class Broker:
             # A broker that hangs must not cost the lead.
             waits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), settings.nt_leader_ttl_ms / 3000)
             app.conf.broker_transport_options = {**app.conf.broker_transport_options, **waits}
+
+    @property
+    def connected(self) -> bool:
+        """Whether its connection stands: the next call looks for no server."""
+        return self._producer is not None
 
     @property
     def ready(self) -> bool:
@@ -181,8 +185,9 @@ class Broker:
             owners = {message.owner for _, message in messages}
             nodes = {owner.node for owner in owners}
             # A node that was started again is another owner; the one before gets nothing any more.
-            self.sent = {o: at for o, at in self.sent.items() if o.node not in nodes}
-            self.sent |= dict.fromkeys(owners, time.monotonic())
+            now = time.monotonic()
+            recent = {o: at for o, at in self.sent.items() if now - at < SENT_FOR_S and o.node not in nodes}
+            self.sent = recent | dict.fromkeys(owners, now)
         else:
             for name in {entry.name for entry, _ in messages}:
                 metrics.cycles_skipped.labels(name, "broker").inc()
@@ -244,39 +249,3 @@ def _key(channel: Any, queue: str) -> dict[str, str]:
             if not not_offered(error):
                 raise
             return {"key": name, "type": f"not known: {error}"}
-
-
-def queue_lengths(channel: Any, queues: Sequence[Any], *, amqp: bool) -> list[int | ResponseError]:
-    """How many messages wait in each queue, in one round trip for all of them.
-
-    On AMQP each queue is declared, just as its consumer does: the answer tells the number, and a queue that is missing
-    is no error.
-
-    Args:
-        channel: of the transport; if it raises, an AMQP channel must not be used any more, since answers may be on
-            their way.
-        queues: of type :class:`kombu.Queue`.
-        amqp: whether the transport is AMQP; else it is Redis.
-
-    Returns:
-        A length for each queue. On Redis, an error that belongs to one queue stands in its length's place: its name
-        holds a key of another type, or must not be read.
-
-    Raises:
-        Exception: what ``channel`` raises.
-    """
-    if not amqp:
-        with channel.conn_or_acquire() as client:  # the connection that messages are sent over
-            pipe = client.pipeline(transaction=False)
-            for queue in queues:
-                pipe.llen(queue.name)
-            replies = pipe.execute(raise_on_error=False)
-        for reply in replies:
-            if isinstance(reply, Exception) and (cannot_serve(reply) or not isinstance(reply, ResponseError)):
-                raise reply
-        return replies
-    for queue in queues:
-        as_consumed = (False, queue.durable, queue.exclusive, queue.auto_delete, False, queue.queue_arguments)
-        channel.send_method(_DECLARE, _FIELDS, (0, queue.name, *as_consumed))
-    answers = [channel.wait(_DECLARE_OK, returns_tuple=True) for _ in queues]
-    return [int(messages) for _, messages, _ in answers]

@@ -41,6 +41,7 @@ class DesiredState:
         self.followed: Desired
         self.symbols: tuple[Instrument, ...]
         self.removed: Mapping[Instrument, int]
+        self._reports_a_second = 1000 / settings.nt_report_period_ms if settings.nt_enable_kv_reports else 0.0
         self._take(seed(settings.symbols))
         self._keys, self._name = settings.keys, name
         self._symbols = frozenset(settings.symbols)
@@ -72,6 +73,8 @@ class DesiredState:
     def _take(self, desired: Desired) -> None:
         # These are asked for in every poll.
         self.followed, self.symbols, self.removed = desired, desired.active, desired.removed
+        # By stand-bys, too: the alert compares the most that a beat expects with what is written.
+        metrics.reports_due.set(len(self.symbols) * self._reports_a_second)
 
     def _store(self, client: Any) -> None:
         if self.followed.version:

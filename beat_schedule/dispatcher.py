@@ -68,12 +68,17 @@ class Dispatcher:
         self._desired = DesiredState(settings, name)
         self._noted_desired = 0  # version, as nt:dispatcher has it
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
-        self._retirement = Retirement(settings.keys)
+        self._retirement = Retirement(settings.keys, settings.nt_slow_period_ms / 1000 + 1)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._live: Mapping[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection to the data plane."""
+        return self._poller.connected
 
     @property
     def leading(self) -> bool:
@@ -119,11 +124,9 @@ class Dispatcher:
     def _poll_alone(self, client: Any) -> None:
         self._desired.follow(client, self._poller.read_clock(), leading=True)
         self._replace_symbols()
-        desired = self._desired.followed
         self._retirement.delete(client, self._desired.removed)
-        if desired.version != self._noted_desired:
-            client.hset(self._keys.dispatcher, "desired", desired.version)
-            self._noted_desired = desired.version
+        # Each time: there is no lead here whose term would tell that Redis has lost it.
+        client.hset(self._keys.dispatcher, "desired", self._desired.followed.version)
 
     def _poll(self, client: Any) -> list[Move]:
         can_send, self._told_sender_at = self._broker.answered_at > self._told_sender_at, self._broker.answered_at
@@ -182,13 +185,13 @@ class Dispatcher:
             self._report_assignment(moves, new_term)
             change = AssignmentChange(self.generation, moves, dropped, first, lost)
         desired = self._desired.followed
+        departed = {**self._poller.membership.departed, **self._nodes.kept_out}
+        nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
+        self._journal.note(lead.term, nodes, departed, set_aside, desired.changes, change)
         if desired.version != self._noted_desired:
             leadership.note(client, self._keys, self._name, lead.term, {"desired": str(desired.version)})
             self._noted_desired = desired.version
         self._retirement.retire(client, self._desired.removed, self.generation)
-        departed = {**self._poller.membership.departed, **self._nodes.kept_out}
-        nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
-        self._journal.note(lead.term, nodes, departed, set_aside, desired.changes, change)
         if time.monotonic() >= self._next_purge:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
@@ -217,7 +220,6 @@ class Dispatcher:
             return {}
         self._symbols_by = reason
         wanted = tuple(symbol for symbol in self._desired.symbols if symbol not in self._nodes.set_aside)
-        metrics.reports_due.set(reports_due(self.settings, len(wanted)))
         return self._controller.replace_symbols(wanted)
 
     def _report_nodes(self, before: Mapping[Owner, NodeRecord]) -> None:
@@ -246,8 +248,3 @@ class Dispatcher:
                     "generation": self.generation,
                 },
             )
-
-
-def reports_due(settings: Settings, symbols: int) -> float:
-    """Reports that are due per second, of this many symbols."""
-    return symbols * 1000 / settings.nt_report_period_ms if settings.nt_enable_kv_reports else 0.0

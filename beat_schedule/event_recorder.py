@@ -116,6 +116,9 @@ class EventRecorder:
             if len(recorded) == events.KEPT:  # older events are gone, such as that an owner joined
                 for owner in observation.adopted:
                     self._nodes.setdefault(owner, NodeReason.JOINED)
+                self._desired = max(
+                    [self._desired, *(one.version for one in observation.wanted if one.at_ms < recorded[0].at_ms)]
+                )
             self._read_in = observation.term
         departed = self._departures(client, observation)
         new = self.new_events(observation._replace(departed=departed))

@@ -75,6 +75,11 @@ class Poller:
         self._outage = Outage("the data plane", logger)
         self._next_try = 0.0
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection: the next call looks for no server."""
+        return self._client is not None
+
     def call(self, action: Callable[[Any], _Answer]) -> _Answer | None:
         """Do something with the data plane.
 

@@ -13,7 +13,7 @@ from celery.utils.functional import is_numeric_value
 from kombu.exceptions import SerializationError
 
 from beat_schedule.broker import Broker
-from beat_schedule.dispatcher import Dispatcher, reports_due
+from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
@@ -23,7 +23,7 @@ from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
 from tickfence.monitoring.garbage import collect_less
-from tickfence.monitoring.hang_guard import HangGuard
+from tickfence.monitoring.hang_guard import CONNECTING_S, HangGuard
 from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,6 @@ class HRWScheduler(Scheduler):
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.leading)
-        metrics.reports_due.set(reports_due(settings, len(settings.symbols)))
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
 
@@ -90,7 +89,7 @@ class HRWScheduler(Scheduler):
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
-        self._hang_guard.alive()
+        self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
             self._next_poll = time.monotonic() + POLL_EVERY_S

@@ -96,7 +96,11 @@ class StuckNodes:
         suspects = self._judge.observe(now, eligible, heard, self._broker.sent, self._broker.failed_at)
         due = [owner for owner in self.verdicts.stuck if self._probe_of(owner, now).ask_at <= now]
         waiting = (self._broker.backlog([*suspects, *due]) or {}) if suspects or due else {}
-        stuck = self._judge.decide(now, waiting, self._broker.unreadable, eligible)
+        # A node of an older version answers no probe, so it would not come back.
+        unreadable = [
+            owner for owner in self._broker.unreadable if owner in eligible and eligible[owner].progress is not None
+        ]
+        stuck = self._judge.decide(now, waiting, unreadable, eligible)
         if stuck is not None:
             self._note_stuck(stuck, eligible[stuck].working, waiting.get(stuck), server_ms)
             self._send_probe(stuck, self._probe_of(stuck, now), now)

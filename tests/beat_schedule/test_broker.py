@@ -130,3 +130,28 @@ def test_an_error_of_the_whole_broker_is_a_failure_of_it(make: Callable[..., Sen
         assert not one.broker.ready
     finally:
         client.config_set("maxmemory", 0)
+
+
+def test_it_is_connected_once_a_call_has_succeeded_and_until_one_fails(
+    own_redis_server: Callable[..., EmbeddedRedis],
+) -> None:
+    server = own_redis_server()
+    one = Sender(server.url(9))
+    assert not one.broker.connected
+    assert one.broker.backlog([A]) == {A: 0}
+    assert one.broker.connected
+    server.kill()
+    assert one.broker.backlog([A]) is None
+    assert not one.broker.connected
+
+
+def test_nodes_that_get_no_messages_any_more_are_forgotten(
+    make: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make()
+    one.send(A, B)
+    one.send(C)
+    assert one.broker.sent.keys() == {A, B, C}
+    monkeypatch.setattr("beat_schedule.broker.SENT_FOR_S", 0.0)
+    one.send(C)
+    assert one.broker.sent.keys() == {C}

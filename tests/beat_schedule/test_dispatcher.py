@@ -406,8 +406,10 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     before, term = dict(one.owners), one.term
     errors = redis_errors()
+    assert one.connected
     server.kill()
     poll_until(one, lambda: redis_errors() > errors, "it to notice")
+    assert not one.connected
     server.start()
     moves = poll_until(one, lambda: one.term > term and len(one.nodes) == 2, "it to lead again")
     assert moves == []
@@ -591,6 +593,18 @@ def test_only_the_leader_writes_a_lost_desired_state_back(
     assert read_desired(redis_client, KEYS) == wanted
 
 
+def test_a_stand_by_expects_the_reports_that_are_wanted_and_not_those_of_its_symbols(
+    dispatcher: MakeDispatcher, redis_client: redis.Redis
+) -> None:
+    first, second = dispatcher("beat-1"), dispatcher("beat-2")
+    poll_until(first, lambda: first.leading, "the lead")
+    second.poll()
+    change(redis_client, desired.remove, ["BTCUSDT"])
+    second.poll()
+    due = dispatcher_metrics.registry.get_sample_value("nt_reports_due_per_second")
+    assert due == 4 * (len(SYMBOLS) - 1)
+
+
 def test_a_desired_state_that_cannot_be_read_stops_nothing(
     dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -637,6 +651,31 @@ def test_a_removed_symbol_leaves_a_fence_and_no_keys(
     [reply] = send(redis_client, [again.acquire(one.generation)])
     assert parse_grant(reply).outcome is Acquired.TAKEN
     assert redis_client.pttl(KEYS.lease("BTCUSDT")) == -1
+
+
+def test_a_leader_that_may_not_delete_what_was_removed_leads_all_the_same(
+    dispatcher: MakeDispatcher,
+    node: MakeNode,
+    redis_client: redis.Redis,
+    redis_server: EmbeddedRedis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The access list of an older version lets a beat use no key of a symbol."""
+    keys = [KEYS.dispatcher, KEYS.assignment, KEYS.desired, KEYS.nodes, KEYS.events, f"{KEYS.node('')}*"]
+    redis_client.acl_setuser("old-beat", enabled=True, passwords="+secret", keys=keys, commands=["+@all"])
+    leaving = node("node-001")
+    node("node-002")
+    one = dispatcher(url=redis_server.url().replace("redis://", "redis://old-beat:secret@"))
+    poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
+    new = change(redis_client, desired.remove, ["BTCUSDT"])
+    one.poll()
+    assert "BTCUSDT" not in one.owners
+    assert int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
+    assert "keys of removed symbols cannot be deleted" in caplog.text
+    leaving.leave()
+    assert one.poll()
+    assert nodes_of(one) == {"node-002"}
+    redis_client.acl_deluser("old-beat")
 
 
 def test_nodes_are_drained_cordoned_and_weighed(
@@ -701,6 +740,8 @@ def test_alone_the_desired_state_is_followed_too(dispatcher: MakeDispatcher, red
         return int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
 
     wait_until(followed, "the beat to follow")
+    redis_client.delete(KEYS.dispatcher)
+    wait_until(followed, "it to say so again, after Redis lost it")
     assert set(one.symbols) == set(SYMBOLS) - {"BTCUSDT"}
     assert not redis_client.exists(KEYS.report("BTCUSDT"))
 

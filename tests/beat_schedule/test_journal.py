@@ -9,6 +9,7 @@ import redis
 
 from beat_schedule.event_recorder import AssignmentChange, EventRecorder, Observation
 from tickfence.coordination.controller import Move, MoveReason
+from tickfence.coordination.desired import Change
 from tickfence.coordination.leadership import LeaderReason
 from tickfence.coordination.membership import NodeReason
 from tickfence.coordination.owner import Owner
@@ -236,6 +237,18 @@ def test_a_long_history_is_forgotten(redis_client: redis.Redis) -> None:
     adopted = [Owner("node-001", f"{n}") for n in range(5000)]
     new = one.new_events(observed(live=(), adopted=adopted))
     assert [fields["incarnation"] for fields in new if fields["kind"] == "node"] == sorted(map(str, range(4000)))
+
+
+def test_a_change_that_the_stream_has_forgotten_is_not_recorded_again(redis_client: redis.Redis) -> None:
+    pipe = redis_client.pipeline()
+    for n in range(1300):
+        events.queue_append(pipe, KEYS, events.conflict_event(f"S{n}", "node-001", "node-002"))
+    pipe.execute()
+    later = events.read(redis_client, KEYS, limit=1)[0].at_ms + 1
+    wanted = (Change(7, 1, "anna", "symbols add ADAUSDT"), Change(8, later, "anna", "symbols remove ADAUSDT"))
+    EventRecorder("beat-2", KEYS).record(redis_client, observed(6, wanted=wanted))
+    found = [event for event in events.read(redis_client, KEYS, limit=1000) if event.kind == events.Kind.DESIRED]
+    assert [event.fields["version"] for event in found] == ["8"]
 
 
 def test_rubbish_in_the_stream_does_no_harm(redis_client: redis.Redis) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from hypothesis import given, settings
@@ -302,3 +303,12 @@ def test_another_weight_takes_effect_at_once() -> None:
     moves = controller.step(now + 50, {owner(1): 1.0, owner(2): 3.0})
     assert {(move.source, move.target) for move in moves} == {(owner(1), owner(2))}
     assert controller.step(now + 75, {owner(1): 1.0, owner(2): 3.0}) == []
+
+
+def test_ten_thousand_symbols_are_replaced_within_a_poll() -> None:
+    symbols = [f"S{number}USDT" for number in range(10_000)]
+    controller = AssignmentController(symbols, MovePolicy())
+    controller.step(0, {Owner("node-001", "a"): 1.0})
+    started = time.process_time()
+    assert controller.replace_symbols(symbols[1:]).keys() == {symbols[0]}
+    assert time.process_time() - started < 0.5  # some milliseconds; seconds if it grew with the square

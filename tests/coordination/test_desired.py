@@ -78,6 +78,9 @@ def test_a_removal_is_remembered_for_some_minutes():
         {b"version": b"1", b"symbol:btc usdt": b'{"state":"active","since":0}'},
         {b"version": b"1", b"symbol:BTCUSDT": b'{"state":"gone","since":0}'},
         {b"version": b"1", b"node:node-001": b'{"mode":"open","weight":-1,"since":0}'},
+        {b"version": b"1", b"symbol:BTCUSDT": b'{"state":"active","since":1e999}'},
+        {b"version": b"1", b"node:node-001": b'{"mode":"open","weight":1' + b"0" * 400 + b',"since":0}'},
+        {b"version": b"1", b"changes": b'[{"version":"x","at":0,"by":"anna","what":"symbols add"}]'},
     ],
 )
 def test_what_is_no_desired_state_is_refused(found):

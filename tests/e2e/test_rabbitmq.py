@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, Exchange, Producer
 
-from beat_schedule.broker import queue_lengths
+from beat_schedule.queue_lengths import queue_lengths
 from tasks.queues import ARGUMENTS, PerishableQueues
 from tests.docs.pages import commands
 from tests.e2e.observer import metric

@@ -81,7 +81,7 @@ def test_a_node_waits_until_the_broker_serves_it_again(
             began = time.monotonic()
             workers.wait(lambda: workers.dispatch(NODE) or workers.report(), "a report")
             assert time.monotonic() - began < BACK_WITHIN_S, fault.__name__
-            assert not gets_no_symbols()
+            workers.wait(lambda: not gets_no_symbols(), "it to get symbols again")
     assert process.poll() is None
 
 

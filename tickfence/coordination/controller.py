@@ -132,7 +132,8 @@ class AssignmentController:
             Symbol -> its owner so far, of those that are not assigned any more.
         """
         self.symbols = tuple(symbols)
-        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in set(symbols)}
+        kept = frozenset(self.symbols)
+        dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in kept}
         for symbol in dropped:
             del self.owners[symbol], self._since[symbol]
         return dropped
@@ -186,6 +187,7 @@ class AssignmentController:
         self._live = frozenset(live)
         if plan.rebalances:
             self._rebalanced_at = now_ms
+        if plan.rebalances or not self._shares[0]:
             self._shares = dict(live), frozenset(cordoned)
         for move in plan.moves:
             self.owners[move.symbol] = move.target

@@ -233,14 +233,16 @@ def parse_desired(found: Mapping[bytes, bytes]) -> Desired | None:
             if field == "version":
                 version = int(text)
             elif field == "changes":
-                changes = tuple(Change(c["version"], c["at"], c["by"], c["what"]) for c in json.loads(text))
+                changes = tuple(
+                    Change(int(c["version"]), int(c["at"]), str(c["by"]), str(c["what"])) for c in json.loads(text)
+                )
             elif field.startswith(_SYMBOL):
                 one = json.loads(text)
                 symbol = parse_instrument(field.removeprefix(_SYMBOL))
                 symbols[symbol] = DesiredSymbol(SymbolState(one["state"]), int(one["since"]))
             elif field.startswith(_NODE):
                 nodes[field.removeprefix(_NODE)] = _node(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise ValueError(
                 f"field {key!r} of the desired state cannot be read: {error}; it is {value[:80]!r}"
             ) from error

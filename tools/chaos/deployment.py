@@ -30,6 +30,9 @@ from tools.local.roles import (
 from tools.local.sentinel import SentinelPorts, sentinel_roles
 
 PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
+BROKER_LANE = "-broker"
+"""End of the name of the lane that leads a role to the broker; the one to the data plane has the role's name."""
+
 PRODUCT = "tasks"
 
 
@@ -92,7 +95,8 @@ class Deployment:
             taken.append(ports.pick(taken=taken))
             return taken[-1]
 
-        control_port, lanes, sentinel = pick(), {name: pick() for name in PROXIED}, None
+        control_port, sentinel = pick(), None
+        lanes = {f"{name}{of}": pick() for name in PROXIED for of in ("", BROKER_LANE)}
         if topology is Topology.SENTINEL:
             sentinel = SentinelPorts.choose(pick)
             environment |= {"REDIS_URL": sentinel.url(0), "CELERY_BROKER_URL": sentinel.url(1)}
@@ -117,6 +121,6 @@ def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:
     if role.name in NODES:
         command = tuple(app if word == PRODUCT else word for word in command)
     if role.name in lanes:
-        address = f"redis://{ports.LOOPBACK}:{lanes[role.name]}"
-        environment = {**environment, "REDIS_URL": f"{address}/0", "CELERY_BROKER_URL": f"{address}/1"}
+        data, broker = (f"redis://{ports.LOOPBACK}:{lanes[role.name + of]}" for of in ("", BROKER_LANE))
+        environment = {**environment, "REDIS_URL": f"{data}/0", "CELERY_BROKER_URL": f"{broker}/1"}
     return replace(role, command=command, environment=environment)

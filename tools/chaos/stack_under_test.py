@@ -16,7 +16,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from tickfence.redis_access.connect import connect
-from tools.chaos.deployment import PRODUCT, Deployment, Topology
+from tools.chaos.deployment import BROKER_LANE, PRODUCT, Deployment, Topology
 from tools.chaos.sentinel_group import SentinelGroup
 from tools.local import ports
 from tools.local.embedded_redis import wait_until_ready
@@ -213,21 +213,23 @@ class StackUnderTest:
         wait_until_ready(self.deployment.ports.redis)
         return time.time()
 
-    def proxy(self, name: str, order: str) -> float:
+    def proxy(self, name: str, order: str, *, broker_only: bool = False) -> float:
         """Send an order to the proxy of a role; returns when it was obeyed (Unix time, s).
 
         Args:
             name: one of :data:`PROXIED`.
             order: see :mod:`tools.chaos.proxy`.
+            broker_only: whether it is for the way to the broker only, and not for the one to the data plane.
 
         Raises:
             StackError: the proxy refuses the order.
         """
-        with socket.create_connection((ports.LOOPBACK, self.deployment.control_port), timeout=2) as connection:
-            connection.sendall(f"{name} {order}\n".encode())
-            answer = connection.makefile().readline().strip()
-        if answer != "ok":
-            raise StackError(f"the proxy refused {order!r}: {answer}")
+        for lane in (name + BROKER_LANE,) if broker_only else (name, name + BROKER_LANE):
+            with socket.create_connection((ports.LOOPBACK, self.deployment.control_port), timeout=2) as connection:
+                connection.sendall(f"{lane} {order}\n".encode())
+                answer = connection.makefile().readline().strip()
+            if answer != "ok":
+                raise StackError(f"the proxy refused {order!r}: {answer}")
         return time.time()
 
     def exchange_fault(self, name: str, **parameters: Any) -> float:

@@ -40,16 +40,25 @@ def _connections_cut(injector: Injector) -> None:
     injector.await_recovery(injector.begin_fault("connections-cut", at, injector.symbols))
 
 
-def _cut_off(injector: Injector, kind: str, name: str, order: str, symbols: Collection[str], owner: str = "") -> float:
+def _cut_off(
+    injector: Injector,
+    kind: str,
+    name: str,
+    order: str,
+    symbols: Collection[str],
+    owner: str = "",
+    *,
+    broker_only: bool = False,
+) -> float:
     """Give the proxy of a role an order for 2 to 6 s; returns when that began (Unix time, s)."""
     seconds = injector.rng.uniform(2.0, 6.0)
-    at = injector.stack.proxy(name, order)
+    at = injector.stack.proxy(name, order, broker_only=broker_only)
     try:
         fault = injector.begin_fault(kind, at, symbols, victim=name, owner_gone=owner, note=f"{seconds:.1f} s")
         injector.await_recovery(fault)
         time.sleep(max(0.0, at + seconds - time.time()))
     finally:
-        healed = injector.stack.proxy(name, "pass")
+        healed = injector.stack.proxy(name, "pass", broker_only=broker_only)
     injector.begin_fault("net-heal", healed, injector.symbols, victim=name)
     return at
 
@@ -74,6 +83,16 @@ def _beat_cut_off(injector: Injector, order: str) -> None:
     _cut_off(injector, f"beat-{order}", injector.stack.leader(), order, injector.symbols)
 
 
+def _node_unread(injector: Injector) -> None:
+    node, owner, symbols = injector.node(PROXIED[0])
+    _cut_off(injector, "node-unread", node, "hold", symbols, owner, broker_only=True)
+
+
+def _beat_cannot_send(injector: Injector) -> None:
+    order = injector.rng.choice(("hold", "cut"))
+    _cut_off(injector, "beat-cannot-send", injector.stack.leader(), order, injector.symbols, broker_only=True)
+
+
 def _ingest_hold(injector: Injector) -> None:
     at = _cut_off(injector, "ingest-hold", INGESTS[-1], "hold", injector.symbols)
     time.sleep(2.0)
@@ -91,6 +110,12 @@ KINDS = (
     ),
     FaultKind(
         "beat-cut", 1500, partial(_beat_cut_off, order="cut"), "the leading beat's connections cut and refused, 2-6 s"
+    ),
+    FaultKind(
+        "node-unread", 2500, _node_unread, "a node's way to the broker drops everything, 2-6 s: nobody reads its queue"
+    ),
+    FaultKind(
+        "beat-cannot-send", 2500, _beat_cannot_send, "the leading beat's way to the broker is cut or drops everything"
     ),
     FaultKind("ingest-hold", TWO_PERIODS_MS, _ingest_hold, "the network of one of two ingests drops everything, 2-6 s"),
     FaultKind("net-heal", TWO_PERIODS_MS, None, "a role's network works again"),
