@@ -164,10 +164,18 @@ def test_symbols_are_those_assigned_in_the_order_of_the_setting() -> None:
 
 
 def test_what_tickfence_did_not_write_is_named() -> None:
-    with pytest.raises(
-        Unreadable, match="one of nt:nodes, nt:dispatcher, nt:assignment, nt:desired holds what tickfence did not"
-    ):
+    with pytest.raises(Unreadable, match="one of nt:nodes, nt:dispatcher, nt:assignment holds what tickfence did not"):
         answered([[], {b"AAUSDT": b"no owner"}], [{}])
+
+
+def test_a_damaged_desired_state_hides_no_symbol() -> None:
+    steps = cluster_query(KEYS, 1000, connections=False)
+    next(steps)
+    steps.send((NOW, [[], {b"AAUSDT": b"node-001/a"}, {b"version": b"soon"}]))
+    cluster = steps.send((NOW, [{}, {}]))
+    assert isinstance(cluster, Cluster)
+    assert cluster.desired is None
+    assert cluster.symbols(["XXUSDT"]) == ("AAUSDT",)
 
 
 def both(url: str, **more: str) -> tuple[Cluster, Cluster]:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from tickfence.analytics.freshness import Idle
 from tickfence.coordination.assignment_store import StoredAssignment, parse_assignment
-from tickfence.coordination.desired import Desired, DesiredNode, NodeMode, parse_desired
+from tickfence.coordination.desired import Desired, DesiredNode, NodeMode
 from tickfence.coordination.leadership import LeaderRecord, parse_leader
 from tickfence.coordination.membership import NodeRecord, NodeState, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.readers.data_plane import Command, DataPlane, Unavailable, Unreadable, milliseconds
-from tickfence.readers.symbols import all_symbols, idle_symbols
+from tickfence.readers.symbols import all_symbols, idle_symbols, stored_desired
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.errors import ResponseError, not_offered
 from tickfence.settings import Settings
@@ -142,7 +142,7 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         _, [scores, fields, wanted] = yield Query(
             [("ZRANGE", keys.nodes, 0, -1, "WITHSCORES"), ("HGETALL", keys.assignment), ("HGETALL", keys.desired)]
         )
-        assignment, desired = parse_assignment(fields), parse_desired(wanted)
+        assignment, desired = parse_assignment(fields), stored_desired(wanted)
         owned: dict[Owner, list[Instrument]] = {}
         for symbol, owner in sorted(assignment.owners.items()):
             owned.setdefault(owner, []).append(symbol)
@@ -177,8 +177,7 @@ def cluster_query(keys: Keys, heartbeat_ttl_ms: int, *, connections: bool) -> Ge
         yield Cluster(now_ms, nodes, leader if leader.leads(now_ms) else None, assignment, desired, idle)
     except (ValueError, OverflowError) as error:
         raise Unreadable(
-            f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment}, {keys.desired} holds what tickfence did not "
-            f"write: {error}"
+            f"one of {keys.nodes}, {keys.dispatcher}, {keys.assignment} holds what tickfence did not write: {error}"
         ) from error
 
 

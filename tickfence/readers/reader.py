@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tickfence.analytics.freshness import Freshness, Idle, explained, freshness
-from tickfence.coordination.desired import Desired, parse_desired
+from tickfence.coordination.desired import Desired
 from tickfence.coordination.desired_store import parse_version, version_command
 from tickfence.coordination.verdicts import parse_verdicts
 from tickfence.instrument import Instrument, is_instrument
 from tickfence.readers.cluster import Cluster, fetch_cluster
-from tickfence.readers.data_plane import DataPlane, Unreadable
+from tickfence.readers.data_plane import DataPlane
 from tickfence.readers.reports import BadReport, Head, decode_head, fetch_reports
-from tickfence.readers.symbols import idle_symbols
+from tickfence.readers.symbols import idle_symbols, stored_desired
 from tickfence.settings import Settings
 
 _LISTED = 10  # symbols that an error names
@@ -172,10 +172,7 @@ class Reader:
         )
         if parse_version(version) != (self._desired.version if self._desired else 0):
             _, [fields] = await self.plane.read([("HGETALL", self.keys.desired)])
-            try:
-                self._desired = parse_desired(fields)
-            except ValueError as error:
-                raise Unreadable(f"{self.keys.desired} holds what tickfence did not write: {error}") from error
+            self._desired = stored_desired(fields)
         removed = self._desired.removed if self._desired else {}
         idle = idle_symbols(self._desired, parse_verdicts(verdicts or b""), now_ms)
         return Stored(now_ms, {**reports, **dict.fromkeys(reports.keys() & removed.keys())}, idle)

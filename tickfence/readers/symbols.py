@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tickfence.analytics.freshness import Idle
-from tickfence.coordination.desired import Desired
+from tickfence.coordination.desired import Desired, parse_desired
 from tickfence.coordination.verdicts import Verdicts
 from tickfence.instrument import Instrument
+
+
+def stored_desired(fields: Mapping[bytes, bytes]) -> Desired | None:
+    """Return the desired state in the reply to ``HGETALL nt:desired``.
+
+    ``None`` also if it cannot be read. Beats say so and go on with what they follow, so reports must stay readable: what
+    is assigned shows the symbols then.
+    """
+    try:
+        return parse_desired(fields)
+    except ValueError:
+        return None
 
 
 def all_symbols(
