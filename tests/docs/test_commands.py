@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ class Server:
         ports: Default ports in the command, which the test replaces by free ones.
         instead_of: The role to stop first.
         ends: Its exit statuses after Ctrl-C.
+        presses: How often you may have to press Ctrl-C.
     """
 
     pattern: str
@@ -68,6 +71,7 @@ class Server:
     ports: tuple[str, ...] = ()
     instead_of: str = ""
     ends: tuple[int, ...] = (0,)
+    presses: int = 1
 
 
 CELERYS_CTRL_C = (0, 1)  # a worker ends with 1, and so does Flower while it starts
@@ -78,7 +82,8 @@ SERVERS = [
     ),
     Server("celery -A tasks worker -Q node-01.", '"message": "lease taken"', ends=CELERYS_CTRL_C),
     Server("celery -A tasks beat", '"message": "node is alive"'),
-    Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C),
+    # While it starts, Flower misses one Ctrl-C in ten; it did so with its own logging, too.
+    Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C, presses=3),
     Server("python -m ingest", '"message": "connected to Redis"'),
     Server(r"tickfence web --port \d+", '"message": "web starts"', ("8000",)),
     Server(r"python -m tools\.simulator --port .*", "listening on", ("9443",)),
@@ -146,8 +151,12 @@ def test_a_server_works_and_ends_by_ctrl_c(text: str, whole: Checkout, tmp_path:
     process = whole.start(f"exec env FLOWER_PORT={pick()} NT_METRICS_PORT=0 {typed}", output)
     try:
         wait_until(lambda: re.search(server.shows, output.read_text(), re.DOTALL), output.read_text, 30, 0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) in server.ends, output.read_text()
+        for press in range(server.presses):
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20 if press == server.presses - 1 else 4)
+                break
+        assert process.poll() in server.ends, output.read_text()
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -16,11 +16,7 @@ from tools.chaos.summary import over_budget, plot, table
 
 FAULTS = (
     "node-kill",
-    "beat-kill",
     "redis-empty",
-    "exchange-skip",
-    "connections-cut",
-    "net-cut",
     "frozen-writer",
     "twin",
     "node-hang",
