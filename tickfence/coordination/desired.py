@@ -18,7 +18,7 @@ KEPT_CHANGES = 20
 """How many of the last changes are stored."""
 
 REMEMBERED_MS = 600_000
-"""How long the removal of a symbol is stored, so that whoever was away learns of it."""
+"""How long the removal of a symbol is stored, so that a process that was away learns of it."""
 
 _SYMBOL, _NODE = "symbol:", "node:"
 

@@ -1,4 +1,4 @@
-"""Log lines are written by a thread of their own, so that nobody waits for whoever reads them.
+"""Log lines are written by a thread of their own, so that no work waits for their reader.
 
 A pipe that nobody reads (a blocking log driver, a stopped pager) and a terminal after Ctrl-S stop each write, and the
 thread that makes it.

@@ -1,7 +1,7 @@
 -- Delete what nodes keep of a symbol that is not reported on any more, and leave a fence for writers that come late.
 --
 -- KEYS[1]  lease:{report:<SYMBOL>}, the hash that acquire.lua keeps. It is kept for a while: token, generation and seq
---          refuse whoever was frozen in the middle of a cycle.
+--          refuse a writer that was frozen in the middle of a cycle.
 -- KEYS[2] …  the keys to delete, in the same slot
 -- ARGV[1]  generation of the assignment that no longer has the symbol
 -- ARGV[2]  how long the lease is kept, ms
