@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 
 from celery import Celery
 
@@ -40,19 +41,24 @@ def _beat_hang(injector: Injector) -> None:
 def _node_deaf(injector: Injector) -> None:
     node, owner, symbols = injector.random_node()
     url, options = kombu_address(injector.stack.environment["CELERY_BROKER_URL"])
-    options = {"global_keyprefix": injector.stack.settings.keys.prefix, **options}
     with Celery("chaos", broker=url, set_as_current=False) as app:
-        app.conf.broker_transport_options = options
-        there = {"destination": [f"{node}@{socket.gethostname()}"], "reply": True, "timeout": _ANSWER_S}
-        at = time.time()
-        app.control.cancel_consumer(node, **there)
+        app.conf.broker_transport_options = {"global_keyprefix": injector.stack.settings.keys.prefix, **options}
+        where = {"destination": [f"{node}@{socket.gethostname()}"], "reply": True, "timeout": _ANSWER_S}
+
+        def tell(command: Callable[..., object]) -> float:
+            # Over a connection of its own: those that kombu keeps may be from before a fault of Redis.
+            with app.connection_for_write() as connection:
+                at = time.time()
+                command(node, connection=connection, **where)
+            return at
+
+        at = tell(app.control.cancel_consumer)
         fault = injector.begin_fault("node-deaf", at, symbols, victim=node, owner_gone=owner)
         try:
             injector.await_recovery(fault)
             time.sleep(max(0.0, at + DEAF_S - time.time()))
         finally:
-            heard = time.time()
-            app.control.add_consumer(node, **there)
+            heard = tell(app.control.add_consumer)
         injector.begin_fault("node-join", heard, injector.symbols, victim=node)
 
 
