@@ -1,4 +1,4 @@
-"""What a role prints, and the end of one that hangs, do not wait for whoever reads its output."""
+"""What a role prints, and the end of one that hangs, do not wait for its reader."""
 
 from __future__ import annotations
 

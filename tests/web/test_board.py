@@ -158,7 +158,7 @@ def test_a_symbol_that_is_paused_says_so_with_and_without_a_report() -> None:
     market.update()
     [(_, rows)] = market.news(cursor)
     assert [(row["symbol"], row["status"]) for row in rows["rows"]] == [("AA", "paused"), ("BB", "set aside")]
-    assert rows["rows"][0]["owner"] is None, "whoever wrote the last report works on it no more"
+    assert rows["rows"][0]["owner"] is None, "the writer of the last report does not work on it any more"
     [(_, told)] = frames(market.board.report_news("AA", one))
     assert (told["freshness"]["status"], told["freshness"]["stale"]) == ("paused", True)
     [(_, absent)] = frames(market.board.report_news("BB", Cursor()))
