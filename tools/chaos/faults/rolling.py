@@ -24,9 +24,14 @@ _POLL_S = 0.05
 def _await_ready(injector: Injector, role: str) -> None:
     """Wait as an operator does before the next role: for the books of an ingest, and for regular reports."""
     deadline = time.monotonic() + STEADY_TIMEOUT_S
-    while role in INGESTS and injector.stack.metric(role, "nt_ingest_books_in_sync") != len(injector.symbols):
+    while role in INGESTS and (books := injector.stack.metric(role, "nt_ingest_books_in_sync")) != len(
+        injector.symbols
+    ):
         if time.monotonic() > deadline:
-            raise StackError(f"{role} does not have all books within {STEADY_TIMEOUT_S:g} s")
+            raise StackError(
+                f"{role} has {books} of {len(injector.symbols)} books after {STEADY_TIMEOUT_S:g} s; its logs end with\n"
+                + "\n".join(log.read_text()[-2000:] for log in (injector.stack.state_dir / "logs").glob(f"{role}*.log"))
+            )
         time.sleep(_POLL_S)
     injector.await_steady()
 
