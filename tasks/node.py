@@ -127,7 +127,7 @@ class Node:
         """
         registration = Registration(
             self.settings.redis_url,
-            self.settings.keys,
+            self.settings.keys.node_group,
             self.owner,
             {
                 "host": socket.gethostname(),

@@ -11,6 +11,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The keys of the processes of one kind that register themselves.
+
+    Attributes:
+        live: sorted set: their ids by their last heartbeat, in server ms.
+        prefix: what the key of each one's record begins with.
+    """
+
+    live: str
+    prefix: str
+
+    def record(self, id_: str) -> str:
+        """Hash: the registration of one process. Its fields: ``coordination/lua/register.lua``."""
+        return f"{self.prefix}{id_}"
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of one deployment. Deployments that share a Redis have different namespaces.
 
@@ -70,13 +87,28 @@ class Keys:
         return tuple(key(symbol) for key in (self.trades, self.book, self.snapshot, self.ticker, self.info))
 
     def node(self, node_id: str) -> str:
-        """Hash: one node's registration. Its fields: ``coordination/lua/register.lua``."""
-        return f"{self.prefix}nt:node:{node_id}"
+        """Hash: one node's registration."""
+        return self.node_group.record(node_id)
 
     @property
     def nodes(self) -> str:
         """Sorted set: node ids by their last heartbeat, in server ms."""
-        return f"{self.prefix}nt:nodes"
+        return self.node_group.live
+
+    @property
+    def node_group(self) -> Group:
+        """The nodes."""
+        return Group(f"{self.prefix}nt:nodes", f"{self.prefix}nt:node:")
+
+    @property
+    def batch_worker_group(self) -> Group:
+        """The batch workers."""
+        return Group(f"{self.prefix}nt:batch-workers", f"{self.prefix}nt:batch-worker:")
+
+    @property
+    def recorder_group(self) -> Group:
+        """The recorders."""
+        return Group(f"{self.prefix}nt:recorders", f"{self.prefix}nt:recorder:")
 
     @property
     def dispatcher(self) -> str:

@@ -92,7 +92,7 @@ class Beats:
     def node(self, name: str) -> Registration:
         one = Registration(
             self.server.url(),
-            KEYS,
+            KEYS.node_group,
             Owner.start(name),
             {"weight": 1},
             interval_ms=100,

@@ -87,7 +87,7 @@ def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
         made.append(
             Registration(
                 url or redis_server.url(),
-                KEYS,
+                KEYS.node_group,
                 Owner.start(name),
                 {"weight": weight},
                 interval_ms=50,

@@ -52,7 +52,7 @@ class IdleNode:
         self.status: dict[str, str | int] = {"progress": 0, "working": "", "probe": "", "drained": ""}
         self.registration = Registration(
             url,
-            KEYS,
+            KEYS.node_group,
             Owner.start(name),
             {"weight": 1},
             interval_ms=50,

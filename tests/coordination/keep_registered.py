@@ -25,7 +25,7 @@ def main() -> None:
 
     registration = Registration(
         url,
-        KEYS,
+        KEYS.node_group,
         Owner.start(node),
         {"host": socket.gethostname(), "pid": os.getpid(), "weight": 1},
         interval_ms=50,

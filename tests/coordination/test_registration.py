@@ -39,7 +39,7 @@ class Registered:
         self.clock = ServerClock()
         self.registration = Registration(
             url,
-            KEYS,
+            KEYS.node_group,
             Owner.start(node),
             {"host": socket.gethostname(), "pid": os.getpid(), "weight": 2.5, "metrics_url": "http://x"},
             interval_ms=interval_ms,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.owner import Owner
-from tickfence.keys import Keys
+from tickfence.keys import Group
 from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.errors import REDIS_ERRORS, ConnectionLost, ResponseError, not_offered
@@ -49,7 +49,7 @@ class Registration:
 
     Args:
         url: the data plane.
-        keys: the deployment's keys.
+        group: the keys of the processes to register among: nodes, batch workers or recorders.
         owner: who to register.
         details: further fields of the record (host, pid, metrics_url, weight, …).
         interval_ms: time between two heartbeats; up to 10 % are added or subtracted, so that nodes do not keep step.
@@ -64,7 +64,7 @@ class Registration:
     def __init__(
         self,
         url: str,
-        keys: Keys,
+        group: Group,
         owner: Owner,
         details: Mapping[str, str | int | float],
         *,
@@ -77,7 +77,7 @@ class Registration:
     ) -> None:
         self.owner = owner
         self.clock = clock
-        self._url, self._keys, self._details = url, keys, details
+        self._url, self._group, self._details = url, group, details
         self._interval_ms, self._ttl_ms = interval_ms, ttl_ms
         self._on_replaced, self._on_heartbeat, self._status = on_replaced, on_heartbeat, status
         self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
@@ -113,7 +113,7 @@ class Registration:
             if gone and again == holder and self._is_gone(again):
                 again = self._heartbeat(gone=again.client_id)
             holder = again
-        self._client.zrem(self._keys.nodes, self.owner.node)  # an entry that is there belongs to the process before
+        self._client.zrem(self._group.live, self.owner.node)  # an entry that is there belongs to the process before
         self._thread.start()
 
     def announce(self) -> None:
@@ -121,7 +121,7 @@ class Registration:
         self._announced = True
         try:
             with connect(self._url, name=f"join:{self.owner.node}") as client:
-                client.zadd(self._keys.nodes, {self.owner.node: self.clock.now_ms()})
+                client.zadd(self._group.live, {self.owner.node: self.clock.now_ms()})
         except REDIS_ERRORS as error:
             logger.warning("joining with the next heartbeat: %s", error)
 
@@ -145,8 +145,8 @@ class Registration:
         with self._lock:
             try:
                 with connect(self._url, name=f"leave:{self.owner.node}") as client:
-                    if LEAVE.run(client, [self._keys.node(self.owner.node)], [self.owner.incarnation]):
-                        client.zrem(self._keys.nodes, self.owner.node)
+                    if LEAVE.run(client, [self._group.record(self.owner.node)], [self.owner.incarnation]):
+                        client.zrem(self._group.live, self.owner.node)
             except REDIS_ERRORS as error:
                 # Nothing is lost: others will miss the heartbeat.
                 logger.warning("could not leave in order: %s", error)
@@ -216,14 +216,14 @@ class Registration:
         sent_at = time.monotonic()
         outcome, server_ms, *holder = REGISTER.run(
             self._client,
-            [self._keys.node(self.owner.node)],
+            [self._group.record(self.owner.node)],
             [self.owner.incarnation, self._ttl_ms, gone, "client_id", self._client_id, *record],
         )
         self.clock.observe(sent_at, time.monotonic(), int(server_ms))
         if outcome == b"in use":
             return _Holder(*holder)
         if self._announced:
-            self._client.zadd(self._keys.nodes, {self.owner.node: int(server_ms)})
+            self._client.zadd(self._group.live, {self.owner.node: int(server_ms)})
         return None
 
     def _is_gone(self, holder: _Holder) -> bool:

@@ -52,7 +52,7 @@ def measure(seconds: float) -> list[int]:
     with EmbeddedRedis() as server, server.client(db=1) as broker:
         node = Registration(
             server.url(),
-            Keys(),
+            Keys().node_group,
             Owner.start(NODE),
             {"weight": 1},
             interval_ms=250,

@@ -11,7 +11,7 @@ pin() { # pin INPUT OUTPUT [OPTION...]; a lock names no package host, so that yo
         --no-emit-index-url --no-header --no-annotate ${UV_OPTIONS:-} "$@" "$input" -o "$output"
 }
 
-package="pyproject.toml --extra web --extra mcp --extra cli"
+package="pyproject.toml --extra web --extra mcp --extra cli --extra recordings"
 pin requirements.in requirements.txt $package
 pin requirements-dev.in requirements-dev.txt $package
 # Only its Redis server is used, so nothing that it requires is installed.

@@ -1,0 +1,24 @@
+"""Which processes of a group live now, for those who ask now and then: batch workers, recorders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tickfence.coordination.membership import NodeRecord, is_alive, parse_node
+from tickfence.keys import Group
+
+
+def live_members(client: Any, group: Group, ttl_ms: int) -> list[NodeRecord]:
+    """Return the records of the processes whose last heartbeat is younger than ``ttl_ms``, by id.
+
+    The leading beat judges nodes by more than that: see :class:`tickfence.coordination.membership.Membership`.
+
+    Raises:
+        redis.exceptions.RedisError: Redis cannot be reached.
+    """
+    seconds, microseconds = client.time()
+    now_ms = seconds * 1000 + microseconds // 1000
+    heartbeats = client.zrange(group.live, 0, -1, withscores=True)
+    alive = sorted(id_.decode() for id_, at in heartbeats if is_alive(int(at), ttl_ms=ttl_ms, now_ms=now_ms))
+    records = (parse_node(id_, client.hgetall(group.record(id_))) for id_ in alive)
+    return [record for record in records if record is not None and not record.left]
