@@ -184,6 +184,10 @@ class Settings(BaseModel):
     """Slow cycle: time between two computations of volume profile, walls, vacuums and anomalies."""
     nt_report_ttl_s: int = Field(300, ge=1, le=86_400)
     """A report expires if it is not rewritten for this long."""
+    nt_history_interval_ms: int = Field(1000, ge=100, le=600_000)
+    """Least time between two rows of a symbol's history."""
+    nt_history_minutes: int = Field(60, ge=0, le=1440)
+    """How long history is kept in Redis: rows are trimmed by their number. 0 turns it off."""
     nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
     """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 
@@ -222,6 +226,11 @@ class Settings(BaseModel):
     nt_ingest_shard: Annotated[str, AfterValidator(_shard)] = ""
     """Which part of the symbols this ingest follows, like 1/2 and 2/2 for two that share them. Default: all symbols."""
 
+    nt_recordings: str = Field("recordings", min_length=1)
+    """Recorded market data: a folder, or a URL that fsspec knows, like s3://bucket/recordings."""
+    nt_recorder_wal: str = Field("recorder-wal", min_length=1)
+    """Local folder of a recorder's write-ahead log. Each recorder needs one of its own, on a disk that outlives the process."""
+
     nt_web_token: Annotated[str, AfterValidator(_token)] = ""
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
@@ -232,7 +241,7 @@ class Settings(BaseModel):
     """Maximum number of open streams of the web server."""
 
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest."""
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
