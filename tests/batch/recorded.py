@@ -29,7 +29,8 @@ def record(folder: Path, symbols: list[str], hours: int) -> str:
     """Record a diff at the start and at the end of each hour; return where."""
     times = [BEGIN + hour * HOUR_MS + at for hour in range(hours) for at in (0, HOUR_MS - 1)]
     rows = [
-        {name: None for name in SCHEMAS[Kind.DIFFS].names} | {"symbol": symbol, "time_ms": at, "first_update_id": n, "last_update_id": n}
+        dict.fromkeys(SCHEMAS[Kind.DIFFS].names)
+        | {"symbol": symbol, "time_ms": at, "first_update_id": n, "last_update_id": n}
         for symbol in symbols
         for n, at in enumerate(times)
     ]

@@ -130,4 +130,4 @@ def test_each_partition_is_done_once_though_one_worker_is_killed_and_one_frozen(
     assert rows(found["output"]) == sorted(expected)
     assert set(before.values()) == {"node-001.batch", "node-002.batch"}
     with batch.server.client(db=1) as broker:
-        assert not any(key.startswith(b"node-") and not key.endswith(b".batch") for key in broker.keys())
+        assert not any(key.startswith(b"node-") and not key.endswith(b".batch") for key in broker.scan_iter())
