@@ -58,6 +58,14 @@ class Keys:
         """String: state of the old owner that a new owner cannot read from the streams."""
         return f"{self.prefix}carry:{{{self.report(symbol)}}}"
 
+    def history(self, symbol: str) -> str:
+        """Stream: one slim row a second, in the field ``r``: ``tickfence/analytics/history_row.py``."""
+        return f"{self.prefix}history:{{{self.report(symbol)}}}"
+
+    def basis(self, symbol: str) -> str:
+        """Stream: what reports were made from, in the field ``b``: ``tickfence/analytics/basis.py``."""
+        return f"{self.prefix}basis:{{{self.report(symbol)}}}"
+
     def lease(self, symbol: str) -> str:
         """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"

@@ -184,6 +184,10 @@ class Settings(BaseModel):
     """Slow cycle: time between two computations of volume profile, walls, vacuums and anomalies."""
     nt_report_ttl_s: int = Field(300, ge=1, le=86_400)
     """A report expires if it is not rewritten for this long."""
+    nt_history_interval_ms: int = Field(1000, ge=100, le=600_000)
+    """Least time between two rows of a symbol's history."""
+    nt_history_minutes: int = Field(60, ge=0, le=1440)
+    """How long history is kept in Redis: rows are trimmed by their number. 0 turns it off."""
     nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
     """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 

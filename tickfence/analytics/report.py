@@ -118,7 +118,12 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> bytes:
-    """The report as JSON, from the warm state alone.
+    """The report as JSON; arguments and errors as of make()."""
+    return encode_json(make(state, now_ms, node_id, writer_token, venue))
+
+
+def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> Report:
+    """The report, from the warm state alone.
 
     Args:
         state: the symbol's state, with everything that is new already applied.
@@ -150,7 +155,7 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
     last_price = state.trades.last_price
     if last_price is None:
         last_price = ticker.last
-    report = Report(
+    return Report(
         schema_version=SCHEMA_VERSION,
         writer=Writer(node_id, writer_token),
         updated_at=now_ms,
@@ -188,7 +193,6 @@ def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venu
         anomalies=cast(list[AnyAnomaly], judged.anomalies) if judged else UNSET,
         health=health(age_ms, market.spread_bps, market.imbalance, judged.severities if judged else None),
     )
-    return encode_json(report)
 
 
 def _status(age_ms: int | None, both_sides: bool) -> Status:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from tickfence.analytics.anomalies import AnyAnomaly, find_anomalies
 from tickfence.analytics.fields import Milliseconds, Severity
@@ -25,13 +25,25 @@ class SlowSections(Struct, frozen=True):
 
 
 class SplicedSections(NamedTuple):
-    """Slow sections in their encoded form, so that each fast report only copies their bytes."""
+    """Slow sections in their encoded form, so that each fast report only copies their bytes.
+
+    `walls` and `vacuums` are how many there are; None without enough data.
+    """
 
     computed_at: int
     liquidity: Raw
     anomalies: Raw
     severities: list[Severity]
+    walls: int | None = None
+    vacuums: int | None = None
 
+    @property
+    def worst(self) -> Severity | None:
+        """The highest severity of the anomalies; None without any."""
+        return max(self.severities, key=_RANKS.__getitem__, default=None)
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(get_args(Severity))}
 
 encode_json = msgspec.json.Encoder().encode
 _decode_slow_sections = msgspec.json.Decoder(SlowSections).decode
@@ -62,7 +74,13 @@ def splice(sections: SlowSections) -> SplicedSections:
         Raw(encode_json(sections.liquidity)),
         Raw(encode_json(sections.anomalies)),
         [anomaly.severity for anomaly in sections.anomalies],
+        _count(sections.liquidity.walls),
+        _count(sections.liquidity.vacuums),
     )
+
+
+def _count(findings: Any) -> int | None:
+    return None if findings is UNSET else len(findings)
 
 
 def decode_slow_sections(data: bytes) -> SlowSections:

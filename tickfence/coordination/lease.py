@@ -73,8 +73,24 @@ class Grant(NamedTuple):
         return self.outcome is Acquired.HELD or self.outcome is Acquired.TAKEN
 
 
+class Entry(NamedTuple):
+    """An entry to be appended to a stream.
+
+    Attributes:
+        key: of the stream.
+        keep: about how many entries the stream keeps; older ones are trimmed.
+        field: name of its only field.
+        value: of that field.
+    """
+
+    key: str
+    keep: int
+    field: str
+    value: bytes
+
+
 class Write(NamedTuple):
-    """Values to be written under a fencing token, all of them or none.
+    """Values to be written and entries to be appended under a fencing token, all of them or none.
 
     Attributes:
         lease: key of the lease.
@@ -82,6 +98,7 @@ class Write(NamedTuple):
         seq: number of this write, above that of the last accepted one.
         values: key -> value. Every key shares the slot of the lease.
         basis: number of the data it was made from. Redis records it and never judges it.
+        entries: appended when the write is accepted, and not when it is repeated. Their keys share the slot too.
     """
 
     lease: str
@@ -89,6 +106,7 @@ class Write(NamedTuple):
     seq: int
     values: Mapping[str, bytes]
     basis: int = 0
+    entries: Sequence[Entry] = ()
 
 
 class Lease:
@@ -173,10 +191,10 @@ class Lease:
         """Whether a refusal shows that another owner has had the lease since this one."""
         return grant.token != self.token
 
-    def next_write(self, values: Mapping[str, bytes], basis: int = 0) -> Write:
+    def next_write(self, values: Mapping[str, bytes], basis: int = 0, entries: Sequence[Entry] = ()) -> Write:
         """Put ``values`` under the token and a new number. The same write may be sent twice; see :class:`Write`."""
         self.seq += 1
-        return Write(self.key, self.token, self.seq, values, basis)
+        return Write(self.key, self.token, self.seq, values, basis, entries)
 
     def outcome(self, written: Written, now_s: float) -> bool:
         """Take the outcome of the last write; return whether it was accepted.
@@ -257,7 +275,7 @@ class WriteCall(NamedTuple):
     Attributes:
         owner: the writer, ``node/incarnation``.
         leases: key of the lease of each write, in order.
-        values: the keys to set, of all writes.
+        values: the keys to set and the streams to append to, of all writes.
     """
 
     owner: str
@@ -307,9 +325,12 @@ def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: 
     """
     keys: list[str] = []
     arguments: list[Argument] = [str(owner), lease_ms, ttl_ms]
-    for lease, token, seq, values, basis in writes:
+    for lease, token, seq, values, basis, entries in writes:
         keys += (lease, *values)
-        arguments += (token, seq, basis, len(values), *values.values())
+        arguments += (token, seq, basis, len(values), len(entries), *values.values())
+        for key, keep, field, value in entries:
+            keys.append(key)
+            arguments += (keep, field, value)
     return FENCED_WRITE.command(keys, arguments)
 
 

@@ -1,10 +1,12 @@
--- Write reports, or other strings of a symbol, if and only if the writer still holds the newest token of that symbol.
+-- Write reports, or other strings of a symbol, and append to its streams, if and only if the writer still holds the newest
+-- token of that symbol.
 -- Check and write are one atomic step: a check in one call and a write in the next is a race. An accepted write renews the
 -- lease. One call may hold several writes, and each is judged by itself. On a Redis Cluster all keys of a call must be in
 -- one slot, so they are those of one symbol.
 --
 -- KEYS     for each write: lease:{report:<SYMBOL>}, the hash that acquire.lua keeps, then the keys to set:
---          report:<SYMBOL>, or slow:{report:<SYMBOL>} and others in its slot
+--          report:<SYMBOL>, or slow:{report:<SYMBOL>} and others in its slot, then the streams to append to:
+--          history:{report:<SYMBOL>} and others. What is no stream is deleted first.
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  lease duration from now on, ms
 -- ARGV[3]  time to live of the values, ms
@@ -13,7 +15,9 @@
 --            seq: number of this write, above that of every earlier write of this symbol
 --            basis: number of the data it was made from; recorded beside seq, it tells a reader how new a write is
 --            number of values, which is that of the keys to set
+--            number of entries, which is that of the streams
 --            the values
+--            for each entry: about how many the stream keeps, field, value
 --
 -- Returns for each write one of
 --   written   accepted
@@ -42,18 +46,32 @@ local function judge(key, token, seq)
   return 'written'
 end
 
+local function append(key, keep, field, value)
+  -- A reply that is a table is an error: it is no stream, or an id of its is the highest that there can be.
+  if type(redis.pcall('XADD', key, 'MAXLEN', '~', keep, '*', field, value)) == 'table' then
+    redis.call('DEL', key)
+    redis.call('XADD', key, '*', field, value)
+  end
+end
+
 local outcomes = {}
 local k, a = 1, 4
 while k <= #KEYS do
-  local token, seq, basis, values = ARGV[a], ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  local token, seq, basis = ARGV[a], ARGV[a + 1], ARGV[a + 2]
+  local values, entries = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
+  local first = a + 5 + values  -- of the entries' arguments
   local outcome = judge(KEYS[k], token, seq)
   if outcome == 'written' then
     redis.call('HSET', KEYS[k], 'token', token, 'seq', seq, 'basis', basis, 'until', ends)
     for i = 1, values do
-      redis.call('SET', KEYS[k + i], ARGV[a + 3 + i], 'PX', lives)
+      redis.call('SET', KEYS[k + i], ARGV[a + 4 + i], 'PX', lives)
+    end
+    for i = 1, entries do
+      local e = first + 3 * (i - 1)
+      append(KEYS[k + values + i], ARGV[e], ARGV[e + 1], ARGV[e + 2])
     end
   end
   outcomes[#outcomes + 1] = outcome
-  k, a = k + 1 + values, a + 4 + values
+  k, a = k + 1 + values + entries, first + 3 * entries
 end
 return outcomes

@@ -1,0 +1,165 @@
+"""What a report, the slow sections or a start from the snapshot were made from, so that they can be made again.
+
+A replay takes the bases of one owner in the order of their numbers. It loads at each `start` what that names, reads the
+streams up to the ids of each basis, runs the slow cycle at each `slow` one, and then builds the very same bytes. A number
+that is missing is a basis that was lost. A number that is there twice was sent again after a lost reply: it is the same.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import blake2b
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+VERSION = 1
+
+_WRITER = b',"writer":{'
+
+
+class Kind(StrEnum):
+    """What was made."""
+
+    REPORT = "report"
+    SLOW = "slow"
+    START = "start"
+
+
+class Start(Struct, frozen=True, array_like=True, gc=False):
+    """What a start from the snapshot found.
+
+    Attributes:
+        reason: why the book was not trusted, as the metric `nt_cold_starts` says it.
+        fresh: whether the state is new: nothing that it read before counts.
+        snapshot_id, snapshot_ms: the snapshot's last update id and time.
+        first_trade_id, first_diff_id: stream ids of the oldest entries that were read; None where there were none.
+        carried, sections: digests of what the last owner left and this one took over; None where it took nothing.
+        book_from: the symbol information's mark: a book that was loaded below it was wrong.
+    """
+
+    reason: str
+    fresh: bool
+    snapshot_id: int
+    snapshot_ms: int
+    first_trade_id: str | None = None
+    first_diff_id: str | None = None
+    carried: bytes | None = None
+    sections: bytes | None = None
+    book_from: int = 0
+
+
+class Inputs(Struct, frozen=True, array_like=True, gc=False):
+    """The state's inputs at one moment, apart from the streams' entries.
+
+    Attributes:
+        trades_id, book_id: stream ids up to which it has read.
+        started_ms, fresh_ms: `at_ms` of its last start, and of its last fresh one.
+        oldest_trade_id: stream id of the oldest trade that it has read since it was new; None without any.
+        older_before: where it goes on to read older trades with its next read; None when it has all.
+        ticker: the statistics in use: last, change_pct, high, low, volume, received_ms; None without any.
+        tick_size, trading: the symbol information in use.
+        slow_at: `computed_at` of the slow sections in use; None without any.
+        lowest_bid, highest_ask: the horizon of its book; None where a side is known to its end.
+        book_ms, trade_ms: receive times of the newest diff and trade; None where they count as unknown.
+    """
+
+    trades_id: str
+    book_id: str
+    started_ms: int
+    fresh_ms: int
+    oldest_trade_id: str | None = None
+    older_before: str | None = None
+    ticker: tuple[float | None, float | None, float | None, float | None, float | None, int] | None = None
+    tick_size: float | None = None
+    trading: str | None = None
+    slow_at: int | None = None
+    lowest_bid: float | None = None
+    highest_ask: float | None = None
+    book_ms: int | None = None
+    trade_ms: int | None = None
+
+
+class Head(Struct, frozen=True, array_like=True):
+    """How the basis of every version begins."""
+
+    version: int
+
+
+class Basis(Head, frozen=True, array_like=True, kw_only=True):
+    """What one thing was made from.
+
+    Attributes:
+        kind: what was made.
+        number: counts the bases of one owner of the symbol, from 0.
+        at_ms: the `now_ms` of the computation; of a start, the server's time of the read.
+        owner: the process start, node/incarnation.
+        token: its fencing token.
+        inputs: those of the computation, or those after the start.
+        digest: of the report's bytes without its `writer`, or of the slow sections' bytes; empty for a start.
+        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs.
+        start: of a start only.
+    """
+
+    kind: Kind
+    number: int
+    at_ms: int
+    owner: str
+    token: int
+    inputs: Inputs
+    digest: bytes = b""
+    members: dict[str, int] = {}
+    start: Start | None = None
+
+
+encode = msgspec.msgpack.Encoder().encode
+"""A basis as MessagePack."""
+
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+_decode = msgspec.msgpack.Decoder(Basis).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def decode(data: bytes) -> Basis:
+    """The basis that `encode` made.
+
+    Raises:
+        ValueError: it is none, or of another version.
+    """
+    try:
+        version = _decode_head(data).version
+        if version != VERSION:
+            raise ValueError(f"it has version {version}, not {VERSION}")
+        return _decode(data)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ValueError(f"not a basis: {error}; got {data[:40]!r}") from error
+
+
+def digest(*parts: bytes) -> bytes:
+    """16 bytes of BLAKE2b."""
+    hashed = blake2b(digest_size=16)
+    for part in parts:
+        hashed.update(part)
+    return hashed.digest()
+
+
+def report_digest(report: bytes) -> bytes:
+    """The digest of a report's bytes without its `writer`: who wrote it is no part of what it was made from.
+
+    Raises:
+        ValueError: the bytes are no report that `report.build()` made.
+    """
+    begin = report.index(_WRITER)
+    return digest(report[:begin], report[report.index(b"}", begin) + 1 :])
+
+
+def members(report: bytes) -> dict[str, int]:
+    """CRC-32 of the bytes of each member of a report but `writer`, by name, in the report's order.
+
+    Raises:
+        msgspec.DecodeError: the bytes are no JSON object.
+    """
+    found = _decode_members(report)
+    found.pop("writer", None)
+    return {name: crc32(value) for name, value in found.items()}
