@@ -22,9 +22,6 @@ ACQUIRE = Script("recorder/lua/acquire.lua")
 NOTE = Script("recorder/lua/note.lua")
 RELEASE = Script("recorder/lua/release.lua")
 
-KEPT_STARTS = 16
-"""Tokens whose starts Redis keeps."""
-
 Positions = Mapping[str, str]
 """Kind -> position: a stream's id, or the digest of a polled value."""
 
@@ -133,8 +130,8 @@ def next_positions(starts: Sequence[Start], token: int, kinds: Sequence[str]) ->
     Returns:
         The positions at which the next recorder began, of polled values too; ``None`` while that is not known.
     """
-    if len(starts) >= KEPT_STARTS and starts[0].token > token:
-        return {}  # it may not be the first after this token; each of these has read on by itself
+    if starts and all(start.token != token for start in starts):
+        return {}  # Redis has lost it, or many have come since: nobody knows what the next one has read
     later = [start for start in starts if start.token > token]
     if not later:
         return None
