@@ -114,7 +114,7 @@ class RecordedEntries(ABC, Generic[AnyEntry]):
             found = entries[bisect_left(ids, (since_ms, 0)) : bisect_right(ids, upto)] + found
             if len(found) >= count:
                 break
-        return found[-count:]
+        return found[-count:] if count > 0 else []
 
     def _slice(self, number: int) -> Slice[AnyEntry]:
         known = self._slices.get(number)

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.rebuilt import HORIZON, NO_BOOK, NO_START, SLOW, Lacks
-from tasks.recorded_entries import RecordedDiffs, RecordedTrades, id_text, just_before, just_before_id
+from tasks.recorded_entries import (
+    AnyEntry,
+    RecordedDiffs,
+    RecordedEntries,
+    RecordedTrades,
+    id_text,
+    just_before,
+    just_before_id,
+)
 from tasks.recorded_market import POLLED_MS, RecordedMarket
 from tasks.symbol_events import Event
 from tasks.warm_symbol import WarmSymbol
@@ -37,16 +45,18 @@ class RecordedReader(StreamReader):
 
     Attributes:
         upto: ids of the last trade and the last diff to read.
+        counts: how many trades and diffs these are where the stream was empty before, whatever it held earlier.
         found: what the next cold read finds.
         older: whether older trades are read with the next read.
     """
 
-    __slots__ = ("_recorded_diffs", "_recorded_trades", "found", "older", "upto")
+    __slots__ = ("_recorded_diffs", "_recorded_trades", "counts", "found", "older", "upto")
 
     def __init__(self, symbol: Instrument, trades: RecordedTrades, diffs: RecordedDiffs) -> None:
         super().__init__(Keys(), symbol)
         self._recorded_trades, self._recorded_diffs = trades, diffs
         self.upto = NO_ENTRY, NO_ENTRY
+        self.counts = 0, 0
         self.found = ColdStart()
         self.older = False
 
@@ -55,10 +65,9 @@ class RecordedReader(StreamReader):
         return (), lambda _: self._take_recorded(take)
 
     def _take_recorded(self, take: Callable[[Entries], None]) -> None:
-        trades_id, book_id = self.upto
-        trades = self._recorded_trades.between(split_id(self.trades_id), split_id(trades_id))
-        diffs = self._recorded_diffs.between(split_id(self.book_id), split_id(book_id))
-        self.trades_id, self.book_id = self.upto
+        trades = _between(self._recorded_trades, self.trades_id, self.upto[0], self.counts[0])
+        diffs = _between(self._recorded_diffs, self.book_id, self.upto[1], self.counts[1])
+        self.trades_id, self.book_id = _later(self.trades_id, self.upto[0]), _later(self.book_id, self.upto[1])
         take(Entries(trades, diffs))
 
     def ticker(self, take: Callable[..., None]) -> Request:  # noqa: ARG002 - a basis has it
@@ -163,9 +172,10 @@ class Replay:
             if start.book_from is None
             else SymbolInfo(inputs.tick_size, None, inputs.trading, start.book_from),
             older_trades_before=inputs.older_before if start.fresh else None,
-            trades_id=inputs.trades_id,
+            trades_id=inputs.trades_id if start.fresh else _later(self._reader.trades_id, inputs.trades_id),
             book_id=inputs.book_id,
         )
+        self._more = 0, 0
         self._start(found, sections, carried)
         if start.carried and not carried:
             self._lacks.diffs(self._warm.state, basis.at_ms)
@@ -252,14 +262,25 @@ class Replay:
 
     def _read_before(self, start: Start, inputs: Inputs) -> None:
         """Read what the owner had read before it started again, and leave its book as it was then."""
-        before = start.before
-        if not self._warm.cold:
-            diffs = self._market.diffs.between(split_id(self._reader.book_id), split_id(inputs.book_id))
-            newest = max(before.update_id, before.observed_id)
-            read = [diff for diff in diffs if diff.last_update_id <= newest]
-            book_id = id_text(RecordedDiffs.entry_id(read[-1])) if read else self._reader.book_id
-            self._reader.upto = inputs.trades_id, book_id
+        before, warm = start.before, self._warm
+        book = warm.state.book
+        if not warm.cold:
+            mine = warm.inputs()
+            known, upto = split_id(mine.book_id), split_id(inputs.book_id)
+            newest_id = max(before.update_id, before.observed_id)
+            diffs = [
+                diff
+                for diff in self._market.diffs.between(known, upto)
+                if diff.last_update_id <= newest_id and (known[0] or diff.last_update_id > book.last_update_id)
+            ]
+            book_id = id_text(RecordedDiffs.entry_id(diffs[-1])) if diffs else mine.book_id
+            self._reader.upto = before.trades_id, book_id
+            self._reader.counts = before.trades - mine.trades - self._more[0], len(diffs)
             self._take()
+        if before.trades - warm.inputs().trades != self._more[0]:
+            self._lacks.trades_ms = warm.state.market_ms(inputs.started_ms) + KEEP_MS
+        if warm.state.observed_update_id != before.observed_id:
+            self._lacks.diffs(warm.state, inputs.started_ms)
         state = self._warm.state
         if not before.changes_from:
             state.distrust_book()
@@ -270,6 +291,8 @@ class Replay:
         inputs, warm = basis.inputs, self._warm
         if not warm.cold:
             self._reader.upto = inputs.trades_id, inputs.book_id
+            missing = self._difference(basis)
+            self._reader.counts = missing[0] - self._more[0], missing[1] - self._more[1]
             self._take()
             while (before := warm.inputs().older_before) is not None and before != inputs.older_before:
                 self._reader.older = True
@@ -342,6 +365,16 @@ class Replay:
     def _difference(self, basis: Basis) -> tuple[int, int]:
         mine = self._warm.inputs()
         return basis.inputs.trades - mine.trades, basis.inputs.diffs - mine.diffs
+
+
+def _between(recorded: RecordedEntries[AnyEntry], known: str, upto: str, count: int) -> list[AnyEntry]:
+    if known == NO_ENTRY:
+        return recorded.newest(split_id(upto), count, 0)
+    return recorded.between(split_id(known), split_id(upto))
+
+
+def _later(one: str, other: str) -> str:
+    return max(one, other, key=split_id)
 
 
 def _ignore(reply: Any) -> None:

@@ -22,17 +22,22 @@ def rebuilt(world: World, from_ms: int = 0, to_ms: int = ALWAYS) -> list[Rebuilt
     return list(replay(world.recording(), S, from_ms, to_ms))
 
 
-def differences(world: World, **time: int) -> list[Any]:
-    """What was not made again, and what was made otherwise than live."""
+def differences(world: World, *, lost: bool = False) -> list[Any]:
+    """What was not made again, and what was made otherwise than live.
+
+    Args:
+        world: where it was made.
+        lost: whether nodes may have missed what is recorded, so that not all can be made again.
+    """
     live = iter(world.made)
     found: list[Any] = []
-    for step in rebuilt(world, **time):
+    for step in rebuilt(world):
         assert step.basis is not None
         if step.basis.kind is Kind.REPORT:
             same = step.report == next(live)
         else:
             same = basis.digest(step.report) == step.basis.digest
-        if not (same and step.warm):
+        if not (same and step.warm) and not (lost and step.reason):
             found.append((step.at_ms, step.basis.kind, step.reason, step.basis.inputs.book_id, same))
     assert next(live, None) is None
     return found
