@@ -46,7 +46,7 @@ class Audit:
         not_warm: reports that were not compared, by why.
         sections: slow sections that were compared as well.
         different: reports and slow sections that differ.
-        first: the first of them.
+        first: the first report of them; where no report differs, the first slow sections.
     """
 
     symbol: Instrument
@@ -90,7 +90,7 @@ def _compare(found: Audit, step: Rebuilt, live: Basis) -> None:
         found.sections += 1
     if not equal:
         found.different += 1
-        if found.first is None:
+        if found.first is None or (is_report and found.first.kind is Kind.SLOW):
             member = _first_difference(step.report, live) if is_report else ""
             found.first = Difference(step.at_ms, live.kind, member, live.digest.hex(), digest.hex(), live.owner)
 

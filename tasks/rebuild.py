@@ -31,7 +31,7 @@ def rebuild(
     every_ms: int | None = None,
     slow_period_ms: int = 2_000,
 ) -> Iterator[Rebuilt]:
-    """Make the reports of one symbol again.
+    """Make the reports of one symbol again; left out are those of which the recording does not have the book.
 
     Args:
         recording: what was recorded.
@@ -44,7 +44,7 @@ def rebuild(
         yield from on_grid(recording, symbol, from_ms, to_ms, every_ms, slow_period_ms)
         return
     for step in replay(recording, symbol, from_ms, to_ms):
-        if step.basis is not None and step.basis.kind is Kind.REPORT:
+        if step.report and step.basis is not None and step.basis.kind is Kind.REPORT:
             yield step
 
 

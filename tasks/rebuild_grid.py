@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from tasks.rebuilt import CARRY_MS, NO_BOOK, SEED_MS, SLOW, Lacks, Rebuilt
+from tasks.rebuilt import CARRY_MS, SEED_MS, SLOW, Lacks, Rebuilt
 from tasks.recorded_entries import Recorded, RecordedDiffs, RecordedTrades, id_text
 from tasks.recorded_market import LEAD_MS, POLLED_MS, RecordedMarket
 from tasks.symbol_events import Event
@@ -110,9 +110,8 @@ def on_grid(
         if not warm.cold and not state.publishable:
             warm.invalidate("book")
         if warm.cold:
-            if not slow and at_ms >= from_ms:
-                yield Rebuilt(at_ms, b"", None, NO_BOOK)
-        elif slow:
+            continue
+        if slow:
             slow_cycle.run(state, at_ms)
             slow_lacks = lacks.reason(state, at_ms)
         else:

@@ -32,7 +32,7 @@ class Rebuilt(NamedTuple):
 
     Attributes:
         at_ms: its ``updatedAt``.
-        report: its bytes; empty where the recording does not have the book.
+        report: its bytes; empty where it cannot be made, because the recording does not have the book.
         basis: what it was made from; ``None`` on a grid.
         reason: why it may differ from the live report; empty where it must be the same bytes.
     """

@@ -193,7 +193,7 @@ class World:
             owner = Owner.start(name)
             history = SymbolHistory(S, KEYS, str(owner), interval_ms=self.row_every_ms, rows=3600)
             lease = Lease(KEYS.lease(S), owner, 1500)
-            self.nodes[name] = Reporter(S, KEYS, lease, history, carry_every_s=5, note=lambda event: None)
+            self.nodes[name] = Reporter(S, KEYS, lease, history, carry_every_s=5, note=[].append)
         return self.nodes[name]
 
     def kill(self, name: str = "node-001") -> None:
