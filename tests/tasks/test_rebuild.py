@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -188,31 +187,34 @@ def test_an_audit_counts_what_is_equal(minutes: World) -> None:
     assert not found.not_warm
 
 
-def quantity(row: dict[str, Any]) -> None:
-    row["ask_quantities"] = [value + 0.5 for value in row["ask_quantities"]]
-    row["bid_quantities"] = [value + 0.5 for value in row["bid_quantities"]]
+def newest(world: World, basis_number: int, kind: kinds.Kind) -> tuple[int, dict[str, Any]]:
+    """Time of a report, and the newest trade or diff in it."""
+    made = [basis.decode(row["data"]) for row in world.rows[kinds.Kind.BASES]]
+    one = [each for each in made if each.kind is Kind.REPORT][basis_number]
+    last = one.inputs.trades_id if kind is kinds.Kind.TRADES else one.inputs.book_id
+    number = "trade_id" if kind is kinds.Kind.TRADES else "last_update_id"
+    return one.at_ms, next(row for row in world.rows[kind] if f"{row['time_ms']}-{row[number]}" == last)
 
 
-def side(row: dict[str, Any]) -> None:
-    row["is_buy"] = not row["is_buy"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "change", "member"),
-    [(kinds.Kind.DIFFS, quantity, "depth"), (kinds.Kind.TRADES, side, "flow")],
-)
-def test_an_audit_names_the_first_difference(
-    kind: kinds.Kind, change: Callable[[dict[str, Any]], None], member: str
-) -> None:
-    world = busy(0.5)
-    row = next(row for row in world.rows[kind][50:] if not kind.endswith("diffs") or row["ask_prices"])
-    change(row)
+def test_an_audit_names_symbol_time_and_member_of_the_first_difference() -> None:
+    world = busy(0.3)
+    at_ms, row = newest(world, 10, kinds.Kind.TRADES)
+    row["price"] += 0.01
     found = audited(world)
     assert found.first is not None
-    assert (found.symbol, found.first.member, found.first.kind) == (S, member, Kind.REPORT)
-    assert row["received_ms"] - 1_200 <= found.first.at_ms <= row["received_ms"] + 1_200
+    assert (found.symbol, found.first[:3]) == (S, (at_ms, Kind.REPORT, "last_price"))
     assert found.first.live != found.first.rebuilt
-    assert found.compared > found.equal > 0
+    assert found.compared > found.equal >= 10
+
+
+def test_an_audit_sees_one_changed_quantity() -> None:
+    world = busy(0.3)
+    at_ms, row = newest(world, 12, kinds.Kind.DIFFS)
+    row["bid_prices"], row["bid_quantities"] = [*row["bid_prices"], 100.0], [*row["bid_quantities"], 1.25]
+    found = audited(world)
+    assert found.first is not None
+    assert found.first[:2] == (at_ms, Kind.REPORT)
+    assert found.first.member in ("spread_bps", "best_bid", "micro_price", "depth")
 
 
 def test_on_a_grid_reports_come_at_its_times_and_agree_with_live_ones(minutes: World) -> None:
