@@ -126,7 +126,8 @@ class Basis(Head, frozen=True, array_like=True, kw_only=True):
         token: its fencing token.
         inputs: as the computation, or the start, has left them.
         digest: of the report's bytes without its `writer`, or of the slow sections' bytes; empty for a start.
-        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs.
+        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs;
+            most bases have none.
         start: of a start only.
         carry: digest of what is left for the next owner; of a slow cycle that wrote it only.
     """
