@@ -70,6 +70,10 @@ class Keys:
         """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"
 
+    def of_node(self, symbol: str) -> tuple[str, ...]:
+        """Everything that nodes write of a symbol under its lease. It shares a slot."""
+        return tuple(key(symbol) for key in (self.report, self.slow, self.carry, self.history, self.basis))
+
     def trades(self, symbol: str) -> str:
         """Stream: one entry per trade."""
         return f"{self.prefix}md:{{{symbol}}}:trades"
@@ -112,6 +116,27 @@ class Keys:
     def batch_worker_group(self) -> Group:
         """The batch workers."""
         return Group(f"{self.prefix}nt:batch-workers", f"{self.prefix}nt:batch-worker:")
+
+    @property
+    def batch_jobs(self) -> str:
+        """Sorted set: the ids of batch jobs by the server ms of their start."""
+        return f"{self.prefix}nt:batch-jobs"
+
+    def batch(self, job: str) -> str:
+        """Hash: a batch job. Its fields: ``batch/store.py``. Its other keys are in the same slot."""
+        return f"{self.prefix}nt:batch:{{{job}}}"
+
+    def batch_command(self, job: str) -> str:
+        """Hash: the lease of the command that dispatches a batch job's partitions."""
+        return f"{self.batch(job)}:command"
+
+    def batch_lease(self, job: str, partition: str) -> str:
+        """Hash: who may record how a partition of a batch job ended. Its fields: ``coordination/lua/acquire.lua``."""
+        return f"{self.batch(job)}:lease:{partition}"
+
+    def batch_result(self, job: str, partition: str) -> str:
+        """String: how a partition of a batch job ended, written under its lease."""
+        return f"{self.batch(job)}:result:{partition}"
 
     @property
     def recorder_group(self) -> Group:
