@@ -70,6 +70,10 @@ class Keys:
         """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"
 
+    def of_node(self, symbol: str) -> tuple[str, ...]:
+        """Everything that nodes write of a symbol under its lease. It shares a slot."""
+        return tuple(key(symbol) for key in (self.report, self.slow, self.carry, self.history, self.basis))
+
     def trades(self, symbol: str) -> str:
         """Stream: one entry per trade."""
         return f"{self.prefix}md:{{{symbol}}}:trades"
@@ -89,6 +93,10 @@ class Keys:
     def info(self, symbol: str) -> str:
         """Hash: the exchange's rules for the symbol: tick size, step size, status."""
         return f"{self.prefix}md:{{{symbol}}}:info"
+
+    def recording(self, symbol: str) -> str:
+        """Hash: who records the symbol, and up to where. Its fields: ``recorder/lua/acquire.lua``."""
+        return f"{self.prefix}md:{{{symbol}}}:recording"
 
     def market_data(self, symbol: str) -> tuple[str, ...]:
         """Everything that ingest writes of a symbol. It shares a slot."""
@@ -158,3 +166,8 @@ class Keys:
     def events(self) -> str:
         """Stream: what happened, for people to read."""
         return f"{self.prefix}nt:events"
+
+    @property
+    def events_recording(self) -> str:
+        """Hash: who records the events, and up to where. As :meth:`recording`."""
+        return f"{self.events}:recording"
