@@ -58,8 +58,8 @@ EXAMPLE = HistoryRows(
     AT + 60_000,
     10_000,
     Columns(time_ms=[AT + 9_250, AT + 19_500], mid_price=[67_123.45, None]),
-    None,
-    None,
+    f"/v1/reports/BTCUSDT/history?since={AT}&until={AT + 60_000}&step=10s&limit=2&after={AT + 19_500}",
+    "Redis has the history of BTCUSDT from 2023-11-14T22:13:29.250Z; recordings have nothing before that",
 )
 
 
@@ -96,7 +96,7 @@ async def get_history(
 ) -> Response:
     """What the reports of one symbol said, one row a second: the last hour from Redis, older rows from recordings.
 
-    HistoryRows come oldest first. If there are more than `limit`, `next` and the `Link` header have the address of the others.
+    Rows come oldest first. If there are more than `limit`, `next` and the `Link` header have the address of the others.
     docs/report.md explains every field.
     """
     reader, names = reader_of(request), fields_named(fields)

@@ -30,7 +30,7 @@ const summary = new Summary(market);
 let symbolView = null;
 let tokensTried = 0;
 
-const stream = new EventStream("stream", {
+const stream = new EventStream("v1/stream", {
   silenceMs: 6000, // the nodes' state arrives twice a second
   refusals: [401],
   onMessage: (name, message) => market.apply(name, message),
