@@ -6,6 +6,7 @@ Every value is bound to its place in the statement. Of a caller's text, nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Timer
 from typing import Any
 
 import duckdb
@@ -16,6 +17,7 @@ from tickfence.recordings.layout import File
 from tickfence.recordings.recording import Recording
 from tickfence.recordings.rows import events
 from tickfence.recordings.schemas import SCHEMAS
+from tickfence.recordings.store import BadRecordings
 
 FIELDS = tuple(name for name in SCHEMAS[Kind.HISTORY].names if name not in ("symbol", "time_ms", "stream_id"))
 """What a row of a symbol's history holds beside its time."""
@@ -39,11 +41,22 @@ ORDER BY split_part(id, '-', 1)::BIGINT {order}, split_part(id, '-', 2)::BIGINT 
 """
 
 
-class Queries:
-    """Answers about one recording. An object may be used by several threads."""
+ERRORS = (duckdb.Error, pa.ArrowException, OSError, BadRecordings)
+"""What a query raises when files cannot be read, or not in time."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+
+class Queries:
+    """Answers about one recording. An object may be used by several threads.
+
+    Args:
+        recording: the recording.
+        within_s: time for one query; it ends with a TimeoutError then.
+    """
+
+    fields = FIELDS
+
+    def __init__(self, recording: Recording, within_s: float = 60.0) -> None:
+        self._recording, self._within_s = recording, within_s
         self._database = duckdb.connect(config=_OPTIONS)
         if not recording.store.local:
             self._database.register_filesystem(recording.store.fs)
@@ -96,11 +109,21 @@ class Queries:
         return found[::-1] if newest else found
 
     def _ask(self, kind: Kind, statement: str, values: dict[str, Any], names: list[str]) -> pa.Table:
-        def read(files: list[File]) -> pa.Table:
+        def read(files: list[File]) -> pa.Table | None:
             if not files:
                 return SCHEMAS[kind].empty_table().select(names)
             with self._database.cursor() as cursor:
                 bound = {"files": [self._recording.store.url(file) for file in files], **values}
-                return cursor.sql(statement, params=bound).to_arrow_table()
+                limit = Timer(self._within_s, cursor.interrupt)
+                limit.start()
+                try:
+                    return cursor.sql(statement, params=bound).to_arrow_table()
+                except duckdb.InterruptException:
+                    return None  # no file is to blame
+                finally:
+                    limit.cancel()
 
-        return self._recording.over(kind, values["since"], values["until"], read)
+        found = self._recording.over(kind, values["since"], values["until"], read)
+        if found is None:
+            raise TimeoutError(f"the query took longer than {self._within_s:g} s")
+        return found
