@@ -57,6 +57,7 @@ market.addEventListener("state", () => {
   symbolView?.showEvents();
 });
 market.addEventListener("rows", () => overview.update());
+market.addEventListener("lines", () => overview.update());
 market.addEventListener("outage", ({ detail: text }) => connection.showOutage(text));
 market.addEventListener("nodes", () => {
   connection.heard();

@@ -6,12 +6,12 @@ import { clock, fixed, quantity, signed } from "./format.js";
 
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
 const DESCRIBE_MS = 5000;
+const KEPT_MS = 10_000; // the time a browser has to save a file
 const ROOM = 0.1; // of a chart's height, above and below its lines
 
 /** A figure: its columns of `past.js`, and the options of its chart. */
 const FIGURES = [
   {
-    name: "spread",
     title: "Spread, bps",
     columns: ["spread_bps"],
     colours: ["price"],
@@ -20,7 +20,6 @@ const FIGURES = [
     range: (low, high) => [Math.max(0, low - room(low, high)), high + room(low, high)],
   },
   {
-    name: "imbalance",
     title: "Imbalance",
     columns: ["imbalance"],
     colours: ["profile"],
@@ -30,8 +29,7 @@ const FIGURES = [
     zero: true,
   },
   {
-    name: "quantities",
-    title: "Depth of 20 levels",
+    title: "Bid and ask of 20 levels",
     columns: ["bid_qty", "ask_qty"],
     colours: ["bid", "ask"],
     label: quantity,
@@ -40,6 +38,7 @@ const FIGURES = [
   },
 ];
 
+// How much a value axis is longer than its lines.
 const room = (low, high) => (high - low) * ROOM || Math.abs(high) * ROOM || 1;
 
 export class PastPanel {
@@ -50,7 +49,9 @@ export class PastPanel {
   #figures = FIGURES.map((figure) => ({
     ...figure,
     host: el("div", { class: "chart line-chart", role: "img", "aria-label": figure.title }),
-    value: el("span", { class: "count read-out", "aria-hidden": "true" }),
+    value: el("span", { class: "count", "aria-hidden": "true" }),
+    latest: "",
+    pointed: "", // what is under the pointer
   }));
   #past;
   #symbol;
@@ -61,7 +62,7 @@ export class PastPanel {
     this.#past = past;
     this.#symbol = symbol;
     for (const { title, host, value } of this.#figures) {
-      this.element.append(el("figure", {}, el("figcaption", {}, el("h3", {}, title), value), host));
+      this.element.append(el("figure", {}, el("figcaption", {}, el("h3", {}, ...keyed(title)), value), host));
     }
     this.element.append(this.#empty);
     this.exporting.addEventListener("click", () => this.#export());
@@ -70,7 +71,11 @@ export class PastPanel {
   /** Call it when the element is in the document: the charts take their size from it. */
   open() {
     for (const figure of this.#figures) {
-      figure.chart = new LineChart(figure.host, { ...figure, key: "past", onPoint: (text) => setText(figure.value, text) });
+      const onPoint = (text) => {
+        figure.pointed = text;
+        setText(figure.value, text || figure.latest);
+      };
+      figure.chart = new LineChart(figure.host, { ...figure, key: "past", onPoint });
     }
   }
 
@@ -94,18 +99,18 @@ export class PastPanel {
     if (performance.now() - this.#shownAt < EVERY_MS) return;
     this.#shownAt = performance.now();
     const { ms, name } = this.#past.span;
+    const isDescribed = performance.now() - this.#describedAt >= DESCRIBE_MS;
+    if (isDescribed) this.#describedAt = performance.now();
     for (const figure of this.#figures) {
-      figure.chart.show([columns.time_ms, ...figure.columns.map((column) => columns[column])], ms, now);
+      const wanted = figure.columns.map((column) => columns[column]);
+      figure.chart.show([columns.time_ms, ...wanted], ms, now);
+      const latest = wanted.map((column) => column.findLast((value) => value != null));
+      figure.latest = latest.includes(undefined) ? "" : figure.text(...latest);
+      setText(figure.value, figure.pointed || figure.latest);
+      if (isDescribed) figure.host.setAttribute("aria-label", `${figure.title} over ${name}: ${figure.latest || "nothing yet"}`);
     }
     const first = columns.time_ms[0];
     setText(this.begins, first > now - ms + 2 * this.#past.span.step + EVERY_MS ? `since ${clock(first)}` : "");
-    if (performance.now() - this.#describedAt < DESCRIBE_MS) return;
-    this.#describedAt = performance.now();
-    for (const { host, title, text, columns: wanted } of this.#figures) {
-      const latest = wanted.map((column) => columns[column].findLast((value) => value != null));
-      const told = latest.includes(undefined) ? "nothing yet" : `now ${text(...latest)}`;
-      host.setAttribute("aria-label", `${title} over ${name}: ${told}`);
-    }
   }
 
   async #export() {
@@ -113,9 +118,17 @@ export class PastPanel {
       const link = el("a", { download: `${this.#symbol}-${this.#past.span.name.replace(" ", "")}.csv` });
       link.href = URL.createObjectURL(await this.#past.csv());
       link.click();
-      URL.revokeObjectURL(link.href);
+      setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
     } catch (error) {
       setText(this.begins, `Not exported: ${error.message}`);
     }
   }
+}
+
+// A title with the words "bid" and "ask" in the colours of their lines.
+function keyed(title) {
+  return title.split(/\b(bid|ask)\b/i).map((word) => {
+    const side = word.toLowerCase();
+    return side === "bid" || side === "ask" ? el("span", { class: "side", "data-side": side }, word) : word;
+  });
 }

@@ -17,7 +17,7 @@ export class LineChart extends TimeChart {
   constructor(host, { colours, range, text, label, zero = false, key, onPoint }) {
     super(host, {
       series: colours.map((name) => ({ stroke: () => colour(name), width: 1.25, points: { show: false } })),
-      scale: () => ({ size: AXIS_PX, values: (plot, splits) => splits.map(label) }),
+      scale: () => ({ size: AXIS_PX, space: 24, values: (plot, splits) => splits.map(label) }),
       hooks: () => ({ drawClear: [(plot) => zero && drawLine(plot, "y", 0, { stroke: colour("edge"), dash: [] })] }),
       key,
       onPoint,
