@@ -152,10 +152,10 @@ def test_rows_of_the_server_are_put_in_between_and_those_that_were_watched_stay(
     assert prices == [0, None, 2, 3, 4, 5]  # what is older than five seconds before the next row ends the line
     assert later == prices[2:]
     assert imbalance == [None, None, 0.5, None, None, 0.5]
-    assert (in_steps, times) == ([0, 5], [8_900, 24_000])
+    assert (in_steps, times) == ([0, None, 5], [8_900, 8_901, 24_000])
 
 
-def test_a_line_of_the_board_goes_on_with_the_rows_own_prices(page: Page, call: Callable[..., Any]) -> None:
+def test_a_line_of_the_board_goes_on_with_the_rows_own_prices(call: Callable[..., Any]) -> None:
     points = [[0, 4.0], [30_000, 5.0], [60_000, 6.0]]
     assert call("sparklines", "continued", points, [89_000, 7.0], 30_000, 900_000) == [*points[:2], [89_000, 7.0]]
     assert call("sparklines", "continued", points, [905_000, 7.0], 30_000, 900_000) == [*points[1:], [905_000, 7.0]]

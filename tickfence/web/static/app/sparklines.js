@@ -15,7 +15,7 @@ export const [WIDTH, HEIGHT] = [84, 18];
 export class Sparklines {
   #stepMs = 30_000;
   #spanMs = 15 * 60_000;
-  #lines = new Map(); // symbol → { points: [[ms, price], …], at: when it was last continued, path, change }
+  #lines = new Map(); // symbol → { points: [[ms, price], …], at: when it was last drawn, path, change }
   #wanted = new Set();
   #timer = null;
   #onNew;
@@ -28,9 +28,10 @@ export class Sparklines {
   /** A row's line: its path, and by how much percent the price has changed over it. Asks for it if it is not there. */
   of({ symbol, price }, now) {
     const line = this.#lines.get(symbol);
-    if (!line || now - line.at > AGAIN_MS) this.#want(symbol);
-    else if (now - line.at >= DRAW_MS || line.path === undefined) {
-      line.at = now;
+    const at = performance.now();
+    if (!line || at - line.at > AGAIN_MS) this.#want(symbol);
+    else if (at - line.at >= DRAW_MS) {
+      line.at = at;
       if (price != null) line.points = continued(line.points, [now, price], this.#stepMs, this.#spanMs);
       line.path = polyline(line.points, this.#spanMs, WIDTH, HEIGHT);
       line.change = changeOver(line.points);
@@ -47,15 +48,15 @@ export class Sparklines {
     const symbols = [...this.#wanted].slice(0, AT_ONCE);
     for (const symbol of symbols) this.#wanted.delete(symbol);
     let lines = {};
-    let now = Date.now();
     try {
       const answer = await request(`v1/sparklines?symbols=${symbols.map(encodeURIComponent).join(",")}`);
-      if (answer.ok) ({ lines, now, stepMs: this.#stepMs } = await answer.json());
+      if (answer.ok) ({ lines, stepMs: this.#stepMs } = await answer.json());
     } catch (error) {
       console.info(`No lines: ${error.message}`);
     }
     // Without an answer the lines begin now; the next question comes when rows have been out of sight.
-    for (const symbol of symbols) this.#lines.set(symbol, { points: lines[symbol] ?? [], at: now });
+    const at = performance.now() - DRAW_MS;
+    for (const symbol of symbols) this.#lines.set(symbol, { ...NONE, points: lines[symbol] ?? [], at });
     this.#timer = this.#wanted.size ? setTimeout(() => this.#ask(), ASK_MS) : null;
     this.#onNew();
   }
