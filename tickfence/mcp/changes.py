@@ -1,0 +1,261 @@
+"""What changed in a symbol's market, by the rows of its history. No I/O.
+
+Numbers are told by their first and last row, lowest, highest and median. A number counts as changed when it differs by at
+least `LIMITS` between the first row and the last; as swung when only its lowest and highest do.
+
+Rows tell how many walls there were, not which. So in a second in which one goes and another comes nothing is seen: those
+that came and went are at least so many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
+from statistics import median_low
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
+
+from msgspec import Meta, Struct
+
+from tickfence.analytics.fields import SEVERITIES, Severity
+from tickfence.analytics.history_row import HistoryRow
+from tickfence.analytics.limits import reached
+from tickfence.analytics.report import Status
+
+GAP_INTERVALS = 3
+"""After so many intervals without a row there is a gap: nothing is known of what happened in it."""
+
+LISTED = 8
+"""Entries of each list at most: the newest."""
+
+Item = TypeVar("Item")
+Trend = Literal["rose", "fell", "swung", "steady"]
+
+
+class Limit(NamedTuple):
+    """From which difference on a number counts as changed.
+
+    Attributes:
+        share: Of the largest value in the range, by its absolute value.
+        least: In the number's own unit.
+    """
+
+    share: float = 0.0
+    least: float = 0.0
+
+
+LIMITS: dict[str, Limit] = {
+    "mid_price": Limit(share=0.001),
+    "spread_bps": Limit(share=0.25),
+    "bid_qty": Limit(share=0.25),
+    "ask_qty": Limit(share=0.25),
+    "imbalance": Limit(least=0.2),
+    "orders_per_sec": Limit(share=0.5),
+    "net_flow": Limit(share=0.5),
+    "health": Limit(least=5.0),
+}
+"""The numbers that are compared."""
+
+
+class Gauge(Struct, frozen=True):
+    """One number over time; rows that lack it do not count."""
+
+    trend: Trend
+    first: float
+    last: float
+    low: float
+    low_at: int
+    high: float
+    high_at: int
+    median: float
+
+
+class Step(Struct, frozen=True):
+    """A count became another one; `at` is the first row that shows it."""
+
+    at: int
+    before: int
+    after: int
+
+
+class Count(Struct, frozen=True):
+    """A number of things over time."""
+
+    first: int
+    last: int
+    low: int
+    high: int
+    came: Annotated[int, Meta(description="At least so many; so `went`.")]
+    went: int
+    steps: Annotated[list[Step], Meta(description="The newest.")]
+    left_out: int
+
+
+class Stretch(Struct, frozen=True):
+    """A time, from one row to another; `until` is null if it lasts."""
+
+    since: int
+    until: int | None
+
+
+class Episode(Stretch, frozen=True):
+    """A time with anomalies: most at once, and the worst severity."""
+
+    most: int
+    severity: Severity | None
+    begun: Annotated[bool, Meta(description="Whether its begin was seen: not in the first row, nor right after a gap.")]
+
+
+class Disturbance(Stretch, frozen=True):
+    """A time in which the market data was late or missing."""
+
+    status: Status
+
+
+class Handover(Struct, frozen=True):
+    """Another writer: `at` is its first row."""
+
+    at: int
+    before: int
+    token: int
+
+
+class Newest(Struct, Generic[Item], frozen=True):
+    """The newest of a list, oldest first, and how many older ones are left out."""
+
+    listed: list[Item]
+    left_out: int
+
+
+class Episodes(Newest[Episode], frozen=True):
+    """Of all episodes, those that are left out too: the worst severity, and the first row with it."""
+
+    worst: Severity | None
+    worst_at: int | None
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What changed."""
+
+    rows: int
+    covered_since: Annotated[int | None, Meta(description="The first row.")]
+    covered_until: Annotated[int | None, Meta(description="The last row.")]
+    numbers: Annotated[dict[str, Gauge], Meta(description="By field of `get_history`.")]
+    walls: Count | None
+    vacuums: Count | None
+    anomalies: Episodes
+    disturbances: Newest[Disturbance]
+    gaps: Annotated[Newest[Stretch], Meta(description="No rows, so nothing is known.")]
+    handovers: Newest[Handover]
+
+
+def changes(rows: Sequence[HistoryRow], since_ms: int, until_ms: int, interval_ms: int) -> Changes:
+    """Return what changed over ``rows``.
+
+    Args:
+        rows: By rising time.
+        since_ms: The begin of the range.
+        until_ms: Its end.
+        interval_ms: At which rows are written.
+    """
+    longest = GAP_INTERVALS * interval_ms
+    pieces = list(_pieces(rows, longest))
+    gaps = [Stretch(before[-1].time_ms, after[0].time_ms) for before, after in pairwise(pieces)]
+    if rows and rows[0].time_ms - since_ms > longest:
+        gaps.insert(0, Stretch(since_ms, rows[0].time_ms))
+    current = bool(rows) and until_ms - rows[-1].time_ms <= longest
+    if not current:
+        gaps.append(Stretch(rows[-1].time_ms if rows else since_ms, None))
+    writers = [
+        Handover(now.time_ms, before.token, now.token) for before, now in pairwise(rows) if before.token != now.token
+    ]
+    return Changes(
+        rows=len(rows),
+        covered_since=rows[0].time_ms if rows else None,
+        covered_until=rows[-1].time_ms if rows else None,
+        numbers={name: gauge for name, limit in LIMITS.items() if (gauge := _gauge(rows, name, limit))},
+        walls=_count([(row.time_ms, row.walls) for row in rows if row.walls is not None]),
+        vacuums=_count([(row.time_ms, row.vacuums) for row in rows if row.vacuums is not None]),
+        anomalies=_all_episodes(rows, _episodes(pieces, current)),
+        disturbances=_newest(_disturbances(pieces, current)),
+        gaps=_newest(gaps),
+        handovers=_newest(writers),
+    )
+
+
+def _pieces(rows: Sequence[HistoryRow], longest_ms: int) -> Iterator[Sequence[HistoryRow]]:
+    """Cut the rows at the gaps."""
+    start = 0
+    for place, (before, now) in enumerate(pairwise(rows), 1):
+        if now.time_ms - before.time_ms > longest_ms:
+            yield rows[start:place]
+            start = place
+    if rows:
+        yield rows[start:]
+
+
+def _gauge(rows: Iterable[HistoryRow], name: str, limit: Limit) -> Gauge | None:
+    known = [(value, row.time_ms) for row in rows if (value := getattr(row, name)) is not None]
+    if not known:
+        return None
+    values = [value for value, _ in known]
+    first, last = values[0], values[-1]
+    (low, low_at), (high, high_at) = min(known), max(known, key=lambda one: (one[0], -one[1]))
+    enough = max(limit.least, limit.share * max(abs(low), abs(high)))
+    trend: Trend = "steady"
+    if enough and reached(abs(last - first), enough):
+        trend = "rose" if last > first else "fell"
+    elif enough and reached(high - low, enough):
+        trend = "swung"
+    return Gauge(trend, first, last, low, low_at, high, high_at, median_low(values))
+
+
+def _count(known: Sequence[tuple[int, int]]) -> Count | None:
+    if not known:
+        return None
+    counts = [count for _, count in known]
+    steps = [Step(at, before, after) for (_, before), (at, after) in pairwise(known) if before != after]
+    came = sum(max(0, step.after - step.before) for step in steps)
+    newest = _newest(steps)
+    went = came - (counts[-1] - counts[0])
+    return Count(counts[0], counts[-1], min(counts), max(counts), came, went, newest.listed, newest.left_out)
+
+
+def _episodes(pieces: Sequence[Sequence[HistoryRow]], current: bool) -> list[Episode]:
+    """Return the times with anomalies; one ends where a row has none, where that is not known, and before a gap."""
+    found = []
+    for piece in pieces:
+        quiet_before = False
+        for state, group in groupby(piece, lambda row: None if row.anomalies is None else row.anomalies > 0):
+            rows = list(group)
+            if state:
+                lasts = current and rows[-1] is pieces[-1][-1]
+                severities = [row.severity for row in rows if row.severity]
+                worst = max(severities, key=SEVERITIES.index, default=None)
+                most = max(row.anomalies or 0 for row in rows)
+                until = None if lasts else rows[-1].time_ms
+                found.append(Episode(rows[0].time_ms, until, most, worst, quiet_before))
+            quiet_before = state is False
+    return found
+
+
+def _all_episodes(rows: Iterable[HistoryRow], found: Sequence[Episode]) -> Episodes:
+    newest = _newest(found)
+    severities = [(row.severity, row.time_ms) for row in rows if row.severity]
+    worst = max((severity for severity, _ in severities), key=SEVERITIES.index, default=None)
+    at = next((at for severity, at in severities if severity == worst), None)
+    return Episodes(newest.listed, newest.left_out, worst, at)
+
+
+def _disturbances(pieces: Sequence[Sequence[HistoryRow]], current: bool) -> list[Disturbance]:
+    found = []
+    for piece in pieces:
+        for status, group in groupby(piece, lambda row: row.status):
+            rows = list(group)
+            if status != "ok":
+                lasts = current and rows[-1] is pieces[-1][-1]
+                found.append(Disturbance(rows[0].time_ms, None if lasts else rows[-1].time_ms, status))
+    return found
+
+
+def _newest(items: Sequence[Item]) -> Newest[Item]:
+    return Newest(list(items[-LISTED:]), max(0, len(items) - LISTED))
