@@ -21,7 +21,7 @@ LEVELS = [
     {"tickfence.settings"},
     {"tickfence.redis_access"},
     {"tickfence.analytics", "tickfence.coordination", "tickfence.streams", "tickfence.monitoring"},
-    {"tickfence.timeline"},
+    {"tickfence.timeline", "tickfence.recordings"},
     {"tickfence.readers"},
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},

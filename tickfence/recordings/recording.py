@@ -1,0 +1,143 @@
+"""Reading recordings.
+
+Example:
+    >>> recording = Recording("recordings")                                # doctest: +SKIP
+    >>> recording.table(Kind.TRADES, ["BTCUSDT"], from_ms=1764151200000)   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+from pyarrow import compute as pc
+from pyarrow import dataset as ds
+from pyarrow import parquet as pq
+from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import HOUR_MS, File, counted
+from tickfence.recordings.schemas import SCHEMAS, in_order
+from tickfence.recordings.store import Store, damaged
+
+T = TypeVar("T")
+
+_LISTINGS = 5
+"""Listings of one read: a file that is closed, or found damaged, while it is read makes the next one necessary."""
+
+logger = logging.getLogger(__name__)
+
+
+class Recording:
+    """Everything that recorders have written into one folder, each row once, the open hour as well.
+
+    Ranges of time are of ``time_ms``, from ``from_ms`` up to and without ``to_ms``. A file that cannot be read is
+    logged once and left out. An object may be used by several threads.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open a folder, or a URL that fsspec knows. Nothing is read yet, and it need not exist.
+
+        Raises:
+            BadRecordings: fsspec does not know it.
+        """
+        self.store = Store(url)
+        self._damaged: set[File] = set()
+        self._fs = PyFileSystem(FSSpecHandler(self.store.fs))
+
+    def table(
+        self,
+        kind: Kind,
+        symbols: Iterable[str] | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return rows by symbol, and of a symbol in the order of its stream (:func:`in_order`).
+
+        Args:
+            kind: which rows.
+            symbols: only of these; all by default.
+            from_ms: see above.
+            to_ms: see above.
+            columns: only these; then the rows come in the order of the files.
+        """
+        schema = SCHEMAS[kind]
+        wanted = pc.scalar(True)
+        if symbols is not None:
+            wanted &= pc.field("symbol").isin(pa.array(list(symbols), pa.string()))
+        if from_ms is not None:
+            wanted &= pc.field("time_ms") >= from_ms
+        if to_ms is not None:
+            wanted &= pc.field("time_ms") < to_ms
+
+        def read(files: list[File]) -> pa.Table:
+            if not files:
+                return schema.empty_table().select(columns or schema.names)
+            paths = [self.store.path(file) for file in files]
+            rows = ds.dataset(paths, schema, "parquet", self._fs).to_table(columns, wanted)
+            return rows.replace_schema_metadata(None)
+
+        rows = self.over(kind, from_ms, to_ms, read)
+        return rows if columns else in_order(kind, rows)
+
+    def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
+        """Return the symbols that have rows of a kind."""
+        found = self.table(kind, None, from_ms, to_ms, ["symbol"])
+        return sorted(found["symbol"].unique().to_pylist())
+
+    def span(self, kind: Kind, symbol: str | None = None) -> tuple[int, int] | None:
+        """Return the times of the first and the last row, ms; ``None`` without rows."""
+        hours = sorted({file.hour_ms for file in self.store.files(kind)})
+        ends = (self._span(kind, symbol, some) for some in (hours, reversed(hours)))
+        first, last = next(ends), next(ends)
+        return None if first is None or last is None else (first[0], last[1])
+
+    def _span(self, kind: Kind, symbol: str | None, hours: Iterable[int]) -> tuple[int, int] | None:
+        for hour_ms in hours:
+            rows = self.table(kind, None if symbol is None else [symbol], hour_ms, hour_ms + HOUR_MS, ["time_ms"])
+            if len(rows):
+                found = pc.min_max(rows["time_ms"]).as_py()
+                return found["min"], found["max"]
+        return None
+
+    def over(self, kind: Kind, from_ms: int | None, to_ms: int | None, read: Callable[[list[File]], T]) -> T:
+        """Return what ``read`` makes of the files whose rows count.
+
+        A recorder may close a file while it is read, so a file that is gone by then is looked for again.
+
+        Args:
+            kind: of the files.
+            from_ms: see above.
+            to_ms: see above.
+            read: called with files that are there and not known to be damaged; any error of it is examined.
+        """
+        for left in reversed(range(_LISTINGS)):
+            files = [f for f in counted(self.store.files(kind, from_ms, to_ms)) if f not in self._damaged]
+            try:
+                return read(files)
+            except Exception:
+                if not left or not self._explained(files):
+                    raise
+        raise AssertionError("the last listing returns or raises")
+
+    def _explained(self, files: list[File]) -> bool:
+        """Whether an error comes from files that are gone or damaged. These are not read again."""
+        found = False
+        for file in files:
+            path = self.store.path(file)
+            try:
+                with self.store.fs.open(path, "rb") as stream:
+                    for _ in pq.ParquetFile(stream).iter_batches():
+                        pass
+            except FileNotFoundError:
+                found = True
+            except (pa.ArrowInvalid, OSError) as error:
+                if not damaged(error):
+                    raise
+                found = True
+                self._damaged.add(file)
+                logger.error("a file cannot be read; it is left out", extra={"file": path, "error": str(error)})
+        return found
