@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from tickfence.mcp.changes import (
 
 T0 = 1_700_000_000_000
 SECOND = 1000
+_STATED = ("mid_price", "spread_bps", "orders_per_sec", "imbalance", "health")
 
 
 def row(at: int, **fields: Any) -> HistoryRow:
@@ -196,5 +198,16 @@ def test_backwards_in_time_what_rose_fell(rows: list[HistoryRow]) -> None:
     }
 
 
-def test_every_limit_is_above_zero() -> None:
-    assert all(limit.share > 0 or limit.least > 0 for limit in LIMITS.values())
+def test_the_page_on_mcp_states_the_limits() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "web.md").read_text()
+    _, _, table = page.partition("| number | at least |\n| --- | --- |\n")
+    stated = dict(row.strip("| ").split(" | ") for row in table.partition("\n\n")[0].splitlines())
+    price, spread, rate, imbalance, health = (LIMITS[name] for name in _STATED)
+    assert stated == {
+        "price (mid)": f"{price.share * 100:g} %",
+        "spread, depth of each side": f"{spread.share * 100:g} %",
+        "trades a second, net flow of 30 s": f"{rate.share * 100:g} %",
+        "imbalance": f"{imbalance.least:g}",
+        "health": f"{health.least:g} points",
+    }
+    assert spread == LIMITS["bid_qty"] == LIMITS["ask_qty"] and rate == LIMITS["net_flow"]
