@@ -15,7 +15,11 @@ from tickfence.mcp.server import server
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 
-SYMBOLS = "AAUSDT,BBUSDT,CCUSDT"
+# On a slow machine a report must still be fresh when it is asked for.
+_ENVIRONMENT = {
+    **{"SYMBOLS": "AAUSDT,BBUSDT,CCUSDT", "NT_REPORT_PERIOD_MS": "60000"},
+    **{"NT_SLOW_PERIOD_MS": "60000", "NT_LEASE_TTL_MS": "120000"},
+}
 
 
 class Answer:
@@ -33,7 +37,7 @@ def asked(url: str, ask: Callable[[Client], Awaitable[None]]) -> None:
     """Run ``ask`` with a client of the server."""
 
     async def run() -> None:
-        reader = Reader(Settings.from_environment({"REDIS_URL": url, "SYMBOLS": SYMBOLS}))
+        reader = Reader(Settings.from_environment(_ENVIRONMENT | {"REDIS_URL": url}))
         async with Client(server(reader), mode="legacy") as client:
             await ask(client)
         await reader.close()

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from tickfence.analytics.history_row import HistoryRow
 from tickfence.mcp.changes import (
     GAP_INTERVALS,
-    LIMITS,
     LISTED,
     Changes,
     Disturbance,
@@ -24,6 +23,7 @@ from tickfence.mcp.changes import (
     Stretch,
     changes,
 )
+from tickfence.mcp.gauge import LIMITS
 
 T0 = 1_700_000_000_000
 SECOND = 1000
@@ -63,9 +63,22 @@ def test_a_price_rises_falls_swings_or_is_steady(values: tuple[float | None, ...
 
 def test_a_number_is_told_with_its_extremes_and_when_they_were() -> None:
     values = (5.0, 3.0, 3.0, 9.0, 9.0, 8.0)
-    gauge = told([row(second, bid_qty=value) for second, value in enumerate(values)]).numbers["bid_qty"]
+    gauge = told([row(second, mid_price=value) for second, value in enumerate(values)]).numbers["mid_price"]
     assert (gauge.first, gauge.last, gauge.median) == (5.0, 8.0, 5.0)
     assert (gauge.low, gauge.low_at) == (3.0, at(1)) and (gauge.high, gauge.high_at) == (9.0, at(3))
+
+
+def test_of_a_number_that_jumps_no_single_row_counts() -> None:
+    values = [50.0] * 60
+    values[0], values[30], values[-1] = 10.0, 90.0, 99.0
+    quiet = told([row(second, bid_qty=value) for second, value in enumerate(values)]).numbers["bid_qty"]
+    assert (quiet.trend, quiet.first, quiet.last) == ("steady", 50.0, 50.0)
+    assert (quiet.low, quiet.low_at, quiet.high, quiet.high_at) == (10.0, at(0), 99.0, at(59))
+    values[20:30] = [90.0] * 10
+    swung = told([row(second, bid_qty=value) for second, value in enumerate(values)]).numbers["bid_qty"]
+    assert swung.trend == "swung"
+    values[-12:] = [20.0] * 12
+    assert told([row(second, bid_qty=value) for second, value in enumerate(values)]).numbers["bid_qty"].trend == "fell"
 
 
 def test_a_number_that_no_row_has_is_left_out_and_zero_is_a_number() -> None:
@@ -191,10 +204,11 @@ def test_what_holds_for_any_rows(rows: list[HistoryRow]) -> None:
 @given(_rows)
 def test_backwards_in_time_what_rose_fell(rows: list[HistoryRow]) -> None:
     reverse = [msgspec.structs.replace(one, time_ms=2 * T0 - one.time_ms) for one in reversed(rows)]
-    opposite = {"rose": "fell", "fell": "rose", "swung": "swung", "steady": "steady"}
+    opposite = {"rose": "fell", "fell": "rose", "swung": "neither", "steady": "neither"}
+    same = {"rose": "rose", "fell": "fell", "swung": "neither", "steady": "neither"}
     forwards, backwards = told(rows), told(reverse)
     assert {name: opposite[gauge.trend] for name, gauge in forwards.numbers.items()} == {
-        name: gauge.trend for name, gauge in backwards.numbers.items()
+        name: same[gauge.trend] for name, gauge in backwards.numbers.items()
     }
 
 

@@ -1,8 +1,5 @@
 """What changed in a symbol's market, by the rows of its history. No I/O.
 
-Numbers are told by their first and last row, lowest, highest and median. A number counts as changed when it differs by at
-least `LIMITS` between the first row and the last; as swung when only its lowest and highest do.
-
 Rows tell how many walls there were, not which. So in a second in which one goes and another comes nothing is seen: those
 that came and went are at least so many.
 """
@@ -11,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
-from statistics import median_low
-from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
 from tickfence.analytics.fields import SEVERITIES, Severity
 from tickfence.analytics.history_row import HistoryRow
-from tickfence.analytics.limits import reached
 from tickfence.analytics.report import Status
+from tickfence.mcp.gauge import LIMITS, Gauge, gauged
 
 GAP_INTERVALS = 3
 """After so many intervals without a row there is a gap: nothing is known of what happened in it."""
@@ -28,45 +24,6 @@ LISTED = 8
 """Entries of each list at most: the newest."""
 
 Item = TypeVar("Item")
-Trend = Literal["rose", "fell", "swung", "steady"]
-
-
-class Limit(NamedTuple):
-    """From which difference on a number counts as changed.
-
-    Attributes:
-        share: Of the largest value in the range, by its absolute value.
-        least: In the number's own unit.
-    """
-
-    share: float = 0.0
-    least: float = 0.0
-
-
-LIMITS: dict[str, Limit] = {
-    "mid_price": Limit(share=0.001),
-    "spread_bps": Limit(share=0.25),
-    "bid_qty": Limit(share=0.25),
-    "ask_qty": Limit(share=0.25),
-    "imbalance": Limit(least=0.2),
-    "orders_per_sec": Limit(share=0.5),
-    "net_flow": Limit(share=0.5),
-    "health": Limit(least=5.0),
-}
-"""The numbers that are compared."""
-
-
-class Gauge(Struct, frozen=True):
-    """One number over time; rows that lack it do not count."""
-
-    trend: Trend
-    first: float
-    last: float
-    low: float
-    low_at: int
-    high: float
-    high_at: int
-    median: float
 
 
 class Step(Struct, frozen=True):
@@ -172,7 +129,7 @@ def changes(rows: Sequence[HistoryRow], since_ms: int, until_ms: int, interval_m
         rows=len(rows),
         covered_since=rows[0].time_ms if rows else None,
         covered_until=rows[-1].time_ms if rows else None,
-        numbers={name: gauge for name, limit in LIMITS.items() if (gauge := _gauge(rows, name, limit))},
+        numbers={name: gauge for name, limit in LIMITS.items() if (gauge := gauged(rows, name, limit))},
         walls=_count([(row.time_ms, row.walls) for row in rows if row.walls is not None]),
         vacuums=_count([(row.time_ms, row.vacuums) for row in rows if row.vacuums is not None]),
         anomalies=_all_episodes(rows, _episodes(pieces, current)),
@@ -191,22 +148,6 @@ def _pieces(rows: Sequence[HistoryRow], longest_ms: int) -> Iterator[Sequence[Hi
             start = place
     if rows:
         yield rows[start:]
-
-
-def _gauge(rows: Iterable[HistoryRow], name: str, limit: Limit) -> Gauge | None:
-    known = [(value, row.time_ms) for row in rows if (value := getattr(row, name)) is not None]
-    if not known:
-        return None
-    values = [value for value, _ in known]
-    first, last = values[0], values[-1]
-    (low, low_at), (high, high_at) = min(known), max(known, key=lambda one: (one[0], -one[1]))
-    enough = max(limit.least, limit.share * max(abs(low), abs(high)))
-    trend: Trend = "steady"
-    if enough and reached(abs(last - first), enough):
-        trend = "rose" if last > first else "fell"
-    elif enough and reached(high - low, enough):
-        trend = "swung"
-    return Gauge(trend, first, last, low, low_at, high, high_at, median_low(values))
 
 
 def _count(known: Sequence[tuple[int, int]]) -> Count | None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tickfence.analytics.fields import readable
-from tickfence.mcp.changes import LIMITS, Count, Episodes, Gauge
+from tickfence.mcp.changes import Count, Episodes
 from tickfence.mcp.changes_answer import Present, SymbolChanges
+from tickfence.mcp.gauge import LIMITS, Gauge
 
 _NAMES = {
     "mid_price": "price",
