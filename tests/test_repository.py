@@ -22,7 +22,7 @@ LEVELS = [
     {"tickfence.redis_access"},
     {"tickfence.analytics", "tickfence.coordination", "tickfence.streams", "tickfence.monitoring"},
     {"tickfence.timeline", "tickfence.recordings"},
-    {"tickfence.readers"},
+    {"tickfence.readers", "tickfence.batch"},
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},

@@ -114,6 +114,27 @@ class Keys:
         return Group(f"{self.prefix}nt:batch-workers", f"{self.prefix}nt:batch-worker:")
 
     @property
+    def batch_jobs(self) -> str:
+        """Sorted set: the ids of batch jobs by the server ms of their start."""
+        return f"{self.prefix}nt:batch-jobs"
+
+    def batch(self, job: str) -> str:
+        """Hash: a batch job. Its fields: ``batch/store.py``. Its other keys are in the same slot."""
+        return f"{self.prefix}nt:batch:{{{job}}}"
+
+    def batch_command(self, job: str) -> str:
+        """Hash: the lease of the command that dispatches a batch job's partitions."""
+        return f"{self.batch(job)}:command"
+
+    def batch_lease(self, job: str, partition: str) -> str:
+        """Hash: who may record how a partition of a batch job ended. Its fields: ``coordination/lua/acquire.lua``."""
+        return f"{self.batch(job)}:lease:{partition}"
+
+    def batch_result(self, job: str, partition: str) -> str:
+        """String: how a partition of a batch job ended, written under its lease."""
+        return f"{self.batch(job)}:result:{partition}"
+
+    @property
     def recorder_group(self) -> Group:
         """The recorders."""
         return Group(f"{self.prefix}nt:recorders", f"{self.prefix}nt:recorder:")
