@@ -12,6 +12,7 @@ from celery import Celery
 from tasks.member import Member
 from tasks.reporter import Reporter
 from tasks.symbol_events import Event, Kind
+from tasks.symbol_history import SymbolHistory
 from tasks.symbol_log import SymbolLog
 from tasks.writers import UnfencedWriter, Writer
 from tickfence.coordination.dispatch import ALONE, Dispatch
@@ -71,9 +72,12 @@ class Node(Member):
         reporter = self.symbols.get(symbol)
         if reporter is None:
             parse_instrument(symbol)
-            every_s = self.settings.nt_snapshot_interval_ms / 1000
+            settings = self.settings
+            every_s, interval_ms = settings.nt_snapshot_interval_ms / 1000, settings.nt_history_interval_ms
+            rows = -(-settings.nt_history_minutes * 60_000 // interval_ms)
+            history = SymbolHistory(symbol, settings.keys, str(self.owner), interval_ms=interval_ms, rows=rows)
             lease = self.writer.lease(symbol)
-            reporter = Reporter(symbol, self.settings.keys, lease, carry_every_s=every_s, note=self._log)
+            reporter = Reporter(symbol, settings.keys, lease, history, carry_every_s=every_s, note=self._log)
             self.symbols[symbol] = reporter
         return reporter
 

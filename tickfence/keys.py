@@ -70,6 +70,10 @@ class Keys:
         """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"
 
+    def of_node(self, symbol: str) -> tuple[str, ...]:
+        """Everything that nodes write of a symbol under its lease. It shares a slot."""
+        return tuple(key(symbol) for key in (self.report, self.slow, self.carry, self.history, self.basis))
+
     def trades(self, symbol: str) -> str:
         """Stream: one entry per trade."""
         return f"{self.prefix}md:{{{symbol}}}:trades"
