@@ -22,7 +22,8 @@ from tickfence.analytics.freshness import Idle
 from tickfence.instrument import Instrument
 from tickfence.mcp.summary import report_text, table_text
 from tickfence.readers.data_plane import Unavailable
-from tickfence.readers.reader import NoReport, Reader, UnknownSymbol, quoted
+from tickfence.readers.quoting import quoted
+from tickfence.readers.reader import NoReport, Reader, UnknownSymbol
 from tickfence.readers.reports import BadReport, FreshReport, decode_report, with_freshness
 from tickfence.readers.rows import Row, row
 from tickfence.settings import Settings
