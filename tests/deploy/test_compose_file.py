@@ -242,7 +242,9 @@ def test_recordings_outlive_the_containers_and_each_recorder_has_its_own_log() -
 
 def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:
     named = {name: one["environment"].get("NT_NAME") for name, one in services().items() if "environment" in one}
-    assert {name for name, given in named.items() if given} == {name for name in OURS if name[:-1] in ("beat-", "ingest-", "recorder-")}
+    assert {name for name, given in named.items() if given} == {
+        name for name in OURS if name[:-1] in ("beat-", "ingest-", "recorder-")
+    }
     assert all(given in (name, None) for name, given in named.items())
 
 
