@@ -5,7 +5,7 @@ ROLE =
 ARGS =
 
 help:
-	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it'
+	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it; ARGS=--record records it'
 	@echo 'make test     every test'
 	@echo 'make chaos    inject faults at random, check every write; ARGS="--minutes 10 --seed 7 --only node-kill"'
 	@echo 'make fuzz     random exchange histories, every report compared with the truth; ARGS="--messages 1000000 --seed 7"'
@@ -18,7 +18,7 @@ help:
 	@echo 'make status   show all roles; make stop|start|kill ROLE=node-002   control one of them'
 
 run: .venv/installed
-	@exec $(VENV_PYTHON) -m tools.local
+	@exec $(VENV_PYTHON) -m tools.local $(ARGS)
 
 status: .venv/installed
 	@exec $(VENV_PYTHON) -m tools.local status
@@ -28,7 +28,7 @@ start stop kill: .venv/installed
 	@exec $(VENV_PYTHON) -m tools.local $@ '$(ROLE)'
 
 test: .venv/installed-dev
-	@exec $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadscope
+	@exec $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 compose-test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest -s tests/deploy/compose_run.py

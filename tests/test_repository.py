@@ -21,10 +21,10 @@ LEVELS = [
     {"tickfence.settings"},
     {"tickfence.redis_access"},
     {"tickfence.analytics", "tickfence.coordination", "tickfence.streams", "tickfence.monitoring"},
-    {"tickfence.timeline"},
-    {"tickfence.readers"},
+    {"tickfence.timeline", "tickfence.recordings"},
+    {"tickfence.readers", "tickfence.batch"},
     {"tickfence.mcp"},
-    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
+    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
 ]

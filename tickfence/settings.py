@@ -226,6 +226,11 @@ class Settings(BaseModel):
     nt_ingest_shard: Annotated[str, AfterValidator(_shard)] = ""
     """Which part of the symbols this ingest follows, like 1/2 and 2/2 for two that share them. Default: all symbols."""
 
+    nt_recordings: str = Field("recordings", min_length=1)
+    """Recorded market data: a folder, or a URL that fsspec knows, like s3://bucket/recordings."""
+    nt_recorder_wal: str = Field("recorder-wal", min_length=1)
+    """Local folder of a recorder's write-ahead log. Each recorder needs one of its own, on a disk that outlives the process."""
+
     nt_web_token: Annotated[str, AfterValidator(_token)] = ""
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
@@ -236,7 +241,7 @@ class Settings(BaseModel):
     """Maximum number of open streams of the web server."""
 
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest."""
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -337,7 +337,15 @@ def test_the_profile_is_the_histogram_that_the_reports_three_prices_are_of(web: 
         ("/events?limit=0", "limit='0': "),
         ("/events?limit=1001", "1000"),
         ("/events?limit=" + "9" * 4000, "limit='9"),
-        ("/events?after=x;y", "after='x;y': "),
+        ("/v1/events?after=x;y", "after='x;y': "),
+        ("/v1/events?since=yesterday", "since='yesterday': must be milliseconds since 1970 UTC, ISO 8601 like "),
+        ("/v1/reports/AAUSDT/history?until=-2h&since=-1h", "until='-2h': must not be before since='-1h'"),
+        ("/v1/reports/AAUSDT/history?step=10", "step='10': must be a whole number with its unit (ms, s, m, h, d)"),
+        ("/v1/reports/AAUSDT/history?step=2d", "from 1ms to 1d"),
+        ("/v1/reports/AAUSDT/history?fields=mid,x", "there is no field 'mid'; there are time_ms, token, mid_price, "),
+        ("/v1/reports/AAUSDT/history?limit=10001", "10000"),
+        ("/v1/reports/AAUSDT/history?format=xml", "format='xml': must be 'json' or 'csv'"),
+        ("/v1/sparklines?symbols=", "give 1 to 100"),
         ("/prices/AAUSDT?minutes=31", "30"),
         ("/prices/AAUSDT?minutes=-1", "minutes='-1': "),
         ("/prices/AAUSDT?minutes=nan", "minutes='nan': "),
@@ -356,7 +364,8 @@ def test_bad_parameters_are_named_with_what_is_accepted(web: WebProcess, path: s
     [
         ("/reports?symbol=AAUSDT", "there is no parameter 'symbol'; there are symbols"),
         ("/reports?symbols=AAUSDT&symbols=BBUSDT", "symbols is given 2 times; give it once"),
-        ("/events?since=1", "there is no parameter 'since'; there are after, limit"),
+        ("/v1/events?from=1", "there is no parameter 'from'; there are after, limit, since, until, format"),
+        ("/v1/reports/AAUSDT/history?field=x", "there are since, until, step, fields, limit, after, format"),
         ("/symbols?token=secret", "there is no parameter 'token'; this address takes none"),
         ("/stream?%F0%9F%92%A5=1", "this address takes none"),
         ("/stream/AAUSDT?symbols=BBUSDT", "this address takes none"),
@@ -416,15 +425,19 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     cluster.event(node_event(NodeReason.DIED, Owner("node-1", "aa"), 7))
     page = web.get("/openapi.json").json
     paths = {path.replace("{symbol}", "AAUSDT"): item["get"] for path, item in page["paths"].items()}
+    versioned = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT")
+    new = ("reports/AAUSDT/history", "sparklines")
     assert paths.keys() == {
-        *("/reports/AAUSDT", "/reports", "/symbols", "/nodes", "/events", "/prices/AAUSDT", "/profiles/AAUSDT"),
-        *("/healthz", "/readyz", "/stream", "/stream/AAUSDT"),
+        *(f"/v1/{path}" for path in (*versioned, *new, "stream", "stream/AAUSDT")),
+        *("/healthz", "/readyz"),
     }
+    assert {web.status(f"/{path}") for path in (*versioned, "stream", "stream/AAUSDT")} == {200}
     for path, operation in paths.items():
         assert operation["summary"] and operation["description"]
         if "application/json" in operation["responses"]["200"]["content"]:
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-            assert errors(web.get(path).json, schema, page) == [], path
+            query = "?symbols=AAUSDT" if path == "/v1/sparklines" else ""
+            assert errors(web.get(path + query).json, schema, page) == [], path
         else:
             name, data = next(read_some(web, path))
             schema = operation["responses"]["200"]["content"]["text/event-stream"]["x-events"][name]
@@ -451,8 +464,10 @@ def test_every_answer_is_described_with_an_example_that_is_right(web: WebProcess
         assert ("security" in operation) != data
         for status, response in described.items():
             assert response["description"]
-            [(kind, content)] = response["content"].items()
-            if kind == "text/event-stream":
+            kind, content = next(iter(response.get("content", {"none": None}).items()))
+            if status == "304":
+                assert kind == "none"
+            elif kind == "text/event-stream":
                 told = dict(re.findall(r"event: (\w+)\ndata: (.*)\n\n", content["example"]))
                 assert told.keys() == content["x-events"].keys()
                 for name, schema in content["x-events"].items():
@@ -464,19 +479,21 @@ def test_every_answer_is_described_with_an_example_that_is_right(web: WebProcess
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/reports/AAUSDT", "503"),
-        ("/reports/NOPE", "404"),
-        ("/reports?symbols=NOPE", "404"),
-        ("/events?limit=0", "422"),
-        ("/prices/NOPE", "404"),
-        ("/stream/NOPE", "404"),
-        ("/stream?x=1", "422"),
+        ("/v1/reports/AAUSDT", "503"),
+        ("/v1/reports/NOPE", "404"),
+        ("/v1/reports?symbols=NOPE", "404"),
+        ("/v1/events?limit=0", "422"),
+        ("/v1/prices/NOPE", "404"),
+        ("/v1/reports/NOPE/history", "404"),
+        ("/v1/reports/AAUSDT/history?since=x", "422"),
+        ("/v1/stream/NOPE", "404"),
+        ("/v1/stream?x=1", "422"),
         ("/readyz", "503"),
     ],
 )
 def test_refusals_are_as_described(web: WebProcess, path: str, status: str) -> None:
     page = web.get("/openapi.json").json
-    route = re.sub(r"(AAUSDT|NOPE)$", "{symbol}", path.partition("?")[0])
+    route = re.sub(r"/(AAUSDT|NOPE)\b", "/{symbol}", path.partition("?")[0])
     if path == "/readyz":
         wait_until(lambda: web.get(path).status == int(status), "it is not ready")
     answer = web.get(path)

@@ -38,12 +38,16 @@ class Before(Struct, frozen=True, array_like=True, gc=False):
         observed_id: the last one of its windows.
         in_sync: whether its book was in order.
         changes_from: update id of the snapshot that its level changes began with; 0 where they were thrown away.
+        trades_id: stream id up to which it had read the trades.
+        trades: how many it had read since the start before.
     """
 
     update_id: int
     observed_id: int
     in_sync: bool
     changes_from: int
+    trades_id: str
+    trades: int
 
 
 class Start(Struct, frozen=True, array_like=True, gc=False):

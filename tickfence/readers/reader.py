@@ -11,14 +11,15 @@ from tickfence.coordination.desired import Desired
 from tickfence.coordination.desired_store import parse_version, version_command
 from tickfence.coordination.verdicts import parse_verdicts
 from tickfence.instrument import Instrument, is_instrument
+from tickfence.readers.archive import Archive
 from tickfence.readers.cluster import Cluster, fetch_cluster
 from tickfence.readers.data_plane import DataPlane
+from tickfence.readers.quoting import quoted
 from tickfence.readers.reports import BadReport, Head, decode_head, fetch_reports
 from tickfence.readers.symbols import idle_symbols, stored_desired
 from tickfence.settings import Settings
 
 _LISTED = 10  # symbols that an error names
-_QUOTED = 40  # characters
 
 
 class UnknownSymbol(LookupError):
@@ -106,10 +107,12 @@ class Reader:
         self.settings = settings
         self.keys = settings.keys
         self.plane = DataPlane(settings.redis_url)
+        self.archive = Archive(settings.nt_recordings)
         self._desired: Desired | None = None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and ask recordings no more."""
+        self.archive.close()
         await self.plane.close()
 
     async def cluster(self) -> Cluster:
@@ -192,8 +195,3 @@ class Reader:
                 fresh = freshness(head, now_ms, period_ms, idle.get(Instrument(symbol)))
                 found.append(Found(symbol, report, head, fresh))
         return Reports(symbols, now_ms, found, [symbol for symbol in symbols if texts.get(symbol) is None], bad, idle)
-
-
-def quoted(given: str) -> str:
-    """Return ``given`` in quotes, in one line (what cannot be printed is escaped), and shortened when it is long."""
-    return repr(given if len(given) <= _QUOTED else given[:_QUOTED] + "...")

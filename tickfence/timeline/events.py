@@ -35,6 +35,8 @@ KEPT = 1000
 """About how many events are kept."""
 
 Fields = dict[str, str]
+Place = tuple[int, int]
+"""Of an entry in the stream, as its id says it: server ms, and a number that tells entries of one ms apart."""
 Moves = dict[str, tuple[str | None, str | None]]
 """Symbol -> (node before, node now); ``None`` is no node."""
 
@@ -169,7 +171,13 @@ def parse(reply: Iterable[Any]) -> list[Event]:
     """
     found = [_event(identity, fields) for identity, fields in reply]
     events = [event for event in found if event.kind in list(Kind)]
-    return sorted(events, key=lambda event: _place(event.id))
+    return sorted(events, key=lambda event: place(event.id))
+
+
+def place(identity: str | bytes) -> Place:
+    """The place that an id names. An incomplete one is that of the first entry of its ms."""
+    ms, _, number = _text(identity).partition("-")
+    return int(ms), int(number or 0)
 
 
 def _fields(kind: Kind, reason: str, **others: str | int) -> Fields:
@@ -182,12 +190,7 @@ def _event(identity: Any, fields: Any) -> Event:
         fields = dict(zip(flat, flat, strict=False))
     plain = {_text(name): _text(value) for name, value in fields.items()}
     name = _text(identity)
-    return Event(name, _place(name)[0], plain.pop("kind", ""), plain.pop("reason", ""), plain)
-
-
-def _place(identity: str) -> tuple[int, int]:
-    ms, _, number = identity.partition("-")
-    return int(ms), int(number or 0)
+    return Event(name, place(name)[0], plain.pop("kind", ""), plain.pop("reason", ""), plain)
 
 
 def _text(value: Any) -> str:

@@ -5,29 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from msgspec import Meta, Raw, Struct
 from starlette.responses import Response
 
 from tickfence.analytics.freshness import Idle
+from tickfence.readers.past_events import Span, read_events
 from tickfence.readers.reader import Found, Reader
 from tickfence.readers.reports import FreshReport, with_freshness
-from tickfence.timeline.events import KEPT
+from tickfence.readers.when import parse_range
+from tickfence.timeline.events import KEPT, place
 from tickfence.web import examples
-from tickfence.web.events import NEWEST, Event, fetch_events
+from tickfence.web.events import NEWEST, Event, event_answer, event_columns, fetch_events
 from tickfence.web.nodes import nodes_of
 from tickfence.web.openapi import answers
+from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, several
 from tickfence.web.prices import MAX_MINUTES, Prices, fetch_prices
-from tickfence.web.problems import Refusal, known_parameters_only
+from tickfence.web.problems import known_parameters_only
 from tickfence.web.profile import Profile
+from tickfence.web.representation import Page, csv_of, next_address, represented
 from tickfence.web.sending import LargeAnswer
 
-MAX_SYMBOLS = 100
-"""Symbols in one ``?symbols=``."""
-
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
-
-Symbol = Annotated[str, Path(description="Like BTCUSDT.", examples=["BTCUSDT"])]
 
 
 class Reports(Struct, frozen=True):
@@ -61,11 +60,13 @@ class Symbols(Struct, frozen=True):
     symbols: list[Assigned]
 
 
-class Events(Struct, frozen=True):
+class Events(Struct, frozen=True, omit_defaults=True):
     """Events, the newest last."""
 
     now: int
     events: list[Event]
+    next: Annotated[str | None, Meta(description="The address of later events of the range, if there are some.")] = None
+    note: Annotated[str | None, Meta(description="Why older events are missing, in one sentence.")] = None
 
 
 def reader_of(request: Request) -> Reader:
@@ -104,7 +105,7 @@ async def get_reports(
 ) -> Response:
     """The reports of several symbols, or of all. The header `Report-Stale` is `true` when one of them is stale."""
     reader = reader_of(request)
-    read = await reader.all_reports() if symbols is None else await reader.reports(_several(symbols))
+    read = await reader.all_reports() if symbols is None else await reader.reports(several(symbols))
     reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
     answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
     return LargeAnswer(msgspec.json.encode(answer), request.app.state.room, _stale(read.found))
@@ -151,7 +152,11 @@ async def get_nodes(request: Request) -> Response:
     return _json(nodes_of(await reader_of(request).cluster(), request.app.state.feed.rate))
 
 
-@router.get("/events", responses=answers(Events(examples.AT, [examples.EVENT])), tags=["cluster"])
+@router.get(
+    "/events",
+    responses=answers(Events(examples.AT, [examples.EVENT]), csv=csv_of(event_columns([examples.EVENT]))),
+    tags=["cluster"],
+)
 async def get_events(
     request: Request,
     after: Annotated[
@@ -163,22 +168,31 @@ async def get_events(
         ),
     ] = "",
     limit: Annotated[int, Query(ge=1, le=KEPT, description="Maximum number of events.", examples=[20])] = NEWEST,
+    since: Since = "",
+    until: Until = "",
+    form: Format = None,
 ) -> Response:
-    """Moves with their reason, nodes that joined and left, conflicts, changes of the lead. About 1000 are kept.
+    """Moves with their reason, nodes that joined and left, conflicts, changes of the lead.
 
-    Without `after` you get the newest events. With it you get the oldest ones after that id: pass the last id you got to
-    read on.
+    Without `after`, `since` and `until` you get the newest events of about 1000 that Redis keeps. With one of them you get
+    the oldest ones of that range, from recordings too: pass the last id you got as `after` to read on.
     """
-    now_ms, events = await fetch_events(reader_of(request), after, limit)
-    return LargeAnswer(msgspec.json.encode(Events(now_ms, events)), request.app.state.room)
-
-
-def _several(text: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not 0 < len(names) <= MAX_SYMBOLS:
-        detail = f"symbols names {len(names)} symbols; give 1 to {MAX_SYMBOLS}, comma-separated"
-        raise Refusal(422, "Bad parameter", detail)
-    return names
+    reader = reader_of(request)
+    address = None
+    if after or since or until:
+        now_ms, _ = await reader.plane.read([])
+        asked = parse_range(since or "0", until or "now", now_ms)
+        later = (place(after)[0], place(after)[1] + 1) if after else (0, 0)
+        found = await read_events(reader, Span(max((asked.since_ms, 0), later), (asked.until_ms, 0)), limit)
+        listed = [event_answer(event) for event in found.events]
+        if found.more:
+            address = next_address(request, since=asked.since_ms, until=asked.until_ms, after=listed[-1].id)
+        note = found.note
+    else:
+        now_ms, listed = await fetch_events(reader, "", limit)
+        note = None
+    page = Page(event_columns(listed), lambda: Events(now_ms, listed, address, note), "events", address, note)
+    return await represented(request, form, page)
 
 
 def _stale(found: list[Found]) -> dict[str, str]:

@@ -13,11 +13,12 @@ from starlette.types import ASGIApp
 
 from tickfence.mcp import server as mcp
 from tickfence.readers.reader import Reader
-from tickfence.web import api, health, live, openapi, problems
+from tickfence.web import api, health, history, live, openapi, problems
 from tickfence.web.feed import Feed
 from tickfence.web.middleware import Guard, Head
 from tickfence.web.profile import Profiles
 from tickfence.web.sending import Room
+from tickfence.web.sparklines import Sparklines
 
 STATIC = Path(__file__).parent / "static"
 SWAGGER = Path(__file__).parent / "swagger"
@@ -60,11 +61,15 @@ def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp
     app.state.feed = feed
     app.state.profiles = Profiles(reader)
     app.state.readiness = health.ReadinessCache(reader)
+    app.state.sparklines = Sparklines(reader)
     app.state.room = Room()
     problems.install(app)
     openapi.install(app)
-    for router in (api.router, live.router, health.router):
-        app.include_router(router)
+    for router in (api.router, live.router):
+        app.include_router(router, prefix="/v1")
+        app.include_router(router, include_in_schema=False)  # the addresses before there was a version
+    app.include_router(history.router, prefix="/v1")
+    app.include_router(health.router)
     app.router.routes.append(mcp.http_route(tools))
 
     @app.get("/", include_in_schema=False)

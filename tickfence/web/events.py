@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -51,10 +52,16 @@ async def fetch_events(reader: Reader, after: str, limit: int) -> tuple[int, lis
         Unavailable: Redis does not answer.
     """
     now_ms, [entries] = await reader.plane.read([events.read_command(reader.keys, after, limit)])
-    return now_ms, [_event(event) for event in events.parse(entries)]
+    return now_ms, [event_answer(event) for event in events.parse(entries)]
 
 
-def _event(event: events.Event) -> Event:
+def event_columns(listed: Sequence[Event]) -> dict[str, list[Any]]:
+    """Return the fields of events as columns."""
+    return {name: [getattr(event, name) for event in listed] for name in Event.__struct_fields__}
+
+
+def event_answer(event: events.Event) -> Event:
+    """Return an event as clients get it."""
     try:
         return msgspec.convert(text.to_json(event), Event)
     except msgspec.ValidationError:  # a field has another type than its kind should: keep what every event has

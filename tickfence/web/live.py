@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tickfence.web import examples
-from tickfence.web.api import Symbol, reader_of
+from tickfence.web.api import reader_of
 from tickfence.web.feed import Feed, Full
 from tickfence.web.openapi import streams
+from tickfence.web.parameters import Symbol
 from tickfence.web.problems import Refusal, known_parameters_only
 
 PING_S = 15

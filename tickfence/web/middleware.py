@@ -9,7 +9,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tickfence.readers.reader import quoted
+from tickfence.readers.quoting import quoted
 from tickfence.web.problems import Refusal
 
 MAX_URL = 8_000

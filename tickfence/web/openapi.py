@@ -30,18 +30,29 @@ _OTHERWISE = (
 _HEADERS = {
     "Report-Stale": {"description": "Whether a report in this answer is stale.", "schema": {"enum": ["true", "false"]}},
     "Report-Age-Ms": {"description": "Time since the report was written.", "schema": {"type": "integer", "minimum": 0}},
+    "ETag": {"description": "Changes with the data.", "schema": {"type": "string"}},
+    "Link": {
+        "description": 'The address of what follows, as `rel="next"`, if anything does.',
+        "schema": {"type": "string"},
+    },
+    "Note": {"description": "What is missing, in one sentence, if anything is.", "schema": {"type": "string"}},
 }
 
 
-def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = ()) -> Responses:
+def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = (), csv: bytes = b"") -> Responses:
     """Return a route's ``responses``.
 
     Args:
         example: An answer with status 200.
         refusals: Statuses of problems, besides those that every route with data has.
         headers: Names of the answer's headers.
+        csv: An answer as CSV, where there is one: then `web/representation.py` makes the answers.
     """
     found: Responses = {200: {"content": _json(example)}}
+    if csv:
+        found[200]["content"]["text/csv"] = {"schema": {"type": "string"}, "example": csv.decode()}
+        found[304] = {"description": "The client has it: `If-None-Match` names its `ETag`"}
+        headers = (*headers, "ETag", "Link", "Note")
     if headers:
         found[200]["headers"] = {name: _HEADERS[name] for name in headers}
     return found | _refusals(401, *refusals, 422, 503)

@@ -15,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tickfence.readers.data_plane import Unavailable
-from tickfence.readers.reader import NoReport, UnknownSymbol, quoted
+from tickfence.readers.quoting import quoted
+from tickfence.readers.reader import NoReport, UnknownSymbol
 from tickfence.readers.reports import BadReport
+from tickfence.readers.when import BadRange
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -97,6 +99,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(BadReport)
     async def bad_report(_: Request, error: BadReport) -> Response:
         return Refusal(502, "Bad report", str(error)).response()
+
+    @app.exception_handler(BadRange)
+    async def bad_range(_: Request, error: BadRange) -> Response:
+        return Refusal(422, "Bad parameter", str(error)).response()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

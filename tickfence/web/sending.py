@@ -33,18 +33,19 @@ class Room:
 
 
 class LargeAnswer(Response):
-    """JSON that takes its place in ``room`` until it was sent. Without room the request is refused.
+    """An answer that takes its place in ``room`` until it was sent. Without room the request is refused.
 
     Args:
-        body: The JSON.
+        body: What is sent.
         room: The process's.
         headers: Headers of the answer.
+        media_type: What the body is.
     """
 
-    media_type = "application/json"
-
-    def __init__(self, body: bytes, room: Room, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(body, headers=headers)
+    def __init__(
+        self, body: bytes, room: Room, headers: Mapping[str, str] | None = None, media_type: str = "application/json"
+    ) -> None:
+        super().__init__(body, headers=headers, media_type=media_type)
         self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

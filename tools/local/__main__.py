@@ -21,6 +21,7 @@ def main() -> int:
     """Carry out the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.local", description=__doc__)
     parser.add_argument("--state", type=Path, default=ROOT / ".local", help="folder for logs and addresses")
+    parser.add_argument("--record", action="store_true", help="two recorders write what comes to Parquet files")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("run", help="start everything and stay in the foreground (the default)")
     commands.add_parser("status", help="show all roles")
@@ -29,7 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command in (None, "run"):
-            return run(arguments.state)
+            return run(arguments.state, record=arguments.record)
         return control(Supervisor.find(arguments.state), arguments.command, getattr(arguments, "role", ""))
     except KeyboardInterrupt:
         return 0  # Ctrl-C before the stack was started
@@ -38,14 +39,14 @@ def main() -> int:
         return 2 if isinstance(error, BadSetting) else 1
 
 
-def run(state_dir: Path) -> int:
+def run(state_dir: Path, *, record: bool = False) -> int:
     """Run the stack until Ctrl-C, SIGTERM or SIGHUP, then stop it in order; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     load()
     console = Console()
     status = 0
-    with Stack(state_dir, os.environ) as stack:
+    with Stack(state_dir, os.environ, record=record) as stack:
         try:
             started = time.monotonic()
             names = ", ".join(role.name for role in stack.roles)

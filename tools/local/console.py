@@ -12,7 +12,7 @@ import redis
 
 from tools.local import ports
 from tools.local.embedded_redis import find_cli
-from tools.local.roles import INGESTS, ROOT
+from tools.local.roles import INGESTS, RECORDERS, ROOT
 from tools.local.stack import Stack
 from tools.local.supervision import RoleState
 
@@ -67,6 +67,9 @@ def welcome(stack: Stack) -> str:
         ]
     else:
         rows.append(("The market data", f"{cli} HGETALL '{keys.ticker(symbol)}'"))
+    if RECORDERS[0] in names:
+        recorded = stack.recordings
+        rows.append(("Recorded data", recorded if "://" in recorded else str(_relative(Path(recorded)))))
     role = nodes[-1] if nodes else INGESTS[0]
     rows += [
         ("Kill one role", f"make kill ROLE={role}"),

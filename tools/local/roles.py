@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tickfence.settings import Settings
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
 BEATS = ("beat-1", "beat-2")
 INGESTS = ("ingest-1", "ingest-2")
+RECORDERS = ("recorder-1", "recorder-2")
 MORE_LISTED = "XRPUSDT,LTCUSDT"
 """What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
@@ -22,10 +23,18 @@ _METRICS_PORTS = {
     **{name: 9101 + number for number, name in enumerate(NODES)},
     **{name: 9111 + number for number, name in enumerate(BEATS)},
     **{name: 9121 + number for number, name in enumerate(INGESTS)},
+    **{name: 9131 + number for number, name in enumerate(RECORDERS)},
 }
 
 # Settings of a single process, or of servers outside this stack.
-_NOT_PASSED_ON = ("NT_NAME", "NT_NODE_ID", "NT_METRICS_PORT", "NT_REDIS_PASSWORD_FILE", "NT_BROKER_PASSWORD_FILE")
+_NOT_PASSED_ON = (
+    "NT_NAME",
+    "NT_NODE_ID",
+    "NT_METRICS_PORT",
+    "NT_RECORDER_WAL",
+    "NT_REDIS_PASSWORD_FILE",
+    "NT_BROKER_PASSWORD_FILE",
+)
 
 # Roles start in rising order and stop in falling order: Redis outlives its writers.
 REDIS_PHASE, EXCHANGE_PHASE, INGEST_PHASE, REPORT_PHASE = range(4)
@@ -119,7 +128,9 @@ def uses_other_exchange(given: Mapping[str, str]) -> bool:
     return bool(given.get("NT_EXCHANGE_WS_URL") or given.get("NT_EXCHANGE_REST_URL"))
 
 
-def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: bool = True) -> list[Role]:
+def stack_roles(
+    settings: Settings, where: Ports, data_dir: Path, *, simulate: bool = True, recordings: str | None = None
+) -> list[Role]:
     """The roles for the mode of ``settings``, in starting order.
 
     Single-instance mode has one ingest, one node and one beat. Without reports there are neither nodes nor beats.
@@ -127,8 +138,9 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
     Args:
         settings: of the stack.
         where: its ports.
-        data_dir: for the files of Redis.
+        data_dir: for the files of Redis; the recorders' write-ahead logs are beside it.
         simulate: whether to run a local exchange.
+        recordings: ``NT_RECORDINGS`` of the recorders; ``None``: the stack has none.
 
     Raises:
         RedisUnavailable: there is no Redis server to run.
@@ -141,6 +153,9 @@ def stack_roles(settings: Settings, where: Ports, data_dir: Path, *, simulate: b
     several = settings.nt_enable_multi_instance
     for ingest in INGESTS if several else INGESTS[:1]:
         roles.append(_measured(ingest, (sys.executable, "-m", "ingest"), INGEST_PHASE, where))
+    if recordings is not None:
+        log = data_dir.parent / "recorder-wal"
+        roles += [_recorder(name, recordings, log / name, where) for name in RECORDERS]
     if not settings.nt_enable_kv_reports:
         return roles
     for node in NODES if several else NODES[:1]:
@@ -167,3 +182,8 @@ def celery_app(app: str, *arguments: str) -> tuple[str, ...]:
 
 def _measured(name: str, command: tuple[str, ...], phase: int, where: Ports) -> Role:
     return Role(name, command, phase, {"NT_NAME": name, "NT_METRICS_PORT": str(where.metrics[name])})
+
+
+def _recorder(name: str, recordings: str, log: Path, where: Ports) -> Role:
+    role = _measured(name, (sys.executable, "-m", "tickfence.recorder"), INGEST_PHASE, where)
+    return replace(role, environment={**role.environment, "NT_RECORDINGS": recordings, "NT_RECORDER_WAL": str(log)})

@@ -43,6 +43,11 @@ class Stack:
         state_dir: for logs, the files of Redis and the addresses; created if missing. It holds one running stack.
         environment: what the roles get, apart from the addresses of this stack.
         where: ports to use; by default the usual ones where they are free.
+        record: whether two recorders write what comes to files.
+
+    Attributes:
+        recordings: where recorded market data is: ``NT_RECORDINGS`` of ``environment``, or else a folder in
+            ``state_dir``. It stays when the stack ends.
 
     Raises:
         BadSetting: a variable in ``environment`` is not accepted.
@@ -51,7 +56,9 @@ class Stack:
         NotWritable: the folder cannot be used.
     """
 
-    def __init__(self, state_dir: Path, environment: Mapping[str, str], where: Ports | None = None) -> None:
+    def __init__(
+        self, state_dir: Path, environment: Mapping[str, str], where: Ports | None = None, *, record: bool = False
+    ) -> None:
         self.settings = Settings.from_environment(environment)
         self.state_dir = state_dir = state_dir.resolve()
         try:
@@ -62,11 +69,14 @@ class Stack:
         try:
             _end_predecessor(state_dir)
             self.ports = where or Ports.choose()
-            self.environment = stack_environment(environment, self.ports)
+            self.recordings = environment.get("NT_RECORDINGS") or str(state_dir / "recordings")
+            # Also without recorders: what was recorded before can be read.
+            self.environment = stack_environment(environment, self.ports) | {"NT_RECORDINGS": self.recordings}
             data_dir = state_dir / "redis"
             data_dir.mkdir(exist_ok=True)
             simulate = not uses_other_exchange(environment)
-            self.roles = stack_roles(self.settings, self.ports, data_dir, simulate=simulate)
+            to = self.recordings if record else None
+            self.roles = stack_roles(self.settings, self.ports, data_dir, simulate=simulate, recordings=to)
             self._write_addresses()
             self._supervisor = Supervisor.launch(state_dir, self.roles, self.environment)
         except BaseException:

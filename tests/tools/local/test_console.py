@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         tmp_path_factory.mktemp("stack"),
         environment(SYMBOLS="AAUSDT,BBUSDT", NT_HRW_STICKY_PCT="0.03", NT_WEB_TOKEN="not-to-be-told-0123456789"),
         Ports.choose(usual=False),
+        record=True,
     ) as stack:
         stack.start(["redis"])
         yield stack
@@ -64,6 +66,7 @@ def test_every_address_is_shown(stack: Stack) -> None:
     shown = welcome(stack)
     for port in (stack.ports.flower, stack.ports.web, *stack.ports.metrics.values()):
         assert f"http://127.0.0.1:{port}" in shown
+    assert re.search(rf"^  Recorded data +{stack.state_dir}/recordings$", shown, re.M)
 
 
 def test_reports_that_are_live_are_announced_with_their_writers(

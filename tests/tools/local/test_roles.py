@@ -11,11 +11,15 @@ from tools.local.roles import Ports, Role, stack_environment, stack_roles
 
 PORTS = Ports(redis=7001, simulator=7002, flower=7003, web=7004, metrics={
     "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest-1": 7121, "ingest-2": 7122,
+    "recorder-1": 7131, "recorder-2": 7132,
 })  # fmt: skip
 
 
-def roles(environment: dict[str, str] | None = None, *, simulate: bool = True) -> dict[str, Role]:
-    found = stack_roles(Settings.from_environment(environment or {}), PORTS, Path("/data"), simulate=simulate)
+def roles(
+    environment: dict[str, str] | None = None, *, simulate: bool = True, recordings: str | None = None
+) -> dict[str, Role]:
+    settings = Settings.from_environment(environment or {})
+    found = stack_roles(settings, PORTS, Path("/state/redis"), simulate=simulate, recordings=recordings)
     assert [role.phase for role in found] == sorted(role.phase for role in found)
     return {role.name: role for role in found}
 
@@ -37,8 +41,20 @@ def test_redis_starts_first_and_stops_last() -> None:
 
 
 def test_each_measured_role_has_a_metrics_port_of_its_own() -> None:
-    given = {name: role.environment["NT_METRICS_PORT"] for name, role in roles().items() if role.environment}
+    all_roles = roles(recordings="s3://market/data")
+    given = {name: role.environment["NT_METRICS_PORT"] for name, role in all_roles.items() if role.environment}
     assert given == {name: str(port) for name, port in PORTS.metrics.items()}
+
+
+def test_recorders_are_there_when_asked_for_and_each_has_a_log_of_its_own() -> None:
+    recording = roles(recordings="s3://market/data")
+    assert recording.keys() - roles().keys() == {"recorder-1", "recorder-2"}
+    told = [recording[name].environment for name in ("recorder-1", "recorder-2")]
+    assert [one["NT_RECORDINGS"] for one in told] == ["s3://market/data"] * 2
+    assert [one["NT_RECORDER_WAL"] for one in told] == [
+        "/state/recorder-wal/recorder-1",
+        "/state/recorder-wal/recorder-2",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""What is recorded."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A kind of recorded rows. Each has files of its own."""
+
+    TRADES = "trades"
+    DIFFS = "diffs"
+    SNAPSHOTS = "snapshots"
+    TICKERS = "tickers"
+    INFOS = "infos"
+    CARRIES = "carries"
+    SECTIONS = "sections"
+    HISTORY = "history"
+    BASES = "bases"
+    EVENTS = "events"
+
+
+DEFAULT_VENUE = "binance"
+EVERY_VENUE = "all"
+"""The venue of rows that belong to no symbol."""
+
+
+def venue(symbol: str) -> str:
+    """Return the venue of an instrument ``[venue:]symbol``.
+
+    Example:
+        >>> venue("BTCUSDT"), venue("okx:BTC-USDT")
+        ('binance', 'okx')
+    """
+    before, colon, _ = symbol.partition(":")
+    return before if colon else DEFAULT_VENUE

@@ -1,0 +1,34 @@
+"""Parameters that several addresses take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+
+from tickfence.readers.when import TIMES
+from tickfence.web.problems import Refusal
+
+MAX_SYMBOLS = 100
+"""Symbols in one ``?symbols=``."""
+
+Symbol = Annotated[str, Path(description="Like BTCUSDT.", examples=["BTCUSDT"])]
+Since = Annotated[str, Query(description=f"The beginning of the range, inclusive: {TIMES}.", examples=["-15m"])]
+Until = Annotated[str, Query(description="The end of the range, exclusive; like `since`.", examples=["now"])]
+Format = Annotated[
+    Literal["json", "csv"] | None,
+    Query(alias="format", description="What you get; default: what the `Accept` header prefers.", examples=["csv"]),
+]
+
+
+def several(symbols: str) -> list[str]:
+    """Return the symbols in a comma-separated list, each once.
+
+    Raises:
+        Refusal: There is none, or more than ``MAX_SYMBOLS``.
+    """
+    names = list(dict.fromkeys(name.strip() for name in symbols.split(",") if name.strip()))
+    if not 0 < len(names) <= MAX_SYMBOLS:
+        detail = f"symbols names {len(names)} symbols; give 1 to {MAX_SYMBOLS}, comma-separated"
+        raise Refusal(422, "Bad parameter", detail)
+    return names
