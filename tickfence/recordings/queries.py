@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import duckdb
 import pyarrow as pa
 
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.recording import Recording, quoted
 from tickfence.recordings.rows import events
 from tickfence.recordings.schemas import SCHEMAS
+from tickfence.recordings.store import BadRecordings
 
 FIELDS = tuple(name for name in SCHEMAS[Kind.HISTORY].names if name not in ("symbol", "time_ms", "stream_id"))
 """What a row of a symbol's history holds beside its time."""
@@ -30,11 +32,22 @@ ORDER BY split_part(id, '-', 1)::BIGINT {order}, split_part(id, '-', 2)::BIGINT 
 """
 
 
-class Queries:
-    """Answers about one recording. An object may be used by several threads."""
+ERRORS = (duckdb.Error, pa.ArrowException, OSError, BadRecordings)
+"""What a query raises when files cannot be read, or not in time."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+
+class Queries:
+    """Answers about one recording. An object may be used by several threads.
+
+    Args:
+        recording: the recording.
+        within_s: time for one query; it ends with a TimeoutError then.
+    """
+
+    fields = FIELDS
+
+    def __init__(self, recording: Recording, within_s: float = 60.0) -> None:
+        self._recording, self._within_s = recording, within_s
 
     def history(
         self,
@@ -64,7 +77,7 @@ class Queries:
             raise ValueError(f"step {step_ms} ms must be at least 1")
         values = {"symbol": symbol, "since": since_ms, "until": until_ms, "step": step_ms, "limit": limit}
         statement = _HISTORY.format(fields=quoted(names := ["time_ms", *dict.fromkeys(fields)]))
-        return self._recording.ask(Kind.HISTORY, since_ms, until_ms, statement, values, names)
+        return self._recording.ask(Kind.HISTORY, since_ms, until_ms, statement, values, names, self._within_s)
 
     def events(
         self, since_ms: int, until_ms: int, limit: int = 1000, newest: bool = False
@@ -80,5 +93,5 @@ class Queries:
         values = {"since": since_ms, "until": until_ms, "limit": limit}
         statement = _EVENTS.format(order="DESC" if newest else "ASC")
         names = SCHEMAS[Kind.EVENTS].names
-        found = events(self._recording.ask(Kind.EVENTS, since_ms, until_ms, statement, values, names))
+        found = events(self._recording.ask(Kind.EVENTS, since_ms, until_ms, statement, values, names, self._within_s))
         return found[::-1] if newest else found

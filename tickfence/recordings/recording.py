@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Timer
 from typing import Any, TypeVar
 
 import duckdb
@@ -113,6 +114,7 @@ class Recording:
         statement: str,
         values: Mapping[str, Any],
         names: Sequence[str],
+        within_s: float | None = None,
     ) -> pa.Table:
         """Return DuckDB's answer from the files whose rows count.
 
@@ -123,17 +125,33 @@ class Recording:
             statement: reads the parameter ``$files``. The other ones are in ``values``.
             values: bound to the statement's parameters.
             names: the columns that it selects.
+            within_s: time for the answer.
+
+        Raises:
+            TimeoutError: It took longer.
         """
         schema = pa.schema([SCHEMAS[kind].field(name) for name in names])
 
-        def read(files: list[File]) -> pa.Table:
+        def read(files: list[File]) -> pa.Table | None:
             if not files:
                 return schema.empty_table()
+            bound = {"files": [self.store.url(file) for file in files], **values}
             with self._database.cursor() as cursor:
-                bound = {"files": [self.store.url(file) for file in files], **values}
-                return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
+                limit = None if within_s is None else Timer(within_s, cursor.interrupt)
+                if limit:
+                    limit.start()
+                try:
+                    return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
+                except duckdb.InterruptException:
+                    return None  # no file is to blame
+                finally:
+                    if limit:
+                        limit.cancel()
 
-        return self.over(kind, from_ms, to_ms, read)
+        found = self.over(kind, from_ms, to_ms, read)
+        if found is None:
+            raise TimeoutError(f"the query took longer than {within_s:g} s")
+        return found
 
     def over(self, kind: Kind, from_ms: int | None, to_ms: int | None, read: Callable[[list[File]], T]) -> T:
         """Return what ``read`` makes of the files whose rows count.
