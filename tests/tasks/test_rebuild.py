@@ -187,18 +187,9 @@ def test_an_audit_counts_what_is_equal(minutes: World) -> None:
     assert not found.not_warm
 
 
-def newest(world: World, basis_number: int, kind: kinds.Kind) -> tuple[int, dict[str, Any]]:
-    """Time of a report, and the newest trade or diff in it."""
-    made = [basis.decode(row["data"]) for row in world.rows[kinds.Kind.BASES]]
-    one = [each for each in made if each.kind is Kind.REPORT][basis_number]
-    last = one.inputs.trades_id if kind is kinds.Kind.TRADES else one.inputs.book_id
-    number = "trade_id" if kind is kinds.Kind.TRADES else "last_update_id"
-    return one.at_ms, next(row for row in world.rows[kind] if f"{row['time_ms']}-{row[number]}" == last)
-
-
 def test_an_audit_names_symbol_time_and_member_of_the_first_difference() -> None:
     world = busy(0.3)
-    at_ms, row = newest(world, 10, kinds.Kind.TRADES)
+    at_ms, row = world.newest(10, kinds.Kind.TRADES)
     row["price"] += 0.01
     found = audited(world)
     assert found.first is not None
@@ -209,7 +200,7 @@ def test_an_audit_names_symbol_time_and_member_of_the_first_difference() -> None
 
 def test_an_audit_sees_one_changed_quantity() -> None:
     world = busy(0.3)
-    at_ms, row = newest(world, 12, kinds.Kind.DIFFS)
+    at_ms, row = world.newest(12, kinds.Kind.DIFFS)
     row["bid_prices"], row["bid_quantities"] = [*row["bid_prices"], 100.0], [*row["bid_quantities"], 1.25]
     found = audited(world)
     assert found.first is not None
