@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
 
+from tests.cli.processes import typed
 from tests.tasks.recorded_world import S, World
-from tickfence.cli.plugin import audit
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.schemas import SCHEMAS, in_order
 from tickfence.recordings.store import Store
@@ -33,7 +32,7 @@ def run(world: World, folder: Path, *options: str) -> tuple[int, str]:
     store = Store(str(folder))
     for number, (kind, rows) in enumerate(world.rows.items(), 1):
         store.write(in_order(kind, pa.Table.from_pylist(rows, SCHEMAS[kind])), kind, "recorder-1.0", number)
-    result = CliRunner().invoke(audit, options, env={"NT_RECORDINGS": str(folder)})
+    result = typed("redis://localhost:1/0", " ".join(("audit", *options)), env={"NT_RECORDINGS": str(folder)})
     return result.exit_code, result.output
 
 
@@ -64,6 +63,6 @@ def test_one_changed_quantity_ends_it_with_status_1(world: World, tmp_path: Path
     _, row = world.newest(5, Kind.DIFFS)
     row["ask_prices"], row["ask_quantities"] = [*row["ask_prices"], 100.01], [*row["ask_quantities"], 7.25]
     status, output = run(world, tmp_path)
-    assert status == 1
+    assert status == 1, output
     assert f"{S}: " in output
     assert "differ. First: " in output
