@@ -119,6 +119,10 @@ class _Run:
         finally:
             self._worker.work.begin(Instrument(""))
         ms = round((time.monotonic() - started) * 1000)
+        if partition.name in output.published():  # while Redis was losing its data, another has done it
+            output.discard(file.name)
+            self._ask(self._lease.release)
+            return Ended.FENCED
         return self._done(output, Done(file.name, file.reports, str(self._worker.owner), ms))
 
     def _make(self, job: Job, partition: Partition, rebuild: Rebuild, file: ReportsFile) -> None:

@@ -16,8 +16,8 @@ from tickfence.recordings.recording import Recording
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import Store
 
-BEGIN = 1_796_205_600_000
-"""2026-12-02T10:00:00Z."""
+BEGIN = 1_764_669_600_000
+"""2025-12-02T10:00:00Z."""
 
 
 class Rebuilt(NamedTuple):

@@ -17,6 +17,8 @@ from tools.chaos.stack_under_test import StackUnderTest
 from tools.chaos.witness import Witness
 from tools.local.roles import RECORDERS
 
+UP_S = 30.0
+
 
 class RecordingsWatch:
     """Watches streams and recorders within the ``with`` block. Enter it before the stack starts.
@@ -53,9 +55,9 @@ class RecordingsWatch:
             SupervisionError: a recorder does not end.
             RuntimeError: the witness failed.
         """
-        dead = [name for name in RECORDERS if not self._stack.pid(name)]
+        dead = [name for name in RECORDERS if not self._await_up(name)]
         for name in RECORDERS:
-            if name not in dead:
+            if self._stack.pid(name):
                 self._stack.signal(name, signal.SIGTERM)
         for name in RECORDERS:
             self._stack.await_end(name)
@@ -65,5 +67,14 @@ class RecordingsWatch:
         verdict = check(self._witness.streams, lives, read(self._recordings))
         for name in dead:
             log = self._stack.log(name).strip()[-300:]
-            verdict.violations.append(Violation(time.time(), name, "recorder ended", f"its log ends: {log}"))
+            verdict.violations.append(Violation(time.time(), name, "recorder not up", f"its log ends: {log}"))
         return self._records, verdict
+
+    def _await_up(self, name: str) -> bool:
+        """Wait for a recorder: one that is told to stop while it starts leaves its log as it is."""
+        deadline = time.monotonic() + UP_S
+        while self._stack.pid(name) and time.monotonic() < deadline:
+            if time.time() - (self._stack.metric(name, "nt_recorder_heartbeat") or 0.0) < 1.0:
+                return True
+            time.sleep(0.1)
+        return False
