@@ -62,7 +62,7 @@ class Retirement:
         for first in range(0, len(new), _AT_ONCE):
             part = new[first : first + _AT_ONCE]
             commands = [
-                RETIRE.command([self._keys.lease(symbol), *self._of_node(symbol)], [generation, REMEMBERED_MS])
+                RETIRE.command([self._keys.lease(symbol), *self._keys.of_node(symbol)], [generation, REMEMBERED_MS])
                 for symbol in part
             ]
             if not self._carry_out(client, commands):
@@ -82,7 +82,7 @@ class Retirement:
             return
         new = [symbol for symbol, at_ms in removed.items() if self._retired.get(symbol) != at_ms]
         again = [symbol for symbol, again_at in self._again.items() if again_at <= now]
-        keys = [key for symbol in {*new, *again} & removed.keys() for key in self._of_node(symbol)]
+        keys = [key for symbol in {*new, *again} & removed.keys() for key in self._keys.of_node(symbol)]
         keys += map(self._keys.lease, new)
         if not self._carry_out(client, [("DEL", key) for key in keys]):
             return
@@ -102,6 +102,3 @@ class Retirement:
                 logger.error("keys of removed symbols cannot be deleted now", extra=extra)
             return False
         return True
-
-    def _of_node(self, symbol: Instrument) -> tuple[str, ...]:
-        return self._keys.report(symbol), self._keys.slow(symbol), self._keys.carry(symbol)

@@ -96,7 +96,7 @@ class HRWScheduler(Scheduler):
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
-        next_slices = (cycle.due[0][0] for cycle in self._cycles.values() if cycle.due)
+        next_slices = (cycle.due[0][0] for cycle in self._cycles.values() if cycle.due and self.leading)
         return max(min(self._next_poll, next_entry, *next_slices) - time.monotonic(), 0)
 
     def _run_entries(self) -> float:
@@ -135,14 +135,15 @@ class HRWScheduler(Scheduler):
             logger.exception("cannot run %s (%s)", entry.name, entry.task)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
-        """Begin the cycle of an entry that is due, or send the entry if it is not fanned out. Only if we lead.
+        """Begin the cycle of an entry that is due, or send the entry if it is not fanned out and we lead.
 
-        Celery's own method logs what the broker raises; this one raises it.
+        A stand-by begins its cycles too, so that a new leader goes on in the middle of one. Celery's own method logs what
+        the broker raises; this one raises it.
         """
-        if not self.leading:
-            return
         task = self.app.tasks.get(entry.task)
         if not getattr(task, "fan_out", False):
+            if not self.leading:
+                return
             logger.info("sending %s (%s)", entry.name, entry.task)
             try:
                 self.apply_async(entry, producer=producer, advance=False)
@@ -151,7 +152,8 @@ class HRWScheduler(Scheduler):
                 # Kombu counts an argument that cannot be serialized among its errors, but the broker is well.
                 raise error if cause is None or isinstance(cause, SerializationError) else cause from None
             return
-        metrics.cycles.labels(entry.name).inc()
+        if self.leading:
+            metrics.cycles.labels(entry.name).inc()
         if entry.name not in self._cycles:
             self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings.nt_max_tasks_per_cycle)
         self._cycles[entry.name].begin(entry, self.dispatcher.symbols, time.monotonic())
@@ -165,13 +167,11 @@ class HRWScheduler(Scheduler):
 
     def _send_due_slices(self) -> None:
         """Send the slices that are due, and those that still wait, to the owners that their symbols have by now."""
-        if not self.leading:
-            self._pending.clear()
-            for cycle in self._cycles.values():
-                cycle.due.clear()
-            return
         now = time.monotonic()
         due = [(cycle, number) for cycle in self._cycles.values() for number in cycle.pop_due(now)]
+        if not self.leading:
+            self._pending.clear()
+            return
         if not due and not self._pending.nodes():
             return
         owners = self._owners()

@@ -13,7 +13,7 @@ from tickfence.settings import load
 
 app = Celery(
     "tickfence",
-    include=["tasks.cycles", "tasks.lifecycle", "tasks.probe"],
+    include=["tasks.cycles", "tasks.lifecycle", "tasks.probe", "tasks.backfill"],
     amqp="tasks.queues:AMQP",
     control="tasks.send_once:Control",
     events="tasks.send_once:Events",

@@ -11,7 +11,7 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 
-from tasks.lifecycle import this_node
+from tasks.lifecycle import this_worker
 from tickfence.coordination.dispatch import ALONE
 from tickfence.monitoring import node_metrics as metrics
 from tickfence.monitoring.hang_guard import CONNECTING_S
@@ -59,9 +59,9 @@ class Consumer(CeleryConsumer):
         for name in _SAY_IT_EACH_TIME:
             logging.getLogger(name).addFilter(RepeatFilter(SAY_EVERY_S))
         if self.hub is None:  # another pool's loop, which says nothing between two messages
-            this_node().hang_guard.stop()
+            this_worker().hang_guard.stop()
         else:
-            self.hub.on_tick.add(this_node().hang_guard.alive)
+            self.hub.on_tick.add(this_worker().hang_guard.alive)
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge or reject a message; ``p`` logs what goes wrong with the connection."""
@@ -71,7 +71,7 @@ class Consumer(CeleryConsumer):
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect to a broker that serves this node's queue, however long that takes, unless told to stop."""
-        node = this_node()
+        node = this_worker()
         away = Outage(f"the broker at {conn.as_uri()}", logger)
         refused = Outage(f"queue {node.owner.node} of the broker at {conn.as_uri()}", logger, say_every_s=SAY_EVERY_S)
 
@@ -110,11 +110,13 @@ class Consumer(CeleryConsumer):
         return conn
 
     def _try_queues(self, conn: Any, names: tuple[str, ...]) -> None:
-        """Empty this node's queue, since what has waited for a consumer is late, and try to read from it."""
+        """Declare the queues. Empty a node's, since what has waited for a consumer is late, and try to read from it."""
         for queue in self.app.amqp.queues.consume_from.values():
             if queue.name in names:
                 bound = queue(conn.default_channel)
                 bound.declare()
+                if not this_worker().perishable:
+                    continue
                 bound.purge()
                 if not self.app.amqp.on_rabbitmq:  # there, reading needs the permission that purging needs
                     conn.default_channel.client.brpop([queue.name], timeout=0.01)
@@ -130,7 +132,7 @@ class Consumer(CeleryConsumer):
         super().on_connection_error_after_connected(exc)
 
     def _give_up_symbols(self, error: Exception) -> None:
-        this_node().suspend()
+        this_worker().suspend()
         if (held_back := self._limit.allows(type(error).__name__)) is not None:  # Celery's own line leaves the text out
             logger.warning("no messages, starting to consume again: %s", error, extra={"held_back": held_back})
         if time.monotonic() - self._failed_at < IN_A_ROW_S:
@@ -142,7 +144,7 @@ class Consumer(CeleryConsumer):
     def on_ready(self) -> None:
         """The messages come now: get symbols again."""
         super().on_ready()
-        this_node().resume()
+        this_worker().resume()
 
     def cancel_task_queue(self, queue: str) -> None:
         """Take no more messages from ``queue``, until :meth:`add_task_queue`."""
@@ -162,13 +164,13 @@ class Consumer(CeleryConsumer):
         self._tell_drained()
 
     def _tell_drained(self) -> None:
-        node = this_node()
+        node = this_worker()
         node.drained(node.owner.node not in self.app.amqp.queues.consume_from)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """The function that takes each message that arrives."""
         handle = super().create_task_handler(*args, **kwargs)
-        work = this_node().work
+        work = this_worker().work
         perishable = {queue.routing_key for queue in self.app.amqp.queues.values() if queue.no_ack}
         trouble = {*self.connection_errors, *self.channel_errors, MemoryError} - {KeyError}  # kombu takes it for one
         serious = tuple(trouble)

@@ -1,28 +1,24 @@
-"""This process as a node: its id, its symbols, and its connection to the data plane."""
+"""This process as a node: its symbols, their leases and writes."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
+from celery import Celery
+
+from tasks.member import Member
 from tasks.reporter import Reporter
 from tasks.symbol_events import Event, Kind
+from tasks.symbol_history import SymbolHistory
 from tasks.symbol_log import SymbolLog
-from tasks.work import MAX_PROBE_LENGTH, Work
 from tasks.writers import UnfencedWriter, Writer
-from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.registration import Registration
 from tickfence.instrument import Instrument, parse_instrument
 from tickfence.monitoring import node_metrics as metrics
-from tickfence.monitoring.hang_guard import HangGuard
-from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import REDIS_ERRORS
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import send
@@ -33,17 +29,13 @@ logger = logging.getLogger(__name__)
 FORGET_AFTER_S = 30.0
 
 
-class Node:
+class Node(Member):
     """One start of a worker process, which owns symbols.
 
     Attributes:
-        owner: node id and incarnation, as leases, assignments and messages name it.
-        clock: the Redis server's time.
         symbols: reporter of every symbol that this node has worked on lately.
         writer: how its writes are sent. Another one takes effect for symbols that come after.
         outage: failures to reach the data plane in the course of a task.
-        work: what the main thread is doing.
-        hang_guard: ends this process when its main thread hangs.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
 
     Args:
@@ -51,24 +43,24 @@ class Node:
         node_id: id of the node; its queue's name as well.
     """
 
+    role = "node"
+    perishable = True
+    metrics_port = 9101
+    registry = metrics.registry
+    refused_pools = dict.fromkeys(
+        ("prefork", "processes"), "a node's processes would share its leases; accepted are solo (default) and threads"
+    )
+
     def __init__(self, settings: Settings, node_id: str) -> None:
-        self.settings = settings
-        self.owner = Owner.start(node_id)
-        self.clock = ServerClock()
+        super().__init__(settings, node_id, settings.keys.node_group)
         self.symbols: dict[Instrument, Reporter] = {}
         self.writer = (Writer if self.fenced else UnfencedWriter)(self.owner, settings)
-        self.work = Work()
-        self.hang_guard = HangGuard(settings.nt_hang_exit_s)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
         self._term = 0
         self._time_asked = -1.0
         self._forgot = time.monotonic()
-        self._client: Any = None
-        self._client_pid = 0
-        self._registration: Registration | None = None
-        self._announced = False
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
 
     def reporter(self, symbol: Instrument) -> Reporter:
@@ -80,9 +72,12 @@ class Node:
         reporter = self.symbols.get(symbol)
         if reporter is None:
             parse_instrument(symbol)
-            every_s = self.settings.nt_snapshot_interval_ms / 1000
+            settings = self.settings
+            every_s, interval_ms = settings.nt_snapshot_interval_ms / 1000, settings.nt_history_interval_ms
+            rows = -(-settings.nt_history_minutes * 60_000 // interval_ms)
+            history = SymbolHistory(symbol, settings.keys, str(self.owner), interval_ms=interval_ms, rows=rows)
             lease = self.writer.lease(symbol)
-            reporter = Reporter(symbol, self.settings.keys, lease, carry_every_s=every_s, note=self._log)
+            reporter = Reporter(symbol, settings.keys, lease, history, carry_every_s=every_s, note=self._log)
             self.symbols[symbol] = reporter
         return reporter
 
@@ -101,89 +96,13 @@ class Node:
         """Whether writes need a lease."""
         return self.settings.nt_enable_multi_instance
 
-    @property
-    def client(self) -> Any:
-        """The data plane. A forked pool process gets its own connection."""
-        if self._client is None or self._client_pid != os.getpid():
-            self._client = connect(self.settings.redis_url, name=f"work:{self.owner.node}")
-            self._client_pid = os.getpid()
-        return self._client
+    def prepare(self, app: Celery) -> None:
+        """Its queue keeps no message once it is delivered."""
+        app.amqp.queues.add(app.amqp.perishable_queue(self.owner.node))
 
-    def forget_connections(self) -> None:
-        """Close the data plane's connections; the next command opens new ones."""
-        if self._client is not None:  # a cluster's client does not exist before a node has answered
-            forget_connections(self._client)
-
-    def register(self, metrics_url: str, on_replaced: Any) -> None:
-        """Register the node id and keep it registered. The node gets no symbols before :meth:`announce`.
-
-        Args:
-            metrics_url: where its metrics are, for operators; "" where they are nowhere.
-            on_replaced: called once, from another thread, when another process has taken the node id over.
-
-        Raises:
-            tickfence.coordination.registration.NodeIdInUse: another live worker has it.
-            redis.exceptions.RedisError: Redis cannot be reached.
-        """
-        registration = Registration(
-            self.settings.redis_url,
-            self.settings.keys.node_group,
-            self.owner,
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "started_at": int(time.time() * 1000),
-                "metrics_url": metrics_url,
-                "weight": self.settings.nt_node_weight,
-            },
-            interval_ms=self.settings.nt_heartbeat_interval_ms,
-            ttl_ms=self.settings.nt_heartbeat_ttl_ms,
-            clock=self.clock,
-            on_replaced=on_replaced,
-            # A series at 0 before the first one would look like a heartbeat in 1970.
-            on_heartbeat=lambda: metrics.node_heartbeat.labels(self.owner.node).set_to_current_time(),
-            status=self.work.status,
-        )
-        registration.register()
-        self._registration = registration
-
-    def announce(self) -> None:
-        """Get symbols from now on."""
-        if self._registration is not None:
-            self._announced = True
-            self._registration.announce()
-
-    def suspend(self) -> None:
-        """Get no symbols until :meth:`resume`: the node lives, but cannot work."""
-        if self._registration is not None:
-            self._registration.withdraw()
-
-    def resume(self) -> None:
-        """End a :meth:`suspend`. Does nothing before the first :meth:`announce`."""
-        if self._registration is not None and self._announced:
-            self._registration.rejoin()
-            self._hurry()
-
-    def drained(self, drained: bool) -> None:
-        """Tell at once whether the node takes messages, so that its symbols move, or come back."""
-        if drained != self.work.drained:
-            logger.info("drained: no messages until add_consumer" if drained else "drained no more")
-            self.work.drained = drained
-            self._hurry()
-
-    def answer(self, probe_id: str) -> None:
-        """Tell at once that the main thread has taken a probe message."""
-        self.work.probe = probe_id[:MAX_PROBE_LENGTH]
-        self._hurry()
-
-    def _hurry(self) -> None:
-        if self._registration is not None:
-            self._registration.hurry()
-
-    def leave(self) -> None:
-        """Give the node id up. Safe to call from a signal handler, and twice."""
-        if self._registration is not None:
-            self._registration.leave()
+    def on_heartbeat(self) -> None:
+        """Show when the last one was. A series at 0 before the first one would look like a heartbeat in 1970."""
+        metrics.node_heartbeat.labels(self.owner.node).set_to_current_time()
 
     def release(self) -> None:
         """Release every lease that this node still holds."""

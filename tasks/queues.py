@@ -1,4 +1,4 @@
-"""How a node's queue is declared: by the dispatcher, which sends to it, and by the node, in the same words.
+"""How a worker's queue is declared: by who sends to it, and by the worker, in the same words.
 
 RabbitMQ refuses a queue that two declare differently, so neither side's settings have a say in it.
 """
@@ -12,6 +12,7 @@ from celery.app import amqp
 from kombu import Queue
 
 from tasks.broker_connection import Connection
+from tickfence.batch.workers import is_batch_queue
 
 ARGUMENTS = {
     "x-queue-type": "classic",  # dispatches are not worth replicas
@@ -21,13 +22,20 @@ ARGUMENTS = {
 }
 
 
+BATCH_ARGUMENTS = {
+    "x-queue-type": "classic",  # a message that is lost is sent again
+    "x-expires": 7 * 86_400_000,
+}
+
+
 class PerishableQueues(amqp.Queues):  # type: ignore[misc]
-    """Celery's queues; a queue that is known by its name only is a node's."""
+    """Celery's queues; a queue that is known by its name only is a node's, or a batch worker's."""
 
     def new_missing(self, name: str) -> Queue:
-        """A queue that is bounded and goes away by itself."""
+        """A queue that goes away by itself; a node's is bounded."""
         # All are bound to the one default exchange: an exchange for each queue would outlive it.
-        return Queue(name, routing_key=name, queue_arguments=ARGUMENTS)
+        arguments = BATCH_ARGUMENTS if is_batch_queue(name) else ARGUMENTS
+        return Queue(name, routing_key=name, queue_arguments=arguments)
 
 
 class AMQP(amqp.AMQP):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from typing import Any
 
 from tasks.retry import Retry
 from tasks.symbol_events import Event, Kind, Note
+from tasks.symbol_history import SymbolHistory
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import carry, report, slow_cycle
 from tickfence.coordination.lease import Acquired, Lease, Write, Written, parse_grant
@@ -50,6 +51,7 @@ class Reporter:
         symbol: what it reports on.
         keys: of the deployment.
         lease: what its writes need.
+        history: what its writes append.
         carry_every_s: how often it leaves what a new owner cannot read from the streams.
         note: is called with what happens.
 
@@ -58,14 +60,24 @@ class Reporter:
         computed_ms: server ms as of which the last values were computed.
 
     Example:
-        >>> reporter = Reporter(Instrument("BTCUSDT"), Keys(), lease, carry_every_s=5, note=print)
+        >>> reporter = Reporter(Instrument("BTCUSDT"), Keys(), lease, history, carry_every_s=5, note=print)
         >>> requests = reporter.read(generation=1, now_ms=1_700_000_000_000, now_s=10.0)
         >>> if reporter.take(requests, send(command for command, _ in requests)) is Progress.READY:
         ...     write = reporter.compute(Reporter.report, 1_700_000_000_001, 10.001)
     """
 
-    def __init__(self, symbol: Instrument, keys: Keys, lease: Lease, *, carry_every_s: float, note: Note) -> None:
+    def __init__(
+        self,
+        symbol: Instrument,
+        keys: Keys,
+        lease: Lease,
+        history: SymbolHistory,
+        *,
+        carry_every_s: float,
+        note: Note,
+    ) -> None:
         self.symbol, self.lease = symbol, lease
+        self._history = history
         self.warm = WarmSymbol(symbol, keys, note)
         self._keys = keys
         self.computed_ms = 0
@@ -114,6 +126,9 @@ class Reporter:
             self.warm.invalidate("bad entry")
             self._reading.failed(now_s)
             return Progress.STOPPED
+        if self.warm.starts:
+            self._history.add_starts(self.warm.starts, self.lease.token)
+            self.warm.starts.clear()
         if self._pausing:  # the lease has been asked for: the symbol stays with this node
             self._note(Event(Kind.PAUSE, self.symbol))
             return Progress.STOPPED
@@ -141,14 +156,17 @@ class Reporter:
             self.warm.invalidate("book" if crossed else "horizon")  # no update is missing: only a snapshot mends that
             return None
         self.computed_ms = now_ms
-        return self.lease.next_write(values(self, now_ms, now_s), state.book.last_update_id)
+        made = values(self, now_ms, now_s)
+        return self.lease.next_write(made, state.book.last_update_id, self._history.entries())
 
     def written(self, write: Write, outcome: Written, now_s: float) -> Progress:
         """Take the outcome of a write: ready for the next one, to acquire again at once, or stopped by the fence."""
         if self.lease.outcome(outcome, now_s):
             if self.warm.carry_key in write.values:
                 self._carried_at = now_s
+            self._history.accepted(write)
             return Progress.READY
+        self._history.refused(write)
         if not self.lease.asked:
             return Progress.AGAIN
         self._note(Event(Kind.FENCED, self.symbol, token=write.token))
@@ -173,14 +191,20 @@ class Reporter:
 
     def report(self, now_ms: int, now_s: float) -> Values:  # noqa: ARG002 - as sections()
         """The report, which the fast cycle writes."""
-        return {self._report_key: report.build(self.warm.state, now_ms, self._node, self.lease.token)}
+        made = report.make(self.warm.state, now_ms, self._node, self.lease.token)
+        data = report.encode(made)
+        if self._history.due(now_ms):
+            self._history.add_report(made, data, self.warm)
+        return {self._report_key: data}
 
     def sections(self, now_ms: int, now_s: float) -> Values:
         """The slow sections, which every report of the next two seconds repeats; now and then the carry as well."""
-        values = {self.warm.slow_key: slow_cycle.run(self.warm.state, now_ms)}
+        sections, carried = slow_cycle.run(self.warm.state, now_ms), None
+        values = {self.warm.slow_key: sections}
         # The streams keep the diffs of three snapshot intervals, so a new owner finds those that follow on a carry.
         if now_s - self._carried_at >= self._carry_every_s:
-            values[self.warm.carry_key] = carry.dump(self.warm.state, now_ms)
+            values[self.warm.carry_key] = carried = carry.dump(self.warm.state, now_ms)
+        self._history.add_sections(now_ms, sections, carried, self.warm.inputs(), self.lease.token)
         return values
 
     @property

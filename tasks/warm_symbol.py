@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from contextlib import suppress
 from functools import partial
 
 from tasks.symbol_events import Event, Kind, Note
-from tickfence.analytics import carry
+from tickfence.analytics import basis, carry
 from tickfence.analytics.book import BookGap, BookNotInSync
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.analytics.trade_window import KEEP_MS, MAX_TRADES
@@ -26,6 +27,11 @@ RELOAD_EVERY_S = 1.0
 TICKER_EVERY_S = INFO_EVERY_S = 2.0
 """How often the statistics of 24 hours and the exchange's rules are read again."""
 
+_STARTS_KEPT = 20
+
+_Taken = tuple[bytes | None, bytes | None]
+_NOTHING: _Taken = (None, None)
+
 
 class WarmSymbol:
     """State of one symbol, and the commands that bring it up to date.
@@ -34,29 +40,35 @@ class WarmSymbol:
         symbol: whose state.
         keys: of the deployment.
         note: is called with what happens.
+        reader: of the streams; for a replay another one.
 
     Attributes:
         state: book, windows and the sections of the last slow cycle.
         cold: whether the book cannot be trusted, so that the next read starts from the snapshot.
         carry_key: what the last owner could not leave in the streams.
         slow_key: the sections of the last slow cycle.
+        starts: what it has started from since this was emptied, each with the inputs that it then had.
     """
 
-    def __init__(self, symbol: Instrument, keys: Keys, note: Note) -> None:
+    def __init__(self, symbol: Instrument, keys: Keys, note: Note, reader: StreamReader | None = None) -> None:
         self.symbol = symbol
         self.state = _new_state(symbol)
         self.cold = True
         self.slow_key, self.carry_key = keys.slow(symbol), keys.carry(symbol)
         self._cold_reason = "first"
         self._note = note
-        self._reader = StreamReader(keys, symbol)
+        self._reader = reader or StreamReader(keys, symbol)
+        self.starts: deque[tuple[basis.Start, basis.Inputs]] = deque(maxlen=_STARTS_KEPT)
+        self._started_ms = self._fresh_ms = 0
+        self._trades = self._diffs = 0  # read since the last start
+        self._oldest: TradeEntry | None = None
         self._loaded_at = -math.inf
         self._ticker_at = self._info_at = -math.inf
         self._info: SymbolInfo | None = None
         self._older_before: str | None = None
         self._older_until_ms = 0
 
-    def read(self, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:  # noqa: ARG002
+    def read(self, now_ms: int, now_s: float, *, rules: bool = False) -> list[Request]:
         """What must be read to be up to date. The functions change the state as they take the replies.
 
         After a gap in the update ids the symbol is cold: :attr:`SymbolState.publishable` is false until a later read
@@ -70,7 +82,7 @@ class WarmSymbol:
         if self.state.book.near_horizon and now_s - self._loaded_at >= RELOAD_EVERY_S:
             self.invalidate("horizon")  # ingest has refreshed its own book, or is about to
         if self.cold:
-            return self._cold_read(now_s)
+            return self._cold_read(now_ms, now_s)
         requests = []
         if self._older_before is not None:
             requests.append(self._reader.older_trades(self._older_before, 0, self._add_older))
@@ -89,7 +101,29 @@ class WarmSymbol:
         """
         self.cold, self._cold_reason = True, reason
 
-    def _cold_read(self, now_s: float) -> list[Request]:
+    def inputs(self) -> basis.Inputs:
+        """What a computation of now is made from."""
+        reader, state, oldest = self._reader, self.state, self._oldest
+        return basis.Inputs(
+            reader.trades_id,
+            reader.book_id,
+            self._trades,
+            self._diffs,
+            self._started_ms,
+            self._fresh_ms,
+            None if oldest is None else _id(oldest),
+            self._older_before,
+            state.ticker,
+            state.tick_size,
+            state.trading,
+            None if state.slow is None else state.slow.computed_at,
+            state.book.bids.horizon,
+            state.book.asks.horizon,
+            state.book_update_ms,
+            state.trade_update_ms,
+        )
+
+    def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
         # The trades up to the cursor are here already. At the start, all that the stream keeps are read.
         since_ms = split_id(self._reader.trades_id)[0] if self.state.book.last_update_id else 0
         left: list[bytes | None] = []  # sections and carry of the last owner
@@ -98,7 +132,7 @@ class WarmSymbol:
             left.append(checked(reply))
 
         def start(found: ColdStart) -> None:
-            self._start(now_s, found, *left)
+            self._start(now_ms, now_s, found, *left)
             self._loaded_at = now_s
             if not self.cold and found.ticker is not None:
                 self._set_ticker(now_s, found.ticker)
@@ -109,14 +143,25 @@ class WarmSymbol:
             *self._reader.cold(since_ms, start),
         ]
 
-    def _start(self, now_s: float, found: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
+    def _start(
+        self, now_ms: int, now_s: float, found: ColdStart, sections: bytes | None, carried: bytes | None
+    ) -> None:
         snapshot, trades = found.snapshot, found.trades
         if snapshot is None:
             return
         newest = max(snapshot.last_update_id, found.diffs[-1].last_update_id if found.diffs else 0)
         if _replaced(found.info, snapshot.last_update_id, newest):
             return  # the corrected one is not there yet
-        if self.state.book.last_update_id:
+        state, taken = self.state, _NOTHING
+        before = basis.Before(
+            state.book.last_update_id,
+            state.observed_update_id,
+            state.book.in_sync,
+            state.changes.from_update_id,
+            self._reader.trades_id,
+            self._trades,
+        )
+        if before.update_id:
             if found.older_trades_before is not None:
                 self._forget()  # the trades in between do not fit in a reply: start as a new owner does
                 return
@@ -125,15 +170,31 @@ class WarmSymbol:
         else:
             self._older_before = found.older_trades_before
             self._older_until_ms = trades[-1].time_ms - KEEP_MS if trades else 0
-            self._take_over(sections, carried, newest)
+            self._fresh_ms, self._oldest = now_ms, None
+            taken = self._take_over(sections, carried, newest)
+        self._started_ms = now_ms
+        self._trades, self._diffs = len(found.trades), len(found.diffs)
         self._note(Event(Kind.COLD_START, self.symbol, self._cold_reason))
         self._check_book(found.info, newest)
         self._set_info(now_s, found.info)
         self._reader.start_from(found)
         self._load(snapshot, found.diffs)
         self.cold = False
+        reason = self._cold_reason
         self._apply(found.diffs)
         self._add_trades(trades)
+        start = basis.Start(
+            reason,
+            not before.update_id,
+            before,
+            snapshot.last_update_id,
+            snapshot.time,
+            _id(found.trades[0]) if found.trades else None,
+            f"{found.diffs[0].time_ms}-{found.diffs[0].last_update_id}" if found.diffs else None,
+            *taken,
+            None if found.info is None else found.info.book_from,
+        )
+        self.starts.append((start, self.inputs()))
 
     def _load(self, snapshot: Snapshot, diffs: list[DiffEntry]) -> None:
         if self.state.book.in_sync:  # bring it up to the snapshot first, so that no level change is missed
@@ -143,17 +204,26 @@ class WarmSymbol:
         horizon = snapshot.lowest_bid, snapshot.highest_ask
         self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon)
 
-    def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> None:
-        """Start with what the last owner left, as if this node had run all along."""
+    def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> _Taken:
+        """Start with what the last owner left, as if this node had run all along.
+
+        Returns:
+            The digests of the carry and of the sections that were taken over; None for what was not.
+        """
+        of_carry = of_sections = None
         try:
             if carried is not None:
                 carry.restore(self.state, carried)
                 if self.state.observed_update_id > newest_update_id:  # from before the exchange started its ids again
                     self.state = _new_state(self.symbol)
+                else:
+                    of_carry = basis.digest(carried)
             if sections is not None:
                 self.state.restore_slow(sections)
+                of_sections = basis.digest(sections)
         except ValueError as error:  # left by another version: the windows fill from now on
             self._note(Event(Kind.NOT_TAKEN_OVER, self.symbol, str(error)))
+        return of_carry, of_sections
 
     def _forget(self) -> None:
         self.state = _new_state(self.symbol, self.state.tick_size)
@@ -161,6 +231,8 @@ class WarmSymbol:
         self._older_before = None
 
     def _add_entries(self, entries: Entries) -> None:
+        self._trades += len(entries.trades)
+        self._diffs += len(entries.diffs)
         renumbered = self._renumbered(entries.diffs)
         self._apply(entries.diffs)  # before the trades: TradeCoverage
         self._add_trades(entries.trades)
@@ -172,11 +244,14 @@ class WarmSymbol:
             self.invalidate("behind")  # from the snapshot it is not far to the present
 
     def _renumbered(self, diffs: list[DiffEntry]) -> bool:
-        """Whether an update id below the book's came well after the book's."""
-        if not diffs or diffs[0].last_update_id > self.state.book.last_update_id:
-            return False
-        known_ms = self.state.book_update_ms
-        return known_ms is not None and diffs[0].received_ms > known_ms + SAME_UPDATE_MS
+        """Whether an update id below the newest came well after that."""
+        newest_id, newest_ms = self.state.book.last_update_id, self.state.book_update_ms
+        for diff in diffs:
+            if diff.last_update_id > newest_id:
+                newest_id, newest_ms = diff.last_update_id, diff.received_ms
+            elif newest_ms is not None and diff.received_ms > newest_ms + SAME_UPDATE_MS:
+                return True
+        return False
 
     def _apply(self, diffs: list[DiffEntry]) -> None:
         try:
@@ -200,6 +275,8 @@ class WarmSymbol:
 
     def _add_trades(self, trades: list[TradeEntry], *, older: bool = False) -> None:
         if trades:
+            if older or self._oldest is None:
+                self._oldest = trades[0]
             self.state.add_trades(
                 [t.time_ms for t in trades],
                 [t.price for t in trades],
@@ -240,6 +317,11 @@ class WarmSymbol:
         self._ticker_at = asked_s
         if ticker is not None:
             self.state.ticker = Ticker24h(*ticker)
+
+
+def _id(trade: TradeEntry) -> str:
+    """Its id in the stream."""
+    return f"{trade.time_ms}-{trade.trade_id}"
 
 
 def _replaced(info: SymbolInfo | None, loaded_id: int, newest_id: int) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tickfence.coordination.lease import Lease, NoLease, Write, Written, parse_outcomes, write_command
+from tickfence.coordination.lease import Entry, Lease, NoLease, Write, Written, parse_outcomes, write_command
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.redis_access.command import Command, checked
 from tickfence.redis_access.connect import is_cluster
+from tickfence.redis_access.errors import ResponseError, cannot_serve
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 
@@ -53,7 +55,25 @@ class UnfencedWriter(Writer):
         return NoLease(self._keys.lease(symbol), self._owner)
 
     def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
-        """See :class:`Writer`."""
+        """See :class:`Writer`. Sent again after a lost reply, entries may be appended twice."""
         values = [pair for write in writes for pair in write.values.items()]
-        send(client, [("SET", key, value, "PX", self._ttl_ms) for key, value in values])
+        entries = [entry for write in writes for entry in write.entries]
+        commands = [("SET", key, value, "PX", self._ttl_ms) for key, value in values]
+        replies = send(client, [*commands, *map(_append, entries)], raise_errors=False)
+        for reply in replies[: len(commands)]:
+            checked(reply)
+        refused = [e for e, reply in zip(entries, replies[len(commands) :], strict=True) if _is_no_stream(reply)]
+        send(client, [command for entry in refused for command in (("DEL", entry.key), _append(entry))])
         return [Written.WRITTEN] * len(writes)
+
+
+def _append(entry: Entry) -> Command:
+    return "XADD", entry.key, "MAXLEN", "~", entry.keep, "*", entry.field, entry.value
+
+
+def _is_no_stream(reply: Any) -> bool:
+    """Whether a key is none to append to, as in the fenced script; any other error is raised."""
+    if isinstance(reply, ResponseError) and not cannot_serve(reply):
+        return True
+    checked(reply)
+    return False

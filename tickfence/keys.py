@@ -70,6 +70,10 @@ class Keys:
         """Hash: who may write the report. Its fields: ``coordination/lua/acquire.lua``."""
         return f"{self.prefix}lease:{{{self.report(symbol)}}}"
 
+    def of_node(self, symbol: str) -> tuple[str, ...]:
+        """Everything that nodes write of a symbol under its lease. It shares a slot."""
+        return tuple(key(symbol) for key in (self.report, self.slow, self.carry, self.history, self.basis))
+
     def trades(self, symbol: str) -> str:
         """Stream: one entry per trade."""
         return f"{self.prefix}md:{{{symbol}}}:trades"
@@ -89,6 +93,10 @@ class Keys:
     def info(self, symbol: str) -> str:
         """Hash: the exchange's rules for the symbol: tick size, step size, status."""
         return f"{self.prefix}md:{{{symbol}}}:info"
+
+    def recording(self, symbol: str) -> str:
+        """Hash: who records the symbol, and up to where. Its fields: ``recorder/lua/acquire.lua``."""
+        return f"{self.prefix}md:{{{symbol}}}:recording"
 
     def market_data(self, symbol: str) -> tuple[str, ...]:
         """Everything that ingest writes of a symbol. It shares a slot."""
@@ -114,6 +122,27 @@ class Keys:
         return Group(f"{self.prefix}nt:batch-workers", f"{self.prefix}nt:batch-worker:")
 
     @property
+    def batch_jobs(self) -> str:
+        """Sorted set: the ids of batch jobs by the server ms of their start."""
+        return f"{self.prefix}nt:batch-jobs"
+
+    def batch(self, job: str) -> str:
+        """Hash: a batch job. Its fields: ``batch/store.py``. Its other keys are in the same slot."""
+        return f"{self.prefix}nt:batch:{{{job}}}"
+
+    def batch_command(self, job: str) -> str:
+        """Hash: the lease of the command that dispatches a batch job's partitions."""
+        return f"{self.batch(job)}:command"
+
+    def batch_lease(self, job: str, partition: str) -> str:
+        """Hash: who may record how a partition of a batch job ended. Its fields: ``coordination/lua/acquire.lua``."""
+        return f"{self.batch(job)}:lease:{partition}"
+
+    def batch_result(self, job: str, partition: str) -> str:
+        """String: how a partition of a batch job ended, written under its lease."""
+        return f"{self.batch(job)}:result:{partition}"
+
+    @property
     def recorder_group(self) -> Group:
         """The recorders."""
         return Group(f"{self.prefix}nt:recorders", f"{self.prefix}nt:recorder:")
@@ -137,3 +166,8 @@ class Keys:
     def events(self) -> str:
         """Stream: what happened, for people to read."""
         return f"{self.prefix}nt:events"
+
+    @property
+    def events_recording(self) -> str:
+        """Hash: who records the events, and up to where. As :meth:`recording`."""
+        return f"{self.events}:recording"

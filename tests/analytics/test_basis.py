@@ -7,18 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickfence.analytics.basis import Basis, Inputs, Kind, Start, decode, encode, members, report_digest
+from tickfence.analytics.basis import Basis, Before, Inputs, Kind, Start, decode, encode, members, report_digest
+from tickfence.analytics.symbol_state import Ticker24h
 
 whole = st.integers(0, 2**53)
 maybe = st.none() | st.floats(allow_nan=False)
 ids = st.none() | st.text(max_size=30)
+BEFORE = st.builds(Before, whole, whole, st.booleans(), whole)
 STARTS = st.builds(
-    Start, st.text(), st.booleans(), whole, whole, ids, ids, st.none() | st.binary(), st.none() | st.binary(), whole
+    Start,
+    *(st.text(), st.booleans(), BEFORE, whole, whole, ids, ids),
+    *(st.none() | st.binary(), st.none() | st.binary(), st.none() | whole),
 )
 INPUTS = st.builds(
     Inputs,
-    *(st.text(), st.text(), whole, whole, ids, ids),
-    st.none() | st.tuples(maybe, maybe, maybe, maybe, maybe, whole),
+    *(st.text(), st.text(), whole, whole, whole, whole, ids, ids),
+    st.none() | st.builds(Ticker24h, maybe, maybe, maybe, maybe, maybe, whole),
     *(maybe, ids, st.none() | whole, maybe, maybe, st.none() | whole, st.none() | whole),
 )
 BASES = st.builds(
@@ -33,6 +37,7 @@ BASES = st.builds(
     digest=st.binary(),
     members=st.dictionaries(st.text(), st.integers(0, 2**32 - 1)),
     start=st.none() | STARTS,
+    carry=st.none() | st.binary(),
 )
 
 

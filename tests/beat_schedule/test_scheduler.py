@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +16,8 @@ from celery.schedules import crontab, schedstate, schedule
 
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
+from beat_schedule.slices import SLICE_MS, slice_of
+from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.monitoring import dispatcher_metrics
 from tickfence.settings import load
 from tools.local.embedded_redis import EmbeddedRedis
@@ -247,3 +251,53 @@ def test_a_mistake_of_ours_is_no_broker_that_is_away(
     run_until(one, lambda: "cannot run one (some.task)" in caplog.messages)
     assert broker_errors() == before
     one.close()
+
+
+class StandBy(HRWScheduler):
+    """Stands by until it is told to lead."""
+
+    leads = False
+
+    @property
+    def leading(self) -> bool:
+        return self.leads
+
+
+def test_who_takes_the_lead_goes_on_in_the_middle_of_the_cycle(app: Celery, redis_server: EmbeddedRedis) -> None:
+    app.conf.broker_url = redis_server.url(1)
+
+    @app.task(name="fan.out", fan_out=True, spread=False)
+    def fan_out(symbols: list[str], dispatch: list[object]) -> None: ...
+
+    period_ms = 1000
+    app.conf.beat_schedule = {"fast-cycle": {"task": fan_out.name, "schedule": fixed_rate(period_ms, app=app)}}
+    one = StandBy(app=app, lazy=True)
+    one.setup_schedule()
+
+    def passed_ms() -> float:
+        return time.time() * 1000 % period_ms
+
+    run_until(one, lambda: passed_ms() > 800)
+    run_until(one, lambda: 200 < passed_ms() < 400)
+    taken: list[bytes] = []
+    with redis_server.client(db=1) as broker:
+
+        def the_next_cycle_has_begun() -> bool:
+            taken.extend(broker.lpop(ALONE, 100) or ())  # as a node does: to a queue that is full nothing is sent
+            return passed_ms() < 200
+
+        broker.delete(ALONE)
+        one.leads, since_ms = True, passed_ms()
+        run_until(one, the_next_cycle_has_begun)
+    bodies = [base64.b64decode(json.loads(message)["body"]) for message in taken]
+    one.close()
+    sent = [
+        (symbols, Dispatch(*dispatch).sent_ms // period_ms) for (symbols, dispatch), _, _ in map(json.loads, bodies)
+    ]
+    in_this_cycle = {
+        symbol for symbols, cycle in sent if cycle == min(cycle for _, cycle in sent) for symbol in symbols
+    }
+    slices = period_ms // SLICE_MS
+    to_come = {s for s in load().symbols if slice_of(s, slices) * SLICE_MS > since_ms + SLICE_MS}
+    assert to_come
+    assert to_come <= in_this_cycle

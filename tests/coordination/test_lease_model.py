@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from tickfence.coordination.lease import (
     Acquired,
+    Entry,
     Grant,
     Lease,
     Write,
@@ -44,6 +45,7 @@ class Recorded:
     seq: int = 0
     over: bool = True
     report: bytes | None = None
+    rows: list[bytes] = field(default_factory=list)
 
 
 @dataclass
@@ -139,7 +141,8 @@ class LeaseMachine(RuleBasedStateMachine):
         if not calls:
             return
         writes = [
-            Write(KEYS.lease(symbol), token, seq, {KEYS.report(symbol): body}) for symbol, _, token, seq, body in calls
+            Write(KEYS.lease(s), token, seq, {KEYS.report(s): body}, 0, [Entry(KEYS.history(s), 9999, "r", body)])
+            for s, _, token, seq, body in calls
         ]
         [reply] = send(self.client, [write_command(calls[0][1], writes, LONG_MS, LONG_MS)])
         for call, outcome in zip(calls, parse_outcomes(reply), strict=True):
@@ -164,6 +167,7 @@ class LeaseMachine(RuleBasedStateMachine):
                 assert seq > last_seq
             history.writes.append((token, seq, body))
             lease.seq, lease.report, lease.over = seq, body, False
+            lease.rows.append(body)
             grant = self.grants.get((owner, symbol))
             if grant and grant.token == token:
                 self.grants[owner, symbol] = grant._replace(seq=seq)
@@ -203,6 +207,7 @@ class LeaseMachine(RuleBasedStateMachine):
     def redis_holds_what_the_model_holds(self) -> None:
         for symbol, lease in self.leases.items():
             assert self.client.get(KEYS.report(symbol)) == lease.report
+            assert [row[b"r"] for _, row in self.client.xrange(KEYS.history(symbol))] == lease.rows
             stored = self.client.hmget(KEYS.lease(symbol), "owner", "node", "token", "generation", "seq")
             if lease.token == 0:
                 assert stored == [None] * 5

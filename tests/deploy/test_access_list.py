@@ -28,6 +28,8 @@ WRITERS = {
     "slow:{report:BTCUSDT}": {"node", "beat"},
     "carry:{report:BTCUSDT}": {"node", "beat"},
     "lease:{report:BTCUSDT}": {"node", "beat"},
+    "history:{report:BTCUSDT}": {"node", "beat"},
+    "basis:{report:BTCUSDT}": {"node", "beat"},
     "nt:nodes": {"node", "beat"},
     "nt:node:node-001": {"node"},
     "nt:events": {"node", "beat"},
@@ -61,6 +63,7 @@ WRITES = {
 READERS = {
     "md:{BTCUSDT}:trades": {"ingest", "node", "web", "operator"},
     "report:BTCUSDT": {"node", "beat", "web", "operator"},
+    "history:{report:BTCUSDT}": {"node", "beat", "web", "operator"},
     "nt:assignment": {"beat", "web", "operator"},
     "nt:dispatcher": {"beat", "web", "operator"},
     "nt:desired": {"ingest", "beat", "web", "operator"},

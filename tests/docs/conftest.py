@@ -9,7 +9,7 @@ import pytest
 from tests.docs.checkout import Checkout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A checkout whose stack has six live reports."""
     with Checkout(tmp_path_factory.mktemp("checkout")) as checkout:

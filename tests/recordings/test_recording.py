@@ -103,17 +103,6 @@ def test_an_error_that_is_not_of_the_files(recording: Recording) -> None:
         recording.over(Kind.TRADES, None, None, lambda files: 1 // (len(files) - 1))
 
 
-def test_a_file_without_a_column_that_came_later(recording: Recording) -> None:
-    table = rows.table(Kind.TRADES, [trade(HOUR, 1)])
-    from pyarrow import parquet as pq  # noqa: PLC0415
-
-    write_trades(recording.store, 1, trade(HOUR, 2))
-    path = recording.store.path(recording.store.files()[0])
-    with recording.store.fs.open(path, "wb") as stream:
-        pq.write_table(table.drop_columns("received_ms"), stream)
-    assert recording.table(Kind.TRADES)["received_ms"].to_pylist() == [None]
-
-
 def test_without_the_extra() -> None:
     lacking = (
         "import sys; sys.modules['pyarrow'] = None\n"

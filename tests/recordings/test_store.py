@@ -48,7 +48,7 @@ def test_each_row_is_read_once_after_a_kill_at_any_step(
     url = f"{dying_urls[place]}/{next(numbers)}"
     ids = itertools.count()
     written = [[trade(HOUR + at, next(ids)) for at in part] for part in parts]
-    store = Store(url)
+    store, recording = Store(url), Recording(url)
 
     def run(until: int, before_ms: int) -> None:
         """What a recorder does: it writes the parts that are not surely written, then closes hours."""
@@ -58,7 +58,7 @@ def test_each_row_is_read_once_after_a_kill_at_any_step(
         store.close("r.1", before_ms, len(done) - 1)
 
     def check() -> None:
-        found = Recording(url).table(Kind.TRADES)["trade_id"].to_pylist()
+        found = recording.table(Kind.TRADES)["trade_id"].to_pylist()
         assert len(found) == len(set(found))
         assert {row[2] for number in done for row in written[number]} <= set(found)
 
@@ -71,7 +71,7 @@ def test_each_row_is_read_once_after_a_kill_at_any_step(
         check()
     run(len(parts), HOUR + 2 * HOUR_MS)
     check()
-    assert sorted(Recording(url).table(Kind.TRADES)["trade_id"].to_pylist()) == list(range(next(ids)))
+    assert sorted(recording.table(Kind.TRADES)["trade_id"].to_pylist()) == list(range(next(ids)))
     left = store.fs.find(store.root)
     assert left and all(path.endswith(".parquet") for path in left)
 
@@ -133,4 +133,10 @@ def test_no_rows_make_no_file(url: str) -> None:
 @pytest.mark.parametrize("address", ["nowhere://x", "s3://bucket/x"])
 def test_an_address_that_cannot_be_used(address: str) -> None:
     with pytest.raises(BadRecordings, match=f"recordings '{address}' must be a folder or a URL that fsspec knows"):
+        Store(address)
+
+
+@pytest.mark.parametrize("address", ["a*", "memory://a[1]", "b?"])
+def test_an_address_that_looks_like_a_pattern(address: str) -> None:
+    with pytest.raises(BadRecordings, match="programs take it for a pattern"):
         Store(address)

@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from tasks.reporter import Progress, Reporter
 from tasks.symbol_events import Event, Kind
+from tasks.symbol_history import SymbolHistory
 from tickfence.coordination.lease import Lease, Write, Written
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
@@ -77,7 +78,8 @@ class Node:
         self.events: list[Event] = []
         self.asked: list[Command] = []
         lease = lease or Lease(KEYS.lease(S), Owner("node-001", "a"), 1500)
-        self.reporter = Reporter(S, KEYS, lease, carry_every_s=5, note=self.events.append)
+        history = SymbolHistory(S, KEYS, str(lease.owner), interval_ms=1000, rows=3600)
+        self.reporter = Reporter(S, KEYS, lease, history, carry_every_s=5, note=self.events.append)
 
     def read(self, generation: int = 1, now_s: float = 0.0, *, rules: bool = False, **answers: Any) -> Progress:
         """One round trip 1.

@@ -1,8 +1,9 @@
 """What a report, the slow sections or a start from the snapshot were made from, so that they can be made again.
 
-A replay takes the bases of one owner in the order of their numbers. It loads at each `start` what that names, reads the
-streams up to the ids of each basis, runs the slow cycle at each `slow` one, and then builds the very same bytes. A number
-that is missing is a basis that was lost. A number that is there twice was sent again after a lost reply: it is the same.
+A replay takes the bases of one owner in the order of the stream. It loads at each `start` what that names, reads the
+streams up to the ids of each basis, runs the slow cycle at each `slow` one, and then builds the very same bytes. Starts and
+slow cycles change the state, so they are numbered: a number that is missing is a basis that was lost. A basis that is there
+twice was sent again after a lost reply.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from zlib import crc32
 
 import msgspec
 from msgspec import Struct
+
+from tickfence.analytics.symbol_state import Ticker24h
 
 VERSION = 1
 
@@ -27,27 +30,49 @@ class Kind(StrEnum):
     START = "start"
 
 
+class Before(Struct, frozen=True, array_like=True, gc=False):
+    """The state as a start found it; all 0 and false where the state is new.
+
+    Attributes:
+        update_id: the last one of its book.
+        observed_id: the last one of its windows.
+        in_sync: whether its book was in order.
+        changes_from: update id of the snapshot that its level changes began with; 0 where they were thrown away.
+        trades_id: stream id up to which it had read the trades.
+        trades: how many it had read since the start before.
+    """
+
+    update_id: int
+    observed_id: int
+    in_sync: bool
+    changes_from: int
+    trades_id: str
+    trades: int
+
+
 class Start(Struct, frozen=True, array_like=True, gc=False):
     """What a start from the snapshot found.
 
     Attributes:
         reason: why the book was not trusted, as the metric `nt_cold_starts` says it.
         fresh: whether the state is new: nothing that it read before counts.
+        before: the state before it.
         snapshot_id, snapshot_ms: the snapshot's last update id and time.
         first_trade_id, first_diff_id: stream ids of the oldest entries that were read; None where there were none.
         carried, sections: digests of what the last owner left and this one took over; None where it took nothing.
-        book_from: the symbol information's mark: a book that was loaded below it was wrong.
+        book_from: the symbol information's mark: a book that was loaded below it was wrong; None without information.
     """
 
     reason: str
     fresh: bool
+    before: Before
     snapshot_id: int
     snapshot_ms: int
     first_trade_id: str | None = None
     first_diff_id: str | None = None
     carried: bytes | None = None
     sections: bytes | None = None
-    book_from: int = 0
+    book_from: int | None = None
 
 
 class Inputs(Struct, frozen=True, array_like=True, gc=False):
@@ -55,10 +80,11 @@ class Inputs(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         trades_id, book_id: stream ids up to which it has read.
+        trades, diffs: how many it has read since its last start, with those of the start; older trades do not count.
         started_ms, fresh_ms: `at_ms` of its last start, and of its last fresh one.
         oldest_trade_id: stream id of the oldest trade that it has read since it was new; None without any.
         older_before: where it goes on to read older trades with its next read; None when it has all.
-        ticker: the statistics in use: last, change_pct, high, low, volume, received_ms; None without any.
+        ticker: the statistics in use; None without any.
         tick_size, trading: the symbol information in use.
         slow_at: `computed_at` of the slow sections in use; None without any.
         lowest_bid, highest_ask: the horizon of its book; None where a side is known to its end.
@@ -67,18 +93,20 @@ class Inputs(Struct, frozen=True, array_like=True, gc=False):
 
     trades_id: str
     book_id: str
+    trades: int
+    diffs: int
     started_ms: int
     fresh_ms: int
-    oldest_trade_id: str | None = None
-    older_before: str | None = None
-    ticker: tuple[float | None, float | None, float | None, float | None, float | None, int] | None = None
-    tick_size: float | None = None
-    trading: str | None = None
-    slow_at: int | None = None
-    lowest_bid: float | None = None
-    highest_ask: float | None = None
-    book_ms: int | None = None
-    trade_ms: int | None = None
+    oldest_trade_id: str | None
+    older_before: str | None
+    ticker: Ticker24h | None
+    tick_size: float | None
+    trading: str | None
+    slow_at: int | None
+    lowest_bid: float | None
+    highest_ask: float | None
+    book_ms: int | None
+    trade_ms: int | None
 
 
 class Head(Struct, frozen=True, array_like=True):
@@ -92,14 +120,16 @@ class Basis(Head, frozen=True, array_like=True, kw_only=True):
 
     Attributes:
         kind: what was made.
-        number: counts the bases of one owner of the symbol, from 0.
+        number: counts the starts and slow cycles of one owner of the symbol, from 1. A report has that of the last one.
         at_ms: the `now_ms` of the computation; of a start, the server's time of the read.
         owner: the process start, node/incarnation.
         token: its fencing token.
-        inputs: those of the computation, or those after the start.
+        inputs: as the computation, or the start, has left them.
         digest: of the report's bytes without its `writer`, or of the slow sections' bytes; empty for a start.
-        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs.
+        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs;
+            most bases have none.
         start: of a start only.
+        carry: digest of what is left for the next owner; of a slow cycle that wrote it only.
     """
 
     kind: Kind
@@ -111,6 +141,7 @@ class Basis(Head, frozen=True, array_like=True, kw_only=True):
     digest: bytes = b""
     members: dict[str, int] = {}
     start: Start | None = None
+    carry: bytes | None = None
 
 
 encode = msgspec.msgpack.Encoder().encode

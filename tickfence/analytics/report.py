@@ -119,7 +119,12 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> bytes:
     """The report as JSON; arguments and errors as of make()."""
-    return encode_json(make(state, now_ms, node_id, writer_token, venue))
+    return encode(make(state, now_ms, node_id, writer_token, venue))
+
+
+def encode(report: Report) -> bytes:
+    """The report as JSON."""
+    return encode_json(report)
 
 
 def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> Report:

@@ -19,6 +19,7 @@ from tickfence.instrument import Instrument, parse_instrument
 Command = Callable[..., None]
 
 WAIT_S = 10.0
+_OF_RECORDINGS = ("duckdb", "fsspec", "pyarrow")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
@@ -26,13 +27,14 @@ def load(module: str) -> ModuleType:
     """Return a module of this package, for example ``"nodes_view"``.
 
     Raises:
-        click.ClickException: A package of the extra ``cli`` is missing.
+        click.ClickException: A package of the extra ``cli`` or ``recordings`` is missing.
     """
     try:
         return import_module(f"tickfence.cli.{module}")
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
-        why = f"this needs the package {package}, which is not installed: pip install 'tickfence[cli]'"
+        extra = "recordings" if package in _OF_RECORDINGS else "cli"
+        why = f"this needs the package {package}, which is not installed: pip install 'tickfence[{extra}]'"
         raise click.ClickException(why) from None
 
 

@@ -8,10 +8,12 @@ import click
 
 from tickfence import celery_environment  # noqa: F401 - before celery reads its options
 from tickfence.cli import options
+from tickfence.cli.audit_commands import audit
+from tickfence.cli.batch_commands import backfill, batch
 from tickfence.cli.nodes_commands import nodes
 from tickfence.cli.symbols_commands import symbols
 
-__all__ = ["explain", "history", "nodes", "owners", "show", "symbols", "timeline"]
+__all__ = ["audit", "backfill", "batch", "explain", "history", "nodes", "owners", "show", "symbols", "timeline"]
 
 
 @click.command()

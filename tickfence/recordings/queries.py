@@ -6,15 +6,12 @@ Every value is bound to its place in the statement. Of a caller's text, nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Timer
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from tickfence.recordings.kinds import Kind
-from tickfence.recordings.layout import File
-from tickfence.recordings.recording import Recording
+from tickfence.recordings.recording import Recording, quoted
 from tickfence.recordings.rows import events
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import BadRecordings
@@ -22,14 +19,8 @@ from tickfence.recordings.store import BadRecordings
 FIELDS = tuple(name for name in SCHEMAS[Kind.HISTORY].names if name not in ("symbol", "time_ms", "stream_id"))
 """What a row of a symbol's history holds beside its time."""
 
-_OPTIONS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 2,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
-
 _HISTORY = """
-SELECT time_ms, {fields} FROM read_parquet($files)
+SELECT {fields} FROM read_parquet($files)
 WHERE symbol = $symbol AND time_ms >= $since AND time_ms < $until
 QUALIFY row_number() OVER (PARTITION BY time_ms // $step ORDER BY time_ms DESC) = 1
 ORDER BY time_ms LIMIT $limit
@@ -57,9 +48,6 @@ class Queries:
 
     def __init__(self, recording: Recording, within_s: float = 60.0) -> None:
         self._recording, self._within_s = recording, within_s
-        self._database = duckdb.connect(config=_OPTIONS)
-        if not recording.store.local:
-            self._database.register_filesystem(recording.store.fs)
 
     def history(
         self,
@@ -87,10 +75,9 @@ class Queries:
             raise ValueError(f"fields {', '.join(unknown)}: must be of {', '.join(FIELDS)}")
         if step_ms < 1:
             raise ValueError(f"step {step_ms} ms must be at least 1")
-        names = list(dict.fromkeys(fields))
         values = {"symbol": symbol, "since": since_ms, "until": until_ms, "step": step_ms, "limit": limit}
-        statement = _HISTORY.format(fields=", ".join(f'"{name}"' for name in names))
-        return self._ask(Kind.HISTORY, statement, values, ["time_ms", *names])
+        statement = _HISTORY.format(fields=quoted(names := ["time_ms", *dict.fromkeys(fields)]))
+        return self._recording.ask(Kind.HISTORY, since_ms, until_ms, statement, values, names, self._within_s)
 
     def events(
         self, since_ms: int, until_ms: int, limit: int = 1000, newest: bool = False
@@ -105,25 +92,6 @@ class Queries:
         """
         values = {"since": since_ms, "until": until_ms, "limit": limit}
         statement = _EVENTS.format(order="DESC" if newest else "ASC")
-        found = events(self._ask(Kind.EVENTS, statement, values, ["time_ms", "id", "fields"]))
+        names = SCHEMAS[Kind.EVENTS].names
+        found = events(self._recording.ask(Kind.EVENTS, since_ms, until_ms, statement, values, names, self._within_s))
         return found[::-1] if newest else found
-
-    def _ask(self, kind: Kind, statement: str, values: dict[str, Any], names: list[str]) -> pa.Table:
-        def read(files: list[File]) -> pa.Table | None:
-            if not files:
-                return SCHEMAS[kind].empty_table().select(names)
-            with self._database.cursor() as cursor:
-                bound = {"files": [self._recording.store.url(file) for file in files], **values}
-                limit = Timer(self._within_s, cursor.interrupt)
-                limit.start()
-                try:
-                    return cursor.sql(statement, params=bound).to_arrow_table()
-                except duckdb.InterruptException:
-                    return None  # no file is to blame
-                finally:
-                    limit.cancel()
-
-        found = self._recording.over(kind, values["since"], values["until"], read)
-        if found is None:
-            raise TimeoutError(f"the query took longer than {self._within_s:g} s")
-        return found

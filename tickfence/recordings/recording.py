@@ -8,14 +8,14 @@ Example:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Timer
+from typing import Any, TypeVar
 
+import duckdb
 import pyarrow as pa
 from pyarrow import compute as pc
-from pyarrow import dataset as ds
 from pyarrow import parquet as pq
-from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.layout import HOUR_MS, File, counted
@@ -26,6 +26,11 @@ T = TypeVar("T")
 
 _LISTINGS = 5
 """Listings of one read: a file that is closed, or found damaged, while it is read makes the next one necessary."""
+_OPTIONS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +50,9 @@ class Recording:
         """
         self.store = Store(url)
         self._damaged: set[File] = set()
-        self._fs = PyFileSystem(FSSpecHandler(self.store.fs))
+        self._database = duckdb.connect(config=_OPTIONS)
+        if not self.store.local:
+            self._database.register_filesystem(self.store.fs)
 
     def table(
         self,
@@ -64,23 +71,19 @@ class Recording:
             to_ms: see above.
             columns: only these; then the rows come in the order of the files.
         """
-        schema = SCHEMAS[kind]
-        wanted = pc.scalar(True)
+        names = [SCHEMAS[kind].field(name).name for name in columns or SCHEMAS[kind].names]
+        statement = f"SELECT {quoted(names)} FROM read_parquet($files) WHERE true"
+        values: dict[str, Any] = {}
         if symbols is not None:
-            wanted &= pc.field("symbol").isin(pa.array(list(symbols), pa.string()))
+            statement += " AND symbol IN (SELECT unnest($symbols::VARCHAR[]))"
+            values["symbols"] = list(symbols)
         if from_ms is not None:
-            wanted &= pc.field("time_ms") >= from_ms
+            statement += " AND time_ms >= $from_ms"
+            values["from_ms"] = from_ms
         if to_ms is not None:
-            wanted &= pc.field("time_ms") < to_ms
-
-        def read(files: list[File]) -> pa.Table:
-            if not files:
-                return schema.empty_table().select(columns or schema.names)
-            paths = [self.store.path(file) for file in files]
-            rows = ds.dataset(paths, schema, "parquet", self._fs).to_table(columns, wanted)
-            return rows.replace_schema_metadata(None)
-
-        rows = self.over(kind, from_ms, to_ms, read)
+            statement += " AND time_ms < $to_ms"
+            values["to_ms"] = to_ms
+        rows = self.ask(kind, from_ms, to_ms, statement, values, names)
         return rows if columns else in_order(kind, rows)
 
     def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
@@ -102,6 +105,53 @@ class Recording:
                 found = pc.min_max(rows["time_ms"]).as_py()
                 return found["min"], found["max"]
         return None
+
+    def ask(
+        self,
+        kind: Kind,
+        from_ms: int | None,
+        to_ms: int | None,
+        statement: str,
+        values: Mapping[str, Any],
+        names: Sequence[str],
+        within_s: float | None = None,
+    ) -> pa.Table:
+        """Return DuckDB's answer from the files whose rows count.
+
+        Args:
+            kind: of the files.
+            from_ms: only files that may have rows from this time on.
+            to_ms: only files that may have rows before this time.
+            statement: reads the parameter ``$files``. The other ones are in ``values``.
+            values: bound to the statement's parameters.
+            names: the columns that it selects.
+            within_s: time for the answer.
+
+        Raises:
+            TimeoutError: It took longer.
+        """
+        schema = pa.schema([SCHEMAS[kind].field(name) for name in names])
+
+        def read(files: list[File]) -> pa.Table | None:
+            if not files:
+                return schema.empty_table()
+            bound = {"files": [self.store.url(file) for file in files], **values}
+            with self._database.cursor() as cursor:
+                limit = None if within_s is None else Timer(within_s, cursor.interrupt)
+                if limit:
+                    limit.start()
+                try:
+                    return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
+                except duckdb.InterruptException:
+                    return None  # no file is to blame
+                finally:
+                    if limit:
+                        limit.cancel()
+
+        found = self.over(kind, from_ms, to_ms, read)
+        if found is None:
+            raise TimeoutError(f"the query took longer than {within_s:g} s")
+        return found
 
     def over(self, kind: Kind, from_ms: int | None, to_ms: int | None, read: Callable[[list[File]], T]) -> T:
         """Return what ``read`` makes of the files whose rows count.
@@ -141,3 +191,8 @@ class Recording:
                 self._damaged.add(file)
                 logger.error("a file cannot be read; it is left out", extra={"file": path, "error": str(error)})
         return found
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return names of columns as a list in a statement."""
+    return ", ".join(f'"{name}"' for name in names)

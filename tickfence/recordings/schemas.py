@@ -8,7 +8,7 @@ from pyarrow import compute as pc
 from tickfence.recordings.kinds import Kind
 
 VERSION = 1
-"""Of the schemas, in each file's metadata. A new column is no new version: files without it are read with nulls."""
+"""Of the schemas, in each file's metadata."""
 
 _TEXT, _INT, _FLOAT, _COUNT = pa.string(), pa.int64(), pa.float64(), pa.int32()
 _SIDE = pa.list_(_FLOAT)

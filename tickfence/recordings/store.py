@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import groupby
@@ -57,6 +58,8 @@ class Store:
             raise BadRecordings(
                 f"recordings {url!r} must be a folder or a URL that fsspec knows, like s3://bucket/recordings: {error}"
             ) from None
+        if glob := re.search(r"[*?\[]", url):
+            raise BadRecordings(f"recordings {url!r} must not contain {glob.group()!r}: programs take it for a pattern")
         self.fs: Any = fs
         self.root = str(root).rstrip("/")
         self.local = isinstance(fs, LocalFileSystem)

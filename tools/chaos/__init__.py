@@ -4,6 +4,8 @@
 - :mod:`tools.chaos.checker`, :mod:`tools.chaos.gaps`, :mod:`tools.chaos.frozen_writers`: what a history shows. No I/O.
 - :mod:`tools.chaos.recorder`, :mod:`tools.chaos.monitor`, :mod:`tools.chaos.reference_books`: where the records come
   from: Redis' ``MONITOR``, and independent order books.
+- :mod:`tools.chaos.witness`, :mod:`tools.chaos.lives`, :mod:`tools.chaos.recorded_files`,
+  :mod:`tools.chaos.recordings_check`: what recorders have to record, and whether their files hold it.
 - :mod:`tools.chaos.deployment`, :mod:`tools.chaos.stack_under_test`, :mod:`tools.chaos.proxy`: the stack.
 - :mod:`tools.chaos.injector`, :mod:`tools.chaos.faults`, :mod:`tools.chaos.campaign`: the faults and their order.
 """

@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the roles; may be repeated"
     )
+    p.add_argument(
+        "--record", action="store_true", help="recorders write all market data; compare their files with a witness"
+    )
     p.add_argument("--out", type=Path, help="folder for history, table, plot and logs (default: a new temporary one)")
     p.add_argument("--check", type=Path, metavar="FILE", help="check a saved history instead of making one")
     return p
@@ -82,6 +85,8 @@ def run_campaign(arguments: argparse.Namespace) -> int:
     only = [name for name in arguments.only.split(",") if name]
     if unknown := [name for name in only if name not in BY_NAME or not BY_NAME[name].inject]:
         raise ValueError(f"--only {','.join(unknown)}: must be of {', '.join(CHOSEN)}")
+    if unrecorded := [name for name in only if BY_NAME[name].recorded and not arguments.record]:
+        raise ValueError(f"--only {','.join(unrecorded)}: needs --record")
     for name in [*only] or [kind.name for kind in KINDS]:
         if BY_NAME[name].skip:
             print(f"{name} is skipped: {BY_NAME[name].skip}")
@@ -91,7 +96,7 @@ def run_campaign(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     title = (
         f'make chaos ARGS="--minutes {arguments.minutes:g} --seed {seed}{" --only " + arguments.only if only else ""}'
-        f"{f' --faults {arguments.faults}' if arguments.faults else ''}"
+        f"{f' --faults {arguments.faults}' if arguments.faults else ''}{' --record' if arguments.record else ''}"
         f'{"".join(f" --set {text}" for text in arguments.set)}"'
     )
     print(f"{title}\nlogs and results: {out}   load: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
@@ -102,6 +107,7 @@ def run_campaign(arguments: argparse.Namespace) -> int:
         only=only,
         max_faults=arguments.faults,
         environment=_environment(arguments.set),
+        record=arguments.record,
         say=lambda line: print(line, flush=True),
     )
     history.save(outcome.records, out / "history.jsonl")
@@ -150,6 +156,7 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
         describe_stalls(outcome.records),
     )
     lines += [line for line in proofs if line]
+    lines += [f"Recordings: {outcome.recordings}"] if outcome.recordings else []
     lines += [f"  {violation}" for violation in verdict.violations[:SHOWN]]
     if outcome.unsteady:
         lines.append(f"Not steady within {STEADY_TIMEOUT_S:g} s after: {', '.join(outcome.unsteady)}.")

@@ -20,6 +20,8 @@ from tools.chaos.history import Injected, Record, StackStarted, stacks
 from tools.chaos.injector import Injector
 from tools.chaos.machine import MemorySampler, StallSampler
 from tools.chaos.recorder import Recorder
+from tools.chaos.recordings_check import RecordingsVerdict
+from tools.chaos.recordings_watch import RecordingsWatch
 from tools.chaos.reference_books import ReferenceBooks
 from tools.chaos.stack_under_test import StackError, StackUnderTest
 from tools.local.ports import LOOPBACK
@@ -38,6 +40,7 @@ class Outcome:
         faults: kind -> how many.
         conflicts: kind of fault -> leases that all nodes refused as conflicts after it.
         unsteady: kinds of faults after which the stack did not become steady again.
+        recordings: what the recorders' files show; ``None`` without recorders.
     """
 
     records: list[Record]
@@ -46,6 +49,7 @@ class Outcome:
     faults: Counter[str]
     conflicts: Counter[str] = field(default_factory=Counter)
     unsteady: list[str] = field(default_factory=list)
+    recordings: RecordingsVerdict | None = None
 
     @property
     def chosen(self) -> int:
@@ -80,16 +84,21 @@ def merged(outcomes: Iterable[Outcome]) -> Outcome:
         whole.faults += one.faults
         whole.conflicts.update(one.conflicts)
         whole.unsteady += one.unsteady
+        if one.recordings:
+            whole.recordings = whole.recordings or RecordingsVerdict()
+            whole.recordings += one.recordings
     return whole
 
 
-def parts(only: Sequence[str] = ()) -> dict[Topology, list[str]]:
+def parts(only: Sequence[str] = (), *, record: bool = False) -> dict[Topology, list[str]]:
     """Topology -> kinds of faults to inject there, without topologies that have none.
 
     Args:
         only: kinds to choose from; all by default.
+        record: whether the stacks have recorders.
     """
-    found = {topology: [name for name in only or CHOSEN if BY_NAME[name].topology is topology] for topology in Topology}
+    names = [name for name in only or CHOSEN if record or not BY_NAME[name].recorded]
+    found = {topology: [name for name in names if BY_NAME[name].topology is topology] for topology in Topology}
     if not only:
         found[Topology.SENTINEL] += ALSO_BEHIND_SENTINEL
     return {topology: kinds for topology, kinds in found.items() if kinds}
@@ -121,6 +130,7 @@ def run(
     max_faults: int | None = None,
     environment: Mapping[str, str] | None = None,
     app: str = PRODUCT,
+    record: bool = False,
     say: Callable[[str], None] = print,
 ) -> Outcome:
     """Run a campaign until its time is over or it has injected enough faults.
@@ -135,19 +145,20 @@ def run(
         max_faults: how many faults at most; no limit by default.
         environment: settings of the roles.
         app: what the nodes run (see :class:`tools.chaos.stack_under_test.StackUnderTest`).
+        record: whether recorders write all market data to files, which are compared with what was in Redis.
         say: gets a line after each fault.
 
     Raises:
         StackError: the stack does not start, or is not as a fault needs it.
     """
     outcomes = []
-    chosen = parts(only)
+    chosen = parts(only, record=record)
     for topology, kinds in chosen.items():
         share = len(kinds) / sum(map(len, chosen.values()))
         folder = state_dir / topology if len(chosen) > 1 else state_dir
         order = rounds(kinds if only else (), random.Random(seed), among=kinds)
         max_here = None if max_faults is None else max(round(max_faults * share), 1)
-        with StackUnderTest(folder, environment or {}, topology, app) as stack:
+        with StackUnderTest(folder, environment or {}, topology, app, record=record) as stack:
             outcomes.append(_run(stack, order, random.Random(seed + 1), seconds * share, max_here, say))
     return merged(outcomes)
 
@@ -164,6 +175,8 @@ def _run(
     unsteady: list[str] = []
     conflicts: Counter[str] = Counter()
     with ExitStack() as context:
+        to = stack.deployment.recordings
+        watch = context.enter_context(RecordingsWatch(stack, to)) if to else None
         stack.start()
         recorder = context.enter_context(Recorder(stack.settings.keys, LOOPBACK, *stack.redis_ports))
         recorder.records.append(StackStarted(time.time(), stack.deployment.topology))
@@ -187,9 +200,12 @@ def _run(
             if not is_steady:
                 unsteady.append(name)
             say(_line(done, time.monotonic() - started, recorder.records[before:], is_steady))
+        lives, recordings = watch.judge() if watch else ([], None)
+        recorder.records += lives
     outcome = judge(recorder.records)
     outcome.verdict.violations += injector.violations
-    outcome.conflicts, outcome.unsteady = conflicts, unsteady
+    outcome.conflicts, outcome.unsteady, outcome.recordings = conflicts, unsteady, recordings
+    outcome.verdict.violations += recordings.violations if recordings else []
     return outcome
 
 

@@ -61,6 +61,7 @@ class Deployment:
         sentinel: ports of the servers behind Sentinel, ``None`` with a single server.
         data_dir: for the files of Redis.
         roles: in starting order.
+        recordings: what the recorders write; ``None``: there are none.
     """
 
     topology: Topology
@@ -71,9 +72,12 @@ class Deployment:
     sentinel: SentinelPorts | None
     data_dir: Path
     roles: list[Role]
+    recordings: Path | None = None
 
     @classmethod
-    def plan(cls, data_dir: Path, settings_given: Mapping[str, str], topology: Topology, app: str) -> Self:
+    def plan(
+        cls, data_dir: Path, settings_given: Mapping[str, str], topology: Topology, app: str, *, record: bool = False
+    ) -> Self:
         """Choose ports and roles.
 
         Args:
@@ -81,6 +85,7 @@ class Deployment:
             settings_given: environment variables that set the roles' settings.
             topology: of its Redis.
             app: what the nodes run as Celery's ``-A``.
+            record: whether there are recorders.
 
         Raises:
             BadSetting: a variable is not accepted.
@@ -104,12 +109,13 @@ class Deployment:
         lane_options = (word for name, port in lanes.items() for word in ("--lane", f"{name}={port}"))
         proxy = (sys.executable, "-m", "tools.chaos.proxy", *options, *lane_options)
         roles = [Role("proxy", proxy, EXCHANGE_PHASE, listens_on=control_port)] if sentinel is None else []
-        for role in stack_roles(settings, where, data_dir):
+        recordings = data_dir.parent / "recordings" if record else None
+        for role in stack_roles(settings, where, data_dir, recordings=str(recordings) if recordings else None):
             if role.phase == REDIS_PHASE and sentinel:
                 roles += sentinel_roles(sentinel, data_dir)
             elif role.name not in ("flower", "web"):
                 roles.append(_adapted(role, app, {} if sentinel else lanes))
-        return cls(topology, settings, environment, where, control_port, sentinel, data_dir, roles)
+        return cls(topology, settings, environment, where, control_port, sentinel, data_dir, roles, recordings)
 
 
 def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:

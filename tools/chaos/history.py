@@ -149,6 +149,22 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
     kb: int
 
 
+class Lived(msgspec.Struct, frozen=True, tag="lived"):
+    """A process of a role ran without a break: it was neither dead nor stopped.
+
+    Attributes:
+        time: until when: Unix time, s.
+        since: from when.
+        role: its name.
+        pid: its process.
+    """
+
+    time: float
+    since: float
+    role: str
+    pid: int
+
+
 class Injected(msgspec.Struct, frozen=True, tag="fault"):
     """An injected fault.
 
@@ -176,7 +192,17 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
 
 
 Record = (
-    StackStarted | Acquisition | Write | Refused | WrittenToOldMaster | Book | Unobserved | Stall | Memory | Injected
+    StackStarted
+    | Acquisition
+    | Write
+    | Refused
+    | WrittenToOldMaster
+    | Book
+    | Unobserved
+    | Stall
+    | Memory
+    | Lived
+    | Injected
 )
 _decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode

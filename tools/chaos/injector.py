@@ -266,6 +266,7 @@ class FaultKind:
         every_nth_round: it is chosen in every n-th round only.
         topology: of the stack that it needs.
         conflicts: whether leases may be refused as conflicts because of it.
+        recorded: whether the stack must have recorders.
     """
 
     name: str
@@ -276,6 +277,7 @@ class FaultKind:
     every_nth_round: int = 1
     topology: Topology = Topology.SINGLE
     conflicts: bool = False
+    recorded: bool = False
 
     @property
     def can_be_chosen(self) -> bool:

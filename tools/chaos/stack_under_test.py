@@ -39,6 +39,7 @@ class StackUnderTest:
         settings_given: environment variables that set the roles' settings.
         topology: of its Redis.
         app: what the nodes run as Celery's ``-A``: the product, or one that is wrong on purpose.
+        record: whether there are recorders.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class StackUnderTest:
         settings_given: Mapping[str, str],
         topology: Topology = Topology.SINGLE,
         app: str = PRODUCT,
+        *,
+        record: bool = False,
     ) -> None:
         self.state_dir = state_dir.resolve()
-        self.deployment = Deployment.plan(self.state_dir / "redis", settings_given, topology, app)
+        self.deployment = Deployment.plan(self.state_dir / "redis", settings_given, topology, app, record=record)
         self.settings, self.environment = self.deployment.settings, self.deployment.environment
         self._group = SentinelGroup(self.deployment.sentinel) if self.deployment.sentinel else None
         self._supervisor = Supervisor.launch(self.state_dir, self.deployment.roles, self.environment)
@@ -128,6 +131,10 @@ class StackUnderTest:
     def pids(self) -> dict[str, int]:
         """Process id by role, 0 for what does not run."""
         return {name: state.pid for name, state in self._supervisor.states().items()}
+
+    def log(self, name: str) -> str:
+        """Everything that a role has written to its log."""
+        return self._supervisor.log(name)
 
     def await_end(self, name: str) -> None:
         """Wait until a role has ended.

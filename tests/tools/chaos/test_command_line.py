@@ -34,6 +34,7 @@ def chaos(*arguments: str) -> tuple[int, str]:
         (("--faults", "0"), "'0' must be a number above 0"),
         (("--faults", "some"), "'some' must be a number above 0"),
         (("--only", "node-kil"), "--only node-kil: must be of"),
+        (("--only", "node-kill,recorder-kill"), "--only recorder-kill: needs --record"),
     ],
 )
 def test_bad_arguments_are_named(arguments: tuple[str, ...], said: str) -> None:

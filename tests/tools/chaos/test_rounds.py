@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 
-from tools.chaos.campaign import judge, rounds
+from tools.chaos.campaign import judge, parts, rounds
+from tools.chaos.deployment import Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
 from tools.chaos.history import Injected
 
@@ -23,6 +24,12 @@ def test_a_long_campaign_has_faults_of_all_kinds_and_a_few_of_the_rare_ones() ->
 def test_kinds_that_are_asked_for_are_in_every_round() -> None:
     only = ("node-flap", "node-kill")
     assert Counter(islice(rounds(only, random.Random(1)), 6)) == dict.fromkeys(only, 3)
+
+
+def test_recorders_are_hit_only_where_there_are_some() -> None:
+    recorded = {"recorder-kill", "recorders-kill", "recorder-freeze"}
+    assert recorded.isdisjoint(chain(*parts().values()))
+    assert recorded < set(parts(record=True)[Topology.SINGLE])
 
 
 def test_the_same_seed_gives_the_same_order() -> None:

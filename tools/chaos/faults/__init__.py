@@ -14,6 +14,7 @@ from tools.chaos.faults import (
     network,
     operations,
     processes,
+    recorders,
     redis_server,
     rolling,
 )
@@ -28,6 +29,7 @@ KINDS = (
     *network.KINDS,
     *redis_server.KINDS,
     *exchange.KINDS,
+    *recorders.KINDS,
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
 CHOSEN = tuple(kind.name for kind in KINDS if kind.can_be_chosen)

@@ -1,0 +1,146 @@
+"""What is appended with the writes of a symbol: rows of its history, and what they were made from. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+from zlib import crc32
+
+from tasks.warm_symbol import WarmSymbol
+from tickfence.analytics import basis, history_row
+from tickfence.analytics.report import Report
+from tickfence.coordination.lease import Entry, Write
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+
+BASES_KEPT = 60
+"""Bases that a stream keeps, some 40 s: a recorder reads them twice a second."""
+
+BASIS_EVERY = 2
+"""Every so many rows, the first included, what the report was made from is appended too: it costs as much as the row."""
+
+MEMBERS_EVERY = 10
+"""Every so many rows, the first included, that has a number of each member of the report as well."""
+
+_WAITING_KEPT = 20
+
+
+class SymbolHistory:
+    """History of one symbol, as this node goes on with it.
+
+    A row is made once in each interval of the server's clock, for every symbol at another time in it, and is appended with
+    the write of the very report that it is of. What changed the state (starts and slow cycles) waits until a write is
+    accepted, and goes with that.
+
+    Args:
+        symbol: whose history.
+        keys: of the deployment.
+        owner: this process start, node/incarnation.
+        interval_ms: the least time between two rows.
+        rows: about how many are kept; 0 turns history off.
+
+    Example:
+        >>> history = SymbolHistory(Instrument("BTCUSDT"), Keys(), "node-001/5f0c", interval_ms=1000, rows=3600)
+        >>> if history.due(now_ms):
+        ...     history.add_report(made, data, warm)
+        >>> write = lease.next_write(values, entries=history.entries())
+    """
+
+    def __init__(self, symbol: Instrument, keys: Keys, owner: str, *, interval_ms: int, rows: int) -> None:
+        self._rows_key, self._bases_key = keys.history(symbol), keys.basis(symbol)
+        self._owner, self._interval_ms, self._rows = owner, interval_ms, rows
+        self._phase_ms = crc32(symbol.encode()) % interval_ms
+        self._interval: int | None = None
+        self._number = self._made = 0
+        self._waiting: deque[Entry] = deque(maxlen=_WAITING_KEPT)
+        self._of_report: tuple[Entry, ...] = ()
+
+    def due(self, now_ms: int) -> bool:
+        """Whether the report of ``now_ms`` (server ms) gets a row."""
+        return self._rows > 0 and self._interval_of(now_ms) != self._interval
+
+    def add_report(self, made: Report, data: bytes, warm: WarmSymbol) -> None:
+        """Add the row of a report and now and then what it was made from.
+
+        Args:
+            made: the report.
+            data: its bytes.
+            warm: what it was made from.
+        """
+        row = Entry(self._rows_key, self._rows, "r", history_row.pack(history_row.of_report(made, warm.state.slow)))
+        self._of_report = (row,)
+        if self._made % BASIS_EVERY == 0:
+            of_report = basis.Basis(
+                version=basis.VERSION,
+                kind=basis.Kind.REPORT,
+                number=self._number,
+                at_ms=made.updated_at,
+                owner=self._owner,
+                token=made.writer.writer_token,
+                inputs=warm.inputs(),
+                digest=basis.report_digest(data),
+                members=basis.members(data) if self._made % MEMBERS_EVERY == 0 else {},
+            )
+            self._of_report = row, self._entry(of_report)
+        self._made += 1
+        self._interval = self._interval_of(made.updated_at)
+
+    def add_sections(
+        self, now_ms: int, sections: bytes, carried: bytes | None, inputs: basis.Inputs, token: int
+    ) -> None:
+        """Add what slow sections were made from.
+
+        Args:
+            now_ms: that they were computed with, server ms.
+            sections: their bytes.
+            carried: what was left for the next owner with them, or ``None``.
+            inputs: of the state that they were made from.
+            token: the fencing token of now.
+        """
+        if not self._rows:
+            return
+        carry = None if carried is None else basis.digest(carried)
+        self._add_change(basis.Kind.SLOW, now_ms, token, inputs, digest=basis.digest(sections), carry=carry)
+
+    def add_starts(self, starts: Iterable[tuple[basis.Start, basis.Inputs]], token: int) -> None:
+        """Add what the state has started from, each with the inputs that it then had."""
+        for start, inputs in starts if self._rows else ():
+            self._add_change(basis.Kind.START, inputs.started_ms, token, inputs, start=start)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What goes with the next write."""
+        if not (self._waiting or self._of_report):
+            return ()
+        of_report, self._of_report = self._of_report, ()
+        return (*self._waiting, *of_report)
+
+    def accepted(self, write: Write) -> None:
+        """Take that a write was accepted: what went with it waits no more."""
+        if write.entries:
+            self._waiting = deque((e for e in self._waiting if e not in write.entries), maxlen=_WAITING_KEPT)
+
+    def refused(self, write: Write) -> None:
+        """Take that a write was refused: the next report makes up for its row."""
+        if any(entry.key == self._rows_key for entry in write.entries):
+            self._interval = None
+
+    def _interval_of(self, now_ms: int) -> int:
+        return (now_ms + self._phase_ms) // self._interval_ms
+
+    def _add_change(self, kind: basis.Kind, at_ms: int, token: int, inputs: basis.Inputs, **of_kind: Any) -> None:
+        self._number += 1
+        changed = basis.Basis(
+            version=basis.VERSION,
+            kind=kind,
+            number=self._number,
+            at_ms=at_ms,
+            owner=self._owner,
+            token=token,
+            inputs=inputs,
+            **of_kind,
+        )
+        self._waiting.append(self._entry(changed))
+
+    def _entry(self, made_from: basis.Basis) -> Entry:
+        return Entry(self._bases_key, BASES_KEPT, "b", basis.encode(made_from))

@@ -1,0 +1,69 @@
+"""Watches what recorders have to record, and judges their files when they have stopped."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from tools.chaos.checker import Violation
+from tools.chaos.history import Lived, Record
+from tools.chaos.lives import LifeSampler
+from tools.chaos.recorded_files import read
+from tools.chaos.recordings_check import RecordingsVerdict, check
+from tools.chaos.stack_under_test import StackUnderTest
+from tools.chaos.witness import Witness
+from tools.local.roles import RECORDERS
+
+
+class RecordingsWatch:
+    """Watches streams and recorders within the ``with`` block. Enter it before the stack starts.
+
+    Args:
+        stack: with recorders.
+        recordings: the folder that they write into.
+    """
+
+    def __init__(self, stack: StackUnderTest, recordings: Path) -> None:
+        self._stack, self._recordings = stack, recordings
+        self._records: list[Record] = []
+        self._lives = LifeSampler(self._records, RECORDERS, stack.pids)
+        self._witness = Witness(stack.settings.keys, stack.symbols, stack.client)
+        self._context = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as context:
+            context.enter_context(self._witness)
+            context.enter_context(self._lives)
+            self._context = context.pop_all()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._context.close()
+
+    def judge(self) -> tuple[list[Record], RecordingsVerdict]:
+        """Stop the recorders in order, then compare their files with what was in Redis.
+
+        Returns:
+            When the recorders lived, and the verdict.
+
+        Raises:
+            SupervisionError: a recorder does not end.
+            RuntimeError: the witness failed.
+        """
+        dead = [name for name in RECORDERS if not self._stack.pid(name)]
+        for name in RECORDERS:
+            if name not in dead:
+                self._stack.signal(name, signal.SIGTERM)
+        for name in RECORDERS:
+            self._stack.await_end(name)
+        self._witness.await_look()
+        self._context.close()
+        lives = [record for record in self._records if isinstance(record, Lived)]
+        verdict = check(self._witness.streams, lives, read(self._recordings))
+        for name in dead:
+            log = self._stack.log(name).strip()[-300:]
+            verdict.violations.append(Violation(time.time(), name, "recorder ended", f"its log ends: {log}"))
+        return self._records, verdict
