@@ -187,7 +187,7 @@ class Recording:
                     raise
                 found = True
                 self._damaged.add(file)
-                logger.error("a file cannot be read; it is left out", extra={"file": path, "error": str(error)})
+                logger.error("%s cannot be read and is left out: %s", path, error)
         return found
 
 
