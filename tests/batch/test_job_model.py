@@ -90,7 +90,7 @@ class Worker:
             output.discard(file.name)
             lease.release(client)
             return
-        [reply] = send(client, [lease.record(Done(file.name, file.reports, str(self.owner)))])
+        [reply] = send(client, [lease.record(Done(file.name, file.reports, worker=str(self.owner)))])
         if not lease.recorded(reply):
             output.discard(file.name)
             return
@@ -117,9 +117,10 @@ class World(RuleBasedStateMachine):
         self.living: dict[str, Worker] = {}
         self.frozen: list[Worker] = []
         self.published: dict[str, str] = {}
-        self.broken = False
         self.flushes = 0
         self.command = self.new_command()
+        self.start(NAMES[0])
+        self.start(NAMES[1])
 
     def new_command(self) -> JobRun:
         def put(worker: str, name: str, generation: int) -> None:
@@ -164,6 +165,13 @@ class World(RuleBasedStateMachine):
     def look(self, passes: float) -> None:
         self.now_s += passes
         self.command.step()
+
+    @rule(rounds=st.integers(1, 12))
+    def go_on(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.look(0.25)
+            for worker in self.living.values():
+                worker.step(breaks=False)
 
     @rule()
     def resume(self) -> None:

@@ -11,10 +11,12 @@ import pytest
 import redis
 from pyarrow import parquet as pq
 
+from tasks import partition_run
 from tasks.batch_worker import BatchWorker, choose_batch_worker
 from tasks.lifecycle import choose_node_id, this_batch_worker
 from tasks.partition_run import Message, run_partition
-from tests.batch.recorded import BEGIN, Rebuilt, reports_of
+from tasks.rebuilt import Rebuilt
+from tests.batch.recorded import BEGIN, reports_of
 from tickfence.batch.job import Done, Failed, Job
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.partition import HOUR_MS, cut
@@ -108,23 +110,38 @@ def test_a_worker_that_was_taken_for_dead_cannot_replace_the_finished_file(bench
     assert bench.run(generation=2) is Ended.DROPPED, "a message that comes late"
 
 
-@pytest.mark.parametrize("lost_before", [True, False])
-def test_when_redis_loses_its_data_a_worker_does_not_publish_a_second_file(bench: Bench, lost_before: bool) -> None:
+def test_a_worker_that_was_fenced_out_publishes_nothing(bench: Bench) -> None:
+    assert bench.run(meanwhile=bench.fence_out) is Ended.FENCED
+    assert (isinstance(bench.result, Failed), bench.files()) == (True, [])
+
+
+def test_a_worker_that_finished_before_it_was_fenced_out_has_finished(bench: Bench) -> None:
+    assert bench.run() is Ended.DONE
+    bench.fence_out()
+    assert isinstance(bench.result, Done)
+
+
+def test_when_redis_loses_its_data_a_worker_does_not_publish_a_second_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def another_does_it() -> None:
-        if lost_before:
-            bench.client.flushall()
-            bench.store.store()
         bench.fence_out()
         assert bench.run(generation=3, worker=bench.worker("node-002.batch")) is Ended.DONE
-        files.extend(bench.files())
+        files.extend(name for name in bench.files() if name.endswith(".parquet"))
         bench.client.flushall()
 
     files: list[str] = []
-    renewing = bench.worker()
-    assert bench.run(meanwhile=another_does_it, worker=renewing) is Ended.FENCED
-    assert [name for name in bench.files() if name.endswith(".parquet")] == [
-        name for name in files if name.endswith(".parquet")
-    ]
+    monkeypatch.setattr(partition_run, "RENEW_EVERY_S", 0.0)  # so that it gets its lease again
+    assert bench.run(meanwhile=another_does_it) is Ended.FENCED
+    assert bench.files() == files
+
+
+def test_when_redis_loses_its_data_meanwhile_the_work_is_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_run, "RENEW_EVERY_S", 0.0)
+    assert bench.run(meanwhile=bench.client.flushall) is Ended.DONE
+    assert isinstance(bench.result, Done) and bench.files() == [bench.result.file]
 
 
 def test_a_failure_is_recorded_with_its_reason_and_leaves_no_file(bench: Bench) -> None:

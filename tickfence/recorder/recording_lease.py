@@ -22,9 +22,6 @@ ACQUIRE = Script("recorder/lua/acquire.lua")
 NOTE = Script("recorder/lua/note.lua")
 RELEASE = Script("recorder/lua/release.lua")
 
-KEPT_STARTS = 16
-"""Tokens whose starts Redis keeps."""
-
 Positions = Mapping[str, str]
 """Kind -> position: a stream's id, or the digest of a polled value."""
 
@@ -49,11 +46,13 @@ class Claim(NamedTuple):
     Attributes:
         token: the last token under which it was read; 0 if there is none.
         noted: up to where that was noted.
+        begins: before the first entry that was read, of streams of which nothing was known.
         end: up to where the log goes, of kinds that go beyond that.
     """
 
     token: int
     noted: Positions
+    begins: Positions
     end: Positions
 
 
@@ -73,8 +72,9 @@ class Granted(NamedTuple):
 
 def acquire_command(key: str, recorder: str, ttl_ms: int, claim: Claim) -> Command:
     """Ask for the source whose hash is at ``key``."""
-    arguments = [recorder, ttl_ms, claim.token, len(claim.noted), *_flat(claim.noted), *_flat(claim.end)]
-    return ACQUIRE.command([key], arguments)
+    numbers = (len(claim.noted), len(claim.begins))
+    positions = (*_flat(claim.noted), *_flat(claim.begins), *_flat(claim.end))
+    return ACQUIRE.command([key], [recorder, ttl_ms, claim.token, *numbers, *positions])
 
 
 def parse_granted(reply: Sequence[Any]) -> Granted | str:
@@ -133,8 +133,8 @@ def next_positions(starts: Sequence[Start], token: int, kinds: Sequence[str]) ->
     Returns:
         The positions at which the next recorder began, of polled values too; ``None`` while that is not known.
     """
-    if len(starts) >= KEPT_STARTS and starts[0].token > token:
-        return {}  # it may not be the first after this token; each of these has read on by itself
+    if starts and all(start.token != token for start in starts):
+        return {}  # Redis has lost it, or many have come since: nobody knows what the next one has read
     later = [start for start in starts if start.token > token]
     if not later:
         return None
