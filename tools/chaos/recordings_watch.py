@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from msgspec import structs
+
 from tools.chaos.checker import Violation
 from tools.chaos.history import Lived, Record
 from tools.chaos.lives import LifeSampler
@@ -56,6 +58,7 @@ class RecordingsWatch:
             RuntimeError: the witness failed.
         """
         dead = [name for name in RECORDERS if not self._await_up(name)]
+        told_at = time.time()
         for name in RECORDERS:
             if self._stack.pid(name):
                 self._stack.signal(name, signal.SIGTERM)
@@ -63,7 +66,12 @@ class RecordingsWatch:
             self._stack.await_end(name)
         self._witness.await_look()
         self._context.close()
-        lives = [record for record in self._records if isinstance(record, Lived)]
+        # One that was told to stop records nothing more while it writes its files.
+        lives = [
+            structs.replace(record, time=min(record.time, told_at))
+            for record in self._records
+            if isinstance(record, Lived)
+        ]
         verdict = check(self._witness.streams, lives, read(self._recordings))
         for name in dead:
             log = self._stack.log(name).strip()[-300:]
