@@ -135,7 +135,7 @@ def test_what_cannot_be_written_waits_and_is_tried_again(log: WriteAheadLog, tmp
 
 
 def start_basis(carried: bytes | None) -> bytes:
-    before = basis.Before(0, 0, False, 0)
+    before = basis.Before(0, 0, False, 0, "0-0", 0)
     start = basis.Start("first", True, before, 1, 1, carried=carried and basis.digest(carried))
     return basis.encode(
         basis.Basis(

@@ -71,7 +71,7 @@ def asked(connect: Connect, ask: Callable[[Client], Awaitable[None]]) -> None:
 def test_tools_are_described_and_only_read(connect: Connect) -> None:
     async def ask(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert tools.keys() == {"get_report", "list_symbols", "compare"}
+        assert tools.keys() == {"get_report", "list_symbols", "compare", "scan", "get_changes", "get_history"}
         for tool in tools.values():
             assert (
                 tool.description
@@ -261,7 +261,14 @@ def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
 def test_answers_come_within_150_ms(connect: Connect, cluster: Cluster) -> None:
     for symbol in ("AAUSDT", "BBUSDT"):
         cluster.report(symbol)
-    calls = (("get_report", {"symbol": "AAUSDT"}), ("list_symbols", {}), ("compare", {"symbols": ["AAUSDT", "BBUSDT"]}))
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("get_report", {"symbol": "AAUSDT"}),
+        ("list_symbols", {}),
+        ("compare", {"symbols": ["AAUSDT", "BBUSDT"]}),
+        ("scan", {}),
+        ("get_changes", {"symbol": "AAUSDT"}),
+        ("get_history", {"symbol": "AAUSDT"}),
+    )
 
     async def ask(client: Client) -> None:
         for name, arguments in calls:

@@ -17,6 +17,8 @@ Count = Annotated[int, Meta(ge=0)]
 Milliseconds = Annotated[int, Meta(ge=0)]
 Side = Literal["bid", "ask"]
 Severity = Literal["low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
+"""All severities, the worst last."""
 
 QUANTITY_DECIMALS = 8
 
@@ -33,12 +35,9 @@ class Finding(Struct, frozen=True, gc=False):
         raise NotImplementedError
 
 
-_SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
-
-
 def severity_of(value: float, medium: float, high: float) -> Severity:
     """`low` below `medium`, `high` from `high` on; the limits hold with the tolerance of `limits`."""
-    return _SEVERITIES[reached(value, medium) + reached(value, high)]
+    return SEVERITIES[reached(value, medium) + reached(value, high)]
 
 
 def number(value: float | None, decimals: int | None = None, lowest: float = -inf) -> float | UnsetType:

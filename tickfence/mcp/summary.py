@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec import UNSET
 
 from tickfence.analytics.fields import Finding
 from tickfence.analytics.flow import Flow
 from tickfence.analytics.liquidity import findings
+from tickfence.mcp.sections import SECTIONS, without
 from tickfence.readers.reports import FreshReport
 from tickfence.readers.rows import Row
 
 
-def report_text(report: FreshReport) -> str:
-    """Return the report, one subject a line; what it leaves out is left out here."""
+def report_text(report: FreshReport, sections: Collection[str] = SECTIONS) -> str:
+    """Return the report, one subject a line; what it leaves out is left out here.
+
+    Args:
+        report: The report.
+        sections: Those of `SECTIONS` that are told.
+    """
     lines = [f"{report.symbol} on {report.venue}, {_age(report)}"]
     if report.ingestion.trading in ("halted", "delisted"):
         lines.append(f"{report.ingestion.trading} by the exchange: prices are those from before")
-    if report.last_price is not UNSET:
-        change = "" if report.change_24h_pct is UNSET else f", {report.change_24h_pct:+g} % in 24 h"
-        lines.append(f"price {report.last_price:,.10g}{change}")
-    if report.best_bid is not UNSET and report.best_ask is not UNSET:
-        bid, ask = report.best_bid, report.best_ask
-        lines.append(
-            f"bid {bid.price:,.10g} ({bid.qty:g}), ask {ask.price:,.10g} ({ask.qty:g}), spread {report.spread_bps:g} bps"
-        )
-    if report.depth.imbalance is not UNSET:
-        depth = report.depth
-        lines.append(
-            f"depth of {len(depth.bids)} levels: {depth.total_bid_qty:g} bid, {depth.total_ask_qty:g} ask, "
-            f"imbalance {depth.imbalance:+g}"
-        )
-    lines.append(_flow(report.flow))
+    for section, told in _TOLD.items():
+        if section in sections:
+            lines += told(report)
     for name, found in findings(report.liquidity) if report.liquidity is not UNSET else ():
-        lines.append(f"{name}: {'; '.join(map(_note, found))}")
-    lines += [f"anomaly: {anomaly.kind}, {_note(anomaly)}" for anomaly in report.anomalies or ()]
-    components = ", ".join(f"{part.metric} {part.score:g}" for part in report.health.components)
-    lines.append(f"health {report.health.score:g} of 100 ({components})")
+        if name.replace(" ", "_") in sections:
+            lines.append(f"{name}: {'; '.join(map(_note, found))}")
+    if "anomalies" in sections:
+        lines += [f"anomaly: {anomaly.kind}, {_note(anomaly)}" for anomaly in report.anomalies or ()]
+    if "health" in sections:
+        components = ", ".join(f"{part.metric} {part.score:g}" for part in report.health.components)
+        lines.append(f"health {report.health.score:g} of 100 ({components})")
     lines.append(f"written by {report.writer.node_id}, token {report.writer.writer_token}")
+    if others := without(sections):
+        lines.append(f"not asked for: {', '.join(others)}")
     return "\n".join(lines)
 
 
@@ -53,6 +52,40 @@ def table_text(rows: Iterable[Row]) -> str:
         numbers = ["-" if value is None else f"{value:.10g}" for value in values]
         lines.append(" | ".join((row.symbol, row.status, *numbers, row.trading or "-")))
     return "\n".join(lines)
+
+
+def _price(report: FreshReport) -> list[str]:
+    if report.last_price is UNSET:
+        return []
+    change = "" if report.change_24h_pct is UNSET else f", {report.change_24h_pct:+g} % in 24 h"
+    return [f"price {report.last_price:,.10g}{change}"]
+
+
+def _quote(report: FreshReport) -> list[str]:
+    bid, ask = report.best_bid, report.best_ask
+    if bid is UNSET or ask is UNSET:
+        return []
+    return [
+        f"bid {bid.price:,.10g} ({bid.qty:g}), ask {ask.price:,.10g} ({ask.qty:g}), spread {report.spread_bps:g} bps"
+    ]
+
+
+def _depth(report: FreshReport) -> list[str]:
+    depth = report.depth
+    if depth.imbalance is UNSET:
+        return []
+    return [
+        f"depth of {len(depth.bids)} levels: {depth.total_bid_qty:g} bid, {depth.total_ask_qty:g} ask, "
+        f"imbalance {depth.imbalance:+g}"
+    ]
+
+
+_TOLD: Mapping[str, Callable[[FreshReport], list[str]]] = {
+    "price": _price,
+    "quote": _quote,
+    "depth": _depth,
+    "flow": lambda report: [_flow(report.flow)],
+}
 
 
 def _flow(flow: Flow) -> str:

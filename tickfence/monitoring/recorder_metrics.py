@@ -50,7 +50,7 @@ lag = registry.gauge(
     "nt_recorder_lag_seconds", "Time since the oldest of its symbols was read, synced to disk and noted; 0 without any"
 )
 wal_bytes = registry.gauge("nt_recorder_wal_bytes", "Bytes in the write-ahead log that are not in files yet")
-taken = registry.counter("nt_recorder_leases_taken", "Symbols that this recorder has taken, from another one or anew")
+taken = registry.counter("nt_recorder_leases_taken", "Symbols that this recorder has taken, also from another recorder")
 refused = registry.counter(
     "nt_recorder_notes_refused",
     "Notes refused because another recorder has taken the symbol meanwhile, or Redis lost it",

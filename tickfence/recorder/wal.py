@@ -4,7 +4,7 @@ A segment is a file of frames, each with its length and checksum. The newest is 
 wait until what they hold is in Parquet files. A process that is killed may leave a frame by half at the end: it is cut
 when the log is opened again.
 
-Segments are numbered on for as long as the log exists. A log that begins anew, because its disk was lost, has another
+Segments are numbered on for as long as the log exists. A new log, after its disk was lost, has another
 name: the time of its beginning.
 """
 
