@@ -16,7 +16,9 @@ RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-index 
     && /venv/bin/pip uninstall --yes --quiet hatchling editables
 
 FROM docker.io/library/python:3.12-slim
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tickfence
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tickfence \
+    # Volumes that are mounted here for the first time become this user's.
+    && install --directory --owner tickfence --group tickfence /recordings /recorder-wal
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Every new connection looks up its server's name. Only the resolver's own options limit how long a lookup takes.
 ENV RES_OPTIONS="timeout:1 attempts:2"

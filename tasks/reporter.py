@@ -126,8 +126,9 @@ class Reporter:
             self.warm.invalidate("bad entry")
             self._reading.failed(now_s)
             return Progress.STOPPED
-        self._history.add_starts(self.warm.starts, self.lease.token)
-        self.warm.starts.clear()
+        if self.warm.starts:
+            self._history.add_starts(self.warm.starts, self.lease.token)
+            self.warm.starts.clear()
         if self._pausing:  # the lease has been asked for: the symbol stays with this node
             self._note(Event(Kind.PAUSE, self.symbol))
             return Progress.STOPPED
@@ -165,7 +166,7 @@ class Reporter:
                 self._carried_at = now_s
             self._history.accepted(write)
             return Progress.READY
-        self._history.refused()
+        self._history.refused(write)
         if not self.lease.asked:
             return Progress.AGAIN
         self._note(Event(Kind.FENCED, self.symbol, token=write.token))
@@ -190,11 +191,10 @@ class Reporter:
 
     def report(self, now_ms: int, now_s: float) -> Values:  # noqa: ARG002 - as sections()
         """The report, which the fast cycle writes."""
-        state = self.warm.state
-        made = report.make(state, now_ms, self._node, self.lease.token)
+        made = report.make(self.warm.state, now_ms, self._node, self.lease.token)
         data = report.encode(made)
         if self._history.due(now_ms):
-            self._history.add_report(made, data, self.warm.inputs(), state.slow)
+            self._history.add_report(made, data, self.warm)
         return {self._report_key: data}
 
     def sections(self, now_ms: int, now_s: float) -> Values:

@@ -7,15 +7,21 @@ from collections.abc import Iterable
 from typing import Any
 from zlib import crc32
 
+from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import basis, history_row
 from tickfence.analytics.report import Report
-from tickfence.analytics.slow_cycle import SplicedSections
 from tickfence.coordination.lease import Entry, Write
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 
 BASES_KEPT = 60
 """Bases that a stream keeps, some 40 s: a recorder reads them twice a second."""
+
+BASIS_EVERY = 2
+"""Every so many rows, the first included, what the report was made from is appended too: it costs as much as the row."""
+
+MEMBERS_EVERY = 10
+"""Every so many rows, the first included, that has a number of each member of the report as well."""
 
 _WAITING_KEPT = 20
 
@@ -37,7 +43,7 @@ class SymbolHistory:
     Example:
         >>> history = SymbolHistory(Instrument("BTCUSDT"), Keys(), "node-001/5f0c", interval_ms=1000, rows=3600)
         >>> if history.due(now_ms):
-        ...     history.add_report(made, data, warm.inputs(), warm.state.slow)
+        ...     history.add_report(made, data, warm)
         >>> write = lease.next_write(values, entries=history.entries())
     """
 
@@ -46,7 +52,7 @@ class SymbolHistory:
         self._owner, self._interval_ms, self._rows = owner, interval_ms, rows
         self._phase_ms = crc32(symbol.encode()) % interval_ms
         self._interval: int | None = None
-        self._number = 0
+        self._number = self._made = 0
         self._waiting: deque[Entry] = deque(maxlen=_WAITING_KEPT)
         self._of_report: tuple[Entry, ...] = ()
 
@@ -54,29 +60,31 @@ class SymbolHistory:
         """Whether the report of ``now_ms`` (server ms) gets a row."""
         return self._rows > 0 and self._interval_of(now_ms) != self._interval
 
-    def add_report(self, made: Report, data: bytes, inputs: basis.Inputs, slow: SplicedSections | None) -> None:
-        """Add the row of a report and what it was made from.
+    def add_report(self, made: Report, data: bytes, warm: WarmSymbol) -> None:
+        """Add the row of a report and now and then what it was made from.
 
         Args:
             made: the report.
             data: its bytes.
-            inputs: of the state that it was made from.
-            slow: that state's slow sections.
+            warm: what it was made from.
         """
-        row = history_row.pack(history_row.of_report(made, slow))
-        of_report = basis.Basis(
-            version=basis.VERSION,
-            kind=basis.Kind.REPORT,
-            number=self._number,
-            at_ms=made.updated_at,
-            owner=self._owner,
-            token=made.writer.writer_token,
-            inputs=inputs,
-            digest=basis.report_digest(data),
-            members=basis.members(data),
-        )
+        row = Entry(self._rows_key, self._rows, "r", history_row.pack(history_row.of_report(made, warm.state.slow)))
+        self._of_report = (row,)
+        if self._made % BASIS_EVERY == 0:
+            of_report = basis.Basis(
+                version=basis.VERSION,
+                kind=basis.Kind.REPORT,
+                number=self._number,
+                at_ms=made.updated_at,
+                owner=self._owner,
+                token=made.writer.writer_token,
+                inputs=warm.inputs(),
+                digest=basis.report_digest(data),
+                members=basis.members(data) if self._made % MEMBERS_EVERY == 0 else {},
+            )
+            self._of_report = row, self._entry(of_report)
+        self._made += 1
         self._interval = self._interval_of(made.updated_at)
-        self._of_report = Entry(self._rows_key, self._rows, "r", row), self._entry(of_report)
 
     def add_sections(
         self, now_ms: int, sections: bytes, carried: bytes | None, inputs: basis.Inputs, token: int
@@ -102,17 +110,20 @@ class SymbolHistory:
 
     def entries(self) -> tuple[Entry, ...]:
         """What goes with the next write."""
+        if not (self._waiting or self._of_report):
+            return ()
         of_report, self._of_report = self._of_report, ()
         return (*self._waiting, *of_report)
 
     def accepted(self, write: Write) -> None:
         """Take that a write was accepted: what went with it waits no more."""
-        if write.entries:
+        if self._waiting:
             self._waiting = deque((e for e in self._waiting if e not in write.entries), maxlen=_WAITING_KEPT)
 
-    def refused(self) -> None:
+    def refused(self, write: Write) -> None:
         """Take that a write was refused: the next report makes up for its row."""
-        self._interval = None
+        if any(entry.key == self._rows_key for entry in write.entries):
+            self._interval = None
 
     def _interval_of(self, now_ms: int) -> int:
         return (now_ms + self._phase_ms) // self._interval_ms

@@ -154,7 +154,12 @@ class WarmSymbol:
             return  # the corrected one is not there yet
         state, taken = self.state, _NOTHING
         before = basis.Before(
-            state.book.last_update_id, state.observed_update_id, state.book.in_sync, state.changes.from_update_id
+            state.book.last_update_id,
+            state.observed_update_id,
+            state.book.in_sync,
+            state.changes.from_update_id,
+            self._reader.trades_id,
+            self._trades,
         )
         if before.update_id:
             if found.older_trades_before is not None:

@@ -14,7 +14,7 @@ S = Instrument("BTCUSDT")
 @pytest.mark.parametrize("keys", [Keys(), Keys("staging")])
 def test_what_one_command_touches_lies_in_one_slot(keys: Keys) -> None:
     market = [make(S) for make in (keys.trades, keys.book, keys.snapshot, keys.ticker, keys.info)]
-    written = [make(S) for make in (keys.report, keys.slow, keys.carry, keys.lease)]
+    written = [keys.lease(S), *keys.of_node(S)]
     for together in (market, written):
         assert len({key_slot(key.encode()) for key in together}) == 1
 
@@ -22,6 +22,7 @@ def test_what_one_command_touches_lies_in_one_slot(keys: Keys) -> None:
 def test_every_key_begins_with_the_namespace() -> None:
     keys = Keys("staging")
     of_symbol = (keys.trades, keys.book, keys.snapshot, keys.ticker, keys.info)
-    made = [make(S) for make in (*of_symbol, keys.report, keys.slow, keys.carry, keys.lease, keys.node)]
+    made = [make(S) for make in (*of_symbol, keys.lease, keys.node)]
+    made += keys.of_node(S)
     made += [keys.nodes, keys.dispatcher, keys.assignment, keys.events]
     assert all(key.startswith("staging:") for key in made)

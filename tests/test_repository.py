@@ -24,7 +24,7 @@ LEVELS = [
     {"tickfence.timeline", "tickfence.recordings"},
     {"tickfence.readers", "tickfence.batch"},
     {"tickfence.mcp"},
-    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tools.simulator"},
+    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
 ]

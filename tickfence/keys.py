@@ -94,6 +94,10 @@ class Keys:
         """Hash: the exchange's rules for the symbol: tick size, step size, status."""
         return f"{self.prefix}md:{{{symbol}}}:info"
 
+    def recording(self, symbol: str) -> str:
+        """Hash: who records the symbol, and up to where. Its fields: ``recorder/lua/acquire.lua``."""
+        return f"{self.prefix}md:{{{symbol}}}:recording"
+
     def market_data(self, symbol: str) -> tuple[str, ...]:
         """Everything that ingest writes of a symbol. It shares a slot."""
         return tuple(key(symbol) for key in (self.trades, self.book, self.snapshot, self.ticker, self.info))
@@ -162,3 +166,8 @@ class Keys:
     def events(self) -> str:
         """Stream: what happened, for people to read."""
         return f"{self.prefix}nt:events"
+
+    @property
+    def events_recording(self) -> str:
+        """Hash: who records the events, and up to where. As :meth:`recording`."""
+        return f"{self.events}:recording"

@@ -20,13 +20,21 @@ def single(minimum: float = -3e38, maximum: float = 3e38) -> st.SearchStrategy[f
 
 
 counts = st.none() | st.integers(0, 62)
-prices = st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> dict[str, float | None]:
+    """Prices of an instrument with up to 8 decimals: a last one at a tick, up to 1,000 ticks from the mid."""
+    decimals, ticks = draw(st.integers(0, 8)), draw(st.integers(2001, 10**9))
+    mid = draw(st.none() | st.just(round(ticks / 2 / 10**decimals, decimals + 2)))
+    last = round((ticks // 2 + draw(st.integers(-1000, 1000))) / 10**decimals, decimals)
+    return {"mid_price": mid, "last_price": draw(st.none() | st.just(last))}
+
+
 ROWS = st.fixed_dictionaries(
     {
         "time_ms": st.integers(0, 2**44 - 1),
         "token": st.integers(1, 2**44 - 1),
-        "mid_price": prices,
-        "last_price": prices,
         "spread_bps": single(0),
         "bid_qty": single(0),
         "ask_qty": single(0),
@@ -46,9 +54,9 @@ def imbalance(bid: float | None, ask: float | None) -> float | None:
     return round((bid - ask) / (bid + ask), 4) + 0.0 if bid and ask else None
 
 
-@given(values=ROWS)
-def test_a_row_comes_out_as_it_went_in(values: dict[str, Any]) -> None:
-    row = HistoryRow(**values, imbalance=imbalance(values["bid_qty"], values["ask_qty"]))
+@given(values=ROWS, of_price=prices())
+def test_a_row_comes_out_as_it_went_in(values: dict[str, Any], of_price: dict[str, Any]) -> None:
+    row = HistoryRow(**values, **of_price, imbalance=imbalance(values["bid_qty"], values["ask_qty"]))
     assert unpack(pack(row)) == row
 
 
@@ -62,6 +70,8 @@ def test_what_the_layout_cannot_hold_is_left_out_or_the_largest_there_is() -> No
     given = HistoryRow(
         time_ms=2**60,
         token=2**60,
+        mid_price=1e300,
+        last_price=2e300,
         bid_qty=1e300,
         net_flow=-1e39,
         orders_per_sec=1e6,
@@ -73,14 +83,14 @@ def test_what_the_layout_cannot_hold_is_left_out_or_the_largest_there_is() -> No
         status="down",
     )
     row = unpack(pack(given))
-    assert (row.bid_qty, row.net_flow) == (None, None)
+    assert (row.mid_price, row.last_price, row.bid_qty, row.net_flow) == (1e300, None, None, None)
     assert (row.walls, row.vacuums, row.anomalies, row.orders_per_sec) == (126, 126, 62, 6553.4)
     assert row.time_ms == row.token == 2**44 - 1
 
 
 def test_the_documented_layout_is_the_one_in_use() -> None:
     row = HistoryRow(time_ms=1_700_000_000_123, token=7, mid_price=100.5, health=87.5, severity="high", status="down")
-    head, mid, last, *floats = struct.unpack("<18sdd4f", pack(row))
+    head, mid, distance, *floats = struct.unpack("<18sd5f", pack(row))
     whole = int.from_bytes(head, "little")
     assert (whole & 15, whole >> 4 & 2**44 - 1, whole >> 48 & 2**44 - 1) == (1, 1_700_000_000_123, 7)
     assert [whole >> shift & 2**bits - 1 for shift, bits in ((92, 16), (108, 10), (118, 6))] == [65535, 875, 63]
@@ -91,8 +101,8 @@ def test_the_documented_layout_is_the_one_in_use() -> None:
         2,
     ]
     assert mid == 100.5
-    assert all(map(math.isnan, (last, *floats)))
-    assert ROW.size == 50
+    assert all(map(math.isnan, (distance, *floats)))
+    assert ROW.size == 46
     assert set(FIELDS) == set(HistoryRow.__annotations__)
 
 
@@ -101,8 +111,8 @@ def test_the_documented_layout_is_the_one_in_use() -> None:
     [
         (b"", "0 bytes"),
         (b"\x01" + bytes(48), "49 bytes"),
-        (b"\x02" + bytes(49), "version 2"),
-        ((1 | 3 << 140).to_bytes(18, "little") + bytes(32), "not 3"),
+        (b"\x02" + bytes(45), "version 2"),
+        ((1 | 3 << 140).to_bytes(18, "little") + bytes(28), "not 3"),
     ],
 )
 def test_what_is_no_row_is_refused(data: bytes, why: str) -> None:

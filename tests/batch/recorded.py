@@ -6,23 +6,18 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 
+from tasks.rebuilt import Rebuilt
 from tickfence.batch.partition import HOUR_MS
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.recording import Recording
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import Store
 
-BEGIN = 1_796_205_600_000
-"""2026-12-02T10:00:00Z."""
-
-
-class Rebuilt(NamedTuple):
-    at_ms: int
-    report: bytes
+BEGIN = 1_764_669_600_000
+"""2025-12-02T10:00:00Z."""
 
 
 def record(folder: Path, symbols: list[str], hours: int) -> str:

@@ -633,10 +633,11 @@ def test_a_removed_symbol_leaves_a_fence_and_no_keys(
     late = Lease(KEYS.lease("BTCUSDT"), Owner.start("node-009"), 60_000)
     [reply] = send(redis_client, [late.acquire(one.generation)])
     assert late.granted(parse_grant(reply), 0.0)
-    redis_client.set(KEYS.report("BTCUSDT"), "…")
+    for key in KEYS.of_node("BTCUSDT"):
+        redis_client.set(key, "…")
     change(redis_client, desired.remove, ["BTCUSDT"])
     one.poll()
-    assert not redis_client.exists(KEYS.report("BTCUSDT"))
+    assert not redis_client.exists(*KEYS.of_node("BTCUSDT"))
     write = late.next_write({KEYS.report("BTCUSDT"): b"late"})
     [reply] = send(redis_client, [write_command(late.owner, [write], 60_000, 60_000)])
     assert parse_outcomes(reply) == [Written.FENCED]

@@ -11,6 +11,7 @@ import redis
 from tests.processes import wait_until
 from tickfence.coordination.lease import (
     Acquired,
+    Entry,
     Grant,
     Lease,
     LeaseRecord,
@@ -329,13 +330,14 @@ def test_a_record_is_what_the_scripts_have_written(leases: Leases) -> None:
 
 
 def test_a_call_of_the_fenced_write_is_told_from_other_commands() -> None:
+    row = Entry(KEYS.history(S), 3600, "r", b"row")
     commands = [
-        write_command(A, [Write(KEYS.lease(S), 1, 2, {KEYS.report(S): b"r", KEYS.slow(S): b"s"})], TTL, TTL),
+        write_command(A, [Write(KEYS.lease(S), 1, 2, {KEYS.report(S): b"r"}, 0, [row])], TTL, TTL),
         acquire_command(KEYS.lease(S), A, 1, TTL),
         Lease(KEYS.lease(S), A, TTL).release(),
     ]
     sent = [[a if isinstance(a, bytes) else str(a).encode() for a in command] for command in commands]
-    called = WriteCall(str(A), (KEYS.lease(S),), (KEYS.report(S), KEYS.slow(S)))
+    called = WriteCall(str(A), (KEYS.lease(S),), (KEYS.report(S), KEYS.history(S)))
     assert WriteCall.from_command(sent[0]) == WriteCall.from_command(sent[0][:7]) == called
     assert [WriteCall.from_command(command) for command in sent[1:]] == [None, None]
     assert WriteCall.from_command([b"SET", KEYS.lease(S).encode(), b"1"]) is None

@@ -23,7 +23,7 @@ def accept(words: list[str]) -> None:
             assert left == []
         case ["python", "-m", "tools.simulator", *rest]:
             simulators_parser().parse_args(rest)
-        case ["python", "-m", "ingest"]:
+        case ["python", "-m", "ingest" | "tickfence.recorder"]:
             pass
         case ["tickfence", *rest]:
             readers_parser().parse_args(rest)

@@ -41,7 +41,12 @@ def services(environment: Mapping[str, str] | None = None) -> dict[str, dict[str
 
 
 def is_one_off(service: Mapping[str, Any]) -> bool:
-    """Whether ``docker compose up`` leaves it out, because it runs one command and ends."""
+    """Whether it runs one command and ends."""
+    return bool(service["restart"] == "no")
+
+
+def is_optional(service: Mapping[str, Any]) -> bool:
+    """Whether ``docker compose up`` leaves it out until it is asked for."""
     return "profiles" in service
 
 

@@ -15,13 +15,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.deploy.acl_redis import AclRedis
-from tests.deploy.compose_file import ROOT, command, is_one_off, services
+from tests.deploy.compose_file import ROOT, command, is_optional, services
 from tools.local import ports
 
 OURS = "tickfence"
 """The image of our own roles."""
 
-_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101}
+_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141}
 
 
 def image(folder: Path) -> Path:
@@ -58,14 +58,14 @@ class ComposeProcesses:
         for name, service in self.services.items():
             self.ports[name] = {}
             spoken_of = f"{command(service)} {service.get('healthcheck', {}).get('test')}"
-            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-2]1|5555|8000|9443)\b", spoken_of)}):
+            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-4]1|5555|8000|9443)\b", spoken_of)}):
                 taken.append(ports.pick(taken=taken))
                 self.ports[name][inner] = taken[-1]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, names: Iterable[str] | None = None) -> None:
         """Start the named services, or all that ``docker compose up`` starts."""
-        for name in names or [name for name, service in self.services.items() if not is_one_off(service)]:
+        for name in names or [name for name, service in self.services.items() if not is_optional(service)]:
             words = [self._here(name, word) for word in command(self.services[name])]
             with (self._folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
@@ -126,6 +126,9 @@ class ComposeProcesses:
         text = text.replace("redis:6379", f"{ports.LOOPBACK}:{self._server.port}").replace("0.0.0.0", ports.LOOPBACK)
         text = text.replace("simulator:9443", f"{ports.LOOPBACK}:{self.ports['simulator'][9443]}")
         text = text.replace("/run/secrets", str(self._server.secrets))
+        for volume in self.services[name].get("volumes", []):
+            source, target, *_ = volume.split(":")
+            text = str(self._folder / source) if text == target else text
         if not self.ports[name]:
             return text
         inner = "|".join(map(str, self.ports[name]))

@@ -19,22 +19,31 @@ from tickfence.coordination.desired_store import seed_desired
 from tickfence.instrument import Instrument
 from tickfence.settings import Settings
 
-ROLES = ("ingest", "node", "beat", "flower", "web", "operator")
+ROLES = ("ingest", "recorder", "node", "batch", "beat", "flower", "web", "operator")
 
 WRITERS = {
     "md:{BTCUSDT}:trades": {"ingest"},
     "md:{BTCUSDT}:snapshot": {"ingest"},
+    "md:{BTCUSDT}:recording": {"ingest", "recorder"},
     "report:BTCUSDT": {"node", "beat"},  # beat deletes those of removed symbols
     "slow:{report:BTCUSDT}": {"node", "beat"},
     "carry:{report:BTCUSDT}": {"node", "beat"},
+    "history:{report:BTCUSDT}": {"node", "beat"},
+    "basis:{report:BTCUSDT}": {"node", "beat"},
     "lease:{report:BTCUSDT}": {"node", "beat"},
     "nt:nodes": {"node", "beat"},
     "nt:node:node-001": {"node"},
     "nt:events": {"node", "beat"},
+    "nt:events:recording": {"recorder"},
+    "nt:recorders": {"recorder"},
+    "nt:recorder:recorder-1": {"recorder"},
+    "nt:batch-workers": {"batch"},
+    "nt:batch:{1}:result:BTCUSDT": {"batch"},
     "nt:dispatcher": {"beat"},
     "nt:assignment": {"beat"},
     "nt:desired": {"beat", "operator"},
     "node-001": {"node", "beat"},
+    "node-001.batch": {"node", "batch", "beat"},
     "single": {"node", "beat"},
     "celery": set(),
     "anything": set(),
@@ -59,11 +68,13 @@ WRITES = {
 }
 
 READERS = {
-    "md:{BTCUSDT}:trades": {"ingest", "node", "web", "operator"},
+    "md:{BTCUSDT}:trades": {"ingest", "recorder", "node", "web", "operator"},
     "report:BTCUSDT": {"node", "beat", "web", "operator"},
+    "history:{report:BTCUSDT}": {"recorder", "node", "beat", "web", "operator"},
+    "nt:batch:{1}": {"batch", "web", "operator"},
     "nt:assignment": {"beat", "web", "operator"},
     "nt:dispatcher": {"beat", "web", "operator"},
-    "nt:desired": {"ingest", "beat", "web", "operator"},
+    "nt:desired": {"ingest", "recorder", "beat", "web", "operator"},
     "node-001": {"node", "beat", "flower"},
     "single": {"node", "beat", "flower"},
     "anything": set(),
@@ -145,6 +156,9 @@ def test_web_has_no_writing_command_and_no_key_to_write(admin: redis.Redis) -> N
         ("node", "return redis.call('SET', 'md:{BTCUSDT}:snapshot', '{}')"),
         ("ingest", "return redis.call('SET', 'report:BTCUSDT', '{}')"),
         ("ingest", "return redis.call('HSET', 'lease:{report:BTCUSDT}', 'token', '9')"),
+        ("recorder", "return redis.call('XADD', 'md:{BTCUSDT}:trades', '*', 'p', '1')"),
+        ("recorder", "return redis.call('DEL', 'history:{report:BTCUSDT}')"),
+        ("batch", "return redis.call('SET', 'report:BTCUSDT', '{}')"),
         ("beat", "return redis.call('HSET', 'nt:node:node-001', 'left', '1')"),
         ("operator", "return redis.call('HSET', 'nt:assignment', 'BTCUSDT', 'node-001/x')"),
         ("operator", "return redis.call('DEL', 'report:BTCUSDT')"),

@@ -12,7 +12,7 @@ import yaml
 
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
-from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, services
+from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, is_optional, services
 from tickfence.monitoring.probe import parser as probes_parser
 from tickfence.settings import Settings
 
@@ -20,6 +20,8 @@ OURS = {
     **dict.fromkeys(("ingest-1", "ingest-2"), "ingest"),
     **dict.fromkeys(("beat-1", "beat-2"), "beat"),
     **dict.fromkeys(("node-001", "node-002", "node-003", "node"), "node"),
+    **dict.fromkeys(("recorder-1", "recorder-2"), "recorder"),
+    "batch": "batch",
     "flower": "flower",
     "web": "web",
     "operator": "operator",
@@ -28,7 +30,7 @@ OURS = {
 """Service of our image -> its Redis user."""
 
 PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000}
-METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121}
+METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141}
 OTHERS_VARIABLES = {"grafana": "GF_", "flower": "FLOWER_"}
 
 SERVICES = services()
@@ -81,7 +83,8 @@ def test_grafana_fetches_nothing() -> None:
     } == {"false"}
 
 
-def test_the_operators_container_runs_only_when_it_is_asked_for() -> None:
+def test_operators_and_batch_workers_run_only_when_they_are_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if is_optional(service)} == {"operator", "batch"}
     assert {name for name, service in SERVICES.items() if is_one_off(service)} == {"operator"}
 
 
@@ -93,7 +96,8 @@ def test_a_container_has_a_health_check(name: str) -> None:
     if words[:3] == ["python", "-m", "tickfence.monitoring.probe"]:
         asked = probes_parser().parse_args(words[3:])
         gauge = f'"{asked.fresh}"' if asked.fresh else ""
-        assert gauge in (ROOT / "tickfence" / "monitoring" / "node_metrics.py").read_text()
+        metrics = "recorder_metrics" if name.startswith("recorder") else "node_metrics"
+        assert gauge in (ROOT / "tickfence" / "monitoring" / f"{metrics}.py").read_text()
     else:
         assert name in ("redis", "prometheus", "grafana")
 
@@ -209,6 +213,7 @@ def test_nodes_consume_queues_that_the_access_list_knows() -> None:
         if user == "node":
             words = " ".join(command(SERVICES[name]))
             assert re.search(rf"-Q {name}$" if name != "node" else r"-Q node-\$HOSTNAME$", words)
+    assert command(SERVICES["batch"])[-1].endswith(" -Q node-$HOSTNAME.batch")
 
 
 def test_what_is_mounted_is_there_and_read_only() -> None:
@@ -222,9 +227,24 @@ def test_what_is_mounted_is_there_and_read_only() -> None:
                 assert source in compose_file()["volumes"]
 
 
-def test_beats_and_ingests_have_the_names_of_their_services() -> None:
+def test_recordings_outlive_the_containers_and_each_recorder_has_its_own_log() -> None:
+    mounted = {name: service.get("volumes", []) for name, service in SERVICES.items()}
+    everyone = {name for name, volumes in mounted.items() if any(v.startswith("recordings:") for v in volumes)}
+    assert everyone == {"recorder-1", "recorder-2", "batch", "web"}
+    assert mounted["web"] == ["recordings:/recordings:ro"]
+    for name in ("recorder-1", "recorder-2"):
+        assert mounted[name] == ["recordings:/recordings", f"{name}-wal:/recorder-wal"]
+        told = SERVICES[name]["environment"]
+        assert (told["NT_RECORDINGS"], told["NT_RECORDER_WAL"]) == ("/recordings", "/recorder-wal")
+    made = re.search(r"install --directory --owner tickfence .*", (ROOT / "Dockerfile").read_text())
+    assert made and made[0].endswith(" /recordings /recorder-wal"), "or the volumes belong to root"
+
+
+def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:
     named = {name: one["environment"].get("NT_NAME") for name, one in services().items() if "environment" in one}
-    assert {name for name, given in named.items() if given} == {"beat-1", "beat-2", "ingest-1", "ingest-2"}
+    assert {name for name, given in named.items() if given} == {
+        name for name in OURS if name[:-1] in ("beat-", "ingest-", "recorder-")
+    }
     assert all(given in (name, None) for name, given in named.items())
 
 
@@ -236,8 +256,11 @@ def test_prometheus_scrapes_the_services_by_their_names_and_ports() -> None:
         for group in job.get("static_configs", [])
         for target in group["targets"]
     }
+    for job in file["scrape_configs"]:
+        for group in job.get("dns_sd_configs", []):
+            targets |= {f"{name}:{group['port']}" for name in group["names"]}
     expected = {f"{name}:{METRICS_PORTS[user]}" for name, user in OURS.items() if user in METRICS_PORTS}
-    assert expected - {"node:9101"} <= targets
+    assert expected == targets
     for target in targets:
         assert target.partition(":")[0] in SERVICES, target
         assert SERVICES[target.partition(":")[0]]["environment"].get("NT_METRICS_HOST", "0.0.0.0") == "0.0.0.0"

@@ -31,9 +31,9 @@ BY_KIND = {
     kind: {d["metadata"]["name"]: d for d in DOCUMENTS if d["kind"] == kind} for kind in {d["kind"] for d in DOCUMENTS}
 }
 WORKLOADS = BY_KIND["Deployment"] | BY_KIND["StatefulSet"]
-ROLES = ("ingest", "beat", "node", "web")
+ROLES = ("ingest", "beat", "node", "web", "recorder")
 OURS = (*ROLES, "operator")
-METRICS_PORTS = {"ingest": 9121, "beat": 9111, "node": 9101}
+METRICS_PORTS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131}
 
 every_workload = pytest.mark.parametrize("name", WORKLOADS)
 every_role = pytest.mark.parametrize("name", ROLES)
@@ -60,7 +60,7 @@ def test_every_file_is_applied() -> None:
 
 def test_there_are_as_many_of_each_as_should_be() -> None:
     replicas = {name: workload["spec"]["replicas"] for name, workload in WORKLOADS.items()}
-    assert replicas == {"redis": 1, "ingest": 2, "beat": 2, "node": 3, "web": 2, "operator": 1}
+    assert replicas == {"redis": 1, "ingest": 2, "beat": 2, "node": 3, "web": 2, "recorder": 2, "operator": 1}
     assert BY_KIND["PodDisruptionBudget"].keys() == set(ROLES)
     assert all(budget["spec"]["maxUnavailable"] == 1 for budget in BY_KIND["PodDisruptionBudget"].values())
 
@@ -89,10 +89,14 @@ def test_names_within_a_workload_agree(name: str) -> None:
     template = WORKLOADS[name]["spec"]["template"]
     labels = template["metadata"]["labels"]
     assert WORKLOADS[name]["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    assert {mount["name"] for mount in container(name)["volumeMounts"]} == {
-        v["name"] for v in template["spec"]["volumes"]
-    }
-    assert {mount["name"] for mount in container(name)["volumeMounts"] if not mount.get("readOnly")} == {"tmp"}
+    claims = {claim["metadata"]["name"] for claim in WORKLOADS[name]["spec"].get("volumeClaimTemplates", [])}
+    volumes = {volume["name"] for volume in template["spec"]["volumes"]}
+    assert {mount["name"] for mount in container(name)["volumeMounts"]} == volumes | claims
+    written = {mount["name"] for mount in container(name)["volumeMounts"] if not mount.get("readOnly")}
+    assert written == ({"tmp", "recordings", "wal"} if name == "recorder" else {"tmp"})
+    for volume in template["spec"]["volumes"]:
+        if "persistentVolumeClaim" in volume:
+            assert volume["persistentVolumeClaim"]["claimName"] in BY_KIND["PersistentVolumeClaim"]
     ports = {port["name"] for port in container(name).get("ports", [])}
     for probe in [container(name)[kind] for kind in ("livenessProbe", "readinessProbe") if name != "operator"]:
         assert "exec" in probe or probe["httpGet"]["port"] in ports
@@ -117,7 +121,8 @@ def test_services_and_policies_select_pods_that_there_are() -> None:
                 [admitted] = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
                 for role in OURS:
                     assert admitted.items() <= WORKLOADS[role]["spec"]["template"]["metadata"]["labels"].items()
-    assert WORKLOADS["node"]["spec"]["serviceName"] in BY_KIND["Service"]
+    for name in BY_KIND["StatefulSet"]:
+        assert WORKLOADS[name]["spec"]["serviceName"] in BY_KIND["Service"]
 
 
 @every_role

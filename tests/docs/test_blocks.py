@@ -12,11 +12,15 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from tests.docs.checkout import Checkout
-from tests.docs.pages import PAGES, blocks
+from tests.docs.pages import PAGES, ROOT, blocks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-PROGRAMS = [text for page in PAGES for language, text in blocks(page.read_text()) if language == "python"]
+RECORDINGS = ROOT / "docs" / "recordings.md"
+"""Its programs need recorded data: tests/recordings/test_page.py."""
+PROGRAMS = [
+    text for page in PAGES if page != RECORDINGS for language, text in blocks(page.read_text()) if language == "python"
+]
 DATA = [text for page in PAGES for language, text in blocks(page.read_text()) if language == "json"]
 MCP_SERVERS = sorted({text for text in DATA if "mcpServers" in text})
 

@@ -41,6 +41,7 @@ NOT_RUN = {
     r"python -m tools\.benchmarks.*": "takes minutes",
     "celery -A tasks events": "needs a terminal",
     "tickfence (web|mcp)": "runs with a port of its own, and in tests/docs/test_blocks.py on stdio",
+    r"python -m tools\.simulator .*--replay recordings.*": "needs recorded data; tests/ingest/test_replay.py has some",
     "for bridge .*": "changes the network of the machine; `make compose-test` runs it",
     ".*docker .*|podman.*": "needs a container engine; `make compose-test` does the same",
     "kubectl .*": "needs a cluster; tests/deploy/test_k8s.py checks the manifests",
@@ -86,7 +87,7 @@ SERVERS = [
     Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C, presses=3),
     Server("python -m ingest", '"message": "connected to Redis"'),
     Server(r"tickfence web --port \d+", '"message": "web starts"', ("8000",)),
-    Server(r"python -m tools\.simulator --port .*", "listening on", ("9443",)),
+    Server(r"python -m tools\.simulator --port \d+ --symbols .*", "listening on", ("9443",)),
     Server(r"(\.venv/bin/)?celery .* --watch", "(BTCUSDT.*){2}"),
     Server("prometheus .*", "Server is ready to receive web requests", ("9090",)),
 ]

@@ -20,6 +20,8 @@ from ingest.events import Diff
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import COMMITTED_CAPTURE, RECORDED_CAPTURE, Exchange
+from tests.tools.simulator.recorded_data import record
+from tickfence.streams.codec import DiffEntry, TradeEntry, decode_diff, decode_trade
 from tools.local.embedded_redis import EmbeddedRedis
 
 Sides = tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]
@@ -172,3 +174,38 @@ def test_what_ingest_writes_gives_the_same_book_at_every_update(
             for each in recorded
             if each["s"] == symbol
         ]
+
+
+def test_what_ingest_writes_of_a_replayed_recording_is_what_was_recorded(
+    redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    recorded = record(str(tmp_path), ["BTCUSDT", "ETHUSDT"], 12)
+
+    def written(symbol: str) -> tuple[list[TradeEntry], list[DiffEntry]]:
+        trades, diffs = (redis_client.xrange(f"md:{{{symbol}}}:{name}") for name in ("trades", "book"))
+        return [decode_trade(*entry) for entry in trades], [decode_diff(*entry) for entry in diffs]
+
+    def counts() -> list[int]:
+        return [len(entries) for symbol in recorded for entries in written(symbol)]
+
+    with (
+        Exchange("--replay", str(tmp_path), "--speed", "20", "--keep-times") as exchange,
+        IngestProcess(
+            symbols=",".join(recorded),
+            redis_url=redis_server.url(),
+            ws=exchange.ws,
+            rest=exchange.http,
+            NT_SNAPSHOT_INTERVAL_MS=150_000,  # so that no diff is trimmed
+        ),
+    ):
+        wanted = [len(entries) for truth in recorded.values() for entries in (truth.trades, truth.diffs)]
+        wait_until(lambda: counts() == wanted, f"{wanted} trades and diffs", 30)
+    for symbol, truth in recorded.items():
+        trades, diffs = written(symbol)
+        assert [entry[:5] for entry in trades] == [entry[:5] for entry in truth.trades]
+        assert [(*entry[:3], sorted(entry.bids), sorted(entry.asks)) for entry in diffs] == [
+            (*entry[:3], sorted(entry.bids), sorted(entry.asks)) for entry in truth.diffs
+        ]
+        info = redis_client.hgetall(f"md:{{{symbol}}}:info")
+        assert (float(info[b"tick_size"]), float(info[b"step_size"]), info[b"status"]) == (0.01, 0.001, b"trading")
+        assert float(redis_client.hget(f"md:{{{symbol}}}:ticker", "last")) == 1.5

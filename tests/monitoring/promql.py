@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
 from tools.reference import metrics
+
+_ROLES = (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics)
 
 _KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
 
@@ -37,8 +39,8 @@ def grouped(expression: str) -> set[str]:
 
 def labels(metric: str) -> dict[str, set[str]]:
     """Label -> its values there are from the start, of the series of this name; with those that Prometheus adds."""
-    found: dict[str, set[str]] = {"instance": set(), "job": {"node", "beat", "ingest"}}
-    for module in (node_metrics, dispatcher_metrics, ingest_metrics):
+    found: dict[str, set[str]] = {"instance": set(), "job": {"node", "beat", "ingest", "recorder", "batch"}}
+    for module in _ROLES:
         for family in module.registry.collect():
             for sample in family.samples:
                 if sample.name == metric:
@@ -50,7 +52,7 @@ def labels(metric: str) -> dict[str, set[str]]:
 def exposed() -> set[str]:
     """The names of all series that the roles serve, and of those that Prometheus adds."""
     found = {"up"}
-    for module in (node_metrics, dispatcher_metrics, ingest_metrics):
+    for module in _ROLES:
         for family in module.registry.collect():
             found |= {sample.name for sample in family.samples} or {metrics.exposed(family)}
     return found

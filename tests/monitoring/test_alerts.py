@@ -12,7 +12,7 @@ import yaml
 from tests.monitoring.promql import exposed, names
 from tests.monitoring.promtool import promtool
 from tools.local.prometheus import config
-from tools.local.roles import BEATS, INGESTS, NODES, ROOT
+from tools.local.roles import BEATS, INGESTS, NODES, RECORDERS, ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 TESTS = sorted((Path(__file__).parent / "alerts").glob("*.yml"))
@@ -71,13 +71,14 @@ def test_every_role_is_scraped_at_its_usual_port() -> None:
     found = {
         target["labels"]["instance"]: (job["job_name"], address)
         for job in page["scrape_configs"]
-        for target in job["static_configs"]
+        for target in job.get("static_configs", [])
         for address in target["targets"]
     }
     assert found == {
         **{name: ("node", f"{name}:9101") for name in NODES},
         **{name: ("beat", f"{name}:9111") for name in BEATS},
         **{name: ("ingest", f"{name}:9121") for name in INGESTS},
+        **{name: ("recorder", f"{name}:9131") for name in RECORDERS},
     }
 
 
@@ -85,10 +86,12 @@ def test_the_configuration_for_this_machine_names_the_roles_that_run(tmp_path: P
     path = tmp_path / "prometheus.yml"
     path.write_text(config({"node-001": 20_001, "ingest-1": 20_002}))
     jobs = yaml.safe_load(path.read_text())["scrape_configs"]
-    assert {job["job_name"]: job["static_configs"] for job in jobs} == {
+    assert {job["job_name"]: job.get("static_configs") for job in jobs} == {
         "node": [{"targets": ["127.0.0.1:20001"], "labels": {"instance": "node-001"}}],
         "beat": None,
+        "recorder": None,
+        "batch": None,
         "ingest": [{"targets": ["127.0.0.1:20002"], "labels": {"instance": "ingest-1"}}],
     }
-    assert all(job.keys() == {"job_name", "static_configs"} for job in jobs)
+    assert all(job.keys() <= {"job_name", "static_configs"} for job in jobs)
     promtool("check", "config", str(path))

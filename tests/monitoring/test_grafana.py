@@ -16,8 +16,8 @@ from tests.monitoring.promtool import promtool
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
-def test_there_is_an_overview_and_one_of_ingest_and_of_a_node() -> None:
-    assert [page.stem for page in PAGES] == ["ingest", "node", "overview"]
+def test_there_is_an_overview_and_one_of_each_role_that_works_on_data() -> None:
+    assert [page.stem for page in PAGES] == ["ingest", "node", "overview", "recorder"]
     assert len({load(page)["uid"] for page in PAGES}) == len(PAGES)
 
 

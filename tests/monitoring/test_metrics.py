@@ -10,17 +10,21 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.monitoring.promtool import complaints
-from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.recordings.kinds import Kind
 from tools.reference import metrics
 
 ROOT = Path(__file__).parents[2]
-REGISTRIES = (node_metrics.registry, dispatcher_metrics.registry, ingest_metrics.registry)
+REGISTRIES = tuple(
+    one.registry for one in (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics)
+)
 
 # Who writes which registry.
 WRITERS = {
     "tasks": node_metrics,
     "beat_schedule": dispatcher_metrics,
     "ingest": ingest_metrics,
+    "tickfence/recorder": recorder_metrics,
 }
 
 # Label values that reach a metric as an argument on the way: (folder, function) -> metric.
@@ -61,9 +65,12 @@ def test_each_label_value_in_the_code_has_a_series_from_the_start(folder: str) -
         assert isinstance(function.value, ast.Attribute)
         if function.value.attr == "rest_requests":
             continue
+        if hasattr(batch_metrics, function.value.attr):
+            continue  # it gets members of an enum, which mypy checks
         metric = getattr(WRITERS[folder], function.value.attr)
-        # Ingest passes members of the enums, which mypy checks.
-        assert texts(call.args) <= (set() if folder == "ingest" else known_values(metric)), ast.unparse(call)
+        # So do ingest's and the recorders'.
+        by_enum = folder in ("ingest", "tickfence/recorder")
+        assert texts(call.args) <= (set() if by_enum else known_values(metric)), ast.unparse(call)
         checked += 1
     assert checked >= 3
 
@@ -90,7 +97,7 @@ def test_so_has_each_reason_for_a_move() -> None:
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
     labels = {label for family in metrics.own(registry) for sample in family.samples for label in sample.labels}
-    assert labels <= {"cycle", "entry", "kind", "le", "node", "operation", "outcome", "reason", "where"}
+    assert labels <= {"cycle", "entry", "kind", "le", "node", "operation", "outcome", "reason", "state", "where"}
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)
@@ -123,3 +130,7 @@ def test_the_promised_names_are_there() -> None:
 
 def test_the_page_is_what_the_code_says() -> None:
     assert metrics.PAGE.read_text() == metrics.page(), "run: make reference"
+
+
+def test_a_recorder_counts_the_rows_of_every_kind() -> None:
+    assert known_values(recorder_metrics.rows) == set(Kind)

@@ -85,7 +85,7 @@ def test_bases() -> None:
         at_ms=77,
         owner="node-001/1",
         token=5,
-        inputs=bases_of.Inputs("5-6", "5-7", 1, 1),
+        inputs=bases_of.Inputs("5-6", "5-7", 1, 1, 70, 70, None, None, None, 0.01, "trading", None, None, None, 1, 2),
         digest=b"x" * 16,
     )
     table = rows.table(Kind.BASES, [rows.basis(SYMBOL, "80-0", bases_of.encode(made))])

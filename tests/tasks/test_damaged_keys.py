@@ -49,9 +49,7 @@ class Damage:
 
     def any_key(self) -> str:
         hashes = KEYS.ticker(S), KEYS.info(S), KEYS.lease(S)
-        return self.random.choice(
-            [KEYS.trades(S), KEYS.book(S), KEYS.snapshot(S), KEYS.slow(S), KEYS.carry(S), KEYS.report(S), *hashes]
-        )
+        return self.random.choice([KEYS.trades(S), KEYS.book(S), KEYS.snapshot(S), *KEYS.of_node(S), *hashes])
 
     def entry(self, key: str, fields: dict[str, str]) -> None:
         self.market.update_id += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -13,8 +14,15 @@ from tools.local.embedded_redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="session")
-def web_process(redis_server: EmbeddedRedis) -> Iterator[WebProcess]:
-    with WebProcess(redis_server.url(), SYMBOLS="AAUSDT,BBUSDT") as process:
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared web server looks for recorded data: nowhere yet."""
+    return tmp_path_factory.mktemp("recorded") / "recordings"
+
+
+@pytest.fixture(scope="session")
+def web_process(redis_server: EmbeddedRedis, recordings: Path) -> Iterator[WebProcess]:
+    variables = {"SYMBOLS": "AAUSDT,BBUSDT", "NT_RECORDINGS": recordings}
+    with WebProcess(redis_server.url(), **variables) as process:
         yield process.wait_until_up()
 
 

@@ -12,6 +12,7 @@ import msgspec
 import redis
 
 from tests import appending
+from tickfence.analytics.history_row import HistoryRow, pack
 from tickfence.analytics.report import Report
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.desired import Desired, seed
@@ -98,6 +99,12 @@ class Cluster:
 
     def event(self, fields: Fields) -> None:
         queue_append(self.client, KEYS, fields)
+
+    def history(self, symbol: str, *rows: HistoryRow) -> None:
+        with self.client.pipeline(transaction=False) as pipe:
+            for row in rows:
+                pipe.xadd(KEYS.history(symbol), {"r": pack(row)}, id=f"{row.time_ms + 3}-0")
+            pipe.execute()
 
     def trade(self, symbol: str, time_ms: int, price: str) -> None:
         packed = append.packed_trade(time_ms, time_ms, price, "0.5", True, time_ms)

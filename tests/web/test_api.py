@@ -486,7 +486,6 @@ def test_every_answer_is_described_with_an_example_that_is_right(web: WebProcess
         ("/v1/prices/NOPE", "404"),
         ("/v1/reports/NOPE/history", "404"),
         ("/v1/reports/AAUSDT/history?since=x", "422"),
-        ("/v1/sparklines?symbols=NOPE", "404"),
         ("/v1/stream/NOPE", "404"),
         ("/v1/stream?x=1", "422"),
         ("/readyz", "503"),

@@ -38,12 +38,16 @@ class Before(Struct, frozen=True, array_like=True, gc=False):
         observed_id: the last one of its windows.
         in_sync: whether its book was in order.
         changes_from: update id of the snapshot that its level changes began with; 0 where they were thrown away.
+        trades_id: stream id up to which it had read the trades.
+        trades: how many it had read since the start before.
     """
 
     update_id: int
     observed_id: int
     in_sync: bool
     changes_from: int
+    trades_id: str
+    trades: int
 
 
 class Start(Struct, frozen=True, array_like=True, gc=False):
@@ -122,7 +126,8 @@ class Basis(Head, frozen=True, array_like=True, kw_only=True):
         token: its fencing token.
         inputs: as the computation, or the start, has left them.
         digest: of the report's bytes without its `writer`, or of the slow sections' bytes; empty for a start.
-        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs.
+        members: CRC-32 of each member of the report but `writer`, so that a comparison can name the first that differs;
+            most bases have none.
         start: of a start only.
         carry: digest of what is left for the next owner; of a slow cycle that wrote it only.
     """

@@ -15,11 +15,15 @@ class QuantitiesWindow:
 
     To add m quantities, the m oldest are taken out of the sorted array and the new ones are merged in. That costs two
     searches and two copies of 80 kB, without sorting the existing quantities again.
+
+    Attributes:
+        added: how many were ever added.
     """
 
-    __slots__ = ("_next", "_ring", "_size", "_sorted")
+    __slots__ = ("_next", "_ring", "_size", "_sorted", "added")
 
     def __init__(self, size: int = WINDOW) -> None:
+        self.added = 0
         self._size = size
         self._ring: NDArray[np.float64] = np.empty(0)
         self._next = 0
@@ -27,6 +31,7 @@ class QuantitiesWindow:
 
     def extend(self, quantities: Sequence[float] | NDArray[np.float64]) -> None:
         """Adds positive finite quantities, oldest first; drops the oldest beyond the window's size."""
+        self.added += len(quantities)
         new = np.asarray(quantities, dtype=np.float64)[-self._size :]
         if not len(new):
             return
@@ -39,8 +44,11 @@ class QuantitiesWindow:
                 return
         room = self._size - self._next
         if len(new) > room:
-            self.extend(new[:room])
+            self._replace_oldest(new[:room])
             new = new[room:]
+        self._replace_oldest(new)
+
+    def _replace_oldest(self, new: NDArray[np.float64]) -> None:
         oldest = self._ring[self._next : self._next + len(new)]
         self._sorted = _merged(_without(self._sorted, np.sort(oldest)), np.sort(new))
         oldest[:] = new

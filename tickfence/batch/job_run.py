@@ -7,6 +7,7 @@ line, and the next one, perhaps of another command, goes on.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -37,22 +38,31 @@ class JobRun:
         job: the job.
         owner: this command.
         send: puts a message into a worker's queue. What it cannot send is sent again later.
+        clock: monotonic seconds.
 
     Attributes:
         scheduler: what is known of each partition.
         workers: the batch workers that lived at the last step.
-        gone: files that are missing although Redis has recorded them.
     """
 
-    def __init__(self, client: Any, settings: Settings, job: Job, owner: Owner, send: Send) -> None:
+    def __init__(
+        self,
+        client: Any,
+        settings: Settings,
+        job: Job,
+        owner: Owner,
+        send: Send,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         silent_s = 2 * PATIENCE * settings.nt_heartbeat_interval_ms / 1000
         self.scheduler = Scheduler([part.name for part in job.partitions], silent_s=silent_s)
         self.workers: list[NodeRecord] = []
-        self.gone: list[str] = []
-        self._client, self._settings, self._job, self._send = client, settings, job, send
+        self._client, self._settings, self._job = client, settings, job
+        self._send, self._clock = send, clock
         self._store = JobStore(client, settings.keys, job, owner)
         self._output = Output(job.output)
         self._published: set[str] = set()
+        self._gone: Counter[str] = Counter()
 
     def wait_for_turn(self, patience_s: float) -> None:
         """Take the right to dispatch the job; from a command that does not renew it for so long as well.
@@ -63,13 +73,15 @@ class JobRun:
         """
         deadline = time.monotonic() + patience_s
         before = self._store.holder()
+        self._store.follow(before)
         while self._store.hold() in (Acquired.CONFLICT, Acquired.STALE):
             holder = self._store.holder()
             if holder.until_ms != before.until_ms:
                 raise Replaced(f"another command, {holder.holder}, works on job {self._job.id}")
             if time.monotonic() >= deadline:
-                self._store.seize(holder)
-            time.sleep(0.1)
+                self._store.follow(holder, seize=True)
+            else:
+                time.sleep(0.1)
         self._begin()
 
     def step(self) -> None:
@@ -86,7 +98,7 @@ class JobRun:
             raise Replaced(f"another command works on job {self._job.id} now")
         seen = self._store.see(self.scheduler.outstanding)
         self.workers = live_batch_workers(self._client, self._settings)
-        now_s, server_ms = time.monotonic(), self._server_ms()
+        now_s, server_ms = self._clock(), self._server_ms()
         for verdict in self.scheduler.look(seen, self.workers, now_s):
             self._fence_out(verdict, server_ms, now_s)
         self._publish(server_ms, now_s)
@@ -108,7 +120,7 @@ class JobRun:
         self._output.save_job(encode(self._job))
         published, sent = self._output.published(), self._store.sent()
         names = list(self.scheduler.units)
-        now_s, server_ms = time.monotonic(), self._server_ms()
+        now_s, server_ms = self._clock(), self._server_ms()
         for name, seen in self._store.see(names).items():
             unit = self.scheduler.units[name]
             result = seen.result
@@ -135,10 +147,10 @@ class JobRun:
             if self._output.publish(done.file):
                 self._published.add(name)
                 continue
-            self.gone.append(done.file)
+            self._gone[name] += 1
             generation = max(self.scheduler.units[name].generation + 1, server_ms)
             reason = f"{done.file} is not in {self._job.output}: workers and this command must reach the same folder"
-            failed = Failed(generation, 1, reason, server_ms, done.worker)
+            failed = Failed(generation, self._gone[name], reason, server_ms, done.worker)
             self.scheduler.take(name, self._store.put(name, generation, failed, replaces=done), now_s)
 
     def _server_ms(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tickfence.instrument import Instrument, parse_instrument
+from tickfence.instrument import Instrument
 
 HOUR_MS = 3_600_000
 _HOUR = "%Y-%m-%dT%H"
@@ -66,14 +66,3 @@ def cut(
                 begin, end = max(begin, first), min(end, last + 1)
             if begin < end:
                 yield Partition(symbol, begin, end)
-
-
-def parse_name(name: str) -> tuple[Instrument, int]:
-    """The symbol, and the first ms of the hour, of the partition called ``name``.
-
-    Raises:
-        ValueError: it names no partition.
-    """
-    symbol, _, hour = name.rpartition(":")
-    begin = datetime.strptime(hour, _HOUR).replace(tzinfo=UTC)
-    return parse_instrument(symbol), int(begin.timestamp()) * 1000

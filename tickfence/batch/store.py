@@ -28,7 +28,7 @@ from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import send
 
 KEEP_MS = 7 * 86_400_000
-LEASE_MS = 90_000
+LEASE_MS = 600_000
 COMMAND_LEASE_MS = 5_000
 
 _JOB, _SENT = "job", "sent:"
@@ -122,9 +122,9 @@ class JobStore:
         fields = self._client.hmget(self._keys.batch_command(self._job.id), _LEASE_FIELDS)
         return _record(fields)
 
-    def seize(self, holder: LeaseRecord) -> None:
-        """Take the right to dispatch from a command that does not renew it; the next :meth:`hold` does so."""
-        self._generation = holder.generation + 1
+    def follow(self, holder: LeaseRecord, *, seize: bool = False) -> None:
+        """Let the next :meth:`hold` come after ``holder``: when its lease is over, or at once if it is to ``seize`` it."""
+        self._generation = holder.generation + seize
 
     def store(self) -> None:
         """Write the job itself."""
@@ -206,11 +206,12 @@ def see(client: Any, keys: Keys, job: str, names: Iterable[str]) -> dict[str, Se
         part = wanted[first : first + _AT_ONCE]
         pipe = client.pipeline(transaction=False)
         for name in part:
-            pipe.get(keys.batch_result(job, name))
+            # In this order: who has recorded a result gives the lease back after that.
             pipe.hmget(keys.batch_lease(job, name), _LEASE_FIELDS)
+            pipe.get(keys.batch_result(job, name))
         replies = iter(pipe.execute())
         for name in part:
-            result, lease = next(replies), next(replies)
+            lease, result = next(replies), next(replies)
             found[name] = Seen(decode_result(result) if result else None, _record(lease))
     return found
 

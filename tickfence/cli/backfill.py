@@ -76,7 +76,10 @@ def _asked(client: Any, settings: Settings, *, symbols: str | None, **asked: Any
     now_ms = reach(settings, lambda: server_ms(client))
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     job_id = new_id(now_ms, secrets.token_hex(2))
-    return new_job(job_id, now_ms, by, source=source, spans=spans, symbols=named, **asked)
+    job = new_job(job_id, now_ms, by, source=source, spans=spans, symbols=named, **asked)
+    if (data := Output(job.output).load_job()) is not None:
+        raise NotAccepted(f"--output {job.output} holds the reports of job {decode_job(data).id}; name another folder")
+    return job
 
 
 def _stored(client: Any, settings: Settings, job_id: str, *, output: str | None, every: str, **asked: Any) -> Job:

@@ -19,6 +19,8 @@ def live_members(client: Any, group: Group, ttl_ms: int) -> list[NodeRecord]:
     seconds, microseconds = client.time()
     now_ms = seconds * 1000 + microseconds // 1000
     heartbeats = client.zrange(group.live, 0, -1, withscores=True)
-    alive = sorted(id_.decode() for id_, at in heartbeats if is_alive(int(at), ttl_ms=ttl_ms, now_ms=now_ms))
+    # One that is further ahead came while the server's clock was wrong.
+    near = [(id_, int(at)) for id_, at in heartbeats if int(at) - now_ms < ttl_ms]
+    alive = sorted(id_.decode() for id_, at in near if is_alive(at, ttl_ms=ttl_ms, now_ms=now_ms))
     records = (parse_node(id_, client.hgetall(group.record(id_))) for id_ in alive)
     return [record for record in records if record is not None and not record.left]

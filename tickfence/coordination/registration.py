@@ -28,7 +28,15 @@ _LOOK_UP_EVERY_S = 0.05
 
 
 class NodeIdInUse(RuntimeError):
-    """Another live process has this node id; the text says which."""
+    """Another live process has this node id; the text says which.
+
+    Attributes:
+        holder: its pid and host, like ``pid 7 on host-1``.
+    """
+
+    def __init__(self, text: str, holder: str) -> None:
+        super().__init__(text)
+        self.holder = holder
 
 
 class _Holder(NamedTuple):
@@ -238,7 +246,9 @@ class Registration:
             return False
 
     def _in_use(self, holder: _Holder) -> NodeIdInUse:
+        at = f"pid {holder.pid.decode()} on {holder.host.decode()}"
         return NodeIdInUse(
-            f"node id {self.owner.node!r} is in use by a live worker (pid {holder.pid.decode()} "
-            f"on {holder.host.decode()}); give this one another queue (-Q) or NT_NODE_ID, or stop that one"
+            f"node id {self.owner.node!r} is in use by a live worker ({at}); "
+            "give this one another queue (-Q) or NT_NODE_ID, or stop that one",
+            at,
         )

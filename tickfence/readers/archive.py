@@ -1,14 +1,31 @@
-"""What is older than Redis keeps, from recordings; where they cannot be read, a note stands in its place."""
+"""What is older than Redis keeps, from recordings. Without the extra ``recordings`` a note stands in its place.
+
+Files are read in threads: few at a time, so that whoever else asks the process goes on, and each for a limited time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tickfence.analytics.history_row import HistoryRow
-from tickfence.timeline.events import Event
+from tickfence.readers.data_plane import Unavailable
+from tickfence.readers.when import Range
+from tickfence.recordings.extra import NotInstalled, load
+from tickfence.timeline import events
+from tickfence.timeline.events import Event, Place
 
-_MISSING = "recordings cannot be read here: pip install 'tickfence[recordings]'"
+AT_ONCE = 2
+WITHIN_S = 10.0
+"""Time for an answer, waiting for a thread included."""
+
+_ALWAYS = {"time_ms", "token", "health", "status"}  # fields that every row has
+_NOTHING = "recordings have nothing older in this range"
+_MOST_IN_ONE_MS = 1000
 
 Row = TypeVar("Row")
 
@@ -25,16 +42,99 @@ class Recorded(NamedTuple, Generic[Row]):
     note: str | None = None
 
 
+class Recordings:
+    """Answers from recordings. Every method blocks, and may be called by several threads.
+
+    Args:
+        url: ``NT_RECORDINGS``. Nothing is read yet, and it need not exist.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def history(self, symbol: str, asked: Range, fields: Sequence[str], limit: int) -> Recorded[HistoryRow]:
+        """Return the first ``limit`` rows of a range: of each step the last one.
+
+        Args:
+            symbol: Whose rows.
+            asked: The range.
+            fields: The fields that the caller will use.
+            limit: How many rows at most.
+
+        Raises:
+            Unavailable: They cannot be read, or not in time.
+        """
+
+        def read() -> list[HistoryRow]:
+            names = [name for name in self._queries.fields if name in {*fields, *_ALWAYS}]
+            table = self._queries.history(symbol, asked.since_ms, asked.until_ms, asked.step_ms or 1, names, limit)
+            return [HistoryRow(**row) for row in table.to_pylist()]
+
+        return self._read(read)
+
+    def events(self, begin: Place, end: Place, limit: int) -> Recorded[Event]:
+        """Return the first ``limit`` events from ``begin`` to before ``end``.
+
+        Raises:
+            Unavailable: They cannot be read, or not in time.
+        """
+
+        def read() -> list[Event]:
+            before = min(begin[1], _MOST_IN_ONE_MS)  # events of the first ms that are not in the span
+            rows = self._queries.events(begin[0], end[0] + 1, limit + before)
+            return [event for event in events.parse(rows) if begin <= events.place(event.id) < end][:limit]
+
+        return self._read(read)
+
+    @cached_property
+    def _queries(self) -> Any:
+        return load("queries").Queries(load("recording").Recording(self._url, WITHIN_S))
+
+    def _read(self, read: Callable[[], list[Row]]) -> Recorded[Row]:
+        if "://" not in self._url and not Path(self._url).is_dir():
+            return Recorded(note=_NOTHING)  # most deployments record nothing: they need not load DuckDB to learn that
+        try:
+            rows = read()
+        except NotInstalled as error:
+            return Recorded(note=str(error))
+        except load("queries").ERRORS as error:
+            raise Unavailable(f"recordings cannot be read: {' '.join(str(error).split())}") from error
+        return Recorded(rows, None if rows else _NOTHING)
+
+
 class Archive:
-    """Asks recordings without making others wait."""
+    """Asks recordings without making others wait; a process needs one.
 
-    async def history(self, *_: object) -> Recorded[HistoryRow]:
-        """Return the first rows of a range."""
-        return Recorded(note=_MISSING)
+    Args:
+        url: ``NT_RECORDINGS``.
+    """
 
-    async def events(self, *_: object) -> Recorded[Event]:
-        """Return the first events of a span."""
-        return Recorded(note=_MISSING)
+    def __init__(self, url: str) -> None:
+        self._recordings = Recordings(url)
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="recordings")
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def history(self, symbol: str, asked: Range, fields: Sequence[str], limit: int) -> Recorded[HistoryRow]:
+        """See :meth:`Recordings.history`."""
+        return await self._ask(partial(self._recordings.history, symbol, asked, fields, limit))
+
+    async def events(self, begin: Place, end: Place, limit: int) -> Recorded[Event]:
+        """See :meth:`Recordings.events`."""
+        return await self._ask(partial(self._recordings.events, begin, end, limit))
 
     def close(self) -> None:
-        """Ask no more."""
+        """Begin no further query."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _ask(self, query: Callable[[], Recorded[Row]]) -> Recorded[Row]:
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await self._places.acquire()
+                answer = asyncio.get_running_loop().run_in_executor(self._threads, query)
+                # Whoever asked may be gone by then: the place is free when the thread is.
+                answer.add_done_callback(lambda _: self._places.release())
+                return await asyncio.shield(answer)
+        except TimeoutError:
+            raise Unavailable(
+                f"recordings have not answered within {WITHIN_S:g} s; ask for a shorter range or a longer step"
+            ) from None

@@ -107,7 +107,7 @@ class Reader:
         self.settings = settings
         self.keys = settings.keys
         self.plane = DataPlane(settings.redis_url)
-        self.archive = Archive()
+        self.archive = Archive(settings.nt_recordings)
         self._desired: Desired | None = None
 
     async def close(self) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import duckdb
 import pyarrow as pa
 
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.recording import Recording, quoted
 from tickfence.recordings.rows import events
 from tickfence.recordings.schemas import SCHEMAS
+from tickfence.recordings.store import BadRecordings
 
 FIELDS = tuple(name for name in SCHEMAS[Kind.HISTORY].names if name not in ("symbol", "time_ms", "stream_id"))
 """What a row of a symbol's history holds beside its time."""
@@ -30,8 +32,14 @@ ORDER BY split_part(id, '-', 1)::BIGINT {order}, split_part(id, '-', 2)::BIGINT 
 """
 
 
+ERRORS = (duckdb.Error, pa.ArrowException, OSError, BadRecordings)
+"""What a query raises when files cannot be read, or not in time."""
+
+
 class Queries:
     """Answers about one recording. An object may be used by several threads."""
+
+    fields = FIELDS
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tickfence.analytics.history_row import FIELDS, HistoryRow
 from tickfence.instrument import is_instrument
+from tickfence.readers.columns import csv_of
 from tickfence.readers.history import MAX_ROWS, fields_named, next_since, read_history
 from tickfence.readers.when import MAX_STEP_MS, SPANS, parse_range, written_span
 from tickfence.web.api import reader_of
@@ -18,7 +19,7 @@ from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, several
 from tickfence.web.problems import known_parameters_only
-from tickfence.web.representation import Page, csv_of, next_address, represented
+from tickfence.web.representation import Page, next_address, represented
 from tickfence.web.sparklines import STEP_MS, Sparks
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["history"])
@@ -58,8 +59,8 @@ EXAMPLE = HistoryRows(
     AT + 60_000,
     10_000,
     Columns(time_ms=[AT + 9_250, AT + 19_500], mid_price=[67_123.45, None]),
-    None,
-    None,
+    f"/v1/reports/BTCUSDT/history?since={AT}&until={AT + 60_000}&step=10s&limit=2&after={AT + 19_500}",
+    "Redis has the history of BTCUSDT from 2023-11-14T22:13:29.250Z; recordings have nothing before that",
 )
 
 
@@ -96,7 +97,7 @@ async def get_history(
 ) -> Response:
     """What the reports of one symbol said, one row a second: the last hour from Redis, older rows from recordings.
 
-    HistoryRows come oldest first. If there are more than `limit`, `next` and the `Link` header have the address of the others.
+    Rows come oldest first. If there are more than `limit`, `next` and the `Link` header have the address of the others.
     docs/report.md explains every field.
     """
     reader, names = reader_of(request), fields_named(fields)
@@ -121,14 +122,16 @@ async def get_history(
     return await represented(request, form, Page(columns, whole, f"{symbol}-history", address, found.note))
 
 
-@router.get("/sparklines", responses=answers(Sparks(AT, STEP_MS, {"BTCUSDT": [(AT - 30_250, 67_123.45)]}), 404))
+@router.get("/sparklines", responses=answers(Sparks(AT, STEP_MS, {"BTCUSDT": [(AT - 30_250, 67_123.45)]})))
 async def get_sparklines(
     request: Request,
     symbols: Annotated[
         str, Query(description=f"At most {MAX_SYMBOLS}, comma-separated.", examples=["BTCUSDT,ETHUSDT"])
     ],
 ) -> Response:
-    """The price of several symbols over the last 15 minutes, one point in 30 s: the lines of the page's table."""
-    names = several(symbols)
-    await reader_of(request).require_known(*names)
-    return Response(msgspec.json.encode(await request.app.state.sparklines.get(names)), media_type="application/json")
+    """The price of several symbols over the last 15 minutes, one point in 30 s: the lines of the page's table.
+
+    A symbol without a history has an empty line, whether it is known or not.
+    """
+    lines = await request.app.state.sparklines.get(several(symbols))
+    return Response(msgspec.json.encode(lines), media_type="application/json")

@@ -55,7 +55,7 @@ class Sparklines:
             kept = {
                 name: {step: at for step, at in line.items() if step in steps} for name, line in self._known.items()
             }
-            self._known = {name: line for name, line in kept.items() if line}
+            self._known = {name: line for name, line in kept.items() if any(line.values())}
             missing = [
                 (symbol, step) for symbol in symbols for step in steps if step not in self._known.get(symbol, ())
             ]
@@ -78,7 +78,7 @@ class Sparklines:
         try:
             for _, fields in entries:
                 row = unpack(fields[b"r"])
-                price = row.mid_price if row.mid_price is not None else row.last_price
+                price = row.mid_price if row.last_price is None else row.last_price
                 return None if price is None else (row.time_ms, price)
         except (KeyError, ValueError) as error:
             key = self._reader.keys.history(symbol)

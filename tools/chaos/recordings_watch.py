@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from tools.chaos.checker import Violation
 from tools.chaos.history import Lived, Record
 from tools.chaos.lives import LifeSampler
@@ -16,6 +18,9 @@ from tools.chaos.recordings_check import RecordingsVerdict, check
 from tools.chaos.stack_under_test import StackUnderTest
 from tools.chaos.witness import Witness
 from tools.local.roles import RECORDERS
+
+UP_S = 30.0
+STOPPED_S = 60.0
 
 
 class RecordingsWatch:
@@ -43,27 +48,41 @@ class RecordingsWatch:
     def __exit__(self, *_: Any) -> None:
         self._context.close()
 
-    def judge(self) -> tuple[list[Record], RecordingsVerdict]:
+    def judge(self) -> tuple[list[Lived], RecordingsVerdict]:
         """Stop the recorders in order, then compare their files with what was in Redis.
 
         Returns:
-            When the recorders lived, and the verdict.
+            When the recorders lived until they were told to stop, and the verdict.
 
         Raises:
             SupervisionError: a recorder does not end.
             RuntimeError: the witness failed.
         """
-        dead = [name for name in RECORDERS if not self._stack.pid(name)]
+        dead = [name for name in RECORDERS if not self._await_up(name)]
+        told_to_stop = time.time()
         for name in RECORDERS:
-            if name not in dead:
+            if self._stack.pid(name):
                 self._stack.signal(name, signal.SIGTERM)
         for name in RECORDERS:
-            self._stack.await_end(name)
+            self._stack.await_end(name, STOPPED_S)
         self._witness.await_look()
         self._context.close()
-        lives = [record for record in self._records if isinstance(record, Lived)]
+        lives = [
+            msgspec.structs.replace(record, time=min(record.time, told_to_stop))
+            for record in self._records
+            if isinstance(record, Lived)
+        ]
         verdict = check(self._witness.streams, lives, read(self._recordings))
         for name in dead:
             log = self._stack.log(name).strip()[-300:]
-            verdict.violations.append(Violation(time.time(), name, "recorder ended", f"its log ends: {log}"))
-        return self._records, verdict
+            verdict.violations.append(Violation(time.time(), name, "recorder not up", f"its log ends: {log}"))
+        return lives, verdict
+
+    def _await_up(self, name: str) -> bool:
+        """Wait for a recorder: one that is told to stop while it starts leaves its log as it is."""
+        deadline = time.monotonic() + UP_S
+        while self._stack.pid(name) and time.monotonic() < deadline:
+            if time.time() - (self._stack.metric(name, "nt_recorder_heartbeat") or 0.0) < 1.0:
+                return True
+            time.sleep(0.1)
+        return False

@@ -21,7 +21,7 @@ from tools.chaos.sentinel_group import SentinelGroup
 from tools.local import ports
 from tools.local.embedded_redis import wait_until_ready
 from tools.local.roles import BEATS, NODES, REDIS_PHASE
-from tools.local.supervision import SupervisionError, Supervisor
+from tools.local.supervision import READY_TIMEOUT_S, SupervisionError, Supervisor
 
 _READY_S = 20.0
 _POLL_S = 0.02
@@ -136,13 +136,13 @@ class StackUnderTest:
         """Everything that a role has written to its log."""
         return self._supervisor.log(name)
 
-    def await_end(self, name: str) -> None:
+    def await_end(self, name: str, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Wait until a role has ended.
 
         Raises:
-            SupervisionError: it does not end in time.
+            SupervisionError: it still runs after ``timeout_s``.
         """
-        self._supervisor.await_end(name)
+        self._supervisor.await_end(name, timeout_s)
 
     def start_role(self, name: str) -> float:
         """Start a role that has ended; returns when it was started (Unix time, s)."""

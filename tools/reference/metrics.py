@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
 
-from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics
+from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -24,6 +24,8 @@ _ROLES = (
     ("node", "`celery -A tasks worker -Q node-001`, port 9101", node_metrics.registry),
     ("beat", "`celery -A tasks beat`, port 9111", dispatcher_metrics.registry),
     ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
+    ("recorder", "`python -m tickfence.recorder`, port 9131", recorder_metrics.registry),
+    ("batch worker", "`celery -A tasks worker -Q node-001.batch`, port 9141", batch_metrics.registry),
 )
 
 # Labels whose values are not known in advance: label and an example.

@@ -9,7 +9,10 @@ import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
+from tickfence.recordings.extra import NotInstalled, load
 from tools.simulator import capture, symbols
 from tools.simulator.connection import Limits
 from tools.simulator.feed import Feed
@@ -51,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
 
     names, orders = "comma-separated names, or the number of symbols", "limit orders placed or cancelled per symbol"
     weight = "request weight per client and minute; Binance allows 6000"
+    replayed = (
+        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and FROM.exchangeInfo.json"
+    )
+    times = "like 2025-11-26T10:00 in UTC, or in ms since 1970"
     walk = "size of the price's random walk in ticks per square root of a second"
     p.add_argument("--host", default=options.host, help="address to listen on (%(default)s)")
     number("--port", options.port, int, 0, 65535, "port; 0 chooses a free one")
@@ -62,7 +69,12 @@ def parser() -> argparse.ArgumentParser:
     number("--levels", activity.levels, int, 20, 20_000, "levels per side")
     number("--told-levels", activity.told_levels, int, 20, 20_000, "best levels per side whose changes diffs tell")
     number("--volatility", activity.ticks_per_root_second, float, 0, 1000, walk)
-    p.add_argument("--replay", metavar="STEM", help="replay STEM.ws, STEM.http and STEM.exchangeInfo.json")
+    p.add_argument("--replay", metavar="FROM", help=replayed)
+    p.add_argument("--from", dest="from_ms", type=_time, metavar="TIME", help=f"of a recording: start here, {times}")
+    p.add_argument("--to", dest="to_ms", type=_time, metavar="TIME", help="of a recording: end here")
+    p.add_argument(
+        "--keep-times", action="store_true", help="of a recording: events have the recorded times, not now's"
+    )
     p.add_argument("--speed", type=_speed, default=1.0, help="speed of the replay: a factor, or max (%(default)s)")
     p.add_argument("--exit-at-end", action="store_true", help="exit when the replay has ended and clients have read it")
     number("--weight-per-minute", options.weight_per_minute, int, 1, 10**9, weight)
@@ -74,6 +86,14 @@ def parser() -> argparse.ArgumentParser:
         "--unread-bytes", limits.unread_bytes, int, 2**16, 2**34, "unread bytes above which a client is disconnected"
     )
     return p
+
+
+def _time(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return int(_number(int, 0, 10**14)(text))
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 async def run(arguments: argparse.Namespace) -> None:
@@ -99,6 +119,8 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
+    if arguments.replay and not Path(f"{arguments.replay}.ws").exists():
+        return _recorded(arguments, hub)
     if arguments.replay:
         recorded = capture.load(arguments.replay)
         replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
@@ -117,13 +139,27 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
     return feed, f"{len(listed)} symbols, seed {arguments.seed}"
 
 
+def _recorded(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
+    try:
+        recording = load("recording").Recording(arguments.replay)
+    except load("store").BadRecordings as error:
+        raise capture.BadCapture(str(error)) from None
+    from tools.simulator.recorded import RecordedFeed  # noqa: PLC0415 - these need the extra `recordings`
+    from tools.simulator.recorded_market import RecordedMarket  # noqa: PLC0415
+
+    market = RecordedMarket(recording, arguments.from_ms, arguments.to_ms)
+    keep, end = arguments.keep_times, arguments.exit_at_end
+    feed = RecordedFeed(market, arguments.speed, hub, keep_times=keep, exit_at_end=end)
+    return feed, f"replay of {arguments.replay}, {len(market.symbols)} symbols, {market.seconds:.0f} s"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the simulator. Returns the exit status: 0 after a stop, 2 for options that cannot be used."""
     arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="simulator: %(message)s", stream=sys.stderr)
     try:
         asyncio.run(run(arguments))
-    except (symbols.BadSymbols, capture.BadCapture, CannotListen) as error:
+    except (symbols.BadSymbols, capture.BadCapture, CannotListen, NotInstalled) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from tools.simulator.protocol import frame, frame_head
 
+SETTLED_S = 1.0
 _CHECK_S = 0.0005
 
 
@@ -91,6 +92,23 @@ class Hub:
         for name in names:
             channel = self.channel(name)
             channel.subscribers = [one for one in channel.subscribers if one is not subscriber]
+
+    async def wait_for_subscribers(self, names: Collection[str], settled_s: float = SETTLED_S) -> None:
+        """Waits until one of these streams is followed and no subscription was added for a while.
+
+        Subscribing may take several control messages.
+        """
+        changed = asyncio.Event()
+        self.on_change = changed.set
+        while True:
+            changed.clear()
+            if not any(self.channel(name).subscribers for name in names):
+                await changed.wait()
+            try:
+                await asyncio.wait_for(changed.wait(), settled_s)
+            except TimeoutError:
+                if any(self.channel(name).subscribers for name in names):
+                    return
 
     def flush(self) -> None:
         """Sends everything queued, in one write per connection."""

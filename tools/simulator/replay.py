@@ -32,7 +32,6 @@ from tools.simulator.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-START_DELAY = 1.0
 SNAPSHOT_WAIT = 5.0
 _UNREAD_BYTES = 2**20
 _DRAIN_SECONDS = 10.0
@@ -61,12 +60,10 @@ class ReplayFeed:
         self._status = "waiting for subscribers"
         self._resume_at = 0.0
         self._wait_for_snapshots = True
-        self._subscribed = asyncio.Event()
-        hub.on_change = self._subscribed.set
 
     async def run(self) -> None:
         """Replays once, then returns if `exit_at_end` is set, else idles."""
-        await self._wait_for_subscribers()
+        await self._hub.wait_for_subscribers({message.stream for message in self._messages})
         self._status = "running"
         loop = asyncio.get_running_loop()
         offset = loop.time() - self._timeline[0].time / self._speed if self._timeline else 0.0
@@ -137,18 +134,6 @@ class ReplayFeed:
     def state(self) -> dict[str, Any]:
         """As Feed.state()."""
         return {"source": "replay", "status": self._status, "sent": self._sent, "messages": len(self._messages)}
-
-    async def _wait_for_subscribers(self) -> None:
-        streams = {message.stream for message in self._messages}
-        while True:
-            self._subscribed.clear()
-            if not any(self._hub.channel(stream).subscribers for stream in streams):
-                await self._subscribed.wait()
-            try:
-                await asyncio.wait_for(self._subscribed.wait(), START_DELAY)
-            except TimeoutError:
-                if any(self._hub.channel(stream).subscribers for stream in streams):
-                    return
 
     def _is_followed(self, symbol: str) -> bool:
         """Whether a client is subscribed to the symbol's diffs."""

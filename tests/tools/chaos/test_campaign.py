@@ -22,6 +22,7 @@ FAULTS = (
     "node-hang",
     "symbol-remove",
     "two-versions",
+    "recorder-kill",
 )
 
 
@@ -34,9 +35,11 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     faults = [name for name in FAULTS if here.get(name, True)]
     said: list[str] = []
     outcome = campaign.run(
-        tmp_path / "stack", seed=1, seconds=180, only=faults, max_faults=len(faults), say=said.append
+        tmp_path / "stack", seed=1, seconds=180, only=faults, max_faults=len(faults), record=True, say=said.append
     )
     assert outcome.verdict.violations == []
+    assert outcome.recordings is not None
+    assert outcome.recordings.recorded >= outcome.recordings.due > 1000
     assert outcome.undue_conflicts == 0
     assert outcome.unsteady == []
     assert {kind for kind in outcome.faults if kind in faults} == set(faults)

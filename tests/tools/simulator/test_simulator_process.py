@@ -369,7 +369,7 @@ def test_a_taken_port_is_one_clear_line(exchange: Exchange) -> None:
         (("--symbols", "btc"), "capital letters or digits"),
         (("--port", "70000"), "0 to 65535"),
         (("--speed", "fast"), "must be a number"),
-        (("--replay", "/no/such/capture"), "/no/such/capture.ws: cannot be read"),
+        (("--replay", "/no/such/capture"), "/no/such/capture: neither a capture nor a recording"),
     ],
 )
 def test_a_bad_option_is_refused_naming_it(options: tuple[str, ...], words: str) -> None:

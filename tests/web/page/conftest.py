@@ -30,7 +30,7 @@ class Served:
         self.redis, self.scene = redis, scene
         self._port = ports.pick()
         self.origin = f"http://{ports.LOOPBACK}:{self._port}"
-        self._variables = {"SYMBOLS": ",".join(SYMBOLS), **variables}
+        self._variables = {"SYMBOLS": ",".join(SYMBOLS), "NT_RECORDINGS": "/nonexistent", **variables}
         self._web: WebProcess | None = None
 
     def start(self) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import redis
 
-from tests.web.reporting import EXAMPLE
+from tests.web.reporting import EXAMPLE, Cluster
+from tickfence.analytics.history_row import HistoryRow
 from tickfence.coordination.assignment_store import publish_assignment
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.desired import Desired, seed
@@ -127,6 +128,25 @@ class Scene:
         """As at the start."""
         self.client.delete(KEYS.desired)
         self.client.hdel(KEYS.dispatcher, "verdicts")
+
+    def remember(self, symbol: str, seconds: int) -> None:
+        """A history of ``symbol`` until now, at one price."""
+        Cluster(self.client).history(
+            symbol,
+            *(
+                HistoryRow(
+                    time_ms=ms,
+                    token=self._generation,
+                    last_price=77.25,
+                    spread_bps=1.5,
+                    bid_qty=3.0,
+                    ask_qty=1.0,
+                    health=90.0,
+                    status="ok",
+                )
+                for ms in range(self.now_ms() - seconds * 1000, self.now_ms(), 1000)
+            ),
+        )
 
     def conflict(self, symbol: str) -> None:
         """A node is refused the lease of ``symbol``."""

@@ -102,4 +102,4 @@ def test_silence_about_a_symbol_is_no_lost_connection(browser: Browser, served: 
             served.scene.silent.clear()
         expect(page.locator(".symbol-head .status")).to_have_text("ok")
         asked = [url.removeprefix(served.origin) for url in opened.requests]
-        assert asked.count("/stream/ADAUSDT") == 1
+        assert asked.count("/v1/stream/ADAUSDT") == 1

@@ -134,18 +134,31 @@ def test_the_tries_to_connect_again_are_spaced_out(call: Callable[..., Any]) -> 
     assert shortest_and_longest == [[125, 250], [250, 500], [500, 1000], [4000, 8000], [4000, 8000]]
 
 
-def test_prices_of_an_outage_are_put_in_between_and_those_that_were_watched_stay(page: Page) -> None:
+def test_rows_of_the_server_are_put_in_between_and_those_that_were_watched_stay(page: Page) -> None:
     shown = page.evaluate(
         """async () => {
-            const { PriceChart } = await import("/static/app/charts/price_chart.js");
-            const host = document.body.appendChild(document.createElement("div"));
-            const chart = new PriceChart(host, () => {});
-            for (const [ms, price] of [[10_000, 1], [10_250, 2], [14_000, 5]]) chart.add(ms, price, 0);
-            chart.setHistory([[8_900, 0], [10_900, 9], [12_000, 3], [13_000, 4], [14_900, 9]]);
-            chart.show(15_000);
-            const shown = chart.plot.data[1];
-            chart.close();
-            return [shown, host.childElementCount];
+            const { Past, SPANS } = await import("/static/app/past.js");
+            const past = new Past("X");
+            const report = (updatedAt, last_price) => past.add({ updatedAt, last_price, depth: { imbalance: 0.5 } });
+            for (const [ms, price] of [[20_000, 1], [20_250, 2], [20_250, 9], [24_000, 5]]) report(ms, price);
+            past.merge([[8_900, 0], [20_900, 9], [22_000, 3], [23_000, 4], [24_900, 9]]);
+            const prices = () => past.columns(30_000).last_price;
+            const shown = [prices(), past.columns(8_900 + SPANS[0].ms + 1).last_price, past.columns(30_000).imbalance];
+            past.choose(SPANS[1]);
+            return [...shown, prices(), past.columns(30_000).time_ms];
         }"""
     )
-    assert shown == [[0, 1, 2, 3, 4, 5], 0]
+    prices, later, imbalance, in_steps, times = shown
+    assert prices == [0, None, 2, 3, 4, 5]  # what is older than five seconds before the next row ends the line
+    assert later == prices[2:]
+    assert imbalance == [None, None, 0.5, None, None, 0.5]
+    assert (in_steps, times) == ([0, None, 5], [8_900, 8_901, 24_000])
+
+
+def test_a_line_of_the_board_goes_on_with_the_rows_own_prices(call: Callable[..., Any]) -> None:
+    points = [[0, 4.0], [30_000, 5.0], [60_000, 6.0]]
+    assert call("sparklines", "continued", points, [89_000, 7.0], 30_000, 900_000) == [*points[:2], [89_000, 7.0]]
+    assert call("sparklines", "continued", points, [905_000, 7.0], 30_000, 900_000) == [*points[1:], [905_000, 7.0]]
+    assert (call("sparklines", "changeOver", points), call("sparklines", "changeOver", points[:1])) == (50, None)
+    assert call("sparklines", "polyline", points, 120_000, 60, 10) == "30.0,10.0 45.0,5.0 60.0,0.0"
+    assert call("sparklines", "polyline", points[:1], 120_000, 60, 10) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -48,6 +49,18 @@ def test_all_symbols_are_shown_by_owner_and_their_prices_move(browser: Browser, 
         expect(page.locator("#summary")).to_contain_text("6 of 6")
         cut_off = "cells => cells.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.textContent)"
         assert page.locator("#market th, #market td").evaluate_all(cut_off) == []
+
+
+def test_each_row_has_the_line_of_its_history_and_one_answer_has_them_all(browser: Browser, served: Served) -> None:
+    served.scene.remember("BTCUSDT", seconds=600)
+    with visit(browser, served.origin) as opened:
+        page = opened.open()
+        line = page.locator(f"{row('BTCUSDT')} .col-line polyline")
+        expect(line).to_have_attribute("points", re.compile(r"^([\d.]+,[\d.]+ ){19,20}84\.0,[\d.]+$"))
+        expect(page.locator(f"{row('ETHUSDT')} .col-line")).to_have_text("")
+        assert len([url for url in opened.requests if "sparklines?" in url]) == 1
+        page.locator("#market thead th.col-line").get_by_role("button").click()
+        expect(page.locator("#market tbody a").first).to_have_text("BTCUSDT")
 
 
 def test_every_report_is_shown_and_not_only_when_rows_are_sorted_again(browser: Browser, served: Served) -> None:

@@ -74,6 +74,36 @@ def test_the_price_under_the_pointer_is_read_out(browser: Browser, served: Serve
         )
 
 
+def test_the_history_is_shown_over_any_span_and_exported(browser: Browser, served: Served) -> None:
+    served.scene.remember("BNBUSDT", seconds=1_800)
+    try:
+        with visit(browser, served.origin) as opened:
+            page = opened.open("/#/BNBUSDT")
+            chart = page.locator(".card-past .line-chart")
+            expect(chart.first).to_have_attribute("aria-label", re.compile(r"^Spread, bps over 15 min: [\d.]+ bps$"))
+            assert is_drawn(page, ".line-chart") > 5
+            expect(page.locator(".card-past .empty")).to_be_hidden()
+            expect(page.locator(".card-past header .count")).to_have_text("")
+            page.get_by_role("button", name="1 h").click()
+            expect(page.locator(".card-past header .count")).to_have_text(re.compile(r"^since \d\d:\d\d:\d\d$"))
+            page.locator(".price-chart .u-over").hover(position={"x": 60, "y": 60})
+            expect(page.locator(".card-price .read-out")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d: 77\.25$"))
+            chart.last.locator(".u-over").hover(position={"x": 60, "y": 60})
+            expect(page.locator(".card-past figcaption .count").last).to_have_text(
+                re.compile(r": bid 3\.00, ask 1\.00$")
+            )
+            with page.expect_download() as saved:
+                page.get_by_role("button", name="Export CSV").click()
+            assert saved.value.suggested_filename == "BNBUSDT-1h.csv"
+            lines = saved.value.path().read_text().splitlines()
+            assert lines[0].startswith("time_ms,token,mid_price,") and 355 <= len(lines) <= 365
+            page.goto(f"{served.origin}/#/SOLUSDT")
+            expect(page.locator(".card-past .empty")).to_contain_text("No history of this symbol is kept")
+            expect(page.get_by_role("button", name="Export CSV")).to_be_disabled()
+    finally:
+        served.scene.client.delete(KEYS.history("BNBUSDT"))
+
+
 def test_a_report_that_grows_old_is_visibly_stale(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin) as opened:
         page = opened.open("/#/ADAUSDT")

@@ -11,6 +11,14 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** An SVG element. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 /** Sets an element's text if it differs. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

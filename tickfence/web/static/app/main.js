@@ -30,7 +30,7 @@ const summary = new Summary(market);
 let symbolView = null;
 let tokensTried = 0;
 
-const stream = new EventStream("stream", {
+const stream = new EventStream("v1/stream", {
   silenceMs: 6000, // the nodes' state arrives twice a second
   refusals: [401],
   onMessage: (name, message) => market.apply(name, message),
@@ -57,6 +57,7 @@ market.addEventListener("state", () => {
   symbolView?.showEvents();
 });
 market.addEventListener("rows", () => overview.update());
+market.addEventListener("lines", () => overview.update());
 market.addEventListener("outage", ({ detail: text }) => connection.showOutage(text));
 market.addEventListener("nodes", () => {
   connection.heard();

@@ -2,12 +2,13 @@
 
 import { decimalsOf } from "./format.js";
 import { status } from "./freshness.js";
+import { Sparklines } from "./sparklines.js";
 
 const MAX_EVENTS = 500;
 
 /**
- * Emits "rows" (detail: the symbols that changed), "nodes", "event" (detail: the event), "state" (all is new) and
- * "outage" (detail: the server's sentence; the data stays).
+ * Emits "rows" (detail: the symbols that changed), "lines" (sparklines have come), "nodes", "event" (detail: the event),
+ * "state" (all is new) and "outage" (detail: the server's sentence; the data stays).
  * A row is the server's, with what only this page knows:
  *   sentAt: the server's time when it was sent;
  *   decimals: maximum number of decimals of its price so far;
@@ -20,6 +21,7 @@ export class Market extends EventTarget {
   leader = null;
   events = [];
   periodMs = 250;
+  lines = new Sparklines(() => this.#emit("lines"));
   heardAt = 0; // the server's time of its last message that was not an outage
   #serverAhead = 0;
 

@@ -1,10 +1,11 @@
 // The columns of the market table: how each one is named, sorted and painted.
 
-import { el, setData, setText } from "./dom.js";
+import { el, setData, setText, svg } from "./dom.js";
 import { fixed, NOTHING, signed, signedQuantity, span, uncovered } from "./format.js";
 import { dataAge, isIdle, STATUS_TEXT } from "./freshness.js";
 import { ownerTag, showOwner } from "./owners.js";
 import { addressOf } from "./route.js";
+import { HEIGHT, WIDTH } from "./sparklines.js";
 
 const TICK_SHOWN_MS = 700;
 const STATUS_ORDER = { ok: 0, paused: 1, degraded: 2, down: 3, none: 4, "set aside": 5 };
@@ -48,6 +49,29 @@ export const COLUMNS = [
       setText(cell, fixed(row.price, row.decimals));
       const isNew = performance.now() - row.tickAt < TICK_SHOWN_MS;
       setData(cell, "tick", isNew ? (row.tick > 0 ? "up" : "down") : "");
+    },
+  },
+  {
+    key: "line",
+    label: "15 min",
+    hint: "The price over the last 15 minutes; sorted by its change",
+    kind: "number",
+    value: (row, market) => market.lines.of(row, market.now()).change,
+    make: () => [
+      svg(
+        "svg",
+        { viewBox: `-1 -1 ${WIDTH + 2} ${HEIGHT + 2}`, width: WIDTH + 2, height: HEIGHT + 2, "aria-hidden": "true" },
+        svg("polyline"),
+      ),
+      el("span", { class: "unseen" }),
+    ],
+    paint: (cell, row, market) => {
+      const { path, change } = market.lines.of(row, market.now());
+      const line = cell.firstChild.firstChild;
+      if (line.getAttribute("points") === path) return;
+      line.setAttribute("points", path);
+      setText(cell.lastChild, change === null ? "" : `${signed(change, 2)} %`);
+      setData(cell, "sign", signOf(change));
     },
   },
   {

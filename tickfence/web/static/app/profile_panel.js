@@ -69,7 +69,7 @@ export class ProfilePanel {
 
   async #read() {
     try {
-      const answer = await request(`profiles/${encodeURIComponent(this.#symbol)}`, { signal: this.#gone.signal });
+      const answer = await request(`v1/profiles/${encodeURIComponent(this.#symbol)}`, { signal: this.#gone.signal });
       if (answer.status === 404) return; // the symbol's stream says so
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       const { bins, binWidth } = await answer.json();

@@ -9,10 +9,11 @@ import { concerns } from "./events.js";
 import { isIdle } from "./freshness.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
+import { Past, SPANS } from "./past.js";
+import { PastPanel } from "./past_panel.js";
 import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
 import { addressOf } from "./route.js";
-import { request } from "./session.js";
 import { SymbolHead } from "./symbol_head.js";
 
 const TRADING = {
@@ -20,7 +21,6 @@ const TRADING = {
   delisted: "The exchange has delisted this symbol.",
 };
 const STALE = { paused: "Paused", "set aside": "Set aside" };
-const MINUTES = [5, 15, 30];
 const DESCRIBE_MS = 5000;
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
 
@@ -33,7 +33,6 @@ export class SymbolView {
   #decimals = 0;
   #describedAt = -Infinity;
   #stream;
-  #gone = new AbortController();
 
   constructor(root, symbol, market) {
     this.#root = root;
@@ -45,11 +44,11 @@ export class SymbolView {
     this.#decimals = row?.decimals ?? 0;
     if (row) this.#head.showPrice(row.price, this.#decimals);
     this.tick();
-    this.#stream = new EventStream(`stream/${encodeURIComponent(symbol)}`, {
+    this.#stream = new EventStream(`v1/stream/${encodeURIComponent(symbol)}`, {
       silenceMs: 40_000, // the time of two pings
       refusals: [401, 404],
       onMessage: (name, message) => this.#take(name, message),
-      onState: (state) => state === "live" && this.#loadHistory(),
+      onState: (state) => state === "live" && this.#loadPast(),
       onRefused: (status) => this.#refused(status),
     });
     this.#stream.start();
@@ -57,9 +56,10 @@ export class SymbolView {
   }
 
   close() {
-    this.#gone.abort();
+    this.#past.stop();
     this.#stream.stop();
     this.#price.close();
+    this.#pastPanel.close();
     this.#depth.close();
     this.#profile.close();
     this.#root.replaceChildren();
@@ -67,6 +67,7 @@ export class SymbolView {
 
   redraw() {
     this.#price.redraw();
+    this.#pastPanel.redraw();
     this.#depth.redraw();
     this.#profile.redraw();
   }
@@ -86,7 +87,7 @@ export class SymbolView {
       setData(this.#banner, "tone", isIdle(status) ? "calm" : "");
       setText(this.#banner, told.join(" "));
     }
-    if (this.#report) this.#price.show(now);
+    if (this.#report) this.#showPast(now);
   }
 
   #state(now) {
@@ -135,7 +136,7 @@ export class SymbolView {
     this.#head.show(report, this.#decimals);
     this.#depth.show(report, this.#decimals);
     this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
-    this.#price.add(report.updatedAt, report.last_price, this.#decimals);
+    this.#past.add(report);
     this.#health.show(report.health);
     this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
     const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
@@ -165,16 +166,19 @@ export class SymbolView {
     this.#priceHost.setAttribute("aria-label", `Price chart: last ${price(report.last_price)}${area}`);
   }
 
-  async #loadHistory() {
+  async #loadPast() {
     try {
-      const answer = await request(`prices/${encodeURIComponent(this.symbol)}?minutes=${MINUTES.at(-1)}`, { signal: this.#gone.signal });
-      if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const { points } = await answer.json();
-      this.#price.setHistory(points);
-      this.#price.show(this.#market.now());
+      this.#pastPanel.setKept(await this.#past.load());
+      this.#showPast(this.#market.now());
     } catch (error) {
-      if (error.name !== "AbortError") console.info(`No price history of ${this.symbol}: ${error.message}`);
+      if (error.name !== "AbortError") console.info(`No history of ${this.symbol}: ${error.message}`);
     }
+  }
+
+  #showPast(now) {
+    const columns = this.#past.columns(now);
+    this.#price.show([columns.time_ms, columns.last_price], this.#past.span.ms, now, this.#decimals);
+    this.#pastPanel.show(columns, now);
   }
 
   #refused(status) {
@@ -189,6 +193,8 @@ export class SymbolView {
   }
 
   #head = null;
+  #past = null;
+  #pastPanel = null;
   #price = null;
   #depth = null;
   #health = new HealthPanel();
@@ -210,10 +216,13 @@ export class SymbolView {
   #build() {
     this.#head = new SymbolHead(this.symbol);
     this.#profile = new ProfilePanel(this.symbol);
+    this.#past = new Past(this.symbol);
+    this.#pastPanel = new PastPanel(this.#past, this.symbol);
     const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
-      panel("price", "Price", [this.#priceReadOut, this.#minutesChoice()], this.#priceHost),
+      panel("price", "Price", [this.#priceReadOut, this.#spanChoice()], this.#priceHost),
       panel("profile", "Volume profile", [this.#profile.count, this.#profileReadOut], this.#profile.element),
+      panel("past", "Over time", [this.#pastPanel.begins, this.#pastPanel.exporting], this.#pastPanel.element),
       panel("depth", "Depth", [this.#depthSum, this.#depthReadOut], this.#depthHost),
       panel("health", "Health", [this.#health.score], this.#health.element),
       panel("walls", "Walls", [this.#walls.count], this.#walls.element),
@@ -224,20 +233,21 @@ export class SymbolView {
     this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
     this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut));
     this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut));
+    this.#pastPanel.open();
     this.#profile.open(pointed(this.#profileReadOut));
   }
 
-  #minutesChoice() {
-    const buttons = MINUTES.map((minutes) => {
-      const button = el("button", { type: "button", "aria-pressed": String(minutes === 15) }, `${minutes} min`);
+  #spanChoice() {
+    const buttons = SPANS.map((span) => {
+      const button = el("button", { type: "button", "aria-pressed": String(span === this.#past.span) }, span.name);
       button.addEventListener("click", () => {
-        this.#price.minutes = minutes;
+        this.#past.choose(span);
         for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-        this.#price.show(this.#market.now());
+        this.#loadPast();
       });
       return button;
     });
-    return el("div", { class: "choice", role: "group", "aria-label": "Span of the price chart" }, ...buttons);
+    return el("div", { class: "choice", role: "group", "aria-label": "Span of the charts over time" }, ...buttons);
   }
 }
 

@@ -1,0 +1,173 @@
+"""What is recorded of one symbol, as replays look it up. Needs the extra ``recordings``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from tasks.recorded_entries import Recorded, RecordedDiffs, RecordedTrades, levels, values
+from tickfence.analytics import basis as bases
+from tickfence.analytics.basis import Basis
+from tickfence.analytics.book import BookGap, OrderBook
+from tickfence.analytics.trade_window import KEEP_MS
+from tickfence.instrument import Instrument
+from tickfence.recordings.kinds import Kind
+from tickfence.streams.codec import NO_ENTRY, Snapshot, SymbolInfo, Ticker, split_id
+
+LEAD_MS = 65 * 60_000
+"""How far back a replay looks for what it starts from: carries are recorded at least once an hour."""
+
+POLLED_MS = 10_000
+"""Within this time of being in use, a value that is polled was recorded."""
+
+_SNAPSHOTS_BACK_MS = (60_000, 10 * 60_000)
+
+
+class Carried(NamedTuple):
+    """Recorded bytes of an owner.
+
+    Attributes:
+        time_ms: when they were read.
+        data: the bytes.
+    """
+
+    time_ms: int
+    data: bytes
+
+
+class RecordedMarket:
+    """One symbol's recorded data of a time, and of the time before it that a replay needs.
+
+    Args:
+        recording: where it comes from.
+        symbol: whose data.
+        from_ms, to_ms: the time, on the Redis server's clock.
+
+    Attributes:
+        bases: what reports were made from, those of the time before included, in the order of their writing.
+        trades, diffs: the entries of its streams.
+        carries: what owners left for the next one, oldest first.
+    """
+
+    def __init__(self, recording: Recorded, symbol: Instrument, from_ms: int, to_ms: int) -> None:
+        self._recording, self._symbol = recording, symbol
+        self._from_ms, self._to_ms = from_ms - LEAD_MS, to_ms
+        self.bases = self._bases()
+        read = [each.inputs for each in self.bases]
+        read_ms = [split_id(text)[0] for each in read for text in (each.trades_id, each.book_id) if text != NO_ENTRY]
+        oldest_ms = max(self._from_ms, min(read_ms, default=0)) - 2 * KEEP_MS
+        self.trades = RecordedTrades(recording, symbol, oldest_ms)
+        self.diffs = RecordedDiffs(recording, symbol, oldest_ms)
+        self.carries = self._stored(Kind.CARRIES, self._from_ms - POLLED_MS, to_ms + POLLED_MS)
+
+    def _table(self, kind: Kind, from_ms: int, to_ms: int) -> pa.Table:
+        return self._recording.table(kind, [self._symbol], from_ms, to_ms)
+
+    def _stored(self, kind: Kind, from_ms: int, to_ms: int) -> list[Carried]:
+        table = self._table(kind, from_ms, to_ms)
+        return sorted(map(Carried, values(table, "time_ms"), values(table, "data")))
+
+    def _bases(self) -> list[Basis]:
+        table = self._table(Kind.BASES, self._from_ms, self._to_ms)
+        ids = map(split_id, values(table, "stream_id"))
+        return [bases.decode(data) for _, data in sorted(zip(ids, values(table, "data"), strict=True))]
+
+    def snapshot(self, last_update_id: int, taken_ms: int) -> Snapshot | None:
+        """The snapshot with this id that was taken at this time; ``None`` where it is not recorded."""
+        found = _snapshots(self._table(Kind.SNAPSHOTS, taken_ms, taken_ms + 1))
+        return next((each for each in found if each.last_update_id == last_update_id), None)
+
+    def remade(
+        self, last_update_id: int, taken_ms: int, lowest_bid: float | None, highest_ask: float | None
+    ) -> Snapshot | None:
+        """A snapshot that is not recorded, from an earlier one and the diffs since; ``None`` where they are not recorded.
+
+        Args:
+            last_update_id, taken_ms: of the snapshot.
+            lowest_bid, highest_ask: how far it must reach.
+        """
+        for earlier in self.snapshots_before(last_update_id, taken_ms):
+            if not reaches(earlier, lowest_bid, highest_ask):
+                continue
+            book = OrderBook()
+            book.load(earlier.last_update_id, earlier.bids, earlier.asks, earlier.lowest_bid, earlier.highest_ask)
+            with suppress(BookGap):
+                for diff in self.diffs.between(split_id(earlier.stream_id), (taken_ms + POLLED_MS, 0)):
+                    if diff.last_update_id <= last_update_id:
+                        book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
+            if book.last_update_id != last_update_id:
+                return None
+            bids, asks = book.levels()
+            return Snapshot(
+                last_update_id=last_update_id,
+                stream_id=earlier.stream_id,
+                bids=bids,
+                asks=asks,
+                lowest_bid=lowest_bid,
+                highest_ask=highest_ask,
+                time=taken_ms,
+            )
+        return None
+
+    def snapshots_before(self, last_update_id: int, at_ms: int) -> Iterator[Snapshot]:
+        """Snapshots of at most this update id that were taken before ``at_ms``, newest first."""
+        until_ms = at_ms + 1
+        for back_ms in _SNAPSHOTS_BACK_MS:
+            from_ms = at_ms - back_ms
+            for each in reversed(list(_snapshots(self._table(Kind.SNAPSHOTS, from_ms, until_ms)))):
+                if each.last_update_id <= last_update_id:
+                    yield each
+            until_ms = from_ms
+
+    def sections(self, digest: bytes, at_ms: int) -> bytes | None:
+        """The slow sections with this digest that were in use at ``at_ms``; ``None`` where they are not recorded."""
+        found = self._stored(Kind.SECTIONS, at_ms - 6 * POLLED_MS, at_ms + POLLED_MS)
+        return next((each.data for each in reversed(found) if bases.digest(each.data) == digest), None)
+
+    def carry(self, digest: bytes) -> bytes | None:
+        """The carry with this digest; ``None`` where it is not recorded."""
+        return next((each.data for each in reversed(self.carries) if bases.digest(each.data) == digest), None)
+
+    def carry_before(self, after_ms: int, until_ms: int) -> Carried | None:
+        """The newest carry with after_ms < time <= until_ms."""
+        found = [each for each in self.carries if after_ms < each.time_ms <= until_ms]
+        return found[-1] if found else None
+
+    def tickers(self) -> list[Ticker]:
+        """The 24 h statistics, oldest first."""
+        table = self._table(Kind.TICKERS, self._from_ms, self._to_ms)
+        names = ("last", "change_pct", "high", "low", "volume", "time_ms")
+        return list(map(Ticker, *(values(table, name) for name in names)))
+
+    def infos(self) -> list[tuple[int, SymbolInfo]]:
+        """The exchange's rules with the time at which they were read, oldest first."""
+        table = self._table(Kind.INFOS, self._from_ms - 24 * 3_600_000, self._to_ms)
+        names = ("tick_size", "step_size", "status", "book_from")
+        infos = map(SymbolInfo, *(values(table, name) for name in names))
+        return list(zip(values(table, "time_ms"), infos, strict=True))
+
+
+def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | None) -> bool:
+    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``."""
+    bids = snapshot.lowest_bid is None or (lowest_bid is not None and snapshot.lowest_bid <= lowest_bid)
+    asks = snapshot.highest_ask is None or (highest_ask is not None and snapshot.highest_ask >= highest_ask)
+    return bids and asks
+
+
+def _snapshots(table: pa.Table) -> Iterator[Snapshot]:
+    sides: list[list[Any]] = [levels(table, f"{side}_prices", f"{side}_quantities") for side in ("bid", "ask")]
+    names = ("last_update_id", "stream_id", "lowest_bid", "highest_ask", "time_ms")
+    columns = (values(table, name) for name in names)
+    for update_id, stream_id, lowest, highest, time_ms, bids, asks in zip(*columns, *sides, strict=True):
+        yield Snapshot(
+            last_update_id=update_id,
+            stream_id=stream_id,
+            bids=bids,
+            asks=asks,
+            lowest_bid=lowest,
+            highest_ask=highest,
+            time=time_ms,
+        )

@@ -1,0 +1,115 @@
+"""From closed segments of the log to Parquet files, in a thread of its own: the disk or object store may be slow."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import threading
+import time
+from typing import Any
+
+from tickfence.monitoring import recorder_metrics as metrics
+from tickfence.monitoring.log_limit import LogLimit
+from tickfence.recorder.frames import decided
+from tickfence.recorder.tables import tables
+from tickfence.recorder.wal import Segment, frames
+from tickfence.recordings.layout import HOUR_MS
+from tickfence.recordings.store import Store
+from tickfence.redis_access.outage import Backoff
+
+logger = logging.getLogger(__name__)
+
+LATE_MS = 120_000
+"""An hour is closed this long after its end, when its last entries are in files."""
+
+
+class Converter:
+    """Writes what closed segments hold, one after the other, and deletes them.
+
+    It may be killed at any moment: a segment that is still there is written again, under the same names.
+
+    Args:
+        store: where the files go.
+        recorder: name of the recorder.
+
+    Attributes:
+        waiting_bytes: of the segments that wait.
+    """
+
+    def __init__(self, store: Store, recorder: str) -> None:
+        self.waiting_bytes = 0
+        self._store = store
+        self._recorder = re.sub(r"[^A-Za-z0-9._-]", "-", recorder)[:64]
+        self._segments: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._closed_until_ms = 0
+        self._say = LogLimit(10.0)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="converter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def add(self, segment: Segment) -> None:
+        """Convert a segment when those before it are."""
+        self.waiting_bytes += segment.path.stat().st_size
+        self._segments.put(segment)
+
+    def finish(self, within_s: float) -> bool:
+        """Wait until every segment is converted; return whether they are. What is not, the next start converts."""
+        self._segments.put(None)
+        self._thread.join(within_s)
+        self._ending.set()
+        return not self._thread.is_alive()
+
+    def convert(self, segment: Segment, now_ms: int) -> None:
+        """Write what a segment holds, close the hours that are over, and delete it.
+
+        Args:
+            segment: a closed one. Those with lower numbers of the same log are converted.
+            now_ms: Unix time, ms.
+
+        Raises:
+            OSError, pyarrow.ArrowException: the files cannot be written.
+        """
+        writer = f"{self._recorder}.{segment.log}"
+        for kind, table in tables(decided(frames(segment.path)), self._bad).items():
+            written = self._store.write(table, kind, writer, segment.number)
+            metrics.rows.labels(kind).inc(len(table))
+            metrics.files.labels(metrics.FileState.OPEN).inc(len(written))
+        until_ms = (now_ms - LATE_MS) // HOUR_MS * HOUR_MS
+        if until_ms != self._closed_until_ms:
+            first = until_ms - 24 * HOUR_MS if self._closed_until_ms else None
+            closed = self._store.close(writer, until_ms, segment.number, first)
+            metrics.files.labels(metrics.FileState.CLOSED).inc(len(closed))
+            self._closed_until_ms = until_ms
+        segment.path.unlink()
+
+    def _run(self) -> None:
+        while (segment := self._segments.get()) is not None:
+            size = segment.path.stat().st_size
+            self._convert_sometime(segment)
+            self.waiting_bytes -= size
+
+    def _convert_sometime(self, segment: Segment) -> None:
+        backoff = Backoff(base=0.5, cap=15.0)
+        while not self._ending.is_set():
+            try:
+                self.convert(segment, int(time.time() * 1000))
+            except Exception as error:  # noqa: BLE001 - whatever a file system or an object store raises: nothing is lost
+                metrics.errors.labels(metrics.Failure.FILES).inc()
+                self._ending.wait(backoff.next_s())
+                if self._say.allows("files") is not None:
+                    extra: dict[str, Any] = {
+                        "recordings": self._store.root,
+                        "error": f"{type(error).__name__}: {error}",
+                    }
+                    logger.error("recorded data cannot be written to files; it waits in the log", extra=extra)
+            else:
+                return
+
+    def _bad(self, source: str, error: ValueError) -> None:
+        metrics.errors.labels(metrics.Failure.ENTRY).inc()
+        if self._say.allows(source) is not None:
+            logger.warning("an entry is left out", extra={"source": source, "error": str(error)[:500]})

@@ -1,0 +1,56 @@
+// A chart over time: its time axis, and what is under the pointer.
+
+import { clock } from "../format.js";
+import { axis, Chart } from "./chart.js";
+
+const SHORTEST_MS = 60_000;
+
+// With seconds when two labels would show the same minute.
+function times(plot, splits, index, space, step) {
+  return splits.map((ms) => (step < 60_000 ? clock(ms) : clock(ms).slice(0, 5)));
+}
+
+/** Subclasses have `valueRange(low, high)` and `valueAt(index)`, the text for a point or "". */
+export class TimeChart extends Chart {
+  #now = Date.now();
+  #spanMs = SHORTEST_MS;
+
+  /**
+   * series, hooks: uPlot's; scale(self): its value axis;
+   * key: charts with the same one show their pointers together; onPoint(text): what is under the pointer, or "".
+   */
+  constructor(host, { series, scale, hooks = () => ({}), key = null, onPoint }) {
+    let self = null;
+    super(host, {
+      cursor: { drag: { x: false, y: false }, points: { size: 6 }, sync: key && { key, setSeries: false } },
+      ms: 1,
+      scales: {
+        x: { range: () => self?.timeRange() ?? [0, 1] },
+        y: { range: (plot, low, high) => self?.valueRange(low, high) ?? [0, 1] },
+      },
+      axes: [axis({ size: 28, space: 70, values: times }), axis({ side: 1, space: 34, ...scale(() => self) })],
+      series: [{}, ...series],
+      hooks: { ...hooks(() => self), setCursor: [(plot) => self && onPoint(self.readOut(plot.cursor.idx))] },
+    });
+    self = this;
+  }
+
+  /** columns: the times, and one for each series. */
+  show(columns, spanMs, now) {
+    this.#now = now;
+    this.#spanMs = spanMs;
+    this.plot.setData(columns);
+  }
+
+  /** The chosen span, or the part of it that has data. */
+  timeRange() {
+    const first = this.plot.data[0][0] ?? this.#now;
+    const from = Math.max(this.#now - this.#spanMs, Math.min(first, this.#now - SHORTEST_MS));
+    return [from, this.#now + (this.#now - from) * 0.005];
+  }
+
+  readOut(index) {
+    const text = index == null ? "" : this.valueAt(index);
+    return text && `${clock(this.plot.data[0][index])}: ${text}`;
+  }
+}
