@@ -21,7 +21,8 @@ class Difference(NamedTuple):
     Attributes:
         at_ms: its time, on the Redis server's clock.
         kind: a report, or slow sections.
-        member: the first member of the report that differs; empty for slow sections.
+        member: the first member of the report that differs, as told by the first different report whose basis tells its
+            members; empty for slow sections.
         live: digest of its live bytes, in hexadecimal digits.
         rebuilt: digest of its bytes made again; empty where they could not be made.
         owner: who made it live.
@@ -90,9 +91,11 @@ def _compare(found: Audit, step: Rebuilt, live: Basis) -> None:
         found.sections += 1
     if not equal:
         found.different += 1
+        member = _first_difference(step.report, live) if live.members else ""
         if found.first is None or (is_report and found.first.kind is Kind.SLOW):
-            member = _first_difference(step.report, live) if is_report else ""
             found.first = Difference(step.at_ms, live.kind, member, live.digest.hex(), digest.hex(), live.owner)
+        elif is_report and not found.first.member:
+            found.first = found.first._replace(member=member)
 
 
 def _first_difference(report: bytes, live: Basis) -> str:

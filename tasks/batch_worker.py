@@ -78,10 +78,10 @@ class BatchWorker(Member):
         app.amqp.queues.add(app.amqp.queues.new_missing(self.owner.node))
         app.conf.broker_heartbeat = 0  # none is sent while a partition is made
 
-    @staticmethod
-    def rebuild(*arguments: Any) -> Iterator[Any]:
-        """Make reports again; see :func:`tasks.rebuild.rebuild`."""
-        return import_module("tasks.rebuild").rebuild(*arguments)  # with pyarrow, which a node does without
+    def rebuild(self, *arguments: Any) -> Iterator[Any]:
+        """Make reports again; arguments as of :func:`tasks.rebuild.rebuild`."""
+        # With pyarrow, which a node does without.
+        return import_module("tasks.rebuild").rebuild(*arguments, slow_period_ms=self.settings.nt_slow_period_ms)
 
     def leave(self) -> None:
         """Give the id up, and the partition as soon as its next report is made."""

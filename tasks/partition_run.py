@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tasks.batch_worker import BatchWorker
+from tasks.rebuilt import Rebuilt
 from tickfence.batch.job import Done, Failed, Job
 from tickfence.batch.output import Output, ReportsFile
 from tickfence.batch.partition import Partition
@@ -29,18 +30,6 @@ WITHOUT_REDIS_S = 120.0
 MAX_REASON = 500
 
 _Answer = TypeVar("_Answer")
-
-
-class Rebuilt(Protocol):
-    """One report made again; see :mod:`tasks.rebuild`."""
-
-    @property
-    def at_ms(self) -> int:
-        """Server ms of the report."""
-
-    @property
-    def report(self) -> bytes:
-        """Its JSON."""
 
 
 Rebuild = Callable[[Recording, Instrument, int, int, int | None], Iterator[Rebuilt]]
@@ -89,6 +78,7 @@ class _Run:
         self._lease = PartitionLease(worker.settings.keys, message.job, message.partition, worker.owner)
         self._outage = Outage("the data plane", logger)
         self._renew_at = 0.0
+        self._not_warm = 0
 
     def run(self, rebuild: Rebuild) -> Ended:
         keys, message = self._worker.settings.keys, self._message
@@ -123,13 +113,14 @@ class _Run:
             output.discard(file.name)
             self._ask(self._lease.release)
             return Ended.FENCED
-        return self._done(output, Done(file.name, file.reports, str(self._worker.owner), ms))
+        return self._done(output, Done(file.name, file.reports, self._not_warm, str(self._worker.owner), ms))
 
     def _make(self, job: Job, partition: Partition, rebuild: Rebuild, file: ReportsFile) -> None:
         reports = rebuild(Recording(job.source), partition.symbol, partition.from_ms, partition.to_ms, job.every_ms)
         self._renew_at = time.monotonic() + RENEW_EVERY_S
         for rebuilt in reports:
             file.add(rebuilt.at_ms, rebuilt.report)
+            self._not_warm += not rebuilt.warm
             metrics.reports.inc()
             if self._worker.stopping:
                 raise NoLongerOurs(Ended.GIVEN_BACK)

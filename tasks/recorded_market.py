@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from tasks.recorded_entries import Recorded, RecordedDiffs, RecordedTrades, levels, values
 from tickfence.analytics import basis as bases
 from tickfence.analytics.basis import Basis
+from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.analytics.trade_window import KEEP_MS
 from tickfence.instrument import Instrument
 from tickfence.recordings.kinds import Kind
@@ -78,6 +80,38 @@ class RecordedMarket:
         found = _snapshots(self._table(Kind.SNAPSHOTS, taken_ms, taken_ms + 1))
         return next((each for each in found if each.last_update_id == last_update_id), None)
 
+    def remade(
+        self, last_update_id: int, taken_ms: int, lowest_bid: float | None, highest_ask: float | None
+    ) -> Snapshot | None:
+        """A snapshot that is not recorded, from an earlier one and the diffs since; ``None`` where they are not recorded.
+
+        Args:
+            last_update_id, taken_ms: of the snapshot.
+            lowest_bid, highest_ask: how far it must reach.
+        """
+        for earlier in self.snapshots_before(last_update_id, taken_ms):
+            if not reaches(earlier, lowest_bid, highest_ask):
+                continue
+            book = OrderBook()
+            book.load(earlier.last_update_id, earlier.bids, earlier.asks, earlier.lowest_bid, earlier.highest_ask)
+            with suppress(BookGap):
+                for diff in self.diffs.between(split_id(earlier.stream_id), (taken_ms + POLLED_MS, 0)):
+                    if diff.last_update_id <= last_update_id:
+                        book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
+            if book.last_update_id != last_update_id:
+                return None
+            bids, asks = book.levels()
+            return Snapshot(
+                last_update_id=last_update_id,
+                stream_id=earlier.stream_id,
+                bids=bids,
+                asks=asks,
+                lowest_bid=lowest_bid,
+                highest_ask=highest_ask,
+                time=taken_ms,
+            )
+        return None
+
     def snapshots_before(self, last_update_id: int, at_ms: int) -> Iterator[Snapshot]:
         """Snapshots of at most this update id that were taken before ``at_ms``, newest first."""
         until_ms = at_ms + 1
@@ -114,6 +148,13 @@ class RecordedMarket:
         names = ("tick_size", "step_size", "status", "book_from")
         infos = map(SymbolInfo, *(values(table, name) for name in names))
         return list(zip(values(table, "time_ms"), infos, strict=True))
+
+
+def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | None) -> bool:
+    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``."""
+    bids = snapshot.lowest_bid is None or (lowest_bid is not None and snapshot.lowest_bid <= lowest_bid)
+    asks = snapshot.highest_ask is None or (highest_ask is not None and snapshot.highest_ask >= highest_ask)
+    return bids and asks
 
 
 def _snapshots(table: pa.Table) -> Iterator[Snapshot]:

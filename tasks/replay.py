@@ -19,7 +19,7 @@ from tasks.recorded_entries import (
     just_before,
     just_before_id,
 )
-from tasks.recorded_market import POLLED_MS, RecordedMarket
+from tasks.recorded_market import POLLED_MS, RecordedMarket, reaches
 from tasks.symbol_events import Event
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import basis as bases
@@ -156,7 +156,8 @@ class Replay:
         inputs = basis.inputs
         if start.fresh:
             self.fresh_ms = inputs.fresh_ms
-        snapshot = self._market.snapshot(start.snapshot_id, start.snapshot_ms)
+        taken, horizon = (start.snapshot_id, start.snapshot_ms), (inputs.lowest_bid, inputs.highest_ask)
+        snapshot = self._market.snapshot(*taken) or self._market.remade(*taken, *horizon)
         if snapshot is None:
             return False
         self.started_ms = inputs.started_ms
@@ -332,9 +333,7 @@ class Replay:
         newest = None
         for each in self._market.snapshots_before(split_id(basis.inputs.book_id)[1], basis.at_ms):
             newest = newest or each
-            bids_reach = each.lowest_bid is None or (lowest is not None and each.lowest_bid <= lowest)
-            asks_reach = each.highest_ask is None or (highest is not None and each.highest_ask >= highest)
-            if bids_reach and asks_reach:
+            if reaches(each, lowest, highest):
                 return Snapshot(
                     last_update_id=each.last_update_id,
                     stream_id=each.stream_id,

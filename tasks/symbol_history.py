@@ -117,7 +117,7 @@ class SymbolHistory:
 
     def accepted(self, write: Write) -> None:
         """Take that a write was accepted: what went with it waits no more."""
-        if write.entries:
+        if self._waiting:
             self._waiting = deque((e for e in self._waiting if e not in write.entries), maxlen=_WAITING_KEPT)
 
     def refused(self, write: Write) -> None:

@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 
+from tasks.rebuilt import Rebuilt
 from tickfence.batch.partition import HOUR_MS
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.recording import Recording
@@ -18,11 +18,6 @@ from tickfence.recordings.store import Store
 
 BEGIN = 1_764_669_600_000
 """2025-12-02T10:00:00Z."""
-
-
-class Rebuilt(NamedTuple):
-    at_ms: int
-    report: bytes
 
 
 def record(folder: Path, symbols: list[str], hours: int) -> str:

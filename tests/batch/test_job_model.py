@@ -90,7 +90,7 @@ class Worker:
             output.discard(file.name)
             lease.release(client)
             return
-        [reply] = send(client, [lease.record(Done(file.name, file.reports, str(self.owner)))])
+        [reply] = send(client, [lease.record(Done(file.name, file.reports, worker=str(self.owner)))])
         if not lease.recorded(reply):
             output.discard(file.name)
             return

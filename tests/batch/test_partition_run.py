@@ -15,7 +15,8 @@ from tasks import partition_run
 from tasks.batch_worker import BatchWorker, choose_batch_worker
 from tasks.lifecycle import choose_node_id, this_batch_worker
 from tasks.partition_run import Message, run_partition
-from tests.batch.recorded import BEGIN, Rebuilt, reports_of
+from tasks.rebuilt import Rebuilt
+from tests.batch.recorded import BEGIN, reports_of
 from tickfence.batch.job import Done, Failed, Job
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.partition import HOUR_MS, cut

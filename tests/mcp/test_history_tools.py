@@ -164,7 +164,7 @@ def test_what_is_not_covered_is_said(redis_client: redis.Redis, cluster: Cluster
         (now - 21_000 - found["since"], None),
     ]
     assert found["present"] is None and "AAUSDT has no report now" in found.text
-    assert len(found["notes"]) == 1 and "Redis has the history from " in found["notes"][0]
+    assert len(found["notes"]) == 1 and "Redis has the history" in found["notes"][0]
     nothing = ask("get_changes", symbol="BBUSDT")
     assert nothing["rows"] == 0 and nothing["numbers"] == {} and "no row of history" in nothing.text
     assert "anomalies: not known" in nothing.text

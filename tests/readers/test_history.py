@@ -129,10 +129,10 @@ def test_what_is_nowhere_is_told_in_one_sentence(
     ask: Callable[..., Any], redis_client: redis.Redis, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = ask(read_history, "BTCUSDT", START, START + 60_000)
-    assert found.note == "of BTCUSDT, Redis has no history; recordings have nothing older in this range"
+    assert found.note == "Redis has no history of BTCUSDT; recordings have nothing older in this range"
     write(redis_client, [row(START + 1000)])
     assert ask(read_history, "BTCUSDT", START + 1000, START + 60_000).note is None
-    told = "of BTCUSDT, Redis has the history since 2025-11-26T10:00:01.000Z; recordings "
+    told = "Redis has the history of BTCUSDT since 2025-11-26T10:00:01.000Z; recordings "
     assert ask(read_history, "BTCUSDT", START, START + 60_000).note == f"{told}have nothing older in this range"
     record(recordings, [row(START)], symbol="ETHUSDT")
     monkeypatch.setitem(__import__("sys").modules, "duckdb", None)

@@ -25,7 +25,7 @@ from tickfence.recorder.recording_lease import (
 from tickfence.redis_access.scripts import send
 
 KEY = Keys().recording("AAUSDT")
-NOTHING = Claim(0, {}, {})
+NOTHING = Claim(0, {}, {}, {})
 
 
 def acquire(client: redis.Redis, recorder: str, claim: Claim = NOTHING, ttl_ms: int = 60_000) -> Granted:
@@ -75,10 +75,13 @@ def test_it_waits_for_no_time_of_a_clock_that_was_ahead(redis_client: redis.Redi
 def test_a_recorder_goes_on_at_the_end_of_its_log_if_nobody_else_came(redis_client: redis.Redis) -> None:
     one = acquire(redis_client, "one")
     note(redis_client, one.token, {"trades": "5-7"})
-    again = acquire(redis_client, "one", Claim(one.token, {"trades": "5-7"}, {"trades": "5-9", "diffs": "5-3"}))
+    again = acquire(
+        redis_client, "one", Claim(one.token, {"trades": "5-7"}, {"diffs": "5-0"}, {"trades": "5-9", "diffs": "5-3"})
+    )
     assert again.positions == {"trades": "5-9", "diffs": "5-3"}
     assert next_positions(again.starts, one.token, ["trades", "diffs"]) == {"trades": "5-9", "diffs": "5-3"}
-    late = acquire(redis_client, "one", Claim(one.token, {"trades": "5-7"}, {"trades": "5-99"}))
+    assert again.starts[0].at == {"diffs": "5-0"}
+    late = acquire(redis_client, "one", Claim(one.token, {"trades": "5-7"}, {}, {"trades": "5-99"}))
     assert late.positions == again.positions
 
 
@@ -86,7 +89,7 @@ def test_after_redis_was_emptied_it_goes_on_behind_what_it_had_noted(redis_clien
     one = acquire(redis_client, "one")
     redis_client.flushall()
     assert note(redis_client, one.token, {"trades": "5-7"}) == []
-    again = acquire(redis_client, "one", Claim(one.token, {"trades": "5-7"}, {"trades": "5-9"}))
+    again = acquire(redis_client, "one", Claim(one.token, {"trades": "5-7"}, {}, {"trades": "5-9"}))
     assert again.token > one.token
     assert again.positions == {"trades": "5-7"}
 

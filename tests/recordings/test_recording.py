@@ -103,6 +103,14 @@ def test_an_error_that_is_not_of_the_files(recording: Recording) -> None:
         recording.over(Kind.TRADES, None, None, lambda files: 1 // (len(files) - 1))
 
 
+def test_an_answer_that_takes_too_long(tmp_path: Path) -> None:
+    recording = Recording(str(tmp_path), within_s=0.1)
+    write_trades(recording.store, 1, trade(HOUR, 1))
+    endless = "SELECT sum(hash(range)::DOUBLE) AS price FROM read_parquet($files), range(1000000000000)"
+    with pytest.raises(TimeoutError, match=r"longer than 0\.1 s"):
+        recording.ask(Kind.TRADES, None, None, endless, {}, ["price"])
+
+
 def test_without_the_extra() -> None:
     lacking = (
         "import sys; sys.modules['pyarrow'] = None\n"

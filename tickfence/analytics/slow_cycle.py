@@ -27,20 +27,16 @@ class SlowSections(Struct, frozen=True):
 class SplicedSections(NamedTuple):
     """Slow sections in their encoded form, so that each fast report only copies their bytes.
 
-    `walls` and `vacuums` are how many there are; None without enough data.
+    `walls` and `vacuums` are how many there are, None without enough data; `worst` is the highest severity, None without any.
     """
 
     computed_at: int
     liquidity: Raw
     anomalies: Raw
     severities: list[Severity]
-    walls: int | None = None
-    vacuums: int | None = None
-
-    @property
-    def worst(self) -> Severity | None:
-        """The highest severity of the anomalies; None without any."""
-        return max(self.severities, key=_RANKS.__getitem__, default=None)
+    walls: int | None
+    vacuums: int | None
+    worst: Severity | None
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(get_args(Severity))}
@@ -69,13 +65,15 @@ def run(state: SymbolState, now_ms: int) -> bytes:
 
 def splice(sections: SlowSections) -> SplicedSections:
     """The sections in the form that reports copy."""
+    severities = [anomaly.severity for anomaly in sections.anomalies]
     return SplicedSections(
         sections.computed_at,
         Raw(encode_json(sections.liquidity)),
         Raw(encode_json(sections.anomalies)),
-        [anomaly.severity for anomaly in sections.anomalies],
+        severities,
         _count(sections.liquidity.walls),
         _count(sections.liquidity.vacuums),
+        max(severities, key=_RANKS.__getitem__, default=None),
     )
 
 

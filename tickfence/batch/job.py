@@ -57,12 +57,14 @@ class Done(Struct, frozen=True, rename="camel", tag="done", tag_field="result"):
     Attributes:
         file: name of the file in the job's output that holds them, and the only one that does.
         reports: how many there are.
+        not_warm: how many of them were not made from all that the live report was made from.
         worker: who made them.
         ms: how long that took.
     """
 
     file: str
     reports: int
+    not_warm: int = 0
     worker: str = ""
     ms: int = 0
 

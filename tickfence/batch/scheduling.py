@@ -20,11 +20,13 @@ from tickfence.instrument import Instrument
 
 ATTEMPTS = 3
 """A partition that has failed so often is set aside."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
+"""What has failed is tried again after this long; twice as long each time."""
 AHEAD = 2
 """How many partitions a worker has at most: the one that it works on, and the next."""
 LOST_AFTER_S = 5.0
 """A message that an idle worker has not taken by then is lost."""
-NO_PROGRESS_S = 60.0
+NO_PROGRESS_S = 300.0
 """A worker that lives, and has not renewed its lease for this long, makes no progress."""
 
 
@@ -158,7 +160,8 @@ class Scheduler:
         unit.result, unit.sent, unit.running = result, None, None
         if isinstance(result, Failed):
             unit.generation = max(unit.generation, result.generation)
-            unit.not_before_s = now_s + min(60.0, 2.0 ** min(6, unit.attempts - unit.forgiven))
+            pause_s = FIRST_PAUSE_S * 2.0 ** min(10, unit.attempts - unit.forgiven - 1)
+            unit.not_before_s = now_s + min(LONGEST_PAUSE_S, pause_s)
 
     def look(self, seen: Mapping[str, Seen], workers: Sequence[NodeRecord], now_s: float) -> Iterator[Verdict]:
         """Judge the outstanding partitions; yield those whose worker is to be fenced out.

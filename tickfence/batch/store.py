@@ -28,7 +28,7 @@ from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import send
 
 KEEP_MS = 7 * 86_400_000
-LEASE_MS = 90_000
+LEASE_MS = 600_000
 COMMAND_LEASE_MS = 5_000
 
 _JOB, _SENT = "job", "sent:"

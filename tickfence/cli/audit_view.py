@@ -111,6 +111,6 @@ def _picture(found: Iterable[Any]) -> RenderableType:
 
 def _sentence(symbol: str, first: Any, count: int) -> str:
     milliseconds = f"{time_text(first.at_ms)[:-1]}.{first.at_ms % 1000:03d}Z"
-    what = f"{first.member} of the report" if first.kind == "report" else "the slow sections"
+    what = f"{first.member or 'a member'} of the report" if first.kind == "report" else "the slow sections"
     made = f"{first.rebuilt} made again" if first.rebuilt else "could not be made again"
     return f"{symbol}: {count:,} differ. First: {what} at {milliseconds} by {first.owner}: {first.live} live, {made}"

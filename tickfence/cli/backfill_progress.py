@@ -120,6 +120,11 @@ class Summary(NamedTuple):
         """How many reports there are."""
         return sum(done.reports for done in self.done.values())
 
+    @property
+    def not_warm(self) -> int:
+        """How many of them were not made from all that the live ones were made from."""
+        return sum(done.not_warm for done in self.done.values())
+
     def data(self) -> dict[str, Any]:
         """The summary for programs."""
         return {
@@ -129,6 +134,7 @@ class Summary(NamedTuple):
             "done": len(self.done),
             "setAside": {name: failed.reason for name, failed in self.set_aside.items()},
             "reports": self.reports,
+            "notWarm": self.not_warm,
             "seconds": round(self.seconds, 3),
             "workSeconds": round(sum(done.ms for done in self.done.values()) / 1000, 3),
         }
@@ -137,6 +143,10 @@ class Summary(NamedTuple):
         """The summary for people."""
         took = duration(round(self.seconds * 1000))
         lines = [f"{self.reports:,} reports of {len(self.done)} partitions in {took}: {self.job.output}"]
+        if self.not_warm:
+            lines.append(
+                f"{self.not_warm:,} of them lack something that was not recorded, and may differ from live ones"
+            )
         if self.set_aside:
             lines.append(f"{len(self.set_aside)} partitions are set aside; try them again: --resume {self.job.id}")
             lines += [f"  {name}: {failed.reason}" for name, failed in self.set_aside.items()]

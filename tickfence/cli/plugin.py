@@ -13,7 +13,7 @@ from tickfence.cli.batch_commands import backfill, batch
 from tickfence.cli.nodes_commands import nodes
 from tickfence.cli.symbols_commands import symbols
 
-__all__ = ["audit", "backfill", "batch", "explain", "nodes", "owners", "show", "symbols", "timeline"]
+__all__ = ["audit", "backfill", "batch", "explain", "history", "nodes", "owners", "show", "symbols", "timeline"]
 
 
 @click.command()
@@ -42,6 +42,30 @@ def explain(symbols: tuple[str, ...], **output: Any) -> None:
     is held, and how many symbols each node may have.
     """
     options.show("explain", options.symbols_named(symbols), **output)
+
+
+@click.command()
+@click.argument("symbol")
+@click.option("--since", default="-10m", show_default=True, metavar="TIME", help="Like -10m, 2026-11-26T10:00Z, or ms.")
+@click.option("--until", default="now", show_default=True, metavar="TIME", help="Like --since.")
+@click.option(
+    "--step", default="", metavar="SPAN", help="Only the last row of each step, like 10s. Default: every row."
+)
+@click.option("--fields", default="", metavar="NAME,...", help="Like mid_price,spread_bps. Default: all.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="How many rows to show.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
+@options.output
+def history(
+    symbol: str, since: str, until: str, step: str, fields: str, limit: int, as_csv: bool, **output: Any
+) -> None:
+    """Show what the reports of SYMBOL said over time: from Redis, and from recordings where that is older."""
+    asked = (options.symbol_named(symbol), since, until, step, fields, limit)
+    if as_csv and any(output.values()):
+        raise click.UsageError("give --csv without --json and --watch")
+    if as_csv:
+        options.load("history_view").write_csv(*asked)
+    else:
+        options.show("history", *asked, **output)
 
 
 @click.command()

@@ -157,6 +157,11 @@ def say(line: str) -> None:
         click.echo(line)
 
 
+def remark(line: str) -> None:
+    """Write a line to standard error: it is no part of what was asked for."""
+    click.echo(line, err=True)
+
+
 @contextmanager
 def _written() -> Iterator[None]:
     try:

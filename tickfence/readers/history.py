@@ -129,8 +129,10 @@ def joined(symbol: str, asked: Range, recorded: Recorded[HistoryRow], recent: Re
     rows = list(one_a_step((*recorded.rows, *recent.rows), asked.step_ms))
     note = recorded.note
     if note:
-        since = "no history" if recent.joint_ms is None else f"the history since {iso(recent.joint_ms)}"
-        note = f"of {symbol}, Redis has {since}; {note}"
+        joint = recent.joint_ms
+        note = (
+            f"Redis has {f'the history of {symbol} since {iso(joint)}' if joint else f'no history of {symbol}'}; {note}"
+        )
     return History(symbol, asked, rows[:limit], len(rows) > limit, note)
 
 

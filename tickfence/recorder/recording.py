@@ -101,7 +101,7 @@ class Recording:
     def acquire(self) -> Request:
         """Ask for the lease; the log's own end is where to go on if nobody has recorded since."""
         beyond = {kind: self._positions[kind] for kind in self._unnoted}
-        claim = Claim(self._token, self._noted, beyond)
+        claim = Claim(self._token, self._noted, self._begins, beyond)
         return acquire_command(self.source.key, self._recorder, self._ttl_ms, claim), self._take_grant
 
     def read(self, now_ms: int, *, values: bool) -> list[Request]:

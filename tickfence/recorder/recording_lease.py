@@ -46,11 +46,13 @@ class Claim(NamedTuple):
     Attributes:
         token: the last token under which it was read; 0 if there is none.
         noted: up to where that was noted.
+        begins: before the first entry that was read, of streams of which nothing was known.
         end: up to where the log goes, of kinds that go beyond that.
     """
 
     token: int
     noted: Positions
+    begins: Positions
     end: Positions
 
 
@@ -70,8 +72,9 @@ class Granted(NamedTuple):
 
 def acquire_command(key: str, recorder: str, ttl_ms: int, claim: Claim) -> Command:
     """Ask for the source whose hash is at ``key``."""
-    arguments = [recorder, ttl_ms, claim.token, len(claim.noted), *_flat(claim.noted), *_flat(claim.end)]
-    return ACQUIRE.command([key], arguments)
+    numbers = (len(claim.noted), len(claim.begins))
+    positions = (*_flat(claim.noted), *_flat(claim.begins), *_flat(claim.end))
+    return ACQUIRE.command([key], [recorder, ttl_ms, claim.token, *numbers, *positions])
 
 
 def parse_granted(reply: Sequence[Any]) -> Granted | str:

@@ -63,6 +63,7 @@ class Store:
         self.fs: Any = fs
         self.root = str(root).rstrip("/")
         self.local = isinstance(fs, LocalFileSystem)
+        self._synced: set[Path] = set()
 
     def path(self, file: File) -> str:
         """Return where a file is in the file system."""
@@ -209,7 +210,15 @@ class Store:
                 os.fsync(stream.fileno())
         self.fs.mv(path + BESIDE, path)
         if self.local:
-            _sync_folders(Path(path).parent, Path(self.root))
+            self._sync_names(Path(path).parent)
+
+    def _sync_names(self, folder: Path) -> None:
+        """Make a name in a folder survive a loss of power, and the folders on the way to it, each once."""
+        _sync(folder)
+        while folder not in self._synced and folder != Path(self.root).parent:
+            self._synced.add(folder)
+            folder = folder.parent
+            _sync(folder)
 
     def _delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -240,13 +249,9 @@ def _by_file(table: pa.Table) -> Iterator[tuple[int, str, pa.Table]]:
             yield hour * HOUR_MS, place, of_hour.filter(pc.is_in(of_hour["symbol"], pa.array(symbols)))
 
 
-def _sync_folders(folder: Path, root: Path) -> None:
-    """Make the names in these folders survive a loss of power, up to and with the root's own."""
-    for one in [folder, *folder.parents]:
-        number = os.open(one, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-        if one == root.parent:
-            break
+def _sync(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

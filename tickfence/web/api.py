@@ -10,6 +10,7 @@ from msgspec import Meta, Raw, Struct
 from starlette.responses import Response
 
 from tickfence.analytics.freshness import Idle
+from tickfence.readers.columns import csv_of
 from tickfence.readers.past_events import Span, read_events
 from tickfence.readers.reader import Found, Reader
 from tickfence.readers.reports import FreshReport, with_freshness
@@ -23,7 +24,7 @@ from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, 
 from tickfence.web.prices import MAX_MINUTES, Prices, fetch_prices
 from tickfence.web.problems import known_parameters_only
 from tickfence.web.profile import Profile
-from tickfence.web.representation import Page, csv_of, next_address, represented
+from tickfence.web.representation import Page, next_address, represented
 from tickfence.web.sending import LargeAnswer
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)])

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from tickfence.analytics.history_row import FIELDS, HistoryRow
 from tickfence.instrument import is_instrument
+from tickfence.readers.columns import csv_of
 from tickfence.readers.history import MAX_ROWS, fields_named, next_since, read_history
 from tickfence.readers.when import MAX_STEP_MS, SPANS, parse_range, written_span
 from tickfence.web.api import reader_of
@@ -18,7 +19,7 @@ from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, several
 from tickfence.web.problems import known_parameters_only
-from tickfence.web.representation import Page, csv_of, next_address, represented
+from tickfence.web.representation import Page, next_address, represented
 from tickfence.web.sparklines import STEP_MS, Sparks
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["history"])

@@ -39,7 +39,7 @@ _HEADERS = {
 }
 
 
-def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = (), csv: bytes = b"") -> Responses:
+def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = (), csv: str = "") -> Responses:
     """Return a route's ``responses``.
 
     Args:
@@ -50,7 +50,7 @@ def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = 
     """
     found: Responses = {200: {"content": _json(example)}}
     if csv:
-        found[200]["content"]["text/csv"] = {"schema": {"type": "string"}, "example": csv.decode()}
+        found[200]["content"]["text/csv"] = {"schema": {"type": "string"}, "example": csv}
         found[304] = {"description": "The client has it: `If-None-Match` names its `ETag`"}
         headers = (*headers, "ETag", "Link", "Note")
     if headers:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import gzip
-import io
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,11 +15,10 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
+from tickfence.readers.columns import Columns, csv_of
 from tickfence.web.sending import LargeAnswer
 
 Form = Literal["json", "csv"]
-Columns = Mapping[str, Sequence[Any]]
-
 MEDIA_TYPES: Mapping[Form, str] = {"json": "application/json", "csv": "text/csv"}
 _WORTH_GZIP = 1_400  # bytes; what is shorter fits into one packet
 
@@ -77,28 +73,13 @@ async def represented(request: Request, given: Form | None, page: Page) -> Respo
     return LargeAnswer(body, request.app.state.room, headers, MEDIA_TYPES[form])
 
 
-def csv_of(columns: Columns) -> bytes:
-    r"""Return columns as CSV (RFC 4180) with a head. A null is an empty cell, a list or an object is JSON.
-
-    Example:
-        >>> csv_of({"time_ms": [1, 2], "mid_price": [0.5, None]})
-        b'time_ms,mid_price\r\n1,0.5\r\n2,\r\n'
-    """
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([json.dumps(cell) if isinstance(cell, dict | list) else cell for cell in row])
-    return text.getvalue().encode()
-
-
 def next_address(request: Request, **others: object) -> str:
     """Return the path and query of ``request`` with other values of some parameters."""
     return f"{request.url.path}?{urlencode({**request.query_params, **others})}"
 
 
 def _encoded(page: Page, form: Form) -> bytes:
-    return csv_of(page.columns) if form == "csv" else msgspec.json.encode(page.whole())
+    return csv_of(page.columns).encode() if form == "csv" else msgspec.json.encode(page.whole())
 
 
 def _tag(page: Page, form: Form) -> str:

@@ -13,8 +13,10 @@
 -- ARGV[2]  lease duration, ms
 -- ARGV[3]  the caller's last token, or 0
 -- ARGV[4]  number of pairs that follow first
--- ARGV[5], ARGV[6] …  kind and position, that many: what the caller has noted under that token
--- then     kind and position: what its log holds beyond that
+-- ARGV[5]  number of pairs that follow then
+-- ARGV[6], ARGV[7] …  kind and position: what the caller has noted under that token
+-- then     kind and position: where that token began, of streams that nothing was known of
+-- then     kind and position: what the caller's log holds beyond what it has noted
 --
 -- If the caller's token is the recorded one, nobody has recorded since: it goes on at the end of its log. If Redis has
 -- forgotten that token, others may have read what the caller had not noted: it goes on behind what it had.
@@ -55,16 +57,26 @@ for field, value in pairs(recording) do
   local kind = string.match(field, '^at:(.+)$')
   if kind then at[kind] = value end
 end
-local noted = 4 + 2 * ARGV[4]
-if claimed >= recorded then
-  for i = 5, claimed == recorded and #ARGV or noted, 2 do
+local known, starts = pcall(cjson.decode, recording['starts'] or '[]')
+if not known or type(starts) ~= 'table' then starts = {} end
+
+local function take(first, last)
+  for i = first, last, 2 do
     if later(ARGV[i + 1], at[ARGV[i]]) then at[ARGV[i]] = ARGV[i + 1] end
   end
 end
+local noted = 5 + 2 * ARGV[4]
+local begun = noted + 2 * ARGV[5]
+if claimed >= recorded then take(6, noted) end
+if claimed == recorded and #starts > 0 then
+  local own = starts[#starts]
+  for i = noted + 1, begun, 2 do
+    own.at[ARGV[i]] = own.at[ARGV[i]] or ARGV[i + 1]
+  end
+  take(begun + 1, #ARGV)
+end
 
 local token = string.format('%.0f', math.max(recorded + 1, claimed + 1, now))
-local known, starts = pcall(cjson.decode, recording['starts'] or '[]')
-if not known or type(starts) ~= 'table' then starts = {} end
 table.insert(starts, {token = token, owner = ARGV[1], at = at})
 while #starts > 16 do table.remove(starts, 1) end
 local text = cjson.encode(starts)
