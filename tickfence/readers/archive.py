@@ -88,7 +88,7 @@ class Recordings:
 
     @cached_property
     def _queries(self) -> Any:
-        return load("queries").Queries(load("recording").Recording(self._url), within_s=WITHIN_S)
+        return load("queries").Queries(load("recording").Recording(self._url, WITHIN_S))
 
     def _read(self, read: Callable[[], list[Row]]) -> Recorded[Row]:
         if "://" not in self._url and not Path(self._url).is_dir():

@@ -26,7 +26,7 @@ QUALIFY row_number() OVER (PARTITION BY time_ms // $step ORDER BY time_ms DESC) 
 ORDER BY time_ms LIMIT $limit
 """
 _EVENTS = """
-SELECT time_ms, id, fields FROM read_parquet($files)
+SELECT DISTINCT time_ms, id, fields FROM read_parquet($files)
 WHERE time_ms >= $since AND time_ms < $until
 ORDER BY split_part(id, '-', 1)::BIGINT {order}, split_part(id, '-', 2)::BIGINT {order} LIMIT $limit
 """
@@ -37,17 +37,12 @@ ERRORS = (duckdb.Error, pa.ArrowException, OSError, BadRecordings)
 
 
 class Queries:
-    """Answers about one recording. An object may be used by several threads.
-
-    Args:
-        recording: the recording.
-        within_s: time for one query; it ends with a TimeoutError then.
-    """
+    """Answers about one recording. An object may be used by several threads."""
 
     fields = FIELDS
 
-    def __init__(self, recording: Recording, within_s: float = 60.0) -> None:
-        self._recording, self._within_s = recording, within_s
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
 
     def history(
         self,
@@ -77,7 +72,7 @@ class Queries:
             raise ValueError(f"step {step_ms} ms must be at least 1")
         values = {"symbol": symbol, "since": since_ms, "until": until_ms, "step": step_ms, "limit": limit}
         statement = _HISTORY.format(fields=quoted(names := ["time_ms", *dict.fromkeys(fields)]))
-        return self._recording.ask(Kind.HISTORY, since_ms, until_ms, statement, values, names, self._within_s)
+        return self._recording.ask(Kind.HISTORY, since_ms, until_ms, statement, values, names)
 
     def events(
         self, since_ms: int, until_ms: int, limit: int = 1000, newest: bool = False
@@ -93,5 +88,5 @@ class Queries:
         values = {"since": since_ms, "until": until_ms, "limit": limit}
         statement = _EVENTS.format(order="DESC" if newest else "ASC")
         names = SCHEMAS[Kind.EVENTS].names
-        found = events(self._recording.ask(Kind.EVENTS, since_ms, until_ms, statement, values, names, self._within_s))
+        found = events(self._recording.ask(Kind.EVENTS, since_ms, until_ms, statement, values, names))
         return found[::-1] if newest else found

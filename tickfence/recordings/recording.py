@@ -8,7 +8,8 @@ Example:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Timer
 from typing import Any, TypeVar
 
@@ -42,13 +43,18 @@ class Recording:
     logged once and left out. An object may be used by several threads.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, within_s: float | None = None) -> None:
         """Open a folder, or a URL that fsspec knows. Nothing is read yet, and it need not exist.
+
+        Args:
+            url: the folder, or the URL.
+            within_s: time for one question to DuckDB; no limit by default.
 
         Raises:
             BadRecordings: fsspec does not know it.
         """
         self.store = Store(url)
+        self._within_s = within_s
         self._damaged: set[File] = set()
         self._database = duckdb.connect(config=_OPTIONS)
         if not self.store.local:
@@ -69,7 +75,7 @@ class Recording:
             symbols: only of these; all by default.
             from_ms: see above.
             to_ms: see above.
-            columns: only these; then the rows come in the order of the files.
+            columns: only these. Then the rows come in the order of the files, and one that two recorders wrote comes twice.
         """
         names = [SCHEMAS[kind].field(name).name for name in columns or SCHEMAS[kind].names]
         statement = f"SELECT {quoted(names)} FROM read_parquet($files) WHERE true"
@@ -84,7 +90,7 @@ class Recording:
             statement += " AND time_ms < $to_ms"
             values["to_ms"] = to_ms
         rows = self.ask(kind, from_ms, to_ms, statement, values, names)
-        return rows if columns else in_order(kind, rows)
+        return rows if columns else in_order(kind, rows, once=True)
 
     def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
         """Return the symbols that have rows of a kind."""
@@ -114,7 +120,6 @@ class Recording:
         statement: str,
         values: Mapping[str, Any],
         names: Sequence[str],
-        within_s: float | None = None,
     ) -> pa.Table:
         """Return DuckDB's answer from the files whose rows count.
 
@@ -125,10 +130,9 @@ class Recording:
             statement: reads the parameter ``$files``. The other ones are in ``values``.
             values: bound to the statement's parameters.
             names: the columns that it selects.
-            within_s: time for the answer.
 
         Raises:
-            TimeoutError: It took longer.
+            TimeoutError: it takes too long.
         """
         schema = pa.schema([SCHEMAS[kind].field(name) for name in names])
 
@@ -136,21 +140,15 @@ class Recording:
             if not files:
                 return schema.empty_table()
             bound = {"files": [self.store.url(file) for file in files], **values}
-            with self._database.cursor() as cursor:
-                limit = None if within_s is None else Timer(within_s, cursor.interrupt)
-                if limit:
-                    limit.start()
+            with self._database.cursor() as cursor, _interrupted_after(cursor, self._within_s):
                 try:
                     return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
                 except duckdb.InterruptException:
                     return None  # no file is to blame
-                finally:
-                    if limit:
-                        limit.cancel()
 
         found = self.over(kind, from_ms, to_ms, read)
         if found is None:
-            raise TimeoutError(f"the query took longer than {within_s:g} s")
+            raise TimeoutError(f"the query took longer than {self._within_s:g} s")
         return found
 
     def over(self, kind: Kind, from_ms: int | None, to_ms: int | None, read: Callable[[list[File]], T]) -> T:
@@ -189,8 +187,21 @@ class Recording:
                     raise
                 found = True
                 self._damaged.add(file)
-                logger.error("a file cannot be read; it is left out", extra={"file": path, "error": str(error)})
+                logger.error("%s cannot be read and is left out: %s", path, error)
         return found
+
+
+@contextmanager
+def _interrupted_after(cursor: duckdb.DuckDBPyConnection, within_s: float | None) -> Iterator[None]:
+    if within_s is None:
+        yield
+        return
+    limit = Timer(within_s, cursor.interrupt)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
 
 
 def quoted(names: Iterable[str]) -> str:
