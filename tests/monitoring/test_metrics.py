@@ -97,9 +97,6 @@ def test_so_has_each_reason_for_a_move() -> None:
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
     labels = {label for family in metrics.own(registry) for sample in family.samples for label in sample.labels}
-<<<<<<< HEAD
-    assert labels <= {"cycle", "ended", "entry", "kind", "le", "node", "operation", "outcome", "reason", "state", "where"}
-=======
     assert labels <= {
         "cycle",
         "ended",
@@ -113,7 +110,6 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "state",
         "where",
     }
->>>>>>> witness
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)
