@@ -1,8 +1,8 @@
 """A symbol's past, from two places without a seam: what is recent is in Redis, what is older in recordings.
 
 Redis is read first. The joint is the oldest row that was read there: of recordings, only rows before it count. A row that
-Redis trims meanwhile has been read by then, and one that a recorder has yet to write is still in Redis, since a recorder is
-seconds behind and the stream is minutes long.
+Redis trims meanwhile has been read by then, and one that is not in a file yet is still in Redis: files are a minute or two
+behind, and the stream is an hour long.
 """
 
 from __future__ import annotations
