@@ -258,7 +258,7 @@ class Replay:
 
     def _start(self, found: ColdStart, sections: bytes | None, carried: bytes | None) -> None:
         self._reader.found = found
-        self._warm.invalidate("replay")
+        self._warm.invalidate("first")
         self._take(sections, carried)
 
     def _read_before(self, start: Start, inputs: Inputs) -> None:

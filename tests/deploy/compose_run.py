@@ -17,7 +17,7 @@ import pytest
 
 from tests.deploy import engine as engines
 from tests.deploy.acl_redis import make_secrets
-from tests.deploy.compose_file import ROOT, services
+from tests.deploy.compose_file import ROOT, is_optional, services
 from tests.deploy.engine import Engine
 from tests.deploy.report_watch import ReportWatch, seconds_since
 from tests.processes import wait_until
@@ -73,7 +73,7 @@ def running(project: Engine) -> set[str]:
     missing = {name for name in OPTIONAL if not project.has_image(here[name]["image"])}
     for name in missing:
         print(f"{name}: its image {here[name]['image']} cannot be had here, so it is left out")
-    started = here.keys() - missing - {"node", "operator"}
+    started = {name for name in here if not is_optional(here[name])} - missing - {"node"}
     if project.program == "podman":
         project.compose("up", "-d", "--no-build", *ON_ALL_NETWORKS)
         project.hold_bridges()
@@ -161,9 +161,22 @@ def test_prometheus_sees_all_roles(running: set[str]) -> None:
         "node": sorted(NODES),
         "beat": ["beat-1", "beat-2"],
         "ingest": ["ingest-1", "ingest-2"],
+        "recorder": ["recorder-1", "recorder-2"],
     }.items():
         wait_until(
             lambda job=job, all_=instances: scraped(job) == all_, lambda job=job: f"{job}: {scraped(job)}", 30, 0.5
+        )
+
+
+def test_each_recorder_writes_into_the_volume_that_web_reads(project: Engine, running: set[str]) -> None:
+    assert {"recorder-1", "recorder-2"} <= running
+    for name in ("recorder-1", "recorder-2"):
+        listed = ("find", "/recordings", "-name", f"hour-*.{name}.*.parquet.open")
+        wait_until(
+            lambda listed=listed: project.ask("exec", project.container("web"), *listed),
+            lambda name=name: f"files of {name}: {project.logs(name)}",
+            150,  # a minute's data make a file
+            1.0,
         )
 
 

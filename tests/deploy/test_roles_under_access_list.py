@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -115,10 +116,23 @@ def test_nodes_look_for_messages_of_dead_ones(stack: ComposeProcesses, locks: Pu
     wait_until(lambda: locks.get_message(timeout=0.1), "kombu has taken its lock", 30)
 
 
-def test_nothing_was_refused_and_no_variable_was_unknown(stack: ComposeProcesses, acl_redis: AclRedis) -> None:
-    for name in ("ingest-1", "ingest-2", "node", "flower", "web"):
+def test_a_batch_worker_makes_reports_of_what_the_recorders_recorded(stack: ComposeProcesses) -> None:
+    for name in ("recorder-1", "recorder-2"):
         stack.processes[name].send_signal(signal.SIGTERM)
-    for name in ("ingest-1", "ingest-2", "node", "flower", "web"):
+    for name in ("recorder-1", "recorder-2"):
+        assert stack.processes[name].wait(30) == 0, stack.log(name)[-1000:]
+    stack.start(["batch"])
+    wait_until(lambda: stack.healthy("batch"), lambda: stack.log("batch")[-1000:], 30, 0.2)
+    since = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M}"
+    words = ("celery", "-A", "tasks", "backfill", "--from", since, "--every", "1s", "--symbols", "BTCUSDT", "--json")
+    answer = stack.run("batch", *words)
+    assert answer.returncode == 0, f"{answer.stdout}{answer.stderr}{stack.log('batch')[-2000:]}"
+
+
+def test_nothing_was_refused_and_no_variable_was_unknown(stack: ComposeProcesses, acl_redis: AclRedis) -> None:
+    for name in ("ingest-1", "ingest-2", "node", "flower", "web", "batch"):
+        stack.processes[name].send_signal(signal.SIGTERM)
+    for name in ("ingest-1", "ingest-2", "node", "flower", "web", "batch"):
         assert stack.processes[name].wait(15) == 0, stack.log(name)[-1000:]
     assert acl_redis.refusals() == []
     for name in stack.processes:

@@ -97,7 +97,19 @@ def test_so_has_each_reason_for_a_move() -> None:
 @pytest.mark.parametrize("registry", REGISTRIES)
 def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
     labels = {label for family in metrics.own(registry) for sample in family.samples for label in sample.labels}
-    assert labels <= {"cycle", "entry", "kind", "le", "node", "operation", "outcome", "reason", "state", "where"}
+    assert labels <= {
+        "cycle",
+        "ended",
+        "entry",
+        "kind",
+        "le",
+        "node",
+        "operation",
+        "outcome",
+        "reason",
+        "state",
+        "where",
+    }
 
 
 @pytest.mark.parametrize("registry", REGISTRIES)

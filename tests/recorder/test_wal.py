@@ -24,7 +24,7 @@ def ids(found: Sequence[Frame]) -> list[str]:
     return [entry_id.decode() for one in found if isinstance(one, Read) for entry_id, _ in one.entries]
 
 
-def test_it_is_there_again_after_a_kill_at_any_byte(tmp_path: Path) -> None:
+def test_it_is_there_again_after_a_kill_in_the_middle_of_a_write(tmp_path: Path) -> None:
     written: list[Frame] = [Held("AAUSDT", 1, {"trades": "5-0"}), read(1, 2), Mine("AAUSDT", 1), read(3, 3)]
     log = WriteAheadLog(tmp_path / "whole")
     ends = [0]
@@ -33,7 +33,9 @@ def test_it_is_there_again_after_a_kill_at_any_byte(tmp_path: Path) -> None:
         ends.append(log.size)
     data = log.segment.path.read_bytes()
     log.close()
-    for cut in range(len(data) + 1):
+    for cut in sorted(
+        {*range(0, len(data), 5), *ends, *(end - 1 for end in ends[1:]), *(end + 8 for end in ends[:-1])}
+    ):
         folder = tmp_path / str(cut)
         folder.mkdir()
         (folder / log.segment.path.name).write_bytes(data[:cut])

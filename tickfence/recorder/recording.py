@@ -46,6 +46,8 @@ class Recording:
 
     Attributes:
         held: whether the lease was this recorder's when Redis was last asked.
+        own: whether it was the last to have it, as far as it knows: Redis may have lost that.
+        forgotten: whether Redis has lost what it knew of the lease.
         holder: the recorder that had it when it was refused.
         taken: what the last read has found. It is not in the log yet.
         decided: frames for the log that say what is this recorder's own. Their loss is no harm: Redis knows.
@@ -54,7 +56,7 @@ class Recording:
 
     def __init__(self, source: Source, recorder: str, ttl_ms: int) -> None:
         self.source = source
-        self.held = False
+        self.held = self.own = self.forgotten = False
         self.holder = ""
         self.taken: list[Waiting] = []
         self.decided: list[Frame] = []
@@ -150,7 +152,7 @@ class Recording:
 
     def release(self) -> Request:
         """Give the lease back."""
-        self.held = False
+        self.held = self.own = False
         return release_command(self.source.key, self._token), checked
 
     def _wait(self, frame: Waiting) -> None:
@@ -177,9 +179,10 @@ class Recording:
     def _take_grant(self, reply: Any) -> None:
         granted = parse_granted(checked(reply))
         if not isinstance(granted, Granted):
-            self.holder = granted
+            self.own, self.holder = False, granted
             return
-        self.held, self.holder = True, ""
+        self.held = self.own = True
+        self.forgotten, self.holder = False, ""
         self._begin(granted.token, granted.positions)
         self._looks, self._carries = {}, Carries()
         self.decided.append(Held(self.source.name, self._token, dict(self._positions)))
@@ -223,6 +226,8 @@ class Recording:
             self._is_noted()
         else:
             self.held = False
+            self.forgotten = all(start.token != self._token for start in starts)
+            self.own = self.forgotten
             self._decide(starts)
 
     def _decide(self, starts: Sequence[Start]) -> None:

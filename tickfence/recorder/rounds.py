@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 50
 """Sources whose entries are in memory together."""
+REMEMBERED_S = 600.0
+"""For how long a recorder knows up to where it has recorded a source that it gave back, in case Redis forgets it."""
 
 Ask = Callable[[Recording], Iterable[Request]]
 
@@ -58,6 +60,17 @@ class Rounds:
     def held(self) -> list[str]:
         """Names of the sources whose lease this recorder has."""
         return [name for name, recording in self.recordings.items() if recording.held]
+
+    def redis_forgot(self) -> bool:
+        """Whether Redis has turned out to have lost what it knew of a lease, since this was last asked."""
+        forgotten = [recording for recording in self.recordings.values() if recording.forgotten]
+        for recording in forgotten:
+            recording.forgotten = False
+        return bool(forgotten)
+
+    def owns(self, name: str) -> bool:
+        """Whether this recorder was the last to have a source, as far as it knows."""
+        return name in self.recordings and self.recordings[name].own
 
     @property
     def more(self) -> bool:
@@ -101,10 +114,7 @@ class Rounds:
         done = [one for one in every if one.held and not one.waiting and one.source.name not in wanted]
         self._exchange(client, done, lambda one: [one.release()])
         yield
-        for one in every:
-            if one.source.name not in wanted and not one.held and not one.waiting:
-                del self.recordings[one.source.name]
-                self._noted.pop(one.source.name, None)
+        self._forget(wanted)
 
     def rotate(self) -> Segment:
         """Begin a new segment of the log and return the one before, to be converted.
@@ -115,6 +125,13 @@ class Rounds:
         self._append(list(self.recordings.values()))
         kept: list[Frame] = [frame for recording in self.recordings.values() for frame in recording.undecided]
         return self._log.rotate(kept)
+
+    def _forget(self, wanted: Collection[str]) -> None:
+        now = time.monotonic()
+        for name, one in list(self.recordings.items()):
+            old = now - self._noted.setdefault(name, now) > REMEMBERED_S
+            if old and name not in wanted and not one.held and not one.waiting:
+                del self.recordings[name], self._noted[name]
 
     def _recording(self, name: str) -> Recording:
         if name not in self.recordings:
