@@ -44,7 +44,8 @@ class Audit:
         symbol: whose reports.
         compared: reports that were compared.
         equal: those that were equal.
-        not_warm: reports that were not compared, by why.
+        not_warm: reports that do not count because the recording lacks something of their past, by what.
+        equal_anyway: those of them that were equal all the same.
         sections: slow sections that were compared as well.
         different: reports and slow sections that differ.
         first: the first report of them; where no report differs, the first slow sections.
@@ -54,6 +55,7 @@ class Audit:
     compared: int = 0
     equal: int = 0
     not_warm: Counter[str] = field(default_factory=Counter)
+    equal_anyway: int = 0
     sections: int = 0
     different: int = 0
     first: Difference | None = None
@@ -77,13 +79,14 @@ def audit(recording: Recorded, symbols: Sequence[Instrument], from_ms: int, to_m
 
 def _compare(found: Audit, step: Rebuilt, live: Basis) -> None:
     is_report = live.kind is Kind.REPORT
-    if not step.warm:
-        found.not_warm[step.reason] += is_report
-        return
     digest = b""
     if step.report:
         digest = bases.report_digest(step.report) if is_report else bases.digest(step.report)
     equal = digest == live.digest
+    if not step.warm:
+        found.not_warm[step.reason] += is_report
+        found.equal_anyway += is_report and equal
+        return
     if is_report:
         found.compared += 1
         found.equal += equal

@@ -76,8 +76,8 @@ class Lacks:
         market_ms = state.market_ms(now_ms)
         if self.trades and state.trades.covers(market_ms - WINDOW_MS):
             self.trades = False
+        if self.trades or market_ms < self.trades_ms:
+            return TRADES
         if state.quantities.added < self.quantities:
             return QUANTITIES
-        if market_ms < self.changes_ms:
-            return CHANGES
-        return TRADES if self.trades or market_ms < self.trades_ms else ""
+        return CHANGES if market_ms < self.changes_ms else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -23,7 +23,9 @@ LEAD_MS = 65 * 60_000
 POLLED_MS = 10_000
 """Within this time of being in use, a value that is polled was recorded."""
 
-_SNAPSHOTS_BACK_MS = (60_000, 10 * 60_000)
+_MINUTE_MS = 60_000
+_SNAPSHOT_MINUTES = 10
+"""How far back a snapshot may be that a replay starts from: the diffs since are applied."""
 
 
 class Carried(NamedTuple):
@@ -55,6 +57,7 @@ class RecordedMarket:
     def __init__(self, recording: Recorded, symbol: Instrument, from_ms: int, to_ms: int) -> None:
         self._recording, self._symbol = recording, symbol
         self._from_ms, self._to_ms = from_ms - LEAD_MS, to_ms
+        self._snapshot_tables: dict[int, pa.Table] = {}
         self.bases = self._bases()
         read = [each.inputs for each in self.bases]
         read_ms = [split_id(text)[0] for each in read for text in (each.trades_id, each.book_id) if text != NO_ENTRY]
@@ -77,8 +80,11 @@ class RecordedMarket:
 
     def snapshot(self, last_update_id: int, taken_ms: int) -> Snapshot | None:
         """The snapshot with this id that was taken at this time; ``None`` where it is not recorded."""
-        found = _snapshots(self._table(Kind.SNAPSHOTS, taken_ms, taken_ms + 1))
-        return next((each for each in found if each.last_update_id == last_update_id), None)
+        table = self._snapshots(taken_ms // _MINUTE_MS)
+        known = zip(values(table, "last_update_id"), values(table, "time_ms"), strict=True)
+        return next(
+            (_snapshot(table, row) for row, each in enumerate(known) if each == (last_update_id, taken_ms)), None
+        )
 
     def remade(
         self, last_update_id: int, taken_ms: int, lowest_bid: float | None, highest_ask: float | None
@@ -114,13 +120,23 @@ class RecordedMarket:
 
     def snapshots_before(self, last_update_id: int, at_ms: int) -> Iterator[Snapshot]:
         """Snapshots of at most this update id that were taken before ``at_ms``, newest first."""
-        until_ms = at_ms + 1
-        for back_ms in _SNAPSHOTS_BACK_MS:
-            from_ms = at_ms - back_ms
-            for each in reversed(list(_snapshots(self._table(Kind.SNAPSHOTS, from_ms, until_ms)))):
-                if each.last_update_id <= last_update_id:
-                    yield each
-            until_ms = from_ms
+        newest = at_ms // _MINUTE_MS
+        for minute in range(newest, newest - _SNAPSHOT_MINUTES, -1):
+            table = self._snapshots(minute)
+            known = list(zip(values(table, "last_update_id"), values(table, "time_ms"), strict=True))
+            for row in range(len(known) - 1, -1, -1):
+                if known[row][0] <= last_update_id and known[row][1] <= at_ms:
+                    yield _snapshot(table, row)
+
+    def _snapshots(self, minute: int) -> pa.Table:
+        """The snapshots of a minute; of a few minutes they are kept."""
+        table = self._snapshot_tables.get(minute)
+        if table is None:
+            table = self._table(Kind.SNAPSHOTS, minute * _MINUTE_MS, (minute + 1) * _MINUTE_MS)
+            self._snapshot_tables[minute] = table
+            if len(self._snapshot_tables) > 2 * _SNAPSHOT_MINUTES:
+                del self._snapshot_tables[next(iter(self._snapshot_tables))]
+        return table
 
     def sections(self, digest: bytes, at_ms: int) -> bytes | None:
         """The slow sections with this digest that were in use at ``at_ms``; ``None`` where they are not recorded."""
@@ -157,17 +173,17 @@ def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | N
     return bids and asks
 
 
-def _snapshots(table: pa.Table) -> Iterator[Snapshot]:
-    sides: list[list[Any]] = [levels(table, f"{side}_prices", f"{side}_quantities") for side in ("bid", "ask")]
+def _snapshot(table: pa.Table, row: int) -> Snapshot:
+    one = table.slice(row, 1)
     names = ("last_update_id", "stream_id", "lowest_bid", "highest_ask", "time_ms")
-    columns = (values(table, name) for name in names)
-    for update_id, stream_id, lowest, highest, time_ms, bids, asks in zip(*columns, *sides, strict=True):
-        yield Snapshot(
-            last_update_id=update_id,
-            stream_id=stream_id,
-            bids=bids,
-            asks=asks,
-            lowest_bid=lowest,
-            highest_ask=highest,
-            time=time_ms,
-        )
+    update_id, stream_id, lowest, highest, time_ms = (values(one, name)[0] for name in names)
+    bids, asks = (levels(one, f"{side}_prices", f"{side}_quantities")[0] for side in ("bid", "ask"))
+    return Snapshot(
+        last_update_id=update_id,
+        stream_id=stream_id,
+        bids=bids,
+        asks=asks,
+        lowest_bid=lowest,
+        highest_ask=highest,
+        time=time_ms,
+    )

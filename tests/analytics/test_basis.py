@@ -13,7 +13,7 @@ from tickfence.analytics.symbol_state import Ticker24h
 whole = st.integers(0, 2**53)
 maybe = st.none() | st.floats(allow_nan=False)
 ids = st.none() | st.text(max_size=30)
-BEFORE = st.builds(Before, whole, whole, st.booleans(), whole)
+BEFORE = st.builds(Before, whole, whole, st.booleans(), whole, st.text(), whole)
 STARTS = st.builds(
     Start,
     *(st.text(), st.booleans(), BEFORE, whole, whole, ids, ids),

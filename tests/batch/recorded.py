@@ -37,7 +37,7 @@ def reports_of(symbol: str, from_ms: int, to_ms: int, every_ms: int | None) -> I
     """What the stand-in makes of a partition: a report a minute, unless told otherwise."""
     step = every_ms or 60_000
     for at_ms in range(-(-from_ms // step) * step, to_ms, step):
-        yield Rebuilt(at_ms, f'{{"symbol":"{symbol}","updatedAt":{at_ms}}}'.encode())
+        yield Rebuilt(at_ms, f'{{"symbol":"{symbol}","updatedAt":{at_ms},"mid_price":42.0}}'.encode())
 
 
 def rebuild(recording: Recording, symbol: str, from_ms: int, to_ms: int, every_ms: int | None) -> Iterator[Rebuilt]:

@@ -16,6 +16,7 @@ from tasks.batch_worker import BatchWorker
 from tasks.partition_run import Message, run_partition
 from tests.batch.recorded import rebuild, record
 from tests.cli.processes import typed
+from tests.docs.pages import ROOT, blocks
 from tickfence.batch.job import Done
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.store import read_jobs, see
@@ -88,6 +89,16 @@ def test_a_job_from_its_start_to_its_view(desk: Desk) -> None:
     assert [one["worker"] for one in listed["workers"]] == ["node-001.batch"]
     for command in ("batch list", f"batch show {desk.job}"):
         assert "node-001.batch" in desk.type(command).stdout
+
+
+def test_the_program_of_the_page_reads_the_reports(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.type(f"backfill {FROM} --symbols ETHUSDT --every 1min")
+    [program] = [text for language, text in blocks((ROOT / "docs" / "batch.md").read_text()) if language == "python"]
+    monkeypatch.chdir(desk.folder)
+    exec(compile(program, "batch.md", "exec"), {})
+    assert "ETHUSDT" in (shown := capsys.readouterr().out) and " 120 " in shown and "42" in shown
 
 
 def test_a_job_whose_record_redis_has_lost_goes_on_from_its_files(desk: Desk) -> None:

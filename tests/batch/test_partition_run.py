@@ -93,7 +93,7 @@ def test_a_finished_partition_is_one_file_that_its_record_names(bench: Bench) ->
     assert bench.files() == [bench.result.file]
     table = pq.read_table(bench.out / bench.result.file)
     assert table.schema.names == ["symbol", "time_ms", "report"]
-    assert table["report"][59].as_py() == f'{{"symbol":"BTCUSDT","updatedAt":{BEGIN + 59 * 60_000}}}'
+    assert table["report"][59].as_py() == f'{{"symbol":"BTCUSDT","updatedAt":{BEGIN + 59 * 60_000},"mid_price":42.0}}'
     assert bench.run(generation=9) is Ended.DROPPED, "it is done"
     assert bench.run(job="j-2") is Ended.DROPPED, "there is no such job"
     assert bench.files() == [bench.result.file]

@@ -16,10 +16,14 @@ from tests.docs.pages import PAGES, ROOT, blocks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-RECORDINGS = ROOT / "docs" / "recordings.md"
-"""Its programs need recorded data: tests/recordings/test_page.py."""
+OF_RECORDINGS = {ROOT / "docs" / "recordings.md", ROOT / "docs" / "batch.md"}
+"""Their programs need recorded data: tests/recordings/test_page.py, tests/batch/test_backfill_command.py."""
 PROGRAMS = [
-    text for page in PAGES if page != RECORDINGS for language, text in blocks(page.read_text()) if language == "python"
+    text
+    for page in PAGES
+    if page not in OF_RECORDINGS
+    for language, text in blocks(page.read_text())
+    if language == "python"
 ]
 DATA = [text for page in PAGES for language, text in blocks(page.read_text()) if language == "json"]
 MCP_SERVERS = sorted({text for text in DATA if "mcpServers" in text})

@@ -19,6 +19,8 @@ from tickfence.timeline import events
 
 Ask = Callable[..., Answer]
 WITHIN_S = 0.15
+LATE_S = 60
+"""So much later than it was planted, a test may ask."""
 
 
 @pytest.fixture
@@ -55,9 +57,12 @@ def calm(time_ms: int, **others: Any) -> HistoryRow:
 
 
 def planted(now_ms: int) -> list[HistoryRow]:
-    """A little more than ten minutes, one row a second; what happens in them, by how many seconds ago."""
+    """Ten minutes, one row a second; what happens in them, by how many seconds ago.
+
+    There are rows of the time before, and of the time until a slow machine comes to ask.
+    """
     rows = []
-    for ago in range(630, -1, -1):
+    for ago in range(660, -LATE_S, -1):
         others: dict[str, Any] = {}
         if ago < 300:  # the price falls by 2 %, and 40 % of the bids are gone
             others |= {"mid_price": 98.0, "bid_qty": 30.0}
@@ -85,6 +90,8 @@ def test_planted_changes_are_told_as_they_were(redis_client: redis.Redis, cluste
     rows = planted(now)
     plant(redis_client, "AAUSDT", rows)
     report = cluster.report("AAUSDT", node="node-002")
+    before = events.conflict_event("AAUSDT", "node-001", "node-002")
+    redis_client.xadd("nt:events", dict(before), id=f"{now - 601_000}-0")
     cluster.event(
         events.moved_event(
             MoveReason.DIED,
@@ -100,9 +107,9 @@ def test_planted_changes_are_told_as_they_were(redis_client: redis.Redis, cluste
     def at(ago: int) -> int:
         return now - ago * 1000
 
-    inside = [row.time_ms for row in rows if found["since"] <= row.time_ms]
-    assert found["until"] - found["since"] == 600_000 and len(inside) >= 560
-    assert (found["rows"], found["covered_since"], found["covered_until"]) == (len(inside), inside[0], now)
+    inside = [row.time_ms for row in rows if found["since"] <= row.time_ms < found["until"]]
+    assert found["until"] - found["since"] == 600_000 and len(inside) >= 579
+    assert (found["rows"], found["covered_since"], found["covered_until"]) == (len(inside), inside[0], inside[-1])
     price, bids, asks = (found["numbers"][name] for name in ("mid_price", "bid_qty", "ask_qty"))
     assert price == {
         **{"trend": "fell", "first": 100.0, "last": 98.0, "low": 98.0, "low_at": at(299)},
@@ -186,7 +193,7 @@ def test_long_lists_say_how_much_they_leave_out(redis_client: redis.Redis, clust
     plant(redis_client, "AAUSDT", rows)
     for number in range(20):
         cluster.event(events.conflict_event("AAUSDT", f"node-{number:03}", "node-100"))
-    found = ask("get_changes", symbol="AAUSDT", minutes=2)
+    found = ask("get_changes", symbol="AAUSDT", minutes=5)
     assert len(found["walls"]["steps"]) == LISTED and found["walls"]["left_out"] == 99 - LISTED
     assert len(found["events"]) == LISTED and found["events_left_out"] == 20 - LISTED
     assert f"{99 - LISTED} older changes left out" in found.text
@@ -200,11 +207,13 @@ def test_history_is_a_table_of_the_fields_and_the_step_asked_for(
     now = cluster.now_ms()
     rows = planted(now)
     plant(redis_client, "AAUSDT", rows)
-    found = ask("get_history", symbol="AAUSDT", since=now - 60_000, step="10s", fields=["mid_price", "severity"])
+    found = ask(
+        "get_history", symbol="AAUSDT", since=now - 60_000, until=now + 1, step="10s", fields=["mid_price", "severity"]
+    )
     assert found["fields"] == ["time_ms", "mid_price", "severity"]
     steps: dict[int, HistoryRow] = {}
     for row in rows:
-        if row.time_ms >= now - 60_000:
+        if now - 60_000 <= row.time_ms <= now:
             steps[row.time_ms // 10_000] = row
     assert found["rows"] == [[row.time_ms, row.mid_price, row.severity] for row in steps.values()]
     assert found["next_since"] is None
@@ -218,7 +227,7 @@ def test_history_without_a_step_fits_and_with_a_short_one_goes_on(
     plant(redis_client, "AAUSDT", [calm(now - ago * 1000) for ago in range(599, -1, -1)])
     whole = ask("get_history", symbol="AAUSDT", minutes=10)
     assert whole["fields"] == ["time_ms", *USUAL] and whole["step_ms"] == 10_000
-    assert 59 <= len(whole["rows"]) <= 62 and whole["next_since"] is None
+    assert 61 - LATE_S / 10 <= len(whole["rows"]) <= 61 and whole["next_since"] is None
     times: list[int] = []
     since: int | None = now - 599_000
     while since is not None:
@@ -267,7 +276,7 @@ def test_an_hour_of_changes_takes_less_than_150_ms_of_processor_time(
 ) -> None:
     url = "redis://{host}:{port}/{db}".format(**redis_client.connection_pool.connection_kwargs)
     now = cluster.now_ms()
-    plant(redis_client, "AAUSDT", [calm(now - ago * 1000, mid_price=100 + ago / 7) for ago in range(3599, -1, -1)])
+    plant(redis_client, "AAUSDT", [calm(now - ago * 1000, mid_price=100 + ago / 7) for ago in range(3599, -LATE_S, -1)])
     cluster.report("AAUSDT")
     took = []
 
@@ -276,7 +285,7 @@ def test_an_hour_of_changes_takes_less_than_150_ms_of_processor_time(
             started = time.process_time()
             found = await client.call_tool("get_changes", {"symbol": "AAUSDT", "minutes": 60})
             took.append(time.process_time() - started)
-            assert found.structured_content["rows"] > 3580
+            assert found.structured_content["rows"] >= 3599
 
     asked(url, many)
     assert min(took) < WITHIN_S, took

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tickfence.analytics.history_row import HistoryRow, pack
@@ -43,6 +43,7 @@ def pasts(draw: st.DrawFn) -> tuple[list[HistoryRow], int, int]:
     return rows, kept, draw(st.integers(len(rows) - kept, len(rows)))
 
 
+@example(([row(1), row(2)], 1, 1), 0, 9, 0, 1)
 @given(pasts(), st.integers(0, 90), st.integers(0, 90), st.sampled_from([0, 1, 3, 10]), st.integers(1, 9))
 def test_page_by_page_every_row_comes_once_wherever_the_joint_is(
     past: tuple[list[HistoryRow], int, int], since: int, length: int, step: int, limit: int

@@ -14,6 +14,7 @@ from tickfence.recordings import rows
 from tickfence.recordings.extra import NotInstalled, load
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.layout import DAY_MS, HOUR_MS
+from tickfence.recordings.queries import Queries
 from tickfence.recordings.recording import Recording
 from tickfence.recordings.schemas import SCHEMAS
 
@@ -76,9 +77,8 @@ def test_a_damaged_file_is_named_once_and_left_out(
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             assert {number // 1000 for number in ids(recording)} == {1, 3}
-    assert [(record.message, record.file) for record in caplog.records] == [
-        ("a file cannot be read; it is left out", path)
-    ]
+    [line] = caplog.messages
+    assert line.startswith(f"{path} cannot be read and is left out: ")
 
 
 def test_an_hour_that_is_closed_while_it_is_read(recording: Recording) -> None:
@@ -95,6 +95,17 @@ def test_an_hour_that_is_closed_while_it_is_read(recording: Recording) -> None:
 
     assert len(recording.over(Kind.TRADES, None, None, read)) == 1  # type: ignore[arg-type]
     assert [len(files) for files in listings] == [2, 1]
+
+
+def test_a_row_that_two_recorders_wrote_is_read_once(recording: Recording) -> None:
+    both = [trade(HOUR, 1), trade(HOUR, 2), trade(HOUR, 2, "ETHUSDT")]
+    write_trades(recording.store, 1, *both, trade(HOUR, 3))
+    write_trades(recording.store, 1, *both, trade(HOUR + 1, 1), writer="r.2")
+    assert ids(recording) == [1, 2, 3, 1, 2]
+    events = rows.table(Kind.EVENTS, [rows.event("1764151200000-3", {"kind": "node"})])
+    for writer in ("r.1", "r.2"):
+        recording.store.write(events, Kind.EVENTS, writer, 1)
+    assert len(rows.events(recording.table(Kind.EVENTS))) == len(Queries(recording).events(0, 2**60)) == 1
 
 
 def test_an_error_that_is_not_of_the_files(recording: Recording) -> None:

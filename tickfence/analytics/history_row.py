@@ -163,9 +163,7 @@ def unpack(data: bytes) -> HistoryRow:
     Raises:
         ValueError: it is none, or of another version.
     """
-    if len(data) != ROW.size or data[0] & 0xF != VERSION:
-        found = f"{len(data)} bytes" if len(data) != ROW.size else f"version {data[0] & 0xF}"
-        raise ValueError(f"a history row has {ROW.size} bytes and version {VERSION}, not {found}: {data[:60]!r}")
+    _check(data)
     head, price, distance, spread, bid, ask, net = ROW.unpack(data)
     numbers = int.from_bytes(head, "little")
     rate, status = numbers >> 92 & _RATE, numbers >> 140 & 3
@@ -190,6 +188,22 @@ def unpack(data: bytes) -> HistoryRow:
         last_price=price if numbers & _LAST_ONLY else _last(price, distance),
         status=_STATUSES[status],
     )
+
+
+def time_of(data: bytes) -> int:
+    """The `time_ms` of a packed row, for who reads many and unpacks few.
+
+    Raises:
+        ValueError: it is no row, or of another version.
+    """
+    _check(data)
+    return int.from_bytes(data[:6], "little") >> 4 & _TIMES
+
+
+def _check(data: bytes) -> None:
+    if len(data) != ROW.size or data[0] & 0xF != VERSION:
+        found = f"{len(data)} bytes" if len(data) != ROW.size else f"version {data[0] & 0xF}"
+        raise ValueError(f"a history row has {ROW.size} bytes and version {VERSION}, not {found}: {data[:60]!r}")
 
 
 def _counted(value: int, none: int) -> int | None:

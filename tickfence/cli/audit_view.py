@@ -25,6 +25,7 @@ _COLUMNS = (
     Column("compared", right=True),
     Column("equal", right=True),
     Column("not warm", right=True),
+    Column("equal anyway", right=True, spare=1),
     Column("why not", wraps=20),
 )
 
@@ -82,6 +83,7 @@ def _data(found: Iterable[Any]) -> list[dict[str, Any]]:
             "compared": each.compared,
             "equal": each.equal,
             "notWarm": dict(each.not_warm),
+            "equalAnyway": each.equal_anyway,
             "sections": each.sections,
             "different": each.different,
             "first": each.first
@@ -103,7 +105,8 @@ def _picture(found: Iterable[Any]) -> RenderableType:
     for each in found:
         why = ", ".join(f"{reason} {count:,}" for reason, count in each.not_warm.items())
         not_warm = sum(each.not_warm.values())
-        table.add_row(each.symbol, f"{each.compared:,}", f"{each.equal:,}", f"{not_warm:,}" if not_warm else "", why)
+        also = (f"{not_warm:,}", f"{each.equal_anyway:,}", why) if not_warm else ("", "", "")
+        table.add_row(each.symbol, f"{each.compared:,}", f"{each.equal:,}", *also)
         if each.first is not None:
             lines.append(Text(_sentence(each.symbol, each.first, each.different), style="bold red"))
     return Group(table, *lines)

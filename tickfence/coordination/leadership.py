@@ -25,7 +25,7 @@ CANNOT_SEND_S = 1.0
 """A leader that has not reached the broker for this long hands over, if another dispatcher can reach it."""
 SENDER_FOR_MS = 2500
 """For how long a stand-by that has reached the broker is taken to reach it: it tries once a second."""
-HOLD_LEAD_S = 5.0
+HOLD_LEAD_S = 2.0
 """A leader does not hand over earlier than this, so that the lead does not wander while the broker comes and goes."""
 
 

@@ -10,7 +10,6 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from tickfence.analytics.history_row import FIELDS
-from tickfence.instrument import is_instrument
 from tickfence.mcp.changes import GAP_INTERVALS, changes
 from tickfence.mcp.changes_answer import Present, SymbolChanges, happened, present
 from tickfence.mcp.changes_text import changes_text, clock
@@ -104,8 +103,6 @@ def history_tools(reader: Reader) -> list[Tool]:
         asked = parse_range(begin, "now" if until is None else str(until), now_ms, step or "")
         if not asked.step_ms:
             asked = asked._replace(step_ms=fitting_step_ms(asked.since_ms, asked.until_ms))
-        if not is_instrument(name):
-            await reader.require_known(name)
         read = await read_history(reader, name, *asked, fields, limit=MAX_ROWS)
         if not read.rows:
             await reader.require_known(name)  # one that was removed may have a past

@@ -26,7 +26,7 @@ QUALIFY row_number() OVER (PARTITION BY time_ms // $step ORDER BY time_ms DESC) 
 ORDER BY time_ms LIMIT $limit
 """
 _EVENTS = """
-SELECT time_ms, id, fields FROM read_parquet($files)
+SELECT DISTINCT time_ms, id, fields FROM read_parquet($files)
 WHERE time_ms >= $since AND time_ms < $until
 ORDER BY split_part(id, '-', 1)::BIGINT {order}, split_part(id, '-', 2)::BIGINT {order} LIMIT $limit
 """

@@ -75,7 +75,7 @@ class Recording:
             symbols: only of these; all by default.
             from_ms: see above.
             to_ms: see above.
-            columns: only these; then the rows come in the order of the files.
+            columns: only these. Then the rows come in the order of the files, and one that two recorders wrote comes twice.
         """
         names = [SCHEMAS[kind].field(name).name for name in columns or SCHEMAS[kind].names]
         statement = f"SELECT {quoted(names)} FROM read_parquet($files) WHERE true"
@@ -90,7 +90,7 @@ class Recording:
             statement += " AND time_ms < $to_ms"
             values["to_ms"] = to_ms
         rows = self.ask(kind, from_ms, to_ms, statement, values, names)
-        return rows if columns else in_order(kind, rows)
+        return rows if columns else in_order(kind, rows, once=True)
 
     def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
         """Return the symbols that have rows of a kind."""
@@ -187,7 +187,7 @@ class Recording:
                     raise
                 found = True
                 self._damaged.add(file)
-                logger.error("a file cannot be read; it is left out", extra={"file": path, "error": str(error)})
+                logger.error("%s cannot be read and is left out: %s", path, error)
         return found
 
 

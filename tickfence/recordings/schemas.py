@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import pyarrow as pa
 from pyarrow import compute as pc
 
@@ -57,17 +59,33 @@ _NUMBER = {Kind.TRADES: "trade_id", Kind.DIFFS: "last_update_id", Kind.SNAPSHOTS
 _PLACE = {Kind.HISTORY: "stream_id", Kind.BASES: "stream_id", Kind.EVENTS: "id"}
 
 
-def in_order(kind: Kind, table: pa.Table) -> pa.Table:
+def in_order(kind: Kind, table: pa.Table, *, once: bool = False) -> pa.Table:
     """Return the rows by symbol, and of a symbol in the order in which their stream had them.
 
     For trades and diffs that is (time, number), as in their stream ids. History, bases and events have ids that Redis
     gave: these grow even while its clock is set back. Rows with nothing to tell them apart keep their order.
+
+    Args:
+        kind: of the rows.
+        table: the rows.
+        once: leave out a row whose numbers or id are those of the one before. Two recorders may have written it, if
+            Redis lost what the first one had noted.
     """
     keys = [table[name] for name in table.schema.names if name == "symbol"]
-    if place := _PLACE.get(kind):
+    place, number = _PLACE.get(kind), _NUMBER.get(kind)
+    if place:
         halves = pc.split_pattern(table[place], "-")
         keys += [pc.cast(pc.list_element(halves, half), _INT) for half in (0, 1)]
     else:
-        keys += [table[name] for name in ("time_ms", _NUMBER.get(kind)) if name]
+        keys += [table[name] for name in ("time_ms", number) if name]
     named = pa.table(dict(zip("abcd", keys, strict=False)))
-    return table.take(pc.sort_indices(named, sort_keys=[(name, "ascending") for name in named.schema.names]))
+    order = pc.sort_indices(named, sort_keys=[(name, "ascending") for name in named.schema.names])
+    if once and (place or number) and len(table) > 1:
+        order = order.filter(_first(named.take(order)))
+    return table.take(order)
+
+
+def _first(keys: pa.Table) -> pa.ChunkedArray:
+    """Whether a row differs from the one before."""
+    differs = [pc.not_equal(column.slice(1), column.slice(0, len(keys) - 1)) for column in keys.columns]
+    return pa.chunked_array([pa.array([True]), *reduce(pc.or_, differs).chunks])

@@ -175,7 +175,7 @@ class Store:
             if not damaged(error):
                 raise
             path = self.path(part)
-            logger.error("a file cannot be read; it is set aside", extra={"file": path, "error": str(error)})
+            logger.error("%s cannot be read and is set aside: %s", path, error)
             self.fs.mv(path, path + BAD)
             return False
         return True

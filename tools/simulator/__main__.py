@@ -89,10 +89,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _time(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return int(_number(int, 0, 10**14)(text))
+        accepted = "must be a time like 2025-11-26T10:00 in UTC, or ms since 1970"
+        raise argparse.ArgumentTypeError(f"{text!r} {accepted}") from None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 

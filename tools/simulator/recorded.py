@@ -133,11 +133,14 @@ class RecordedFeed:
         ]
         await self._hub.wait_for_subscribers(streams)
         self._status = "running"
-        self._start = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._start = loop.time()
         minutes = self._market.minutes()
         reading: asyncio.Task[list[Recorded]] | None = self._read(next(minutes))
         while reading is not None:
+            since = loop.time()
             events = await reading
+            self._start += loop.time() - since
             following = next(minutes, None)
             reading = None if following is None else self._read(following)
             await self._play(events)
@@ -150,11 +153,10 @@ class RecordedFeed:
     async def depth(self, symbol: str, limit: int) -> bytes:
         """As Feed.depth()."""
         listed = self._listed[symbol]
-        if listed.first and not listed.asked.is_set():
-            last, bids, asks = listed.first
+        last, (bids, asks) = listed.book.last_update_id, listed.book.best(limit)
+        if listed.followed and not listed.asked.is_set():
+            last, bids, asks = listed.first or (last, bids, asks)
             listed.asked.set()
-        else:
-            last, (bids, asks) = listed.book.last_update_id, listed.book.best(limit)
         return protocol.depth(last, _texts(bids[:limit]), _texts(asks[:limit]))
 
     def exchange_info(self, symbols: Collection[str]) -> list[dict[str, Any]]:
@@ -227,8 +229,9 @@ class RecordedFeed:
     async def _send_diff(self, listed: _Listed, diff: DiffEntry, at_ms: int) -> None:
         book = listed.book
         if book.misses(diff):
-            await asyncio.to_thread(self._market.reload, listed.symbol, book, diff.time_ms, diff.last_update_id)
-        expected = self._wait_for_snapshots and listed.first is None and listed.followed
+            of_then = listed.symbol, diff.time_ms, diff.last_update_id
+            book.load(await asyncio.to_thread(self._market.snapshot, *of_then), diff.time_ms)
+        expected = self._wait_for_snapshots and listed.followed and not listed.asked.is_set()
         if expected:
             listed.first = book.last_update_id, *book.best(protocol.MAX_DEPTH)
         book.apply(diff)

@@ -48,8 +48,11 @@ class Book:
         self.asks: dict[float, float] = {}
         self.lost_until_ms = 0
 
-    def load(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot."""
+    def load(self, snapshot: Snapshot | None, at_ms: int) -> None:
+        """Take over a snapshot; without one, the book is not known for a while from a moment on."""
+        if snapshot is None:
+            self.last_update_id, self.lost_until_ms = 0, at_ms + _NEAR_MS
+            return
         self.last_update_id = snapshot.last_update_id
         self.bids, self.asks = dict(snapshot.bids), dict(snapshot.asks)
 
@@ -129,24 +132,20 @@ class RecordedMarket:
         book = Book()
         before = self._snapshots(symbol, self.from_ms - _NEAR_MS, self.from_ms)
         if not before:
-            self.reload(symbol, book, self.from_ms, 0)
+            book.load(self.snapshot(symbol, self.from_ms, 0), self.from_ms)
             return book
-        book.load(before[-1])
+        book.load(before[-1], self.from_ms)
         since = before[-1].time - MINUTE_MS
         for diff in rows.diffs(self._recording.table(Kind.DIFFS, [symbol], since, self.from_ms)):
             if book.misses(diff):
-                self.reload(symbol, book, diff.time_ms, diff.last_update_id)
+                book.load(self.snapshot(symbol, diff.time_ms, diff.last_update_id), diff.time_ms)
             book.apply(diff)
         return book
 
-    def reload(self, symbol: str, book: Book, at_ms: int, update_id: int) -> None:
-        """Load the first snapshot from about a moment on that includes an update. Without one, the book is not known."""
+    def snapshot(self, symbol: str, at_ms: int, update_id: int) -> Snapshot | None:
+        """The first snapshot from about a moment on that includes an update."""
         near = self._snapshots(symbol, at_ms - MINUTE_MS, at_ms + _NEAR_MS)
-        found = next((snapshot for snapshot in near if snapshot.last_update_id >= update_id), None)
-        if found is None:
-            book.last_update_id, book.lost_until_ms = 0, at_ms + _NEAR_MS
-        else:
-            book.load(found)
+        return next((snapshot for snapshot in near if snapshot.last_update_id >= update_id), None)
 
     def info(self, symbol: str) -> SymbolInfo | None:
         """The symbol's rules at the start, or the first ones that were recorded after it."""

@@ -369,6 +369,8 @@ def test_a_taken_port_is_one_clear_line(exchange: Exchange) -> None:
         (("--symbols", "btc"), "capital letters or digits"),
         (("--port", "70000"), "0 to 65535"),
         (("--speed", "fast"), "must be a number"),
+        (("--replay", "x", "--from", "yesterday"), "--from: 'yesterday' must be a time like 2025-11-26T10:00"),
+        (("--replay", "nowhere://x"), "recordings 'nowhere://x' must be a folder or a URL that fsspec knows"),
         (("--replay", "/no/such/capture"), "/no/such/capture: neither a capture nor a recording"),
     ],
 )

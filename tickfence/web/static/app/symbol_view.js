@@ -22,6 +22,7 @@ const TRADING = {
 };
 const STALE = { paused: "Paused", "set aside": "Set aside" };
 const DESCRIBE_MS = 5000;
+const AGAIN_MS = 10_000; // recordings may be busy
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
 
 export class SymbolView {
@@ -57,6 +58,7 @@ export class SymbolView {
 
   close() {
     this.#past.stop();
+    clearTimeout(this.#again);
     this.#stream.stop();
     this.#price.close();
     this.#pastPanel.close();
@@ -167,11 +169,14 @@ export class SymbolView {
   }
 
   async #loadPast() {
+    clearTimeout(this.#again);
     try {
       this.#pastPanel.setKept(await this.#past.load());
       this.#showPast(this.#market.now());
     } catch (error) {
-      if (error.name !== "AbortError") console.info(`No history of ${this.symbol}: ${error.message}`);
+      if (error.name === "AbortError") return;
+      console.info(`No history of ${this.symbol}: ${error.message}`);
+      this.#again = setTimeout(() => this.#loadPast(), AGAIN_MS);
     }
   }
 
@@ -194,6 +199,7 @@ export class SymbolView {
 
   #head = null;
   #past = null;
+  #again = null;
   #pastPanel = null;
   #price = null;
   #depth = null;
