@@ -99,6 +99,13 @@ class World:
             if self.steps % 10 == 0:
                 self.ticker()
 
+    def traded_before(self, minutes: int) -> None:
+        """Trades of the time before, one in ten seconds."""
+        for before_ms in range(minutes * 60_000, 0, -10_000):
+            self.trade_id += 1
+            values = [b"100", b"0.5", b"b", b"%d" % (START - before_ms)]
+            self._append(KEYS.trades(S), f"{START - before_ms}-{self.trade_id}", b"pqsr", values)
+
     def snapshot(self) -> None:
         """The book as it is, or as many levels of it as are known."""
         bids, asks = (

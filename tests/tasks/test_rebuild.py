@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tasks import audit as audits
 from tasks.rebuild import rebuild, replay
@@ -131,6 +132,7 @@ def test_where_the_recording_has_a_hole_a_report_is_the_same_or_said_to_lack_som
 def busy(minutes: float, *, kill_after: float | None = None) -> World:
     """A world in which one node reports for some minutes, four times a second."""
     world = World(3)
+    world.traded_before(40)
     world.advance(20)
     for cycle in range(round(minutes * 200)):
         world.advance(3)
@@ -168,6 +170,21 @@ def test_an_owner_whose_start_is_not_recorded_is_followed_once_every_window_is_f
     assert len(reasons) > 40
     assert "" not in reasons, "31 minutes are not over"
     assert differences(without_start(busy(1.5)), lost=True) == []
+
+
+def test_an_owner_that_started_long_ago_is_followed_from_the_last_carry_before() -> None:
+    world = busy(2)
+    for row in without_start(world).rows[kinds.Kind.BASES]:
+        one = basis.decode(row["data"])
+        long_ago = {
+            "started_ms": one.inputs.started_ms - 40 * MINUTE_MS,
+            "fresh_ms": one.inputs.fresh_ms - 40 * MINUTE_MS,
+        }
+        row["data"] = basis.encode(replace(one, inputs=replace(one.inputs, **long_ago)))
+    found = rebuilt(world, START + 100_000)
+    assert len(found) > 20
+    assert {step.reason for step in found} == {""}
+    assert differences(world, from_ms=START + 100_000) == []
 
 
 def audited(world: World) -> audits.Audit:
