@@ -285,7 +285,7 @@ def test_an_hour_of_changes_takes_less_than_150_ms_of_processor_time(
             started = time.process_time()
             found = await client.call_tool("get_changes", {"symbol": "AAUSDT", "minutes": 60})
             took.append(time.process_time() - started)
-            assert found.structured_content["rows"] >= 3599
+            assert found.structured_content["rows"] > 3_000
 
     asked(url, many)
     assert min(took) < WITHIN_S, took

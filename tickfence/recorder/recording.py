@@ -75,10 +75,13 @@ class Recording:
         """Take a frame that a process before this one has left in the log, in order."""
         if isinstance(frame, Held):
             self._begin(frame.token, frame.positions)
+            self.own = True
         elif isinstance(frame, Mine):
             self._waiting.pop(frame.token, None)
-            if frame.token == self._token and frame.positions is None:
-                self._is_noted()
+            if frame.token == self._token:
+                self.own = frame.positions is None
+                if self.own:
+                    self._is_noted()
         else:
             self._wait(frame)
 

@@ -17,6 +17,7 @@ from tickfence.monitoring import recorder_metrics as metrics
 from tickfence.monitoring.log_limit import LogLimit
 from tickfence.recorder.converter import Converter
 from tickfence.recorder.followed import FollowedSymbols
+from tickfence.recorder.patience import Patience
 from tickfence.recorder.rounds import Rounds
 from tickfence.recorder.share import share
 from tickfence.recorder.sources import EVENTS
@@ -37,10 +38,6 @@ SHARE_S = 0.5
 """Time between two looks at the live recorders and the desired symbols."""
 SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment of the log that is larger does not wait for the end of its minute."""
-SETTLE_S = 6.0
-"""After Redis was away, or has lost data, a recorder takes only what it had, for so long: each comes back with what it knows."""
-LONGEST_WAIT_S = 10.0
-"""By then a recorder takes what is its share in any case: diffs live 15 s."""
 START_WITHIN_S = 60.0
 FINISH_WITHIN_S = 20.0
 
@@ -67,8 +64,7 @@ class Recorder:
         self._outage = Outage("the data plane", logger)
         self._client: Any = None
         self._wanted: frozenset[str] = frozenset()
-        self._gained: dict[str, float] = {}
-        self._settled_at = 0.0
+        self._patience = Patience(settings.nt_heartbeat_ttl_ms / 1000)
         self._shared_at = self._valued_at = 0.0
         self._minute = int(time.time() // 60)
         self._say = LogLimit(10.0)
@@ -145,7 +141,7 @@ class Recorder:
         for _ in self._rounds.steps(self._client, self._wanted, values=values):
             pass
         if self._rounds.redis_forgot():
-            self._settle()
+            self._disturbed()
         if values:
             self._valued_at = now
         minute = int(time.time() // 60)
@@ -159,24 +155,17 @@ class Recorder:
         group, ttl_ms = self._settings.keys.recorder_group, self._settings.nt_heartbeat_ttl_ms
         live = {record.owner.node for record in live_members(self._client, group, ttl_ms)}
         if self._name not in live:
-            self._settle()
+            self._disturbed()
         due = share([*self._followed.symbols, EVENTS], live | {self._name}, self._name)
-        now = time.monotonic()
-        self._gained = {name: self._gained.get(name, now) for name in due}
-        self._wanted = frozenset(name for name in due if self._rounds.owns(name) or self._may_take(name, now))
+        self._wanted = self._patience.wanted(due, self._rounds.owns, time.monotonic())
 
-    def _may_take(self, name: str, now: float) -> bool:
-        waited_s = now - self._gained[name]
-        settled = now >= self._settled_at and waited_s >= self._settings.nt_heartbeat_ttl_ms / 1000
-        return settled or waited_s >= LONGEST_WAIT_S
-
-    def _settle(self) -> None:
-        self._settled_at = time.monotonic() + SETTLE_S
+    def _disturbed(self) -> None:
+        self._patience.disturbed(time.monotonic())
         self._shared_at = 0.0
 
     def _failed(self, error: Exception) -> None:
         metrics.errors.labels(metrics.Failure.REDIS).inc()
-        self._settle()
+        self._disturbed()
         if self._client is not None:
             forget_connections(self._client)
         self._stopping.wait(self._outage.failed(error))

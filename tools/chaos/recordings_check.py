@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -19,8 +17,6 @@ from tools.chaos.history import Lived
 from tools.chaos.witness import Entry, Fields, Id, Span, What, WitnessedStream
 
 DUE_S = 2.0
-START_S = 2.0
-"""A process lives from so long after its start."""
 
 MISSING = "not recorded"
 TWICE = "recorded twice"
@@ -76,18 +72,15 @@ class RecordingsVerdict:
         )
 
 
-def check(
-    streams: Mapping[Stream, WitnessedStream], lives: Iterable[Lived], recorded: Recorded, start_s: float = START_S
-) -> RecordingsVerdict:
+def check(streams: Mapping[Stream, WitnessedStream], lives: Iterable[Lived], recorded: Recorded) -> RecordingsVerdict:
     """Check the recordings of one stack.
 
     Args:
         streams: what was in Redis.
         lives: of the recorders.
         recorded: what is in the files.
-        start_s: a process lives from so long after its start.
     """
-    living = _living(lives, start_s)
+    living = [Span(life.since, life.time) for life in lives]
     verdict = RecordingsVerdict()
     for key, stream in sorted(streams.items()):
         rows = recorded.get(key, {})
@@ -113,16 +106,6 @@ def values(what: What, fields: Fields) -> Values:
         return float(fields[b"p"]), float(fields[b"q"]), fields[b"s"] == b"b", int(fields[b"r"])
     bids, asks = (tuple(_decode(fields[name])) for name in (b"b", b"a"))
     return int(fields[b"U"]), bids, asks, int(fields[b"r"]), int(fields[b"t"])
-
-
-def _living(lives: Iterable[Lived], start_s: float) -> list[Span]:
-    """When a recorder lived, without the time that each of its processes took to start."""
-    found = []
-    by_start = sorted(lives, key=attrgetter("pid", "since"))
-    for _, of_process in groupby(by_start, attrgetter("pid")):
-        for number, life in enumerate(of_process):
-            found.append(Span(life.since + (0.0 if number else start_s), life.time))
-    return found
 
 
 def _is_due(entry: Entry, living: Sequence[Span]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,24 @@ UP_S = 30.0
 STOPPED_S = 60.0
 
 
+def lives_of(records: Iterable[Record], registered: Mapping[int, float], told_to_stop: float) -> list[Lived]:
+    """When recorders lived: from their first registration until they were told to stop.
+
+    Args:
+        records: when their processes ran.
+        registered: process id -> when its registration was first seen: Unix time, s.
+        told_to_stop: Unix time, s.
+    """
+    lives = [
+        msgspec.structs.replace(
+            record, since=max(record.since, registered[record.pid]), time=min(record.time, told_to_stop)
+        )
+        for record in records
+        if isinstance(record, Lived) and record.pid in registered
+    ]
+    return [life for life in lives if life.since < life.time]
+
+
 class RecordingsWatch:
     """Watches streams and recorders within the ``with`` block. Enter it before the stack starts.
 
@@ -35,7 +54,7 @@ class RecordingsWatch:
         self._stack, self._recordings = stack, recordings
         self._records: list[Record] = []
         self._lives = LifeSampler(self._records, RECORDERS, stack.pids)
-        self._witness = Witness(stack.settings.keys, stack.symbols, stack.client)
+        self._witness = Witness(stack.settings.keys, stack.symbols, RECORDERS, stack.client)
         self._context = ExitStack()
 
     def __enter__(self) -> Self:
@@ -52,7 +71,7 @@ class RecordingsWatch:
         """Stop the recorders in order, then compare their files with what was in Redis.
 
         Returns:
-            When the recorders lived until they were told to stop, and the verdict.
+            :func:`lives_of` the recorders, and the verdict.
 
         Raises:
             SupervisionError: a recorder does not end.
@@ -67,11 +86,7 @@ class RecordingsWatch:
             self._stack.await_end(name, STOPPED_S)
         self._witness.await_look()
         self._context.close()
-        lives = [
-            msgspec.structs.replace(record, time=min(record.time, told_to_stop))
-            for record in self._records
-            if isinstance(record, Lived)
-        ]
+        lives = lives_of(self._records, self._witness.registered, told_to_stop)
         verdict = check(self._witness.streams, lives, read(self._recordings))
         for name in dead:
             log = self._stack.log(name).strip()[-300:]

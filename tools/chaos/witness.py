@@ -143,20 +143,26 @@ class Witness:
     Args:
         keys: of the deployment.
         symbols: whose streams to watch.
+        recorders: names of the recorders.
         connect: returns a new client of the data plane.
 
     Attributes:
         streams: (symbol, kind) -> what was seen.
+        registered: process id of a recorder -> when its registration was first seen: Unix time, s.
         looked_at: when the last complete look at all streams began: Unix time, s.
     """
 
-    def __init__(self, keys: Keys, symbols: Iterable[str], connect: Callable[[], redis.Redis]) -> None:
+    def __init__(
+        self, keys: Keys, symbols: Iterable[str], recorders: Iterable[str], connect: Callable[[], redis.Redis]
+    ) -> None:
         self._connect = connect
         self._keys = {
             (symbol, what): key(symbol)
             for symbol in symbols
             for what, key in ((What.TRADES, keys.trades), (What.DIFFS, keys.book))
         }
+        self._records = [keys.recorder_group.record(name) for name in recorders]
+        self.registered: dict[int, float] = {}
         self.streams = {watched: WitnessedStream() for watched in self._keys}
         self.looked_at = 0.0
         self._server = ""
@@ -231,8 +237,14 @@ class Witness:
             transaction.xlen(self._keys[watched])
             transaction.xrange(self._keys[watched], count=1)
             transaction.xrange(self._keys[watched], min=f"{id_[0]}-{id_[1]}")
+        for record in self._records:
+            transaction.hget(record, "pid")
         server, *replies = transaction.execute()
         at, looks = time.time(), {}
+        for pid in replies[3 * len(after) :]:
+            if pid:
+                self.registered.setdefault(int(pid), at)
+        del replies[3 * len(after) :]
         for watched, length, oldest, new in zip(after, replies[::3], replies[1::3], replies[2::3], strict=True):
             first = _id(oldest[0][0]) if oldest else None
             looks[watched] = Look(at, first, length, [(_id(id_), fields) for id_, fields in new])

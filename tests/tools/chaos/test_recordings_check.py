@@ -24,6 +24,7 @@ from tools.chaos.recordings_check import (
     RecordingsVerdict,
     check,
 )
+from tools.chaos.recordings_watch import lives_of
 from tools.chaos.witness import Entry, Fields, Id, Span, What, WitnessedStream
 
 S = "BTCUSDT"
@@ -176,8 +177,8 @@ def test_a_symbol_that_nobody_watched_is_from_nowhere(root: Path) -> None:
         ([(100, 115)], [(0, 101), (115, 120)], NO_RECORDER),
         ([(100, 115)], [(0, 101.9), (113.1, 120)], NO_RECORDER),
         ([(100, 115)], [(0, 102), (115, 120)], None),
-        ([(100, 115)], [(110.9, 120)], None),  # 2 s to start
-        ([(100, 115)], [(111.1, 120)], NO_RECORDER),
+        ([(100, 115)], [(112.9, 120)], None),
+        ([(100, 115)], [(113.1, 120)], NO_RECORDER),
         ([(100, 101), (103, 106)], [(0, 1000)], None),
     ],
 )
@@ -191,7 +192,15 @@ def test_what_must_be_recorded(
     assert verdict.excused == (Counter({excuse: 1}) if excuse else Counter())
 
 
-def test_a_process_that_resumes_need_not_start_again(tmp_path: Path) -> None:
-    streams = {TRADES: stream((NOON, 7))}
-    lived = [Lived(50.0, 0.0, "recorder-1", 11), Lived(200.0, 112.0, "recorder-1", 11)]
-    assert found(check(streams, lived, read(tmp_path))) == [MISSING]
+def test_a_recorder_lives_from_its_registration_until_it_is_told_to_stop() -> None:
+    ran = [
+        Lived(50.0, 0.0, "recorder-1", 11),
+        Lived(200.0, 112.0, "recorder-1", 11),
+        Lived(300.0, 205.0, "recorder-1", 12),
+        Lived(310.0, 301.0, "recorder-1", 13),  # it never registered
+    ]
+    assert lives_of(ran, {11: 3.0, 12: 207.0}, told_to_stop=250.0) == [
+        Lived(50.0, 3.0, "recorder-1", 11),
+        Lived(200.0, 112.0, "recorder-1", 11),
+        Lived(250.0, 207.0, "recorder-1", 12),
+    ]

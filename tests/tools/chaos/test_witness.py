@@ -93,13 +93,14 @@ def add(client: redis.Redis, number: int) -> None:
 
 
 def test_a_witness_follows_a_real_stream_through_trimming_loss_and_restart(server: EmbeddedRedis) -> None:
-    with Witness(KEYS, [S], server.client) as witness, server.client() as client:
+    with Witness(KEYS, [S], ["recorder-1", "recorder-2"], server.client) as witness, server.client() as client:
         trades = witness.streams[S, What.TRADES]
 
         def await_seen(number: int) -> None:
             wait_until(lambda: (number, number) in trades.entries, f"entry {number} is seen")
 
         witness.await_look()
+        client.hset(KEYS.recorder_group.record("recorder-2"), "pid", "77")
         add(client, 1)
         await_seen(1)
         add(client, 2)
@@ -119,6 +120,7 @@ def test_a_witness_follows_a_real_stream_through_trimming_loss_and_restart(serve
             add(again, 4)
         await_seen(4)
         assert len(trades.unseen) == 2
+    assert list(witness.registered) == [77]
     assert [len(trades.entries[n, n].fields) for n in (1, 2, 3, 4)] == [1] * 4
     assert sorted(trades.entries) == [(n, n) for n in (1, 2, 3, 4)]
 
