@@ -282,10 +282,7 @@ class Replay:
             self._lacks.trades_ms = warm.state.market_ms(inputs.started_ms) + KEEP_MS
         if warm.state.observed_update_id != before.observed_id:
             self._lacks.diffs(warm.state, inputs.started_ms)
-        state = self._warm.state
-        if not before.changes_from:
-            state.distrust_book()
-        state.book.in_sync = state.book.in_sync and before.in_sync
+        warm.state.book.in_sync = warm.state.book.in_sync and before.in_sync
 
     def _read(self, basis: Basis) -> None:
         """Bring the state up to what this was made from."""

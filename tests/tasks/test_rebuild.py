@@ -216,3 +216,34 @@ def test_on_a_grid_reports_come_at_its_times_and_agree_with_live_ones(minutes: W
     one = json.loads(found[10].report)
     assert (one["writer"], one["updatedAt"]) == ({"nodeId": "batch", "writerToken": 1}, begin + 2500)
     assert one["anomalies"] is not None
+
+
+def test_a_book_that_was_wrong_takes_the_slow_sections_with_it() -> None:
+    before, after = [("fast", 2)] * 6 + [("slow", 0), ("fast", 2)], [("pass", 9), ("pass", 9)] + [("fast", 2)] * 3
+    world = lived(1, None, [*before, ("audit", 0), *after])
+    [*_, last] = rebuilt(world)
+    assert "liquidity" not in json.loads(last.report)
+    assert differences(world) == []
+
+
+def test_a_receive_time_that_a_report_without_basis_took_for_wrong_stays_forgotten() -> None:
+    world = World(1, row_every_ms=100)
+    world.advance(1)
+    world.cycle()
+    world.now_ms += 5_000  # Redis' clock is wrong for a moment
+    world.advance(1)
+    world.now_ms -= 5_000
+    world.cycle()
+    world.now_ms += 4_900
+    world.cycle()
+    [*_, last] = rebuilt(world)
+    assert last.at_ms == world.now_ms
+    assert "last_update" not in json.loads(last.report)["ingestion"]
+    assert differences(world) == []
+
+
+def test_what_an_owner_left_is_made_again_where_it_is_not_recorded() -> None:
+    world = busy(0.5, kill_after=0.3)
+    assert world.rows.pop(kinds.Kind.CARRIES)
+    assert world.rows.pop(kinds.Kind.SECTIONS)
+    assert differences(world) == []

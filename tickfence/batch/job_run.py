@@ -129,6 +129,8 @@ class JobRun:
                 file = published[name]
                 generation = max(server_ms, seen.lease.generation + 1)
                 result = self._store.put(name, generation, Done(file, self._output.count(file)))
+            if isinstance(result, Done) and published.get(name) == result.file:
+                self._published.add(name)
             self.scheduler.begin(name, Seen(result, seen.lease), sent.get(name) or unit.sent, now_s)
         unknown = {name: self.scheduler.units[name].sent for name in self.scheduler.outstanding if name not in sent}
         if known := {name: one for name, one in unknown.items() if one}:
