@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-SETTLE_S = 6.0
+SETTLE_S = 2.0
 """After Redis was away, or has lost data, a recorder takes only what it had, for so long."""
 LONGEST_WAIT_S = 10.0
 """By then it takes what is its share in any case: diffs live 15 s."""
