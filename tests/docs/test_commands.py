@@ -87,6 +87,7 @@ SERVERS = [
     Server("celery -A tasks beat", '"message": "node is alive"'),
     # While it starts, Flower misses one Ctrl-C in ten; it did so with its own logging, too.
     Server("celery -A tasks flower", "Visit me at", ends=CELERYS_CTRL_C, presses=3),
+    Server(r"(NT_RECORD\S+ )*python -m tickfence\.recorder", '"message": "recorder starts"'),
     Server("python -m ingest", '"message": "connected to Redis"'),
     Server(r"tickfence web --port \d+", '"message": "web starts"', ("8000",)),
     Server(r"python -m tools\.simulator --port \d+ --symbols .*", "listening on", ("9443",)),
