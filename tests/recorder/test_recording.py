@@ -64,6 +64,15 @@ def test_one_that_starts_again_knows_what_it_had() -> None:
     assert not recording.own
 
 
+@pytest.mark.parametrize(("found", "own"), [(starts(7), True), (starts(7, 8), False), (b"[]", True), (starts(5), True)])
+def test_one_that_starts_again_asks_who_had_it_since(found: bytes, own: bool) -> None:
+    recording = Recording(SOURCE, "one", 1000)
+    recording.replay(Held("AAUSDT", 7, {"trades": "5-1"}))
+    assert recording.unclear
+    recording.ask_starts()[1](found)
+    assert (recording.unclear, recording.own) == (False, own)
+
+
 def nothing_is_own(_: str) -> bool:
     return False
 

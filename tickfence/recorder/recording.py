@@ -57,6 +57,7 @@ class Recording:
     def __init__(self, source: Source, recorder: str, ttl_ms: int) -> None:
         self.source = source
         self.held = self.own = self.forgotten = False
+        self._from_log = False  # what `own` says comes from the log alone: others may have had the source since
         self.holder = ""
         self.taken: list[Waiting] = []
         self.decided: list[Frame] = []
@@ -75,7 +76,7 @@ class Recording:
         """Take a frame that a process before this one has left in the log, in order."""
         if isinstance(frame, Held):
             self._begin(frame.token, frame.positions)
-            self.own = True
+            self.own = self._from_log = True
         elif isinstance(frame, Mine):
             self._waiting.pop(frame.token, None)
             if frame.token == self._token:
@@ -92,8 +93,14 @@ class Recording:
 
     @property
     def unclear(self) -> bool:
-        """The same of what was read under a token that is over."""
-        return any(not (self.held and token == self._token) for token, frames in self._waiting.items() if frames)
+        """Whether Redis is to be asked who began since.
+
+        That decides about what was read under a token that is over. After a start it also shows who was the last to have
+        the source: this process knows its own log only.
+        """
+        return (self._from_log and not self.held) or any(
+            not (self.held and token == self._token) for token, frames in self._waiting.items() if frames
+        )
 
     @property
     def undecided(self) -> list[Frame]:
@@ -147,7 +154,7 @@ class Recording:
 
     def ask_starts(self) -> Request:
         """Ask where others have begun, to decide what is this recorder's own."""
-        return starts_command(self.source.key), lambda reply: self._decide(parse_starts(checked(reply)))
+        return starts_command(self.source.key), lambda reply: self._take_starts(parse_starts(checked(reply)))
 
     def lose(self) -> None:
         """Ask for the lease again: the note was answered by an error."""
@@ -181,6 +188,7 @@ class Recording:
 
     def _take_grant(self, reply: Any) -> None:
         granted = parse_granted(checked(reply))
+        self._from_log = False
         if not isinstance(granted, Granted):
             self.own, self.holder = False, granted
             return
@@ -232,6 +240,11 @@ class Recording:
             self.forgotten = all(start.token != self._token for start in starts)
             self.own = self.forgotten
             self._decide(starts)
+
+    def _take_starts(self, starts: Sequence[Start]) -> None:
+        self._from_log = False
+        self.own = self.own and (not starts or starts[-1].token <= self._token)
+        self._decide(starts)
 
     def _decide(self, starts: Sequence[Start]) -> None:
         for token in [token for token in self._waiting if not (self.held and token == self._token)]:
