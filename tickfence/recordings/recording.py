@@ -94,8 +94,12 @@ class Recording:
 
     def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
         """Return the symbols that have rows of a kind."""
-        found = self.table(kind, None, from_ms, to_ms, ["symbol"])
-        return sorted(found["symbol"].unique().to_pylist())
+        statement = (
+            "SELECT DISTINCT symbol FROM read_parquet($files) "
+            "WHERE ($from_ms IS NULL OR time_ms >= $from_ms) AND ($to_ms IS NULL OR time_ms < $to_ms)"
+        )
+        found = self.ask(kind, from_ms, to_ms, statement, {"from_ms": from_ms, "to_ms": to_ms}, ["symbol"])
+        return sorted(found["symbol"].to_pylist())
 
     def span(self, kind: Kind, symbol: str | None = None) -> tuple[int, int] | None:
         """Return the times of the first and the last row, ms; ``None`` without rows."""
