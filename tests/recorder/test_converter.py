@@ -145,9 +145,12 @@ def test_few_rows_are_in_memory_as_objects(monkeypatch: pytest.MonkeyPatch) -> N
         sizes.append(len(some))
         return made(kind, some)
 
+    def refuse(_: str, error: ValueError) -> None:
+        raise error
+
     monkeypatch.setattr(rows, "table", counted)
     monkeypatch.setattr("tickfence.recorder.tables.ROWS_AT_ONCE", 10)
-    found = tables([trades(*range(10 * part, 10 * part + 10)) for part in range(5)], pytest.fail)
+    found = tables([trades(*range(10 * part, 10 * part + 10)) for part in range(5)], refuse)
     assert found[Kind.TRADES]["trade_id"].to_pylist() == list(range(50))
     assert max(sizes) <= 20
 
@@ -167,6 +170,17 @@ def test_what_cannot_be_written_waits_and_is_tried_again(log: WriteAheadLog, tmp
     assert converter.finish(10)
     assert recorded(folder) == [1]
     assert converter.waiting_bytes == 0
+
+
+def test_a_segment_that_is_gone_is_told_and_does_not_count_as_written(log: WriteAheadLog, tmp_path: Path) -> None:
+    before = errors(metrics.Failure.FILES)
+    converter = Converter(Store(str(tmp_path / "files")), "recorder-1")
+    one = segment(log, trades(1))
+    converter.add(one)
+    one.path.unlink()
+    converter.start()
+    wait_until(lambda: errors(metrics.Failure.FILES) > before, "it fails")
+    assert not converter.finish(0.1)
 
 
 def start_basis(carried: bytes | None) -> bytes:

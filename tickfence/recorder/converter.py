@@ -41,7 +41,7 @@ class Converter:
         self.waiting_bytes = 0
         self._store = store
         self._recorder = re.sub(r"[^A-Za-z0-9._-]", "-", recorder)[:64]
-        self._segments: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._segments: queue.SimpleQueue[tuple[Segment, int] | None] = queue.SimpleQueue()
         self._closed_until_ms = 0
         self._say = LogLimit(10.0)
         self._ending = threading.Event()
@@ -53,8 +53,9 @@ class Converter:
 
     def add(self, segment: Segment) -> None:
         """Convert a segment when those before it are."""
-        self.waiting_bytes += segment.path.stat().st_size
-        self._segments.put(segment)
+        size = segment.path.stat().st_size
+        self.waiting_bytes += size
+        self._segments.put((segment, size))
 
     def finish(self, within_s: float) -> bool:
         """Wait until every segment is converted; return whether they are. What is not, the next start converts."""
@@ -92,8 +93,8 @@ class Converter:
             segment.path.unlink()
 
     def _run(self) -> None:
-        while (segment := self._segments.get()) is not None:
-            size = segment.path.stat().st_size
+        while (waiting := self._segments.get()) is not None:
+            segment, size = waiting
             self._convert_sometime(segment)
             self.waiting_bytes -= size
 
