@@ -182,6 +182,14 @@ def test_a_folder_with_the_reports_of_another_job_is_left_alone(desk: Desk) -> N
     assert sorted((desk.folder / "out").iterdir()) == files
 
 
+def test_a_folder_of_another_job_is_not_what_to_go_on_with(desk: Desk) -> None:
+    desk.type(f"backfill {FROM} --output {desk.folder}/out")
+    job = desk.job
+    shown = desk.type(f"backfill --resume another --output {desk.folder}/out")
+    assert shown.exit_code == 2
+    assert f"holds the reports of job {job}, not of another" in shown.output
+
+
 def test_without_a_worker_the_command_says_so_and_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk, "alive", lambda: None)
     monkeypatch.setattr(backfill, "WITHOUT_WORKERS_S", 0.02)

@@ -87,6 +87,12 @@ def bench(redis_client: redis.Redis, redis_server: EmbeddedRedis, tmp_path: Path
     return Bench(redis_client, redis_server.url(), tmp_path)
 
 
+def test_what_a_killed_worker_leaves_in_redis_goes_by_itself(bench: Bench) -> None:
+    left: list[int] = []
+    bench.run(meanwhile=lambda: left.extend(bench.client.pttl(key) for key in bench.client.keys("nt:batch:{j-1}*")))
+    assert len(left) == 2 and min(left) > 0
+
+
 def test_a_finished_partition_is_one_file_that_its_record_names(bench: Bench) -> None:
     assert bench.run() is Ended.DONE
     assert isinstance(bench.result, Done) and bench.result.reports == 60

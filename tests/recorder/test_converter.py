@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.processes import wait_until
@@ -14,7 +15,9 @@ from tickfence.monitoring import recorder_metrics as metrics
 from tickfence.recorder.carries import Carries
 from tickfence.recorder.converter import LATE_MS, Converter
 from tickfence.recorder.frames import Entry, Frame, Mine, Polled, Read
+from tickfence.recorder.tables import tables
 from tickfence.recorder.wal import Segment, WriteAheadLog
+from tickfence.recordings import rows
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.layout import HOUR_MS
 from tickfence.recordings.recording import Recording
@@ -117,6 +120,41 @@ def test_an_entry_that_does_not_decode_costs_no_other(log: WriteAheadLog, tmp_pa
     assert errors(metrics.Failure.ENTRY) == before + 3
 
 
+def test_a_damaged_segment_is_set_aside_and_told(
+    log: WriteAheadLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.append([trades(1), Mine("AAUSDT", 1)])
+    good = log.size
+    one = segment(log, trades(2))
+    data = bytearray(one.path.read_bytes())
+    data[good + 9] ^= 1
+    one.path.write_bytes(data)
+    before = errors(metrics.Failure.FILES)
+    Converter(Store(str(tmp_path / "files")), "recorder-1").convert(one, START_MS)
+    assert recorded(tmp_path / "files") == [1]
+    assert errors(metrics.Failure.FILES) == before + 1
+    assert not one.path.exists() and one.path.with_suffix(".bad").read_bytes() == data
+    assert f"what follows its first {good} bytes is not recorded" in caplog.text
+
+
+def test_few_rows_are_in_memory_as_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    made = rows.table
+
+    def counted(kind: Kind, some: list[rows.Row]) -> pa.Table:
+        sizes.append(len(some))
+        return made(kind, some)
+
+    def refuse(_: str, error: ValueError) -> None:
+        raise error
+
+    monkeypatch.setattr(rows, "table", counted)
+    monkeypatch.setattr("tickfence.recorder.tables.ROWS_AT_ONCE", 10)
+    found = tables([trades(*range(10 * part, 10 * part + 10)) for part in range(5)], refuse)
+    assert found[Kind.TRADES]["trade_id"].to_pylist() == list(range(50))
+    assert max(sizes) <= 20
+
+
 def test_what_cannot_be_written_waits_and_is_tried_again(log: WriteAheadLog, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.write_text("no folder")
@@ -132,6 +170,17 @@ def test_what_cannot_be_written_waits_and_is_tried_again(log: WriteAheadLog, tmp
     assert converter.finish(10)
     assert recorded(folder) == [1]
     assert converter.waiting_bytes == 0
+
+
+def test_a_segment_that_is_gone_is_told_and_does_not_count_as_written(log: WriteAheadLog, tmp_path: Path) -> None:
+    before = errors(metrics.Failure.FILES)
+    converter = Converter(Store(str(tmp_path / "files")), "recorder-1")
+    one = segment(log, trades(1))
+    converter.add(one)
+    one.path.unlink()
+    converter.start()
+    wait_until(lambda: errors(metrics.Failure.FILES) > before, "it fails")
+    assert not converter.finish(0.1)
 
 
 def start_basis(carried: bytes | None) -> bytes:

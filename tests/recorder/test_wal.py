@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,27 @@ def test_a_full_disk_takes_nothing_by_half(tmp_path: Path) -> None:
     log.append([read(3, 3)])
     assert ids(list(frames(log.segment.path))) == ["5-1", "5-3"]
     log.close()
+
+
+def test_a_segment_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path)
+    log.append([read(1, 2)])
+    before = log.segment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tickfence.recorder.wal.FileIO", _only_for_writing)
+        with pytest.raises(NotWritten):
+            log.rotate([read(2, 2)])
+    assert log.segment == before
+    log.append([read(3, 3)])
+    assert log.rotate([]) == before
+    assert ids(list(frames(before.path))) == ["5-1", "5-2", "5-3"]
+    log.close()
+
+
+def _only_for_writing(path: Path, mode: str) -> FileIO:
+    if mode != "w":
+        raise OSError(errno.EMFILE, "Too many open files")
+    return FileIO(path, mode)
 
 
 def polled(value: bytes, kind: str = "snapshots", token: int = 1) -> Polled:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.recordings.writing import HOUR, MINUTE_MS, trade, write_trades
@@ -135,3 +136,16 @@ def test_without_the_extra() -> None:
     )
     assert load("recording").Recording is Recording
     assert issubclass(NotInstalled, ImportError)
+
+
+def test_a_question_that_needs_too_much_memory_is_refused_and_no_file_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_trades(Recording(str(tmp_path)).store, 1, trade(HOUR, 1))
+    recording = Recording(str(tmp_path), within_s=10)
+    examined: list[object] = []
+    monkeypatch.setattr(recording, "_explained", examined.append)
+    large = "SELECT a.range AS time_ms FROM range(30000000) AS a, read_parquet($files) ORDER BY hash(a.range)"
+    with pytest.raises(duckdb.OutOfMemoryException):
+        recording.ask(Kind.TRADES, None, None, large, {}, ["time_ms"])
+    assert not examined

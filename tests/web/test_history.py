@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
@@ -62,6 +63,14 @@ def test_a_page_names_the_next_one(web: WebProcess, cluster: Cluster) -> None:
     as_csv = web.get(f"{PATH}?since=-2m&limit=24&format=csv")
     follow = re.fullmatch('<(.*)>; rel="next"', as_csv.headers["Link"])
     assert follow and web.get(follow[1]).body.decode().splitlines()[1].startswith(str(found[-1]))
+
+
+def test_a_page_of_a_symbol_that_is_not_ascii_names_the_next_one(web: WebProcess, cluster: Cluster) -> None:
+    cluster.history("币安人生USDT", *rows(cluster.now_ms() - 60_000, 25))
+    page = web.get(f"/v1/reports/{quote('币安人生USDT')}/history?since=-2m&limit=20&fields=token")
+    assert page.status == 200
+    assert page.headers["Link"] == f'<{page.json["next"]}>; rel="next"'
+    assert len(web.get(page.json["next"]).json["columns"]["token"]) == 5
 
 
 def test_what_has_not_changed_is_not_sent_again_and_the_rest_is_compressed(web: WebProcess, cluster: Cluster) -> None:

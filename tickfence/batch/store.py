@@ -64,12 +64,12 @@ class PartitionLease:
             generation: of the dispatch. A newer one than the holder's takes the lease away from it.
         """
         self._generation = generation
-        granted, result = send(client, [self._acquire(), ("GET", self._result)])
+        granted, _, result = send(client, [*self._acquire(), ("GET", self._result)])
         return self._lease.granted(parse_grant(granted), time.monotonic()), decode_result(result) if result else None
 
     def renew(self, client: Any) -> bool:
         """Extend the lease; return whether it is still held. Where Redis has lost it, it is taken again."""
-        [granted] = send(client, [self._acquire()])
+        granted, _ = send(client, self._acquire())
         return self._lease.granted(parse_grant(granted), time.monotonic())
 
     def record(self, result: Result) -> Command:
@@ -84,10 +84,14 @@ class PartitionLease:
 
     def release(self, client: Any) -> None:
         """Give the lease back; its record goes by itself."""
-        send(client, [self._lease.release(), ("PEXPIRE", self._lease.key, KEEP_MS)])
+        send(client, [self._lease.release(), self._expire()])
 
-    def _acquire(self) -> Command:
-        return acquire_command(self._lease.key, self._lease.owner, self._generation, LEASE_MS)
+    def _acquire(self) -> list[Command]:
+        acquire = acquire_command(self._lease.key, self._lease.owner, self._generation, LEASE_MS)
+        return [acquire, self._expire()]  # acquire.lua keeps it for ever, and who takes it may be killed
+
+    def _expire(self) -> Command:
+        return "PEXPIRE", self._lease.key, KEEP_MS
 
 
 class JobStore:

@@ -95,7 +95,10 @@ def _stored(client: Any, settings: Settings, job_id: str, *, output: str | None,
     data = Output(place).load_job()
     if data is None:
         raise NothingThere(f"there is no job {job_id}: neither in Redis nor in {place}")
-    return decode_job(data)
+    job = decode_job(data)
+    if job.id != job_id:
+        raise NotAccepted(f"--output {place} holds the reports of job {job.id}, not of {job_id}")
+    return job
 
 
 def _finish(app: Celery, client: Any, settings: Settings, job: Job, progress: Progress) -> Summary:

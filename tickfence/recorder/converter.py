@@ -13,8 +13,8 @@ from tickfence.monitoring import recorder_metrics as metrics
 from tickfence.monitoring.log_limit import LogLimit
 from tickfence.recorder.frames import decided
 from tickfence.recorder.tables import tables
-from tickfence.recorder.wal import Segment, frames
-from tickfence.recordings.layout import HOUR_MS
+from tickfence.recorder.wal import Segment, frames, good_length
+from tickfence.recordings.layout import BAD, HOUR_MS
 from tickfence.recordings.store import Store
 from tickfence.redis_access.outage import Backoff
 
@@ -41,7 +41,7 @@ class Converter:
         self.waiting_bytes = 0
         self._store = store
         self._recorder = re.sub(r"[^A-Za-z0-9._-]", "-", recorder)[:64]
-        self._segments: queue.SimpleQueue[Segment | None] = queue.SimpleQueue()
+        self._segments: queue.SimpleQueue[tuple[Segment, int] | None] = queue.SimpleQueue()
         self._closed_until_ms = 0
         self._say = LogLimit(10.0)
         self._ending = threading.Event()
@@ -53,8 +53,9 @@ class Converter:
 
     def add(self, segment: Segment) -> None:
         """Convert a segment when those before it are."""
-        self.waiting_bytes += segment.path.stat().st_size
-        self._segments.put(segment)
+        size = segment.path.stat().st_size
+        self.waiting_bytes += size
+        self._segments.put((segment, size))
 
     def finish(self, within_s: float) -> bool:
         """Wait until every segment is converted; return whether they are. What is not, the next start converts."""
@@ -64,7 +65,7 @@ class Converter:
         return not self._thread.is_alive()
 
     def convert(self, segment: Segment, now_ms: int) -> None:
-        """Write what a segment holds, close the hours that are over, and delete it.
+        """Write what a segment holds, close the hours that are over, and delete it; set it aside if it is damaged.
 
         Args:
             segment: a closed one. Those with lower numbers of the same log are converted.
@@ -84,11 +85,16 @@ class Converter:
             closed = self._store.close(writer, until_ms, segment.number, first)
             metrics.files.labels(metrics.FileState.CLOSED).inc(len(closed))
             self._closed_until_ms = until_ms
-        segment.path.unlink()
+        if (good := good_length(segment.path)) < segment.path.stat().st_size:
+            metrics.errors.labels(metrics.Failure.FILES).inc()
+            aside = segment.path.rename(segment.path.with_suffix(BAD))
+            logger.error("%s is damaged: what follows its first %d bytes is not recorded", aside, good)
+        else:
+            segment.path.unlink()
 
     def _run(self) -> None:
-        while (segment := self._segments.get()) is not None:
-            size = segment.path.stat().st_size
+        while (waiting := self._segments.get()) is not None:
+            segment, size = waiting
             self._convert_sometime(segment)
             self.waiting_bytes -= size
 

@@ -13,6 +13,9 @@ from tickfence.recordings.kinds import Kind
 from tickfence.recordings.rows import Row
 from tickfence.streams.codec import decode_diff, decode_info, decode_snapshot, decode_ticker, decode_trade
 
+ROWS_AT_ONCE = 2_000
+"""Rows of a kind that are Python objects together: those of a whole segment would take many times its size."""
+
 Bad = Callable[[str, ValueError], None]
 """Takes the name of a source, and what is wrong with an entry or value of it."""
 
@@ -25,9 +28,13 @@ def tables(frames: Iterable[Waiting], bad: Bad) -> dict[Kind, pa.Table]:
         bad: called for each entry or value that does not decode. It is left out.
     """
     found: dict[Kind, list[Row]] = {}
+    made: dict[Kind, list[pa.Table]] = {}
     for frame in frames:
         kind = Kind(frame.kind)
         into = found.setdefault(kind, [])
+        if len(into) >= ROWS_AT_ONCE:
+            made.setdefault(kind, []).append(rows.table(kind, into))
+            into.clear()
         for one in [frame] if isinstance(frame, Polled) else frame.entries:
             try:
                 row = _of_value(one, kind) if isinstance(one, Polled) else _OF_ENTRY[kind](frame.source, one)
@@ -36,7 +43,8 @@ def tables(frames: Iterable[Waiting], bad: Bad) -> dict[Kind, pa.Table]:
             else:
                 if row is not None:
                     into.append(row)
-    return {kind: rows.table(kind, of_kind) for kind, of_kind in found.items() if of_kind}
+    every = {kind: [*made.get(kind, ()), rows.table(kind, left)] for kind, left in found.items()}
+    return {kind: table for kind, parts in every.items() if len(table := pa.concat_tables(parts))}
 
 
 def _of_value(frame: Polled, kind: Kind) -> Row | None:

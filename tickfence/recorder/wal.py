@@ -88,12 +88,12 @@ class WriteAheadLog:
             self.segment = self.closed.pop()
             path = self.segment.path
             self.left = list(frames(path))
-            self.size = _good_length(path)
+            self.size = good_length(path)
             if self.size < path.stat().st_size:
                 logger.warning("log cut at its last whole frame", extra={"segment": path.name, "at": self.size})
         else:
             self.segment, self.size = self._create(time.time_ns() // 1_000_000, 1, ())
-        self._file = self._open()
+        self._file = _open(self.segment, self.size)
 
     def append(self, new: Iterable[Frame], *, sync: bool = True) -> None:
         """Append frames, and with ``sync`` wait until the disk has them, and all before.
@@ -104,7 +104,7 @@ class WriteAheadLog:
         data = b"".join(map(_packed, new))
         try:
             if self._file.closed:
-                self._file = self._open()
+                self._file = _open(self.segment, self.size)
             _write(self._file, data)
             if sync:
                 os.fdatasync(self._file.fileno())
@@ -125,11 +125,12 @@ class WriteAheadLog:
         self.append(())
         closed = self.segment
         try:
-            self.segment, self.size = self._create(closed.log, closed.number + 1, kept)
-            self._file.close()
-            self._file = self._open()
+            segment, size = self._create(closed.log, closed.number + 1, kept)
+            file = _open(segment, size)
         except OSError as error:
             raise self._not_written(error) from error
+        self._file.close()
+        self.segment, self.size, self._file = segment, size, file
         return closed
 
     def check(self) -> None:
@@ -162,12 +163,6 @@ class WriteAheadLog:
         _sync_folder(self._folder)
         return Segment(path, log, number), len(data)
 
-    def _open(self) -> FileIO:
-        file = FileIO(self.segment.path, "r+")
-        file.truncate(self.size)
-        file.seek(self.size)
-        return file
-
     def _not_written(self, error: OSError) -> NotWritten:
         return NotWritten(f"the write-ahead log in {self._folder} cannot be written: {error.strerror}")
 
@@ -179,6 +174,14 @@ def frames(segment: Path) -> Iterator[Frame]:
             yield decode(data)
 
 
+def _open(segment: Segment, size: int) -> FileIO:
+    """Open a segment to append to its first ``size`` bytes; the rest is cut."""
+    file = FileIO(segment.path, "r+")
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
 def _read(file: IO[bytes]) -> Iterator[bytes]:
     while len(head := file.read(_HEAD.size)) == _HEAD.size:
         length, checksum = _HEAD.unpack(head)
@@ -188,7 +191,8 @@ def _read(file: IO[bytes]) -> Iterator[bytes]:
         yield data
 
 
-def _good_length(segment: Path) -> int:
+def good_length(segment: Path) -> int:
+    """Bytes of a segment up to its last whole frame."""
     with segment.open("rb") as file:
         return sum(_HEAD.size + len(data) for data in _read(file))
 

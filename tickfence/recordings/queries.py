@@ -19,11 +19,17 @@ from tickfence.recordings.store import BadRecordings
 FIELDS = tuple(name for name in SCHEMAS[Kind.HISTORY].names if name not in ("symbol", "time_ms", "stream_id"))
 """What a row of a symbol's history holds beside its time."""
 
+# The times first: a window over whole rows would hold all of the range in memory.
 _HISTORY = """
+WITH newest AS (
+    SELECT max(time_ms) AS newest_ms FROM read_parquet($files)
+    WHERE symbol = $symbol AND time_ms >= $since AND time_ms < $until
+    GROUP BY time_ms // $step ORDER BY newest_ms LIMIT $limit
+)
 SELECT {fields} FROM read_parquet($files)
-WHERE symbol = $symbol AND time_ms >= $since AND time_ms < $until
-QUALIFY row_number() OVER (PARTITION BY time_ms // $step ORDER BY time_ms DESC) = 1
-ORDER BY time_ms LIMIT $limit
+WHERE symbol = $symbol AND time_ms >= $since AND time_ms < $until AND time_ms IN (SELECT newest_ms FROM newest)
+QUALIFY row_number() OVER (PARTITION BY time_ms) = 1
+ORDER BY time_ms
 """
 _EVENTS = """
 SELECT DISTINCT time_ms, id, fields FROM read_parquet($files)

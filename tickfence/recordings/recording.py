@@ -31,7 +31,11 @@ _OPTIONS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "temp_directory": "",  # what does not fit into memory is refused: the working folder may not be written
 }
+
+_LIMITED = "192MiB"
+"""Memory of questions that are limited in time: who asks is a server, beside others in one small container."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class Recording:
 
         Args:
             url: the folder, or the URL.
-            within_s: time for one question to DuckDB; no limit by default.
+            within_s: time for one question to DuckDB, whose memory is then limited as well; no limit by default.
 
         Raises:
             BadRecordings: fsspec does not know it.
@@ -56,7 +60,8 @@ class Recording:
         self.store = Store(url)
         self._within_s = within_s
         self._damaged: set[File] = set()
-        self._database = duckdb.connect(config=_OPTIONS)
+        limits = {} if within_s is None else {"memory_limit": _LIMITED}
+        self._database = duckdb.connect(config=_OPTIONS | limits)
         if not self.store.local:
             self._database.register_filesystem(self.store.fs)
 
@@ -94,8 +99,12 @@ class Recording:
 
     def symbols(self, kind: Kind = Kind.DIFFS, from_ms: int | None = None, to_ms: int | None = None) -> list[str]:
         """Return the symbols that have rows of a kind."""
-        found = self.table(kind, None, from_ms, to_ms, ["symbol"])
-        return sorted(found["symbol"].unique().to_pylist())
+        statement = (
+            "SELECT DISTINCT symbol FROM read_parquet($files) "
+            "WHERE ($from_ms IS NULL OR time_ms >= $from_ms) AND ($to_ms IS NULL OR time_ms < $to_ms)"
+        )
+        found = self.ask(kind, from_ms, to_ms, statement, {"from_ms": from_ms, "to_ms": to_ms}, ["symbol"])
+        return sorted(found["symbol"].to_pylist())
 
     def span(self, kind: Kind, symbol: str | None = None) -> tuple[int, int] | None:
         """Return the times of the first and the last row, ms; ``None`` without rows."""
@@ -133,6 +142,7 @@ class Recording:
 
         Raises:
             TimeoutError: it takes too long.
+            duckdb.OutOfMemoryException: it needs too much memory.
         """
         schema = pa.schema([SCHEMAS[kind].field(name) for name in names])
 
@@ -166,6 +176,8 @@ class Recording:
             files = [f for f in counted(self.store.files(kind, from_ms, to_ms)) if f not in self._damaged]
             try:
                 return read(files)
+            except duckdb.OutOfMemoryException:  # no file is to blame, and reading them all again would take long
+                raise
             except Exception:
                 if not left or not self._explained(files):
                     raise

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Literal, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from fastapi import Request
@@ -75,7 +75,7 @@ async def represented(request: Request, given: Form | None, page: Page) -> Respo
 
 def next_address(request: Request, **others: object) -> str:
     """Return the path and query of ``request`` with other values of some parameters."""
-    return f"{request.url.path}?{urlencode({**request.query_params, **others})}"
+    return f"{quote(request.url.path, safe='/%')}?{urlencode({**request.query_params, **others})}"
 
 
 def _encoded(page: Page, form: Form) -> bytes:
