@@ -22,6 +22,7 @@ os.environ["NT_HANG_EXIT_S"] = "0"
 TESTS = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker run all tests of a module, and all of tests/docs, which share a checkout.
 
