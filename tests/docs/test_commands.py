@@ -42,7 +42,7 @@ NOT_RUN = {
     "celery -A tasks events": "needs a terminal",
     "tickfence (web|mcp)": "runs with a port of its own, and in tests/docs/test_blocks.py on stdio",
     r"python -m tools\.simulator .*--replay recordings.*": "needs recorded data; tests/ingest/test_replay.py has some",
-    r"(NT_RECORDINGS=\S+ )?(\.venv/bin/)?celery -A tasks (audit|backfill|batch show|worker -Q node-001\.batch).*": "needs recorded data; tests/batch has some",
+    r"(NT_METRICS_PORT=\S+ )?(\.venv/bin/)?celery -A tasks (audit|backfill|batch show|worker -Q node-00.\.batch).*": "needs recorded data; tests/batch has some",
     r"make run ARGS=--record": "tests/tools/chaos starts recorders",
     "for bridge .*": "changes the network of the machine; `make compose-test` runs it",
     ".*docker .*|podman.*": "needs a container engine; `make compose-test` does the same",

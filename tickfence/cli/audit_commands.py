@@ -12,13 +12,13 @@ _TIME = "UTC unless it says otherwise, like 2026-11-26T10:00"
 
 
 @click.command()
-@click.option("--from", "from_", metavar="TIME", help=f"The first reports: {_TIME}. Default: the begin of what is recorded.")  # fmt: skip
-@click.option("--to", metavar="TIME", help="The end, which is left out. Default: the end of what is recorded.")
+@click.option("--from", "from_", metavar="TIME", help=f"The start: {_TIME}. Default: the start of the recording.")  # fmt: skip
+@click.option("--to", metavar="TIME", help="The end, not included. Default: the end of the recording.")
 @click.option("--symbols", metavar="SYMBOL,...", help="Default: every recorded symbol.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def audit(**asked: Any) -> None:
-    """Make live reports again from recorded inputs, and compare them byte for byte.
+    """Compute live reports again from the recordings in NT_RECORDINGS, and compare the bytes.
 
-    Needs no Redis. Status 1 if a report differs; its first difference is named.
+    Needs no Redis. The status is 1 if a report differs. The first difference is shown.
     """
     options.load("audit_view").run(**asked)

@@ -12,19 +12,19 @@ _TIME = "UTC unless it says otherwise, like 2026-11-26T10:00"
 
 
 @click.command()
-@click.option("--from", "from_", metavar="TIME", help=f"The first reports: {_TIME}.")
-@click.option("--to", metavar="TIME", help="The end, which is left out. Default: the end of what is recorded.")
+@click.option("--from", "from_", metavar="TIME", help=f"The start: {_TIME}.")
+@click.option("--to", metavar="TIME", help="The end, not included. Default: the end of the recording.")
 @click.option("--symbols", metavar="SYMBOL,...", help="Default: every recorded symbol.")
 @click.option("--every", metavar="live|DURATION", default="live", show_default=True, help="Time between two reports of a symbol, like 250ms or 1s; live: when the live ones were.")  # fmt: skip
 @click.option("--output", metavar="FOLDER", help="Where the reports go. Default: reports/job=JOB in NT_RECORDINGS.")
-@click.option("--resume", metavar="JOB", help="Go on with a job that was interrupted, or try again what it set aside.")
+@click.option("--resume", metavar="JOB", help="Continue an interrupted job, or retry what was set aside.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, once, at the end.")
 @click.pass_context
 def backfill(context: click.Context, /, **asked: Any) -> None:
-    """Make reports again from recorded data.
+    """Compute past reports again from the recordings in NT_RECORDINGS.
 
-    Cuts the time into hours, and sends each hour of each symbol to one of the live batch workers (`celery -A tasks worker
-    -Q node-001.batch`). May be interrupted at any time: --resume goes on.
+    Sends each hour of each symbol to one of the live batch workers (`celery -A tasks worker -Q node-001.batch`). You
+    may interrupt it at any time: --resume continues.
     """
     options.load("backfill").run(context.obj.app, **asked)
 
