@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import signal
@@ -38,6 +39,8 @@ async def main(settings: environment.Settings) -> None:
 
 
 if __name__ == "__main__":
+    what = "Read the exchange and fill the streams until SIGTERM or SIGINT."
+    argparse.ArgumentParser(prog="python -m ingest", description=what, epilog=environment.WHERE).parse_args()
     standard_streams.bound_waits()
     loaded = environment.load()
     logs.configure(loaded.nt_log_level, role="ingest", ingest=loaded.process_name("ingest"))

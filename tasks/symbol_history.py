@@ -15,7 +15,7 @@ from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 
 BASES_KEPT = 60
-"""Bases that a stream keeps, some 40 s: a recorder reads them twice a second."""
+"""Bases that a stream keeps with a row a second, and more with more rows: some 40 s. A recorder reads twice a second."""
 
 BASIS_EVERY = 2
 """Every so many rows, the first included, what the report was made from is appended too: it costs as much as the row."""
@@ -50,6 +50,7 @@ class SymbolHistory:
     def __init__(self, symbol: Instrument, keys: Keys, owner: str, *, interval_ms: int, rows: int) -> None:
         self._rows_key, self._bases_key = keys.history(symbol), keys.basis(symbol)
         self._owner, self._interval_ms, self._rows = owner, interval_ms, rows
+        self._bases = max(BASES_KEPT, BASES_KEPT * 1000 // interval_ms)
         self._phase_ms = crc32(symbol.encode()) % interval_ms
         self._interval: int | None = None
         self._number = self._made = 0
@@ -143,4 +144,4 @@ class SymbolHistory:
         self._waiting.append(self._entry(changed))
 
     def _entry(self, made_from: basis.Basis) -> Entry:
-        return Entry(self._bases_key, BASES_KEPT, "b", basis.encode(made_from))
+        return Entry(self._bases_key, self._bases, "b", basis.encode(made_from))

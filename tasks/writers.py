@@ -10,7 +10,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.redis_access.command import Command, checked
 from tickfence.redis_access.connect import is_cluster
-from tickfence.redis_access.errors import ResponseError, cannot_serve
+from tickfence.redis_access.errors import ResponseError
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 
@@ -73,7 +73,7 @@ def _append(entry: Entry) -> Command:
 
 def _is_no_stream(reply: Any) -> bool:
     """Whether a key is none to append to, as in the fenced script; any other error is raised."""
-    if isinstance(reply, ResponseError) and not cannot_serve(reply):
+    if isinstance(reply, ResponseError) and any(word in str(reply) for word in ("WRONGTYPE", "exhausted")):
         return True
     checked(reply)
     return False

@@ -50,6 +50,10 @@ _NOT_READ_BY_READERS = ("CELERY_BROKER_URL", "NT_BROKER_PASSWORD_FILE")
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
+WHERE = "Settings come from environment variables: see docs/configuration.md."
+"""For the help of roles that take no options."""
+
+
 class BadSetting(ValueError):
     """A variable whose value is not accepted. Its text is the one line to show."""
 

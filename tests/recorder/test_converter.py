@@ -172,6 +172,20 @@ def test_what_cannot_be_written_waits_and_is_tried_again(log: WriteAheadLog, tmp
     assert converter.waiting_bytes == 0
 
 
+def test_a_segment_that_cannot_be_read_keeps_no_other_back(log: WriteAheadLog, tmp_path: Path) -> None:
+    of_another_version = Read("AAUSDT", 1, "candles", [trade(1)])
+    poison, good = segment(log, of_another_version), segment(log, trades(2))
+    before = errors(metrics.Failure.FILES)
+    converter = Converter(Store(str(tmp_path / "files")), "recorder-1")
+    converter.start()
+    converter.add(poison)
+    converter.add(good)
+    assert converter.finish(20)
+    assert recorded(tmp_path / "files") == [2]
+    assert [path.name for path in poison.path.parent.glob("*.bad")] == [poison.path.with_suffix(".bad").name]
+    assert errors(metrics.Failure.FILES) == before + 1
+
+
 def test_a_segment_that_is_gone_is_told_and_does_not_count_as_written(log: WriteAheadLog, tmp_path: Path) -> None:
     before = errors(metrics.Failure.FILES)
     converter = Converter(Store(str(tmp_path / "files")), "recorder-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -69,6 +70,8 @@ def _end(message: str) -> int:
 
 
 if __name__ == "__main__":
+    command, what = "python -m tickfence.recorder", "Record market data and history until SIGTERM or SIGINT."
+    argparse.ArgumentParser(prog=command, description=what, epilog=environment.WHERE).parse_args()
     standard_streams.bound_waits()
     loaded = environment.load()
     logs.configure(loaded.nt_log_level, role="recorder", recorder=loaded.process_name("recorder"))

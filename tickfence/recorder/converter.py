@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 LATE_MS = 120_000
 """An hour is closed this long after its end, when its last entries are in files."""
 
+_UNREADABLE = ValueError, TypeError, KeyError, IndexError
+"""What a segment raises that another version has written, or a defect. Disks and object stores raise other errors."""
+_ATTEMPTS = 3
+
 
 class Converter:
     """Writes what closed segments hold, one after the other, and deletes them.
@@ -86,11 +90,13 @@ class Converter:
             metrics.files.labels(metrics.FileState.CLOSED).inc(len(closed))
             self._closed_until_ms = until_ms
         if (good := good_length(segment.path)) < segment.path.stat().st_size:
-            metrics.errors.labels(metrics.Failure.FILES).inc()
-            aside = segment.path.rename(segment.path.with_suffix(BAD))
-            logger.error("%s is damaged: what follows its first %d bytes is not recorded", aside, good)
+            self._set_aside(segment, f"is damaged: what follows its first {good} bytes is not recorded")
         else:
             segment.path.unlink()
+
+    def _set_aside(self, segment: Segment, why: str) -> None:
+        metrics.errors.labels(metrics.Failure.FILES).inc()
+        logger.error("%s %s", segment.path.rename(segment.path.with_suffix(BAD)), why)
 
     def _run(self) -> None:
         while (waiting := self._segments.get()) is not None:
@@ -100,9 +106,16 @@ class Converter:
 
     def _convert_sometime(self, segment: Segment) -> None:
         backoff = Backoff(base=0.5, cap=15.0)
+        unreadable = 0
         while not self._ending.is_set():
             try:
                 self.convert(segment, int(time.time() * 1000))
+            except _UNREADABLE as error:  # the segments behind this one must not wait for ever
+                unreadable += 1
+                if unreadable == _ATTEMPTS:
+                    self._set_aside(segment, f"cannot be converted: {type(error).__name__}: {error}")
+                    return
+                self._ending.wait(backoff.next_s())
             except Exception as error:  # noqa: BLE001 - whatever a file system or an object store raises: nothing is lost
                 metrics.errors.labels(metrics.Failure.FILES).inc()
                 self._ending.wait(backoff.next_s())

@@ -47,9 +47,12 @@ local function judge(key, token, seq)
 end
 
 local function append(key, keep, field, value)
-  -- A reply that is a table is an error: it is no stream, or an id of its is the highest that there can be.
-  if type(redis.pcall('XADD', key, 'MAXLEN', '~', keep, '*', field, value)) == 'table' then
-    redis.call('DEL', key)
+  local reply = redis.pcall('XADD', key, 'MAXLEN', '~', keep, '*', field, value)
+  if type(reply) == 'table' then  -- an error
+    -- It is no stream, or one of its ids is the highest that there can be. Nothing else is a reason to delete it.
+    if string.find(reply.err, 'WRONGTYPE', 1, true) or string.find(reply.err, 'exhausted', 1, true) then
+      redis.call('DEL', key)
+    end
     redis.call('XADD', key, '*', field, value)
   end
 end
