@@ -206,6 +206,8 @@ def documented() -> list[tuple[str, ...]]:
         command, depth = getattr(plugin, words[0], None), 1
         while isinstance(command, click.Group) and words[depth : depth + 1] and words[depth] in command.commands:
             command, depth = command.commands[words[depth]], depth + 1
+        if "JOB" in words:
+            continue  # there is none in this stack
         if isinstance(command, click.Command) and any(option.name == "watch" for option in command.params):
             found.setdefault(words[:depth], tuple(word for word in words if word != "--watch"))
     return list(found.values())

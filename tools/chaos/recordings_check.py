@@ -105,7 +105,7 @@ def values(what: What, fields: Fields) -> Values:
     if what is What.TRADES:
         return float(fields[b"p"]), float(fields[b"q"]), fields[b"s"] == b"b", int(fields[b"r"])
     bids, asks = (tuple(_decode(fields[name])) for name in (b"b", b"a"))
-    return int(fields[b"U"]), bids, asks, int(fields[b"r"]), int(fields[b"t"])
+    return int(fields[b"U"]), bids, asks, int(fields[b"r"]), int(fields.get(b"t", b"0"))
 
 
 def _is_due(entry: Entry, living: Sequence[Span]) -> bool:
