@@ -23,10 +23,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("NT_", "FLOWER_"))}
     plain.pop("SYMBOLS", None)
     environment = plain | {"FLOWER_BASIC_AUTH": FLOWER_USER}
-    with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False)) as stack:
+    with Stack(tmp_path_factory.mktemp("stack"), environment, Ports.choose(usual=False), record=True) as stack:
         stack.start()
-        measured = (port for name, port in stack.ports.metrics.items() if name in stack.states())
-        for port in (stack.ports.flower, *measured):
+        for port in (stack.ports.flower, *stack.ports.metrics.values()):
             wait_until(partial(answers, port), f"an answer on port {port}", timeout_s=30)
         with stack.redis_client() as client:
             wait_until(
