@@ -29,6 +29,7 @@ ROLES = {
 
 
 BY_LOAD = {"Backlog", "LowPublishRate", "StaleData", "TicksDropped"}
+BY_HASTE = {"RecordingsNotWritten"}  # files are written once a minute, and here a minute of a rule is 6 s
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def prometheus(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with Prometheus(config, tmp_path_factory.mktemp("prometheus")) as prometheus:
         prometheus.wait_until_ready()
         wait_until(lambda: prometheus.targets() == dict.fromkeys(ROLES, "up"), "all targets to be up", 20, 0.1)
-        wait_until(lambda: prometheus.query("up") and not prometheus.firing(), "silence", 20, 0.1)
+        wait_until(lambda: prometheus.query("up") and not unexpected(prometheus.firing()), "silence", 20, 0.1)
         yield prometheus
 
 
@@ -74,7 +75,7 @@ def test_every_panel_of_every_dashboard_has_data(prometheus: Prometheus) -> None
 
 
 def test_a_node_that_is_killed_is_told_of_and_nothing_else_is(stack: Stack, prometheus: Prometheus) -> None:
-    wait_until(lambda: not prometheus.firing(), lambda: f"silence, not {prometheus.firing()}", 30, 0.1)
+    wait_until(lambda: not unexpected(prometheus.firing()), lambda: f"silence, not {prometheus.firing()}", 30, 0.1)
     down, began = {("NodeDown", "node-002")}, time.monotonic()
     stack.kill("node-002")
     try:
@@ -83,10 +84,10 @@ def test_a_node_that_is_killed_is_told_of_and_nothing_else_is(stack: Stack, prom
         assert prometheus.query('sum(increase(nt_symbol_moves_total{reason="orphan"}[1m])) > 0')
     finally:
         stack.start_role("node-002")
-    wait_until(lambda: not prometheus.firing(), lambda: f"silence, not {prometheus.firing()}", 30, 0.1)
+    wait_until(lambda: not unexpected(prometheus.firing()), lambda: f"silence, not {prometheus.firing()}", 30, 0.1)
     assert unexpected(prometheus.fired(time.monotonic() - began)) == down
 
 
 def unexpected(alerts: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """All but those by which a slow machine shows."""
-    return {(alert, instance) for alert, instance in alerts if alert not in BY_LOAD}
+    """All but those by which a slow machine shows, or a hasty Prometheus."""
+    return {(alert, instance) for alert, instance in alerts if alert not in BY_LOAD | BY_HASTE}
