@@ -1,4 +1,4 @@
-"""Which processes of a group live now, for those who ask now and then: batch workers, recorders."""
+"""Which processes of a group live now, asked for now and then: batch workers, recorders."""
 
 from __future__ import annotations
 

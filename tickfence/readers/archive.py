@@ -1,6 +1,6 @@
 """What is older than Redis keeps, from recordings. Without the extra ``recordings`` a note stands in its place.
 
-Files are read in threads: few at a time, so that whoever else asks the process goes on, and each for a limited time.
+Files are read in threads: few at a time, so that other requests go on, and each for a limited time.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Archive:
             async with asyncio.timeout(WITHIN_S):
                 await self._places.acquire()
                 answer = asyncio.get_running_loop().run_in_executor(self._threads, query)
-                # Whoever asked may be gone by then: the place is free when the thread is.
+                # The client may be gone by then: the place is free when the thread is.
                 answer.add_done_callback(lambda _: self._places.release())
                 return await asyncio.shield(answer)
         except TimeoutError:

@@ -4,7 +4,7 @@
 10:00 to 11:00 UTC by their ``time_ms``, from the parts 12 to 71 of one writer. A part of an hour that is still open is
 a file of its own, with one number and the ending ``.parquet.open``.
 
-A closed file is written whole before its parts are deleted. Whoever is killed in between leaves rows in two files; but
+A closed file is written whole before its parts are deleted. A kill in between leaves rows in two files; but
 the closed file's name says which parts it holds, so :func:`counted` leaves those out, and nobody reads a row twice. For
 this, two rules hold for a writer:
 
