@@ -14,7 +14,7 @@ from tests.tasks.cycle_runs import KEYS, MakeNode, S, before_write, lease, repor
 from tests.tasks.market import Market
 from tickfence.analytics import basis
 from tickfence.analytics.history_row import HistoryRow, pack, unpack
-from tickfence.coordination.lease import Entry, Lease, Written
+from tickfence.coordination.lease import Entry, Lease, Written, parse_grant
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
@@ -112,6 +112,29 @@ def test_history_has_no_row_of_a_refused_write(node: MakeNode, market: Market, r
     assert [row.time_ms for row in rows(redis_client)] == published
     tokens = [row.token for row in rows(redis_client)]
     assert tokens == sorted(tokens)
+
+
+@MODES
+@pytest.mark.usefixtures("market")
+def test_after_redis_lost_all_and_its_clock_was_set_back_ids_go_on(
+    node: MakeNode, redis_client: redis.Redis, fenced: str
+) -> None:
+    """Who reads on from an id finds what comes next, and does not wait until the clock has caught up."""
+    one = node(NT_ENABLE_MULTI_INSTANCE=fenced, **QUICK)
+    ahead = one.clock.now_ms() + 3_600_000
+    history, made_from = KEYS.history(S), KEYS.basis(S)
+    keep = [Entry(key, 3600, "r", b"", ahead) for key in (history, made_from)]
+    write = one.writer.lease(S).next_write({KEYS.report(S): b"{}"}, entries=keep)
+    if fenced == "true":
+        lease_of = Lease(KEYS.lease(S), one.owner, 60_000)
+        [reply] = send(redis_client, [lease_of.acquire(1)])
+        lease_of.granted(parse_grant(reply), 0.0)
+        write = lease_of.next_write({KEYS.report(S): b"{}"}, entries=keep)
+    assert one.writer.write(redis_client, [write]) == [Written.WRITTEN]
+    assert one.writer.write(redis_client, [write._replace(seq=write.seq + 1)]) == [Written.WRITTEN]
+    for key in (history, made_from):
+        times = [int(entry.split(b"-")[0]) for entry, _ in redis_client.xrange(key)]
+        assert times[-2:] == [ahead, ahead]
 
 
 @pytest.mark.usefixtures("market")

@@ -81,12 +81,15 @@ class Entry(NamedTuple):
         keep: about how many entries the stream keeps; older ones are trimmed.
         field: name of its only field.
         value: of that field.
+        least_ms: server ms that the writer has seen before. If the server's clock is behind it, a stream that Redis has
+            lost begins again with ids from there on.
     """
 
     key: str
     keep: int
     field: str
     value: bytes
+    least_ms: int = 0
 
 
 class Write(NamedTuple):
@@ -328,9 +331,9 @@ def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: 
     for lease, token, seq, values, basis, entries in writes:
         keys += (lease, *values)
         arguments += (token, seq, basis, len(values), len(entries), *values.values())
-        for key, keep, field, value in entries:
+        for key, keep, field, value, least_ms in entries:
             keys.append(key)
-            arguments += (keep, field, value)
+            arguments += (keep, field, value, least_ms)
     return FENCED_WRITE.command(keys, arguments)
 
 
