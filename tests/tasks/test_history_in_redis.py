@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.tasks.cycle_runs import KEYS, MakeNode, S, before_write, lease, repor
 from tests.tasks.market import Market
 from tickfence.analytics import basis
 from tickfence.analytics.history_row import HistoryRow, pack, unpack
-from tickfence.coordination.lease import Entry, Lease, Written, parse_grant
+from tickfence.coordination.lease import Entry, Lease, Written
 from tickfence.coordination.owner import Owner
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
@@ -114,27 +115,36 @@ def test_history_has_no_row_of_a_refused_write(node: MakeNode, market: Market, r
     assert tokens == sorted(tokens)
 
 
-@MODES
 @pytest.mark.usefixtures("market")
-def test_after_redis_lost_all_and_its_clock_was_set_back_ids_go_on(
-    node: MakeNode, redis_client: redis.Redis, fenced: str
+def test_after_redis_lost_all_and_its_clock_was_set_back_ids_and_tokens_go_on(
+    node: MakeNode, redis_client: redis.Redis
 ) -> None:
     """Who reads on from an id finds what comes next, and does not wait until the clock has caught up."""
-    one = node(NT_ENABLE_MULTI_INSTANCE=fenced, **QUICK)
+    one = node(**QUICK)
+    real_ms = one.clock.now_ms()
+    one.clock.observe(0.0, 0.0, real_ms - time.monotonic() * 1000 + 60_000)  # what the clock showed before
+    run(one)
+    [before] = rows(redis_client)
+    redis_client.delete(KEYS.history(S), KEYS.basis(S), KEYS.lease(S))
+    one.clock.observe(0.0, 0.0, real_ms - time.monotonic() * 1000)
+    run(one)
+    for key in (KEYS.history(S), KEYS.basis(S)):
+        newest = redis_client.xrevrange(key, count=1)[0][0]
+        assert int(newest.split(b"-")[0]) >= before.time_ms
+    [after] = rows(redis_client)
+    assert after.time_ms < before.time_ms and after.token > before.token
+
+
+def test_without_leases_too_a_lost_stream_begins_again_behind_what_its_writer_has_seen(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    one = node(NT_ENABLE_MULTI_INSTANCE="false")
     ahead = one.clock.now_ms() + 3_600_000
-    history, made_from = KEYS.history(S), KEYS.basis(S)
-    keep = [Entry(key, 3600, "r", b"", ahead) for key in (history, made_from)]
-    write = one.writer.lease(S).next_write({KEYS.report(S): b"{}"}, entries=keep)
-    if fenced == "true":
-        lease_of = Lease(KEYS.lease(S), one.owner, 60_000)
-        [reply] = send(redis_client, [lease_of.acquire(1)])
-        lease_of.granted(parse_grant(reply), 0.0)
-        write = lease_of.next_write({KEYS.report(S): b"{}"}, entries=keep)
-    assert one.writer.write(redis_client, [write]) == [Written.WRITTEN]
-    assert one.writer.write(redis_client, [write._replace(seq=write.seq + 1)]) == [Written.WRITTEN]
-    for key in (history, made_from):
-        times = [int(entry.split(b"-")[0]) for entry, _ in redis_client.xrange(key)]
-        assert times[-2:] == [ahead, ahead]
+    row = Entry(KEYS.history(S), 3600, "r", b"row", ahead)
+    for _ in range(2):
+        one.writer.write(redis_client, [one.writer.lease(S).next_write({}, entries=[row])])  # type: ignore[arg-type]
+    ids = [int(entry.split(b"-")[0]) for entry, _ in redis_client.xrange(KEYS.history(S))]
+    assert ids[-2:] == [ahead, ahead]
 
 
 @pytest.mark.usefixtures("market")

@@ -171,7 +171,7 @@ class Lease:
         """
         self.asked = self.needs_acquire(generation)
         self._generation, self._renewed_in = generation, None
-        return acquire_command(self.key, self.owner, generation, self._ttl_ms) if self.asked else None
+        return acquire_command(self.key, self.owner, generation, self._ttl_ms, self.token) if self.asked else None
 
     def granted(self, grant: Grant | None, now_s: float) -> bool:
         """Take the reply to :meth:`acquire`, ``None`` where there was no command; return whether to go on.
@@ -304,9 +304,17 @@ class WriteCall(NamedTuple):
         return cls(command[3 + count].decode(), leases, tuple(key for key in keys if _LEASE not in key))
 
 
-def acquire_command(key: str, owner: Owner, generation: int, ttl_ms: int) -> Command:
-    """Ask for the lease at ``key`` for ``ttl_ms``, as told by an assignment of ``generation``."""
-    return ACQUIRE.command([key], [str(owner), owner.node, generation, ttl_ms])
+def acquire_command(key: str, owner: Owner, generation: int, ttl_ms: int, claimed: int = 0) -> Command:
+    """Ask for the lease at ``key`` for ``ttl_ms``, as told by an assignment of ``generation``.
+
+    Args:
+        key: of the lease.
+        owner: the process start that asks.
+        generation: of the assignment that gives it the symbol.
+        ttl_ms: how long the lease lasts from now on.
+        claimed: the highest token that it has had: a new one is above it, also when Redis has lost it.
+    """
+    return ACQUIRE.command([key], [str(owner), owner.node, generation, ttl_ms, claimed])
 
 
 def parse_grant(reply: Sequence[Any]) -> Grant:
