@@ -28,6 +28,11 @@ MEMBERS_EVERY = 10
 
 _WAITING_KEPT = 20
 
+_SET_BACK_MS = 2_000
+"""A clock that is further behind the latest time that was seen was set back."""
+_BEYOND_MS = 60_000
+"""Redis appends later than the entry was made, but never by so much."""
+
 
 class SymbolHistory:
     """History of one symbol, as this node goes on with it.
@@ -82,7 +87,7 @@ class SymbolHistory:
         entries = []
         with beside_the_report(self._note, self._symbol, Kind.NO_ROW):
             row = history_row.pack(history_row.of_report(made, warm.state.slow))
-            entries.append(Entry(self._rows_key, self._rows, "r", row, self._seen(made.updated_at)))
+            entries.append(Entry(self._rows_key, self._rows, "r", row, self._least(made.updated_at)))
         if number % BASIS_EVERY == 0:
             with beside_the_report(self._note, self._symbol, Kind.NO_BASIS):
                 of_report = self._basis(
@@ -162,9 +167,9 @@ class SymbolHistory:
             inputs=inputs,
             **of_kind,
         )
-        return Entry(self._bases_key, self._bases, "b", basis.encode(made_from), self._seen(at_ms))
+        return Entry(self._bases_key, self._bases, "b", basis.encode(made_from), self._least(at_ms))
 
-    def _seen(self, now_ms: int) -> int:
-        """The latest server time that this process knows of the symbol."""
+    def _least(self, now_ms: int) -> int:
+        """Where a stream that Redis has lost begins again: beyond every id that it had; 0 unless the clock was set back."""
         self._newest_ms = max(self._newest_ms, now_ms)
-        return self._newest_ms
+        return self._newest_ms + _BEYOND_MS if now_ms < self._newest_ms - _SET_BACK_MS else 0

@@ -169,10 +169,12 @@ def test_slow_sections_give_no_second_row(outcome: Written) -> None:
     assert rows(cycle(node, 1002)) == []
 
 
-def test_a_clock_that_steps_back_does_not_stop_history() -> None:
+def test_a_clock_that_steps_back_does_not_stop_history_and_lost_streams_begin_beyond_what_was_seen() -> None:
     node = Node().start()
-    assert len(rows(cycle(node, 5000))) == 1
-    assert len(rows(cycle(node, 1000))) == 1
+    for at_ms, beyond in ((9000, False), (7000, False), (1000, True), (9500, False)):
+        write = cycle(node, at_ms)
+        assert len(rows(write)) == 1
+        assert {entry.least_ms > NOW_MS + 9000 + 30_000 for entry in write.entries} == {beyond}
 
 
 def told(node: Node, kind: What) -> list[str]:

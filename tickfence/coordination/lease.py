@@ -81,8 +81,8 @@ class Entry(NamedTuple):
         keep: about how many entries the stream keeps; older ones are trimmed.
         field: name of its only field.
         value: of that field.
-        least_ms: server ms that the writer has seen before. If the server's clock is behind it, a stream that Redis has
-            lost begins again with ids from there on.
+        least_ms: given while the server's clock is behind a time that the writer has seen: a stream that Redis has lost
+            begins again with ids from there on.
     """
 
     key: str

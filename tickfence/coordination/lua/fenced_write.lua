@@ -18,8 +18,8 @@
 --            number of entries, which is that of the streams
 --            the values
 --            for each entry: about how many the stream keeps, field, value, least
---              least: server ms that the writer has seen before. If the clock is behind that, it was set back; then a
---              stream that Redis has lost begins again there, so that its ids go on behind those that readers know.
+--              least: 0, or ms beyond all that the writer has seen, if the clock was set back: then a stream that Redis
+--              has lost begins again there, so that its ids go on behind those that readers know.
 --
 -- Returns for each write one of
 --   written   accepted
