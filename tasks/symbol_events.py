@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import NamedTuple
 
@@ -31,6 +32,9 @@ class Kind(Enum):
     NO_SNAPSHOT = "no report: the book is not known"
     CROSSED = "no report: the sides of the book cross"
     HORIZON = "no report: the book does not know the levels that a report shows"
+    NO_ROW = "the history lacks a row, because of an error: {}"
+    NO_BASIS = "it is not kept what a report was made from, because of an error: {}"
+    """The event's error is the exception of both."""
     FENCED = "write refused by the fence"
     """Although its lease had just been granted."""
 
@@ -55,3 +59,18 @@ class Event(NamedTuple):
 
 Note = Callable[[Event], None]
 """Is called with each event."""
+
+
+@contextmanager
+def beside_the_report(note: Note, symbol: Instrument, missing: Kind) -> Iterator[None]:
+    """Make what goes with a report; an exception is told and goes no further, so that the report goes out without it.
+
+    Args:
+        note: is called with what happens.
+        symbol: whose report.
+        missing: what then is missing.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, a report must not be missing for it
+        note(Event(missing, symbol, f"{type(error).__name__}: {error}", error=error))
