@@ -216,7 +216,7 @@ class Store:
                     folder = f"{day}/{place}/{one}"
                     yield from (f"{folder}/{name}" for name in self._names(folder, deadline))
 
-    def _names(self, folder: str, deadline: Deadline) -> list[str]:
+    def _names(self, folder: str, deadline: Deadline = _UNLIMITED) -> list[str]:
         left_s = deadline.left_s()
         # Object stores answer over the network: fsspec then ends the call itself. Others block.
         limit = {"timeout": left_s} if left_s is not None and isinstance(self.fs, AsyncFileSystem) else {}
