@@ -236,7 +236,7 @@ def _alone(
 
     Any value that the exchange or another version wrote can meet a line that did not expect it. The other symbols of
     the message must not pay for that, so every exception is caught here. (What history needs beside the report is caught
-    apart: `tasks.symbol_events.beside_the_report`.)
+    apart: `tasks.symbol_events.BesideTheReport`.)
 
     Args:
         work: of this node, where the step is noted.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import Enum
+from types import TracebackType
 from typing import NamedTuple
 
 from tickfence.instrument import Instrument
@@ -61,16 +61,31 @@ Note = Callable[[Event], None]
 """Is called with each event."""
 
 
-@contextmanager
-def beside_the_report(note: Note, symbol: Instrument, missing: Kind) -> Iterator[None]:
-    """Make what goes with a report; an exception is told and goes no further, so that the report goes out without it.
+class BesideTheReport:
+    """Within its ``with`` block something is made that goes with a report.
+
+    An exception is told and goes no further, so that the report goes out without it. May be used again and again.
 
     Args:
         note: is called with what happens.
         symbol: whose report.
         missing: what then is missing.
+
+    Example:
+        >>> with BesideTheReport(print, Instrument("BTCUSDT"), Kind.NO_ROW):  # doctest: +SKIP
+        ...     entries.append(row(report))
     """
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, a report must not be missing for it
-        note(Event(missing, symbol, f"{type(error).__name__}: {error}", error=error))
+
+    __slots__ = ("_missing", "_note", "_symbol")
+
+    def __init__(self, note: Note, symbol: Instrument, missing: Kind) -> None:
+        self._note, self._symbol, self._missing = note, symbol, missing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._note(Event(self._missing, self._symbol, f"{type(error).__name__}: {error}", error=error))
+        return True

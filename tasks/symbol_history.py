@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from tasks.symbol_events import Kind, Note, beside_the_report
+from tasks.symbol_events import BesideTheReport, Kind, Note
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import basis, history_row
 from tickfence.analytics.report import Report
@@ -59,7 +59,9 @@ class SymbolHistory:
     """
 
     def __init__(self, symbol: Instrument, keys: Keys, owner: str, *, interval_ms: int, rows: int, note: Note) -> None:
-        self._symbol, self._note = symbol, note
+        self._row_beside, self._basis_beside = (
+            BesideTheReport(note, symbol, missing) for missing in (Kind.NO_ROW, Kind.NO_BASIS)
+        )
         self._rows_key, self._bases_key = keys.history(symbol), keys.basis(symbol)
         self._owner, self._interval_ms, self._rows = owner, interval_ms, rows
         self._bases = max(BASES_KEPT, BASES_KEPT * 1000 // interval_ms)
@@ -85,11 +87,11 @@ class SymbolHistory:
         number, self._made = self._made, self._made + 1
         self._interval = self._interval_of(made.updated_at)
         entries = []
-        with beside_the_report(self._note, self._symbol, Kind.NO_ROW):
+        with self._row_beside:
             row = history_row.pack(history_row.of_report(made, warm.state.slow))
             entries.append(Entry(self._rows_key, self._rows, "r", row, self._least(made.updated_at)))
         if number % BASIS_EVERY == 0:
-            with beside_the_report(self._note, self._symbol, Kind.NO_BASIS):
+            with self._basis_beside:
                 of_report = self._basis(
                     basis.Kind.REPORT,
                     made.updated_at,
@@ -153,7 +155,7 @@ class SymbolHistory:
 
     def _add_change(self, made_from: Callable[[], Entry]) -> None:
         self._number += 1  # in any case: a reader sees that one is missing
-        with beside_the_report(self._note, self._symbol, Kind.NO_BASIS):
+        with self._basis_beside:
             self._waiting.append(made_from())
 
     def _basis(self, kind: basis.Kind, at_ms: int, token: int, inputs: basis.Inputs, **of_kind: Any) -> Entry:

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 
-from tasks.symbol_events import Event, Kind, Note, beside_the_report
+from tasks.symbol_events import BesideTheReport, Event, Kind, Note
 from tickfence.analytics import basis, carry
 from tickfence.analytics.book import BookGap, BookNotInSync
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
@@ -185,7 +185,7 @@ class WarmSymbol:
         self._apply(found.diffs)
         self._add_trades(trades)
         started = None
-        with beside_the_report(self._note, self.symbol, Kind.NO_BASIS):
+        with BesideTheReport(self._note, self.symbol, Kind.NO_BASIS):
             start = basis.Start(
                 reason,
                 not before.update_id,
