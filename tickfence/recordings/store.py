@@ -13,10 +13,12 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import compute as pc
 from pyarrow import parquet as pq
 
+from tickfence.recordings.deadline import Deadline
 from tickfence.recordings.durable import sync_folder
 from tickfence.recordings.kinds import EVERY_VENUE, Kind, venue
 from tickfence.recordings.layout import (
@@ -35,6 +37,8 @@ from tickfence.recordings.schemas import SCHEMAS, in_order
 ROW_GROUP_MS = 60_000
 """Parts become one row group as long as their rows span less than this."""
 ROW_GROUP_ROWS = 1_000_000
+
+_UNLIMITED = Deadline(None)
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +89,25 @@ class Store:
         path = self.path(file)
         return path if self.local else str(self.fs.unstrip_protocol(path))
 
-    def files(self, kind: Kind | None = None, from_ms: int | None = None, to_ms: int | None = None) -> list[File]:
+    def files(
+        self,
+        kind: Kind | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        deadline: Deadline = _UNLIMITED,
+    ) -> list[File]:
         """Return the files there are, also the parts that a closed file holds.
 
         Args:
             kind: only of this kind.
             from_ms: only of hours that end after it.
             to_ms: only of hours that begin before it.
+            deadline: until when.
+
+        Raises:
+            TimeoutError: it takes longer.
         """
-        found = map(parse, self._paths(kind, from_ms, to_ms))
+        found = map(parse, self._paths(kind, from_ms, to_ms, deadline))
         return [
             file
             for file in found
@@ -188,21 +202,26 @@ class Store:
         if some and over:
             yield some
 
-    def _paths(self, kind: Kind | None, from_ms: int | None, to_ms: int | None) -> Iterator[str]:
+    def _paths(
+        self, kind: Kind | None, from_ms: int | None, to_ms: int | None, deadline: Deadline = _UNLIMITED
+    ) -> Iterator[str]:
         """Paths of files below the root, from the days of a range of time."""
-        for day in self._names(""):
+        for day in self._names("", deadline):
             early = from_ms is not None and day < day_folder(from_ms)
             late = to_ms is not None and day > day_folder(to_ms)
             if early or late or not day.startswith("day="):
                 continue
-            for place in self._names(day):
-                for one in [f"kind={kind}"] if kind else self._names(f"{day}/{place}"):
+            for place in self._names(day, deadline):
+                for one in [f"kind={kind}"] if kind else self._names(f"{day}/{place}", deadline):
                     folder = f"{day}/{place}/{one}"
-                    yield from (f"{folder}/{name}" for name in self._names(folder))
+                    yield from (f"{folder}/{name}" for name in self._names(folder, deadline))
 
-    def _names(self, folder: str) -> list[str]:
+    def _names(self, folder: str, deadline: Deadline = _UNLIMITED) -> list[str]:
+        left_s = deadline.left_s()
+        # Object stores answer over the network: fsspec then ends the call itself. Others block.
+        limit = {"timeout": left_s} if left_s is not None and isinstance(self.fs, AsyncFileSystem) else {}
         try:
-            found = self.fs.ls(f"{self.root}/{folder}", detail=False)
+            found = self.fs.ls(f"{self.root}/{folder}", detail=False, **limit)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
