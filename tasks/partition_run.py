@@ -146,7 +146,7 @@ class _Run:
 
     def _make(self, job: Job, partition: Partition, rebuild: Rebuild, file: ReportsFile) -> None:
         self._renew_at = time.monotonic() + RENEW_EVERY_S
-        recording = _Watched(Recording(job.source), self._go_on)
+        recording = _Watched(Recording(job.source, threads=1), self._go_on)
         reports = rebuild(recording, partition.symbol, partition.from_ms, partition.to_ms, job.every_ms)
         for rebuilt in reports:
             file.add(rebuilt.at_ms, rebuilt.report, warm=rebuilt.warm)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from msgspec.structs import replace
 
-from tasks.recorded_entries import Id, Recorded, RecordedDiffs, RecordedTrades, levels, values
+from tasks.recorded_entries import SLICE_MS, Id, Recorded, RecordedDiffs, RecordedTrades, levels, values
 from tickfence.analytics import basis as bases
 from tickfence.analytics.basis import Basis, Inputs
 from tickfence.analytics.book import BookGap, OrderBook
@@ -26,9 +26,9 @@ LEAD_MS = 65 * 60_000
 POLLED_MS = 10_000
 """Within this time of being in use, a value that is polled was recorded."""
 
-_MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
+_HOUR_MS = 3_600_000
 _CARRY_HOURS = 6
-_SNAPSHOT_MINUTES = 10
+SNAPSHOT_MS = 10 * 60_000
 """How far back a snapshot may be that a replay starts from: the diffs since are applied."""
 
 
@@ -59,7 +59,7 @@ class RecordedMarket:
     def __init__(self, recording: Recorded, symbol: Instrument, from_ms: int, to_ms: int) -> None:
         self._recording, self._symbol = recording, symbol
         self._from_ms, self._to_ms = from_ms - LEAD_MS, to_ms
-        self._snapshot_tables: dict[int, pa.Table] = {}
+        self._snapshot_slices: dict[int, tuple[pa.Table, list[tuple[int, int]]]] = {}
         self._carries: dict[int, list[Carried]] = {}
         self._span_of_bases = recording.span(Kind.BASES, symbol)
         first = next((found for found in self._hours_of_bases() if found), [])
@@ -103,11 +103,9 @@ class RecordedMarket:
 
     def snapshot(self, last_update_id: int, taken_ms: int) -> Snapshot | None:
         """The snapshot with this id that was taken at this time; ``None`` where it is not recorded."""
-        table = self._snapshots(taken_ms // _MINUTE_MS)
-        known = zip(values(table, "last_update_id"), values(table, "time_ms"), strict=True)
-        return next(
-            (_snapshot(table, row) for row, each in enumerate(known) if each == (last_update_id, taken_ms)), None
-        )
+        table, known = self._snapshots(taken_ms // SLICE_MS)
+        wanted = last_update_id, taken_ms
+        return next((_snapshot(table, row) for row, each in enumerate(known) if each == wanted), None)
 
     def remade(
         self, last_update_id: int, taken_ms: int, lowest_bid: float | None, highest_ask: float | None
@@ -142,13 +140,11 @@ class RecordedMarket:
         return None
 
     def snapshots_before(self, last_update_id: int, at_ms: int) -> Iterator[Snapshot]:
-        """Snapshots of at most this update id that were taken before ``at_ms``, newest first."""
-        newest = at_ms // _MINUTE_MS
-        for minute in range(newest, newest - _SNAPSHOT_MINUTES, -1):
-            table = self._snapshots(minute)
-            known = list(zip(values(table, "last_update_id"), values(table, "time_ms"), strict=True))
+        """Snapshots of at most this update id that were taken in the ten minutes up to ``at_ms``, newest first."""
+        for number in range(at_ms // SLICE_MS, (at_ms - SNAPSHOT_MS) // SLICE_MS - 1, -1):
+            table, known = self._snapshots(number)
             for row in range(len(known) - 1, -1, -1):
-                if known[row][0] <= last_update_id and known[row][1] <= at_ms:
+                if known[row][0] <= last_update_id and at_ms - SNAPSHOT_MS < known[row][1] <= at_ms:
                     yield _snapshot(table, row)
 
     def near(self, inputs: Inputs, at_ms: int) -> Snapshot | None:
@@ -166,15 +162,15 @@ class RecordedMarket:
                 return replace(each, lowest_bid=lowest, highest_ask=highest)
         return newest
 
-    def _snapshots(self, minute: int) -> pa.Table:
-        """The snapshots of a minute; of a few minutes they are kept."""
-        table = self._snapshot_tables.get(minute)
-        if table is None:
-            table = self._table(Kind.SNAPSHOTS, minute * _MINUTE_MS, (minute + 1) * _MINUTE_MS)
-            self._snapshot_tables[minute] = table
-            if len(self._snapshot_tables) > 2 * _SNAPSHOT_MINUTES:
-                del self._snapshot_tables[next(iter(self._snapshot_tables))]
-        return table
+    def _snapshots(self, number: int) -> tuple[pa.Table, list[tuple[int, int]]]:
+        """The snapshots of a slice, and the update id and time of each; of two slices they are kept."""
+        if number not in self._snapshot_slices:
+            table = self._table(Kind.SNAPSHOTS, number * SLICE_MS, (number + 1) * SLICE_MS)
+            known = list(zip(values(table, "last_update_id"), values(table, "time_ms"), strict=True))
+            self._snapshot_slices[number] = table, known
+            if len(self._snapshot_slices) > 2:
+                del self._snapshot_slices[next(iter(self._snapshot_slices))]
+        return self._snapshot_slices[number]
 
     def sections(self, digest: bytes, at_ms: int) -> bytes | None:
         """The slow sections with this digest that were in use at ``at_ms``; ``None`` where they are not recorded."""
