@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -19,20 +18,11 @@ hypothesis.settings.load_profile("untimed")
 # A scheduler that a test ticks would end pytest when nothing ticks it any more.
 os.environ["NT_HANG_EXIT_S"] = "0"
 
-TESTS = Path(__file__).parent
 
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker run all tests of a module, and all of tests/docs, which share a checkout.
-
-    Modules with a stack of processes come first: they take longest, and the short ones fill what is left at the end.
-    """
+    """Put modules with a stack of processes first: they take longest, and the short ones fill what is left at the end."""
     with_a_stack = {item.path for item in items if "e2e" in item.keywords}
     items.sort(key=lambda item: item.path not in with_a_stack)
-    for item in items:
-        where = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("docs" if where.parts[0] == "docs" else str(where)))
 
 
 @pytest.fixture(scope="session")

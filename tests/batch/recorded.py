@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from tasks.rebuilt import TRADES, Rebuilt
 from tasks.recorded_entries import Recorded
-from tickfence.batch.partition import HOUR_MS
 from tickfence.instrument import Instrument
 from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import Store
 

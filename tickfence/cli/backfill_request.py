@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tickfence.batch.job import Job
-from tickfence.batch.partition import HOUR_MS, cut
+from tickfence.batch.partition import cut
 from tickfence.cli.session import NotAccepted, NothingThere
 from tickfence.instrument import Instrument, parse_instrument
 from tickfence.readers import when
 from tickfence.readers.when import BadRange, iso
 from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.recordings.recording import Recording
 
 MAX_PARTITIONS = 20_000
