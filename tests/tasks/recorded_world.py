@@ -310,3 +310,7 @@ class Tables:
             for symbol, time_ms in zip(table["symbol"].to_pylist(), table["time_ms"].to_pylist(), strict=True)
         ]
         return table.filter(pa.array(wanted, pa.bool_()))
+
+    def span(self, kind: Kind, symbol: str) -> tuple[int, int] | None:
+        times = self.table(kind, [symbol])["time_ms"].to_pylist()
+        return (min(times), max(times)) if times else None
