@@ -108,7 +108,7 @@ def _venue_urls(value: object) -> object:
         venue, _, kind = name.partition(".")
         schemes = _VENUE_SCHEMES.get(kind, ())
         if venue == DEFAULT_VENUE:
-            raise ValueError(f"{venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
+            raise ValueError(f"must name other venues: {venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
         if not VENUE.fullmatch(venue) or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
             raise ValueError(
                 "must be a comma-separated list of venue.ws=URL or venue.rest=URL with a URL that starts with "
