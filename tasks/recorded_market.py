@@ -15,7 +15,7 @@ from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.analytics.trade_window import KEEP_MS
 from tickfence.instrument import Instrument
 from tickfence.recordings.kinds import Kind
-from tickfence.streams.codec import NO_ENTRY, Snapshot, SymbolInfo, Ticker, split_id
+from tickfence.streams.codec import INFO_FIELDS, NO_ENTRY, Snapshot, SymbolInfo, Ticker, split_id
 
 LEAD_MS = 65 * 60_000
 """How far back a replay looks for what it starts from: carries are recorded at least once an hour."""
@@ -161,8 +161,7 @@ class RecordedMarket:
     def infos(self) -> list[tuple[int, SymbolInfo]]:
         """The exchange's rules with the time at which they were read, oldest first."""
         table = self._table(Kind.INFOS, self._from_ms - 24 * 3_600_000, self._to_ms)
-        names = ("tick_size", "step_size", "status", "book_from")
-        infos = map(SymbolInfo, *(values(table, name) for name in names))
+        infos = map(SymbolInfo, *(values(table, name) for name in INFO_FIELDS))
         return list(zip(values(table, "time_ms"), infos, strict=True))
 
 

@@ -121,6 +121,8 @@ class WarmSymbol:
             state.book.asks.horizon,
             state.book_update_ms,
             state.trade_update_ms,
+            state.base,
+            state.quote,
         )
 
     def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
@@ -304,6 +306,7 @@ class WarmSymbol:
             self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
         self._info = info
         self.state.tick_size, self.state.trading = info.tick_size, info.status
+        self.state.base, self.state.quote = info.base, info.quote
 
     def _check_book(self, info: SymbolInfo | None, newest_id: int) -> bool:
         """Distrust a book that was wrong, as ingest found out later; whether it was."""

@@ -77,6 +77,21 @@ def test_without_a_choice_everything_comes(cluster: Cluster, ask: Ask) -> None:
     assert "not asked for" not in found.text
 
 
+def test_one_pair_is_compared_on_its_venues(cluster: Cluster, ask: Ask) -> None:
+    cluster.assign({"okx:AA-USDT": "node-001", "AAUSDT": "node-001"})
+    for symbol, bid in (("AAUSDT", 99.0), ("okx:AA-USDT", 99.5)):
+        cluster.listed(symbol, "AA", "USDT")
+        cluster.report(symbol, best_bid={"price": bid, "qty": 2.0})
+    found = ask("compare", pair="AA-USDT")
+    assert [row["symbol"] for row in found["rows"]] == ["AAUSDT", "okx:AA-USDT"]
+    assert [row["venue"] for row in found["rows"]] == ["binance", "okx"]
+    assert found["acrossVenues"]["bestBid"] == {"symbol": "okx:AA-USDT", "venue": "okx", "price": 99.5, "qty": 2.0}
+    assert found.text.startswith("AA-USDT on 2 venues: best bid 99.5 (2) at okx, best ask 100.02 (0.5) at ")
+    assert ask("get_report", symbol="okx:AA-USDT")["venue"] == "okx"
+    assert "there is no pair 'AA-USD'; there are AA-USDT" in ask("compare", pair="AA-USD").text
+    assert ask("compare", pair="AA-USDT", symbols=["AAUSDT"]).text.endswith("give either symbols or pair")
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_each_section_alone_fits_the_published_schema(cluster: Cluster, ask: Ask, section: str) -> None:
     written = cluster.report("AAUSDT")

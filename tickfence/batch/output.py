@@ -39,7 +39,9 @@ def file_name(partition: Partition, token: int) -> str:
         >>> file_name(Partition(Instrument("kraken:BTC/USD"), 1_796_205_600_000, 1_796_209_200_000), 17)
         'kraken%3ABTC%2FUSD.2026-12-02T10.17.parquet'
     """
-    return f"{quote(partition.symbol, safe='')}.{partition.hour}.{token}.parquet"
+    # A name may have 40 letters beyond ASCII: encoded, they would be more than the 255 bytes that a file's name may have.
+    symbol = "".join(sign if sign.isalnum() else quote(sign, safe="") for sign in partition.symbol)
+    return f"{symbol}.{partition.hour}.{token}.parquet"
 
 
 def _parse(name: str) -> tuple[str, int] | None:
