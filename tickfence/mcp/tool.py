@@ -31,7 +31,7 @@ class Refused(ValueError):
 Symbol = Annotated[
     str,
     Field(
-        description="Like BTCUSDT, in upper or lower case, or like okx:BTC-USDT; list_symbols returns all.",
+        description="Like BTCUSDT or okx:BTC-USDT; list_symbols returns all.",
         max_length=64,
         examples=["BTCUSDT"],
     ),
@@ -40,7 +40,7 @@ Symbol = Annotated[
 
 def symbol_name(given: str) -> str:
     """Return a symbol as it is stored."""
-    return as_typed(given)
+    return as_typed(given.strip())
 
 
 def read_only(function: Callable[..., Awaitable[CallToolResult]], schema: dict[str, Any]) -> Tool:

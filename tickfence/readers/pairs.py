@@ -43,24 +43,21 @@ class Pair(NamedTuple):
 
 
 class Quote(Struct, frozen=True, rename="camel"):
-    """The best prices of one symbol of a pair; null is not known."""
+    """The best prices of one symbol of a pair."""
 
     symbol: str
     venue: str
-    status: Annotated[SymbolStatus, Meta(description="Of its report, as it is now.")] = "down"
-    fresh: Annotated[
-        bool, Meta(description="Whether it counts for the best: its status is `ok`, and the exchange trades it.")
-    ] = False
-    reason: Annotated[str | None, Meta(description="Why it does not count, in one sentence.")] = None
+    status: SymbolStatus = "down"
+    fresh: Annotated[bool, Meta(description="Whether it counts for the best.")] = False
+    reason: Annotated[str | None, Meta(description="Why it does not.")] = None
     bid: Level | None = None
     ask: Level | None = None
-    spread_bps: Annotated[float | None, Meta(description="Basis points.")] = None
-    age_ms: Annotated[int | None, Meta(description="Age of the market data.")] = None
-    trading: Annotated[Trading | None, Meta(description="What the exchange says of the symbol.")] = None
+    spread_bps: float | None = None
+    age_ms: Annotated[int | None, Meta(description="Of the market data.")] = None
 
 
 class Best(Struct, frozen=True):
-    """The best price of all fresh ones, and where it is."""
+    """The best price of the fresh ones, and where it is."""
 
     symbol: str
     venue: str
@@ -69,19 +66,16 @@ class Best(Struct, frozen=True):
 
 
 class AcrossVenues(Struct, frozen=True, rename="camel"):
-    """One pair on every venue that is followed."""
+    """One pair on every venue."""
 
-    now: Annotated[int, Meta(description="When it was read, ms on the Redis server's clock.")]
+    now: int
     pair: str
     base: str
     quote: str
     venues: list[Quote]
-    best_bid: Annotated[Best | None, Meta(description="The highest fresh bid; null: there is none.")]
-    best_ask: Annotated[Best | None, Meta(description="The lowest fresh ask; null: there is none.")]
-    spread_bps: Annotated[
-        float | None,
-        Meta(description="Between those two, basis points. Below 0 one venue bids more than another one asks."),
-    ]
+    best_bid: Best | None
+    best_ask: Best | None
+    spread_bps: Annotated[float | None, Meta(description="Below 0: one venue bids more than another asks.")]
 
 
 class _Quoted(Struct, frozen=True, gc=False):
@@ -128,7 +122,6 @@ def across_venues(pair: Pair, reports: Reports) -> AcrossVenues:
             quoted.best_ask,
             quoted.spread_bps,
             fresh.data_age_ms,
-            trading,
         )
     counted = [quote for quote in quotes.values() if quote.fresh]
     bid, ask = _best(counted, bids=True), _best(counted, bids=False)

@@ -14,10 +14,7 @@ from tickfence.readers.reports import Head
 
 
 class Row(Struct, frozen=True, rename="camel", gc=False):
-    """One symbol in brief; what its report leaves out is null.
-
-    Without a report only symbol, status, owner and venue are set.
-    """
+    """One symbol in brief; what its report leaves out is null, and without a report all but symbol, venue and owner."""
 
     symbol: str
     status: Annotated[SymbolStatus, Meta(description="As it is now, not as it was when the report was written.")] = (
@@ -44,10 +41,8 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     trading: Annotated[
         Trading | None, Meta(description="What the exchange says of the symbol; null while that is not known.")
     ] = None
-    venue: Annotated[str | None, Meta(description="Its exchange.")] = None
-    pair: Annotated[
-        str | None, Meta(description="Base and quote by the exchange's listing, like BTC-USDT: see `/pairs`.")
-    ] = None
+    venue: str | None = None
+    pair: Annotated[str | None, Meta(description="Base and quote, like BTC-USDT.")] = None
 
 
 def row(symbol: str, head: Head, fresh: Freshness) -> Row:

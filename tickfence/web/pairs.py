@@ -34,11 +34,11 @@ EXAMPLE = AcrossVenues(
     [
         Quote(
             *("coinbase:BTC-USD", "coinbase", "ok", True, None),
-            *(Level(67_123.4, 1.25), Level(67_123.5, 0.75), 0.0149, 162, "trading"),
+            *(Level(67_123.4, 1.25), Level(67_123.5, 0.75), 0.0149, 162),
         ),
         Quote(
             *("kraken:BTC/USD", "kraken", "ok", True, None),
-            *(Level(67_122.9, 0.5), Level(67_123.3, 0.2), 0.0596, 205, "trading"),
+            *(Level(67_122.9, 0.5), Level(67_123.3, 0.2), 0.0596, 205),
         ),
     ],
     Best("coinbase:BTC-USD", "coinbase", 67_123.4, 1.25),
