@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.batch.recorded import BEGIN
 from tickfence.batch.output import file_name
-from tickfence.batch.partition import HOUR_MS, Partition, cut
+from tickfence.batch.partition import Partition, cut
 from tickfence.cli.backfill_request import new_job, parse_every, parse_symbols, parse_time
 from tickfence.cli.session import NotAccepted, NothingThere
 from tickfence.instrument import Instrument
+from tickfence.recordings.layout import HOUR_MS
 
 SYMBOLS = [Instrument(name) for name in ("BTCUSDT", "okx:BTC-USDT", "kraken:BTC/USD")]
 times = st.integers(BEGIN, BEGIN + 5 * HOUR_MS)

@@ -128,7 +128,7 @@ def test_a_scan_lists_the_worst_first_and_counts_what_it_leaves_out(cluster: Clu
     assert found["matches"][2]["anomalies"] == [spoofing("medium")] and found["matches"][2]["left_out"] == 0
     assert len(found["matches"][1]["anomalies"]) == LISTED and found["matches"][1]["left_out"] == 5 - LISTED
     assert (found["searched"], found["left_out"], found["not_searched"]) == (3, 0, {})
-    assert found.text.splitlines()[0] == "3 of 3 symbols have spoofing anomalies of severity medium or worse"
+    assert found.text.splitlines()[0] == "3 symbols searched, 3 with spoofing anomalies of severity medium or worse"
     one = ask("scan", limit=1)
     assert [match["symbol"] for match in one["matches"]] == ["BBUSDT"] and one["left_out"] == 2
     assert "2 further symbols left out, none worse" in one.text

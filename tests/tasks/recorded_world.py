@@ -198,7 +198,7 @@ class World:
         """The reporter of a node, a new one where there is none."""
         if name not in self.nodes:
             owner = Owner.start(name)
-            history = SymbolHistory(S, KEYS, str(owner), interval_ms=self.row_every_ms, rows=3600)
+            history = SymbolHistory(S, KEYS, str(owner), interval_ms=self.row_every_ms, rows=3600, note=[].append)
             lease = Lease(KEYS.lease(S), owner, 1500)
             self.nodes[name] = Reporter(S, KEYS, lease, history, carry_every_s=5, note=[].append)
         return self.nodes[name]

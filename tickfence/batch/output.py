@@ -21,6 +21,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from tickfence.batch.partition import Partition
+from tickfence.recordings.durable import sync_folder
 from tickfence.recordings.store import Store
 
 SCHEMA = pa.schema([pa.field("symbol", pa.string()), pa.field("time_ms", pa.int64()), pa.field("report", pa.string())])
@@ -185,10 +186,5 @@ class Output:
 
     def _sync_folder(self) -> None:
         """Make a new name survive a loss of power."""
-        if not self._local:
-            return
-        number = os.open(self._root, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        if self._local:
+            sync_folder(self._root)

@@ -177,9 +177,13 @@ class Board:
         self._nodes, self._leader, self._nodes_changed = nodes, leader, self.update
 
     def put_events(self, events: Sequence[Event]) -> None:
-        """Put events that are newer than those already here, oldest first."""
-        self._events.extend(events)
-        self._event_number += len(events)
+        """Put those events that are not here, oldest first."""
+        if not events:
+            return
+        known = {event.id for event in self._events}
+        new = [event for event in events if event.id not in known]
+        self._events.extend(new)
+        self._event_number += len(new)
 
     def table_news(self, cursor: Cursor) -> bytes:
         """Return what is new for a client of the table, as frames, and advance its cursor."""
