@@ -264,6 +264,10 @@ class Settings(BaseModel):
 
     nt_recordings: str = Field("recordings", min_length=1)
     """Recorded market data: a folder, or a URL that fsspec knows, like s3://bucket/recordings."""
+    nt_recordings_days: int = Field(0, ge=0, le=36_500)
+    """Recorders delete days of recordings that ended more than this many days ago; 0 keeps all."""
+    nt_recorder_file_mb: int = Field(256, ge=1, le=100_000)
+    """A file of recordings is closed when its parts have this many MB, or its hour is over."""
     nt_recorder_wal: str = Field("recorder-wal", min_length=1)
     """Local folder of a recorder's write-ahead log. Each recorder needs one of its own, on a disk that outlives the process."""
 

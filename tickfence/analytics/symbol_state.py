@@ -63,6 +63,7 @@ class SymbolState:
         trades: the trades of the last 31 minutes.
         ticker: the newest 24 h statistics; None before the first.
         trading: whether the symbol is `trading`, `halted` or `delisted`; None if unknown.
+        base, quote: what is traded, and what it is paid with; empty if unknown.
         book_update_ms: receive time of the newest applied diff or of the snapshot; None while it is not known.
         trade_update_ms: receive time of the newest trade; None while it is not known.
         book_event_ms: the exchange's time of the newest diff; None before the first.
@@ -81,6 +82,7 @@ class SymbolState:
         self.trades = TradeWindow()
         self.ticker: Ticker24h | None = None
         self.trading: str | None = None
+        self.base = self.quote = ""
         self.book_update_ms: int | None = None
         self.trade_update_ms: int | None = None
         self.book_event_ms: int | None = None
