@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tools.simulator import protocol
 from tools.simulator.hub import Hub
 from tools.simulator.market import Activity, Diff, Market
+from tools.simulator.okx import PREFIX as OKX
+from tools.simulator.okx.listed import Listed as OkxListed
 from tools.simulator.symbols import Instrument
 from tools.simulator.trade_history import TradeHistory
 
@@ -79,14 +81,21 @@ class _Listed:
 
 
 class LiveFeed:
-    """The markets of all listed symbols, in real time."""
+    """The markets of all listed symbols, in real time. A name like `okx:BTC-USDT` is listed at OKX."""
 
-    def __init__(self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub) -> None:
+    def __init__(
+        self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub, *, checksums: bool = True
+    ) -> None:
         self._hub = hub
         first_id = int(time.time()) * _IDS_PER_SECOND
-        self._listed = {one.symbol: _Listed(one, seed, activity, first_id, hub) for one in instruments}
+        of_okx = [one for one in instruments if one.symbol.startswith(OKX)]
+        self._okx = {one.symbol: OkxListed(one, seed, activity, first_id, hub, checksums=checksums) for one in of_okx}
+        self._listed = {
+            one.symbol: _Listed(one, seed, activity, first_id, hub) for one in instruments if one not in of_okx
+        }
         self.symbols: Collection[str] = self._listed.keys()
-        listed = list(self._listed.values())
+        self.okx: Mapping[str, OkxListed] = {one.name: one for one in self._okx.values()}
+        listed = [*self._listed.values(), *self._okx.values()]
         self._groups = [listed[slot::SLOTS] for slot in range(SLOTS)]
         self._slots_done = 0
         self._slots_skipped = 0
@@ -147,7 +156,7 @@ class LiveFeed:
 
     def market(self, symbol: str) -> Market:
         """As Feed.market()."""
-        return self._listed[symbol].market
+        return (self._okx.get(symbol) or self._listed[symbol]).market
 
     def state(self) -> dict[str, Any]:
         """As Feed.state()."""

@@ -1,4 +1,7 @@
-"""The listed symbols: names, tick and step sizes, start prices."""
+"""The listed symbols: names, tick and step sizes, start prices.
+
+A symbol of another exchange than Binance has its venue before it: `okx:BTC-USDT`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from dataclasses import dataclass
 from tickfence.instrument import parse_instrument
 
 MAX_GENERATED = 20_000
+
+VENUES = ("okx",)
+"""Whose dialects there are beside Binance's."""
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 _SYLLABLES = ("A", "BA", "CO", "DE", "FI", "GA", "HO", "KI", "LU", "MA", "NE", "OR", "PI", "RO", "SU", "TA", "VE", "ZO")
@@ -63,9 +69,14 @@ def instrument(symbol: str) -> Instrument:
         parse_instrument(symbol)
     except ValueError as error:
         raise BadSymbols(str(error)) from None
-    base, quote = _split(symbol)
-    if symbol in _KNOWN:
-        price, tick_decimals, step_decimals, quantity = _KNOWN[symbol]
+    venue, colon, name = symbol.rpartition(":")
+    if colon and venue not in VENUES:
+        raise BadSymbols(
+            f"symbol {symbol}: no such exchange here; there are Binance (no prefix) and {', '.join(VENUES)}"
+        )
+    base, quote = _split(name)
+    if base + quote in _KNOWN:
+        price, tick_decimals, step_decimals, quantity = _KNOWN[base + quote]
     else:
         chance = random.Random(symbol)
         price = 10 ** chance.uniform(-2.0, 3.0)
@@ -116,6 +127,9 @@ def _names() -> Iterator[str]:
 
 
 def _split(symbol: str) -> tuple[str, str]:
+    base, dash, quote = symbol.partition("-")
+    if dash:
+        return base, quote
     for quote in _QUOTES:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol[: -len(quote)], quote
