@@ -51,7 +51,7 @@ class TrueBook:
         for place in range(25):
             for side in (bids, asks):
                 if place < len(side):
-                    texts.append("%s:%s" % side[place])
+                    texts.append(":".join(side[place]))
         return int.from_bytes(zlib.crc32(":".join(texts).encode()).to_bytes(4, "big"), "big", signed=True)
 
     def as_floats(self) -> tuple[dict[float, float], dict[float, float]]:

@@ -134,10 +134,10 @@ class Faults:
             BadFault: the name or a parameter is not accepted.
         """
         if name in okx.FAULTS:
-            kind, carry_out = okx.FAULTS[name]
-            given = _decoded(name, parameters, kind)
+            of_okx, carry_out_there = okx.FAULTS[name]
+            given = _decoded(name, parameters, of_okx)
             self._check_okx(getattr(given, "symbol", None))
-            return carry_out(self._okx, given)
+            return carry_out_there(self._okx, given)
         if name not in FAULTS:
             raise BadFault(f"fault {name!r}: must be one of {', '.join((*FAULTS, *okx.FAULTS))}")
         kind, carry_out = FAULTS[name]

@@ -14,11 +14,13 @@ class Feed(Protocol):
 
     Attributes:
         symbols: what is listed at Binance.
-        okx: what is listed at OKX, by its name there.
     """
 
     symbols: Collection[str]
-    okx: Mapping[str, Source]
+
+    @property
+    def okx(self) -> Mapping[str, Source]:
+        """What is listed at OKX, by its name there."""
 
     async def run(self) -> None:
         """Publishes events to the hub until it is cancelled."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from tools.simulator import protocol
 from tools.simulator.hub import Hub
-from tools.simulator.market import Activity, Diff, Market
+from tools.simulator.market import Activity, Diff, Market, Trade
 from tools.simulator.okx import PREFIX as OKX
 from tools.simulator.okx.listed import Listed as OkxListed
 from tools.simulator.symbols import Instrument
@@ -52,7 +52,7 @@ class _Listed:
         for trade in market.step():
             self.history.add(now_ms, trade)
             if self.trades.subscribers:
-                self.trades.publish(self.encode.trade(now_ms, trade))
+                self.trades.publish(self.trade_message(now_ms, trade))
             if self.aggregate_trades.subscribers:
                 self.aggregate_trades.publish(self.encode.aggregate_trade(now_ms, trade))
         if self.book_ticker.subscribers:
@@ -77,7 +77,20 @@ class _Listed:
                 self.slow_diffs.publish(self.encode.depth_update(now_ms, self._slow))
                 self._slow = None
             if self.ticker.subscribers:
-                self.ticker.publish(self.encode.ticker(now_ms, self.market))
+                self.ticker.publish(self.ticker_message(now_ms))
+
+    def trade_message(self, now_ms: int, trade: Trade) -> bytes:
+        """The event of a trade."""
+        return self.encode.trade(now_ms, trade)
+
+    def book_message(self, now_ms: int) -> bytes | None:
+        """The event of the book's changes since the last call; None if there are none."""
+        diff = self.market.take_diff()
+        return self.encode.depth_update(now_ms, diff) if diff else None
+
+    def ticker_message(self, now_ms: int) -> bytes:
+        """The event of the statistics."""
+        return self.encode.ticker(now_ms, self.market)
 
 
 class LiveFeed:
@@ -95,7 +108,7 @@ class LiveFeed:
         }
         self.symbols: Collection[str] = self._listed.keys()
         self.okx: Mapping[str, OkxListed] = {one.name: one for one in self._okx.values()}
-        listed = [*self._listed.values(), *self._okx.values()]
+        listed: list[_Listed | OkxListed] = [*self._listed.values(), *self._okx.values()]
         self._groups = [listed[slot::SLOTS] for slot in range(SLOTS)]
         self._slots_done = 0
         self._slots_skipped = 0

@@ -94,8 +94,8 @@ def instrument(symbol: str) -> Instrument:
     )
 
 
-def parse(text: str) -> list[Instrument]:
-    """The instruments of `--symbols`: comma-separated names, or a number of symbols.
+def parse(text: str, venue: str = "binance") -> list[Instrument]:
+    """The instruments of `--symbols`: comma-separated names, or a number of symbols, all of one venue.
 
     Raises:
         BadSymbols: the list is empty, a name does not match or is listed twice, or the number is out of range.
@@ -104,7 +104,8 @@ def parse(text: str) -> list[Instrument]:
         count = int(text)
         if not 1 <= count <= MAX_GENERATED:
             raise BadSymbols(f"{count} symbols: must be 1 to {MAX_GENERATED}")
-        return [instrument(name) for name, _ in zip(_names(), range(count), strict=False)]
+        names = [name for name, _ in zip(_names(), range(count), strict=False)]
+        return [instrument(name if venue == "binance" else _at(venue, name)) for name in names]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise BadSymbols(f"symbols {text!r}: must be names like BTCUSDT,ETHUSDT or a number of symbols")
@@ -124,6 +125,10 @@ def _names() -> Iterator[str]:
         if name not in seen:
             seen.add(name)
             yield name
+
+
+def _at(venue: str, name: str) -> str:
+    return f"{venue}:{'-'.join(_split(name))}"
 
 
 def _split(symbol: str) -> tuple[str, str]:

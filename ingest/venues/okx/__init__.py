@@ -21,6 +21,9 @@ from ingest.venues.okx.messages import BOOK_LEVELS, BOOKS, TICKERS, TRADES, Deco
 from tickfence import instrument as names
 from tickfence.instrument import Instrument
 
+PUBLIC = "/ws/v5/public"
+"""Path of the public channels. The exchange's other addresses, for some regions and for demo trading, have it too."""
+
 MESSAGE_STREAMS = 300
 """Streams in one control message at most. The exchange takes 64 KiB, and counts messages: 480 an hour."""
 
@@ -32,7 +35,7 @@ class Okx(Venue):
     a connection may carry belong to a symbol: the exchange recommends fewer than 30 books on one connection.
     """
 
-    ws_url = "wss://ws.okx.com:8443/ws/v5/public"
+    ws_url = "wss://ws.okx.com:8443"
     rest_url = "https://www.okx.com"
     limits = Limits(
         streams_per_connection=3 * 29,
@@ -64,6 +67,10 @@ class Okx(Venue):
     def book_stream(self, symbol: Instrument) -> str:
         """As `Venue.book_stream`."""
         return stream(BOOKS, _name(symbol))
+
+    def url(self, base: str, streams: Sequence[str]) -> str:  # noqa: ARG002 - it names none
+        """As `Venue.url`."""
+        return base if base.endswith(PUBLIC) else base.rstrip("/") + PUBLIC
 
     def requests(self, add: bool, streams: Sequence[str], first_id: int) -> list[tuple[str, Sequence[str]]]:
         """As `Venue.requests`."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from ingest.checks import LAST_TIME_MS, MAX_ID, check_decimal, check_uncrossed, checked_ticker, checked_trade
 from ingest.events import (
     BookSnapshot,
     ControlReply,
@@ -43,12 +44,6 @@ BOOK_LEVELS = 400
 SERVICE_UPGRADE = "64008"
 """The connection ends within 60 s."""
 
-LAST_TIME_MS = 10**14
-"""Later than any time in ms, earlier than any in µs."""
-MAX_ID = 2**63 - 1
-
-DECIMAL = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII)  # so few digits are finite
-_SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 _NAMED = re.compile(r"channel:([^,\s]+),\s*instId:(\S+)", re.IGNORECASE)
 
 _Price = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
@@ -177,9 +172,9 @@ class Decoder:
             if message.startswith(_TRADES_START):
                 trades = _decode_trades_message(message)
                 symbol = self._known(trades.arg, TRADES)
-                return [_checked_trade(symbol, each) for each in trades.data]
-        except _UNUSABLE:
-            pass  # what follows finds out why
+                return [_checked(symbol, each) for each in trades.data]
+        except (*_UNUSABLE, Rejected):
+            pass  # what follows finds out why, and saves the other parts
         return self._any(message)
 
     def _any(self, text: bytes) -> Sequence[Event]:
@@ -224,13 +219,12 @@ class Decoder:
         return symbol
 
     def _event(self, message: _Message) -> Sequence[Event]:
-        request_id = int(message.id) if str(message.id or "").isdecimal() else None
+        request_id = int(message.id) if message.id is not None and str(message.id).isdecimal() else None
         named = _NAMED.search(message.msg)
-        arg = _Arg(named[1], named[2]) if named else message.arg
-        streams = (stream(arg.channel, arg.instId),) if arg else ()
+        streams = (stream(named[1], named[2]),) if named else ()
         error = f"{message.code} {message.msg}".strip()
-        if message.event in ("subscribe", "unsubscribe"):
-            return [ControlReply(None, request_id, streams)]
+        if message.event in ("subscribe", "unsubscribe", "channel-conn-count"):
+            return ()
         if message.event == "error":
             return [ControlReply(error, request_id, streams)]
         if message.event == "notice":
@@ -240,8 +234,6 @@ class Decoder:
             # It names no instrument: the connection has lost them all.
             lost = tuple(stream(message.channel, name) for name in self.symbols)
             return [ControlReply(f"too many connections for this channel: {message.connCount}", None, lost)]
-        if message.event == "channel-conn-count":
-            return ()
         raise Rejected(Refusal.UNKNOWN_EVENT, f"event {message.event[:40]!r}")
 
 
@@ -267,8 +259,7 @@ def _book_event(symbol: Instrument, action: str, book: _Book, texts: _BookText |
         return Diff(symbol, time_ms, previous + 1, seq_id, bids, asks, proof)
     if action != "snapshot":
         raise Rejected(Refusal.UNKNOWN_EVENT, f"{symbol} action {action[:40]!r}", symbol)
-    if bids and asks and max(bids)[0] >= min(asks)[0]:
-        raise Rejected(Refusal.CROSSED_BOOK, f"{symbol} bid {max(bids)[0]} ask {min(asks)[0]}", symbol)
+    check_uncrossed(bids, asks, symbol)
     depth = Depth(
         seq_id,
         bids,
@@ -280,35 +271,18 @@ def _book_event(symbol: Instrument, action: str, book: _Book, texts: _BookText |
 
 
 def _trade_of(symbol: Instrument, text: bytes) -> Trade:
-    return _checked_trade(symbol, decoded(_decode_trade, text, text, None))
+    return _checked(symbol, decoded(_decode_trade, text, text, None))
 
 
-def _checked_trade(symbol: Instrument, trade: _Trade) -> Trade:
+def _checked(symbol: Instrument, trade: _Trade) -> Trade:
     """A trade of the channel, which stands for ``count`` matches of one taker at one price; the last has the id.
 
     Raises:
         Rejected: one of its values cannot be true.
     """
-    return checked_trade(symbol, trade.ts, trade.tradeId, trade.px, trade.sz, trade.side, trade.count)
-
-
-def checked_trade(
-    symbol: Instrument, time_ms: int, trade_id: int, price: str, quantity: str, side: str, count: int = 1
-) -> Trade:
-    """A trade, if all of its values can be true.
-
-    Raises:
-        Rejected: one cannot.
-    """
-    if not (DECIMAL.fullmatch(price) and float(price) > 0.0):
-        _refuse(price, Refusal.BAD_PRICE, symbol)
-    if not (DECIMAL.fullmatch(quantity) and float(quantity) > 0.0):
-        _refuse(quantity, Refusal.BAD_QUANTITY, symbol)
-    if not 0 < time_ms < LAST_TIME_MS:
-        raise Rejected(Refusal.BAD_TIME, f"{symbol} ts={time_ms}")
-    if not 0 < count <= trade_id + 1 <= MAX_ID:
-        raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} tradeId={trade_id} count={count}")
-    return Trade(symbol, time_ms, trade_id, price, quantity, side == "buy", count)
+    if not 0 < trade.count <= trade.tradeId + 1:
+        raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} tradeId={trade.tradeId} count={trade.count}")
+    return checked_trade(symbol, trade.ts, trade.tradeId, trade.px, trade.sz, trade.side == "buy", trade.count)
 
 
 def _ticker_of(symbol: Instrument, text: bytes) -> Ticker | None:
@@ -320,16 +294,10 @@ def _ticker_of(symbol: Instrument, text: bytes) -> Ticker | None:
     found = decoded(_decode_ticker, text, text, None)
     if "" in (found.last, found.open24h, found.high24h, found.low24h, found.vol24h):
         return None
-    for price in (found.last, found.open24h, found.high24h, found.low24h):
-        if not DECIMAL.fullmatch(price):
-            _refuse(price, Refusal.BAD_PRICE, symbol)
-    if not DECIMAL.fullmatch(found.vol24h):
-        _refuse(found.vol24h, Refusal.BAD_QUANTITY, symbol)
-    opened = float(found.open24h)
-    if not opened:
-        return None
-    change_pct = round((float(found.last) / opened - 1.0) * 100.0, 3) + 0.0  # no "-0.000"
-    return Ticker(symbol, found.last, f"{change_pct:.3f}", found.high24h, found.low24h, found.vol24h)
+    check_decimal(found.last, Refusal.BAD_PRICE, symbol, zero=True)
+    check_decimal(found.open24h, Refusal.BAD_PRICE, symbol)
+    change_pct = round((float(found.last) / float(found.open24h) - 1.0) * 100.0, 3) + 0.0  # no "-0.000"
+    return checked_ticker(symbol, found.last, f"{change_pct:.3f}", found.high24h, found.low24h, found.vol24h)
 
 
 def _part(decode: Callable[[Instrument, bytes], T], symbol: Instrument, text: bytes) -> T | Refused:
@@ -338,11 +306,6 @@ def _part(decode: Callable[[Instrument, bytes], T], symbol: Instrument, text: by
         return decode(symbol, text)
     except Rejected as error:
         return Refused(error)
-
-
-def _refuse(text: str, reason: Refusal, symbol: Instrument) -> NoReturn:
-    wrong = reason if _SIGNED.fullmatch(text) else Refusal.NOT_A_NUMBER
-    raise Rejected(wrong, f"{symbol} {text[:40]!r}")
 
 
 def decoded(decode: Callable[[bytes], T], data: bytes, text: bytes, book: Instrument | None) -> T:

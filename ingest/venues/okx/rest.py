@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
+from ingest.checks import checked_trade, size
 from ingest.events import HALTED, TRADING, ExchangeInfo, Rejected, SymbolRules, Trade
 from ingest.venue import Request
-from ingest.venues.okx.messages import DECIMAL, checked_trade, decoded
+from ingest.venues.okx.messages import decoded
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -43,7 +45,7 @@ class _Trade(msgspec.Struct):
     tradeId: int
     px: str
     sz: str
-    side: str
+    side: Literal["buy", "sell"]
     ts: int
 
 
@@ -92,8 +94,8 @@ def decode_info(body: bytes, symbols: Mapping[str, Instrument]) -> ExchangeInfo:
     return ExchangeInfo(
         {
             symbols[one.instId]: SymbolRules(
-                _size(one.tickSz),
-                _size(one.lotSz),
+                size(one.tickSz),
+                size(one.lotSz),
                 TRADING if one.state == "live" else HALTED,
                 one.baseCcy,
                 one.quoteCcy,
@@ -119,7 +121,7 @@ def decode_trades(symbol: Instrument, body: bytes) -> list[Trade]:
     answer = decoded(_decode_answer, body, body, None)
     found = decoded(_decode_trades, _data(answer), body, None)
     found.sort(key=lambda trade: trade.tradeId)
-    return [checked_trade(symbol, one.ts, one.tradeId, one.px, one.sz, one.side) for one in found]
+    return [checked_trade(symbol, one.ts, one.tradeId, one.px, one.sz, one.side == "buy") for one in found]
 
 
 def refuses_symbol(status: int, body: bytes) -> bool:
@@ -135,8 +137,3 @@ def _data(answer: _Answer) -> bytes:
     if answer.code != "0":
         raise Rejected(Refusal.UNKNOWN_EVENT, f"answer {answer.code} {answer.msg[:80]}")
     return bytes(answer.data)
-
-
-def _size(text: str) -> str:
-    """A tick or lot size; empty if it is none."""
-    return text if DECIMAL.fullmatch(text) and float(text) > 0.0 else ""

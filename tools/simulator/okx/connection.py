@@ -125,6 +125,9 @@ class OkxConnection(Connection):
 
     async def _watch(self) -> None:
         """Ends the connection when it is silent for too long."""
-        while (left := self._active_at + self._silence_s - time.monotonic()) > 0:
+        while True:
+            left = self._active_at + self._silence_s - time.monotonic()
+            if left <= 0:
+                break
             await asyncio.sleep(left)
         self.begin_close(_NO_DATA, "No data received in 30s")

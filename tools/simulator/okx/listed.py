@@ -33,7 +33,7 @@ class Listed:
     ) -> None:
         self.name = instrument.symbol.removeprefix(PREFIX)
         self.market = Market(instrument, seed, activity, first_id)
-        self.books = hub.channel(channel(wire.BOOKS, self.name))
+        self.diffs = hub.channel(channel(wire.BOOKS, self.name))
         self.trades = hub.channel(channel(wire.TRADES, self.name))
         self.ticker = hub.channel(channel(wire.TICKERS, self.name))
         self._checksums = checksums
@@ -47,19 +47,20 @@ class Listed:
     def step(self, now_ms: int) -> None:
         """Moves the market one step and publishes its trades."""
         for fill in self.market.step():
-            payload = self.trade(now_ms, fill)
+            payload = self.trade_message(now_ms, fill)
             if self.trades.subscribers:
                 self.trades.publish(payload)
 
     def publish_diffs(self, now_ms: int, cycle: int) -> None:
         """Publishes how the book has changed since the last call; every tenth call also the ticker."""
-        if self.books.subscribers and (update := self.update(now_ms)) is not None:
-            self.books.publish(update)
-        self.market.take_diff()
+        if not self.diffs.subscribers:
+            self.market.take_diff()
+        elif (update := self.book_message(now_ms)) is not None:
+            self.diffs.publish(update)
         if cycle % _TICKER_EVERY == 0 and self.ticker.subscribers:
-            self.ticker.publish(self.statistics(now_ms))
+            self.ticker.publish(self.ticker_message(now_ms))
 
-    def trade(self, now_ms: int, fill: Trade) -> bytes:
+    def trade_message(self, now_ms: int, fill: Trade) -> bytes:
         """A message of `trades`; its matches can be asked for from now on."""
         count = min(1 + fill.trade_id % _MAX_MATCHES, fill.quantity)
         each, rest = divmod(fill.quantity, count)
@@ -71,8 +72,9 @@ class Listed:
         size = self._size(fill.quantity)
         return wire.trade(self.name, now_ms, self._match_id, price, size, side, count, self._seq_id)
 
-    def update(self, now_ms: int) -> bytes | None:
+    def book_message(self, now_ms: int) -> bytes | None:
         """A message of `books` with what has changed; None if nothing has."""
+        self.market.take_diff()
         bids, asks = self._best()
         changes = _changes(self._bids, bids), _changes(self._asks, asks)
         if not any(changes):
@@ -85,7 +87,7 @@ class Listed:
 
     def snapshot(self) -> bytes:
         """As Source.snapshot()."""
-        if not self.books.subscribers or not self._bids:
+        if not self.diffs.subscribers or not self._bids:
             self._seq_id += max(1, self.market.update_id - self._told_at)
             self._told_at = self.market.update_id
             self._bids, self._asks = self._best()
@@ -113,7 +115,7 @@ class Listed:
             self._size(market.instrument.level_steps),
         )
 
-    def statistics(self, now_ms: int) -> bytes:
+    def ticker_message(self, now_ms: int) -> bytes:
         """A message of `tickers`: statistics since a simulated opening, shown as the last 24 hours."""
         market = self.market
         bid, ask = market.bids.best, market.asks.best

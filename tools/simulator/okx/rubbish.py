@@ -33,8 +33,8 @@ class Scene(NamedTuple):
 
     def trade(self, **other: object) -> bytes:
         """A message of `trades` that is correct except for the given fields."""
-        data = {"instId": self.name, "tradeId": str(2**52), "px": self.bid, "sz": self.size, "side": "sell"}
-        data |= {"ts": _now(), "count": "1"} | other
+        data: dict[str, object] = {"instId": self.name, "tradeId": str(2**52), "px": self.bid, "sz": self.size}
+        data |= {"side": "sell", "ts": _now(), "count": "1"} | other
         return encode({"arg": {"channel": TRADES, "instId": self.name}, "data": [data]})
 
     def level(self, price: str, size: str) -> list[list[str]]:
