@@ -124,6 +124,11 @@ class Venue(ABC):
     names_in_url: bool = False
     shared_streams: Sequence[str] = ()
 
+    @property
+    def name(self) -> str:
+        """The venue's name, which is its module's."""
+        return type(self).__module__.split(".")[2]
+
     @abstractmethod
     def follow(self, symbols: Collection[Instrument]) -> None:
         """Decode the messages of exactly these symbols from now on. Those of a symbol that is left out are `Unfollowed`."""

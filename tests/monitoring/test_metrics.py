@@ -108,6 +108,7 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "outcome",
         "reason",
         "state",
+        "venue",
         "where",
     }
 
