@@ -78,14 +78,17 @@ def trade(**other: object) -> Json:
     return given | {"ts": str(TIME), "count": "3", "source": "0", "seqId": 1234} | other
 
 
+def book_of(venue: Okx, symbol: Instrument) -> BookSync:
+    sync = BookSync(symbol, venue.snapshots, venue.book_levels)
+    sync.proof = venue.proof(symbol)
+    return sync
+
+
 class Reader:
     """Keeps books as ingest does, and compares each with the oracle's after each update that may be published."""
 
     def __init__(self, venue: Okx, names: Iterable[str]) -> None:
-        self.books = {
-            name: BookSync(name, venue.snapshots, venue.book_levels, venue.proof(name))
-            for name in map(Instrument, names)
-        }
+        self.books = {name: book_of(venue, name) for name in map(Instrument, names)}
         self.compared = 0
 
     def take(self, event: Event, truth: TrueBook) -> None:
@@ -146,7 +149,7 @@ def one(venue: Okx, message: bytes) -> Event:
 
 
 def synced(venue: Okx, checksum: int = 0) -> BookSync:
-    sync = BookSync(BTC, venue.snapshots, venue.book_levels, venue.proof(BTC))
+    sync = book_of(venue, BTC)
     event = one(venue, book(-1, 10, [("99", "1")], [("101", "2")], action="snapshot", checksum=checksum))
     assert isinstance(event, BookSnapshot)
     assert sync.on_snapshot(event, 0)
