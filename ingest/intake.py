@@ -38,9 +38,6 @@ from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE = 1024 * 1024
-"""Bytes of one event. A diff of 5,000 levels a side takes a third of that."""
-
 REFRESH_EVERY_S, URGENT_REFRESH_EVERY_S = 5.0, 0.5
 """Least time between two fresh snapshots of one book; the second while it cannot fill a report."""
 
@@ -86,6 +83,7 @@ class Intake:
         on_rules: Callable[[Instrument, SymbolRules], None] = lambda *_: None,
     ) -> None:
         self._decode = venue.decode
+        self._message_bytes = venue.limits.message_bytes
         self._venue = venue.name
         self._numbered = venue.numbered
         self._on_synced, self._on_rules = on_synced, on_rules
@@ -117,7 +115,7 @@ class Intake:
         """Take one message."""
         self._messages += 1
         try:
-            if len(message) > MAX_MESSAGE:
+            if len(message) > self._message_bytes:
                 raise Rejected(Refusal.OVERSIZED, f"{len(message)} bytes")
             events = self._decode(message)
         except Unfollowed:

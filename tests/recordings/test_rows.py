@@ -22,7 +22,11 @@ levels = st.lists(st.tuples(positive, st.floats(0, 1e18)), max_size=5)
 some = st.none() | positive
 
 
-@given(st.lists(st.builds(TradeEntry, times, ids, positive, positive, st.booleans(), times, st.integers(1, 99)), max_size=4))
+@given(
+    st.lists(
+        st.builds(TradeEntry, times, ids, positive, positive, st.booleans(), times, st.integers(1, 99)), max_size=4
+    )
+)
 def test_trades(entries: list[TradeEntry]) -> None:
     assert rows.trades(rows.table(Kind.TRADES, [rows.trade(SYMBOL, entry) for entry in entries])) == entries
 
