@@ -12,6 +12,8 @@ from typing import Any
 
 from ingest.events import SymbolRules, Ticker
 from ingest.stream_state import Streams
+from tickfence.analytics.book import OrderBook
+from tickfence.analytics.book_side import ALL_LEVELS, MAX_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
@@ -89,18 +91,9 @@ class SnapshotOutbox:
         if synced is None or not synced.in_sync:
             return []
         book = synced.book
-        bids, asks = book.levels()
         includes_newest = 0 <= state.sequence <= book.last_update_id
         stream_id = f"{state.time_ms}-{state.sequence}" if includes_newest else NO_ENTRY
-        snapshot = Snapshot(
-            last_update_id=book.last_update_id,
-            stream_id=stream_id,
-            bids=bids,
-            asks=asks,
-            lowest_bid=book.bids.horizon,
-            highest_ask=book.asks.horizon,
-            time=synced.received_ms,
-        )
+        snapshot = _snapshot(book, stream_id, synced.received_ms)
         replacing = self._replacing.pop(symbol, None)
         protect_ms = None if replacing else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
         load, self._load_script = self._load_script, False
@@ -134,6 +127,26 @@ class SnapshotOutbox:
             self.want(symbol, reason)
         elif reply == 1:
             metrics.snapshots.labels(reason).inc()
+
+
+def _snapshot(book: OrderBook, stream_id: str, received_ms: int) -> Snapshot:
+    """The book as readers keep it: of a whole one, the best levels."""
+    bids, asks = book.top(MAX_LEVELS)
+    told, lowest_bid, highest_ask = book.bids.told, book.bids.horizon, book.asks.horizon
+    if told == ALL_LEVELS:
+        told = None
+        lowest_bid = bids[-1][0] if len(bids) >= MAX_LEVELS else None
+        highest_ask = asks[-1][0] if len(asks) >= MAX_LEVELS else None
+    return Snapshot(
+        last_update_id=book.last_update_id,
+        stream_id=stream_id,
+        bids=bids,
+        asks=asks,
+        lowest_bid=lowest_bid,
+        highest_ask=highest_ask,
+        told=told,
+        time=received_ms,
+    )
 
 
 class DeleteOutbox:
@@ -260,7 +273,8 @@ class HashOutbox:
         return append.set_hash(self._keys.ticker(ticker.symbol), values), _ignore
 
     def _info(self, symbol: Instrument, rules: SymbolRules) -> Request:
-        values = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
+        sizes = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
+        values = (*sizes, "base", rules.base, "quote", rules.quote)
 
         def on_reply(reply: Any) -> None:
             if (reply is UNSENT or isinstance(reply, ResponseError)) and symbol in self._rules:

@@ -101,7 +101,8 @@ class RecordedMarket:
             if not reaches(earlier, lowest_bid, highest_ask):
                 continue
             book = OrderBook()
-            book.load(earlier.last_update_id, earlier.bids, earlier.asks, earlier.lowest_bid, earlier.highest_ask)
+            horizon = earlier.lowest_bid, earlier.highest_ask
+            book.load(earlier.last_update_id, earlier.bids, earlier.asks, *horizon, earlier.told)
             with suppress(BookGap):
                 for diff in self.diffs.between(split_id(earlier.stream_id), (taken_ms + POLLED_MS, 0)):
                     if diff.last_update_id <= last_update_id:
@@ -116,6 +117,7 @@ class RecordedMarket:
                 asks=asks,
                 lowest_bid=lowest_bid,
                 highest_ask=highest_ask,
+                told=earlier.told,
                 time=taken_ms,
             )
         return None
@@ -164,7 +166,12 @@ class RecordedMarket:
 
 
 def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | None) -> bool:
-    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``."""
+    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``.
+
+    Where the exchange tells every change of the best levels, the diffs lead to what was known.
+    """
+    if snapshot.told is not None:
+        return True
     bids = snapshot.lowest_bid is None or (lowest_bid is not None and snapshot.lowest_bid <= lowest_bid)
     asks = snapshot.highest_ask is None or (highest_ask is not None and snapshot.highest_ask >= highest_ask)
     return bids and asks

@@ -331,6 +331,8 @@ class Replay:
         newest = None
         for each in self._market.snapshots_before(split_id(basis.inputs.book_id)[1], basis.at_ms):
             newest = newest or each
+            if each.told is not None:
+                return each
             if reaches(each, lowest, highest):
                 return Snapshot(
                     last_update_id=each.last_update_id,

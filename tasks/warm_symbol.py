@@ -208,7 +208,7 @@ class WarmSymbol:
                 self._apply_each(diffs)
         levels = snapshot.bids, snapshot.asks
         horizon = snapshot.lowest_bid, snapshot.highest_ask
-        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon)
+        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon, snapshot.told)
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> _Taken:
         """Start with what the last owner left, as if this node had run all along.

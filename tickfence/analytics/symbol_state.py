@@ -174,6 +174,7 @@ class SymbolState:
         taken_ms: int,
         lowest_bid: float | None = None,
         highest_ask: float | None = None,
+        told: int | None = None,
     ) -> None:
         """Replaces the book by a snapshot that was taken at `taken_ms`; the other arguments are those of OrderBook.load().
 
@@ -185,7 +186,7 @@ class SymbolState:
         if book.last_update_id and not continuous:
             self.changes.clear()
         self.changes.from_update_id = self.changes.from_update_id or last_update_id
-        book.load(last_update_id, bids, asks, lowest_bid, highest_ask)
+        book.load(last_update_id, bids, asks, lowest_bid, highest_ask, told)
         if not len(self.quantities):
             known = (*book.bids.known(bids), *book.asks.known(asks))
             self.quantities.extend([quantity for _, quantity in known if quantity > 0])
