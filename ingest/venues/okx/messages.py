@@ -41,6 +41,9 @@ BOOKS, TRADES, TICKERS = "books", "trades", "tickers"
 BOOK_LEVELS = 400
 """Levels a side that `books` tells of. It names each level that leaves them or comes in."""
 
+UNSUBSCRIBED = "u"
+"""Begins the id of a control message that takes streams from a connection: its answers are told apart by that."""
+
 SERVICE_UPGRADE = "64008"
 """The connection ends within 60 s."""
 
@@ -108,7 +111,7 @@ class _Message(msgspec.Struct, gc=False):
     action: str = ""
     data: msgspec.Raw = msgspec.Raw()
     event: str = ""
-    id: str | int | None = None
+    id: str = ""
     code: str = ""
     msg: str = ""
     channel: str = ""
@@ -219,12 +222,14 @@ class Decoder:
         return symbol
 
     def _event(self, message: _Message) -> Sequence[Event]:
-        request_id = int(message.id) if message.id is not None and str(message.id).isdecimal() else None
+        request_id = int(message.id) if message.id.isdecimal() else None
         named = _NAMED.search(message.msg)
         streams = (stream(named[1], named[2]),) if named else ()
         error = f"{message.code} {message.msg}".strip()
         if message.event in ("subscribe", "unsubscribe", "channel-conn-count"):
             return ()
+        if message.event == "error" and message.id.startswith(UNSUBSCRIBED):
+            return [Notice(error)]  # the stream goes on
         if message.event == "error":
             return [ControlReply(error, request_id, streams)]
         if message.event == "notice":
