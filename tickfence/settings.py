@@ -108,7 +108,7 @@ def _venue_urls(value: object) -> object:
         venue, _, kind = name.partition(".")
         schemes = _VENUE_SCHEMES.get(kind, ())
         if venue == DEFAULT_VENUE:
-            raise ValueError(f"{venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
+            raise ValueError(f"must name other venues: {venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
         if not VENUE.fullmatch(venue) or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
             raise ValueError(
                 "must be a comma-separated list of venue.ws=URL or venue.rest=URL with a URL that starts with "
@@ -264,6 +264,10 @@ class Settings(BaseModel):
 
     nt_recordings: str = Field("recordings", min_length=1)
     """Recorded market data: a folder, or a URL that fsspec knows, like s3://bucket/recordings."""
+    nt_recordings_days: int = Field(0, ge=0, le=36_500)
+    """Recorders delete days of recordings that ended more than this many days ago; 0 keeps all."""
+    nt_recorder_file_mb: int = Field(256, ge=1, le=100_000)
+    """A file of recordings is closed when its parts have this many MB, or its hour is over."""
     nt_recorder_wal: str = Field("recorder-wal", min_length=1)
     """Local folder of a recorder's write-ahead log. Each recorder needs one of its own, on a disk that outlives the process."""
 

@@ -25,7 +25,7 @@ class Script:
         path: its file, relative to the package ``tickfence``.
 
     Example:
-        >>> [reply] = send(client, [ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms])])
+        >>> [reply] = send(client, [ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms, token])])
     """
 
     def __init__(self, path: str) -> None:
