@@ -114,6 +114,7 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
+        environment["NT_VENUE_URLS"] = venue_urls(where.simulator)
         environment["no_proxy"] = ports.LOOPBACK  # no proxy leads to this machine
     return environment
 
@@ -121,6 +122,11 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """``environment`` without the settings of roles, so that a stack for tests or benchmarks has only its own."""
     return {name: value for name, value in environment.items() if not name.startswith("NT_") and name != "SYMBOLS"}
+
+
+def venue_urls(port: int) -> str:
+    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of several exchanges."""
+    return f"okx.ws=ws://{ports.LOOPBACK}:{port},okx.rest=http://{ports.LOOPBACK}:{port}"
 
 
 def uses_other_exchange(given: Mapping[str, str]) -> bool:

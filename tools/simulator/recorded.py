@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ import msgspec
 from tickfence.streams.codec import DiffEntry, Level, SymbolInfo, Ticker, TradeEntry
 from tools.simulator import protocol
 from tools.simulator.hub import Hub
+from tools.simulator.okx.source import Source
 from tools.simulator.recorded_market import Book, Recorded, RecordedMarket
 from tools.simulator.symbols import instrument
 
@@ -119,6 +120,7 @@ class RecordedFeed:
             symbol: _Listed(symbol, market.book(symbol), market.info(symbol), hub) for symbol in market.symbols
         }
         self.symbols: Collection[str] = self._listed.keys()
+        self.okx: Mapping[str, Source] = {}
         self._status = "waiting for subscribers"
         self._sent = 0
         self._at_ms = market.from_ms
