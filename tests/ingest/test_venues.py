@@ -128,7 +128,7 @@ def test_a_book_that_is_not_what_the_exchange_says_is_sent_again_alone(
 def test_silence_is_answered_by_a_ping_and_then_by_another_connection(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change_venue(monkeypatch, keep_alive=KeepAlive("ping", 0.1, 0.6))
+    change_venue(monkeypatch, keep_alive=KeepAlive("ping", 0.1, 1.5))
 
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: exchange.pings >= 4, "pings")
