@@ -322,7 +322,7 @@ def test_subscriptions() -> None:
     args = [{"channel": channel, "instId": "BTC-USDT"} for channel in ("trades", "books", "tickers")]
     assert (json.loads(message), about) == ({"id": "7", "op": "subscribe", "args": args}, streams)
     [(message, _)] = venue.requests(False, streams[1:2], 8)
-    assert json.loads(message) == {"id": "8", "op": "unsubscribe", "args": args[1:2]}
+    assert json.loads(message) == {"id": "u8", "op": "unsubscribe", "args": args[1:2]}
     many = [f"books:{number}-USDT" for number in range(1_000)]
     parts = venue.requests(True, many, 1)
     assert [stream for _, part in parts for stream in part] == many
@@ -359,6 +359,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
             {"event": "error", "code": "60012", "msg": "Invalid request: {}"},
             [ControlReply("60012 Invalid request: {}")],
         ),
+        ({"id": "u7", "event": "error", "code": "60014", "msg": "Slow."}, [Notice("60014 Slow.")]),
         (
             {"event": "channel-conn-count-error", "channel": "books", "connCount": "30"},
             [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",))],

@@ -179,3 +179,12 @@ def test_a_notice_and_a_lost_connection_cost_no_update_and_no_report(running: Ru
     diffs = [diff for diff in running.diffs(ETH) if diff.first_update_id > newest]
     assert all(after.first_update_id == before.last_update_id + 1 for before, after in pairwise(diffs))
     running.assert_true(ETH)
+
+
+def test_too_many_connections_for_a_channel_is_one_clear_line(running: Running) -> None:
+    """The last test of this module: the books are subscribed to again a minute later."""
+    assert running.exchange.fault("connections", channel="books") == 1
+    wait_until(lambda: "too many connections for this channel" in running.ingest.log_text(), "the line", 10)
+    newest, trades = running.diffs(BTC)[-1], running.client.xlen(f"md:{{{BTC}}}:trades")
+    wait_until(lambda: running.client.xlen(f"md:{{{BTC}}}:trades") > trades, "trades that go on", 15)
+    assert running.diffs(BTC)[-1] == newest

@@ -61,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
     orders = "limit orders placed or cancelled per symbol"
     weight = "request weight per client and minute; Binance allows 6000"
     replayed = (
-        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and FROM.exchangeInfo.json; one of "
-        "OKX, Kraken or Coinbase is served in its own dialect"
+        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and (of Binance) "
+        "FROM.exchangeInfo.json, in the dialect of its exchange"
     )
     times = "like 2025-11-26T10:00 in UTC, or in ms since 1970"
     walk = "size of the price's random walk in ticks per square root of a second"
