@@ -90,7 +90,7 @@ class Market:
         self._books = books
         self._venue = venue
         self._audit_share = audit_share if venue.snapshots is Snapshots.REST else 0.0
-        silence = Silence()
+        silence = Silence(venue=venue.name)
         self._streams = endpoints.open_session(endpoints.ws)
         self._requests = endpoints.open_session(endpoints.rest)
         self._rest = RestClient(self._requests, endpoints.rest, venue, silence)

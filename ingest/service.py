@@ -165,11 +165,11 @@ class Ingest:
         urls = settings.nt_venue_urls
         if name == DEFAULT_VENUE:
             urls = {f"{name}.ws": settings.nt_exchange_ws_url, f"{name}.rest": settings.nt_exchange_rest_url}
+        ws, rest = urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url)
+        logger.info("a venue is read", extra={"venue": name, "ws": ws, "rest": rest})
         return Market(
             venue,
-            Endpoints(
-                urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url), self._open_session
-            ),
+            Endpoints(ws, rest, self._open_session),
             self._books,
             self._writer,
             now_ms=self._clock.now_ms,
