@@ -36,12 +36,13 @@ class BookSync:
     """
 
     __slots__ = (
-        *("_seen_id", "_seen_ms", "_waiting"),
+        *("_number", "_seen_id", "_seen_ms", "_waiting"),
         *("book", "received_ms", "refresh", "symbol", "why"),
     )
 
     def __init__(self, symbol: Instrument) -> None:
         self.symbol = symbol
+        self._number = 0
         self.book = OrderBook()
         self.why: str | None = "start"
         self.received_ms = 0
@@ -118,6 +119,15 @@ class BookSync:
         for diff, diff_received_ms in diffs:
             self._apply(diff, diff_received_ms)
         return diffs
+
+    def number(self, diff: Diff) -> Diff:
+        """The feed's next diff with a number, where the exchange gives none."""
+        self._number += 1
+        return Diff(diff.symbol, diff.time_ms, self._number, self._number, diff.bids, diff.asks)
+
+    def renumber(self, update_id: int) -> None:
+        """Let the book as it is have this number, where the exchange gives none. The next diff has the next one."""
+        self._number = self._seen_id = self.book.last_update_id = update_id
 
     def lose(self, why: str) -> None:
         """Start the procedure again: the book may be wrong from here on, for the reason given."""

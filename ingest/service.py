@@ -103,6 +103,7 @@ class Ingest:
         metrics.books.set_function(lambda: len(self._books))
         metrics.books_in_sync.set_function(lambda: sum(book.in_sync for book in self._books.values()))
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
+        metrics.leases.set_function(lambda: self._writer.leases.held)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""

@@ -1,0 +1,44 @@
+"""Entries of symbols that one process writes at a time, on their way to the writer."""
+
+from __future__ import annotations
+
+from ingest.events import Diff, Trade
+from ingest.holdback import Held
+from ingest.writer import Writer
+from tickfence.instrument import Instrument
+
+
+class LeasedWriter:
+    """Stands before the writer for a venue whose updates have no numbers.
+
+    While this process has a symbol's lease, entries go to the writer. While it stands by, the book goes on, and trades that
+    may not be in the stream are kept: the process begins with them when it gets the lease.
+
+    Args:
+        writer: of this process. It knows which symbols need a lease.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._leases = writer.leases
+        self._leases.on_granted = self._begin
+
+    def add_trade(self, trade: Trade, received_ms: int) -> None:
+        """Append a trade, or keep it. See `Writer.add_trade`."""
+        held = Held(trade, received_ms)
+        self._leases.keep(held)
+        if self._leases.may_write(trade.symbol):
+            self._pass_on(held)
+
+    def add_diff(self, diff: Diff, received_ms: int) -> None:
+        """Append a diff, if its number is of this process's lease. See `Writer.add_diff`."""
+        if self._leases[diff.symbol].covers(diff.last_update_id):
+            self._writer.add_diff(diff, received_ms)
+
+    def _begin(self, symbol: Instrument) -> None:
+        self._writer.begin(symbol)
+        for held in list(self._leases[symbol].recent):
+            self._pass_on(held)
+
+    def _pass_on(self, held: Held) -> None:
+        self._writer.add_trade(self._leases.numbered(held.trade), held.received_ms)
