@@ -28,7 +28,7 @@ start stop kill: .venv/installed
 	@exec $(VENV_PYTHON) -m tools.local $@ '$(ROLE)'
 
 test: .venv/installed-dev
-	@exec $(VENV_PYTHON) -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	@exec $(VENV_PYTHON) -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 compose-test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest -s tests/deploy/compose_run.py

@@ -230,10 +230,11 @@ def test_a_task_whose_schedule_has_no_period_to_be_spread_over_does_not_stop_the
     @app.task(name="spread.task", fan_out=True, spread=False)
     def spread() -> None: ...
 
-    one = scheduler(app, spread=DueCrontab(app=app), one=fixed_rate(20, app=app))
-    one.schedule["spread"].task = spread.name
+    # An entry's name is a label, and only the names of the two cycles have a series.
+    one = scheduler(app, **{"slow-cycle": DueCrontab(app=app)}, one=fixed_rate(20, app=app))
+    one.schedule["slow-cycle"].task = spread.name
     run_until(one, lambda: one.ran.count("one") >= 3)
-    assert "cannot run spread (spread.task)" in caplog.messages
+    assert "cannot run slow-cycle (spread.task)" in caplog.messages
     one.close()
 
 

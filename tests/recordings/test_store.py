@@ -1,4 +1,4 @@
-"""Parts and closed files: each row once, whoever is killed wherever."""
+"""Parts and closed files: each row once, at whatever moment a process is killed."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ class World:
         return self.nodes[name]
 
     def kill(self, name: str = "node-001") -> None:
-        """End a node; the next of its name starts anew."""
+        """End a node; the next of its name starts with nothing."""
         self.nodes.pop(name, None)
 
     def cycle(self, name: str = "node-001", *, slow: bool = False, outcome: Written = Written.WRITTEN) -> bool:
