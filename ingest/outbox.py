@@ -12,6 +12,8 @@ from typing import Any
 
 from ingest.events import SymbolRules, Ticker
 from ingest.streams import Streams
+from tickfence.analytics.book import OrderBook
+from tickfence.analytics.book_side import ALL_LEVELS, MAX_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
@@ -85,18 +87,9 @@ class SnapshotOutbox:
         if synced is None or not synced.in_sync or not self._streams.leases.may_write(symbol):
             return []
         book = synced.book
-        bids, asks = book.levels()
         includes_newest = 0 <= state.sequence <= book.last_update_id
         stream_id = f"{state.time_ms}-{state.sequence}" if includes_newest else NO_ENTRY
-        snapshot = Snapshot(
-            last_update_id=book.last_update_id,
-            stream_id=stream_id,
-            bids=bids,
-            asks=asks,
-            lowest_bid=book.bids.horizon,
-            highest_ask=book.asks.horizon,
-            time=synced.received_ms,
-        )
+        snapshot = _snapshot(book, stream_id, synced.received_ms)
         replacing = self._replacing.pop(symbol, None)
         requests = self._put(symbol, snapshot, reason, replacing)
         if replacing is not None:
@@ -138,6 +131,26 @@ class SnapshotOutbox:
             self.want(symbol, reason)
         elif reply in (1, b"OK"):
             metrics.snapshots.labels(reason).inc()
+
+
+def _snapshot(book: OrderBook, stream_id: str, received_ms: int) -> Snapshot:
+    """The book as readers keep it: of a whole one, the best levels."""
+    bids, asks = book.top(MAX_LEVELS)
+    told, lowest_bid, highest_ask = book.bids.told, book.bids.horizon, book.asks.horizon
+    if told == ALL_LEVELS:
+        told = None
+        lowest_bid = bids[-1][0] if len(bids) >= MAX_LEVELS else None
+        highest_ask = asks[-1][0] if len(asks) >= MAX_LEVELS else None
+    return Snapshot(
+        last_update_id=book.last_update_id,
+        stream_id=stream_id,
+        bids=bids,
+        asks=asks,
+        lowest_bid=lowest_bid,
+        highest_ask=highest_ask,
+        told=told,
+        time=received_ms,
+    )
 
 
 class DeleteOutbox:
@@ -268,7 +281,8 @@ class HashOutbox:
         return self._leases.fence(ticker.symbol, command, _ignore)
 
     def _info(self, symbol: Instrument, rules: SymbolRules) -> list[Request]:
-        values = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
+        sizes = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
+        values = (*sizes, "base", rules.base, "quote", rules.quote)
 
         def on_reply(reply: Any) -> None:
             if (reply is UNSENT or isinstance(reply, ResponseError)) and symbol in self._rules:

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import aiohttp
 
-from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.desired_symbols import DesiredSymbols
-from ingest.exchange import Exchange
 from ingest.feed import Feed
 from ingest.feeds import Feeds
 from ingest.intake import Intake
@@ -21,6 +19,7 @@ from ingest.pacing import Allowance, SnapshotSchedule
 from ingest.rest import DepthQueue, Priority, RestClient
 from ingest.silence import Silence
 from ingest.trade_history import TradeHistory
+from ingest.venues import load
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
@@ -54,14 +53,14 @@ class Ingest:
         requests: aiohttp.ClientSession,
         clock: ServerClock | None = None,
     ) -> None:
-        exchange: Exchange = Binance(())
+        exchange = load("binance")
         self._exchange = exchange
         self._audit_share = settings.nt_audit_weight_share
         clock = clock or ServerClock()
         silence = Silence()
         self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
         self._depths = DepthQueue(self._rest)
-        self._history = TradeHistory(self._rest)
+        self._history = TradeHistory(self._rest, exchange.limits.trades_per_request)
         self._books: dict[Instrument, BookSync] = {}
         self._writer = Writer(
             settings.redis_url,
@@ -71,11 +70,20 @@ class Ingest:
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
             fetch_trades=self._history.want,
+            needs_lease=lambda _: not exchange.numbered,
             name=settings.process_name("ingest"),
         )
-        self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
         self._listing = Listing(self._rest, exchange, (), self._writer.set_info)
-        openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
+        self._intake = Intake(
+            exchange,
+            self._books,
+            self._writer,
+            now_ms=clock.now_ms,
+            want_depth=self._depths.want,
+            on_rules=self._listing.on_rules,
+        )
+        connections, span_s = exchange.limits.connections
+        openings = Allowance(connections * OPENINGS_SHARE, span_s)
 
         def feed(symbols: Sequence[Instrument]) -> Feed:
             return Feed(

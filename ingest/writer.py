@@ -55,6 +55,7 @@ class Writer:
         needs_lease: whether one process at a time writes this symbol, because two could not tell their copies of an entry
             apart. Its entries come by `ingest.leased_writer.LeasedWriter`.
         name: shown by ``CLIENT LIST``.
+        monotonic: a clock, in seconds.
 
     Attributes:
         leases: of the symbols that need one.
@@ -72,6 +73,7 @@ class Writer:
         fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
         needs_lease: Callable[[Instrument], bool] = lambda _: False,
         name: str = "ingest",
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
         self._name = name
@@ -80,9 +82,9 @@ class Writer:
         self._trades: dict[Instrument, StreamState] = {}
         self._diffs: dict[Instrument, StreamState] = {}
         self._needs_lease = needs_lease
-        self.leases = WriterLeases(keys, str(Owner.start(name)), self._trades, self._diffs, books)
+        self.leases = WriterLeases(keys, str(Owner.start(name)), self._trades, self._diffs, books, monotonic)
         self._streams = Streams(keys, self._trades, self._diffs, books, self.leases, snapshot_interval_ms)
-        self._holdback = Holdback(buffer_entries // 2, fetch_trades)
+        self._holdback = Holdback(buffer_entries // 2, fetch_trades, monotonic)
         self._waiting = self._holdback.queues
         self._broken: set[Instrument] = set()
         cluster = parse_cluster(url)

@@ -90,6 +90,7 @@ class WriterLeases:
         trades: the ids of each trades stream.
         diffs: the ids of each book stream.
         books: the order book of every symbol that is followed.
+        clock: monotonic, in seconds.
 
     Attributes:
         on_granted: called when this process begins to write a symbol.
@@ -102,8 +103,10 @@ class WriterLeases:
         trades: Mapping[Instrument, StreamState],
         diffs: Mapping[Instrument, StreamState],
         books: Mapping[Instrument, BookSync],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
+        self._clock = clock
         self._owner = owner
         self._trades, self._diffs, self._books = trades, diffs, books
         self._leases: dict[Instrument, WriterLease] = {}
@@ -151,7 +154,7 @@ class WriterLeases:
 
     def requests(self, symbols: Collection[Instrument]) -> list[Request]:
         """Of ``symbols``, the leases that are due to be asked for, renewed or given back."""
-        now = time.monotonic()
+        now = self._clock()
         due = [symbol for symbol in self._asking if self._leases[symbol].due(now) and symbol in symbols]
         requests = [request for symbol in due for request in self._ask(symbol, self._leases[symbol])]
         if self._releasing:
@@ -203,7 +206,7 @@ class WriterLeases:
 
     def on_fenced(self, symbol: Instrument, token: int, reply: Any) -> Any:
         """Take the reply to commands that were sent under ``token``: each one's reply, or ``None`` if Redis refused all."""
-        replies = self._leases[symbol].on_fenced(token, reply, time.monotonic())
+        replies = self._leases[symbol].on_fenced(token, reply, self._clock())
         if replies is None:
             metrics.fenced.inc()
             self._log("another ingest writes the symbol now, or Redis has lost its data; standing by", symbol)
@@ -224,9 +227,9 @@ class WriterLeases:
         def on_reply(reply: Any) -> None:
             nonlocal taken
             if reply is UNSENT or isinstance(reply, ResponseError):
-                lease.on_no_reply(0.0 if reply is UNSENT else time.monotonic() + ERROR_AGAIN_S)
+                lease.on_no_reply(0.0 if reply is UNSENT else self._clock() + ERROR_AGAIN_S)
                 return
-            taken = lease.on_reply(reply, time.monotonic())
+            taken = lease.on_reply(reply, self._clock())
             if taken and renews:
                 lease.ask_anew()  # Redis had lost it, and more
 

@@ -35,6 +35,7 @@ class Refusal(StrEnum):
     BAD_QUANTITY = "bad_quantity"
     BAD_TIME = "bad_time"
     BAD_UPDATE_IDS = "bad_update_ids"
+    CHECKSUM = "checksum"
     CROSSED_BOOK = "crossed_book"
     NOT_A_NUMBER = "not_a_number"
     NOT_JSON = "not_json"
@@ -48,6 +49,7 @@ class Refusal(StrEnum):
 class Resync(StrEnum):
     """Why an order book is loaded again, besides a refused message."""
 
+    DISCONNECTED = "disconnected"
     GAP = "gap"
 
 

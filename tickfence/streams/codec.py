@@ -87,6 +87,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         asks: best first.
         lowest_bid: the price down to which every bid is known; ``None`` if these are all bids.
         highest_ask: the price up to which every ask is known; ``None`` if these are all asks.
+        told: of so many best levels a side the exchange tells every change, and of no others; ``None`` if it tells of those
+            up to the two prices above.
         time: when it was taken, ms on the Redis server's clock.
     """
 
@@ -96,6 +98,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     asks: list[Level]
     lowest_bid: float | None = None
     highest_ask: float | None = None
+    told: int | None = None
     time: int
 
 
