@@ -32,7 +32,7 @@ class LeasedWriter:
 
     def add_diff(self, diff: Diff, received_ms: int) -> None:
         """Append a diff, if its number is of this process's lease. See `Writer.add_diff`."""
-        if self._leases[diff.symbol].covers(diff.last_update_id):
+        if self._leases.covers(diff):
             self._writer.add_diff(diff, received_ms)
 
     def _begin(self, symbol: Instrument) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from ingest.book_sync import BookSync
-from ingest.events import Trade
+from ingest.events import Diff, Trade
 from ingest.holdback import Held, Id
 from ingest.pacing import LogLimit
 from ingest.stream_state import StreamState
@@ -172,6 +172,13 @@ class WriterLeases:
         """How many leases this process has."""
         return sum(lease.token > 0 for lease in self._leases.values())
 
+    def covers(self, diff: Diff) -> bool:
+        """Whether this process writes the symbol, and the diff's number is of its lease."""
+        lease, newest = self._leases[diff.symbol], self._diffs[diff.symbol].sequence
+        if newest >= diff.last_update_id:  # found in Redis, of a later writer
+            lease.see(newest >> ID_BITS)
+        return lease.covers(diff.last_update_id)
+
     def keep(self, held: Held) -> None:
         """Keep a trade until it is known to be in the stream."""
         symbol = held.trade.symbol
@@ -235,7 +242,7 @@ class WriterLeases:
 
         def on_trades(reply: Any) -> None:
             nonlocal trades
-            trades = append.newest_id(reply)
+            trades = None if reply is UNSENT else append.newest_id(reply)
 
         def on_diffs(reply: Any) -> None:
             if reply is UNSENT or self._leases.get(symbol) is not lease:
