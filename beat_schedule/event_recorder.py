@@ -101,6 +101,7 @@ class EventRecorder:
         self._nodes: dict[Owner, NodeReason] = {}  # the last record of each owner
         self._set_aside: set[Instrument] = set()  # as recorded
         self._desired = 0  # version of the newest change of the desired state that is recorded
+        self._seen_ms = 0  # of the latest id
 
     def record(self, client: Any, observation: Observation) -> None:
         """Append what is new in ``observation``. If that fails, it may be called with it again.
@@ -124,11 +125,14 @@ class EventRecorder:
         new = self.new_events(observation._replace(departed=departed))
         if not new:
             return
+        identity = events.next_id(client, self.keys, self._seen_ms)
         pipe = client.pipeline(transaction=False)
         for fields in new:
-            events.queue_append(pipe, self.keys, fields)
+            events.queue_append(pipe, self.keys, fields, identity)
+            identity = "*"
         self._read_in = 0  # until the reply it is unknown what has arrived
-        pipe.execute()
+        ids = pipe.execute()
+        self._seen_ms = max(self._seen_ms, events.place(ids[-1])[0])
         self._read_in = observation.term
         self.learn(Event("", 0, fields["kind"], fields["reason"], fields) for fields in new)
 
@@ -136,6 +140,7 @@ class EventRecorder:
         """Process events that are in the stream, oldest first."""
         for event in recorded:
             fields = event.fields
+            self._seen_ms = max(self._seen_ms, event.at_ms)
             if event.kind == Kind.NODE and event.reason in list(NodeReason):
                 owner = Owner(fields.get("node", ""), fields.get("incarnation", ""))
                 self._nodes[owner] = NodeReason(event.reason)

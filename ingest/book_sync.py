@@ -34,19 +34,19 @@ class BookSync:
         symbol: the instrument.
         snapshots: where its snapshots come from.
         told: of snapshots by stream: of how many best levels a side the exchange tells; ``None`` if of all.
-        proof: what shows that the book is right, beyond ids that connect.
 
     Attributes:
         symbol: the instrument.
         book: the order book; right only while `in_sync`.
         why: why the book needs a snapshot now; ``None`` while it is in sync.
         received_ms: when the newest update in the book was received, ms on the Redis server's clock.
+        proof: what shows that the book is right, beyond ids that connect; ``None`` if nothing does.
         refresh: while a fresh snapshot is wanted for a book in sync; else ``None``.
     """
 
     __slots__ = (
-        *("_by_stream", "_number", "_proof", "_seen_id", "_seen_ms", "_told", "_waiting"),
-        *("book", "received_ms", "refresh", "symbol", "why"),
+        *("_by_stream", "_number", "_seen_id", "_seen_ms", "_told", "_waiting"),
+        *("book", "proof", "received_ms", "refresh", "symbol", "why"),
     )
 
     def __init__(
@@ -54,12 +54,11 @@ class BookSync:
         symbol: Instrument,
         snapshots: Snapshots = Snapshots.REST,
         told: int | None = None,
-        proof: BookProof | None = None,
     ) -> None:
         self.symbol = symbol
         self._by_stream = snapshots is Snapshots.STREAM
         self._told = ALL_LEVELS if told is None else told
-        self._proof = proof
+        self.proof: BookProof | None = None
         self._number = 0
         self.book = OrderBook()
         self.why: str | None = "start"
@@ -167,8 +166,8 @@ class BookSync:
         self.book.load(update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask, self._told)
         self.received_ms = received_ms
         self._require_uncrossed(self.book)
-        if self._proof is not None:
-            self._proof.load(snapshot)
+        if self.proof is not None:
+            self.proof.load(snapshot)
             self._check(snapshot)
         return True
 
@@ -224,12 +223,12 @@ class BookSync:
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
         self._require_uncrossed(book)
-        if self._proof is not None:
-            self._proof.apply(diff)
+        if self.proof is not None:
+            self.proof.apply(diff)
             self._check(diff)
 
     def _check(self, update: Diff | BookSnapshot) -> None:
-        if self._proof is not None and update.proof is not None and not self._proof.holds(self.book):
+        if self.proof is not None and update.proof is not None and not self.proof.holds(self.book):
             self.lose(Refusal.CHECKSUM)
             raise Rejected(Refusal.CHECKSUM, f"{self.symbol} at update {self.book.last_update_id}", self.symbol)
 

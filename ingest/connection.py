@@ -135,9 +135,9 @@ class Connection:
         now = time.monotonic()
         known = {self._wanted.get(stream) for stream, until in self._refused.items() if until > now}
         if not streams or any(self._wanted.get(stream) not in known for stream in streams):
-            metrics.subscriptions_refused.inc()
+            metrics.subscriptions_refused.labels(self._venue.name).inc()
             extra = {"streams": list(streams), "error": error, "retry_s": REFUSED_AGAIN_S}
-            logger.error("the exchange refused a subscription", extra=extra)
+            logger.error("the exchange refused a subscription", extra={"venue": self._venue.name} | extra)
         self._refused |= dict.fromkeys(streams, now + REFUSED_AGAIN_S)
 
     def _whole(self, streams: Sequence[str], most: int) -> int:
@@ -176,13 +176,13 @@ class Connection:
         self.opened_at = self._heard_at = time.monotonic()
         self._silence.accepted()
         self._carried.update(named)
-        metrics.ws_connections.inc()
+        metrics.ws_connections.labels(self._venue.name).inc()
         subscriber = asyncio.create_task(self._subscribe(socket))
         watchdog = asyncio.create_task(self._watch(socket))
         try:
             await self._read(socket)
         finally:
-            metrics.ws_connections.dec()
+            metrics.ws_connections.labels(self._venue.name).dec()
             subscriber.cancel()
             watchdog.cancel()
             await asyncio.gather(subscriber, watchdog, return_exceptions=True)
@@ -277,5 +277,6 @@ class Connection:
                     continue
                 left_s = min(left_s, ping_in_s)
             await asyncio.sleep(left_s)
-        logger.warning("the exchange went silent, closing the connection", extra={"silence_s": self._silence_s})
+        silence = {"venue": self._venue.name, "silence_s": self._silence_s}
+        logger.warning("the exchange went silent, closing the connection", extra=silence)
         await socket.close()

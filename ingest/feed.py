@@ -135,8 +135,11 @@ class Feed:
     def replace(self, reason: metrics.Reconnect) -> None:
         """Open the next connection now: this one will end soon."""
         if not self._replace.is_set():
-            logger.info("replacing the connection", extra={"reason": reason, "streams": len(self._streams)})
-            metrics.ws_resubscribe.labels(reason).inc()
+            logger.info(
+                "replacing the connection",
+                extra={"venue": self._venue.name, "reason": reason, "streams": len(self._streams)},
+            )
+            metrics.ws_resubscribe.labels(self._venue.name, reason).inc()
             self._replace.set()
 
     async def run(self) -> None:
@@ -197,9 +200,14 @@ class Feed:
         wait = max(self._backoff.next_s(), self._silence.left_s())
         logger.warning(
             "connection to the exchange ended",
-            extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},
+            extra={
+                "venue": self._venue.name,
+                "reason": _why(task),
+                "lived_s": round(lived, 3),
+                "retry_s": round(wait, 3),
+            },
         )
-        metrics.ws_resubscribe.labels(metrics.Reconnect.ENDED).inc()
+        metrics.ws_resubscribe.labels(self._venue.name, metrics.Reconnect.ENDED).inc()
         self._on_lost(self)
         await asyncio.sleep(wait)
 
@@ -215,7 +223,7 @@ class Feed:
             overlapped.cancel()
             if not new_task.done():
                 break  # both have delivered, or the old one ended early; the new one has what came since it opened
-            logger.warning("the next connection failed", extra={"reason": _why(new_task)})
+            logger.warning("the next connection failed", extra={"venue": self._venue.name, "reason": _why(new_task)})
             await asyncio.wait({old_task}, timeout=backoff.next_s())
             if old_task.done():
                 self._replace.clear()

@@ -39,9 +39,6 @@ from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE = 1024 * 1024
-"""Bytes of one event. A diff of 5,000 levels a side takes a third of that."""
-
 REFRESH_EVERY_S, URGENT_REFRESH_EVERY_S = 5.0, 0.5
 """Least time between two fresh snapshots of one book; the second while it cannot fill a report."""
 
@@ -70,6 +67,7 @@ class Intake:
         now_ms: the Redis server's time.
         host_ms: this host's time: a clock of Redis that is an hour behind is no reason to refuse what the exchange says.
         want_depth: asks for a symbol's snapshot; called as long as its book needs one.
+        on_synced: learns of each lost book that is in sync again.
         on_rules: takes the exchange's rules of a symbol, if they come by stream.
     """
 
@@ -82,11 +80,14 @@ class Intake:
         now_ms: Callable[[], int],
         host_ms: Callable[[], int] = host_ms,
         want_depth: Callable[[Instrument, Priority], None],
+        on_synced: Callable[[Instrument], None] = lambda _: None,
         on_rules: Callable[[Instrument, SymbolRules], None] = lambda *_: None,
     ) -> None:
         self._decode = venue.decode
+        self._message_bytes = venue.limits.message_bytes
+        self._venue = venue.name
         self._numbered = venue.numbered
-        self._on_rules = on_rules
+        self._on_synced, self._on_rules = on_synced, on_rules
         self._now_ms, self._host_ms = now_ms, host_ms
         self._want_depth = want_depth
         self._books = books
@@ -96,7 +97,7 @@ class Intake:
         self._refreshed_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
         self._notice = ""
-        self._skew = ClockSkew()
+        self._skew = ClockSkew(venue.name)
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_open(self, feed: Feed) -> None:
@@ -116,7 +117,7 @@ class Intake:
         """Take one message."""
         self._messages += 1
         try:
-            if len(message) > MAX_MESSAGE:
+            if len(message) > self._message_bytes:
                 raise Rejected(Refusal.OVERSIZED, f"{len(message)} bytes")
             events = self._decode(message)
         except Unfollowed:
@@ -151,14 +152,14 @@ class Intake:
             feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
-            logger.warning("the exchange tells its users", extra={"notice": event.text})
+            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
-        metrics.ws_messages.inc(self._messages)
-        metrics.events.labels(metrics.EventKind.DIFF).inc(self._diffs)
-        metrics.events.labels(metrics.EventKind.TRADE).inc(self._trades)
-        metrics.events.labels(metrics.EventKind.TICKER).inc(self._tickers)
+        metrics.ws_messages.labels(self._venue).inc(self._messages)
+        metrics.events.labels(self._venue, metrics.EventKind.DIFF).inc(self._diffs)
+        metrics.events.labels(self._venue, metrics.EventKind.TRADE).inc(self._trades)
+        metrics.events.labels(self._venue, metrics.EventKind.TICKER).inc(self._tickers)
         self._messages = self._diffs = self._trades = self._tickers = 0
         self._skew.tell()
 
@@ -190,7 +191,7 @@ class Intake:
             return False
         if diffs is None:
             return book.why is None
-        self._on_synced(symbol)
+        self._synced(symbol)
         for diff, received_ms in diffs:
             self._entries.add_diff(diff, received_ms)
         return True
@@ -201,9 +202,10 @@ class Intake:
         if snapshot.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(snapshot):
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
         if book.on_snapshot(snapshot, received_ms):
-            self._on_synced(snapshot.symbol)
+            self._synced(snapshot.symbol)
 
-    def _on_synced(self, symbol: Instrument) -> None:
+    def _synced(self, symbol: Instrument) -> None:
+        self._on_synced(symbol)
         lost_at = self._lost_at.pop(symbol, None)
         if lost_at is not None:
             metrics.resync_latency.observe(time.monotonic() - lost_at)
@@ -303,11 +305,10 @@ class Intake:
         logger.warning("the order book differed from the exchange's", extra={"symbol": symbol, **counts, **shown})
 
     def _reject(self, error: Rejected) -> None:
-        metrics.rejected.labels(error.reason).inc()
+        metrics.rejected.labels(self._venue, error.reason).inc()
         if (held_back := self._logs.allows(error.reason)) is not None:
-            logger.warning(
-                "message refused", extra={"reason": error.reason, "error": str(error), "held_back": held_back}
-            )
+            refused = {"venue": self._venue, "reason": error.reason, "error": str(error), "held_back": held_back}
+            logger.warning("message refused", extra=refused)
         if error.book_symbol is not None:
             book = self._books[error.book_symbol]
             book.lose(error.reason)
@@ -321,7 +322,7 @@ class Intake:
         if symbol not in self._lost_at:
             self._lost_at[symbol] = time.monotonic()
             if not starting:
-                metrics.resyncs.labels(book.why).inc()
+                metrics.resyncs.labels(self._venue, book.why).inc()
                 if (held_back := self._logs.allows(f"lost {book.why}")) is not None:
                     lost = {"symbol": symbol, "reason": book.why, "held_back": held_back}
                     logger.warning("order book out of sync", extra=lost)

@@ -48,6 +48,7 @@ class Listing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rest = rest
+        self._venue = venue.name
         self._most = venue.limits.symbols_per_info
         self._symbols: Collection[Instrument] = symbols
         self._added = asyncio.Event()
@@ -176,4 +177,4 @@ class Listing:
         self._count()
 
     def _count(self) -> None:
-        metrics.symbols_unlisted.set(len(self._not_before))
+        metrics.symbols_unlisted.labels(self._venue).set(len(self._not_before))

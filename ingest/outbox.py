@@ -84,7 +84,7 @@ class SnapshotOutbox:
 
     def _requests(self, symbol: Instrument, reason: SnapshotReason) -> list[Request]:
         synced, state = self._streams.books.get(symbol), self._streams.diffs[symbol]
-        if synced is None or not synced.in_sync or not self._streams.leases.may_write(symbol):
+        if synced is None or not synced.in_sync or not self._streams.leases.may_write_book(symbol):
             return []
         book = synced.book
         includes_newest = 0 <= state.sequence <= book.last_update_id

@@ -100,7 +100,7 @@ class RestClient:
         try:
             return self._venue.decode_depth(body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
 
     async def trades(self, symbol: Instrument, first_id: int, count: int) -> list[Trade]:
@@ -121,7 +121,7 @@ class RestClient:
         try:
             return self._venue.decode_trades(symbol, body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
 
     def depth_wait_s(self, symbol: Instrument, priority: Priority) -> float:
@@ -149,7 +149,7 @@ class RestClient:
         try:
             info = self._venue.decode_info(body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise BadAnswer(str(error)) from None
         if info.request_weight:
             self._weight.limit = info.request_weight
@@ -163,7 +163,7 @@ class RestClient:
                 self._base_url + request.path, params=request.query, timeout=timeout
             ) as response:
                 body = await _read(response)
-                metrics.rest_requests.labels(str(response.status)).inc()
+                metrics.rest_requests.labels(self._venue.name, str(response.status)).inc()
                 if (used := response.headers.get(self._venue.limits.used_weight_header, "")).isdecimal():
                     self._weight.observe(float(used))
                 if response.status == 200:
@@ -173,7 +173,7 @@ class RestClient:
                 final = self._venue.refuses_symbol(response.status, body)
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
         except TRANSPORT_ERRORS as error:
-            metrics.rest_requests.labels(type(error).__name__).inc()
+            metrics.rest_requests.labels(self._venue.name, type(error).__name__).inc()
             raise RestError(f"{request.path} {request.query}: {type(error).__name__} {error}") from error
 
     async def _allowed(self, weight: int, share: float) -> None:

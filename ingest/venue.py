@@ -29,6 +29,7 @@ class Limits(NamedTuple):
         used_weight_header: header of an answer that tells the weight used so far; empty if there is none.
         symbols_per_info: how many symbols one request for the rules may name.
         trades_per_request: how many trades of the past one request may ask for.
+        message_bytes: no message of the exchange is longer.
     """
 
     streams_per_connection: int
@@ -39,6 +40,7 @@ class Limits(NamedTuple):
     used_weight_header: str = ""
     symbols_per_info: int = 1
     trades_per_request: int = 1_000
+    message_bytes: int = 2**20
 
 
 class KeepAlive(NamedTuple):
@@ -123,6 +125,11 @@ class Venue(ABC):
     book_levels: int | None = None
     names_in_url: bool = False
     shared_streams: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The venue's name, which is its module's."""
+        return type(self).__module__.split(".")[2]
 
     @abstractmethod
     def follow(self, symbols: Collection[Instrument]) -> None:

@@ -62,15 +62,18 @@ class WriterLease(StandbyLease):
         return self.token << ID_BITS
 
     def covers(self, update_id: int) -> bool:
-        """Whether this process has the lease, and an update of this id is its own. If ids run out, ask for a new token."""
-        if update_id - self.first_id == NEW_TOKEN_AT:
+        """Whether this process has the lease, and the update's number is of it. If numbers run out, or begin anew, ask anew."""
+        if not self.token:
+            return False
+        number = update_id - self.first_id
+        if not 0 <= number < NEW_TOKEN_AT:
             self.ask_anew()
-        return self.token == update_id >> ID_BITS > 0
+        return 0 <= number < 1 << ID_BITS
 
     def next_trade_id(self) -> int:
         """The id of a trade to which the exchange gives none."""
         self.trades += 1
-        if self.trades == NEW_TOKEN_AT:
+        if self.trades >= NEW_TOKEN_AT:
             self.ask_anew()
         return self.first_id + self.trades
 
@@ -151,6 +154,11 @@ class WriterLeases:
         """Whether this process may write a symbol, as far as it knows."""
         lease = self._leases.get(symbol)
         return lease is None or lease.token > 0
+
+    def may_write_book(self, symbol: Instrument) -> bool:
+        """The same for its whole book."""
+        lease = self._leases.get(symbol)
+        return lease is None or lease.covers(self._books[symbol].book.last_update_id)
 
     def requests(self, symbols: Collection[Instrument]) -> list[Request]:
         """Of ``symbols``, the leases that are due to be asked for, renewed or given back."""

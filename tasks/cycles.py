@@ -235,7 +235,8 @@ def _alone(
     """Take a step for one symbol; an exception is that symbol's alone, whatever it is.
 
     Any value that the exchange or another version wrote can meet a line that did not expect it. The other symbols of
-    the message must not pay for that, so this is the one place that catches every exception.
+    the message must not pay for that, so every exception is caught here. (What history needs beside the report is caught
+    apart: `tasks.symbol_events.BesideTheReport`.)
 
     Args:
         work: of this node, where the step is noted.

@@ -75,7 +75,9 @@ class Node(Member):
             settings = self.settings
             every_s, interval_ms = settings.nt_snapshot_interval_ms / 1000, settings.nt_history_interval_ms
             rows = -(-settings.nt_history_minutes * 60_000 // interval_ms)
-            history = SymbolHistory(symbol, settings.keys, str(self.owner), interval_ms=interval_ms, rows=rows)
+            history = SymbolHistory(
+                symbol, settings.keys, str(self.owner), interval_ms=interval_ms, rows=rows, note=self._log
+            )
             lease = self.writer.lease(symbol)
             reporter = Reporter(symbol, settings.keys, lease, history, carry_every_s=every_s, note=self._log)
             self.symbols[symbol] = reporter

@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tasks.recorded_entries import Recorded, RecordedDiffs, RecordedTrades, levels, values
+from tasks.recorded_entries import Recorded, RecordedDiffs, RecordedTrades, values
 from tickfence.analytics import basis as bases
 from tickfence.analytics.basis import Basis
 from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.analytics.trade_window import KEEP_MS
 from tickfence.instrument import Instrument
+from tickfence.recordings import rows
 from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import DAY_MS
 from tickfence.streams.codec import NO_ENTRY, Snapshot, SymbolInfo, Ticker, split_id
 
 LEAD_MS = 65 * 60_000
@@ -99,7 +101,8 @@ class RecordedMarket:
             if not reaches(earlier, lowest_bid, highest_ask):
                 continue
             book = OrderBook()
-            book.load(earlier.last_update_id, earlier.bids, earlier.asks, earlier.lowest_bid, earlier.highest_ask)
+            horizon = earlier.lowest_bid, earlier.highest_ask
+            book.load(earlier.last_update_id, earlier.bids, earlier.asks, *horizon, earlier.told)
             with suppress(BookGap):
                 for diff in self.diffs.between(split_id(earlier.stream_id), (taken_ms + POLLED_MS, 0)):
                     if diff.last_update_id <= last_update_id:
@@ -114,6 +117,7 @@ class RecordedMarket:
                 asks=asks,
                 lowest_bid=lowest_bid,
                 highest_ask=highest_ask,
+                told=earlier.told,
                 time=taken_ms,
             )
         return None
@@ -154,36 +158,25 @@ class RecordedMarket:
 
     def tickers(self) -> list[Ticker]:
         """The 24 h statistics, oldest first."""
-        table = self._table(Kind.TICKERS, self._from_ms, self._to_ms)
-        names = ("last", "change_pct", "high", "low", "volume", "time_ms")
-        return list(map(Ticker, *(values(table, name) for name in names)))
+        return rows.tickers(self._table(Kind.TICKERS, self._from_ms, self._to_ms))
 
     def infos(self) -> list[tuple[int, SymbolInfo]]:
         """The exchange's rules with the time at which they were read, oldest first."""
-        table = self._table(Kind.INFOS, self._from_ms - 24 * 3_600_000, self._to_ms)
-        names = ("tick_size", "step_size", "status", "book_from")
-        infos = map(SymbolInfo, *(values(table, name) for name in names))
-        return list(zip(values(table, "time_ms"), infos, strict=True))
+        return rows.infos(self._table(Kind.INFOS, self._from_ms - DAY_MS, self._to_ms))
 
 
 def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | None) -> bool:
-    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``."""
+    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``.
+
+    Where the exchange tells every change of the best levels, the diffs lead to what was known.
+    """
+    if snapshot.told is not None:
+        return True
     bids = snapshot.lowest_bid is None or (lowest_bid is not None and snapshot.lowest_bid <= lowest_bid)
     asks = snapshot.highest_ask is None or (highest_ask is not None and snapshot.highest_ask >= highest_ask)
     return bids and asks
 
 
 def _snapshot(table: pa.Table, row: int) -> Snapshot:
-    one = table.slice(row, 1)
-    names = ("last_update_id", "stream_id", "lowest_bid", "highest_ask", "time_ms")
-    update_id, stream_id, lowest, highest, time_ms = (values(one, name)[0] for name in names)
-    bids, asks = (levels(one, f"{side}_prices", f"{side}_quantities")[0] for side in ("bid", "ask"))
-    return Snapshot(
-        last_update_id=update_id,
-        stream_id=stream_id,
-        bids=bids,
-        asks=asks,
-        lowest_bid=lowest,
-        highest_ask=highest,
-        time=time_ms,
-    )
+    [one] = rows.snapshots(table.slice(row, 1))
+    return one

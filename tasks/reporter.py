@@ -204,7 +204,7 @@ class Reporter:
         # The streams keep the diffs of three snapshot intervals, so a new owner finds those that follow on a carry.
         if now_s - self._carried_at >= self._carry_every_s:
             values[self.warm.carry_key] = carried = carry.dump(self.warm.state, now_ms)
-        self._history.add_sections(now_ms, sections, carried, self.warm.inputs(), self.lease.token)
+        self._history.add_sections(now_ms, sections, carried, self.warm, self.lease.token)
         return values
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from types import TracebackType
 from typing import NamedTuple
 
 from tickfence.instrument import Instrument
@@ -31,6 +32,9 @@ class Kind(Enum):
     NO_SNAPSHOT = "no report: the book is not known"
     CROSSED = "no report: the sides of the book cross"
     HORIZON = "no report: the book does not know the levels that a report shows"
+    NO_ROW = "the history lacks a row, because of an error: {}"
+    NO_BASIS = "it is not kept what a report was made from, because of an error: {}"
+    """The event's error is the exception of both."""
     FENCED = "write refused by the fence"
     """Although its lease had just been granted."""
 
@@ -55,3 +59,33 @@ class Event(NamedTuple):
 
 Note = Callable[[Event], None]
 """Is called with each event."""
+
+
+class BesideTheReport:
+    """Within its ``with`` block something is made that goes with a report.
+
+    An exception is told and goes no further, so that the report goes out without it. May be used again and again.
+
+    Args:
+        note: is called with what happens.
+        symbol: whose report.
+        missing: what then is missing.
+
+    Example:
+        >>> with BesideTheReport(print, Instrument("BTCUSDT"), Kind.NO_ROW):  # doctest: +SKIP
+        ...     entries.append(row(report))
+    """
+
+    __slots__ = ("_missing", "_note", "_symbol")
+
+    def __init__(self, note: Note, symbol: Instrument, missing: Kind) -> None:
+        self._note, self._symbol, self._missing = note, symbol, missing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._note(Event(self._missing, self._symbol, f"{type(error).__name__}: {error}", error=error))
+        return True

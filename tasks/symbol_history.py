@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from zlib import crc32
 
+from tasks.symbol_events import BesideTheReport, Kind, Note
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import basis, history_row
 from tickfence.analytics.report import Report
@@ -14,8 +16,9 @@ from tickfence.coordination.lease import Entry, Write
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 
-BASES_KEPT = 60
-"""Bases that a stream keeps with a row a second, and more with more rows: some 40 s. A recorder reads twice a second."""
+BASES_KEPT = 30
+"""Bases that a stream keeps with a row a second, and more with more rows: some 25 s. The diffs that they name live for 15 s,
+and a recorder reads twice a second."""
 
 BASIS_EVERY = 2
 """Every so many rows, the first included, what the report was made from is appended too: it costs as much as the row."""
@@ -25,6 +28,11 @@ MEMBERS_EVERY = 10
 
 _WAITING_KEPT = 20
 
+_SET_BACK_MS = 2_000
+"""A clock that is further behind the latest time that was seen was set back."""
+_BEYOND_MS = 60_000
+"""Redis appends later than the entry was made, but never by so much."""
+
 
 class SymbolHistory:
     """History of one symbol, as this node goes on with it.
@@ -33,26 +41,33 @@ class SymbolHistory:
     the write of the very report that it is of. What changed the state (starts and slow cycles) waits until a write is
     accepted, and goes with that.
 
+    Nothing of it may cost a report: what cannot be made is told, and missing.
+
     Args:
         symbol: whose history.
         keys: of the deployment.
         owner: this process start, node/incarnation.
         interval_ms: the least time between two rows.
         rows: about how many are kept; 0 turns history off.
+        note: is called when something cannot be made.
 
     Example:
-        >>> history = SymbolHistory(Instrument("BTCUSDT"), Keys(), "node-001/5f0c", interval_ms=1000, rows=3600)
+        >>> history = SymbolHistory(Instrument("BTCUSDT"), Keys(), "node-001/5f0c", interval_ms=1000, rows=3600, note=print)
         >>> if history.due(now_ms):
         ...     history.add_report(made, data, warm)
         >>> write = lease.next_write(values, entries=history.entries())
     """
 
-    def __init__(self, symbol: Instrument, keys: Keys, owner: str, *, interval_ms: int, rows: int) -> None:
+    def __init__(self, symbol: Instrument, keys: Keys, owner: str, *, interval_ms: int, rows: int, note: Note) -> None:
+        self._row_beside, self._basis_beside = (
+            BesideTheReport(note, symbol, missing) for missing in (Kind.NO_ROW, Kind.NO_BASIS)
+        )
         self._rows_key, self._bases_key = keys.history(symbol), keys.basis(symbol)
         self._owner, self._interval_ms, self._rows = owner, interval_ms, rows
         self._bases = max(BASES_KEPT, BASES_KEPT * 1000 // interval_ms)
         self._phase_ms = crc32(symbol.encode()) % interval_ms
         self._interval: int | None = None
+        self._newest_ms = 0
         self._number = self._made = 0
         self._waiting: deque[Entry] = deque(maxlen=_WAITING_KEPT)
         self._of_report: tuple[Entry, ...] = ()
@@ -69,45 +84,54 @@ class SymbolHistory:
             data: its bytes.
             warm: what it was made from.
         """
-        row = Entry(self._rows_key, self._rows, "r", history_row.pack(history_row.of_report(made, warm.state.slow)))
-        self._of_report = (row,)
-        if self._made % BASIS_EVERY == 0:
-            of_report = basis.Basis(
-                version=basis.VERSION,
-                kind=basis.Kind.REPORT,
-                number=self._number,
-                at_ms=made.updated_at,
-                owner=self._owner,
-                token=made.writer.writer_token,
-                inputs=warm.inputs(),
-                digest=basis.report_digest(data),
-                members=basis.members(data) if self._made % MEMBERS_EVERY == 0 else {},
-            )
-            self._of_report = row, self._entry(of_report)
-        self._made += 1
+        number, self._made = self._made, self._made + 1
         self._interval = self._interval_of(made.updated_at)
+        entries = []
+        with self._row_beside:
+            row = history_row.pack(history_row.of_report(made, warm.state.slow))
+            entries.append(Entry(self._rows_key, self._rows, "r", row, self._least(made.updated_at)))
+        if number % BASIS_EVERY == 0:
+            with self._basis_beside:
+                of_report = self._basis(
+                    basis.Kind.REPORT,
+                    made.updated_at,
+                    made.writer.writer_token,
+                    warm.inputs(),
+                    digest=basis.report_digest(data),
+                    members=basis.members(data) if number % MEMBERS_EVERY == 0 else {},
+                )
+                entries.append(of_report)
+        self._of_report = tuple(entries)
 
-    def add_sections(
-        self, now_ms: int, sections: bytes, carried: bytes | None, inputs: basis.Inputs, token: int
-    ) -> None:
+    def add_sections(self, now_ms: int, sections: bytes, carried: bytes | None, warm: WarmSymbol, token: int) -> None:
         """Add what slow sections were made from.
 
         Args:
             now_ms: that they were computed with, server ms.
             sections: their bytes.
             carried: what was left for the next owner with them, or ``None``.
-            inputs: of the state that they were made from.
+            warm: what they were made from.
             token: the fencing token of now.
         """
         if not self._rows:
             return
-        carry = None if carried is None else basis.digest(carried)
-        self._add_change(basis.Kind.SLOW, now_ms, token, inputs, digest=basis.digest(sections), carry=carry)
 
-    def add_starts(self, starts: Iterable[tuple[basis.Start, basis.Inputs]], token: int) -> None:
-        """Add what the state has started from, each with the inputs that it then had."""
-        for start, inputs in starts if self._rows else ():
-            self._add_change(basis.Kind.START, inputs.started_ms, token, inputs, start=start)
+        def made_from() -> Entry:
+            carry = None if carried is None else basis.digest(carried)
+            return self._basis(
+                basis.Kind.SLOW, now_ms, token, warm.inputs(), digest=basis.digest(sections), carry=carry
+            )
+
+        self._add_change(made_from)
+
+    def add_starts(self, starts: Iterable[tuple[basis.Start, basis.Inputs] | None], token: int) -> None:
+        """Add what the state has started from, each with the inputs that it then had; ``None`` where that is not known."""
+        for started in starts if self._rows else ():
+            if started is None:
+                self._number += 1
+            else:
+                start, inputs = started
+                self._add_change(partial(self._basis, basis.Kind.START, inputs.started_ms, token, inputs, start=start))
 
     def entries(self) -> tuple[Entry, ...]:
         """What goes with the next write."""
@@ -129,9 +153,13 @@ class SymbolHistory:
     def _interval_of(self, now_ms: int) -> int:
         return (now_ms + self._phase_ms) // self._interval_ms
 
-    def _add_change(self, kind: basis.Kind, at_ms: int, token: int, inputs: basis.Inputs, **of_kind: Any) -> None:
-        self._number += 1
-        changed = basis.Basis(
+    def _add_change(self, made_from: Callable[[], Entry]) -> None:
+        self._number += 1  # in any case: a reader sees that one is missing
+        with self._basis_beside:
+            self._waiting.append(made_from())
+
+    def _basis(self, kind: basis.Kind, at_ms: int, token: int, inputs: basis.Inputs, **of_kind: Any) -> Entry:
+        made_from = basis.Basis(
             version=basis.VERSION,
             kind=kind,
             number=self._number,
@@ -141,7 +169,9 @@ class SymbolHistory:
             inputs=inputs,
             **of_kind,
         )
-        self._waiting.append(self._entry(changed))
+        return Entry(self._bases_key, self._bases, "b", basis.encode(made_from), self._least(at_ms))
 
-    def _entry(self, made_from: basis.Basis) -> Entry:
-        return Entry(self._bases_key, self._bases, "b", basis.encode(made_from))
+    def _least(self, now_ms: int) -> int:
+        """Where a stream that Redis has lost begins again: beyond every id that it had; 0 unless the clock was set back."""
+        self._newest_ms = max(self._newest_ms, now_ms)
+        return self._newest_ms + _BEYOND_MS if now_ms < self._newest_ms - _SET_BACK_MS else 0

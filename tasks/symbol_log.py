@@ -57,7 +57,7 @@ class SymbolLog:
         )
 
 
-_RECURRING = frozenset((Kind.BAD_LEASE, Kind.BAD_ENTRY, Kind.ERROR, Kind.NO_SYMBOL))
+_RECURRING = frozenset((Kind.BAD_LEASE, Kind.BAD_ENTRY, Kind.ERROR, Kind.NO_SYMBOL, Kind.NO_ROW, Kind.NO_BASIS))
 """Errors that may come back in every cycle."""
 
 _LEVELS = {
@@ -78,6 +78,8 @@ _COUNTERS = {
     Kind.NO_SNAPSHOT: metrics.reports_withheld.labels("no snapshot"),
     Kind.CROSSED: metrics.reports_withheld.labels("book"),
     Kind.HORIZON: metrics.reports_withheld.labels("horizon"),
+    Kind.NO_ROW: metrics.history_missing.labels("row"),
+    Kind.NO_BASIS: metrics.history_missing.labels("basis"),
     Kind.FENCED: metrics.writes_fenced,
 }
 

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 
-from tasks.symbol_events import Event, Kind, Note
+from tasks.symbol_events import BesideTheReport, Event, Kind, Note
 from tickfence.analytics import basis, carry
 from tickfence.analytics.book import BookGap, BookNotInSync
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
@@ -47,7 +47,8 @@ class WarmSymbol:
         cold: whether the book cannot be trusted, so that the next read starts from the snapshot.
         carry_key: what the last owner could not leave in the streams.
         slow_key: the sections of the last slow cycle.
-        starts: what it has started from since this was emptied, each with the inputs that it then had.
+        starts: what it has started from since this was emptied, each with the inputs that it then had; ``None`` for one of
+            which that could not be told.
     """
 
     def __init__(self, symbol: Instrument, keys: Keys, note: Note, reader: StreamReader | None = None) -> None:
@@ -58,7 +59,7 @@ class WarmSymbol:
         self._cold_reason = "first"
         self._note = note
         self._reader = reader or StreamReader(keys, symbol)
-        self.starts: deque[tuple[basis.Start, basis.Inputs]] = deque(maxlen=_STARTS_KEPT)
+        self.starts: deque[tuple[basis.Start, basis.Inputs] | None] = deque(maxlen=_STARTS_KEPT)
         self._started_ms = self._fresh_ms = 0
         self._trades = self._diffs = 0  # read since the last start
         self._oldest: TradeEntry | None = None
@@ -121,6 +122,8 @@ class WarmSymbol:
             state.book.asks.horizon,
             state.book_update_ms,
             state.trade_update_ms,
+            state.base,
+            state.quote,
         )
 
     def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
@@ -183,18 +186,21 @@ class WarmSymbol:
         reason = self._cold_reason
         self._apply(found.diffs)
         self._add_trades(trades)
-        start = basis.Start(
-            reason,
-            not before.update_id,
-            before,
-            snapshot.last_update_id,
-            snapshot.time,
-            _id(found.trades[0]) if found.trades else None,
-            f"{found.diffs[0].time_ms}-{found.diffs[0].last_update_id}" if found.diffs else None,
-            *taken,
-            None if found.info is None else found.info.book_from,
-        )
-        self.starts.append((start, self.inputs()))
+        started = None
+        with BesideTheReport(self._note, self.symbol, Kind.NO_BASIS):
+            start = basis.Start(
+                reason,
+                not before.update_id,
+                before,
+                snapshot.last_update_id,
+                snapshot.time,
+                _id(found.trades[0]) if found.trades else None,
+                f"{found.diffs[0].time_ms}-{found.diffs[0].last_update_id}" if found.diffs else None,
+                *taken,
+                None if found.info is None else found.info.book_from,
+            )
+            started = start, self.inputs()
+        self.starts.append(started)
 
     def _load(self, snapshot: Snapshot, diffs: list[DiffEntry]) -> None:
         if self.state.book.in_sync:  # bring it up to the snapshot first, so that no level change is missed
@@ -202,7 +208,7 @@ class WarmSymbol:
                 self._apply_each(diffs)
         levels = snapshot.bids, snapshot.asks
         horizon = snapshot.lowest_bid, snapshot.highest_ask
-        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon)
+        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon, snapshot.told)
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> _Taken:
         """Start with what the last owner left, as if this node had run all along.
@@ -304,6 +310,7 @@ class WarmSymbol:
             self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
         self._info = info
         self.state.tick_size, self.state.trading = info.tick_size, info.status
+        self.state.base, self.state.quote = info.base, info.quote
 
     def _check_book(self, info: SymbolInfo | None, newest_id: int) -> bool:
         """Distrust a book that was wrong, as ingest found out later; whether it was."""

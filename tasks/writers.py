@@ -13,6 +13,7 @@ from tickfence.redis_access.connect import is_cluster
 from tickfence.redis_access.errors import ResponseError
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
+from tickfence.streams.codec import split_id
 
 
 class Writer:
@@ -55,20 +56,29 @@ class UnfencedWriter(Writer):
         return NoLease(self._keys.lease(symbol), self._owner)
 
     def write(self, client: Any, writes: Sequence[Write]) -> list[Written]:
-        """See :class:`Writer`. Sent again after a lost reply, entries may be appended twice."""
+        """See :class:`Writer`.
+
+        Entries may be appended twice when they are sent again after a lost reply, and so may the first one after the
+        server's clock was set back and the stream was lost.
+        """
         values = [pair for write in writes for pair in write.values.items()]
         entries = [entry for write in writes for entry in write.entries]
         commands = [("SET", key, value, "PX", self._ttl_ms) for key, value in values]
         replies = send(client, [*commands, *map(_append, entries)], raise_errors=False)
         for reply in replies[: len(commands)]:
             checked(reply)
-        refused = [e for e, reply in zip(entries, replies[len(commands) :], strict=True) if _is_no_stream(reply)]
-        send(client, [command for entry in refused for command in (("DEL", entry.key), _append(entry))])
+        again: list[Command] = []
+        for entry, reply in zip(entries, replies[len(commands) :], strict=True):
+            if _is_no_stream(reply):
+                again += (("DEL", entry.key), _append(entry))
+            elif split_id(reply)[0] < entry.least_ms:  # the clock was set back, and the stream is new
+                again.append(_append(entry, f"{entry.least_ms}-0"))
+        send(client, again)
         return [Written.WRITTEN] * len(writes)
 
 
-def _append(entry: Entry) -> Command:
-    return "XADD", entry.key, "MAXLEN", "~", entry.keep, "*", entry.field, entry.value
+def _append(entry: Entry, identity: str = "*") -> Command:
+    return "XADD", entry.key, "MAXLEN", "~", entry.keep, identity, entry.field, entry.value
 
 
 def _is_no_stream(reply: Any) -> bool:

@@ -108,8 +108,7 @@ def as_typed(text: str) -> str:
     """Return the name that a person means: ``btcusdt`` is ``BTCUSDT``. Names with a venue keep their case.
 
     Example:
-        >>> as_typed(" btcusdt "), as_typed("kraken:BTC/USD")
+        >>> as_typed("btcusdt"), as_typed("kraken:BTC/USD")
         ('BTCUSDT', 'kraken:BTC/USD')
     """
-    text = text.strip()
     return text if ":" in text else text.upper()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.rebuilt import Rebuilt
-from tickfence.batch.partition import HOUR_MS
 from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.recordings.recording import Recording
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import Store

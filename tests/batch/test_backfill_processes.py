@@ -17,10 +17,11 @@ from pyarrow import parquet as pq
 from tests.batch.recorded import BEGIN, record, reports_of
 from tests.processes import wait_until
 from tickfence.batch.job import Done
-from tickfence.batch.partition import HOUR_MS, cut
+from tickfence.batch.partition import cut
 from tickfence.batch.store import read_jobs, see
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
+from tickfence.recordings.layout import HOUR_MS
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.roles import ROOT
 

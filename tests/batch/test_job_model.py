@@ -18,10 +18,11 @@ from tests.batch.recorded import BEGIN, reports_of
 from tickfence.batch.job import Done, Failed, Job
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.output import Output
-from tickfence.batch.partition import HOUR_MS, cut
+from tickfence.batch.partition import cut
 from tickfence.batch.store import PartitionLease, read_job
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.batch.recorded import BEGIN
 from tickfence.batch.output import file_name
-from tickfence.batch.partition import HOUR_MS, Partition, cut
+from tickfence.batch.partition import Partition, cut
 from tickfence.cli.backfill_request import new_job, parse_every, parse_symbols, parse_time
 from tickfence.cli.session import NotAccepted, NothingThere
 from tickfence.instrument import Instrument
+from tickfence.recordings.layout import HOUR_MS
 
 SYMBOLS = [Instrument(name) for name in ("BTCUSDT", "okx:BTC-USDT", "kraken:BTC/USD")]
 times = st.integers(BEGIN, BEGIN + 5 * HOUR_MS)
@@ -35,10 +36,11 @@ def test_the_partitions_are_the_recorded_part_of_the_time_each_ms_once(
     assert [part.from_ms // HOUR_MS for part in parts] == sorted(part.from_ms // HOUR_MS for part in parts)
 
 
-@given(st.sampled_from(SYMBOLS), times)
+@given(st.sampled_from([*SYMBOLS, Instrument("ccxt:" + "安" * 40)]), times)
 def test_names_tell_partitions_apart_and_are_no_path(symbol: Instrument, at_ms: int) -> None:
     part = Partition(symbol, at_ms, at_ms + 1)
     assert "/" not in file_name(part, 1)
+    assert len(f"{file_name(part, 10**13)}.part".encode()) <= 255
     assert file_name(part, 1) != file_name(part, 2)
 
 

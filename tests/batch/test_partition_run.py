@@ -19,12 +19,13 @@ from tasks.rebuilt import Rebuilt
 from tests.batch.recorded import BEGIN, reports_of
 from tickfence.batch.job import Done, Failed, Job
 from tickfence.batch.job_run import JobRun
-from tickfence.batch.partition import HOUR_MS, cut
+from tickfence.batch.partition import cut
 from tickfence.batch.scheduling import ATTEMPTS
 from tickfence.batch.store import JobStore
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.monitoring.batch_metrics import Ended
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
 

@@ -177,6 +177,24 @@ def test_after_lost_data_the_same_leader_does_not_record_every_node_again(redis_
     ]
 
 
+@pytest.mark.parametrize("known", ["by its own appends", "by the stream"])
+def test_after_lost_data_with_a_clock_behind_ids_go_on(redis_client: redis.Redis, known: str) -> None:
+    """Who reads on from an id finds the next event, and does not wait until the clock has caught up."""
+    ahead = events.place(redis_client.xadd("clock", {"a": "b"}))[0] + 3_600_000
+    redis_client.xadd(
+        KEYS.events, {"kind": "leader", "reason": "first", "leader": "beat-0", "term": "4"}, id=f"{ahead}-0"
+    )
+    one = EventRecorder("beat-1", KEYS)
+    if known == "by its own appends":
+        one.record(redis_client, observed(change=FIRST))  # goes on behind that one
+    else:
+        one.learn(events.read(redis_client, KEYS))
+    redis_client.flushall()
+    one.record(redis_client, observed(6, reason=LeaderReason.RENEWED, change=AssignmentChange(20, lost=True)))
+    found = events.read(redis_client, KEYS, after=f"{ahead}-99")
+    assert len(found) == len(events.read(redis_client, KEYS)) >= 2
+
+
 class LosesReplies:
     """A client that sends everything, and loses the replies to its pipelines."""
 

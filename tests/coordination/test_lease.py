@@ -329,6 +329,31 @@ def test_a_record_is_what_the_scripts_have_written(leases: Leases) -> None:
     assert (released.owner, released.holder, released.until_ms) == ("", "", 0)
 
 
+@pytest.mark.parametrize("left", ["nothing", "an older token"])
+def test_an_owner_gets_no_token_below_one_that_it_has_had(leases: Leases, left: str) -> None:
+    """Redis has lost the newest token, and its clock is behind the time that the token is of."""
+    lost = leases.now_ms() + 3_600_000
+    if left == "an older token":
+        leases.acquire(A)
+    for owner in (A, B):
+        [reply] = leases.send(acquire_command(KEYS.lease(S), owner, 1 + (owner is B), TTL, lost))
+        grant = parse_grant(reply)
+        assert grant.granted and grant.token > lost and grant.seq >= grant.token
+    assert leases.write(B, grant.token, grant.seq + 1) is Written.WRITTEN
+
+
+def test_a_lost_stream_begins_again_behind_what_its_writer_has_seen(leases: Leases) -> None:
+    grant, ahead = leases.acquire(A), leases.now_ms() + 3_600_000
+    for number in (1, 2):
+        row = Entry(KEYS.history(S), 3600, "r", b"row", ahead)
+        leases.write_all(A, [Write(KEYS.lease(S), grant.token, grant.seq + number, {}, 0, [row])])
+    assert [entry for entry, _ in leases.client.xrange(KEYS.history(S))] == [b"%d-%d" % (ahead, n) for n in (0, 1)]
+    early = Entry(KEYS.basis(S), 3600, "b", b"basis", leases.now_ms() - 1)
+    leases.write_all(A, [Write(KEYS.lease(S), grant.token, grant.seq + 3, {}, 0, [early])])
+    [(entry, _)] = leases.client.xrange(KEYS.basis(S))
+    assert int(entry.split(b"-")[0]) < ahead
+
+
 def test_a_call_of_the_fenced_write_is_told_from_other_commands() -> None:
     row = Entry(KEYS.history(S), 3600, "r", b"row")
     commands = [

@@ -71,7 +71,7 @@ READERS = {
     "md:{BTCUSDT}:trades": {"ingest", "recorder", "node", "web", "operator"},
     "report:BTCUSDT": {"node", "beat", "web", "operator"},
     "history:{report:BTCUSDT}": {"recorder", "node", "beat", "web", "operator"},
-    "nt:batch:{1}": {"batch", "web", "operator"},
+    "nt:batch:{1}": {"batch", "web", "operator", "recorder"},
     "nt:assignment": {"beat", "web", "operator"},
     "nt:dispatcher": {"beat", "web", "operator"},
     "nt:desired": {"ingest", "recorder", "beat", "web", "operator"},

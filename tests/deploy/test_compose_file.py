@@ -14,6 +14,7 @@ from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, is_optional, services
 from tickfence.monitoring.probe import parser as probes_parser
+from tickfence.recorder.service import FINISH_WITHIN_S
 from tickfence.settings import Settings
 
 OURS = {
@@ -238,6 +239,15 @@ def test_recordings_outlive_the_containers_and_each_recorder_has_its_own_log() -
         assert (told["NT_RECORDINGS"], told["NT_RECORDER_WAL"]) == ("/recordings", "/recorder-wal")
     made = re.search(r"install --directory --owner tickfence .*", (ROOT / "Dockerfile").read_text())
     assert made and made[0].endswith(" /recordings /recorder-wal"), "or the volumes belong to root"
+
+
+def test_a_recorder_has_the_time_that_it_takes_to_end() -> None:
+    pods = [
+        one for one in yaml.safe_load_all((ROOT / "deploy/k8s/recorder.yaml").read_text()) if "template" in one["spec"]
+    ]
+    given = [pod["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for pod in pods]
+    given += [int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in ("recorder-1", "recorder-2")]
+    assert len(given) == 3 and min(given) >= FINISH_WITHIN_S + 5
 
 
 def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:

@@ -217,7 +217,7 @@ def test_connections_are_as_few_as_the_limits_allow() -> None:
     carried.all.add(names)
     assert [len(part) for part in carried.symbols] == [250] * 4
     assert sorted(symbol for part in carried.symbols for symbol in part) == sorted(names)
-    assert Binance.streams_per_connection >= 3 * SYMBOLS_PER_CONNECTION
+    assert Binance.limits.streams_per_connection >= 3 * SYMBOLS_PER_CONNECTION
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 1_999), max_size=700)), max_size=8))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from ingest.service import AUDIT_EVERY_S
+from ingest.market import AUDIT_EVERY_S
 from tests.frozen_objects import frozen, telling
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tickfence.analytics.history_row import HistoryRow
@@ -201,6 +201,12 @@ def test_what_holds_for_any_rows(rows: list[HistoryRow]) -> None:
     assert all(one.since < (one.until or one.since + 1) for one in found.gaps.listed)
 
 
+@example(
+    [
+        row(at, mid_price=None, net_flow=flow)  # the eights are in one window of ten seconds only forwards
+        for at, flow in ((0, 3.0), (1, 3.0), (2, 3.0), (10, 8.0), (11, 8.0), (12, 8.0), (28, 1.5), (29, 1.5), (30, 1.5))
+    ]
+)
 @given(_rows)
 def test_backwards_in_time_what_rose_fell(rows: list[HistoryRow]) -> None:
     reverse = [msgspec.structs.replace(one, time_ms=2 * T0 - one.time_ms) for one in reversed(rows)]

@@ -142,7 +142,7 @@ def test_planted_changes_are_told_as_they_were(redis_client: redis.Redis, cluste
         "spread in bps swung and came back: 2 to 2, ",
         "steady: ask depth 50 (1 to 50)",
         "walls: 2 to 2 (from 2 to 5), at least 3 came and 3 went: ",
-        "anomalies in 2 times, worst high from ",
+        "anomalies: 2 episodes, the worst high from ",
         "anomaly now: iceberg, low, ",
         "walls now: bid 99.96: 6",
         "market data degraded ",
@@ -173,7 +173,7 @@ def test_what_is_not_covered_is_said(redis_client: redis.Redis, cluster: Cluster
     assert found["present"] is None and "AAUSDT has no report now" in found.text
     assert len(found["notes"]) == 1 and "Redis has the history" in found["notes"][0]
     nothing = ask("get_changes", symbol="BBUSDT")
-    assert nothing["rows"] == 0 and nothing["numbers"] == {} and "no row of history" in nothing.text
+    assert nothing["rows"] == 0 and nothing["numbers"] == {} and "no rows of history" in nothing.text
     assert "anomalies: not known" in nothing.text
 
 

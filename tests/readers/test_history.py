@@ -16,7 +16,17 @@ from tickfence.analytics.history_row import HistoryRow, pack
 from tickfence.keys import Keys
 from tickfence.readers.archive import Recorded
 from tickfence.readers.data_plane import Unavailable
-from tickfence.readers.history import History, Recent, before_joint, joined, next_since, one_a_step, read_history
+from tickfence.readers.history import (
+    History,
+    Packed,
+    Recent,
+    before_joint,
+    joined,
+    newest_passes,
+    next_since,
+    one_a_step,
+    read_history,
+)
 from tickfence.readers.past_events import PastEvents, Span, read_events
 from tickfence.readers.reader import Reader
 from tickfence.readers.when import Range
@@ -157,6 +167,44 @@ def test_a_clock_that_went_back_hides_no_row(
     record(recordings, [*first, *again])
     redis_client.xtrim(KEYS.history("BTCUSDT"), maxlen=5)
     assert ask(read_history, "BTCUSDT", START - 60_000, START + 10_000).rows == [*again, *first]
+
+
+def test_two_passes_over_the_same_time_do_not_mix_and_the_break_is_told(
+    ask: Callable[..., Any], redis_client: redis.Redis
+) -> None:
+    """The clock was set back by 10 s, and goes on: what was written last over a time is what counts there."""
+    first = [row(START + 1000 * second, 1.0) for second in range(20)]
+    again = [row(START + 9_500 + 1000 * second, 2.0) for second in range(5)]
+    write(redis_client, first)
+    for number, one in enumerate(again, 1):
+        redis_client.xadd(KEYS.history("BTCUSDT"), {"r": pack(one)}, id=f"{START + 19_003}-{number}")
+    found = ask(read_history, "BTCUSDT", START, START + 60_000)
+    assert found.rows == [*first[:10], *again, *first[14:]]
+    assert found.notes == (
+        "the clock of Redis was set back from 2025-11-26T10:00:19.000Z to 2025-11-26T10:00:09.500Z: "
+        "of what was written twice, this is the later"
+    )
+    assert ask(read_history, "BTCUSDT", START + 10_000, START + 60_000).notes is None
+
+
+@given(st.lists(st.integers(0, 100), max_size=30), st.data())
+def test_of_each_time_the_rows_of_one_pass_are_left(gaps: list[int], data: st.DataObject) -> None:
+    at, rows = 0, []
+    for number, gap in enumerate(gaps):
+        at += gap * 100 if data.draw(st.booleans() | st.just(True)) else -gap * 1000
+        rows.append(Packed(at, b"%d-0" % number, b""))
+    kept, turns = newest_passes(rows)
+    numbers = [int(one.entry.split(b"-")[0]) for one in sorted(kept, key=lambda one: one.time_ms)]
+    assert len(kept) == len(set(numbers))
+    if not turns:
+        assert kept == rows
+    elif rows:
+        assert rows[-1] in kept, "the newest row is never taken for an old one"
+    # A row that is left out is one that a later pass has gone past.
+    for lost in set(rows) - set(kept):
+        behind = rows[rows.index(lost) + 1 :]
+        assert any(one.time_ms <= lost.time_ms for one in behind)
+        assert any(one.time_ms >= lost.time_ms for one in behind)
 
 
 def test_an_entry_that_is_no_row_is_told(ask: Callable[..., Any], redis_client: redis.Redis) -> None:

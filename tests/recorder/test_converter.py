@@ -38,6 +38,10 @@ def trades(*numbers: int, at_ms: int = START_MS) -> Read:
     return Read("AAUSDT", 1, Kind.TRADES, [trade(number, at_ms) for number in numbers])
 
 
+def fail(_: str, error: ValueError) -> None:
+    raise error
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[WriteAheadLog]:
     log = WriteAheadLog(tmp_path / "log")
@@ -47,7 +51,8 @@ def log(tmp_path: Path) -> Iterator[WriteAheadLog]:
 
 def segment(log: WriteAheadLog, *frames: Frame) -> Segment:
     log.append([*frames, Mine("AAUSDT", 1)])
-    return log.rotate(())
+    [closed] = log.rotate(())
+    return closed
 
 
 def recorded(folder: Path, kind: Kind = Kind.TRADES, column: str = "trade_id") -> list[object]:
@@ -70,6 +75,36 @@ def test_rows_are_there_once_whenever_a_conversion_was_killed(log: WriteAheadLog
         assert recorded(tmp_path / "files") == [1, 2, 3, 4]
     names = sorted(path.name for path in (tmp_path / "files").rglob("*.parquet*"))
     assert [name.endswith(".open") for name in names] == [False, False, True]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name.split(".", 3)[3] for path in folder.rglob("*.parquet*"))
+
+
+def test_a_recorder_that_was_down_for_days_closes_what_it_had_left(log: WriteAheadLog, tmp_path: Path) -> None:
+    files, now_ms = tmp_path / "files", START_MS + 100 * HOUR_MS
+    left = [segment(log, trades(number)) for number in (1, 2, 3)]
+    Converter(Store(str(files)), "r").convert(left[0], START_MS)
+    again = Converter(Store(str(files)), "r")
+    for one in left[1:]:
+        again.convert(one, now_ms)
+    again.convert(segment(log, trades(4, at_ms=now_ms)), now_ms)
+    again.convert(segment(log, trades(5, at_ms=now_ms)), now_ms + HOUR_MS + LATE_MS)
+    assert [name for name in names(files) if name.endswith(".open")] == []
+    assert recorded(files) == [1, 2, 3, 4, 5]
+
+
+def test_a_busy_hour_is_several_files(log: WriteAheadLog, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    size = [*Store(str(tmp_path / "one")).write(tables([trades(1)], fail)[Kind.TRADES], Kind.TRADES, "r.1", 1).values()]
+    converter = Converter(Store(str(files)), "r", file_bytes=2 * size[0] - 50)
+    for number in range(1, 6):
+        converter.convert(segment(log, trades(number)), START_MS)
+    assert names(files) == ["1-2.parquet", "3-4.parquet", "5.parquet.open"]
+    again = Converter(Store(str(files)), "r", file_bytes=2 * size[0] - 50)
+    again.convert(segment(log, trades(6)), START_MS)
+    assert names(files) == ["1-2.parquet", "3-4.parquet", "5-6.parquet"]
+    assert recorded(files) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_name_that_no_file_can_have_is_changed(log: WriteAheadLog, tmp_path: Path) -> None:
@@ -145,12 +180,9 @@ def test_few_rows_are_in_memory_as_objects(monkeypatch: pytest.MonkeyPatch) -> N
         sizes.append(len(some))
         return made(kind, some)
 
-    def refuse(_: str, error: ValueError) -> None:
-        raise error
-
     monkeypatch.setattr(rows, "table", counted)
     monkeypatch.setattr("tickfence.recorder.tables.ROWS_AT_ONCE", 10)
-    found = tables([trades(*range(10 * part, 10 * part + 10)) for part in range(5)], refuse)
+    found = tables([trades(*range(10 * part, 10 * part + 10)) for part in range(5)], fail)
     assert found[Kind.TRADES]["trade_id"].to_pylist() == list(range(50))
     assert max(sizes) <= 20
 

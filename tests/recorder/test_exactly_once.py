@@ -43,7 +43,7 @@ class Process:
 
     def start(self) -> None:
         self.log = WriteAheadLog(self.folder)
-        self.closed = list(self.log.closed)
+        self.closed, self.log.closed = self.log.closed, []
         # A lease of no length: only the fence keeps others out.
         self.rounds = Rounds(KEYS, self.name, self.log, 0, ServerClock())
 
@@ -71,7 +71,7 @@ class Process:
             yield from self.names(frame for frame in one.undecided if isinstance(frame, Read | Polled))
 
     def rotate(self) -> None:
-        self.closed.append(self.rounds.rotate())
+        self.closed += self.rounds.rotate()
 
     def convert(self, *, killed: bool) -> None:
         if self.closed:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import FileIO
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickfence.recorder.frames import Frame, Held, Mine, Polled, Read, decided, digest, first_part
 from tickfence.recorder.wal import LogInUse, NotWritten, WriteAheadLog, frames
+
+FAST = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def read(first: int, last: int, token: int = 1, kind: str = "trades") -> Read:
@@ -64,7 +68,7 @@ def test_what_is_no_frame_ends_it(tmp_path: Path, end: bytes) -> None:
 def test_segments_are_numbered_on_and_keep_what_is_undecided(tmp_path: Path) -> None:
     log = WriteAheadLog(tmp_path)
     log.append([read(1, 2)])
-    closed = log.rotate([read(2, 2)])
+    [closed] = log.rotate([read(2, 2)])
     log.append([read(3, 3)])
     log.close()
     again = WriteAheadLog(tmp_path)
@@ -119,25 +123,140 @@ def test_a_full_disk_takes_nothing_by_half(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_segment_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+class Disk:
+    """A local disk that may refuse to sync, and then forgets what was to be synced, as Linux does. It may lose power.
+
+    Args:
+        monkeypatch: of the test.
+        folder: whose files it keeps.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.steps: int | None = None
+        self._folder = folder
+        self._kept: dict[int, bytes] = {}
+        self._names: dict[str, int] = {}
+        monkeypatch.setattr(os, "fsync", self._sync)
+        monkeypatch.setattr(os, "fdatasync", self._sync)
+        monkeypatch.setattr(Path, "rename", self._renaming(Path.rename))
+
+    def fail_at(self, steps: int | None) -> None:
+        """Refuse the sync or renaming after so many others, and every second one after it."""
+        self.steps = steps
+
+    def lose_power(self, *, new_names: bool) -> None:
+        """Leave what was synced; a new name that was not may be there or not."""
+        names = self._now() if new_names else self._names
+        for path in self._folder.iterdir():
+            path.unlink()
+        for name, inode in names.items():
+            (self._folder / name).write_bytes(self._kept.get(inode, b""))
+        self._kept = {(self._folder / name).stat().st_ino: self._kept.get(inode, b"") for name, inode in names.items()}
+        self._names = self._now()
+        self.steps = None
+
+    def _now(self) -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in self._folder.iterdir()}
+
+    def _refuses(self) -> bool:
+        if self.steps is None:
+            return False
+        self.steps -= 1
+        return self.steps < 0 and self.steps % 2 == 1
+
+    def _renaming(self, rename: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def renamed(path: Path, target: Path) -> Path:
+            if self._refuses():
+                raise OSError(errno.EIO, "Input/output error")
+            return rename(path, target)
+
+        return renamed
+
+    def _sync(self, number: int) -> None:
+        status = os.fstat(number)
+        if stat.S_ISDIR(status.st_mode):
+            if self._refuses():
+                raise OSError(errno.EIO, "Input/output error")
+            self._names = self._now()
+            return
+        [path] = [path for path in self._folder.iterdir() if path.stat().st_ino == status.st_ino]
+        data = path.read_bytes()
+        if self._refuses():
+            kept = self._kept.get(status.st_ino, b"")
+            with path.open("r+b") as file:
+                file.write(kept + bytes(len(data) - len(kept)))
+            raise OSError(errno.EIO, "Input/output error")
+        self._kept[status.st_ino] = data
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
+    return Disk(monkeypatch, tmp_path)
+
+
+def test_a_sync_that_fails_loses_nothing_that_was_taken(disk: Disk, tmp_path: Path) -> None:
     log = WriteAheadLog(tmp_path)
     log.append([read(1, 2)])
-    before = log.segment
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tickfence.recorder.wal.FileIO", _only_for_writing)
-        with pytest.raises(NotWritten):
-            log.rotate([read(2, 2)])
-    assert log.segment == before
-    log.append([read(3, 3)])
-    assert log.rotate([]) == before
-    assert ids(list(frames(before.path))) == ["5-1", "5-2", "5-3"]
+    log.append([Mine("AAUSDT", 1)], sync=False)
+    disk.fail_at(0)
+    with pytest.raises(NotWritten, match=r"cannot be written: Input/output error"):
+        log.append([read(3, 3)])
+    disk.fail_at(None)
+    log.append([read(4, 4)])
+    assert list(frames(log.segment.path)) == [read(1, 2), Mine("AAUSDT", 1), read(4, 4)]
     log.close()
 
 
-def _only_for_writing(path: Path, mode: str) -> FileIO:
-    if mode != "w":
-        raise OSError(errno.EMFILE, "Too many open files")
-    return FileIO(path, mode)
+def test_it_does_not_say_that_the_disk_works_again_while_it_syncs_nothing(disk: Disk, tmp_path: Path) -> None:
+    log = WriteAheadLog(tmp_path)
+    disk.fail_at(0)
+    with pytest.raises(NotWritten):
+        log.check()
+    disk.fail_at(None)
+    log.check()
+    log.close()
+
+
+def logged(folder: Path) -> list[str]:
+    return ids([frame for path in sorted(folder.glob("*.wal")) for frame in frames(path)])
+
+
+steps = st.sampled_from(["append", "append", "unsynced", "rotate", "power", "power and new names"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(steps, st.none() | st.integers(0, 4)), max_size=12))
+def test_what_it_took_is_there_once_whatever_the_disk_refuses(done: list[tuple[str, int | None]]) -> None:
+    with tempfile.TemporaryDirectory(dir=FAST) as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        disk, log = Disk(patch, folder), WriteAheadLog(folder)
+        taken: list[str] = []
+        synced = 0
+        closed: list[Path] = []
+        for number, (step, refused_after) in enumerate(done):
+            disk.fail_at(refused_after)
+            if step.startswith("power"):
+                log.close()
+                disk.lose_power(new_names="names" in step)
+                log = WriteAheadLog(folder)
+                found = logged(folder)
+                assert [entry for entry in found if entry in taken[:synced]] == taken[:synced]
+                assert len(found) == len(set(found))
+                taken, closed = found, [one.path for one in log.closed]
+                log.closed = []
+            else:
+                with suppress(NotWritten):
+                    if step == "rotate":
+                        closed += [one.path for one in log.rotate(())]
+                    else:
+                        log.append([read(number, number)], sync=step == "append")
+                        taken.append(f"5-{number}")
+                    synced = synced if step == "unsynced" else len(taken)
+        disk.fail_at(None)
+        closed += [one.path for one in log.rotate(())]
+        assert logged(folder) == taken
+        assert [*closed, log.segment.path] == sorted(folder.glob("*.wal"))
+        log.close()
 
 
 def polled(value: bytes, kind: str = "snapshots", token: int = 1) -> Polled:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import fsspec
 import pytest
+from fsspec.asyn import AsyncFileSystem
 
 from tests.recordings.writing import HOUR, MINUTE_MS, trade, write_trades
 from tickfence.recordings import rows
@@ -121,6 +126,39 @@ def test_an_answer_that_takes_too_long(tmp_path: Path) -> None:
     endless = "SELECT sum(hash(range)::DOUBLE) AS price FROM read_parquet($files), range(1000000000000)"
     with pytest.raises(TimeoutError, match=r"longer than 0\.1 s"):
         recording.ask(Kind.TRADES, None, None, endless, {}, ["price"])
+
+
+class HangingStore(AsyncFileSystem):
+    """A store over the network that never answers."""
+
+    protocol = "hanging"
+
+    async def _ls(self, path: str, detail: bool = True, **options: Any) -> Any:  # noqa: ARG002 - as fsspec calls it
+        await asyncio.sleep(60)
+
+
+def test_listing_the_files_takes_of_the_time_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording("memory://slow", within_s=0.1)
+    for day in range(5):
+        write_trades(recording.store, 1, trade(HOUR + day * DAY_MS, 1))
+    store, listed = recording.store.fs, []
+    ls = store.ls
+
+    def slow(path: str, **options: Any) -> Any:
+        time.sleep(0.03)
+        listed.append(path)
+        return ls(path, **options)
+
+    monkeypatch.setattr(store, "ls", slow)
+    with pytest.raises(TimeoutError, match=r"longer than 0\.1 s"):
+        recording.ask(Kind.TRADES, None, None, "SELECT price FROM read_parquet($files)", {}, ["price"])
+    assert len(listed) < 5, "of eleven folders"
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for() -> None:
+    fsspec.register_implementation("hanging", HangingStore, clobber=True)
+    with pytest.raises(TimeoutError):
+        Recording("hanging://recordings", within_s=0.1).symbols()
 
 
 def test_without_the_extra() -> None:

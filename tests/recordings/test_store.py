@@ -41,9 +41,10 @@ def dying_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     st.lists(st.lists(st.integers(0, 2 * HOUR_MS - 1), min_size=1, max_size=4), min_size=1, max_size=5),
     st.lists(st.tuples(st.integers(0, 30), st.booleans(), st.integers(0, 5)), max_size=4),
     st.sampled_from([1, 1, 1, 0]),
+    st.sampled_from([None, 1, 7000]),
 )
 def test_each_row_is_read_once_after_a_kill_at_any_step(
-    dying_urls: list[str], parts: list[list[int]], kills: list[tuple[int, bool, int]], place: int
+    dying_urls: list[str], parts: list[list[int]], kills: list[tuple[int, bool, int]], place: int, size: int | None
 ) -> None:
     url = f"{dying_urls[place]}/{next(numbers)}"
     ids = itertools.count()
@@ -55,7 +56,7 @@ def test_each_row_is_read_once_after_a_kill_at_any_step(
         for number, part in list(enumerate(written))[len(done) : until]:
             write_trades(store, number, *part)
             done.add(number)
-        store.close("r.1", before_ms, len(done) - 1)
+        store.close("r.1", before_ms, len(done) - 1, file_bytes=size)
 
     def check() -> None:
         found = recording.table(Kind.TRADES)["trade_id"].to_pylist()
@@ -126,7 +127,7 @@ def test_a_damaged_part_is_set_aside_when_its_hour_is_closed(url: str, caplog: p
 
 def test_no_rows_make_no_file(url: str) -> None:
     for kind in Kind:
-        assert Store(url).write(rows.table(kind, []), kind, "r.1", 1) == []
+        assert Store(url).write(rows.table(kind, []), kind, "r.1", 1) == {}
 
 
 @pytest.mark.parametrize("address", ["nowhere://x", "s3://bucket/x"])
@@ -139,3 +140,20 @@ def test_an_address_that_cannot_be_used(address: str) -> None:
 def test_an_address_that_looks_like_a_pattern(address: str) -> None:
     with pytest.raises(BadRecordings, match="programs take it for a pattern"):
         Store(address)
+
+
+def test_a_file_takes_no_further_part_when_it_is_large(url: str) -> None:
+    store, size = Store(url), 0
+    for number in range(7):
+        written = store.write(
+            rows.table(Kind.TRADES, [trade(HOUR + number * MINUTE_MS, number)]), Kind.TRADES, "r.1", number
+        )
+        [size] = written.values()
+        assert size == store.fs.size(store.path(store.files()[-1]))
+    closed = store.close("r.1", HOUR, 5, file_bytes=2 * size)
+    assert [(file.first, file.last) for file in closed] == [(0, 1), (2, 3), (4, 5)]
+    assert store.close("r.1", HOUR, 6, file_bytes=2 * size) == []
+    assert Recording(url).table(Kind.TRADES)["trade_id"].to_pylist() == list(range(7))
+    [last] = store.close("r.1", HOUR + HOUR_MS, 6, file_bytes=2 * size)
+    assert (last.first, last.last) == (6, 6)
+    assert Recording(url).table(Kind.TRADES)["trade_id"].to_pylist() == list(range(7))

@@ -110,7 +110,7 @@ def test_each_number_of_a_ticker_counts_by_itself(values: list[bytes | None]) ->
             assert number == 0.01 if text == b"0.01" else number is None or math.isfinite(number)
 
 
-@given(st.lists(_TEXTS, min_size=4, max_size=4))
+@given(st.lists(_TEXTS, min_size=6, max_size=6))
 def test_rules_that_cannot_be_read_are_unknown(values: list[bytes | None]) -> None:
     info = codec.decode_info(values)
     if info is not None:
@@ -118,12 +118,14 @@ def test_rules_that_cannot_be_read_are_unknown(values: list[bytes | None]) -> No
             assert size is None or size > 0
             assert size == 0.01 or text != b"0.01"
         assert info.status is None
+        assert info.base.isprintable() and len(info.quote) <= 40
 
 
 def test_rules_are_read_with_what_the_exchange_switched_off() -> None:
     read = codec.decode_info
-    assert read([b"0.01", b"", b"halted", b"812"]) == codec.SymbolInfo(0.01, None, "halted", 812)
-    assert read([b"0.00000000", b"0.001", b"TRADING", None]) == codec.SymbolInfo(None, 0.001, None, 0)
+    assert read([b"0.01", b"", b"halted", b"812", b"", None]) == codec.SymbolInfo(0.01, None, "halted", 812)
+    assert read([b"0.00000000", b"0.001", b"TRADING", *[None] * 3]) == codec.SymbolInfo(None, 0.001, None, 0)
+    assert read([*[None] * 4, b"BTC", "币安人生".encode()])[4:] == ("BTC", "币安人生")
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)), min_size=2, max_size=2))

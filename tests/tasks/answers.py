@@ -78,7 +78,7 @@ class Node:
         self.events: list[Event] = []
         self.asked: list[Command] = []
         lease = lease or Lease(KEYS.lease(S), Owner("node-001", "a"), 1500)
-        history = SymbolHistory(S, KEYS, str(lease.owner), interval_ms=1000, rows=3600)
+        history = SymbolHistory(S, KEYS, str(lease.owner), interval_ms=1000, rows=3600, note=self.events.append)
         self.reporter = Reporter(S, KEYS, lease, history, carry_every_s=5, note=self.events.append)
 
     def read(self, generation: int = 1, now_s: float = 0.0, *, rules: bool = False, **answers: Any) -> Progress:

@@ -143,7 +143,7 @@ class World:
 
     def rules(self, tick_size: bytes = b"0.01", book_from: int = 0) -> None:
         """What the exchange's rules are from now on."""
-        texts = [tick_size, b"0.001", b"trading", b"%d" % book_from]
+        texts = [tick_size, b"0.001", b"trading", b"%d" % book_from, b"BTC", b"USDT"]
         self.hashes[KEYS.info(S)] = dict(zip(codec.INFO_FIELDS, texts, strict=True))
         info = codec.decode_info(texts)
         assert info is not None
@@ -198,7 +198,7 @@ class World:
         """The reporter of a node, a new one where there is none."""
         if name not in self.nodes:
             owner = Owner.start(name)
-            history = SymbolHistory(S, KEYS, str(owner), interval_ms=self.row_every_ms, rows=3600)
+            history = SymbolHistory(S, KEYS, str(owner), interval_ms=self.row_every_ms, rows=3600, note=[].append)
             lease = Lease(KEYS.lease(S), owner, 1500)
             self.nodes[name] = Reporter(S, KEYS, lease, history, carry_every_s=5, note=[].append)
         return self.nodes[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,38 @@ def test_history_has_no_row_of_a_refused_write(node: MakeNode, market: Market, r
     assert [row.time_ms for row in rows(redis_client)] == published
     tokens = [row.token for row in rows(redis_client)]
     assert tokens == sorted(tokens)
+
+
+@pytest.mark.usefixtures("market")
+def test_after_redis_lost_all_and_its_clock_was_set_back_ids_and_tokens_go_on(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    """Who reads on from an id finds what comes next, and does not wait until the clock has caught up."""
+    one = node(**QUICK)
+    real_ms = one.clock.now_ms()
+    one.clock.observe(0.0, 0.0, real_ms - time.monotonic() * 1000 + 60_000)  # what the clock showed before
+    run(one)
+    [before] = rows(redis_client)
+    known = {key: one.clock.now_ms() for key in (KEYS.history(S), KEYS.basis(S))}  # an id that a reader may know
+    redis_client.delete(KEYS.history(S), KEYS.basis(S), KEYS.lease(S))
+    one.clock.observe(0.0, 0.0, real_ms - time.monotonic() * 1000)
+    run(one)
+    for key, id_ms in known.items():
+        assert redis_client.xread({key: f"{id_ms}-0"})
+    [after] = rows(redis_client)
+    assert after.time_ms < before.time_ms and after.token > before.token
+
+
+def test_without_leases_too_a_lost_stream_begins_again_behind_what_its_writer_has_seen(
+    node: MakeNode, redis_client: redis.Redis
+) -> None:
+    one = node(NT_ENABLE_MULTI_INSTANCE="false")
+    ahead = one.clock.now_ms() + 3_600_000
+    row = Entry(KEYS.history(S), 3600, "r", b"row", ahead)
+    for _ in range(2):
+        one.writer.write(redis_client, [one.writer.lease(S).next_write({}, entries=[row])])  # type: ignore[arg-type]
+    ids = [int(entry.split(b"-")[0]) for entry, _ in redis_client.xrange(KEYS.history(S))]
+    assert ids[-2:] == [ahead, ahead]
 
 
 @pytest.mark.usefixtures("market")

@@ -68,6 +68,28 @@ def test_a_symbol_that_cannot_be_computed_is_withheld_alone_counted_and_logged_o
     assert report(redis_client)["symbol"] == S, "what else is computed goes on"
 
 
+@pytest.mark.usefixtures("market", "others")
+def test_history_that_cannot_be_made_withholds_nothing_and_is_counted_and_logged_once(
+    node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, errors = node(NT_HISTORY_INTERVAL_MS="100"), withheld()
+    published, missing = (
+        Counted("nt_report_publish_total", cycle="fast"),
+        Counted("nt_history_missing_total", entry="basis"),
+    )
+    redis_client.hset(KEYS.ticker(S), mapping={"last": "1", "r": "1e30"})  # a time that no basis can hold
+    for _ in range(3):
+        moment = one.clock.now_ms() + 101
+        one.clock.observe(0.0, 0.0, moment)
+        run(one, S, *OTHERS)
+    assert (published(), errors()) == (9, 0)
+    assert missing() >= 2
+    [line] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert line.message.startswith("it is not kept what a report was made from, because of an error: OverflowError: ")
+    assert (line.symbol, line.node, line.exc_info[0]) == (S, "node-001", OverflowError)  # type: ignore[attr-defined,index]
+    assert redis_client.xlen(KEYS.history(S)) == 3
+
+
 @pytest.mark.usefixtures("others")
 def test_an_error_that_passes_costs_one_report(node: MakeNode, market: Market, redis_client: redis.Redis) -> None:
     one = node()

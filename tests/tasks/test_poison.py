@@ -43,7 +43,7 @@ def test_each_is_dropped_and_counted_and_said_once_a_minute(workers: Workers) ->
             )
             assert process.poll() is None, f"{name}: {workers.said()[-4000:]}"
             counted[name] = dropped(port) - before
-        workers.wait(lambda: broker.pubsub_numsub(REMOTE_CONTROL)[0][1] == 1, "the worker to listen to remote control")
+        workers.wait(lambda: broker.pubsub_numpat() == 1, "the worker to listen to remote control")
         for raw in IN_REDIS.values():
             assert broker.publish(REMOTE_CONTROL, raw) == 1
         asker = workers.producer.control

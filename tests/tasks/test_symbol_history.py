@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tasks.reporter import Progress, Reporter
+from tasks.symbol_events import Kind as What
 from tests.tasks.answers import HELD, INFO, KEYS, NOW_MS, TICKER, Node, S, diff, snapshot, trade
 from tickfence.analytics import basis
 from tickfence.analytics.basis import Basis, Kind
@@ -15,6 +16,9 @@ from tickfence.analytics.history_row import HistoryRow, unpack
 from tickfence.coordination.lease import Write, Written
 
 PERIOD_MS = 250
+
+FAR = [*TICKER[:5], b"1e30"]
+"""A ticker whose time of receipt no basis can hold; the report can do with it."""
 
 
 def rows(write: Write | None) -> list[HistoryRow]:
@@ -165,7 +169,40 @@ def test_slow_sections_give_no_second_row(outcome: Written) -> None:
     assert rows(cycle(node, 1002)) == []
 
 
-def test_a_clock_that_steps_back_does_not_stop_history() -> None:
+def test_a_clock_that_steps_back_does_not_stop_history_and_lost_streams_begin_beyond_what_was_seen() -> None:
     node = Node().start()
-    assert len(rows(cycle(node, 5000))) == 1
-    assert len(rows(cycle(node, 1000))) == 1
+    for at_ms, beyond in ((9000, False), (7000, False), (1000, True), (9500, False)):
+        write = cycle(node, at_ms)
+        assert len(rows(write)) == 1
+        assert {entry.least_ms > NOW_MS + 9000 + 30_000 for entry in write.entries} == {beyond}
+
+
+def told(node: Node, kind: What) -> list[str]:
+    """What a node told of something that is missing."""
+    return [event.detail for event in node.events if event.kind is kind]
+
+
+def test_a_row_that_cannot_be_made_costs_the_row_alone_and_is_tried_once_an_interval() -> None:
+    node = Node().start()
+    early = -NOW_MS - 10_000  # a row holds no time before 1970
+    first, second = cycle(node, early), cycle(node, early + 1)
+    for write in (first, second):
+        assert KEYS.report(S) in write.values
+    assert rows(first) == rows(second) == []
+    assert [each.kind for each in bases(cycle(node, early + 1000))] == [Kind.REPORT], "what else there is goes on"
+    assert told(node, What.NO_ROW) == ["OverflowError: can't convert negative int to unsigned"] * 2
+    assert len(rows(cycle(node, 3000))) == 1
+
+
+def test_a_basis_that_cannot_be_made_costs_the_basis_alone_and_leaves_its_number_out() -> None:
+    node = Node()
+    node.read(snapshot=snapshot(), info=INFO, ticker=FAR, trades=[trade(1)])
+    write, slow = node.compute(), node.compute(slow=True)
+    assert write is not None and KEYS.report(S) in write.values and len(rows(write)) == 1
+    assert slow is not None and KEYS.slow(S) in slow.values
+    assert [each.kind for each in bases(write)] == [Kind.START], "which knew of no ticker yet"
+    assert [each.kind for each in bases(slow)] == [Kind.START], "it waits for a write that is accepted"
+    assert len(told(node, What.NO_BASIS)) == 2
+    node.read(now_s=3.0, lease=HELD, ticker=TICKER)
+    *_, later = bases(cycle(node, 4000, slow=True))
+    assert (later.kind, later.number) == (Kind.SLOW, 3)

@@ -211,9 +211,17 @@ def test_one_who_missed_more_events_than_are_kept_gets_a_new_state() -> None:
     market.news(cursor)
     market.update(NOW, *map(event, range(NEWEST)))
     assert len(market.news(cursor)) == NEWEST
-    market.update(NOW, *map(event, range(NEWEST + 1)))
+    market.update(NOW, *map(event, range(NEWEST, 2 * NEWEST + 1)))
     [(name, state)] = market.news(cursor)
     assert (name, len(state["events"])) == ("state", NEWEST)
+
+
+def test_an_event_that_is_read_again_is_not_told_again() -> None:
+    market, cursor = Market("AA"), Cursor()
+    market.update(NOW, event(1), event(2))
+    market.news(cursor)
+    market.update(NOW, event(2), event(3))
+    assert [data["text"] for name, data in market.news(cursor) if name == "event"] == ["node 3"]
 
 
 def test_an_outage_is_told_and_after_it_comes_a_new_state() -> None:

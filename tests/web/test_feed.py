@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections import Counter
 
-from tests.web.reporting import Cluster
+from tests.web.reporting import KEYS, Cluster
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
+from tickfence.timeline.events import conflict_event
+from tickfence.web.events import fetch_events
 from tickfence.web.feed import Feed, Rates
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -40,6 +42,26 @@ def test_one_who_comes_as_the_last_one_leaves_is_sent_a_whole_state(
         return shown
 
     assert asyncio.run(come_and_go()) == [SYMBOLS] * 3
+
+
+def test_events_go_on_when_redis_has_lost_those_before_and_its_clock_is_behind(
+    redis_server: EmbeddedRedis, cluster: Cluster
+) -> None:
+    settings = Settings.from_environment({"REDIS_URL": redis_server.url(), "SYMBOLS": ",".join(SYMBOLS)})
+    ahead = f"{cluster.now_ms() + 3_600_000}-0"
+
+    async def read() -> list[str]:
+        reader = Reader(settings)
+        try:
+            return [event.text for event in (await fetch_events(reader, ahead, 10))[1]]
+        finally:
+            await reader.close()
+
+    assert asyncio.run(read()) == []
+    cluster.event(conflict_event("AAUSDT", "node-001", "node-002"))
+    assert len(asyncio.run(read())) == 1
+    cluster.client.xadd(KEYS.events, {"kind": "node", "reason": "joined"}, id=ahead)
+    assert asyncio.run(read()) == []
 
 
 def test_the_rate_is_over_the_time_between_the_looks() -> None:

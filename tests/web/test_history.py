@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.web.reporting import Cluster
+from tests.web.reporting import KEYS, Cluster
 from tests.web.web_process import WebProcess
-from tickfence.analytics.history_row import FIELDS, HistoryRow
+from tickfence.analytics.history_row import FIELDS, HistoryRow, pack
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.rows import history_row, table
 from tickfence.recordings.store import Store
@@ -113,3 +113,29 @@ def test_the_lines_of_the_board_are_one_answer_and_each_step_is_read_once(web: W
     cluster.client.config_resetstat()
     assert web.get("/v1/sparklines?symbols=AAUSDT").json["lines"]
     assert cluster.client.info("commandstats").get("cmdstat_xrevrange", {"calls": 0})["calls"] <= 1
+
+
+def test_a_damaged_history_stays_one_symbols_trouble(web: WebProcess, cluster: Cluster) -> None:
+    step = cluster.now_ms() // 30_000 * 30_000
+    cluster.history("DDUSDT", *rows(step - 90_000, 60))
+    cluster.client.xadd(KEYS.history("EEUSDT"), {"r": b"x"}, id=f"{step - 40_000}-0")
+    cluster.history("EEUSDT", *rows(step - 29_000, 1))
+    cluster.client.set(KEYS.history("FFUSDT"), "no stream")
+    for _ in range(2):
+        found = web.get("/v1/sparklines?symbols=DDUSDT,EEUSDT,FFUSDT").json
+        assert [price for _, price in found["lines"]["DDUSDT"]] == [129, 159]
+        assert [price for _, price in found["lines"]["EEUSDT"]] == [100]
+        assert found["lines"]["FFUSDT"] == []
+        assert sorted(found["unreadable"]) == ["EEUSDT", "FFUSDT"]
+        assert found["unreadable"]["FFUSDT"].startswith("history:{report:FFUSDT} holds what tickfence did not write: ")
+
+
+def test_the_lines_go_on_after_the_clock_was_set_back(web: WebProcess, cluster: Cluster) -> None:
+    """Ids stay where they were, an hour ahead of the clock; the times of the rows are those of the clock."""
+    step = cluster.now_ms() // 30_000 * 30_000
+    key, ahead = KEYS.history("GGUSDT"), step + 3_600_000
+    for number, row in enumerate((*rows(ahead - 61_000, 60), *rows(step - 61_000, 60))):
+        cluster.client.xadd(key, {"r": pack(row)}, id=f"{min(ahead, row.time_ms if number < 60 else ahead)}-{number}")
+    found = web.get("/v1/sparklines?symbols=GGUSDT").json
+    assert [price for _, price in found["lines"]["GGUSDT"]] == [100, 130, 159][-len(found["lines"]["GGUSDT"]) :]
+    assert len(found["lines"]["GGUSDT"]) >= 2

@@ -101,7 +101,8 @@ class OrderBook:
             first_update_id, last_update_id: the diff's `U` and `u`.
             bids, asks: (price, quantity) pairs; quantity 0 removes the level. Levels beyond the horizon are ignored.
             log: if given, three numbers per level are appended to it: signed price (minus the price for an ask), the
-                quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order.
+                quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order. A level
+                that was beyond the horizon is left out.
 
         Returns:
             False if the whole diff is older than the book and was ignored, else True.

@@ -79,8 +79,8 @@ class BookSide:
 
     def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
         """Sets the quantities of levels; appends three numbers per level to the log, as OrderBook.apply()."""
-        sign, keys, quantities = self._sign, self._keys, self._quantities
-        edge = _COMPLETE if self._told else self._edge
+        sign, keys, quantities, known = self._sign, self._keys, self._quantities, self._edge
+        edge = _COMPLETE if self._told else known
         size = len(keys)
         append = None if log is None else log.append
         for price, quantity in levels:
@@ -101,7 +101,7 @@ class BookSide:
                     keys.insert(place, key)
                     quantities.insert(place, quantity)
                     size += 1
-            if append is not None:
+            if append is not None and key >= known:  # a level that comes in from beyond has not changed
                 append(key)
                 append(before)
                 append(quantity)

@@ -217,7 +217,7 @@ def _exact(value: float) -> float | None:
 def _last(mid: float, distance: float) -> float | None:
     if not distance:
         return mid
-    if math.isnan(distance):
+    if not math.isfinite(distance):
         return None
     return round(mid + distance, _DIGITS - 1 - math.floor(math.log10(abs(distance))))
 

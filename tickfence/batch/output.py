@@ -21,6 +21,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from tickfence.batch.partition import Partition
+from tickfence.recordings.durable import sync_folder
 from tickfence.recordings.store import Store
 
 SCHEMA = pa.schema([pa.field("symbol", pa.string()), pa.field("time_ms", pa.int64()), pa.field("report", pa.string())])
@@ -39,7 +40,9 @@ def file_name(partition: Partition, token: int) -> str:
         >>> file_name(Partition(Instrument("kraken:BTC/USD"), 1_796_205_600_000, 1_796_209_200_000), 17)
         'kraken%3ABTC%2FUSD.2026-12-02T10.17.parquet'
     """
-    return f"{quote(partition.symbol, safe='')}.{partition.hour}.{token}.parquet"
+    # A name may have 40 letters beyond ASCII: encoded, they would be more than the 255 bytes that a file's name may have.
+    symbol = "".join(sign if sign.isalnum() else quote(sign, safe="") for sign in partition.symbol)
+    return f"{symbol}.{partition.hour}.{token}.parquet"
 
 
 def _parse(name: str) -> tuple[str, int] | None:
@@ -183,10 +186,5 @@ class Output:
 
     def _sync_folder(self) -> None:
         """Make a new name survive a loss of power."""
-        if not self._local:
-            return
-        number = os.open(self._root, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        if self._local:
+            sync_folder(self._root)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tickfence.instrument import Instrument
+from tickfence.recordings.layout import HOUR_MS
 
-HOUR_MS = 3_600_000
 _HOUR = "%Y-%m-%dT%H"
 
 

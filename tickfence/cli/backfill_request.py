@@ -65,7 +65,7 @@ def parse_symbols(text: str | None) -> tuple[Instrument, ...]:
     Raises:
         NotAccepted: one of them cannot be a symbol.
     """
-    names = [as_typed(name) for name in (text or "").split(",") if name.strip()]
+    names = [as_typed(name.strip()) for name in (text or "").split(",") if name.strip()]
     if text is not None and not names:
         raise NotAccepted("--symbols must name a symbol, like BTCUSDT,ETHUSDT")
     try:

@@ -41,7 +41,7 @@ def read(
     found, names = _read(client, settings, symbol, since, until, step, fields, limit)
     asked = found.asked
     data = {"symbol": symbol, "since": asked.since_ms, "until": asked.until_ms, "stepMs": asked.step_ms}
-    return View(data | {"columns": found.columns(names), "more": found.more, "note": found.note}, _table(found, names))
+    return View(data | {"columns": found.columns(names), "more": found.more, "note": found.notes}, _table(found, names))
 
 
 def write_csv(*arguments: Any) -> None:
@@ -49,7 +49,7 @@ def write_csv(*arguments: Any) -> None:
     with session.connected("history") as (client, settings):
         found, names = session.reach(settings, lambda: _read(client, settings, *arguments))
         session.say(csv_of(found.columns(names)).replace("\r\n", "\n").rstrip("\n"))
-        for line in filter(None, (found.note, _more(found))):
+        for line in filter(None, (found.notes, _more(found))):
             session.remark(line)
 
 
@@ -89,8 +89,8 @@ def _table(found: History, names: Sequence[str]) -> FittingTable:
         )
         for name in names
     ]
-    caption = " ".join(filter(None, (found.note and f"{found.note}.", _more(found))))
-    table = FittingTable(*columns, title=f"{found.symbol}, the newest last", caption=escape(caption) or None)
+    caption = " ".join(filter(None, (found.notes and f"{found.notes}.", _more(found))))
+    table = FittingTable(*columns, title=escape(f"{found.symbol}, the newest last"), caption=escape(caption) or None)
     for row in found.rows:
         table.add_row(*(_cell(name, getattr(row, name)) for name in names))
     return table

@@ -81,12 +81,15 @@ class Entry(NamedTuple):
         keep: about how many entries the stream keeps; older ones are trimmed.
         field: name of its only field.
         value: of that field.
+        least_ms: given while the server's clock is behind a time that the writer has seen: a stream that Redis has lost
+            begins again with ids from there on.
     """
 
     key: str
     keep: int
     field: str
     value: bytes
+    least_ms: int = 0
 
 
 class Write(NamedTuple):
@@ -168,7 +171,7 @@ class Lease:
         """
         self.asked = self.needs_acquire(generation)
         self._generation, self._renewed_in = generation, None
-        return acquire_command(self.key, self.owner, generation, self._ttl_ms) if self.asked else None
+        return acquire_command(self.key, self.owner, generation, self._ttl_ms, self.token) if self.asked else None
 
     def granted(self, grant: Grant | None, now_s: float) -> bool:
         """Take the reply to :meth:`acquire`, ``None`` where there was no command; return whether to go on.
@@ -301,9 +304,17 @@ class WriteCall(NamedTuple):
         return cls(command[3 + count].decode(), leases, tuple(key for key in keys if _LEASE not in key))
 
 
-def acquire_command(key: str, owner: Owner, generation: int, ttl_ms: int) -> Command:
-    """Ask for the lease at ``key`` for ``ttl_ms``, as told by an assignment of ``generation``."""
-    return ACQUIRE.command([key], [str(owner), owner.node, generation, ttl_ms])
+def acquire_command(key: str, owner: Owner, generation: int, ttl_ms: int, claimed: int = 0) -> Command:
+    """Ask for the lease at ``key`` for ``ttl_ms``, as told by an assignment of ``generation``.
+
+    Args:
+        key: of the lease.
+        owner: the process start that asks.
+        generation: of the assignment that gives it the symbol.
+        ttl_ms: how long the lease lasts from now on.
+        claimed: the highest token that it has had: a new one is above it, also when Redis has lost it.
+    """
+    return ACQUIRE.command([key], [str(owner), owner.node, generation, ttl_ms, claimed])
 
 
 def parse_grant(reply: Sequence[Any]) -> Grant:
@@ -328,9 +339,9 @@ def write_command(owner: Owner, writes: Sequence[Write], ttl_ms: int, lease_ms: 
     for lease, token, seq, values, basis, entries in writes:
         keys += (lease, *values)
         arguments += (token, seq, basis, len(values), len(entries), *values.values())
-        for key, keep, field, value in entries:
+        for key, keep, field, value, least_ms in entries:
             keys.append(key)
-            arguments += (keep, field, value)
+            arguments += (keep, field, value, least_ms)
     return FENCED_WRITE.command(keys, arguments)
 
 

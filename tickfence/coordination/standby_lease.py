@@ -90,7 +90,8 @@ class StandbyLease:
 
     def ask_anew(self) -> None:
         """Ask for a new token soon, and go on with the old one until then."""
-        self._anew, self._ask_at = True, min(self._ask_at, 0.0)
+        if not self._anew:
+            self._anew, self._ask_at = True, 0.0
 
     def see(self, token: int) -> None:
         """Learn of a token that some owner had. If it is not below this process's own, that one is given up."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from tickfence.analytics.fields import readable
+from tickfence.mcp.amount import amount
 from tickfence.mcp.changes import Count, Episodes
 from tickfence.mcp.changes_answer import Present, SymbolChanges
 from tickfence.mcp.gauge import LIMITS, Gauge
@@ -34,9 +35,10 @@ def _lines(found: SymbolChanges) -> Iterator[str]:
     elif now.stale:
         yield f"{found.symbol} is STALE now, do not act on it: {now.reason}"
     day = datetime.fromtimestamp(found.since / 1000, UTC).date()
-    covered = "no row of history"
+    covered = "no rows of history"
     if found.covered_since is not None and found.covered_until is not None:
-        covered = f"{found.rows} rows of history, {clock(found.covered_since)} to {clock(found.covered_until)}"
+        rows = "1 row" if found.rows == 1 else f"{found.rows} rows"
+        covered = f"{rows} of history, {_span(found.covered_since, found.covered_until)}"
     yield f"{found.symbol}, {day} {clock(found.since)} to {clock(found.until)} UTC: {covered}"
     yield from _numbers(found.numbers)
     for name, count in (("walls", found.walls), ("vacuums", found.vacuums)):
@@ -54,14 +56,18 @@ def _lines(found: SymbolChanges) -> Iterator[str]:
     for event in found.events:
         yield f"{clock(event.at)} {event.text}"
     yield from found.notes
-    left_out = {
-        "disturbances": found.disturbances.left_out,
-        "gaps": found.gaps.left_out,
-        "changes of the writer": found.handovers.left_out,
-        "events": found.events_left_out,
-    }
-    if any(left_out.values()):
-        yield "left out: " + ", ".join(f"{count} older {name}" for name, count in left_out.items() if count)
+    left_out = [
+        amount(count, one, many)
+        for count, one, many in (
+            (found.disturbances.left_out, "older disturbance", ""),
+            (found.gaps.left_out, "older gap", ""),
+            (found.handovers.left_out, "older change of the writer", "older changes of the writer"),
+            (found.events_left_out, "older event", ""),
+        )
+        if count
+    ]
+    if left_out:
+        yield f"left out: {', '.join(left_out)}"
 
 
 def _numbers(numbers: dict[str, Gauge]) -> Iterator[str]:
@@ -99,7 +105,7 @@ def _counted(name: str, count: Count) -> str:
     if not count.steps:
         return f"{name}: {count.last} all the time"
     steps = ", ".join(f"{clock(step.at)} {step.before} to {step.after}" for step in count.steps)
-    more = f"; {count.left_out} older changes left out" if count.left_out else ""
+    more = f"; {amount(count.left_out, 'older change')} left out" if count.left_out else ""
     return (
         f"{name}: {count.first} to {count.last} (from {count.low} to {count.high}), "
         f"at least {count.came} came and {count.went} went: {steps}{more}"
@@ -110,12 +116,15 @@ def _episodes(found: Episodes) -> str:
     if not found.listed:
         return "anomalies: none"
     times = [
-        f"{_when(one.since, one.until)}{'' if one.begun else ' (or longer)'} {one.severity}, {one.most} at most"
+        f"{_when(one.since, one.until)}{'' if one.begun else ' (or longer)'}, "
+        f"{f'{one.severity}, ' if one.severity else ''}{one.most} at once"
         for one in found.listed
     ]
-    more = f"; {found.left_out} older ones left out" if found.left_out else ""
-    worst = f", worst {found.worst} from {clock(found.worst_at)}" if found.worst_at is not None else ""
-    return f"anomalies in {len(times) + found.left_out} times{worst}: {'; '.join(times)}{more}"
+    if len(times) + found.left_out == 1:
+        return f"anomalies: {times[0]}"
+    more = f"; {amount(found.left_out, 'older episode')} left out" if found.left_out else ""
+    worst = f", the worst {found.worst} from {clock(found.worst_at)}" if found.worst_at is not None else ""
+    return f"anomalies: {amount(len(times) + found.left_out, 'episode')}{worst}: {'; '.join(times)}{more}"
 
 
 def _present(now: Present) -> Iterator[str]:
@@ -126,13 +135,17 @@ def _present(now: Present) -> Iterator[str]:
     for one in now.anomalies:
         yield f"anomaly now: {one['type'].replace('_', ' ')}, {one['severity']}, {one['note']}"
     if now.anomalies_left_out:
-        yield f"{now.anomalies_left_out} further anomalies now"
+        yield f"{amount(now.anomalies_left_out, 'further anomaly', 'further anomalies')} now"
     yield f"written by {now.node} now"
 
 
 def _when(since: int, until: int | None) -> str:
     if until is None:
         return f"since {clock(since)}"
+    return _span(since, until)
+
+
+def _span(since: int, until: int) -> str:
     return f"at {clock(since)}" if clock(since) == clock(until) else f"{clock(since)} to {clock(until)}"
 
 

@@ -6,7 +6,7 @@ in between. All but the price jump from row to row, so what counts of them are m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from statistics import median_low
 from typing import Literal, NamedTuple
@@ -29,7 +29,7 @@ class Limit(NamedTuple):
     """From which difference on a number counts as changed.
 
     Attributes:
-        share: Of the largest value, by its absolute value.
+        share: Of the largest of the values that are compared, by its absolute value.
         least: In the number's own unit.
         jumps: Whether it jumps from row to row. Then medians over `SMOOTHED_MS` count.
     """
@@ -37,6 +37,11 @@ class Limit(NamedTuple):
     share: float = 0.0
     least: float = 0.0
     jumps: bool = True
+
+    def reached(self, values: Sequence[float]) -> bool:
+        """Return whether the lowest and the highest of ``values`` differ enough."""
+        enough = max(self.least, self.share * max(map(abs, values)))
+        return enough > 0 and reached(max(values) - min(values), enough)
 
 
 LIMITS: dict[str, Limit] = {
@@ -81,10 +86,9 @@ def gauged(rows: Iterable[HistoryRow], name: str, limit: Limit) -> Gauge | None:
             [value for value, _ in group] for _, group in groupby(known, lambda one: (one[1] - begin) // width_ms)
         ]
         levels = [first, last, *(median_low(group) for group in groups if len(group) >= MEDIAN_OF)]
-    enough = max(limit.least, limit.share * max(map(abs, levels)))
     trend: Trend = "steady"
-    if enough and reached(abs(last - first), enough):
+    if limit.reached([first, last]):
         trend = "rose" if last > first else "fell"
-    elif enough and reached(max(levels) - min(levels), enough):
+    elif limit.reached(levels):
         trend = "swung"
     return Gauge(trend, first, last, low, low_at, high, high_at, median_low([value for value, _ in known]))

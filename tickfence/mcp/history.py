@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from tickfence.analytics.history_row import FIELDS
+from tickfence.mcp.amount import amount
 from tickfence.readers.history import History, next_since
 from tickfence.readers.when import Range, iso, written_span
 
@@ -63,15 +64,14 @@ def table(found: History, fields: Sequence[str]) -> Table:
     names = list(dict.fromkeys(("time_ms", *fields)))
     following = next_since(found.rows[-1].time_ms, asked.step_ms) if found.more else None
     rows = [[getattr(row, name) for name in names] for row in found.rows]
-    return Table(found.symbol, asked.since_ms, asked.until_ms, asked.step_ms, names, rows, following, found.note)
+    return Table(found.symbol, asked.since_ms, asked.until_ms, asked.step_ms, names, rows, following, found.notes)
 
 
 def table_lines(found: Table) -> str:
     """Return the answer as text."""
     span = written_span(found.step_ms)
-    lines = [
-        f"{found.symbol}, {iso(found.since)} to {iso(found.until)}: {len(found.rows)} rows, the last of each {span}"
-    ]
+    rows = amount(len(found.rows), "row") + (f", the last of each {span}" if found.rows else "")
+    lines = [f"{found.symbol}, {iso(found.since)} to {iso(found.until)}: {rows}"]
     if found.rows:
         lines.append(" | ".join(("time", *found.fields[1:])))
     lines += [" | ".join((iso(at), *map(_cell, cells))) for at, *cells in found.rows]

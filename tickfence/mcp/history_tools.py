@@ -63,7 +63,7 @@ def history_tools(reader: Reader) -> list[Tool]:
         found = changes(read.rows, since_ms, now_ms, interval_ms)
         # Nothing older is missing if the range begins with the very first row.
         begins_late = found.covered_since is None or found.covered_since - since_ms > GAP_INTERVALS * interval_ms
-        notes = [read.note] if read.note and begins_late else []
+        notes = [*([read.note] if read.note and begins_late else []), *read.breaks]
         if read.more:
             notes.append(f"rows after {clock(read.rows[-1].time_ms)} left out: there are more than {_ROWS_READ:,}")
         if len(told) == _EVENTS_READ and told[0].at_ms > since_ms:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tickfence.analytics.anomalies import KINDS, AnyAnomaly
 from tickfence.analytics.fields import SEVERITIES, Severity
+from tickfence.mcp.amount import amount
 from tickfence.readers.reader import Found, Reports
 
 ANY = "any"
@@ -111,7 +112,7 @@ def scan_text(found: Scan, kind: str, at_least: Severity) -> str:
     what = "anomalies" if kind == ANY else f"{kind.replace('_', ' ')} anomalies"
     severity = "of any severity" if at_least == SEVERITIES[0] else f"of severity {at_least} or worse"
     total = len(found.matches) + found.left_out
-    lines = [f"{total} of {found.searched} symbols have {what} {severity}"]
+    lines = [f"{amount(found.searched, 'symbol')} searched, {total or 'none'} with {what} {severity}"]
     for match in found.matches:
         notes = "; ".join(
             f"{one['type'].replace('_', ' ')}, {one['severity']}, {one['note']}" for one in match.anomalies
@@ -119,7 +120,7 @@ def scan_text(found: Scan, kind: str, at_least: Severity) -> str:
         more = f"; and {match.left_out} more" if match.left_out else ""
         lines.append(f"{match.symbol}: {notes}{more}")
     if found.left_out:
-        lines.append(f"{found.left_out} further symbols left out, none worse")
+        lines.append(f"{amount(found.left_out, 'further symbol')} left out, none worse")
     for why, names in found.not_searched.items():
         more = f" and {names.count - len(names.symbols)} more" if names.count > len(names.symbols) else ""
         lines.append(f"not searched, {why}: {', '.join(names.symbols)}{more}")

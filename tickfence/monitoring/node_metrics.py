@@ -29,6 +29,11 @@ reports_withheld = registry.counter(
     "Reports not written, by reason",
     reason=("bad entry", "bad lease", "book", "error", "horizon", "no snapshot", "no symbol", "pause"),
 )
+history_missing = registry.counter(
+    "nt_history_missing",
+    "Entries of history that could not be made, so that a report went out without them: its row, or its basis",
+    entry=("basis", "row"),
+)
 ticks_dropped = registry.counter(
     "nt_ticks_dropped",
     "Task messages dropped unprocessed, by reason",

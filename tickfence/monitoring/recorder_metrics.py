@@ -32,6 +32,7 @@ class Failure(StrEnum):
     FILES = "files"  # Parquet files cannot be written; tried again
     LOG = "log"  # the write-ahead log cannot be written; tried again
     REDIS = "redis"  # cannot be reached; tried again
+    RETENTION = "retention"  # old days of recordings cannot be deleted; tried again
     SOURCE = "source"  # a key of one symbol is not what it should be
 
 
@@ -57,4 +58,9 @@ refused = registry.counter(
 )
 rows = registry.counter("nt_recorder_rows", "Rows written to files, by kind", kind=_KINDS)
 files = registry.counter("nt_recorder_files", "Files written, by whether their hour is over", state=FileState)
+gaps = registry.counter(
+    "nt_recorder_gaps",
+    "Times when Redis had trimmed entries of a stream before a recorder read them, by what they were; they are not recorded",
+    kind=("bases", "diffs", "events", "history", "trades"),
+)
 errors = registry.counter("nt_recorder_errors", "Failures, by what failed", operation=Failure)

@@ -1,6 +1,7 @@
 """What is older than Redis keeps, from recordings. Without the extra ``recordings`` a note stands in its place.
 
-Files are read in threads: few at a time, so that other requests go on, and each for a limited time.
+Files are read in threads: few at a time, so that other requests go on, and each for a limited time. What an object store
+does not answer ends when its client gives up (fsspec's packages each have a time-out); until then it takes a place.
 """
 
 from __future__ import annotations

@@ -49,19 +49,20 @@ class DataPlane:
         """Whether it is a Redis Cluster, where one command reads keys of one slot only."""
         return is_cluster(self._client)
 
-    async def read(self, commands: Sequence[Command]) -> tuple[int, list[Any]]:
+    async def read(self, commands: Sequence[Command], *, own_errors: bool = False) -> tuple[int, list[Any]]:
         """Read everything with one round trip.
 
         A connection may have died while nobody used it. If one breaks, the commands are sent once more, over a new one.
 
         Args:
             commands: each a name and its arguments.
+            own_errors: whether an error that concerns one key only stands in its reply's place, and the others count.
 
         Returns:
             The server's time in ms, and the reply to each command as redis-py parses it.
 
         Raises:
-            Unavailable: no answer within ``TIMEOUT_S``, or an error among the replies.
+            Unavailable: no answer within ``TIMEOUT_S``, or an error among the replies that does not stand in its place.
         """
         try:
             async with asyncio.timeout(TIMEOUT_S), self._places:
@@ -77,6 +78,8 @@ class DataPlane:
             if isinstance(reply, Exception):
                 if cannot_serve(reply):
                     await forget_asyncio_connections(self._client)  # another server may be the master by now
+                elif own_errors:
+                    continue
                 raise Unavailable(f"Redis refused to be read: {reply}") from reply
         return found
 

@@ -8,6 +8,7 @@ behind, and the stream is an hour long.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +23,9 @@ from tickfence.timeline.events import place
 
 MAX_ROWS = 10_000
 """Rows in one answer."""
-_CLOCKS_MS = 10_000  # by how much a report's time may be ahead of the id of its row
+CLOCKS_MS = 10_000
+"""By how much a report's time may be ahead of the id of its row."""
+_STEP_MS = 1_000  # by how much a clock that was not set may seem to go back: two owners estimate it
 
 
 class History(NamedTuple):
@@ -34,6 +37,7 @@ class History(NamedTuple):
         rows: The rows.
         more: Whether the range holds further rows after the last.
         note: Why older rows are missing, in one sentence; ``None`` if none are, as far as anyone knows.
+        breaks: Where the server's clock was set back within the range, a sentence each.
     """
 
     symbol: str
@@ -41,13 +45,19 @@ class History(NamedTuple):
     rows: list[HistoryRow]
     more: bool = False
     note: str | None = None
+    breaks: Sequence[str] = ()
+
+    @property
+    def notes(self) -> str | None:
+        """All that is to be told, as one text; ``None`` if there is nothing."""
+        return "; ".join(filter(None, (self.note, *self.breaks))) or None
 
     def columns(self, fields: Sequence[str] = FIELDS) -> dict[str, list[Any]]:
         """Return one list for each of ``fields``, in their order."""
         return {name: [getattr(row, name) for row in self.rows] for name in fields}
 
 
-class _Packed(NamedTuple):
+class Packed(NamedTuple):
     """An entry of the stream."""
 
     time_ms: int
@@ -55,7 +65,7 @@ class _Packed(NamedTuple):
     data: bytes
 
 
-Timed = TypeVar("Timed", HistoryRow, _Packed)
+Timed = TypeVar("Timed", HistoryRow, Packed)
 
 
 class Recent(NamedTuple):
@@ -64,10 +74,12 @@ class Recent(NamedTuple):
     Attributes:
         rows: The rows in it, oldest first: of each step the last one.
         joint_ms: The time of the oldest entry that was read; ``None`` if Redis has none at all.
+        breaks: As in `History`.
     """
 
     rows: list[HistoryRow]
     joint_ms: int | None
+    breaks: Sequence[str] = ()
 
 
 async def read_history(
@@ -108,7 +120,7 @@ def recent_commands(keys: Keys, symbol: str, asked: Range) -> list[Command]:
     A row's id is the time at which Redis took it, its own time that of its report. They differ by some ms. But after a step
     of the clock backwards ids stand still until the old time is reached again, so no id can be too late.
     """
-    since = max(0, asked.since_ms - _CLOCKS_MS)
+    since = max(0, asked.since_ms - CLOCKS_MS)
     key = keys.history(symbol)
     return [("XRANGE", key, since, "+"), ("XRANGE", key, "-", "+", "COUNT", 1)]
 
@@ -121,15 +133,46 @@ def parse_recent(keys: Keys, symbol: str, replies: Sequence[Any], asked: Range) 
     """
     try:
         read, first = (
-            [_Packed(time_of(fields[b"r"]), entry, fields[b"r"]) for entry, fields in some] for some in replies
+            [Packed(time_of(fields[b"r"]), entry, fields[b"r"]) for entry, fields in some] for some in replies
         )
         # Between both commands the stream may have been trimmed.
         oldest = min((*read[:1], *first), key=lambda one: place(one.entry), default=None)
-        within = [one for one in read if asked.since_ms <= one.time_ms < asked.until_ms]
+        one_by_time, turns = newest_passes(read)
+        within = [one for one in one_by_time if asked.since_ms <= one.time_ms < asked.until_ms]
         rows = [unpack(one.data) for one in one_a_step(within, asked.step_ms)]
     except (KeyError, ValueError) as error:
         raise Unreadable(f"{keys.history(symbol)} holds what tickfence did not write: {error}") from error
-    return Recent(rows, oldest and oldest.time_ms)
+    breaks = [
+        f"the clock of Redis was set back from {iso(before)} to {iso(after)}: of what was written twice, this is the later"
+        for before, after in turns
+        if asked.since_ms <= after < asked.until_ms
+    ]
+    return Recent(rows, oldest and oldest.time_ms, breaks)
+
+
+def newest_passes(rows: Sequence[Packed]) -> tuple[Sequence[Packed], list[tuple[int, int]]]:
+    """Leave one row of each time where the server's clock was set back: the rows of two passes must not mix.
+
+    Args:
+        rows: In the order in which they were appended.
+
+    Returns:
+        Of each time the rows of the last pass over it, and where the clock turned back: from which ms to which.
+    """
+    starts = [0]
+    for number, (before, now) in enumerate(pairwise(rows), 1):
+        if now.time_ms < before.time_ms - _STEP_MS:
+            starts.append(number)
+    if len(starts) == 1:
+        return rows, []
+    turns = [(rows[start - 1].time_ms, rows[start].time_ms) for start in starts[1:]]
+    found: list[Packed] = []
+    later: list[tuple[int, int]] = []  # spans of the passes behind
+    for start, end in reversed(list(pairwise((*starts, len(rows))))):
+        one_pass = rows[start:end]
+        found += (row for row in one_pass if not any(first <= row.time_ms <= last for first, last in later))
+        later.append((one_pass[0].time_ms, max(row.time_ms for row in one_pass)))
+    return found, turns
 
 
 def before_joint(asked: Range, recent: Recent) -> Range | None:
@@ -147,7 +190,7 @@ def joined(symbol: str, asked: Range, recorded: Recorded[HistoryRow], recent: Re
         note = (
             f"Redis has {f'the history of {symbol} since {iso(joint)}' if joint else f'no history of {symbol}'}; {note}"
         )
-    return History(symbol, asked, rows[:limit], len(rows) > limit, note)
+    return History(symbol, asked, rows[:limit], len(rows) > limit, note, recent.breaks)
 
 
 def one_a_step(rows: Iterable[Timed], step_ms: int) -> Iterable[Timed]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tickfence import settings as environment
 from tickfence.coordination.registration import NodeIdInUse
@@ -44,12 +46,10 @@ def main(settings: environment.Settings) -> int:
     recorder = import_module("tickfence.recorder.service").Recorder(  # needs the extra
         settings, log, recordings, exporter.page_url(port, settings.nt_metrics_host)
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: recorder.stop())
     collect_less()
     logger.info("recorder starts", extra={"recordings": recordings.root, "log": folder})
     try:
-        recorder.run()
+        asyncio.run(_run(recorder))
     except NodeIdInUse as error:
         return _end(
             f"NT_NAME={settings.process_name('recorder')}: another live recorder has this name ({error.holder})"
@@ -62,6 +62,14 @@ def main(settings: environment.Settings) -> int:
         return os.EX_UNAVAILABLE
     logger.info("recorder stopped")
     return 0
+
+
+async def _run(recorder: Any) -> None:
+    """Run it in a thread: a handler of Python's signals runs within whatever the main thread does, which may hold a lock."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, recorder.stop)
+    await asyncio.to_thread(recorder.run)
 
 
 def _end(message: str) -> int:

@@ -8,10 +8,10 @@ as well.
 from __future__ import annotations
 
 from tickfence.analytics import basis
+from tickfence.recordings.layout import HOUR_MS
 
 KEPT = 8
 """Carries in memory: the one that a start has taken over may have been replaced when its basis is read."""
-HOUR_MS = 3_600_000
 
 
 class Carries:

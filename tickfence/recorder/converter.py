@@ -7,14 +7,16 @@ import queue
 import re
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 from tickfence.monitoring import recorder_metrics as metrics
 from tickfence.monitoring.log_limit import LogLimit
 from tickfence.recorder.frames import decided
+from tickfence.recorder.retention import Retention
 from tickfence.recorder.tables import tables
 from tickfence.recorder.wal import Segment, frames, good_length
-from tickfence.recordings.layout import BAD, HOUR_MS
+from tickfence.recordings.layout import BAD, HOUR_MS, File, counted
 from tickfence.recordings.store import Store
 from tickfence.redis_access.outage import Backoff
 
@@ -36,17 +38,22 @@ class Converter:
     Args:
         store: where the files go.
         recorder: name of the recorder.
+        file_bytes: a file is closed when it has so many, although its hour is not over.
+        retention: deletes old days.
 
     Attributes:
         waiting_bytes: of the segments that wait.
     """
 
-    def __init__(self, store: Store, recorder: str) -> None:
+    def __init__(
+        self, store: Store, recorder: str, file_bytes: int = 256_000_000, retention: Retention | None = None
+    ) -> None:
         self.waiting_bytes = 0
-        self._store = store
+        self._store, self._file_bytes, self._retention = store, file_bytes, retention
         self._recorder = re.sub(r"[^A-Za-z0-9._-]", "-", recorder)[:64]
         self._segments: queue.SimpleQueue[tuple[Segment, int] | None] = queue.SimpleQueue()
-        self._closed_until_ms = 0
+        self._closed_until_ms: int | None = None
+        self._open: dict[File, int] = {}  # parts that were written since and are not closed, and their bytes
         self._say = LogLimit(10.0)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="converter", daemon=True)
@@ -83,16 +90,26 @@ class Converter:
             written = self._store.write(table, kind, writer, segment.number)
             metrics.rows.labels(kind).inc(len(table))
             metrics.files.labels(metrics.FileState.OPEN).inc(len(written))
-        until_ms = (now_ms - LATE_MS) // HOUR_MS * HOUR_MS
-        if until_ms != self._closed_until_ms:
-            first = until_ms - 24 * HOUR_MS if self._closed_until_ms else None
-            closed = self._store.close(writer, until_ms, segment.number, first)
-            metrics.files.labels(metrics.FileState.CLOSED).inc(len(closed))
-            self._closed_until_ms = until_ms
+            self._open |= written
+        self._close(writer, segment.number, (now_ms - LATE_MS) // HOUR_MS * HOUR_MS)
         if (good := good_length(segment.path)) < segment.path.stat().st_size:
             self._set_aside(segment, f"is damaged: what follows its first {good} bytes is not recorded")
         else:
             segment.path.unlink()
+
+    def _close(self, writer: str, number: int, until_ms: int) -> None:
+        """Close what is over or large: at the first call whatever there is, then what was written since."""
+        sizes: Counter[tuple[str, int]] = Counter()
+        for file, size in self._open.items():
+            sizes[file.folder, file.hour_ms] += size
+        if until_ms == self._closed_until_ms and max(sizes.values(), default=0) < self._file_bytes:
+            return
+        first = None if self._closed_until_ms is None else min((hour_ms for _, hour_ms in sizes), default=until_ms)
+        closed = self._store.close(writer, until_ms, number, first, self._file_bytes)
+        metrics.files.labels(metrics.FileState.CLOSED).inc(len(closed))
+        left = [file for file in counted([*self._open, *closed]) if not file.closed]
+        self._open = {file: self._open[file] for file in left if file.hour_ms + HOUR_MS > until_ms}
+        self._closed_until_ms = until_ms
 
     def _set_aside(self, segment: Segment, why: str) -> None:
         metrics.errors.labels(metrics.Failure.FILES).inc()
@@ -103,6 +120,8 @@ class Converter:
             segment, size = waiting
             self._convert_sometime(segment)
             self.waiting_bytes -= size
+            if self._retention is not None:
+                self._retention.sweep(int(time.time() * 1000))
 
     def _convert_sometime(self, segment: Segment) -> None:
         backoff = Backoff(base=0.5, cap=15.0)

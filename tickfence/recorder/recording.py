@@ -8,6 +8,7 @@ from typing import Any
 
 from tickfence.recorder.carries import Carries
 from tickfence.recorder.frames import Entry, Frame, Held, Mine, Polled, Read, Waiting, digest
+from tickfence.recorder.gaps import Gaps
 from tickfence.recorder.recording_lease import (
     Claim,
     Granted,
@@ -52,6 +53,7 @@ class Recording:
         taken: what the last read has found. It is not in the log yet.
         decided: frames for the log that say what is this recorder's own. Their loss is no harm: Redis knows.
         more: whether a limit cut the last read short.
+        gaps: what is missing.
     """
 
     def __init__(self, source: Source, recorder: str, ttl_ms: int) -> None:
@@ -71,6 +73,7 @@ class Recording:
         self._waiting: dict[int, list[Waiting]] = {}
         self._looks: dict[str, Any] = {}
         self._carries = Carries()
+        self.gaps = Gaps()
 
     def replay(self, frame: Frame) -> None:
         """Take a frame that a process before this one has left in the log, in order."""
@@ -124,6 +127,7 @@ class Recording:
             values: look at the values as well.
         """
         self.taken, self.more = [], False
+        self.gaps.reading()
         requests: list[Request] = []
         for streams in self.source.streams:
             after = [self._positions.get(kind, NO_ENTRY) for kind in streams]
@@ -134,16 +138,17 @@ class Recording:
             requests.append((value.look or value.read, partial(self._take_look, kind, value, now_ms)))
         return requests
 
-    def read_changed(self, now_ms: int) -> list[Request]:
-        """Read the large values that have changed since they were last looked at."""
+    def read_more(self, now_ms: int) -> list[Request]:
+        """Read the large values that have changed since they were last looked at, and find out what is missing."""
         changed = [(kind, value) for kind, value in self.source.values.items() if self._looks.get(kind) is _CHANGED]
-        return [(value.read, partial(self._take_value, kind, now_ms)) for kind, value in changed]
+        return [(value.read, partial(self._take_value, kind, now_ms)) for kind, value in changed] + self.gaps.ask()
 
     def logged(self) -> None:
         """What was taken is in the log for good."""
         for frame in self.taken:
             self._wait(frame)
         self.taken = []
+        self.gaps.logged()
 
     def note(self) -> Request:
         """Note what is in the log, and renew the lease."""
@@ -203,6 +208,7 @@ class Recording:
         found = checked(reply) or ()
         for key, entries in found.items() if isinstance(found, dict) else found:
             flat: list[Entry] = [(entry_id, _flat(fields)) for entry_id, fields in entries]
+            self.gaps.look(kinds[key], key.decode(), self._positions.get(kinds[key]), flat[0])
             self.taken.append(Read(self.source.name, self._token, kinds[key], flat))
             self.more = self.more or len(flat) >= READ_LIMIT
             if kinds[key] == Kind.BASES:
@@ -231,6 +237,7 @@ class Recording:
 
     def _take_noted(self, reply: Any) -> None:
         starts = parse_noted(checked(reply))
+        self.gaps.noted(accepted=starts is None)
         if starts is None:
             if self._waiting.pop(self._token, None):
                 self.decided.append(Mine(self.source.name, self._token))

@@ -51,7 +51,7 @@ class Rounds:
         self.recordings: dict[str, Recording] = {}
         self._keys, self._recorder, self._log, self._ttl_ms, self._clock = keys, recorder, log, ttl_ms, clock
         self._noted: dict[str, float] = {}
-        self._say = LogLimit(5.0)
+        self._say, self._say_gaps = LogLimit(5.0), LogLimit(60.0)
         for frame in log.left:
             self._recording(frame.source).replay(frame)
         log.left = []
@@ -116,8 +116,8 @@ class Rounds:
         yield
         self._forget(wanted)
 
-    def rotate(self) -> Segment:
-        """Begin a new segment of the log and return the one before, to be converted.
+    def rotate(self) -> list[Segment]:
+        """Begin a new segment of the log and return those before, to be converted.
 
         Raises:
             NotWritten: the disk does not take it.
@@ -141,7 +141,7 @@ class Rounds:
     def _read(self, client: Any, some: list[Recording], *, values: bool) -> Iterator[None]:
         now_ms = self._clock.now_ms()
         self._exchange(client, some, lambda one: one.read(now_ms, values=values))
-        self._exchange(client, some, lambda one: one.read_changed(now_ms))
+        self._exchange(client, some, lambda one: one.read_more(now_ms))
         yield
         self._append(some, taken=True)
         for one in some:
@@ -154,6 +154,7 @@ class Rounds:
         self._append(some)
         now = time.monotonic()
         for one in some:
+            self._tell_gaps(one)
             if one.held:
                 self._noted[one.source.name] = now
             else:
@@ -195,3 +196,12 @@ class Rounds:
             if one.held:
                 metrics.taken.inc()
                 logger.info("recording", extra={"source": one.source.name})
+
+    def _tell_gaps(self, one: Recording) -> None:
+        missed, one.gaps.missed = one.gaps.missed, []
+        for gap in missed:
+            metrics.gaps.labels(gap.kind).inc()
+        if missed and (held_back := self._say_gaps.allows(one.source.name)) is not None:
+            shown = ", ".join(f"{gap.kind} between {gap.after} and {gap.before}" for gap in missed)
+            extra = {"source": one.source.name, "missing": shown, "held_back": held_back}
+            logger.warning("Redis had trimmed entries before they were read: they are not recorded", extra=extra)

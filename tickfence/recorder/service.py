@@ -7,8 +7,11 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
+from tickfence.batch.reading import times_read
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.live_members import live_members
 from tickfence.coordination.owner import Owner
@@ -18,10 +21,11 @@ from tickfence.monitoring.log_limit import LogLimit
 from tickfence.recorder.converter import Converter
 from tickfence.recorder.followed import FollowedSymbols
 from tickfence.recorder.patience import Patience
+from tickfence.recorder.retention import Retention, Span
 from tickfence.recorder.rounds import Rounds
 from tickfence.recorder.share import share
 from tickfence.recorder.sources import EVENTS
-from tickfence.recorder.wal import NotWritten, WriteAheadLog
+from tickfence.recorder.wal import NotWritten, Segment, WriteAheadLog
 from tickfence.recordings.store import Store
 from tickfence.redis_access.connect import connect, forget_connections
 from tickfence.redis_access.errors import REDIS_ERRORS
@@ -40,6 +44,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment of the log that is larger does not wait for the end of its minute."""
 START_WITHIN_S = 60.0
 FINISH_WITHIN_S = 20.0
+"""From :meth:`Recorder.stop` on. Whoever stops a recorder waits longer: Compose's and Kubernetes's grace period."""
 
 
 class Recorder:
@@ -59,7 +64,8 @@ class Recorder:
         self._clock = ServerClock()
         self._rounds = Rounds(settings.keys, self._name, log, settings.nt_lease_ttl_ms, self._clock)
         self._followed = FollowedSymbols(settings.keys, settings.symbols)
-        self._converter = Converter(store, self._name)
+        retention = Retention(store, settings.nt_recordings_days, self._times_read)
+        self._converter = Converter(store, self._name, settings.nt_recorder_file_mb * 1_000_000, retention)
         self._stopping = threading.Event()
         self._outage = Outage("the data plane", logger)
         self._client: Any = None
@@ -84,8 +90,8 @@ class Recorder:
             clock=self._clock,
             on_replaced=self._replace,
         )
-        for segment in log.closed:
-            self._converter.add(segment)
+        self._convert(log.closed)
+        log.closed = []
         metrics.symbols.set_function(lambda: len([name for name in self._rounds.held if name != EVENTS]))
         metrics.lag.set_function(lambda: self._rounds.lag_s)
         metrics.wal_bytes.set_function(lambda: log.size + self._converter.waiting_bytes)
@@ -146,8 +152,17 @@ class Recorder:
             self._valued_at = now
         minute = int(time.time() // 60)
         if minute != self._minute or self._log.size > SEGMENT_BYTES:
-            self._converter.add(self._rounds.rotate())
+            self._convert(self._rounds.rotate())
             self._minute = minute
+
+    def _convert(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            self._converter.add(segment)
+
+    def _times_read(self) -> list[Span]:
+        """What batch jobs read now. The converter's thread asks, once an hour."""
+        with closing(connect(self._settings.redis_url, name=self._name)) as client:
+            return list(times_read(client, self._settings.keys))
 
     def _share(self) -> None:
         """Find out which sources this recorder is to have."""
@@ -202,19 +217,20 @@ class Recorder:
             logger.warning("cannot give the symbols back, others wait for the leases to end: %s", error)
 
     def _finish(self) -> None:
+        deadline = time.monotonic() + FINISH_WITHIN_S
         try:
             if self._client is not None and self.replaced is None:
                 for read in (True, False):
                     for _ in self._rounds.steps(self._client, frozenset(), values=False, read=read):
                         pass
             self._registration.leave()
-            self._converter.add(self._rounds.rotate())
+            self._convert(self._rounds.rotate())
         except NotWritten as error:
             logger.error("what is not in files yet stays in the log: %s", error)
         except REDIS_ERRORS as error:
             logger.warning("cannot give the symbols back, others wait for the leases to end: %s", error)
         self._registration.leave()
-        if not self._converter.finish(FINISH_WITHIN_S):
+        if not self._converter.finish(max(deadline - time.monotonic(), 0.0)):
             logger.error("what is not in files yet stays in the log; the next start of this recorder writes it")
 
     def _replace(self, reason: NodeIdInUse) -> None:

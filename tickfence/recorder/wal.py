@@ -16,12 +16,14 @@ import os
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 from zlib import crc32
 
 from tickfence.recorder.frames import Frame, decode, encode
+from tickfence.recordings.durable import sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +60,18 @@ class Segment(NamedTuple):
         log, _, number = path.stem.partition("-")
         return cls(path, int(log), int(number))
 
+    @classmethod
+    def named(cls, folder: Path, log: int, number: int) -> Self:
+        """The segment with this number, in its folder."""
+        return cls(folder / f"{log:013d}-{number:08d}.wal", log, number)
+
 
 class WriteAheadLog:
     """One recorder's log.
+
+    A file is not trusted after a failed write or sync: the system may have dropped what it had not written yet, and says
+    so only once. The next call then writes the segment again, as another file that takes the place of the first. So does
+    the next start, which cannot know.
 
     Args:
         folder: for its segments; created if missing.
@@ -69,7 +80,7 @@ class WriteAheadLog:
         segment: the newest, to which is appended.
         size: its bytes.
         left: its frames, as they were when the log was opened.
-        closed: the other segments that were there then, oldest first.
+        closed: segments that nobody has been given to convert, oldest first.
 
     Raises:
         LogInUse: another process has this log open.
@@ -84,16 +95,17 @@ class WriteAheadLog:
             unfinished.unlink()
         self.closed = [Segment.of(path) for path in sorted(folder.glob("*.wal"))]
         self.left: list[Frame] = []
-        if self.closed:
-            self.segment = self.closed.pop()
-            path = self.segment.path
-            self.left = list(frames(path))
-            self.size = good_length(path)
-            if self.size < path.stat().st_size:
-                logger.warning("log cut at its last whole frame", extra={"segment": path.name, "at": self.size})
+        if not self.closed:
+            segment = Segment.named(folder, time.time_ns() // 1_000_000, 1)
+            self._begin(_beside(segment, b""), segment, 0)
         else:
-            self.segment, self.size = self._create(time.time_ns() // 1_000_000, 1, ())
-        self._file = _open(self.segment, self.size)
+            segment = self.closed.pop()
+            good = good_length(segment.path)
+            if good < segment.path.stat().st_size:
+                logger.warning("log cut at its last whole frame", extra={"segment": segment.path.name, "at": good})
+            self._begin(_beside(segment, segment.path.read_bytes()[:good]), segment, good)
+            self.left = list(frames(segment.path))
+        sync_folder(folder)
 
     def append(self, new: Iterable[Frame], *, sync: bool = True) -> None:
         """Append frames, and with ``sync`` wait until the disk has them, and all before.
@@ -104,33 +116,43 @@ class WriteAheadLog:
         data = b"".join(map(_packed, new))
         try:
             if self._file.closed:
-                self._file = _open(self.segment, self.size)
+                self._write_again()
             _write(self._file, data)
             if sync:
                 os.fdatasync(self._file.fileno())
         except OSError as error:
-            self._file.close()  # what it has of them is cut with the next attempt
             raise self._not_written(error) from error
         self.size += len(data)
+        if sync:
+            self._synced, self._unsynced = self.size, b""
+        else:
+            self._unsynced += data
 
-    def rotate(self, kept: Iterable[Frame]) -> Segment:
-        """Close the newest segment, begin another one, and return the closed one.
+    def rotate(self, kept: Iterable[Frame]) -> list[Segment]:
+        """Close the newest segment, begin another one, and return those to be converted, oldest first.
 
         Args:
             kept: frames that go on in the new one, because nothing has been decided about them.
 
         Raises:
-            NotWritten: the disk does not take it. Then nothing has changed.
+            NotWritten: the disk does not take it. Nothing is lost: the next call returns what this one did not.
         """
         self.append(())
-        closed = self.segment
+        data = b"".join(map(_packed, kept))
+        segment = Segment.named(self._folder, self.segment.log, self.segment.number + 1)
         try:
-            segment, size = self._create(closed.log, closed.number + 1, kept)
-            file = _open(segment, size)
+            file = _beside(segment, data)
         except OSError as error:
             raise self._not_written(error) from error
-        self._file.close()
-        self.segment, self.size, self._file = segment, size, file
+        # From here on the new segment is there, so nothing may be appended to the old one any more.
+        self._give_up()
+        self.closed.append(self.segment)
+        self._begin(file, segment, len(data))
+        try:
+            sync_folder(self._folder)
+        except OSError as error:
+            raise self._not_written(error) from error
+        closed, self.closed = self.closed, []
         return closed
 
     def check(self) -> None:
@@ -141,30 +163,42 @@ class WriteAheadLog:
         """
         path = self._folder / "check.new"
         try:
-            path.write_bytes(bytes(_CHECK_BYTES))
+            with FileIO(path, "w") as file:
+                _write(file, bytes(_CHECK_BYTES))
+                os.fsync(file.fileno())
             path.unlink()
         except OSError as error:
             raise self._not_written(error) from error
+        self.append(())
 
     def close(self) -> None:
         """Close the log; it may be opened again."""
         self._file.close()
         self._lock.close()
 
-    def _create(self, log: int, number: int, kept: Iterable[Frame]) -> tuple[Segment, int]:
-        """A new segment, which is there as a whole or not at all, and its length."""
-        path = self._folder / f"{log:013d}-{number:08d}.wal"
-        new = path.with_suffix(".new")
-        data = b"".join(map(_packed, kept))
-        with FileIO(new, "w") as file:
-            _write(file, data)
-            os.fsync(file.fileno())
-        new.rename(path)
-        _sync_folder(self._folder)
-        return Segment(path, log, number), len(data)
+    def _begin(self, file: FileIO, segment: Segment, size: int) -> None:
+        """Append to a segment from here on; the disk has all of its ``size`` bytes."""
+        self._file, self.segment, self.size = file, segment, size
+        self._synced, self._unsynced = size, b""
+
+    def _write_again(self) -> None:
+        """Write the segment to another file: what the disk had for good, and what was appended since."""
+        data = self.segment.path.read_bytes()[: self._synced]
+        if len(data) < self._synced:
+            raise OSError(
+                f"{self.segment.path.name} has lost what was synced: {len(data)} of {self._synced} bytes are left"
+            )
+        data += self._unsynced
+        self._begin(_beside(self.segment, data), self.segment, len(data))
+        sync_folder(self._folder)
+
+    def _give_up(self) -> None:
+        with suppress(OSError):
+            self._file.close()
 
     def _not_written(self, error: OSError) -> NotWritten:
-        return NotWritten(f"the write-ahead log in {self._folder} cannot be written: {error.strerror}")
+        self._give_up()
+        return NotWritten(f"the write-ahead log in {self._folder} cannot be written: {error.strerror or error}")
 
 
 def frames(segment: Path) -> Iterator[Frame]:
@@ -174,11 +208,18 @@ def frames(segment: Path) -> Iterator[Frame]:
             yield decode(data)
 
 
-def _open(segment: Segment, size: int) -> FileIO:
-    """Open a segment to append to its first ``size`` bytes; the rest is cut."""
-    file = FileIO(segment.path, "r+")
-    file.truncate(size)
-    file.seek(size)
+def _beside(segment: Segment, data: bytes) -> FileIO:
+    """Give a segment this content as a whole or not at all, and return the file, open at its end."""
+    new = segment.path.with_suffix(".new")
+    file = FileIO(new, "w")
+    try:
+        _write(file, data)
+        os.fsync(file.fileno())
+        new.rename(segment.path)
+    except OSError:
+        with suppress(OSError):
+            file.close()
+        raise
     return file
 
 
@@ -218,11 +259,3 @@ def _lock(folder: Path) -> IO[str]:
             f"{folder}: another recorder has this write-ahead log open; each needs a folder of its own"
         ) from None
     return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -31,7 +31,7 @@ BAD = ".bad"
 _LAST_MS = 253_402_300_799_000  # in the year 9999
 _WRITER = r"[A-Za-z0-9._-]{1,96}"
 _PATH = re.compile(
-    r"day=(?P<day>\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/kind=(?P<kind>[a-z]+)/"
+    r"(?P<day>day=\d{4}-\d\d-\d\d)/venue=(?P<venue>[^/]+)/kind=(?P<kind>[a-z]+)/"
     rf"hour-(?P<hour>[01]\d|2[0-3])\.(?P<writer>{_WRITER})\.(?P<first>\d+)"
     r"(?:-(?P<last>\d+)\.parquet|\.parquet\.open)"
 )
@@ -82,6 +82,20 @@ def day_folder(at_ms: int) -> str:
     return f"day={datetime.fromtimestamp(min(max(at_ms, 0), _LAST_MS) / 1000, UTC):%Y-%m-%d}"
 
 
+def day_start_ms(folder: str) -> int | None:
+    """Return when the day of a folder begins, ms; ``None`` if that is no folder of a day.
+
+    Example:
+        >>> day_start_ms("day=2025-11-26"), day_start_ms("day=2025-02-30"), day_start_ms("jobs")
+        (1764115200000, None, None)
+    """
+    try:
+        day = datetime.strptime(folder, "day=%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(day.timestamp()) * 1000
+
+
 def check_writer(writer: str) -> str:
     """Return the writer's name.
 
@@ -98,15 +112,14 @@ def parse(path: str) -> File | None:
     found = _PATH.fullmatch(path)
     if found is None or found["kind"] not in list(Kind):
         return None
-    try:
-        day = datetime.strptime(found["day"], "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
+    day_ms = day_start_ms(found["day"])
+    if day_ms is None:
         return None
     first = int(found["first"])
     return File(
         Kind(found["kind"]),
         found["venue"],
-        int(day.timestamp()) * 1000 + int(found["hour"]) * HOUR_MS,
+        day_ms + int(found["hour"]) * HOUR_MS,
         found["writer"],
         first,
         int(found["last"] or first),

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import parquet as pq
 
+from tickfence.recordings.deadline import Deadline
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.layout import HOUR_MS, File, counted
 from tickfence.recordings.schemas import SCHEMAS, in_order
@@ -52,7 +53,8 @@ class Recording:
 
         Args:
             url: the folder, or the URL.
-            within_s: time for one question to DuckDB, whose memory is then limited as well; no limit by default.
+            within_s: time for one question (:meth:`ask`), listing the files included. DuckDB's memory is then limited as
+                well. No limit by default.
 
         Raises:
             BadRecordings: fsspec does not know it.
@@ -146,22 +148,25 @@ class Recording:
         """
         schema = pa.schema([SCHEMAS[kind].field(name) for name in names])
 
-        def read(files: list[File]) -> pa.Table | None:
+        deadline = Deadline(self._within_s)
+
+        def read(files: list[File]) -> pa.Table:
             if not files:
                 return schema.empty_table()
             bound = {"files": [self.store.url(file) for file in files], **values}
-            with self._database.cursor() as cursor, _interrupted_after(cursor, self._within_s):
-                try:
-                    return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
-                except duckdb.InterruptException:
-                    return None  # no file is to blame
+            with self._database.cursor() as cursor, _interrupted_after(cursor, deadline.left_s()):
+                return cursor.sql(statement, params=bound).to_arrow_table().cast(schema)
 
-        found = self.over(kind, from_ms, to_ms, read)
-        if found is None:
-            raise TimeoutError(f"the query took longer than {self._within_s:g} s")
-        return found
+        return self.over(kind, from_ms, to_ms, read, deadline)
 
-    def over(self, kind: Kind, from_ms: int | None, to_ms: int | None, read: Callable[[list[File]], T]) -> T:
+    def over(
+        self,
+        kind: Kind,
+        from_ms: int | None,
+        to_ms: int | None,
+        read: Callable[[list[File]], T],
+        deadline: Deadline | None = None,
+    ) -> T:
         """Return what ``read`` makes of the files whose rows count.
 
         A recorder may close a file while it is read, so a file that is gone by then is looked for again.
@@ -170,20 +175,30 @@ class Recording:
             kind: of the files.
             from_ms: see above.
             to_ms: see above.
-            read: called with files that are there and not known to be damaged; any error of it is examined.
+            read: called with files that are there and not known to be damaged; any error of it is examined, unless it says
+                that too much time or memory is needed.
+            deadline: until when; no limit by default.
+
+        Raises:
+            TimeoutError: it takes longer.
         """
+        deadline = deadline or Deadline(None)
         for left in reversed(range(_LISTINGS)):
-            files = [f for f in counted(self.store.files(kind, from_ms, to_ms)) if f not in self._damaged]
+            files = [f for f in counted(self.store.files(kind, from_ms, to_ms, deadline)) if f not in self._damaged]
             try:
                 return read(files)
-            except duckdb.OutOfMemoryException:  # no file is to blame, and reading them all again would take long
+            # No file is to blame, and reading them all again would take long.
+            except (TimeoutError, duckdb.OutOfMemoryException):
+                raise
+            except duckdb.InterruptException:
+                deadline.left_s()
                 raise
             except Exception:
-                if not left or not self._explained(files):
+                if not left or not self._explained(files, deadline):
                     raise
         raise AssertionError("the last listing returns or raises")
 
-    def _explained(self, files: list[File]) -> bool:
+    def _explained(self, files: list[File], deadline: Deadline) -> bool:
         """Whether an error comes from files that are gone or damaged. These are not read again."""
         found = False
         for file in files:
@@ -191,7 +206,9 @@ class Recording:
             try:
                 with self.store.fs.open(path, "rb") as stream:
                     for _ in pq.ParquetFile(stream).iter_batches():
-                        pass
+                        deadline.left_s()
+            except TimeoutError:
+                raise
             except FileNotFoundError:
                 found = True
             except (pa.ArrowInvalid, OSError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -13,18 +13,33 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import compute as pc
 from pyarrow import parquet as pq
 
 from tickfence.instrument import split
+from tickfence.recordings.deadline import Deadline
+from tickfence.recordings.durable import sync_folder
 from tickfence.recordings.kinds import EVERY_VENUE, Kind
-from tickfence.recordings.layout import BAD, BESIDE, HOUR_MS, File, check_writer, counted, day_folder, parse
+from tickfence.recordings.layout import (
+    BAD,
+    BESIDE,
+    HOUR_MS,
+    File,
+    check_writer,
+    counted,
+    day_folder,
+    day_start_ms,
+    parse,
+)
 from tickfence.recordings.schemas import SCHEMAS, in_order
 
 ROW_GROUP_MS = 60_000
 """Parts become one row group as long as their rows span less than this."""
 ROW_GROUP_ROWS = 1_000_000
+
+_UNLIMITED = Deadline(None)
 
 logger = logging.getLogger(__name__)
 
@@ -75,15 +90,25 @@ class Store:
         path = self.path(file)
         return path if self.local else str(self.fs.unstrip_protocol(path))
 
-    def files(self, kind: Kind | None = None, from_ms: int | None = None, to_ms: int | None = None) -> list[File]:
+    def files(
+        self,
+        kind: Kind | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        deadline: Deadline = _UNLIMITED,
+    ) -> list[File]:
         """Return the files there are, also the parts that a closed file holds.
 
         Args:
             kind: only of this kind.
             from_ms: only of hours that end after it.
             to_ms: only of hours that begin before it.
+            deadline: until when.
+
+        Raises:
+            TimeoutError: it takes longer.
         """
-        found = map(parse, self._paths(kind, from_ms, to_ms))
+        found = map(parse, self._paths(kind, from_ms, to_ms, deadline))
         return [
             file
             for file in found
@@ -92,7 +117,17 @@ class Store:
             and (to_ms is None or file.hour_ms < to_ms)
         ]
 
-    def write(self, table: pa.Table, kind: Kind, writer: str, number: int) -> list[File]:
+    def days(self) -> list[str]:
+        """Return the folders of the days there are, oldest first."""
+        return [name for name in self._names("") if day_start_ms(name) is not None]
+
+    def delete_day(self, day: str) -> None:
+        """Delete a folder that :meth:`days` returned. It may be killed at any moment, and called again, by several."""
+        with suppress(FileNotFoundError):
+            self.fs.rm(f"{self.root}/{day}", recursive=True)
+        self._synced.clear()
+
+    def write(self, table: pa.Table, kind: Kind, writer: str, number: int) -> dict[File, int]:
         """Write rows as a part: a file for each hour and venue that they are from.
 
         When this returns, the rows are on disk. A part that exists is replaced: after a kill in the middle, call it
@@ -105,26 +140,29 @@ class Store:
             number: of the part; a writer counts up.
 
         Returns:
-            The files; none for a table without rows.
+            The files and their bytes; none for a table without rows.
         """
         check_writer(writer)
-        files = []
+        files = {}
         for hour_ms, place, rows in _by_file(table):
             file = File(kind, place, hour_ms, writer, number, number, closed=False)
-            self._write_beside(file, [in_order(kind, rows)])
-            files.append(file)
+            files[file] = self._write_beside(file, [in_order(kind, rows)])
         return files
 
-    def close(self, writer: str, before_ms: int, through: int, from_ms: int | None = None) -> list[File]:
+    def close(
+        self, writer: str, before_ms: int, through: int, from_ms: int | None = None, file_bytes: int | None = None
+    ) -> list[File]:
         """Put closed files in the place of a writer's parts, and delete what a killed call has left.
 
         It may be killed at any moment, and called again. A part that cannot be read is logged and set aside.
 
         Args:
             writer: whose parts.
-            before_ms: hours that end at or before this time are closed.
+            before_ms: hours that end at or before this time are closed. Of other hours, those parts are that make a file
+                of ``file_bytes``.
             through: parts up to this number are taken; each of them has been written.
             from_ms: look at days from this time on only.
+            file_bytes: a file takes no further part when its parts have so many bytes; by default it takes all.
 
         Returns:
             The new files.
@@ -138,33 +176,53 @@ class Store:
         kept = counted(own)
         for part in set(own).difference(kept):
             self._delete(self.path(part))
-        ready = [f for f in kept if not f.closed and f.hour_ms + HOUR_MS <= before_ms and f.last <= through]
+        ready = [f for f in kept if not f.closed and f.last <= through]
         ready.sort(key=lambda file: (file.folder, file.hour_ms, file.first))
         made = []
-        for _, group in groupby(ready, key=lambda file: (file.folder, file.hour_ms)):
-            parts = [part for part in group if self._readable(part)]
-            if parts:
-                made.append(parts[0]._replace(last=parts[-1].last, closed=True))
-                self._write_beside(made[-1], self._row_groups(parts))
-            for part in parts:
-                self._delete(self.path(part))
+        for (_, hour_ms), group in groupby(ready, key=lambda file: (file.folder, file.hour_ms)):
+            over = hour_ms + HOUR_MS <= before_ms
+            for some in self._together(group, file_bytes, over=over) if over or file_bytes else ():
+                parts = [part for part in some if self._readable(part)]
+                if parts:
+                    made.append(parts[0]._replace(last=parts[-1].last, closed=True))
+                    self._write_beside(made[-1], self._row_groups(parts))
+                for part in parts:
+                    self._delete(self.path(part))
         return made
 
-    def _paths(self, kind: Kind | None, from_ms: int | None, to_ms: int | None) -> Iterator[str]:
+    def _together(self, parts: Iterable[File], file_bytes: int | None, *, over: bool) -> Iterator[list[File]]:
+        """The parts of each file to be made, in their order; the last ones wait unless their hour is over."""
+        some: list[File] = []
+        size = 0
+        for part in parts:
+            some.append(part)
+            size += self.fs.size(self.path(part)) if file_bytes else 0
+            if file_bytes and size >= file_bytes:
+                yield some
+                some, size = [], 0
+        if some and over:
+            yield some
+
+    def _paths(
+        self, kind: Kind | None, from_ms: int | None, to_ms: int | None, deadline: Deadline = _UNLIMITED
+    ) -> Iterator[str]:
         """Paths of files below the root, from the days of a range of time."""
-        for day in self._names(""):
+        for day in self._names("", deadline):
             early = from_ms is not None and day < day_folder(from_ms)
             late = to_ms is not None and day > day_folder(to_ms)
             if early or late or not day.startswith("day="):
                 continue
-            for place in self._names(day):
-                for one in [f"kind={kind}"] if kind else self._names(f"{day}/{place}"):
+            for place in self._names(day, deadline):
+                for one in [f"kind={kind}"] if kind else self._names(f"{day}/{place}", deadline):
                     folder = f"{day}/{place}/{one}"
-                    yield from (f"{folder}/{name}" for name in self._names(folder))
+                    yield from (f"{folder}/{name}" for name in self._names(folder, deadline))
 
-    def _names(self, folder: str) -> list[str]:
+    def _names(self, folder: str, deadline: Deadline = _UNLIMITED) -> list[str]:
+        left_s = deadline.left_s()
+        # Object stores answer over the network: fsspec then ends the call itself. Others block.
+        limit = {"timeout": left_s} if left_s is not None and isinstance(self.fs, AsyncFileSystem) else {}
         try:
-            found = self.fs.ls(f"{self.root}/{folder}", detail=False)
+            found = self.fs.ls(f"{self.root}/{folder}", detail=False, **limit)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
@@ -198,28 +256,30 @@ class Store:
             waiting = [together]
         yield in_order(kind, pa.concat_tables(waiting))
 
-    def _write_beside(self, file: File, row_groups: Iterator[pa.Table] | list[pa.Table]) -> None:
-        """Write a file beside its name, then give it its name: nobody ever finds half of it."""
+    def _write_beside(self, file: File, row_groups: Iterable[pa.Table]) -> int:
+        """Write a file beside its name, then give it its name: nobody ever finds half of it. Return its bytes."""
         path = self.path(file)
         self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         with self.fs.open(path + BESIDE, "wb") as stream:
             with pq.ParquetWriter(stream, SCHEMAS[file.kind], compression="zstd") as parquet:
                 for rows in row_groups:
                     parquet.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+            size = stream.tell()
             if self.local:
                 stream.flush()
                 os.fsync(stream.fileno())
         self.fs.mv(path + BESIDE, path)
         if self.local:
             self._sync_names(Path(path).parent)
+        return int(size)
 
     def _sync_names(self, folder: Path) -> None:
         """Make a name in a folder survive a loss of power, and the folders on the way to it, each once."""
-        _sync(folder)
+        sync_folder(folder)
         while folder not in self._synced and folder != Path(self.root).parent:
             self._synced.add(folder)
             folder = folder.parent
-            _sync(folder)
+            sync_folder(folder)
 
     def _delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -248,11 +308,3 @@ def _by_file(table: pa.Table) -> Iterator[tuple[int, str, pa.Table]]:
             by_venue.setdefault(split(symbol)[0], []).append(symbol)
         for place, symbols in by_venue.items():
             yield hour * HOUR_MS, place, of_hour.filter(pc.is_in(of_hour["symbol"], pa.array(symbols)))
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

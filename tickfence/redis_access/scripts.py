@@ -25,7 +25,7 @@ class Script:
         paths: its file, relative to the package ``tickfence``; before it, files with functions that it uses.
 
     Example:
-        >>> [reply] = send(client, [ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms])])
+        >>> [reply] = send(client, [ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms, token])])
     """
 
     def __init__(self, *paths: str) -> None:

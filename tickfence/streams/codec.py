@@ -127,21 +127,27 @@ class SymbolInfo(NamedTuple):
         step_size: the same of a quantity.
         status: one of `STATUSES`; None for any other word.
         book_from: update id of a book; every snapshot with a lower one is wrong and must not be used. 0 if there is none.
+        base: what is traded, like BTC; empty where the exchange does not say.
+        quote: what it is paid with, like USDT; the same.
     """
 
     tick_size: float | None
     step_size: float | None
     status: str | None
     book_from: int = 0
+    base: str = ""
+    quote: str = ""
 
 
 _SMALLEST_SIZE = 1e-18
 """Below the smallest step of any exchange: a price divided by it is still a number."""
 
+_LONGEST_ASSET = 40
+
 STATUSES = ("trading", "halted", "delisted")
 
 TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
-INFO_FIELDS = ("tick_size", "step_size", "status", "book_from")
+INFO_FIELDS = ("tick_size", "step_size", "status", "book_from", "base", "quote")
 
 Fields = Mapping[bytes, bytes] | Sequence[bytes]
 """The fields of a stream's entry: by name, or as on the wire, name and value in turn."""
@@ -253,11 +259,22 @@ def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """
     if all(value is None for value in values):
         return None
-    tick_size, step_size, status, book_from = values
+    tick_size, step_size, status, book_from, base, quote = values
     word = None if status is None else status.decode(errors="replace")
     return SymbolInfo(
-        _size(tick_size), _size(step_size), word if word in STATUSES else None, int(_number(book_from) or 0)
+        _size(tick_size),
+        _size(step_size),
+        word if word in STATUSES else None,
+        int(_number(book_from) or 0),
+        decode_asset(base),
+        decode_asset(quote),
     )
+
+
+def decode_asset(text: bytes | None) -> str:
+    """A symbol's ``base`` or ``quote``; empty where there is none, and for what cannot be a name."""
+    name = (text or b"").decode(errors="replace")
+    return name if len(name) <= _LONGEST_ASSET and name.isprintable() else ""
 
 
 def _number(text: bytes | None) -> float | None:

@@ -40,6 +40,8 @@ Place = tuple[int, int]
 Moves = dict[str, tuple[str | None, str | None]]
 """Symbol -> (node before, node now); ``None`` is no node."""
 
+_SET_BACK_MS, _BEYOND_MS = 2_000, 60_000
+
 _ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 
 
@@ -127,10 +129,34 @@ def symbol_event(reason: SymbolReason, symbol: str, term: int, nodes: Iterable[s
     return _fields(Kind.SYMBOL, reason, symbol=symbol, nodes=",".join(nodes), term=term)
 
 
-def queue_append(pipe: Any, keys: Keys, fields: Mapping[str, str]) -> None:
-    """Add the appending of one event to a pipeline, or do it if ``pipe`` is a client. One command, one key."""
+def queue_append(pipe: Any, keys: Keys, fields: Mapping[str, str], identity: str = "*") -> None:
+    """Add the appending of one event to a pipeline, or do it if ``pipe`` is a client. One command, one key.
+
+    Args:
+        pipe: the pipeline or the client.
+        keys: the deployment's keys.
+        fields: of the event.
+        identity: its id; by default Redis gives it one.
+    """
     flat = [text for pair in fields.items() for text in pair]
-    pipe.execute_command("XADD", keys.events, "MAXLEN", "~", KEPT, "*", *flat)
+    pipe.execute_command("XADD", keys.events, "MAXLEN", "~", KEPT, identity, *flat)
+
+
+def next_id(client: Any, keys: Keys, seen_ms: int) -> str:
+    """The id for the next event: ``*``, for Redis to give it one, or the begin of a lost stream if its clock is behind.
+
+    So ids go on behind those that readers know, as those of history do.
+
+    Args:
+        client: the data plane.
+        keys: the deployment's keys.
+        seen_ms: ms of the latest id that the caller has seen; 0 for none.
+    """
+    seconds, _ = client.time()
+    if seconds * 1000 >= seen_ms - _SET_BACK_MS:
+        return "*"
+    newest = client.execute_command("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
+    return "*" if newest and place(newest[0][0])[0] >= seen_ms else f"{seen_ms + _BEYOND_MS}-0"
 
 
 def read_command(keys: Keys, after: str = "", limit: int = 200) -> tuple[str | int, ...]:

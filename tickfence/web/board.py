@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from tickfence.analytics.freshness import Idle, SymbolStatus, explained, freshness
 from tickfence.instrument import Instrument
 from tickfence.readers.reports import BadReport, Head, decode_head, with_freshness
-from tickfence.readers.rows import Row, row
+from tickfence.readers.rows import Row, row, row_without_report
 from tickfence.web.events import NEWEST, Event
 from tickfence.web.nodes import Leader, Node, Nodes
 
@@ -177,9 +177,13 @@ class Board:
         self._nodes, self._leader, self._nodes_changed = nodes, leader, self.update
 
     def put_events(self, events: Sequence[Event]) -> None:
-        """Put events that are newer than those already here, oldest first."""
-        self._events.extend(events)
-        self._event_number += len(events)
+        """Put those events that are not here, oldest first."""
+        if not events:
+            return
+        known = {event.id for event in self._events}
+        new = [event for event in events if event.id not in known]
+        self._events.extend(new)
+        self._event_number += len(new)
 
     def table_news(self, cursor: Cursor) -> bytes:
         """Return what is new for a client of the table, as frames, and advance its cursor."""
@@ -222,7 +226,7 @@ class Board:
 
     def _row(self, symbol: str, head: Head | None, owner: str | None, idle: Idle | None) -> Row:
         if head is None:
-            return Row(symbol, idle or "down", owner=owner)
+            return row_without_report(symbol, idle or "down", owner)
         return row(symbol, head, freshness(head, self._now_ms, self.period_ms, idle))
 
     def _state(self) -> State:

@@ -45,13 +45,20 @@ async def fetch_events(reader: Reader, after: str, limit: int) -> tuple[int, lis
 
     Args:
         reader: Reads them.
-        after: An event's id: only later events are returned. ``""``: the newest are.
+        after: An event's id: only later events are returned. ``""``, or one that Redis has lost: the newest are.
         limit: Maximum number of events.
 
     Raises:
         Unavailable: Redis does not answer.
     """
-    now_ms, [entries] = await reader.plane.read([events.read_command(reader.keys, after, limit)])
+    newest = events.read_command(reader.keys, limit=limit)
+    if after:
+        command = events.read_command(reader.keys, after, limit)
+        now_ms, [entries, last] = await reader.plane.read([command, events.read_command(reader.keys, limit=1)])
+        if last and events.place(last[0][0]) < events.place(after):  # Redis has lost that one: its clock may be behind
+            now_ms, [entries] = await reader.plane.read([newest])
+    else:
+        now_ms, [entries] = await reader.plane.read([newest])
     return now_ms, [event_answer(event) for event in events.parse(entries)]
 
 

@@ -50,7 +50,7 @@ class HistoryRows(Struct, frozen=True, rename="camel"):
     next: Annotated[
         str | None, Meta(description="The address of the rows after these; null: there are none in the range.")
     ]
-    note: Annotated[str | None, Meta(description="Why older rows are missing, in one sentence.")]
+    note: Annotated[str | None, Meta(description="Why older rows are missing, and where the clock was set back.")]
 
 
 EXAMPLE = HistoryRows(
@@ -116,10 +116,10 @@ async def get_history(
 
     def whole() -> HistoryRows:
         return HistoryRows(
-            symbol, asked.since_ms, asked.until_ms, asked.step_ms, Columns(**columns), address, found.note
+            symbol, asked.since_ms, asked.until_ms, asked.step_ms, Columns(**columns), address, found.notes
         )
 
-    return await represented(request, form, Page(columns, whole, f"{symbol}-history", address, found.note))
+    return await represented(request, form, Page(columns, whole, f"{symbol}-history", address, found.notes))
 
 
 @router.get("/sparklines", responses=answers(Sparks(AT, STEP_MS, {"BTCUSDT": [(AT - 30_250, 67_123.45)]})))

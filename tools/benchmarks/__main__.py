@@ -22,6 +22,7 @@ from tools.benchmarks import (
     capacity,
     coordination_price,
     cycle_rate,
+    history_readers,
     hrw,
     ingest_rate,
     latency,
@@ -43,11 +44,12 @@ GROUPS: dict[str, Callable[..., Any]] = {
     "latency": latency.run,
     "capacity": capacity.run,
     "overload": overload.run,
+    "history_readers": history_readers.run,
     "side_by_side": side_by_side.run,
 }
 """Name -> what measures it, prints it, and returns what is kept as JSON. It takes ``seconds`` if it is in TIMED."""
 
-TIMED = ("cycle_rate", "ingest", "latency", "capacity", "overload", "side_by_side")
+TIMED = ("cycle_rate", "ingest", "latency", "capacity", "overload", "history_readers", "side_by_side")
 
 
 class _Tee(io.TextIOBase):

@@ -69,6 +69,9 @@ class RunningRoles:
     Args:
         state_dir: for logs and the files of Redis.
         count: number of symbols.
+
+    Attributes:
+        url: of the data plane.
     """
 
     def __init__(self, state_dir: Path, count: int) -> None:
@@ -81,7 +84,8 @@ class RunningRoles:
         data_dir = state_dir.resolve() / "redis"
         data_dir.mkdir(parents=True, exist_ok=True)
         self._supervisor = Supervisor.launch(state_dir.resolve(), self._plan(data_dir), environment)
-        self.client: Any = connect(environment["REDIS_URL"], name="bench", timeout_s=5)
+        self.url = environment["REDIS_URL"]
+        self.client: Any = connect(self.url, name="bench", timeout_s=5)
         self.broker: Any = connect(environment["CELERY_BROKER_URL"], name="bench", timeout_s=5)
 
     def __enter__(self) -> Self:

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from tickfence.recordings.extra import NotInstalled, load
 from tools.simulator import capture, symbols
+from tools.simulator.captured import dialect_of
+from tools.simulator.captured.server import serve
 from tools.simulator.connection import Limits
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Hub
+from tools.simulator.listening import CannotListen
 from tools.simulator.live import LiveFeed
 from tools.simulator.market import Activity
 from tools.simulator.replay import ReplayFeed
-from tools.simulator.server import CannotListen, Server, ServerOptions
+from tools.simulator.server import Server, ServerOptions
 
 DEFAULT_SYMBOLS = "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,ADAUSDT,DOTUSDT"
 
@@ -55,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     names, orders = "comma-separated names, or the number of symbols", "limit orders placed or cancelled per symbol"
     weight = "request weight per client and minute; Binance allows 6000"
     replayed = (
-        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and FROM.exchangeInfo.json"
+        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and FROM.exchangeInfo.json; one of "
+        "Kraken or Coinbase is served in its own dialect"
     )
     times = "like 2025-11-26T10:00 in UTC, or in ms since 1970"
     walk = "size of the price's random walk in ticks per square root of a second"
@@ -105,6 +109,10 @@ async def run(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    dialect = dialect_of(arguments.replay) if arguments.replay else None
+    if dialect is not None:
+        await serve(dialect(arguments.replay), arguments.speed, arguments.host, arguments.port, stop)
+        return
     hub = Hub()
     feed, what = _feed(arguments, hub)
     limits = Limits(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 from dataclasses import dataclass, field
@@ -14,15 +13,12 @@ from tools.simulator.connection import Connection, Limits
 from tools.simulator.faults import Faults
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Hub
+from tools.simulator.listening import listen
 from tools.simulator.plant_commands import PlantCommands
 from tools.simulator.rate_limit import WeightLimit
 from tools.simulator.rest import RestApi
 
 logger = logging.getLogger(__name__)
-
-
-class CannotListen(OSError):
-    """The server cannot listen on the address; its text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +59,8 @@ class Server:
         Raises:
             CannotListen: the port is taken, or the address cannot be used.
         """
-        host, port = self._options.host, self._options.port
-        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise CannotListen(
-                    f"port {port} on {host} is taken; choose another with --port, or 0 for a free one"
-                ) from None
-            raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
-        address = self._runner.addresses[0]
-        return int(address[1])
+        self._runner, port = await listen(self.application(), self._options.host, self._options.port)
+        return port
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Runs the feed until `stop` is set or the feed ends, then closes every connection."""

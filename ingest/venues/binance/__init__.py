@@ -10,9 +10,10 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from ingest.checks import check_uncrossed, checked_trade, levels, size, typed
 from ingest.events import HALTED, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules, Trade
 from ingest.venue import KeepAlive, Limits, Request, Snapshots, Venue
-from ingest.venues.binance.checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, checked_trade, levels, typed
+from ingest.venues.binance.checked import DEPTH, TICKER, TRADE, CheckedDecoder
 from ingest.venues.binance.plain import PlainDecoder
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
@@ -161,8 +162,7 @@ class Binance(Venue):
         if depth.lastUpdateId <= 0:
             raise Rejected(Refusal.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
         bids, asks = levels(depth.bids, None), levels(depth.asks, None)
-        if bids and asks and max(bids)[0] >= min(asks)[0]:
-            raise Rejected(Refusal.CROSSED_BOOK, f"depth bid {max(bids)[0]} ask {min(asks)[0]}")
+        check_uncrossed(bids, asks)
         return Depth(
             depth.lastUpdateId,
             bids,
@@ -184,7 +184,9 @@ class Binance(Venue):
         """
         found = typed(_decode_trades, body, f"{symbol} trades")
         found.sort(key=lambda trade: trade.id)
-        return [checked_trade(symbol, each.time, each.id, each.price, each.qty, each.isBuyerMaker) for each in found]
+        return [
+            checked_trade(symbol, each.time, each.id, each.price, each.qty, not each.isBuyerMaker) for each in found
+        ]
 
     def refuses_symbol(self, status: int, body: bytes) -> bool:
         """Whether the exchange itself does not know the symbol, or takes its name for no name.
@@ -218,8 +220,8 @@ class Binance(Venue):
         for symbol in info.symbols:
             filters = {each.filterType: each for each in symbol.filters}
             symbols[symbol.symbol] = SymbolRules(
-                _size(filters.get("PRICE_FILTER", _Filter()).tickSize),
-                _size(filters.get("LOT_SIZE", _Filter()).stepSize),
+                size(filters.get("PRICE_FILTER", _Filter()).tickSize),
+                size(filters.get("LOT_SIZE", _Filter()).stepSize),
                 TRADING if symbol.status == "TRADING" else HALTED,
                 symbol.baseAsset,
                 symbol.quoteAsset,
@@ -233,8 +235,3 @@ class Binance(Venue):
             None,
         )
         return ExchangeInfo(symbols, weight)
-
-
-def _size(text: str) -> str:
-    """A tick or step size; empty if it is none. The exchange disables a filter with "0.00000000"."""
-    return text if DECIMAL.fullmatch(text) and float(text) > 0.0 else ""

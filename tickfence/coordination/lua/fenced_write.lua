@@ -17,7 +17,9 @@
 --            number of values, which is that of the keys to set
 --            number of entries, which is that of the streams
 --            the values
---            for each entry: about how many the stream keeps, field, value
+--            for each entry: about how many the stream keeps, field, value, least
+--              least: 0, or ms beyond all that the writer has seen, if the clock was set back: then a stream that Redis
+--              has lost begins again there, so that its ids go on behind those that readers know.
 --
 -- Returns for each write one of
 --   written   accepted
@@ -27,7 +29,8 @@
 
 local owner, lives = ARGV[1], ARGV[3]
 local time = redis.call('TIME')
-local ends = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[2])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends = string.format('%.0f', now + ARGV[2])
 
 local function judge(key, token, seq)
   local lease = redis.pcall('HMGET', key, 'owner', 'token', 'seq')
@@ -46,14 +49,19 @@ local function judge(key, token, seq)
   return 'written'
 end
 
-local function append(key, keep, field, value)
-  local reply = redis.pcall('XADD', key, 'MAXLEN', '~', keep, '*', field, value)
+local function append(key, keep, field, value, least)
+  local id = '*'
+  if now < tonumber(least) then id = least .. '-0' end
+  local reply = redis.pcall('XADD', key, 'MAXLEN', '~', keep, id, field, value)
+  if type(reply) == 'table' and id ~= '*' then  -- the stream is beyond that id: it goes on
+    reply = redis.pcall('XADD', key, 'MAXLEN', '~', keep, '*', field, value)
+  end
   if type(reply) == 'table' then  -- an error
     -- It is no stream, or one of its ids is the highest that there can be. Nothing else is a reason to delete it.
     if string.find(reply.err, 'WRONGTYPE', 1, true) or string.find(reply.err, 'exhausted', 1, true) then
       redis.call('DEL', key)
     end
-    redis.call('XADD', key, '*', field, value)
+    redis.call('XADD', key, id, field, value)
   end
 end
 
@@ -70,11 +78,11 @@ while k <= #KEYS do
       redis.call('SET', KEYS[k + i], ARGV[a + 4 + i], 'PX', lives)
     end
     for i = 1, entries do
-      local e = first + 3 * (i - 1)
-      append(KEYS[k + values + i], ARGV[e], ARGV[e + 1], ARGV[e + 2])
+      local e = first + 4 * (i - 1)
+      append(KEYS[k + values + i], ARGV[e], ARGV[e + 1], ARGV[e + 2], ARGV[e + 3])
     end
   end
   outcomes[#outcomes + 1] = outcome
-  k, a = k + 1 + values + entries, first + 3 * entries
+  k, a = k + 1 + values + entries, first + 4 * entries
 end
 return outcomes

@@ -7,6 +7,8 @@ import { clock, fixed, quantity, signed } from "./format.js";
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
 const DESCRIBE_MS = 5000;
 const KEPT_MS = 10_000; // the time a browser has to save a file
+const UNSAFE = /[^\p{L}\p{N}]+/gu; // in the name of a file
+const NOT_KEPT = "No history is kept: the symbol is new, or history is switched off. The lines begin now.";
 const ROOM = 0.1; // of a chart's height, above and below its lines
 
 /** A figure: its columns of `past.js`, and the options of its chart. */
@@ -45,7 +47,6 @@ export class PastPanel {
   element = el("div", { class: "past" });
   begins = el("span", { class: "count" });
   exporting = el("button", { class: "quiet", type: "button" }, "Export CSV");
-  #empty = el("p", { class: "empty", hidden: true }, "No history of this symbol is kept: it is new, or the history is switched off. The lines begin now.");
   #figures = FIGURES.map((figure) => ({
     ...figure,
     host: el("div", { class: "chart line-chart", role: "img", "aria-label": figure.title }),
@@ -55,6 +56,7 @@ export class PastPanel {
   }));
   #past;
   #symbol;
+  #isKept = true;
   #shownAt = -Infinity;
   #describedAt = -Infinity;
 
@@ -64,7 +66,6 @@ export class PastPanel {
     for (const { title, host, value } of this.#figures) {
       this.element.append(el("figure", {}, el("figcaption", {}, el("h3", {}, ...keyed(title)), value), host));
     }
-    this.element.append(this.#empty);
     this.exporting.addEventListener("click", () => this.#export());
   }
 
@@ -89,7 +90,7 @@ export class PastPanel {
 
   /** Whether the server keeps a history of the symbol. */
   setKept(isKept) {
-    this.#empty.hidden = isKept;
+    this.#isKept = isKept;
     this.exporting.disabled = !isKept;
     this.#shownAt = this.#describedAt = -Infinity;
   }
@@ -110,12 +111,14 @@ export class PastPanel {
       if (isDescribed) figure.host.setAttribute("aria-label", `${figure.title} over ${name}: ${figure.latest || "nothing yet"}`);
     }
     const first = columns.time_ms[0];
-    setText(this.begins, first > now - ms + 2 * this.#past.span.step + EVERY_MS ? `since ${clock(first)}` : "");
+    const isPart = first > now - ms + 2 * this.#past.span.step + EVERY_MS;
+    setText(this.begins, this.#isKept ? (isPart ? `since ${clock(first)}` : "") : NOT_KEPT);
+    this.begins.title = this.#isKept ? "" : NOT_KEPT; // a narrow page cuts it
   }
 
   async #export() {
     try {
-      const link = el("a", { download: `${this.#symbol}-${this.#past.span.name.replace(" ", "")}.csv` });
+      const link = el("a", { download: `${this.#symbol.replace(UNSAFE, "-")}-${this.#past.span.name.replace(" ", "")}.csv` });
       link.href = URL.createObjectURL(await this.#past.csv());
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);

@@ -5,9 +5,15 @@ import { axis, Chart } from "./chart.js";
 
 const SHORTEST_MS = 60_000;
 
-// With seconds when two labels would show the same minute.
+const HALF_CHARACTER_PX = 3.3;
+
+// With seconds when two labels would show the same minute; none where the chart's left edge would cut it.
 function times(plot, splits, index, space, step) {
-  return splits.map((ms) => (step < 60_000 ? clock(ms) : clock(ms).slice(0, 5)));
+  const left = plot.bbox.left / devicePixelRatio;
+  return splits.map((ms) => {
+    const text = step < 60_000 ? clock(ms) : clock(ms).slice(0, 5);
+    return left + plot.valToPos(ms, "x") < text.length * HALF_CHARACTER_PX ? "" : text;
+  });
 }
 
 /** Subclasses have `valueRange(low, high)` and `valueAt(index)`, the text for a point or "". */
