@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 
-from ingest.proxy import BadProxy, open_session, proxy_for, shown
+from ingest.proxy import BadProxy, proxy_for, shown
 from ingest.service import Ingest
 from tickfence import settings as environment
 from tickfence.monitoring import exporter, ingest_metrics, logs, standard_streams
@@ -26,15 +26,14 @@ async def main(settings: environment.Settings) -> None:
     """
     ws, rest = settings.nt_exchange_ws_url, settings.nt_exchange_rest_url
     ws_proxy, rest_proxy = proxy_for(ws), proxy_for(rest)
-    async with open_session(ws, ws_proxy) as streams, open_session(rest, rest_proxy) as requests:
-        ingest = Ingest(settings, streams, requests)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ingest.stop)
-        where = {"ws": ws, "ws_proxy": shown(ws_proxy), "rest": rest, "rest_proxy": shown(rest_proxy)}
-        collect_less()
-        logger.info("ingest starts", extra={"symbols": len(settings.symbols), **where})
-        await ingest.run()
+    ingest = Ingest(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ingest.stop)
+    where = {"ws": ws, "ws_proxy": shown(ws_proxy), "rest": rest, "rest_proxy": shown(rest_proxy)}
+    collect_less()
+    logger.info("ingest starts", extra={"symbols": len(settings.symbols), **where})
+    await ingest.run()
     logger.info("ingest stopped")
 
 

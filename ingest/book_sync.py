@@ -1,7 +1,8 @@
 """One symbol's order book, kept by the exchange's documented procedure. No I/O.
 
-Source: Binance spot WebSocket documentation, "How to manage a local order book correctly". Buffer the diffs, take a
-snapshot, drop the diffs it includes, check that the others follow on, and start again on a gap.
+Where snapshots come by REST: buffer the diffs, take a snapshot, drop the diffs it includes, check that the others follow on,
+and start again on a gap. Source: Binance spot WebSocket documentation, "How to manage a local order book correctly". Where
+they come by stream, a new subscription begins with one, and the diffs after it follow on.
 
 In doubt the book is always out of sync: nothing of it is published, and it needs a snapshot. A reconnect is no special
 case: if the first diff of the new connection follows on, nothing was missed.
@@ -12,8 +13,10 @@ from __future__ import annotations
 from collections import deque
 
 from ingest.book_refresh import Refresh, Refreshed
-from ingest.events import Depth, Diff, Rejected
+from ingest.events import BookSnapshot, Depth, Diff, Rejected
+from ingest.venue import BookProof, Snapshots
 from tickfence.analytics.book import BookGap, OrderBook
+from tickfence.analytics.book_side import ALL_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
@@ -27,21 +30,36 @@ MAX_AHEAD_MS = 20_000
 class BookSync:
     """One symbol's book, and the diffs that wait for a snapshot.
 
+    Args:
+        symbol: the instrument.
+        snapshots: where its snapshots come from.
+        told: of snapshots by stream: of how many best levels a side the exchange tells; ``None`` if of all.
+
     Attributes:
         symbol: the instrument.
         book: the order book; right only while `in_sync`.
         why: why the book needs a snapshot now; ``None`` while it is in sync.
         received_ms: when the newest update in the book was received, ms on the Redis server's clock.
+        proof: what shows that the book is right, beyond ids that connect; ``None`` if nothing does.
         refresh: while a fresh snapshot is wanted for a book in sync; else ``None``.
     """
 
     __slots__ = (
-        *("_seen_id", "_seen_ms", "_waiting"),
-        *("book", "received_ms", "refresh", "symbol", "why"),
+        *("_by_stream", "_number", "_seen_id", "_seen_ms", "_told", "_waiting"),
+        *("book", "proof", "received_ms", "refresh", "symbol", "why"),
     )
 
-    def __init__(self, symbol: Instrument) -> None:
+    def __init__(
+        self,
+        symbol: Instrument,
+        snapshots: Snapshots = Snapshots.REST,
+        told: int | None = None,
+    ) -> None:
         self.symbol = symbol
+        self._by_stream = snapshots is Snapshots.STREAM
+        self._told = ALL_LEVELS if told is None else told
+        self.proof: BookProof | None = None
+        self._number = 0
         self.book = OrderBook()
         self.why: str | None = "start"
         self.received_ms = 0
@@ -119,6 +137,45 @@ class BookSync:
             self._apply(diff, diff_received_ms)
         return diffs
 
+    def number(self, diff: Diff) -> Diff:
+        """The feed's next diff with a number, where the exchange gives none."""
+        self._number += 1
+        return Diff(diff.symbol, diff.time_ms, self._number, self._number, diff.bids, diff.asks, diff.proof)
+
+    def renumber(self, update_id: int) -> None:
+        """Let the book as it is have this number, where the exchange gives none. The next update has the next one."""
+        self._number = self._seen_id = self.book.last_update_id = update_id
+
+    def empty_diff(self) -> Diff:
+        """An update that changes nothing, with the next number, of the time of the newest one. The book has it by now."""
+        self.renumber(self._number + 1)
+        return Diff(self.symbol, self._seen_ms, self._number, self._number, [], [])
+
+    def on_snapshot(self, snapshot: BookSnapshot, received_ms: int) -> bool:
+        """Take a snapshot from the stream, whether the book is in sync or not.
+
+        Returns:
+            Whether it has replaced the book. If not, it is older: another connection delivers it.
+
+        Raises:
+            Rejected: its bids meet its asks, or it is not what the exchange says; the book needs another one.
+        """
+        depth = snapshot.depth
+        update_id = depth.last_update_id
+        if not update_id:
+            update_id = self._number = self._number + 1
+        elif self.why is None and (update_id == self.book.last_update_id or snapshot.time_ms <= self._seen_ms):
+            return False
+        self.why = None
+        self._seen_id, self._seen_ms = update_id, snapshot.time_ms
+        self.book.load(update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask, self._told)
+        self.received_ms = received_ms
+        self._require_uncrossed(self.book)
+        if self.proof is not None:
+            self.proof.load(snapshot)
+            self._check(snapshot)
+        return True
+
     def lose(self, why: str) -> None:
         """Start the procedure again: the book may be wrong from here on, for the reason given."""
         if self.why is None:
@@ -158,6 +215,8 @@ class BookSync:
         return Refreshed(True, bids, asks)
 
     def _wait(self, diff: Diff, received_ms: int) -> None:
+        if self._by_stream:
+            return  # the next snapshot includes it
         waiting = self._waiting
         gap = waiting and diff.first_update_id > waiting[-1][0].last_update_id + 1
         if gap or len(waiting) >= MAX_WAITING:
@@ -169,6 +228,14 @@ class BookSync:
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
         self._require_uncrossed(book)
+        if self.proof is not None:
+            self.proof.apply(diff)
+            self._check(diff)
+
+    def _check(self, update: Diff | BookSnapshot) -> None:
+        if self.proof is not None and update.proof is not None and not self.proof.holds(self.book):
+            self.lose(Refusal.CHECKSUM)
+            raise Rejected(Refusal.CHECKSUM, f"{self.symbol} at update {self.book.last_update_id}", self.symbol)
 
     def _require_uncrossed(self, book: OrderBook) -> None:
         if book.crossed:

@@ -25,10 +25,12 @@ class ClockSkew:
     the network. A lag below 0 proves that the exchange's clock is ahead.
 
     Args:
+        venue: the exchange's name.
         clock: seconds that never go back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, venue: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._venue = venue
         self._clock = clock
         self._lowest_ms = self._lowest_before_ms = inf
         self._half_until = clock() + HALF_S
@@ -44,13 +46,16 @@ class ClockSkew:
         skew_ms = min(self._lowest_ms, self._lowest_before_ms)
         if skew_ms == inf:
             return
-        metrics.clock_skew.set(skew_ms)
+        metrics.clock_skew.labels(self._venue).set(skew_ms)
         now = self._clock()
         if self._warn_at is None:
             self._warn_at = now + FIRST_WARNING_S
         if now >= self._warn_at and abs(skew_ms) > TOLERATED_MS:
             self._warn_at = now + WARN_EVERY_S
-            logger.warning("the clocks of Redis and of the exchange differ", extra={"redis_ahead_ms": skew_ms})
+            logger.warning(
+                "the clocks of Redis and of the exchange differ",
+                extra={"venue": self._venue, "redis_ahead_ms": skew_ms},
+            )
         if now >= self._half_until:
             self._half_until = now + HALF_S
             self._lowest_before_ms, self._lowest_ms = self._lowest_ms, inf

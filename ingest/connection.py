@@ -6,29 +6,27 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import aiohttp
 
 from ingest.events import ControlReply
-from ingest.exchange import Exchange
 from ingest.proxy import TRANSPORT_ERRORS
 from ingest.silence import Silence
 from ingest.url_length import leading
+from ingest.venue import Venue
 from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
-SILENCE_S = 30.0
-"""The exchange pings every 20 s, also where nothing is traded."""
 URL_STREAMS = 150
 """Streams named in the URL at most. The others are subscribed to by message."""
-STREAMS_OF_A_SYMBOL = 3
-"""So many stay together: all in the URL, or all in one message."""
 MESSAGE_STREAMS = 198
+"""Streams that one request adds or takes at most."""
+REQUESTS_REMEMBERED = 1_000
 REFUSED_AGAIN_S = 60.0
 """A symbol whose subscription was refused is subscribed to again after this long."""
 MAX_MESSAGE = 32 * 1024 * 1024
@@ -53,20 +51,22 @@ class ConnectionEnded(Exception):
 class Connection:
     """Receives the streams that are wanted until it ends.
 
-    What is wanted may change while it runs. A subscription that the exchange refuses is sent again in two halves, until
-    it is known which symbol is refused: the others do not go without.
+    What is wanted may change while it runs. The streams of a symbol stay together: all in the URL, or all in one request.
+    A subscription that the exchange refuses without saying which symbol it means is sent again in two halves, until it is
+    known: the others do not go without.
 
     It answers pings itself, because a ping shows that the connection lives.
 
     Args:
         session: of aiohttp.
-        exchange: names its URL and its messages.
+        venue: its URL, its messages, and how it shows that it lives.
         base_url: of the exchange's WebSocket endpoint.
-        wanted: the streams to receive, those of a symbol together. Call `change` after each change of it.
+        wanted: the streams to receive, each with its symbol, those of a symbol together; a shared one has the symbol "".
+            Call `change` after each change of it.
         on_message: called with each message.
         on_open: called once all subscriptions were sent, also after each change.
         silence: of the address; learns of a refused handshake.
-        silence_s: a connection on which nothing comes for this long, not even a ping, is dead.
+        silence_s: a connection on which nothing comes for this long, not even a ping, is dead; by default the venue's.
         in_url: how many streams the URL may name. The others are subscribed to by message.
 
     Attributes:
@@ -77,26 +77,27 @@ class Connection:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        exchange: Exchange,
+        venue: Venue,
         base_url: str,
-        wanted: Collection[str],
+        wanted: Mapping[str, str],
         *,
         on_message: OnMessage,
         on_open: OnOpen,
         silence: Silence,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
         in_url: int = URL_STREAMS,
     ) -> None:
         self._session = session
-        self._exchange = exchange
+        self._venue = venue
         self._base_url = base_url
         self._wanted = wanted
         self._on_message = on_message
         self._on_open = on_open
         self._silence = silence
-        self._silence_s = silence_s
-        self._in_url = in_url
+        self._silence_s = venue.keep_alive.silence_s if silence_s is None else silence_s
+        self._in_url = in_url if venue.names_in_url else 0
         self._carried: set[str] = set()
+        self._renewed: set[str] = set()
         self._requests: dict[int, Sequence[str]] = {}  # subscriptions that are not answered yet
         self._last_request = 0
         self._halves: deque[Sequence[str]] = deque()
@@ -110,21 +111,43 @@ class Connection:
         """Subscribe to what is wanted now, and to nothing else."""
         self._changed.set()
 
+    def renew(self, stream: str) -> None:
+        """Take a stream from the connection and subscribe to it again, if it is carried."""
+        if stream in self._carried:
+            self._renewed.add(stream)
+            self._changed.set()
+
     def on_reply(self, reply: ControlReply) -> None:
         """Take the answer to a control message of this connection."""
-        streams = self._requests.pop(reply.request_id or 0, ())
+        streams = reply.streams or self._requests.pop(reply.request_id or 0, ())
         if reply.error is None:
             return
-        if len(streams) > STREAMS_OF_A_SYMBOL:
-            middle = len(streams) // STREAMS_OF_A_SYMBOL // 2 * STREAMS_OF_A_SYMBOL
+        middle = self._whole(streams, len(streams) // 2) or self._whole(streams, len(streams) - 1)
+        if middle > 0 and not reply.streams:
             self._halves += (streams[:middle], streams[middle:])
         else:
-            metrics.subscriptions_refused.inc()
-            extra = {"streams": list(streams), "error": reply.error, "retry_s": REFUSED_AGAIN_S}
-            logger.error("the exchange refused a subscription", extra=extra)
-            self._refused |= dict.fromkeys(streams, time.monotonic() + REFUSED_AGAIN_S)
+            self._refuse(streams, reply.error)
         self._carried.difference_update(streams)
         self._changed.set()
+
+    def _refuse(self, streams: Sequence[str], error: str) -> None:
+        """Leave out these streams for a while. Several answers may refuse one symbol; the first one is told."""
+        now = time.monotonic()
+        known = {self._wanted.get(stream) for stream, until in self._refused.items() if until > now}
+        if not streams or any(self._wanted.get(stream) not in known for stream in streams):
+            metrics.subscriptions_refused.labels(self._venue.name).inc()
+            extra = {"streams": list(streams), "error": error, "retry_s": REFUSED_AGAIN_S}
+            logger.error("the exchange refused a subscription", extra={"venue": self._venue.name} | extra)
+        self._refused |= dict.fromkeys(streams, now + REFUSED_AGAIN_S)
+
+    def _whole(self, streams: Sequence[str], most: int) -> int:
+        """How many of the first streams to take, ``most`` at most: no symbol is split."""
+        if len(streams) <= most:
+            return len(streams)
+        symbol_of = self._wanted.get
+        while most > 0 and symbol_of(streams[most]) == symbol_of(streams[most - 1]):
+            most -= 1
+        return most
 
     async def run(self) -> None:
         """Open the connection, subscribe, and read until it ends.
@@ -133,9 +156,8 @@ class Connection:
             ConnectionEnded: always, unless cancelled.
         """
         wanted = list(self._wanted)
-        fitting = leading(wanted, self._in_url)
-        named = wanted[: fitting - fitting % STREAMS_OF_A_SYMBOL]
-        url = self._exchange.url(self._base_url, named)
+        named = wanted[: self._whole(wanted, leading(wanted, self._in_url))]
+        url = self._venue.url(self._base_url, named)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 socket = await self._session.ws_connect(
@@ -154,13 +176,13 @@ class Connection:
         self.opened_at = self._heard_at = time.monotonic()
         self._silence.accepted()
         self._carried.update(named)
-        metrics.ws_connections.inc()
+        metrics.ws_connections.labels(self._venue.name).inc()
         subscriber = asyncio.create_task(self._subscribe(socket))
         watchdog = asyncio.create_task(self._watch(socket))
         try:
             await self._read(socket)
         finally:
-            metrics.ws_connections.dec()
+            metrics.ws_connections.labels(self._venue.name).dec()
             subscriber.cancel()
             watchdog.cancel()
             await asyncio.gather(subscriber, watchdog, return_exceptions=True)
@@ -204,7 +226,6 @@ class Connection:
         while True:
             self._changed.clear()
             while (request := self._next_request()) is not None:
-                await asyncio.sleep(1 / self._exchange.control_messages_per_s)
                 await self._send(socket, *request)
             self.subscribed.set()
             self._on_open(self)
@@ -213,7 +234,7 @@ class Connection:
 
     def _next_request(self) -> tuple[bool, Sequence[str]] | None:
         """The next streams to subscribe to (True) or to take from the connection (False); ``None`` if none are due."""
-        surplus = [stream for stream in self._carried if stream not in self._wanted]
+        surplus = [stream for stream in self._carried if stream not in self._wanted or stream in self._renewed]
         if surplus:
             return False, surplus[:MESSAGE_STREAMS]
         while self._halves:
@@ -225,25 +246,37 @@ class Connection:
         due = [stream for stream in missing if self._refused.get(stream, now) <= now]
         # One that was refused goes alone, so that it holds up no other.
         again = [stream for stream in due if stream in self._refused]
-        due = again[:STREAMS_OF_A_SYMBOL] or due[:MESSAGE_STREAMS]
+        if again:
+            due = [stream for stream in again if self._wanted[stream] == self._wanted[again[0]]]
+        due = due[: self._whole(due, MESSAGE_STREAMS)]
         return (True, due) if due else None
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse[bool], add: bool, streams: Sequence[str]) -> None:
-        self._last_request += 1
-        if add:
-            self._requests[self._last_request] = streams
-            self._carried.update(streams)
-            text = self._exchange.subscribe(streams, self._last_request)
-        else:
-            self._carried.difference_update(streams)
-            text = self._exchange.unsubscribe(streams, self._last_request)
-        await socket.send_str(text)
+        for text, about in self._venue.requests(add, streams, self._last_request + 1):
+            await asyncio.sleep(1 / self._venue.limits.control_messages_per_s)
+            self._last_request += 1
+            if add:
+                self._requests[self._last_request] = about
+                self._requests.pop(self._last_request - REQUESTS_REMEMBERED, None)
+                self._carried.update(about)
+            else:
+                self._carried.difference_update(about)
+                self._renewed.difference_update(about)
+            await socket.send_str(text)
 
     async def _watch(self, socket: aiohttp.ClientWebSocketResponse[bool]) -> None:
-        while True:
-            left_s = self._heard_at + self._silence_s - time.monotonic()
-            if left_s <= 0:
-                break
+        """Ping where the venue wants it, and close the connection when it is dead."""
+        ping, ping_after_s, _ = self._venue.keep_alive
+        pinged_at = 0.0
+        while (left_s := self._heard_at + self._silence_s - time.monotonic()) > 0:
+            if ping is not None:
+                ping_in_s = max(self._heard_at, pinged_at) + ping_after_s - time.monotonic()
+                if ping_in_s <= 0:
+                    pinged_at = time.monotonic()
+                    await socket.send_str(ping)
+                    continue
+                left_s = min(left_s, ping_in_s)
             await asyncio.sleep(left_s)
-        logger.warning("the exchange went silent, closing the connection", extra={"silence_s": self._silence_s})
+        silence = {"venue": self._venue.name, "silence_s": self._silence_s}
+        logger.warning("the exchange went silent, closing the connection", extra=silence)
         await socket.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         price: in quote currency: the exchange's decimal text, checked to be a positive number.
         quantity: in base currency; the same.
         is_buy: the aggressor side: whether the buyer took liquidity.
+        count: how many of the exchange's trades it stands for: those up to ``trade_id``.
     """
 
     symbol: Instrument
@@ -53,6 +54,12 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     price: str
     quantity: str
     is_buy: bool
+    count: int = 1
+
+    @property
+    def first_id(self) -> int:
+        """The lowest number that it stands for."""
+        return self.trade_id - self.count + 1
 
 
 class Diff(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +72,7 @@ class Diff(msgspec.Struct, frozen=True, gc=False):
         last_update_id: the last update it holds.
         bids: (price, quantity) of the levels that changed; quantity 0 removes a level.
         asks: the same.
+        proof: what the venue's `ingest.venue.BookProof` needs to check the book after it; ``None`` if it is not checked.
     """
 
     symbol: Instrument
@@ -73,6 +81,7 @@ class Diff(msgspec.Struct, frozen=True, gc=False):
     last_update_id: int
     bids: list[Level]
     asks: list[Level]
+    proof: object = None
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
@@ -99,23 +108,34 @@ class Shutdown(NamedTuple):
     """The exchange is about to close this connection."""
 
 
+class Notice(NamedTuple):
+    """What the exchange tells its users, such as maintenance. It is logged once."""
+
+    text: str
+
+
+class Refused(NamedTuple):
+    """A part of a message that must not be used."""
+
+    error: Rejected
+
+
 class ControlReply(NamedTuple):
     """The answer to a subscription.
 
     Attributes:
         error: ``None`` if it was accepted.
         request_id: of the control message that it answers; ``None`` if it does not say.
+        streams: what it is about, if it says so itself; otherwise all streams of the message.
     """
 
     error: str | None
     request_id: int | None = None
-
-
-Event = Trade | Diff | Ticker | Shutdown | ControlReply
+    streams: Sequence[str] = ()
 
 
 class Depth(NamedTuple):
-    """An order book as the exchange's REST endpoint gives it.
+    """A whole order book.
 
     Attributes:
         last_update_id: the last update it includes.
@@ -133,6 +153,22 @@ class Depth(NamedTuple):
     highest_ask: float | None = None
 
 
+class BookSnapshot(NamedTuple):
+    """An order book that comes by stream; the diffs after it change it.
+
+    Attributes:
+        symbol: the instrument.
+        time_ms: exchange time, ms.
+        depth: the book.
+        proof: as that of a `Diff`.
+    """
+
+    symbol: Instrument
+    time_ms: int
+    depth: Depth
+    proof: object = None
+
+
 TRADING, HALTED, DELISTED = "trading", "halted", "delisted"
 
 
@@ -143,11 +179,25 @@ class SymbolRules(NamedTuple):
         tick_size: the smallest step of a price, as the exchange's decimal text; empty if there is no such rule.
         step_size: the same for quantities.
         status: `TRADING`, `HALTED` or `DELISTED`.
+        base: what is traded, like BTC; empty if the exchange does not say.
+        quote: what it is paid with, like USDT.
     """
 
     tick_size: str
     step_size: str
     status: str
+    base: str = ""
+    quote: str = ""
+
+
+class Rules(NamedTuple):
+    """The exchange's rules for a symbol, where they come by stream."""
+
+    symbol: Instrument
+    rules: SymbolRules
+
+
+Event = Trade | Diff | Ticker | BookSnapshot | Rules | ControlReply | Refused | Notice | Shutdown
 
 
 class ExchangeInfo(NamedTuple):
@@ -155,11 +205,12 @@ class ExchangeInfo(NamedTuple):
 
     Attributes:
         symbols: the rules of the symbols that were asked for, and maybe of others.
-        weight_per_minute: the REST weight that one address may use; ``None`` if the exchange does not say.
+        request_weight: the REST weight that one address may use in the span of `ingest.venue.Limits.request_weight`;
+            ``None`` if the exchange does not say.
     """
 
     symbols: dict[Instrument, SymbolRules]
-    weight_per_minute: int | None
+    request_weight: int | None = None
 
 
 def check_levels(levels: Iterable[Level]) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""A share of the exchange's streams, without a break. Symbols come and go while the others' streams go on.
+"""A share of one exchange's streams, without a break. Symbols come and go while the others' streams go on.
 
 A connection that will end soon (the exchange announced it, or its lifetime is nearly over) is replaced before it does.
 The next one is opened, and its messages are kept aside until both have delivered for long enough. Then the old one is
@@ -18,11 +18,11 @@ from functools import partial
 
 import aiohttp
 
-from ingest.connection import SILENCE_S, URL_STREAMS, Connection, ConnectionEnded
+from ingest.connection import URL_STREAMS, Connection, ConnectionEnded
 from ingest.events import ControlReply
-from ingest.exchange import Exchange
 from ingest.pacing import Allowance
 from ingest.silence import Silence
+from ingest.venue import Venue
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
@@ -44,7 +44,7 @@ class Feed:
 
     Args:
         session: of aiohttp.
-        exchange: names its URL and its messages.
+        venue: names its URL and its messages.
         base_url: of the exchange's WebSocket endpoint.
         symbols: symbols whose streams to receive at first.
         on_message: called with every message, once, or twice around a change of connections.
@@ -52,8 +52,8 @@ class Feed:
         on_lost: called when a connection has ended before the next one had everything.
         openings: how many connections may be opened.
         silence: of the address; no connection is opened while it lasts.
-        silence_s: a connection that delivers nothing for this long is dead.
-        lifetime_s: how long the exchange keeps a connection; by default the exchange's own figure.
+        silence_s: a connection that delivers nothing for this long is dead; by default the venue's figure.
+        lifetime_s: how long the exchange keeps a connection; by default the venue's figure.
 
     Attributes:
         symbols: symbols whose streams are received now.
@@ -62,7 +62,7 @@ class Feed:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        exchange: Exchange,
+        venue: Venue,
         base_url: str,
         symbols: Sequence[Instrument],
         *,
@@ -71,16 +71,16 @@ class Feed:
         openings: Allowance,
         silence: Silence,
         on_lost: Callable[[Feed], None] = lambda _: None,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
         lifetime_s: float | None = None,
     ) -> None:
-        self._exchange = exchange
+        self._venue = venue
         self.symbols: list[Instrument] = []
-        self._streams: dict[str, None] = {}
+        self._streams: dict[str, str] = dict.fromkeys(venue.shared_streams, "")
         self._connect = partial(
             Connection,
             session,
-            exchange,
+            venue,
             base_url,
             self._streams,
             on_message=self._receive,
@@ -92,7 +92,7 @@ class Feed:
         self._on_lost = on_lost
         self._openings = openings
         self._silence = silence
-        lifetime_s = exchange.connection_lifetime_s if lifetime_s is None else lifetime_s
+        lifetime_s = venue.limits.connection_lifetime_s if lifetime_s is None else lifetime_s
         self._replace_after_s = max(lifetime_s - REPLACE_BEFORE_S, lifetime_s / 2)
         self._backoff = Backoff(base=FIRST_RETRY_S, cap=MAXIMUM_RETRY_S)
         self._in_url = URL_STREAMS
@@ -107,14 +107,14 @@ class Feed:
         """Receive these symbols' streams too."""
         for symbol in symbols:
             self.symbols.append(symbol)
-            self._streams |= dict.fromkeys(self._exchange.streams(symbol))
+            self._streams |= dict.fromkeys(self._venue.streams(symbol), symbol)
         self._change()
 
     def remove(self, symbols: Iterable[Instrument]) -> None:
         """Receive these symbols' streams no more. Some of their messages may still come."""
         for symbol in symbols:
             self.symbols.remove(symbol)
-            for name in self._exchange.streams(symbol):
+            for name in self._venue.streams(symbol):
                 del self._streams[name]
         self._change()
 
@@ -123,6 +123,11 @@ class Feed:
         if self._active is not None:
             self._active.on_reply(reply)
 
+    def renew_book(self, symbol: Instrument) -> None:
+        """Subscribe to the symbol's order book again: a new snapshot comes."""
+        if self._active is not None:
+            self._active.renew(self._venue.book_stream(symbol))
+
     def _change(self) -> None:
         for connection in self._tasks.values():
             connection.change()
@@ -130,8 +135,11 @@ class Feed:
     def replace(self, reason: metrics.Reconnect) -> None:
         """Open the next connection now: this one will end soon."""
         if not self._replace.is_set():
-            logger.info("replacing the connection", extra={"reason": reason, "streams": len(self._streams)})
-            metrics.ws_resubscribe.labels(reason).inc()
+            logger.info(
+                "replacing the connection",
+                extra={"venue": self._venue.name, "reason": reason, "streams": len(self._streams)},
+            )
+            metrics.ws_resubscribe.labels(self._venue.name, reason).inc()
             self._replace.set()
 
     async def run(self) -> None:
@@ -192,9 +200,14 @@ class Feed:
         wait = max(self._backoff.next_s(), self._silence.left_s())
         logger.warning(
             "connection to the exchange ended",
-            extra={"reason": _why(task), "lived_s": round(lived, 3), "retry_s": round(wait, 3)},
+            extra={
+                "venue": self._venue.name,
+                "reason": _why(task),
+                "lived_s": round(lived, 3),
+                "retry_s": round(wait, 3),
+            },
         )
-        metrics.ws_resubscribe.labels(metrics.Reconnect.ENDED).inc()
+        metrics.ws_resubscribe.labels(self._venue.name, metrics.Reconnect.ENDED).inc()
         self._on_lost(self)
         await asyncio.sleep(wait)
 
@@ -210,12 +223,12 @@ class Feed:
             overlapped.cancel()
             if not new_task.done():
                 break  # both have delivered, or the old one ended early; the new one has what came since it opened
-            logger.warning("the next connection failed", extra={"reason": _why(new_task)})
+            logger.warning("the next connection failed", extra={"venue": self._venue.name, "reason": _why(new_task)})
             await asyncio.wait({old_task}, timeout=backoff.next_s())
             if old_task.done():
                 self._replace.clear()
                 return old, old_task
-        if old_task.done():
+        if old_task.done() or not self._venue.numbered:  # without numbers no copy can be told from an update
             self._on_lost(self)
         old_task.cancel()
         await asyncio.gather(old_task, return_exceptions=True)

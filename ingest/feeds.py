@@ -1,4 +1,4 @@
-"""All streams of the exchange, over as few connections as it allows."""
+"""All streams of one exchange, over as few connections as it allows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import math
 from collections.abc import Callable, Collection, Sequence
 
-from ingest.exchange import Exchange
 from ingest.feed import Feed
+from ingest.venue import Venue
 from tickfence.instrument import Instrument
 
 SYMBOLS_PER_CONNECTION = 300
@@ -20,12 +20,12 @@ class Feeds:
     moves to another connection: so adding and removing some costs the others nothing.
 
     Args:
-        exchange: how many streams a connection may carry.
+        venue: how many streams a connection may carry.
         make: makes a feed of some symbols.
     """
 
-    def __init__(self, exchange: Exchange, make: Callable[[Sequence[Instrument]], Feed]) -> None:
-        self._exchange = exchange
+    def __init__(self, venue: Venue, make: Callable[[Sequence[Instrument]], Feed]) -> None:
+        self._venue = venue
         self._make = make
         self._feeds: dict[Feed, asyncio.Task[None] | None] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -61,6 +61,12 @@ class Feeds:
                 if task is not None:
                     task.cancel()
 
+    def renew_book(self, symbol: Instrument) -> None:
+        """Subscribe to one symbol's order book again, on its connection."""
+        for feed in self._feeds:
+            if symbol in feed.symbols:
+                feed.renew_book(symbol)
+
     def _start(self, feed: Feed) -> None:
         assert self._group is not None
         self._feeds[feed] = self._group.create_task(feed.run())
@@ -69,8 +75,9 @@ class Feeds:
         """Which of ``symbols`` each feed gets; ``None`` stands for a feed to be made."""
         if not symbols:
             return []
-        a_symbol = len(self._exchange.streams(next(iter(symbols))))
-        maximum = min(SYMBOLS_PER_CONNECTION, self._exchange.streams_per_connection // a_symbol)
+        a_symbol = max(len(self._venue.streams(symbol)) for symbol in symbols)
+        room = self._venue.limits.streams_per_connection - len(self._venue.shared_streams)
+        maximum = max(min(SYMBOLS_PER_CONNECTION, room // a_symbol), 1)
         shares: list[tuple[Feed | None, list[Instrument]]] = [(feed, []) for feed in self._feeds]
         carried = [len(feed.symbols) for feed in self._feeds]
         needed = math.ceil((sum(carried) + len(symbols)) / maximum)

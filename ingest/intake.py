@@ -10,21 +10,34 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
 from ingest.clock_skew import ClockSkew
-from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, Ticker, Trade, Unfollowed
-from ingest.exchange import Exchange
+from ingest.events import (
+    BookSnapshot,
+    ControlReply,
+    Depth,
+    Diff,
+    Event,
+    Notice,
+    Refused,
+    Rejected,
+    Rules,
+    Shutdown,
+    SymbolRules,
+    Ticker,
+    Trade,
+    Unfollowed,
+)
 from ingest.feed import Feed
+from ingest.leased_writer import LeasedWriter
 from ingest.pacing import LogLimit
 from ingest.rest import Priority
+from ingest.venue import Venue
 from ingest.writer import Writer
 from tickfence.analytics.market import DEPTH_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
-from tickfence.monitoring.ingest_metrics import Refusal
+from tickfence.monitoring.ingest_metrics import Refusal, Resync
 
 logger = logging.getLogger(__name__)
-
-MAX_MESSAGE = 1024 * 1024
-"""Bytes of one event. A diff of 5,000 levels a side takes a third of that."""
 
 REFRESH_EVERY_S, URGENT_REFRESH_EVERY_S = 5.0, 0.5
 """Least time between two fresh snapshots of one book; the second while it cannot fill a report."""
@@ -42,39 +55,50 @@ def host_ms() -> int:
 
 
 class Intake:
-    """Takes the exchange's messages one by one, and passes what is true to the writer.
+    """Takes one exchange's messages one by one, and passes what is true to the writer.
 
     No message does harm. If it must not be used, it is refused: counted by reason, and logged at most every few
     seconds; if a book may be affected, that book is loaded again.
 
     Args:
-        exchange: decodes the messages.
+        venue: decodes the messages.
         books: the book of every symbol that is followed. It may change; call `forget` for a symbol that is taken out.
         writer: gets what is true.
         now_ms: the Redis server's time.
         host_ms: this host's time: a clock of Redis that is an hour behind is no reason to refuse what the exchange says.
         want_depth: asks for a symbol's snapshot; called as long as its book needs one.
+        on_synced: learns of each lost book that is in sync again.
+        on_rules: takes the exchange's rules of a symbol, if they come by stream.
     """
 
     def __init__(
         self,
-        exchange: Exchange,
+        venue: Venue,
         books: Mapping[Instrument, BookSync],
         writer: Writer,
         *,
         now_ms: Callable[[], int],
         host_ms: Callable[[], int] = host_ms,
         want_depth: Callable[[Instrument, Priority], None],
+        on_synced: Callable[[Instrument], None] = lambda _: None,
+        on_rules: Callable[[Instrument, SymbolRules], None] = lambda *_: None,
     ) -> None:
-        self._decode = exchange.decode
+        self._decode = venue.decode
+        self._message_bytes = venue.limits.message_bytes
+        self._venue = venue.name
+        self._numbered = venue.numbered
+        self._on_synced, self._on_rules = on_synced, on_rules
         self._now_ms, self._host_ms = now_ms, host_ms
         self._want_depth = want_depth
         self._books = books
         self._writer = writer
+        self._leased = None if venue.numbered else LeasedWriter(writer)
+        self._entries = self._leased or writer
         self._lost_at: dict[Instrument, float] = {}
         self._refreshed_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
-        self._skew = ClockSkew()
+        self._notice = ""
+        self._skew = ClockSkew(venue.name)
         self._messages = self._diffs = self._trades = self._tickers = 0
 
     def on_open(self, feed: Feed) -> None:
@@ -83,38 +107,60 @@ class Intake:
             self._ask(self._books[symbol])
 
     def on_lost(self, feed: Feed) -> None:
-        """Note that a connection has ended before there was another one."""
+        """Note that a connection has ended before there was another one, or that nothing shows what both delivered."""
         self._writer.on_connection_lost(feed.symbols)
+        if not self._numbered:
+            for symbol in feed.symbols:
+                self._books[symbol].lose(Resync.DISCONNECTED)
+                self._ask(self._books[symbol])
 
     def on_message(self, feed: Feed, message: bytes) -> None:
         """Take one message."""
         self._messages += 1
         try:
-            if len(message) > MAX_MESSAGE:
+            if len(message) > self._message_bytes:
                 raise Rejected(Refusal.OVERSIZED, f"{len(message)} bytes")
-            event = self._decode(message)
-            if type(event) is Diff:
-                self._on_diff(event)
-            elif type(event) is Trade:
-                self._on_trade(event)
-            elif type(event) is Ticker:
-                self._tickers += 1
-                self._writer.set_ticker(event)
-            elif type(event) is Shutdown:
-                feed.replace(metrics.Reconnect.SHUTDOWN)
-            elif type(event) is ControlReply:
-                feed.on_reply(event)
+            events = self._decode(message)
         except Unfollowed:
-            pass
+            return
         except Rejected as error:
             self._reject(error)
+            return
+        for event in events:
+            try:
+                if type(event) is Diff:
+                    self._on_diff(event)
+                elif type(event) is Trade:
+                    self._on_trade(event)
+                elif type(event) is Ticker:
+                    self._tickers += 1
+                    self._writer.set_ticker(event)
+                else:
+                    self._on_seldom(feed, event)
+            except Rejected as error:
+                self._reject(error)
+
+    def _on_seldom(self, feed: Feed, event: Event) -> None:
+        if type(event) is BookSnapshot:
+            self._on_snapshot(event)
+        elif type(event) is ControlReply:
+            feed.on_reply(event)
+        elif type(event) is Rules:
+            self._on_rules(event.symbol, event.rules)
+        elif type(event) is Refused:
+            raise event.error
+        elif type(event) is Shutdown:
+            feed.replace(metrics.Reconnect.SHUTDOWN)
+        elif type(event) is Notice and event.text != self._notice:
+            self._notice = event.text
+            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
-        metrics.ws_messages.inc(self._messages)
-        metrics.events.labels(metrics.EventKind.DIFF).inc(self._diffs)
-        metrics.events.labels(metrics.EventKind.TRADE).inc(self._trades)
-        metrics.events.labels(metrics.EventKind.TICKER).inc(self._tickers)
+        metrics.ws_messages.labels(self._venue).inc(self._messages)
+        metrics.events.labels(self._venue, metrics.EventKind.DIFF).inc(self._diffs)
+        metrics.events.labels(self._venue, metrics.EventKind.TRADE).inc(self._trades)
+        metrics.events.labels(self._venue, metrics.EventKind.TICKER).inc(self._tickers)
         self._messages = self._diffs = self._trades = self._tickers = 0
         self._skew.tell()
 
@@ -146,13 +192,27 @@ class Intake:
             return False
         if diffs is None:
             return book.why is None
+        self._synced(symbol)
+        for diff, received_ms in diffs:
+            self._entries.add_diff(diff, received_ms)
+        return True
+
+    def _on_snapshot(self, snapshot: BookSnapshot) -> None:
+        """Take a snapshot from the stream."""
+        book, received_ms = self._books[snapshot.symbol], self._now_ms()
+        if snapshot.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(snapshot):
+            raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
+        if book.on_snapshot(snapshot, received_ms):
+            self._synced(snapshot.symbol)
+            if self._leased is not None:
+                self._leased.announce(book)
+
+    def _synced(self, symbol: Instrument) -> None:
+        self._on_synced(symbol)
         lost_at = self._lost_at.pop(symbol, None)
         if lost_at is not None:
             metrics.resync_latency.observe(time.monotonic() - lost_at)
         self._writer.want_snapshot(symbol, metrics.SnapshotReason.SYNC)
-        for diff, received_ms in diffs:
-            self._writer.add_diff(diff, received_ms)
-        return True
 
     def on_trades(self, symbol: Instrument, trades: Sequence[Trade]) -> None:
         """Take a page of the past trades that the writer has asked for; none end the answer."""
@@ -167,7 +227,7 @@ class Intake:
         if trade.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(trade):
             raise Rejected(Refusal.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
         self._trades += 1
-        self._writer.add_trade(trade, received_ms)
+        self._entries.add_trade(trade, received_ms)
 
     def _on_diff(self, diff: Diff) -> None:
         received_ms = self._now_ms()
@@ -176,13 +236,15 @@ class Intake:
         self._diffs += 1
         self._skew.observe(received_ms - diff.time_ms)
         book = self._books[diff.symbol]
+        if not self._numbered:
+            diff = book.number(diff)
         try:
             publish = book.on_diff(diff, received_ms)
         finally:
             if book.why is not None:
                 self._ask(book)
         if publish:
-            self._writer.add_diff(diff, received_ms)
+            self._entries.add_diff(diff, received_ms)
             if book.refresh is not None:
                 self._finish_refresh(book)
             if book.book.near_horizon:
@@ -190,7 +252,7 @@ class Intake:
         elif book.why is None:
             metrics.duplicates.labels(metrics.Duplicate.FEED).inc()
 
-    def _far_ahead(self, event: Trade | Diff) -> bool:
+    def _far_ahead(self, event: Trade | Diff | BookSnapshot) -> bool:
         """Whether an event that Redis's clock says is of the future is so by this host's clock as well."""
         return event.time_ms > self._host_ms() + MAX_AHEAD_MS
 
@@ -246,11 +308,10 @@ class Intake:
         logger.warning("the order book differed from the exchange's", extra={"symbol": symbol, **counts, **shown})
 
     def _reject(self, error: Rejected) -> None:
-        metrics.rejected.labels(error.reason).inc()
+        metrics.rejected.labels(self._venue, error.reason).inc()
         if (held_back := self._logs.allows(error.reason)) is not None:
-            logger.warning(
-                "message refused", extra={"reason": error.reason, "error": str(error), "held_back": held_back}
-            )
+            refused = {"venue": self._venue, "reason": error.reason, "error": str(error), "held_back": held_back}
+            logger.warning("message refused", extra=refused)
         if error.book_symbol is not None:
             book = self._books[error.book_symbol]
             book.lose(error.reason)
@@ -264,7 +325,7 @@ class Intake:
         if symbol not in self._lost_at:
             self._lost_at[symbol] = time.monotonic()
             if not starting:
-                metrics.resyncs.labels(book.why).inc()
+                metrics.resyncs.labels(self._venue, book.why).inc()
                 if (held_back := self._logs.allows(f"lost {book.why}")) is not None:
                     lost = {"symbol": symbol, "reason": book.why, "held_back": held_back}
                     logger.warning("order book out of sync", extra=lost)

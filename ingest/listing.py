@@ -1,4 +1,4 @@
-"""What the exchange lists: each symbol's tick size, step size and trading status, kept up to date in Redis."""
+"""What one exchange lists: each symbol's tick size, step size and trading status, kept up to date in Redis."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from ingest.events import DELISTED, TRADING, SymbolRules
-from ingest.exchange import Exchange
 from ingest.rest import BadAnswer, RestClient, RestError
 from ingest.url_length import leading
+from ingest.venue import Venue
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
@@ -32,7 +32,7 @@ class Listing:
 
     Args:
         rest: asks the exchange.
-        exchange: how many symbols one request may name.
+        venue: how many symbols one request may name.
         symbols: the symbols to ask for at first.
         write: called with each symbol's rules when they are first known and when they change.
         clock: seconds that never go back.
@@ -41,14 +41,15 @@ class Listing:
     def __init__(
         self,
         rest: RestClient,
-        exchange: Exchange,
+        venue: Venue,
         symbols: Sequence[Instrument],
         write: Write,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rest = rest
-        self._most = exchange.symbols_per_info
+        self._venue = venue.name
+        self._most = venue.limits.symbols_per_info
         self._symbols: Collection[Instrument] = symbols
         self._added = asyncio.Event()
         self._write = write
@@ -65,6 +66,10 @@ class Listing:
         self._count()
         self._added.set()
 
+    def on_rules(self, symbol: Instrument, rules: SymbolRules) -> None:
+        """Take rules that came by stream."""
+        self._listed(symbol, rules)
+
     async def run(self) -> None:
         """Ask again and again until cancelled."""
         backoff = Backoff(base=0.5, cap=EVERY_S)
@@ -75,7 +80,8 @@ class Listing:
                 await self.update(only_added=only_added)
             except RestError as error:
                 wait = backoff.next_s()
-                logger.warning("cannot load symbol information", extra={"error": str(error), "retry_s": round(wait, 3)})
+                extra = {"venue": self._venue, "error": str(error), "retry_s": round(wait, 3)}
+                logger.warning("cannot load symbol information", extra=extra)
             else:
                 backoff.reset()
                 wait = EVERY_S
@@ -172,4 +178,4 @@ class Listing:
         self._count()
 
     def _count(self) -> None:
-        metrics.symbols_unlisted.set(len(self._not_before))
+        metrics.symbols_unlisted.labels(self._venue).set(len(self._not_before))

@@ -13,10 +13,10 @@ from enum import IntEnum
 import aiohttp
 
 from ingest.events import Depth, ExchangeInfo, Rejected, Trade
-from ingest.exchange import Exchange, Request
 from ingest.pacing import Allowance, LogLimit
 from ingest.proxy import TRANSPORT_ERRORS
 from ingest.silence import Silence
+from ingest.venue import Request, Venue
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.outage import Backoff
@@ -78,15 +78,16 @@ class RestClient:
     Args:
         session: of aiohttp.
         base_url: of the exchange's REST endpoint.
-        exchange: its requests, and the decoders of their answers.
+        venue: its requests, and the decoders of their answers.
         silence: of the address.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, exchange: Exchange, silence: Silence) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, venue: Venue, silence: Silence) -> None:
         self._session = session
         self._base_url = base_url.rstrip("/")
-        self._exchange = exchange
-        self._weight = Allowance(exchange.weight_per_minute, 60.0)
+        self._venue = venue
+        self._weight_span_s = venue.limits.request_weight[1]
+        self._weight = Allowance(*venue.limits.request_weight)
         self._silence = silence
 
     async def depth(self, symbol: Instrument, priority: Priority) -> Depth:
@@ -95,15 +96,15 @@ class RestClient:
         Raises:
             RestError: there is no usable answer.
         """
-        body = await self._get(self._exchange.depth_request(symbol), priority.share)
+        body = await self._get(self._venue.depth_request(symbol), priority.share)
         try:
-            return self._exchange.decode_depth(body)
+            return self._venue.decode_depth(body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
 
     async def trades(self, symbol: Instrument, first_id: int, count: int) -> list[Trade]:
-        """Load trades of the past, in the order of their ids.
+        """Load trades of the past, in the order of their ids; none if the exchange does not tell them.
 
         Args:
             symbol: whose trades.
@@ -113,37 +114,45 @@ class RestClient:
         Raises:
             RestError: there is no usable answer.
         """
-        body = await self._get(self._exchange.trades_request(symbol, first_id, count), TRADES_SHARE)
+        request = self._venue.trades_request(symbol, first_id, count)
+        if request is None:
+            return []
+        body = await self._get(request, TRADES_SHARE)
         try:
-            return self._exchange.decode_trades(symbol, body)
+            return self._venue.decode_trades(symbol, body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise RestError(f"{symbol}: {error}") from None
 
     def depth_wait_s(self, symbol: Instrument, priority: Priority) -> float:
         """Seconds until the order book of ``symbol`` may be asked for; 0 if now."""
-        return self._wait_s(self._exchange.depth_request(symbol).weight, priority.share)
+        return self._wait_s(self._venue.depth_request(symbol).weight, priority.share)
 
     def depth_interval_s(self, symbol: Instrument) -> float:
         """Seconds between two requests for this order book that would use the whole weight."""
-        return 60.0 * self._exchange.depth_request(symbol).weight / self._weight.limit
+        return self._weight_span_s * self._venue.depth_request(symbol).weight / self._weight.limit
 
     async def info(self, symbols: Sequence[Instrument]) -> ExchangeInfo:
         """Load the rules of ``symbols``, and keep to the weight limit that the answer names from now on.
+
+        Where they come by stream, the answer is empty.
 
         Raises:
             BadAnswer: the answer is not usable.
             RestError: there is no answer. It is ``final`` if the exchange does not list one of them.
         """
         share = INFO_ALONE_SHARE if len(symbols) == 1 else GAP_SHARE
-        body = await self._get(self._exchange.info_request(symbols), share)
+        request = self._venue.info_request(symbols)
+        if request is None:
+            return ExchangeInfo({})
+        body = await self._get(request, share)
         try:
-            info = self._exchange.decode_info(body)
+            info = self._venue.decode_info(body)
         except Rejected as error:
-            metrics.rejected.labels(error.reason).inc()
+            metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise BadAnswer(str(error)) from None
-        if info.weight_per_minute:
-            self._weight.limit = info.weight_per_minute
+        if info.request_weight:
+            self._weight.limit = info.request_weight
         return info
 
     async def _get(self, request: Request, share: float) -> bytes:
@@ -154,18 +163,17 @@ class RestClient:
                 self._base_url + request.path, params=request.query, timeout=timeout
             ) as response:
                 body = await _read(response)
-                metrics.rest_requests.labels(str(response.status)).inc()
-                if (used := response.headers.get(self._exchange.used_weight_header, "")).isdecimal():
+                metrics.rest_requests.labels(self._venue.name, str(response.status)).inc()
+                if (used := response.headers.get(self._venue.limits.used_weight_header, "")).isdecimal():
                     self._weight.observe(float(used))
                 if response.status == 200:
                     self._silence.accepted()
                     return body
                 self._silence.refused(response.status, response.headers)
-                # The exchange answers 400 to a symbol it does not list. No other status is about the symbol.
-                final = response.status == 400 and self._exchange.refuses_symbol(body)
+                final = self._venue.refuses_symbol(response.status, body)
                 raise RestError(f"{request.path} {request.query}: HTTP {response.status} {body[:200]!r}", final=final)
         except TRANSPORT_ERRORS as error:
-            metrics.rest_requests.labels(type(error).__name__).inc()
+            metrics.rest_requests.labels(self._venue.name, type(error).__name__).inc()
             raise RestError(f"{request.path} {request.query}: {type(error).__name__} {error}") from error
 
     async def _allowed(self, weight: int, share: float) -> None:

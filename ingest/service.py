@@ -1,96 +1,65 @@
-"""Ingest as a whole: its parts, put together."""
+"""Ingest as a whole: every venue that the symbols name, and one writer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
-import aiohttp
-
-from ingest.binance import Binance
+from ingest import venues
 from ingest.book_sync import BookSync
 from ingest.desired_symbols import DesiredSymbols
-from ingest.exchange import Exchange
-from ingest.feed import Feed
-from ingest.feeds import Feeds
-from ingest.intake import Intake
-from ingest.listing import Listing
-from ingest.pacing import Allowance, SnapshotSchedule
-from ingest.rest import DepthQueue, Priority, RestClient
-from ingest.silence import Silence
-from ingest.trade_history import TradeHistory
+from ingest.market import Endpoints, Market, OpenSession, direct_or_proxied
+from ingest.pacing import SnapshotSchedule
+from ingest.proxy import BadProxy
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
-from tickfence.instrument import Instrument
+from tickfence.instrument import DEFAULT_VENUE, Instrument, split
 from tickfence.monitoring import ingest_metrics as metrics
+from tickfence.redis_access.outage import Backoff
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 WAKE_EVERY_S = 0.05
-AUDIT_EVERY_S = 1.0
-"""Least time between two audits."""
 DRAIN_S = 2.0
-OPENINGS_SHARE = 0.8
-"""Share of the connections that the exchange allows in five minutes; other programs may use the same address."""
+FIRST_RESTART_S, MAXIMUM_RESTART_S = 1.0, 60.0
 
 
 class Ingest:
-    """Reads one exchange and writes its market data to Redis, until `stop`.
+    """Reads the venues of all symbols and writes their market data to Redis, until `stop`.
 
     Args:
         settings: the process's settings.
-        streams: session of aiohttp for the WebSocket connections.
-        requests: session of aiohttp for the REST requests.
         clock: the Redis server's time.
+        open_session: opens sessions of aiohttp.
     """
 
     def __init__(
         self,
         settings: Settings,
-        streams: aiohttp.ClientSession,
-        requests: aiohttp.ClientSession,
         clock: ServerClock | None = None,
+        open_session: OpenSession = direct_or_proxied,
     ) -> None:
-        exchange: Exchange = Binance(())
-        self._exchange = exchange
-        self._audit_share = settings.nt_audit_weight_share
-        clock = clock or ServerClock()
-        silence = Silence()
-        self._rest = RestClient(requests, settings.nt_exchange_rest_url, exchange, silence)
-        self._depths = DepthQueue(self._rest)
-        self._history = TradeHistory(self._rest)
+        self._settings = settings
+        self._open_session = open_session
+        self._clock = clock or ServerClock()
         self._books: dict[Instrument, BookSync] = {}
         self._writer = Writer(
             settings.redis_url,
             self._books,
             keys=settings.keys,
-            clock=clock,
+            clock=self._clock,
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
-            fetch_trades=self._history.want,
+            fetch_trades=self._fetch_trades,
+            needs_lease=self._needs_lease,
             name=settings.process_name("ingest"),
         )
-        self._intake = Intake(exchange, self._books, self._writer, now_ms=clock.now_ms, want_depth=self._depths.want)
-        self._listing = Listing(self._rest, exchange, (), self._writer.set_info)
-        openings = Allowance(exchange.connections_per_5_min * OPENINGS_SHARE, 300.0)
-
-        def feed(symbols: Sequence[Instrument]) -> Feed:
-            return Feed(
-                streams,
-                exchange,
-                settings.nt_exchange_ws_url,
-                symbols,
-                on_message=self._intake.on_message,
-                on_open=self._intake.on_open,
-                on_lost=self._intake.on_lost,
-                openings=openings,
-                silence=silence,
-            )
-
-        self._feeds = Feeds(exchange, feed)
+        self._markets: dict[str, Market] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._desired = DesiredSymbols(
             settings.redis_url,
             settings.keys,
@@ -100,9 +69,8 @@ class Ingest:
         )
         self._schedule = SnapshotSchedule((), settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
-        metrics.books.set_function(lambda: len(self._books))
-        metrics.books_in_sync.set_function(lambda: sum(book.in_sync for book in self._books.values()))
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
+        metrics.leases.set_function(lambda: self._writer.leases.held)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""
@@ -114,24 +82,19 @@ class Ingest:
         Raises:
             ExceptionGroup: a part has failed with an error that it does not expect, which is a defect.
         """
-        async with asyncio.TaskGroup() as group:
-            writing = group.create_task(self._writer.run())
-            reading = [
-                group.create_task(self._feeds.run()),
-                group.create_task(self._desired.run(self._follow)),
-                group.create_task(self._depths.run(self._intake.on_depth)),
-                group.create_task(self._history.run(self._intake.on_trades)),
-                group.create_task(self._listing.run()),
-                group.create_task(self._audit()),
-            ]
-            timer = group.create_task(self._run_on_time())
-            await self._stopping.wait()
-            for task in reading:
-                task.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
-            await self._writer.drain(DRAIN_S)
-            timer.cancel()
-            writing.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                writing = group.create_task(self._writer.run())
+                desired = group.create_task(self._desired.run(self._follow))
+                timer = group.create_task(self._run_on_time())
+                await self._stopping.wait()
+                desired.cancel()
+                await self._end(list(self._tasks))
+                await self._writer.drain(DRAIN_S)
+                timer.cancel()
+                writing.cancel()
+        finally:
+            await self._end(list(self._tasks))
 
     def _follow(self, symbols: Sequence[Instrument], removed: Sequence[Instrument]) -> None:
         """Follow exactly these symbols from now on, and leave nothing in Redis of any other that was.
@@ -142,22 +105,110 @@ class Ingest:
             symbols: to follow.
             removed: symbols that may have been removed while this process did not run.
         """
-        added = [symbol for symbol in symbols if symbol not in self._books]
+        wanted = self._by_venue(symbols)
+        for name in wanted.keys() - self._markets.keys():
+            self._open(name)
         gone = [symbol for symbol in self._books if symbol not in symbols]
-        for symbol in gone:
-            del self._books[symbol]
-            self._intake.forget(symbol)
-        self._feeds.remove(gone)
-        missed = [symbol for symbol in removed if symbol not in gone]
+        missed = [symbol for symbol in self._followed(removed) if symbol not in gone]
+        added = [symbol for name in self._markets for symbol in wanted.get(name, ()) if symbol not in self._books]
         self._writer.add(missed)
         self._writer.remove(gone + missed)
-        self._books |= {symbol: BookSync(symbol) for symbol in added}
-        self._exchange.follow(symbols)
         self._writer.add(added)
-        self._feeds.add(added)
-        self._listing.follow(symbols)
-        self._schedule.follow(symbols, time.monotonic())
-        logger.info("symbols followed", extra={"symbols": len(symbols), "added": added, "removed": gone})
+        added_to, gone_from = self._by_venue(added), self._by_venue(gone)
+        for name, market in list(self._markets.items()):
+            market.change(added_to.get(name, ()), gone_from.get(name, ()))
+            if name not in wanted:
+                del self._markets[name]
+                self._tasks.pop(name).cancel()
+        self._schedule.follow(list(self._books), time.monotonic())
+        metrics.symbols_without_venue.set(sum(map(len, wanted.values())) - len(self._books))
+        logger.info("symbols followed", extra={"symbols": len(self._books), "added": added, "removed": gone})
+
+    def _followed(self, symbols: Sequence[Instrument]) -> list[Instrument]:
+        """Those of ``symbols`` whose venues this process is to follow."""
+        chosen = self._settings.nt_ingest_venues
+        return [symbol for symbol in symbols if not chosen or split(symbol)[0] in chosen]
+
+    def _by_venue(self, symbols: Sequence[Instrument]) -> dict[str, list[Instrument]]:
+        found: dict[str, list[Instrument]] = defaultdict(list)
+        for symbol in self._followed(symbols):
+            found[split(symbol)[0]].append(symbol)
+        return found
+
+    def _open(self, name: str) -> None:
+        """Begin with a venue, if that can be."""
+        try:
+            self._markets[name] = self._market(name)
+        except (venues.NoVenue, BadProxy) as error:
+            logger.error("symbols of a venue cannot be followed", extra={"venue": name, "error": str(error)})
+        except Exception as error:  # a defect of the venue's code
+            extra = {"venue": name, "error": f"{type(error).__name__} {error}"}
+            logger.exception("symbols of a venue cannot be followed", extra=extra)
+        else:
+            metrics.registry.begin(venue=name)
+            metrics.books.labels(name).set_function(lambda: len(self._books_of(name)))
+            metrics.books_in_sync.labels(name).set_function(lambda: sum(book.in_sync for book in self._books_of(name)))
+            self._tasks[name] = asyncio.create_task(self._keep(name))
+
+    def _books_of(self, name: str) -> list[BookSync]:
+        """The order books of one venue."""
+        market = self._markets.get(name)
+        symbols = [] if market is None else market.symbols
+        return [book for symbol in symbols if (book := self._books.get(symbol)) is not None]
+
+    def _market(self, name: str) -> Market:
+        """Make a venue's part.
+
+        Raises:
+            NoVenue: it cannot be used here.
+            BadProxy: the environment names a proxy that cannot be used.
+        """
+        venue, settings = venues.load(name), self._settings
+        urls = settings.nt_venue_urls
+        if name == DEFAULT_VENUE:
+            urls = {f"{name}.ws": settings.nt_exchange_ws_url, f"{name}.rest": settings.nt_exchange_rest_url}
+        ws, rest = urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url)
+        logger.info("a venue is read", extra={"venue": name, "ws": ws, "rest": rest})
+        return Market(
+            venue,
+            Endpoints(ws, rest, self._open_session),
+            self._books,
+            self._writer,
+            now_ms=self._clock.now_ms,
+            audit_share=settings.nt_audit_weight_share,
+        )
+
+    async def _keep(self, name: str) -> None:
+        """Run a venue's part until cancelled. One that fails starts again; the other venues do not notice."""
+        backoff = Backoff(base=FIRST_RESTART_S, cap=MAXIMUM_RESTART_S)
+        while True:
+            market = self._markets[name]
+            try:
+                await market.run()
+            except Exception:  # a defect of one venue's code
+                wait_s = backoff.next_s()
+                logger.exception("a venue has failed and starts again", extra={"venue": name, "retry_s": wait_s})
+                metrics.venue_failures.labels(name).inc()
+                self._writer.on_connection_lost(market.symbols)
+                self._markets[name] = self._market(name)
+                self._markets[name].change(market.symbols, ())
+                await asyncio.sleep(wait_s)
+
+    async def _end(self, names: Sequence[str]) -> None:
+        """End the venues' parts."""
+        ending = [self._tasks.pop(name) for name in names]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    def _needs_lease(self, symbol: Instrument) -> bool:
+        """Whether the copies that two processes have of one update of this symbol cannot be told apart."""
+        market = self._markets.get(split(symbol)[0])
+        return market is not None and not market.numbered
+
+    def _fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
+        if (market := self._markets.get(split(symbol)[0])) is not None:
+            market.fetch_trades(symbol, first_id, count)
 
     async def _run_on_time(self) -> None:
         while True:
@@ -165,19 +216,5 @@ class Ingest:
             for symbol in self._schedule.due(time.monotonic()):
                 self._writer.want_snapshot(symbol, metrics.SnapshotReason.INTERVAL)
             self._writer.wake()
-            self._intake.count()
-
-    async def _audit(self) -> None:
-        """Compare the books with fresh snapshots in turn; without weight to spare, one waits for its next turn."""
-        for symbol in self._in_turn() if self._audit_share else ():
-            if symbol is None:
-                await asyncio.sleep(AUDIT_EVERY_S)
-                continue
-            await asyncio.sleep(max(AUDIT_EVERY_S, self._rest.depth_interval_s(symbol) / self._audit_share))
-            if symbol in self._books and self._rest.depth_wait_s(symbol, Priority.AUDIT) <= 0:
-                self._intake.audit(symbol)
-
-    def _in_turn(self) -> Iterator[Instrument | None]:
-        """Each symbol in turn, again and again; ``None`` while there is none."""
-        while True:
-            yield from list(self._books) or (None,)
+            for market in self._markets.values():
+                market.tick()

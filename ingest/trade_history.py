@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """A request takes a tenth of a second or so, and after a lost connection every symbol may have one."""
-PAGE_TRADES = 1_000
 
 Deliver = Callable[[Instrument, Sequence[Trade]], None]
 """Takes one page of a symbol's trades in the order of their ids; no trades after the last page."""
@@ -36,11 +35,13 @@ class TradeHistory:
 
     Args:
         client: sends the requests, within the weight limit.
+        page_trades: how many trades one request may ask for.
         patience_s: how long an answer is waited for.
     """
 
-    def __init__(self, client: RestClient, patience_s: float = MAXIMUM_WAIT_S) -> None:
+    def __init__(self, client: RestClient, page_trades: int, patience_s: float = MAXIMUM_WAIT_S) -> None:
         self._client = client
+        self._page_trades = page_trades
         self._patience_s = patience_s
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue()
         self._logs = LogLimit()
@@ -75,7 +76,7 @@ class TradeHistory:
     async def _load(self, wanted: _Wanted, deliver: Deliver) -> None:
         end = wanted.end_id
         while end > wanted.first_id:
-            first_id = max(wanted.first_id, end - PAGE_TRADES)
+            first_id = max(wanted.first_id, end - self._page_trades)
             page = await self._client.trades(wanted.symbol, first_id, end - first_id)
             deliver(wanted.symbol, page)
             if len(page) < end - first_id:

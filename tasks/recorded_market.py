@@ -122,7 +122,8 @@ class RecordedMarket:
             if not reaches(earlier, lowest_bid, highest_ask):
                 continue
             book = OrderBook()
-            book.load(earlier.last_update_id, earlier.bids, earlier.asks, earlier.lowest_bid, earlier.highest_ask)
+            horizon = earlier.lowest_bid, earlier.highest_ask
+            book.load(earlier.last_update_id, earlier.bids, earlier.asks, *horizon, earlier.told)
             with suppress(BookGap):
                 for diff in self.diffs.between(split_id(earlier.stream_id), (taken_ms + POLLED_MS, 0)):
                     if diff.last_update_id <= last_update_id:
@@ -137,6 +138,7 @@ class RecordedMarket:
                 asks=asks,
                 lowest_bid=lowest_bid,
                 highest_ask=highest_ask,
+                told=earlier.told,
                 time=taken_ms,
             )
         return None
@@ -160,6 +162,8 @@ class RecordedMarket:
         newest = None
         for each in self.snapshots_before(split_id(inputs.book_id)[1], at_ms):
             newest = newest or each
+            if each.told is not None:
+                return each
             if reaches(each, lowest, highest):
                 return replace(each, lowest_bid=lowest, highest_ask=highest)
         return newest
@@ -210,7 +214,12 @@ class RecordedMarket:
 
 
 def reaches(snapshot: Snapshot, lowest_bid: float | None, highest_ask: float | None) -> bool:
-    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``."""
+    """Whether a snapshot knows all levels of each side up to these prices; all there are where a price is ``None``.
+
+    Where the exchange tells every change of the best levels, the diffs lead to what was known.
+    """
+    if snapshot.told is not None:
+        return True
     bids = snapshot.lowest_bid is None or (lowest_bid is not None and snapshot.lowest_bid <= lowest_bid)
     asks = snapshot.highest_ask is None or (highest_ask is not None and snapshot.highest_ask >= highest_ask)
     return bids and asks

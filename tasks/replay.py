@@ -70,7 +70,7 @@ class Replay:
             self._market.trades.between(just_before_id(start.first_trade_id), split_id(inputs.trades_id)),
             info=None
             if start.book_from is None
-            else SymbolInfo(inputs.tick_size, None, inputs.trading, start.book_from),
+            else SymbolInfo(inputs.tick_size, None, inputs.trading, start.book_from, inputs.base, inputs.quote),
             older_trades_before=inputs.older_before if start.fresh else None,
             trades_id=inputs.trades_id if start.fresh else later(self._reader.trades_id, inputs.trades_id),
             book_id=inputs.book_id,
@@ -201,6 +201,7 @@ class Replay:
         state = warm.state
         state.ticker = inputs.ticker
         state.tick_size, state.trading = inputs.tick_size, inputs.trading
+        state.base, state.quote = inputs.base, inputs.quote
         if inputs.book_ms is None:
             state.book_update_ms = None
         if inputs.trade_ms is None:

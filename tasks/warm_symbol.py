@@ -122,6 +122,8 @@ class WarmSymbol:
             state.book.asks.horizon,
             state.book_update_ms,
             state.trade_update_ms,
+            state.base,
+            state.quote,
         )
 
     def _cold_read(self, now_ms: int, now_s: float) -> list[Request]:
@@ -206,7 +208,7 @@ class WarmSymbol:
                 self._apply_each(diffs)
         levels = snapshot.bids, snapshot.asks
         horizon = snapshot.lowest_bid, snapshot.highest_ask
-        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon)
+        self.state.load_snapshot(snapshot.last_update_id, *levels, snapshot.time, *horizon, snapshot.told)
 
     def _take_over(self, sections: bytes | None, carried: bytes | None, newest_update_id: int) -> _Taken:
         """Start with what the last owner left, as if this node had run all along.
@@ -288,12 +290,14 @@ class WarmSymbol:
                 [t.is_buy for t in trades],
                 None if older else trades[-1].received_ms,
                 () if older else [t.trade_id for t in trades],
+                [t.id_count for t in trades],
             )
 
     def _add_older(self, trades: list[TradeEntry], older_before: str | None) -> None:
         """Add trades that a cold read left out, a reply's worth with each read, until older ones would not count."""
         window = self.state.trades
-        connect = window.coverage.add_older_trades([t.trade_id for t in trades], [t.time_ms for t in trades])
+        ids, times_ms, counts = [t.trade_id for t in trades], [t.time_ms for t in trades], [t.id_count for t in trades]
+        connect = window.coverage.add_older_trades(ids, times_ms, counts)
         self._add_trades(trades, older=True)
         reached = not trades or trades[0].time_ms <= self._older_until_ms
         self._older_before = None if reached or not connect or len(window) >= MAX_TRADES else older_before
@@ -308,6 +312,7 @@ class WarmSymbol:
             self._note(Event(Kind.NO_TICK_SIZE, self.symbol))
         self._info = info
         self.state.tick_size, self.state.trading = info.tick_size, info.status
+        self.state.base, self.state.quote = info.base, info.quote
 
     def _check_book(self, info: SymbolInfo | None, newest_id: int) -> bool:
         """Distrust a book that was wrong, as ingest found out later; whether it was."""

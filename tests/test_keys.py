@@ -12,9 +12,10 @@ S = Instrument("BTCUSDT")
 
 
 @pytest.mark.parametrize("keys", [Keys(), Keys("staging")])
-def test_what_one_command_touches_lies_in_one_slot(keys: Keys) -> None:
-    market = [make(S) for make in (keys.trades, keys.book, keys.snapshot, keys.ticker, keys.info)]
-    written = [keys.lease(S), *keys.of_node(S)]
+@pytest.mark.parametrize("symbol", [S, Instrument("okx:BTC-USDT"), Instrument("ccxt:bitstamp:BTC/USD")])
+def test_what_one_command_touches_lies_in_one_slot(keys: Keys, symbol: Instrument) -> None:
+    market = [make(symbol) for make in (keys.trades, keys.book, keys.snapshot, keys.ticker, keys.info)]
+    written = [keys.lease(symbol), *keys.of_node(symbol)]
     for together in (market, written):
         assert len({key_slot(key.encode()) for key in together}) == 1
 

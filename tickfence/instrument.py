@@ -1,4 +1,9 @@
-"""The name of what is traded."""
+"""The name of what is traded: ``[venue:]symbol``.
+
+The symbol stands as its exchange writes it: ``BTCUSDT`` (the default venue, Binance), ``okx:BTC-USDT``,
+``kraken:BTC/USD``. Keys, leases, queues and readers take the whole for one opaque name; only the code of a venue looks
+inside.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,10 @@ import re
 from typing import NewType
 
 Instrument = NewType("Instrument", str)
-"""An instrument's name, as its exchange writes it: ``BTCUSDT``. Only the module of its exchange looks inside."""
+"""An instrument's name. Only the code of its venue looks inside."""
+
+DEFAULT_VENUE = "binance"
+"""The venue of a name without one."""
 
 _CAPITALS = "".join(
     (
@@ -27,14 +35,28 @@ _WITHOUT_CASE = "".join(
         r"\uac00-\ud7a3",  # Hangul
     )
 )
-PATTERN = f"[A-Z0-9{_CAPITALS}{_WITHOUT_CASE}]{{2,20}}"
+_LETTERS = f"A-Z0-9{_CAPITALS}{_WITHOUT_CASE}"
+_SIGNS = r"a-z!#$%&()*+./:;<=>?@\[\]^_|~\-"  # no space, comma, brace, backslash or quote
+
+_BINANCE = f"[{_LETTERS}]{{2,20}}"
+_VENUE = "[a-z][a-z0-9]{0,19}"
+PATTERN = f"(?:{_BINANCE}|(?!{DEFAULT_VENUE}:){_VENUE}:[{_LETTERS}{_SIGNS}]{{1,40}})"
 """Regular expression of a name, with the same meaning in Python and JSON Schema.
 
-Binance lists names like 币安人生USDT. Each letter is a capital or has no case, so ``upper()`` leaves a name as it is, and
-``lower()``, as in Binance's stream names, loses nothing.
+Binance lists names like 币安人生USDT. Each letter of its names is a capital or has no case, so ``upper()`` leaves a name
+as it is, and ``lower()``, as in Binance's stream names, loses nothing.
+
+An instrument has one name only, so ``binance:BTCUSDT`` is none.
 """
 
+ACCEPTED = (
+    "2 to 20 capital letters or digits, like BTCUSDT or 币安人生USDT, "
+    "or venue:symbol as the exchange writes it, like okx:BTC-USDT or kraken:BTC/USD"
+)
+"""What a name looks like, for errors and help."""
+
 _NAME = re.compile(PATTERN)
+_OF_BINANCE, _OF_VENUE = re.compile(_BINANCE), re.compile(_VENUE)
 
 
 def is_instrument(text: str) -> bool:
@@ -49,9 +71,44 @@ def parse_instrument(text: str) -> Instrument:
         ValueError: It is not. The text says what is accepted.
 
     Example:
-        >>> parse_instrument("BTCUSDT")
-        'BTCUSDT'
+        >>> parse_instrument("BTCUSDT"), parse_instrument("kraken:BTC/USD")
+        ('BTCUSDT', 'kraken:BTC/USD')
     """
-    if not is_instrument(text):
-        raise ValueError(f"symbol {text!r} must be 2 to 20 capital letters or digits, like BTCUSDT or 币安人生USDT")
-    return Instrument(text)
+    if is_instrument(text):
+        return Instrument(text)
+    venue, colon, symbol = text.partition(":")
+    if not colon:
+        raise ValueError(f"symbol {text!r} must be {ACCEPTED}")
+    if venue == DEFAULT_VENUE and _OF_BINANCE.fullmatch(symbol):
+        raise ValueError(f"symbol {text!r} must be written without its venue, the default one: {symbol}")
+    if not _OF_VENUE.fullmatch(venue):
+        accepted = "the part before the colon must be a venue, 1 to 20 small letters or digits, like okx:BTC-USDT"
+    elif venue == DEFAULT_VENUE:
+        accepted = f"must be {ACCEPTED}"
+    else:
+        accepted = (
+            f"the part after {venue}: must be 1 to 40 letters, digits or signs "
+            "without space, comma, brace, backslash or quote"
+        )
+    raise ValueError(f"symbol {text!r}: {accepted}")
+
+
+def split(instrument: str) -> tuple[str, str]:
+    """Return the venue and the symbol, as that venue writes it.
+
+    Example:
+        >>> split("BTCUSDT"), split("ccxt:bitstamp:BTC/USD")
+        (('binance', 'BTCUSDT'), ('ccxt', 'bitstamp:BTC/USD'))
+    """
+    before, colon, after = instrument.partition(":")
+    return (before, after) if colon else (DEFAULT_VENUE, instrument)
+
+
+def as_typed(text: str) -> str:
+    """Return the name that a person means: ``btcusdt`` is ``BTCUSDT``. Names with a venue keep their case.
+
+    Example:
+        >>> as_typed("btcusdt"), as_typed("kraken:BTC/USD")
+        ('BTCUSDT', 'kraken:BTC/USD')
+    """
+    return text if ":" in text else text.upper()

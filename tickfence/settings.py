@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tickfence.amqp_address import AMQP_SCHEMES, parse_amqp
-from tickfence.instrument import Instrument, parse_instrument
+from tickfence.instrument import DEFAULT_VENUE, Instrument, parse_instrument
 from tickfence.keys import Keys
 from tickfence.redis_access.address import (
     CLUSTER_SCHEMES,
@@ -41,12 +41,14 @@ NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NODE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
 SHARD = re.compile(r"[1-9][0-9]?/[1-9][0-9]?")
+VENUE = re.compile(r"[a-z][a-z0-9]{0,19}")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
 _PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
 _SECRET = ("NT_WEB_TOKEN",)
 _NOT_READ_BY_READERS = ("CELERY_BROKER_URL", "NT_BROKER_PASSWORD_FILE")
+_VENUE_SCHEMES = {"ws": ("ws", "wss"), "rest": ("http", "https")}
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -88,6 +90,32 @@ def _hosts(value: object) -> object:
             "must be a comma-separated list of host names or addresses without a port, like reports.example"
         )
     return tuple(names)
+
+
+def _venues(value: object) -> object:
+    names = _listed(value)
+    if not isinstance(names, list | tuple) or not all(VENUE.fullmatch(name) for name in names):
+        raise ValueError("must be a comma-separated list of venues, like binance,okx")
+    return tuple(names)
+
+
+def _venue_urls(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    urls: dict[str, str] = {}
+    for each in str(value).split(","):
+        name, _, url = each.strip().partition("=")
+        venue, _, kind = name.partition(".")
+        schemes = _VENUE_SCHEMES.get(kind, ())
+        if venue == DEFAULT_VENUE:
+            raise ValueError(f"must name other venues: {venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
+        if not VENUE.fullmatch(venue) or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
+            raise ValueError(
+                "must be a comma-separated list of venue.ws=URL or venue.rest=URL with a URL that starts with "
+                "ws://, wss:// or http://, https://, like okx.ws=wss://host"
+            )
+        urls[name] = url
+    return urls
 
 
 def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
@@ -220,6 +248,10 @@ class Settings(BaseModel):
     """The exchange's WebSocket endpoint."""
     nt_exchange_rest_url: Annotated[str, _url("http", "https")] = "https://api.binance.com"
     """The exchange's REST endpoint."""
+    nt_venue_urls: Annotated[dict[str, str], BeforeValidator(_venue_urls)] = {}
+    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host. Default: each exchange's own."""
+    nt_ingest_venues: Annotated[tuple[str, ...], BeforeValidator(_venues)] = ()
+    """Venues whose symbols this ingest follows, comma-separated, like binance,okx. Default: all."""
     nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)
     """Time between two full order books of a symbol that ingest writes."""
     nt_audit_weight_share: float = Field(0.1, ge=0, le=0.5, allow_inf_nan=False)

@@ -72,6 +72,17 @@ def test_worked_example():
     assert list(result) == [field for field in report.Report.__struct_encode_fields__ if field in result]
 
 
+def test_venue_base_and_quote_are_told():
+    example = SymbolState("kraken:BTC/USD")
+    example.load_snapshot(100, [(99.0, 3.0)], [(101.0, 1.0)], NOW - 100)
+    result = built(example)
+    assert (result["symbol"], result["venue"]) == ("kraken:BTC/USD", "kraken")
+    assert "base" not in result and "quote" not in result, "the listing is not known yet"
+    example.base, example.quote = "BTC", "USD"
+    result = built(example)
+    assert (result["base"], result["quote"]) == ("BTC", "USD")
+
+
 def test_numbers_are_rounded_as_defined():
     result = built(state([(3.0, 1.0), (2.0, 0.1), (1.0, 0.2)], [(4.0, 2.0)]))
     assert result["spread_bps"] == 2857.1429

@@ -36,11 +36,12 @@ def test_the_partitions_are_the_recorded_part_of_the_time_each_ms_once(
     assert [part.from_ms // HOUR_MS for part in parts] == sorted(part.from_ms // HOUR_MS for part in parts)
 
 
-@given(st.sampled_from(SYMBOLS), times)
+@given(st.sampled_from([*SYMBOLS, Instrument("ccxt:" + "安" * 40)]), times)
 def test_names_tell_partitions_apart_and_are_no_path(symbol: Instrument, at_ms: int) -> None:
     part = Partition(symbol, at_ms, at_ms + 1)
     names = [file_name(job, part, token) for job in ("j-1", "j-2") for token in (1, 2)]
     assert len(set(names)) == 4 and "/" not in "".join(names)
+    assert len(f"{file_name('20261127-101112-abcd', part, 10**13)}.part".encode()) <= 255
 
 
 def ask(**asked: object) -> str:

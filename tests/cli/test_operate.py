@@ -57,6 +57,7 @@ def states(client: redis.Redis) -> dict[str, str]:
         ("symbols add solusdt ETHUSDT SOLUSDT", "added SOLUSDT\nETHUSDT is active already\n", {BTC, ETH, SOL}),
         ("symbols remove ETHUSDT", "removed ETHUSDT\n", {BTC}),
         ("symbols pause BTCUSDT", "paused BTCUSDT\n", {ETH}),
+        ("symbols add kraken:BTC/USD", "added kraken:BTC/USD\n", {BTC, ETH, Instrument("kraken:BTC/USD")}),
     ],
 )
 def test_each_change_is_told_in_a_line(
@@ -377,13 +378,18 @@ def test_the_list_shows_states_nodes_and_the_last_change(run: Run, redis_client:
     assert "no beat follows this yet" in shown
     redis_client.hset(KEYS.dispatcher, "desired", wanted(redis_client).version)
     assert "no beat follows" not in run("symbols list").stdout
+    run("symbols add ccxt:gemini:BTC/USD x:[b]")
+    shown = run("symbols list").stdout
+    assert "ccxt:gemini:BTC/USD" in shown and "x:[b]" in shown, "as they are, and not as emoji or bold"
+    run("symbols remove ccxt:gemini:BTC/USD x:[b]")
+    redis_client.hset(KEYS.dispatcher, "desired", wanted(redis_client).version)
     found = json.loads(run("symbols list --json").stdout)
     assert [(row["symbol"], row["state"], row["node"]) for row in found["symbols"]] == [
         ("BTCUSDT", "paused", None),
         ("ETHUSDT", "active", "node-001"),
     ]
     assert found["version"] == found["followed"] == wanted(redis_client).version
-    assert found["changes"][-1]["by"] == "ann"
+    assert found["changes"][-3]["by"] == "ann"
 
 
 def test_without_coordination_there_are_no_nodes_to_change(run: Run) -> None:

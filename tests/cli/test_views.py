@@ -435,6 +435,7 @@ def test_what_cannot_be_a_symbol_is_refused(typed: str) -> None:
 
 def test_a_symbol_may_be_typed_in_lower_case() -> None:
     assert symbol_named("btcusdt") == "BTCUSDT"
+    assert symbol_named("kraken:BTC/USD") == "kraken:BTC/USD"
 
 
 def test_what_is_coloured_is_shown_as_it_stands() -> None:

@@ -29,10 +29,16 @@ class IngestProcess(RoleProcess):
         return [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
 
     def metric(self, name: str) -> float:
-        """A metric's value, by its name with labels as the metrics page shows it; 0 while it is not there."""
+        """A metric's value, by its name with labels as the metrics page shows it, summed over its other labels.
+
+        0 while it is not there.
+        """
+        name, _, labels = name.rstrip("}").partition("{")
+        asked = set(filter(None, labels.split(",")))
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as page:
                 lines = page.read().decode().splitlines()
         except OSError:
             return 0.0
-        return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " ")), 0.0)
+        shown = (line.rsplit(" ", 1) for line in lines if line.startswith((name + " ", name + "{")))
+        return sum(float(value) for text, value in shown if asked <= set(text[len(name) + 1 : -1].split(",")))

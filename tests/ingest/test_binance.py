@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.binance import Binance
-from ingest.events import ControlReply, Depth, Diff, Rejected, Shutdown, SymbolRules, Ticker, Trade
+from ingest.events import ControlReply, Depth, Diff, Event, Rejected, Shutdown, SymbolRules, Ticker, Trade
+from ingest.venues.binance import Binance
 from tickfence.monitoring.ingest_metrics import Refusal
 
 DEPTH: dict[str, Any] = {
@@ -54,6 +54,11 @@ def combined(data: dict[str, Any], stream: str | None = None, **changes: Any) ->
     return json.dumps({"stream": stream or STREAM[data.get("e", "trade")], "data": data}).encode()
 
 
+def event(message: bytes) -> Event:
+    [found] = exchange.decode(message)
+    return found
+
+
 def refusal(message: bytes) -> tuple[Refusal, str | None]:
     with pytest.raises(Rejected) as caught:
         exchange.decode(message)
@@ -61,25 +66,25 @@ def refusal(message: bytes) -> tuple[Refusal, str | None]:
 
 
 def test_a_diff() -> None:
-    assert exchange.decode(combined(DEPTH)) == Diff(
+    assert event(combined(DEPTH)) == Diff(
         "BTCUSDT", 1672515782136, 157, 160, [(0.0024, 10.5), (0.0023, 0.0)], [(0.0026, 100.0)]
     )
 
 
 def test_a_trade_whose_buyer_is_the_maker_was_a_sale() -> None:
-    assert exchange.decode(combined(TRADE)) == Trade("BTCUSDT", 1672515782135, 12345, "0.001", "100", False)
-    assert exchange.decode(combined(TRADE, m=False)).is_buy  # type: ignore[union-attr]
+    assert event(combined(TRADE)) == Trade("BTCUSDT", 1672515782135, 12345, "0.001", "100", False)
+    assert event(combined(TRADE, m=False)).is_buy  # type: ignore[union-attr]
 
 
 def test_a_ticker() -> None:
-    assert exchange.decode(combined(TICKER)) == Ticker("BTCUSDT", "0.0025", "-2.50", "0.0026", "0.0010", "10000")
+    assert event(combined(TICKER)) == Ticker("BTCUSDT", "0.0025", "-2.50", "0.0026", "0.0010", "10000")
 
 
 @pytest.mark.parametrize("zero", ["0", "0.00000000"])
 def test_zero_is_a_value_of_a_ticker(zero: str) -> None:
     message = combined(TICKER, **dict.fromkeys("Pchlv", zero))
-    assert exchange.decode(message) == Ticker("BTCUSDT", zero, zero, zero, zero, zero)
-    assert exchange.decode(combined(TICKER, h=zero)) == Ticker("BTCUSDT", "0.0025", "-2.50", zero, "0.0010", "10000")
+    assert event(message) == Ticker("BTCUSDT", zero, zero, zero, zero, zero)
+    assert event(combined(TICKER, h=zero)) == Ticker("BTCUSDT", "0.0025", "-2.50", zero, "0.0010", "10000")
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1e5", "NaN", "\u0661", "9" * 400])
@@ -103,13 +108,13 @@ def test_the_change_of_a_ticker_is_a_signed_decimal(text: str) -> None:
     ],
 )
 def test_the_announcement_of_a_shutdown(message: bytes) -> None:
-    assert exchange.decode(message) == Shutdown()
+    assert event(message) == Shutdown()
 
 
 def test_replies_to_control_messages() -> None:
-    assert exchange.decode(b'{"result":null,"id":1}') == ControlReply(None, 1)
-    assert exchange.decode(b'{"code":2,"msg":"Invalid request","id":1}') == ControlReply("2 Invalid request", 1)
-    assert exchange.decode(b'{"error":{"code":2,"msg":"too many"},"id":1}') == ControlReply("2 too many", 1)
+    assert event(b'{"result":null,"id":1}') == ControlReply(None, 1)
+    assert event(b'{"code":2,"msg":"Invalid request","id":1}') == ControlReply("2 Invalid request", 1)
+    assert event(b'{"error":{"code":2,"msg":"too many"},"id":1}') == ControlReply("2 too many", 1)
 
 
 @pytest.mark.parametrize("message", [b"", b"rubbish", b"{", b"\xff\xfe\x00", b'{"stream":"btcusdt@trade","data":{"e":'])
@@ -283,7 +288,7 @@ json_values = st.recursive(
 def test_whatever_comes_is_an_event_or_refused(event: dict[str, Any], changes: dict[str, Any]) -> None:
     message = json.dumps({"stream": STREAM[event["e"]], "data": {**event, **changes}}).encode()
     try:
-        decoded = exchange.decode(message)
+        [decoded] = exchange.decode(message)
     except Rejected:
         return
     if isinstance(decoded, Diff):
@@ -330,6 +335,8 @@ def test_symbol_rules_and_weight_limit() -> None:
     symbol = {
         "symbol": "BTCUSDT",
         "status": "TRADING",
+        "baseAsset": "BTC",
+        "quoteAsset": "USDT",
         "filters": [
             {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "stepSize": "0.00001"},
@@ -340,8 +347,8 @@ def test_symbol_rules_and_weight_limit() -> None:
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
     ]
     info = exchange.decode_info(json.dumps({"rateLimits": limits, "symbols": [symbol]}).encode())
-    assert info.symbols == {"BTCUSDT": ("0.01", "0.00001", "trading")}
-    assert info.weight_per_minute == 1200
+    assert info.symbols == {"BTCUSDT": ("0.01", "0.00001", "trading", "BTC", "USDT")}
+    assert info.request_weight == 1200
 
 
 def rules(status: str = "TRADING", **filters: dict[str, str]) -> SymbolRules:
@@ -351,12 +358,12 @@ def rules(status: str = "TRADING", **filters: dict[str, str]) -> SymbolRules:
 
 @pytest.mark.parametrize("text", ["0.00000000", "0", "", "-1", "none", "1e-5"])
 def test_a_size_that_is_none_hides_nothing_else(text: str) -> None:
-    assert rules(PRICE_FILTER={"tickSize": text}, LOT_SIZE={"stepSize": "0.1"}) == ("", "0.1", "trading")
-    assert rules(PRICE_FILTER={"tickSize": "0.1"}, LOT_SIZE={"stepSize": text}) == ("0.1", "", "trading")
+    assert rules(PRICE_FILTER={"tickSize": text}, LOT_SIZE={"stepSize": "0.1"}) == SymbolRules("", "0.1", "trading")
+    assert rules(PRICE_FILTER={"tickSize": "0.1"}, LOT_SIZE={"stepSize": text}) == SymbolRules("0.1", "", "trading")
 
 
 def test_filters_that_are_not_there() -> None:
-    assert rules() == ("", "", "trading")
+    assert rules() == SymbolRules("", "", "trading")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +385,8 @@ def test_only_trading_is_trading(word: str) -> None:
     ],
 )
 def test_which_refusal_is_about_the_symbol(body: bytes, unlisted: bool) -> None:
-    assert Binance([]).refuses_symbol(body) is unlisted
+    assert Binance().refuses_symbol(400, body) is unlisted
+    assert not Binance().refuses_symbol(403, body)
 
 
 def test_rules_are_asked_for_by_name() -> None:
@@ -390,7 +398,7 @@ def test_few_symbols_get_deep_books_and_all_start_within_a_minute() -> None:
     for count, weight in ((6, 50), (90, 50), (190, 25), (1_000, 5)):
         request = Binance([f"S{number}" for number in range(count)]).depth_request("S1")
         assert request.weight == weight
-        assert request.weight * count <= Binance.weight_per_minute
+        assert request.weight * count <= Binance.limits.request_weight[0]
 
 
 @st.composite

@@ -15,7 +15,7 @@ GAUGE = "nt_exchange_clock_skew_ms"
 class Measured:
     def __init__(self) -> None:
         self.now = 0.0
-        self.skew = ClockSkew(lambda: self.now)
+        self.skew = ClockSkew("binance", lambda: self.now)
 
     def events(self, *lags_ms: float, seconds: float) -> float:
         """Events with these lags come for a while; the metric then."""

@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from ingest.binance import Binance
 from ingest.connection import URL_STREAMS
 from ingest.feed import Feed
 from ingest.pacing import Allowance
 from ingest.rest import DepthQueue, Priority, RestClient, RestError
 from ingest.silence import Silence
+from ingest.venues.binance import Binance
 from tests.ingest.scripted_exchange import ScriptedExchange, scripted_exchange
 from tests.ingest.writing import until
 
@@ -141,4 +141,6 @@ def test_a_url_stays_short_whatever_the_names() -> None:
             assert 0 < url.count("usdt@") < min(URL_STREAMS, 180)
 
     asyncio.run(test())
-    assert json.loads(Binance(symbols).subscribe(["币安人生usdt@trade"], 1))["params"] == ["币安人生usdt@trade"]
+    assert json.loads(Binance(symbols).requests(True, ["币安人生usdt@trade"], 1)[0][0])["params"] == [
+        "币安人生usdt@trade"
+    ]

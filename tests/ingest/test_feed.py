@@ -14,12 +14,11 @@ import aiohttp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.binance import Binance
-from ingest.connection import MESSAGE_STREAMS, STREAMS_OF_A_SYMBOL
 from ingest.feed import Feed
 from ingest.feeds import SYMBOLS_PER_CONNECTION, Feeds
 from ingest.pacing import Allowance
 from ingest.silence import Silence
+from ingest.venues.binance import Binance
 from tests.ingest.writing import counted
 from tests.tools.simulator.exchange_process import Exchange
 
@@ -106,11 +105,9 @@ def test_more_streams_than_a_url_holds_are_subscribed_to_by_message(start_exchan
     asyncio.run(test())
 
 
-def test_no_message_splits_a_symbol_and_its_trades_come_first() -> None:
-    streams = Binance([]).streams("BTCUSDT")
+def test_trades_come_before_the_diffs_that_prove_them_complete() -> None:
+    streams = Binance().streams("BTCUSDT")
     assert streams == ["btcusdt@trade", "btcusdt@depth@100ms", "btcusdt@ticker"]
-    assert len(streams) == STREAMS_OF_A_SYMBOL
-    assert MESSAGE_STREAMS % STREAMS_OF_A_SYMBOL == 0
 
 
 def _listed(exchange: Exchange) -> list[str]:
@@ -220,7 +217,7 @@ def test_connections_are_as_few_as_the_limits_allow() -> None:
     carried.all.add(names)
     assert [len(part) for part in carried.symbols] == [250] * 4
     assert sorted(symbol for part in carried.symbols for symbol in part) == sorted(names)
-    assert Binance.streams_per_connection >= 3 * SYMBOLS_PER_CONNECTION
+    assert Binance.limits.streams_per_connection >= 3 * SYMBOLS_PER_CONNECTION
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 1_999), max_size=700)), max_size=8))

@@ -9,7 +9,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.events import Depth
 from ingest.feed import Feed
@@ -17,6 +16,7 @@ from ingest.intake import MAX_AHEAD_MS, Intake
 from ingest.pacing import Allowance
 from ingest.rest import Priority
 from ingest.silence import Silence
+from ingest.venues.binance import Binance
 from ingest.writer import Writer
 from tests.ingest.writing import counted
 from tickfence.coordination.clock import ServerClock

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from ingest.binance import Binance
 from ingest.events import SymbolRules
 from ingest.listing import Listing
 from ingest.rest import RestClient, RestError
 from ingest.silence import Silence
+from ingest.venues.binance import Binance
 from tests.ingest.scripted_exchange import ScriptedExchange, scripted_exchange
 
 INVALID = {"code": -1121, "msg": "Invalid symbol."}

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import redis
 
-from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.events import Diff
+from ingest.venues.binance import Binance
 from tests.ingest.ingest_process import IngestProcess
 from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import COMMITTED_CAPTURE, RECORDED_CAPTURE, Exchange
@@ -96,7 +96,7 @@ def test_the_local_book_at_every_update(stem: Path) -> None:
     for message in messages(stem):
         if not message["stream"].endswith("@depth@100ms"):
             continue
-        diff = exchange.decode(json.dumps(message).encode())
+        [diff] = exchange.decode(json.dumps(message).encode())
         assert isinstance(diff, Diff)
         if diff.last_update_id <= recorded[diff.symbol]["lastUpdateId"]:
             assert not books[diff.symbol].on_diff(diff, 0)

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from ingest.binance import Binance
 from ingest.events import ControlReply
 from ingest.feed import Feed
 from ingest.pacing import Allowance
 from ingest.silence import Silence
+from ingest.venues.binance import Binance
 from tests.ingest.scripted_exchange import ScriptedExchange, scripted_exchange
 from tests.ingest.writing import counted, until
 
@@ -43,7 +43,7 @@ class Following:
         )
 
     def on_message(self, feed: Feed, message: bytes) -> None:
-        event = binance.decode(message)
+        [event] = binance.decode(message)
         assert isinstance(event, ControlReply)
         feed.on_reply(event)
 

@@ -9,14 +9,15 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from ingest.binance import TRADES_WEIGHT, Binance
 from ingest.events import Trade
 from ingest.rest import TRADES_SHARE, RestClient
 from ingest.silence import Silence
-from ingest.trade_history import PAGE_TRADES, TradeHistory
+from ingest.trade_history import TradeHistory
+from ingest.venues.binance import TRADES_WEIGHT, Binance
 from tests.ingest.writing import until
 
 SYMBOL = "BTCUSDT"
+PAGE_TRADES = Binance.limits.trades_per_request
 TOLD = 10_000
 """The newest trade that the exchange tells."""
 
@@ -63,11 +64,11 @@ async def ask(
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     exchange = Binance([SYMBOL])
-    exchange.weight_per_minute = weight
+    exchange.limits = exchange.limits._replace(request_weight=(weight, 60.0))
     async with aiohttp.ClientSession() as session:
         [address] = runner.addresses
         client = RestClient(session, f"http://127.0.0.1:{address[1]}", exchange, Silence())
-        history = TradeHistory(client, patience_s=0.5)
+        history = TradeHistory(client, PAGE_TRADES, patience_s=0.5)
         task = asyncio.create_task(history.run(lambda _, trades: delivered.append(trades)))
         for first_id, count in questions:
             history.want(SYMBOL, first_id, count)

@@ -25,7 +25,10 @@ Ask = Callable[..., Answer]
 MOST_TEXT = 30_000
 """Characters of JSON that describe all tools to a client: it reads them before it has asked anything."""
 
-ALWAYS = {"schemaVersion", "writer", "updatedAt", "symbol", "venue", "generated_at", "data_age_ms", "ingestion"}
+ALWAYS = {
+    *("schemaVersion", "writer", "updatedAt", "symbol", "venue", "base", "quote"),
+    *("generated_at", "data_age_ms", "ingestion"),
+}
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_chosen_sections_come_alone(cluster: Cluster, ask: Ask) -> None:
     found = ask("get_report", symbol="AAUSDT", sections=["quote", "walls"])
     assert found.data
     quote = {"best_bid", "best_ask", "spread_bps", "mid_price", "micro_price"}
-    assert found.data.keys() == {*ALWAYS, *quote, "liquidity", "freshness"}
+    assert {*found.data, "base", "quote"} == {*ALWAYS, *quote, "liquidity", "freshness"}
     assert found["liquidity"] == {"walls": written["liquidity"]["walls"]}
     assert {name: found[name] for name in quote} == {name: written[name] for name in quote}
     for told in ("bid 100 (1), ask 100.02 (0.5)", "walls: high, bid 99.96: 6", "not asked for: price, depth, flow, "):
@@ -75,6 +78,21 @@ def test_without_a_choice_everything_comes(cluster: Cluster, ask: Ask) -> None:
     found = ask("get_report", symbol="AAUSDT")
     assert found.data and {**found.data, "freshness": None} == {**written, "freshness": None}
     assert "not asked for" not in found.text
+
+
+def test_one_pair_is_compared_on_its_venues(cluster: Cluster, ask: Ask) -> None:
+    cluster.assign({"okx:AA-USDT": "node-001", "AAUSDT": "node-001"})
+    for symbol, bid in (("AAUSDT", 99.0), ("okx:AA-USDT", 99.5)):
+        cluster.listed(symbol, "AA", "USDT")
+        cluster.report(symbol, best_bid={"price": bid, "qty": 2.0})
+    found = ask("compare", pair="AA-USDT")
+    assert [row["symbol"] for row in found["rows"]] == ["AAUSDT", "okx:AA-USDT"]
+    assert [row["venue"] for row in found["rows"]] == ["binance", "okx"]
+    assert found["acrossVenues"]["bestBid"] == {"symbol": "okx:AA-USDT", "venue": "okx", "price": 99.5, "qty": 2.0}
+    assert found.text.startswith("AA-USDT on 2 venues: best bid 99.5 (2) at okx, best ask 100.02 (0.5) at ")
+    assert ask("get_report", symbol="okx:AA-USDT")["venue"] == "okx"
+    assert "there is no pair 'AA-USD'; there are AA-USDT" in ask("compare", pair="AA-USD").text
+    assert ask("compare", pair="AA-USDT", symbols=["AAUSDT"]).text.endswith("give either symbols or pair")
 
 
 @pytest.mark.parametrize("section", SECTIONS)

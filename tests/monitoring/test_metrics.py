@@ -21,6 +21,8 @@ REGISTRIES = tuple(
     one.registry for one in (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics)
 )
 
+ingest_metrics.registry.begin(venue="binance")
+
 # Who writes which registry.
 WRITERS = {
     "tasks": node_metrics,
@@ -110,6 +112,7 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "outcome",
         "reason",
         "state",
+        "venue",
         "where",
     }
 

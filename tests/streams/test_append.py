@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tests import appending
 from tickfence.keys import Keys
+from tickfence.redis_access.scripts import send
 from tickfence.streams import append, codec
 
 KEYS = Keys()
@@ -26,13 +27,8 @@ def put_trade(
 
 def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
     snapshot = codec.Snapshot(last_update_id=update_id, stream_id="1-1", bids=[(1.5, 2.0)], asks=[], time=time)
-    try:
-        return client.execute_command(*append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms))
-    except redis.ResponseError as error:
-        assert append.unknown_script(error)
-        return client.execute_command(
-            *append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms, load=True)
-        )
+    [reply] = send(client, [append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms)])
+    return reply
 
 
 def stored(client: redis.Redis) -> int:
@@ -103,10 +99,12 @@ def test_a_packed_entry_after_its_head_is_the_whole_command(
         options += ("MINID", "~", max(keep_from_ms, 0))
     diff: append.Command = ("U", first, "b", codec.encode_levels(bids), "a", codec.encode_levels(asks))
     trade: append.Command = ("p", "0.10", "q", "12", "s", "b" if flag else "s")
+    several: append.Command = ("p", "0.10", "q", "12", "s", "b12")
     known: append.Command = ("t", 0)
     for count, packed, fields, end in (
         (append.DIFF_FIELDS, append.packed_diff(time_ms, first, last, bids, asks, received_ms), diff, known),
         (append.TRADE_FIELDS, append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms), trade, ()),
+        (append.TRADE_FIELDS, append.packed_trade(time_ms, last, "0.10", "12", True, received_ms, 12), several, ()),
     ):
         head = append.xadd_head(KEY, count, keep_from_ms=keep_from_ms, create=flag)
         command: append.Command = ("XADD", KEY, *options, f"{time_ms}-{last}", *fields, "r", received_ms, *end)

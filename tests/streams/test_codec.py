@@ -22,9 +22,17 @@ def test_a_diff_keeps_every_float(bids: list[codec.Level], asks: list[codec.Leve
     assert codec.decode_diff(f"{t}-{u + 3}".encode(), fields) == codec.DiffEntry(t, u, u + 3, bids, asks, r)
 
 
-@given(levels, levels, st.none() | st.floats(0.1, 9), st.none() | st.floats(0.1, 9))
+@given(
+    *(levels, levels),
+    *(st.none() | st.floats(0.1, 9), st.none() | st.floats(0.1, 9)),
+    st.none() | st.integers(1, 1_000),
+)
 def test_a_snapshot_survives_the_round_trip(
-    bids: list[codec.Level], asks: list[codec.Level], lowest_bid: float | None, highest_ask: float | None
+    bids: list[codec.Level],
+    asks: list[codec.Level],
+    lowest_bid: float | None,
+    highest_ask: float | None,
+    told: int | None,
 ) -> None:
     snapshot = codec.Snapshot(
         last_update_id=7,
@@ -33,6 +41,7 @@ def test_a_snapshot_survives_the_round_trip(
         asks=asks,
         lowest_bid=lowest_bid,
         highest_ask=highest_ask,
+        told=told,
         time=1_700_000_000_000,
     )
     assert codec.decode_snapshot(codec.encode_snapshot(snapshot)) == snapshot
@@ -45,7 +54,7 @@ def test_a_snapshot_is_written_with_the_agreed_names() -> None:
     text = codec.encode_snapshot(snapshot)
     assert text == (
         b'{"lastUpdateId":7,"streamId":"5-7","bids":[[1.5,2.0]],"asks":[[1.6,0.25]],'
-        b'"lowestBid":1.5,"highestAsk":null,"time":9}'
+        b'"lowestBid":1.5,"highestAsk":null,"told":null,"time":9}'
     )
 
 
@@ -61,6 +70,8 @@ def test_a_trade_is_read_with_its_aggressor() -> None:
     fields = {b"p": b"0.35280000", b"q": b"58.00000000", b"s": b"s", b"r": b"12"}
     assert codec.decode_trade(b"10-3", fields) == codec.TradeEntry(10, 3, 0.3528, 58.0, False, 12)
     assert codec.decode_trade(b"10-3", {**fields, b"s": b"b"}).is_buy
+    several = [codec.decode_trade(b"10-3", {**fields, b"s": side}) for side in (b"b3", b"s12")]
+    assert [(one.is_buy, one.id_count) for one in several] == [(True, 3), (False, 12)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +121,7 @@ def test_each_number_of_a_ticker_counts_by_itself(values: list[bytes | None]) ->
             assert number == 0.01 if text == b"0.01" else number is None or math.isfinite(number)
 
 
-@given(st.lists(_TEXTS, min_size=4, max_size=4))
+@given(st.lists(_TEXTS, min_size=6, max_size=6))
 def test_rules_that_cannot_be_read_are_unknown(values: list[bytes | None]) -> None:
     info = codec.decode_info(values)
     if info is not None:
@@ -118,12 +129,14 @@ def test_rules_that_cannot_be_read_are_unknown(values: list[bytes | None]) -> No
             assert size is None or size > 0
             assert size == 0.01 or text != b"0.01"
         assert info.status is None
+        assert info.base.isprintable() and len(info.quote) <= 40
 
 
 def test_rules_are_read_with_what_the_exchange_switched_off() -> None:
     read = codec.decode_info
-    assert read([b"0.01", b"", b"halted", b"812"]) == codec.SymbolInfo(0.01, None, "halted", 812)
-    assert read([b"0.00000000", b"0.001", b"TRADING", None]) == codec.SymbolInfo(None, 0.001, None, 0)
+    assert read([b"0.01", b"", b"halted", b"812", b"", None]) == codec.SymbolInfo(0.01, None, "halted", 812)
+    assert read([b"0.00000000", b"0.001", b"TRADING", *[None] * 3]) == codec.SymbolInfo(None, 0.001, None, 0)
+    assert read([*[None] * 4, b"BTC", "币安人生".encode()])[4:] == ("BTC", "币安人生")
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 2**63)), min_size=2, max_size=2))

@@ -143,7 +143,7 @@ class World:
 
     def rules(self, tick_size: bytes = b"0.01", book_from: int = 0) -> None:
         """What the exchange's rules are from now on."""
-        texts = [tick_size, b"0.001", b"trading", b"%d" % book_from]
+        texts = [tick_size, b"0.001", b"trading", b"%d" % book_from, b"BTC", b"USDT"]
         self.hashes[KEYS.info(S)] = dict(zip(codec.INFO_FIELDS, texts, strict=True))
         info = codec.decode_info(texts)
         assert info is not None

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import redis
 
-from ingest.binance import Binance
 from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules
 from ingest.intake import Intake
 from ingest.rest import Priority
+from ingest.venues.binance import Binance
 from ingest.writer import Writer
 from tests.ingest.writing import run, running, until
 from tests.tasks.conftest import MakeNode

@@ -19,7 +19,7 @@ from tickfence.coordination.desired import Desired, seed
 from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.verdicts import Verdicts
-from tickfence.instrument import Instrument
+from tickfence.instrument import Instrument, split
 from tickfence.keys import Keys
 from tickfence.streams import append
 from tickfence.timeline.events import Fields, queue_append
@@ -56,6 +56,7 @@ class Cluster:
         at = self.now_ms() - age_ms
         written = EXAMPLE | {
             "symbol": symbol,
+            "venue": split(symbol)[0],
             "writer": {"nodeId": node, "writerToken": 7},
             "updatedAt": at,
             "data_age_ms": data_age_ms,
@@ -105,6 +106,10 @@ class Cluster:
             for row in rows:
                 pipe.xadd(KEYS.history(symbol), {"r": pack(row)}, id=f"{row.time_ms + 3}-0")
             pipe.execute()
+
+    def listed(self, symbol: str, base: str, quote: str) -> None:
+        """What the exchange's listing says of a symbol."""
+        self.client.hset(KEYS.info(symbol), mapping={"base": base, "quote": quote})
 
     def trade(self, symbol: str, time_ms: int, price: str) -> None:
         packed = append.packed_trade(time_ms, time_ms, price, "0.5", True, time_ms)

@@ -15,6 +15,7 @@ from tests.analytics.schema_check import errors
 from tests.processes import wait_until
 from tests.web.reporting import INCARNATION, Cluster
 from tests.web.web_process import Answer, WebProcess
+from tickfence.analytics.history_row import HistoryRow
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.desired import NodeMode, add, pause, remove, resume, set_mode, set_weight
 from tickfence.coordination.membership import NodeReason
@@ -67,6 +68,53 @@ def test_a_name_beyond_ascii_is_percent_encoded_in_a_path(web: WebProcess, clust
         assert answer.status == 200, path
         assert symbol in answer.body.decode(), path
     assert web.status(f"/stream/{quote(symbol)}") == 200
+
+
+@pytest.mark.parametrize("written", ["kraken%3ABTC%2FUSD", "kraken:BTC%2FUSD", "kraken%3aBTC%2fUSD"])
+def test_a_slash_in_a_name_is_no_slash_of_the_path(web: WebProcess, cluster: Cluster, written: str) -> None:
+    symbol = "kraken:BTC/USD"
+    cluster.assign({symbol: "node-001", "kraken:BTC/history": "node-001"})
+    cluster.report(symbol)
+    cluster.history(symbol, HistoryRow(time_ms=cluster.now_ms() - 1000, token=7, health=90.0, status="ok"))
+    for version in ("", "/v1"):
+        assert web.get(f"{version}/reports/{written}").json["symbol"] == symbol
+        assert web.get(f"{version}/prices/{written}").json["symbol"] == symbol
+        assert web.get(f"{version}/profiles/{written}").json["symbol"] == symbol
+        assert web.status(f"{version}/stream/{written}") == 200
+    found = web.get(f"/v1/reports/{written}/history?limit=1&step=1ms")
+    assert (found.json["symbol"], len(found.json["columns"]["time_ms"])) == (symbol, 1)
+    assert web.get("/reports?symbols=kraken:BTC/USD").json["reports"][0]["venue"] == "kraken"
+    csv = web.get(f"/v1/reports/{written}/history?format=csv")
+    assert csv.headers["Content-Disposition"] == 'inline; filename="kraken-BTC-USD-history.csv"'
+    assert web.status("/reports/kraken%3ABTC%2Fhistory") == 503  # known, without a report
+    assert web.status("/reports/kraken:BTC/USD") == 404
+    assert web.get("/reports/kraken%253ABTC%252FUSD").json["title"] == "Unknown symbol"
+
+
+def test_a_pair_on_each_venue_and_the_best_of_all(web: WebProcess, cluster: Cluster) -> None:
+    venues = {"BTCUSDT": (100.0, 100.5), "okx:BTC-USDT": (100.1, 100.6), "kraken:BTC/USDT": (100.9, 101.0)}
+    cluster.assign(dict.fromkeys([*venues, "kraken:BTC/USD"], "node-001"))
+    for symbol, (bid, ask) in venues.items():
+        best = {"best_bid": {"price": bid, "qty": 1.0}, "best_ask": {"price": ask, "qty": 2.0}}
+        cluster.report(symbol, age_ms=60_000 if symbol.startswith("kraken") else 0, **best)
+        cluster.listed(symbol, "BTC", "USDT")
+    cluster.listed("kraken:BTC/USD", "BTC", "USD")
+    for path in ("/pairs/BTC-USDT", "/v1/pairs/BTC-USDT", "/v1/pairs/btc-usdt"):
+        found = web.get(path)
+        assert found.status == 200, found.body
+        rows = {one["symbol"]: (one["venue"], one["fresh"], one["bid"]["price"]) for one in found.json["venues"]}
+        assert rows == {
+            "BTCUSDT": ("binance", True, 100.0),
+            "okx:BTC-USDT": ("okx", True, 100.1),
+            "kraken:BTC/USDT": ("kraken", False, 100.9),
+        }
+        assert found.json["bestBid"] == {"symbol": "okx:BTC-USDT", "venue": "okx", "price": 100.1, "qty": 1.0}
+        assert found.json["bestAsk"] == {"symbol": "BTCUSDT", "venue": "binance", "price": 100.5, "qty": 2.0}
+    [quote] = web.get("/v1/pairs/BTC-USD").json["venues"]
+    assert (quote["symbol"], quote["status"], quote["bid"]) == ("kraken:BTC/USD", "down", None)
+    assert web.get("/v1/pairs").json["pairs"] == {"BTC-USDT": sorted(venues), "BTC-USD": ["kraken:BTC/USD"]}
+    problem = web.get("/v1/pairs/ETH-USD").json
+    assert (problem["title"], problem["accepted"]) == ("Unknown pair", ["BTC-USD", "BTC-USDT"])
 
 
 @pytest.mark.parametrize("given", ["NOPEUSDT", "aausdt", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])
@@ -419,13 +467,16 @@ def test_it_lives_and_is_ready_once_a_report_is_fresh(web: WebProcess, cluster: 
 
 def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess, cluster: Cluster) -> None:
     cluster.report("AAUSDT")
+    cluster.listed("AAUSDT", "AA", "USDT")
     cluster.node()
     cluster.assign({"AAUSDT": "node-001"})
     cluster.lead()
     cluster.event(node_event(NodeReason.DIED, Owner("node-1", "aa"), 7))
     page = web.get("/openapi.json").json
-    paths = {path.replace("{symbol}", "AAUSDT"): item["get"] for path, item in page["paths"].items()}
+    given = {"{symbol}": "AAUSDT", "{pair}": "AA-USDT"}
+    paths = {re.sub(r"{.*}", lambda name: given[name[0]], path): item["get"] for path, item in page["paths"].items()}
     versioned = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT")
+    versioned += ("pairs", "pairs/AA-USDT")
     new = ("reports/AAUSDT/history", "sparklines")
     assert paths.keys() == {
         *(f"/v1/{path}" for path in (*versioned, *new, "stream", "stream/AAUSDT")),

@@ -89,6 +89,7 @@ class Inputs(Struct, frozen=True, array_like=True, gc=False):
         slow_at: `computed_at` of the slow sections in use; None without any.
         lowest_bid, highest_ask: the horizon of its book; None where a side is known to its end.
         book_ms, trade_ms: receive times of the newest diff and trade; None where they count as unknown.
+        base, quote: of the symbol information in use, as `tick_size`; a node of an older version does not know them.
     """
 
     trades_id: str
@@ -107,6 +108,8 @@ class Inputs(Struct, frozen=True, array_like=True, gc=False):
     highest_ask: float | None
     book_ms: int | None
     trade_ms: int | None
+    base: str = ""
+    quote: str = ""
 
 
 class Head(Struct, frozen=True, array_like=True):

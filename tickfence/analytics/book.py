@@ -68,6 +68,7 @@ class OrderBook:
         asks: Levels,
         lowest_bid: float | None = None,
         highest_ask: float | None = None,
+        told: int | None = None,
     ) -> None:
         """Replaces the whole book by a snapshot; the book is in sync afterwards.
 
@@ -75,9 +76,11 @@ class OrderBook:
             last_update_id: id of the last update the snapshot includes.
             bids, asks: (price, quantity) pairs in any order. Quantity 0 is ignored; the last of equal prices counts.
             lowest_bid, highest_ask: the price up to which the snapshot has every level; None if it has all of that side.
+            told: of so many best levels a side the exchange tells every change, and of no others; None if it tells of those
+                up to the horizon.
         """
-        self.bids.load(bids, lowest_bid)
-        self.asks.load(asks, highest_ask)
+        self.bids.load(bids, lowest_bid, told)
+        self.asks.load(asks, highest_ask, told)
         self.last_update_id = last_update_id
         self.in_sync = True
 
@@ -98,7 +101,8 @@ class OrderBook:
             first_update_id, last_update_id: the diff's `U` and `u`.
             bids, asks: (price, quantity) pairs; quantity 0 removes the level. Levels beyond the horizon are ignored.
             log: if given, three numbers per level are appended to it: signed price (minus the price for an ask), the
-                quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order.
+                quantity before (0 without a level) and the new quantity; bids first, then asks, in the given order. A level
+                that was beyond the horizon is left out.
 
         Returns:
             False if the whole diff is older than the book and was ignored, else True.

@@ -1,6 +1,7 @@
 """One side of an order book: its levels in two sorted columns."""
 
 import math
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, MutableSequence, Sequence
@@ -14,6 +15,9 @@ Levels = Iterable[Sequence[float]]
 
 MAX_LEVELS = 1000
 """Levels kept of a side. Binance tells changes of about the best 1,000 only: deeper levels would slowly become wrong."""
+
+ALL_LEVELS = sys.maxsize
+"""As a number of levels told: every level of a side."""
 
 MIN_LEVELS = 40
 """A side that knows fewer levels is near its horizon: twice what a report shows."""
@@ -40,7 +44,9 @@ class BookSide:
     """The bids or the asks, by price.
 
     A side is known from its best price to its *horizon*: no level in between is missing, and of levels beyond nothing is
-    kept. It holds at most `MAX_LEVELS`; when there are more, the horizon moves to the deepest level that is kept.
+    kept. It holds at most `MAX_LEVELS`; when there are more, the horizon moves to the deepest level that is kept. Where an
+    exchange tells every change of the best levels up to a number, that number is held instead, and the horizon is the
+    deepest of them.
 
     The best level is at the *end* of the columns, because most updates happen there and an insertion then moves the
     least memory. So the prices of asks are stored negated. The columns are arrays of doubles: a search touches few cache
@@ -48,7 +54,7 @@ class BookSide:
     whole side would look up every level.) An update costs O(log n) to find, and a memory move to insert or remove.
     """
 
-    __slots__ = ("_edge", "_few", "_keys", "_quantities", "_sign")
+    __slots__ = ("_edge", "_few", "_keys", "_most", "_quantities", "_sign", "_told")
 
     def __init__(self, sign: float) -> None:
         """sign: 1.0 for bids, -1.0 for asks."""
@@ -57,9 +63,13 @@ class BookSide:
         self._quantities = array("d")
         self._edge = _COMPLETE  # the horizon as a key: levels with lower keys are not known
         self._few = MIN_LEVELS
+        self._told = False
+        self._most = MAX_LEVELS
 
-    def load(self, levels: Levels, horizon: float | None = None) -> None:
+    def load(self, levels: Levels, horizon: float | None = None, told: int | None = None) -> None:
         """Replaces all levels and the horizon, as OrderBook.load()."""
+        self._told = told is not None
+        self._most = MAX_LEVELS if told is None else told
         edge = self._edge = _COMPLETE if horizon is None else horizon * self._sign
         known = {price * self._sign: quantity for price, quantity in levels if quantity > 0}
         self._keys = array("d", sorted(key for key in known if key >= edge))
@@ -69,7 +79,8 @@ class BookSide:
 
     def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
         """Sets the quantities of levels; appends three numbers per level to the log, as OrderBook.apply()."""
-        sign, keys, quantities, edge = self._sign, self._keys, self._quantities, self._edge
+        sign, keys, quantities, told, known = self._sign, self._keys, self._quantities, self._told, self._edge
+        edge = _COMPLETE if told else known
         size = len(keys)
         append = None if log is None else log.append
         for price, quantity in levels:
@@ -90,20 +101,27 @@ class BookSide:
                     keys.insert(place, key)
                     quantities.insert(place, quantity)
                     size += 1
-            if append is not None:
+            if append is not None and key >= known:  # a level that comes in from beyond has not changed
                 append(key)
                 append(before)
                 append(quantity)
-        if size >= MAX_LEVELS:
+        if size >= self._most:
             self._prune()
+        elif told:
+            self._edge = _COMPLETE
 
     def _prune(self) -> None:
-        """Keeps the best `MAX_LEVELS`. With as many the worst is the horizon: of one more the exchange tells nothing."""
-        excess = len(self._keys) - MAX_LEVELS
+        """Keeps the best levels. With as many as can be the worst is the horizon: of one more the exchange tells nothing."""
+        excess = len(self._keys) - self._most
         if excess < 0:
             return
         del self._keys[:excess], self._quantities[:excess]
         self._edge = self._keys[0]
+
+    @property
+    def told(self) -> int | None:
+        """Of how many best levels the exchange tells every change; None if it tells of those up to the horizon."""
+        return self._most if self._told else None
 
     @property
     def horizon(self) -> float | None:

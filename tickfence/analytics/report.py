@@ -28,7 +28,7 @@ from tickfence.analytics.liquidity import Liquidity
 from tickfence.analytics.market import DEPTH_LEVELS, Market, micro_price, mid_price
 from tickfence.analytics.slow_cycle import encode_json
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
-from tickfence.instrument import PATTERN
+from tickfence.instrument import PATTERN, split
 
 SCHEMA_VERSION: Literal["2.0"] = "2.0"
 Status = Literal["ok", "degraded", "down"]
@@ -97,6 +97,8 @@ class Report(Struct, frozen=True, kw_only=True):
     updated_at: Milliseconds = msgspec.field(name="updatedAt")
     symbol: Annotated[str, Meta(pattern=f"^{PATTERN}$")]
     venue: str
+    base: str | UnsetType = UNSET
+    quote: str | UnsetType = UNSET
     generated_at: str
     data_age_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
     ingestion: Ingestion
@@ -117,9 +119,9 @@ class Report(Struct, frozen=True, kw_only=True):
     health: Health
 
 
-def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> bytes:
+def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int) -> bytes:
     """The report as JSON; arguments and errors as of make()."""
-    return encode(make(state, now_ms, node_id, writer_token, venue))
+    return encode(make(state, now_ms, node_id, writer_token))
 
 
 def encode(report: Report) -> bytes:
@@ -127,7 +129,7 @@ def encode(report: Report) -> bytes:
     return encode_json(report)
 
 
-def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue: str = "binance") -> Report:
+def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int) -> Report:
     """The report, from the warm state alone.
 
     Args:
@@ -135,7 +137,6 @@ def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue
         now_ms: ms since the epoch on the clock of the receive times (the Redis server's).
         node_id: the node that will write the report.
         writer_token: its fencing token for this symbol.
-        venue: the exchange.
 
     Raises:
         NotPublishable: the book has a gap, no snapshot, or sides that cross.
@@ -165,7 +166,9 @@ def make(state: SymbolState, now_ms: int, node_id: str, writer_token: int, venue
         writer=Writer(node_id, writer_token),
         updated_at=now_ms,
         symbol=state.symbol,
-        venue=venue,
+        venue=split(state.symbol)[0],
+        base=state.base or UNSET,
+        quote=state.quote or UNSET,
         generated_at=_iso(now_ms),
         data_age_ms=UNSET if age_ms is None else age_ms,
         ingestion=Ingestion(

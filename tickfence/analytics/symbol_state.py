@@ -63,6 +63,7 @@ class SymbolState:
         trades: the trades of the last 31 minutes.
         ticker: the newest 24 h statistics; None before the first.
         trading: whether the symbol is `trading`, `halted` or `delisted`; None if unknown.
+        base, quote: what is traded, and what it is paid with; empty if unknown.
         book_update_ms: receive time of the newest applied diff or of the snapshot; None while it is not known.
         trade_update_ms: receive time of the newest trade; None while it is not known.
         book_event_ms: the exchange's time of the newest diff; None before the first.
@@ -81,6 +82,7 @@ class SymbolState:
         self.trades = TradeWindow()
         self.ticker: Ticker24h | None = None
         self.trading: str | None = None
+        self.base = self.quote = ""
         self.book_update_ms: int | None = None
         self.trade_update_ms: int | None = None
         self.book_event_ms: int | None = None
@@ -172,6 +174,7 @@ class SymbolState:
         taken_ms: int,
         lowest_bid: float | None = None,
         highest_ask: float | None = None,
+        told: int | None = None,
     ) -> None:
         """Replaces the book by a snapshot that was taken at `taken_ms`; the other arguments are those of OrderBook.load().
 
@@ -183,7 +186,7 @@ class SymbolState:
         if book.last_update_id and not continuous:
             self.changes.clear()
         self.changes.from_update_id = self.changes.from_update_id or last_update_id
-        book.load(last_update_id, bids, asks, lowest_bid, highest_ask)
+        book.load(last_update_id, bids, asks, lowest_bid, highest_ask, told)
         if not len(self.quantities):
             known = (*book.bids.known(bids), *book.asks.known(asks))
             self.quantities.extend([quantity for _, quantity in known if quantity > 0])
@@ -259,6 +262,7 @@ class SymbolState:
         is_buy: Sequence[bool],
         received_ms: int | None,
         ids: Sequence[int] = (),
+        counts: Sequence[int] | None = None,
     ) -> None:
         """Adds trades, as TradeWindow.extend().
 
@@ -266,9 +270,10 @@ class SymbolState:
             times_ms, prices, quantities, is_buy: as TradeWindow.extend().
             received_ms: the receive time of the newest trade; None if later ones are here already.
             ids: the exchange's numbers of trades that follow on the last ones, for TradeWindow.coverage.
+            counts: how many numbers up to its own each of them stands for; None: each for its own alone.
         """
         if ids:
-            self.trades.coverage.add_trades(ids, times_ms)
+            self.trades.coverage.add_trades(ids, times_ms, counts)
         self.trades.extend(times_ms, prices, quantities, is_buy)
         if times_ms and received_ms is not None:
             self.trade_update_ms = received_ms

@@ -55,7 +55,9 @@ def file_name(job: str, partition: Partition, token: int) -> str:
         >>> file_name("j-1", Partition(Instrument("kraken:BTC/USD"), 1_796_205_600_000, 1_796_209_200_000), 17)
         'kraken%3ABTC%2FUSD.2026-12-02T10.j-1.17.parquet'
     """
-    return f"{quote(partition.symbol, safe='')}.{partition.hour}.{job}.{token}.parquet"
+    # A name may have 40 letters beyond ASCII: encoded, they would be more than the 255 bytes that a file's name may have.
+    symbol = "".join(sign if sign.isalnum() else quote(sign, safe="") for sign in partition.symbol)
+    return f"{symbol}.{partition.hour}.{job}.{token}.parquet"
 
 
 class ReportsFile:

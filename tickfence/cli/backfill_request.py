@@ -8,7 +8,7 @@ from pathlib import Path
 from tickfence.batch.job import Job
 from tickfence.batch.partition import cut
 from tickfence.cli.session import NotAccepted, NothingThere
-from tickfence.instrument import Instrument, parse_instrument
+from tickfence.instrument import Instrument, as_typed, parse_instrument
 from tickfence.readers import when
 from tickfence.readers.when import BadRange, iso
 from tickfence.recordings.kinds import Kind
@@ -57,7 +57,7 @@ def parse_symbols(text: str | None) -> tuple[Instrument, ...]:
     Raises:
         NotAccepted: one of them cannot be a symbol.
     """
-    names = [name.strip().upper() for name in (text or "").split(",") if name.strip()]
+    names = [as_typed(name.strip()) for name in (text or "").split(",") if name.strip()]
     if text is not None and not names:
         raise NotAccepted("--symbols must name a symbol, like BTCUSDT,ETHUSDT")
     try:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 from rich.console import Group, RenderableType
+from rich.markup import escape
 
 from tickfence.analytics.freshness import explained
 from tickfence.cli import session
@@ -114,7 +115,7 @@ def _picture(cluster: Cluster, found: Explanation, move: LastMove | None, policy
         Column("symbols", right=True, spare=1),
         Column("room for", right=True, spare=2),
         Column(),
-        title=f"{found.symbol} is on {owner}",
+        title=f"{escape(found.symbol)} is on {owner}",
         caption=_caption(cluster, found, move, policy),
         caption_justify="left",
     )

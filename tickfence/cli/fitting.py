@@ -148,4 +148,4 @@ class Screenful:
 
 
 def _plain(cell: str) -> str:
-    return Text.from_markup(cell).plain if "[" in cell or "\\" in cell else cell
+    return Text.from_markup(cell, emoji=False).plain if "[" in cell or "\\" in cell else cell

@@ -90,7 +90,7 @@ def _table(found: History, names: Sequence[str]) -> FittingTable:
         for name in names
     ]
     caption = " ".join(filter(None, (found.notes and f"{found.notes}.", _more(found))))
-    table = FittingTable(*columns, title=f"{found.symbol}, the newest last", caption=escape(caption) or None)
+    table = FittingTable(*columns, title=escape(f"{found.symbol}, the newest last"), caption=escape(caption) or None)
     for row in found.rows:
         table.add_row(*(_cell(name, getattr(row, name)) for name in names))
     return table

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from tickfence.instrument import Instrument, parse_instrument
+from tickfence.instrument import Instrument, as_typed, parse_instrument
 
 Command = Callable[..., None]
 
@@ -45,13 +45,13 @@ def show(name: str, *arguments: Any, **output: bool) -> None:
 
 
 def symbol_named(text: str) -> Instrument:
-    """Return the symbol that ``text`` names in upper or lower case.
+    """Return the symbol that ``text`` names, ``BTCUSDT`` also in lower case.
 
     Raises:
         click.BadParameter: It cannot be a symbol.
     """
     try:
-        return parse_instrument(text.upper())
+        return parse_instrument(as_typed(text))
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

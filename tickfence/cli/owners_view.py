@@ -168,7 +168,7 @@ def _table(cluster: Cluster, rows: Sequence[Row]) -> FittingTable:
         if row.owner and row.holder and row.holder != row.owner:
             shown += f" [bold red](lease: {row.holder})[/]"
         table.add_row(
-            row.symbol,
+            escape(row.symbol),
             shown,
             str(row.token or ""),
             "" if row.lease_left_ms is None else duration(row.lease_left_ms),

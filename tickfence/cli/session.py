@@ -144,7 +144,8 @@ def console() -> Console:
         sys.stdout.reconfigure(errors="replace")  # show what the locale's encoding can show
     context = click.get_current_context(silent=True)
     plain = bool(context and context.obj and context.obj.no_color)
-    return Console(no_color=plain or None, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    # Rich takes a part of ccxt:gemini:BTC/USD for an emoji.
+    return Console(emoji=False, no_color=plain or None, width=None if sys.stdout.isatty() else FILE_WIDTH)
 
 
 def say(line: str) -> None:

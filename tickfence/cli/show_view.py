@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -64,7 +65,7 @@ def _picture(report: Report, fresh: Freshness) -> RenderableType:
         parts.insert(0, coloured(f"{word}: {fresh.reason}", STATUS[fresh.status]))
     if report.ingestion.trading in ("halted", "delisted"):
         parts.insert(0, f"[bold yellow]{report.ingestion.trading} by the exchange[/]")
-    title = f"[bold]{report.symbol}[/] {report.venue} {coloured(fresh.status, STATUS[fresh.status])}"
+    title = f"[bold]{escape(report.symbol)}[/] {escape(report.venue)} {coloured(fresh.status, STATUS[fresh.status])}"
     return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
 
 

@@ -6,14 +6,18 @@ One symbol a line, optionally followed by ``paused``::
     BTCUSDT
     ETHUSDT
     LUNAUSDT paused   # until it is listed again
+    okx:BTC-USDT
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tickfence.coordination.desired import SymbolState
-from tickfence.instrument import Instrument, parse_instrument
+from tickfence.instrument import Instrument, as_typed, parse_instrument
+
+_COMMENT = re.compile(r"(?:^|\s)#")
 
 
 def parse_symbols(lines: Iterable[str]) -> dict[Instrument, SymbolState]:
@@ -29,11 +33,11 @@ def parse_symbols(lines: Iterable[str]) -> dict[Instrument, SymbolState]:
     found: dict[Instrument, SymbolState] = {}
     placed: dict[Instrument, int] = {}
     for number, line in enumerate(lines, 1):
-        words = line.removeprefix("\ufeff").partition("#")[0].split()
+        words = _COMMENT.split(line.removeprefix("\ufeff"))[0].split()
         if not words:
             continue
         try:
-            symbol = parse_instrument(words[0].upper())
+            symbol = parse_instrument(as_typed(words[0]))
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
         if words[1:] not in ([], [SymbolState.PAUSED]):

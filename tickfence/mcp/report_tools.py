@@ -14,14 +14,16 @@ from tickfence.analytics.freshness import Idle
 from tickfence.instrument import Instrument
 from tickfence.mcp.scan import ANY, Scan, Wanted, scan_text, search
 from tickfence.mcp.sections import SECTIONS, Section, chosen, partial_schema
-from tickfence.mcp.summary import report_text, table_text
-from tickfence.mcp.tool import Symbol, read_only, result, schema_of, symbol_name
+from tickfence.mcp.summary import pair_text, report_text, table_text
+from tickfence.mcp.tool import Refused, Symbol, read_only, result, schema_of, symbol_name
+from tickfence.readers.pairs import AcrossVenues
 from tickfence.readers.reader import Reader
 from tickfence.readers.reports import FreshReport, decode_report, with_freshness
-from tickfence.readers.rows import Row, row
+from tickfence.readers.rows import Row, row, row_without_report
 
 MAX_COMPARED = 20
 MAX_MATCHES = 50
+_LONGEST_PAIR = 81
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -36,11 +38,12 @@ class Listed(msgspec.Struct, frozen=True):
     ] = {}
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Compared(msgspec.Struct, frozen=True, rename="camel"):
     """Several symbols in brief."""
 
     now: int
     rows: list[Row]
+    across_venues: AcrossVenues | None = None
 
 
 def report_tools(reader: Reader) -> list[Tool]:
@@ -86,27 +89,42 @@ def report_tools(reader: Reader) -> list[Tool]:
 
     async def compare(
         symbols: Annotated[
-            list[Symbol],
+            list[Symbol] | None,
             Field(
                 min_length=1,
                 max_length=MAX_COMPARED,
-                description=f"A list of 1 to {MAX_COMPARED}.",
+                description=f"A list of 1 to {MAX_COMPARED}; or give pair.",
                 examples=[["BTCUSDT", "ETHUSDT"]],
             ),
-        ],
+        ] = None,
+        pair: Annotated[
+            str | None,
+            Field(
+                max_length=_LONGEST_PAIR,
+                description="Instead of symbols: one pair, on every venue.",
+                examples=["BTC-USD"],
+            ),
+        ] = None,
     ) -> CallToolResult:
-        """From 1 to 20 symbols side by side, one row each, in the order you give.
+        """From 1 to 20 symbols side by side, one row each, in the order you give; or one pair on all its venues.
 
+        With `pair`, `acrossVenues` has the best prices of each venue, and of all fresh ones. USD is not USDT.
         A row has price, change over 24 h in percent, spread in basis points, depth imbalance, net flow, trades a second,
         health, age of the data in ms, and whether the exchange trades it. A row whose `status` is neither `ok` nor `degraded` is stale or has no report: do not act on it. Unknown values are null.
         """
-        names = list(dict.fromkeys(symbol_name(symbol) for symbol in symbols))
+        if (symbols is None) == (pair is None):
+            raise Refused("give either symbols or pair")
+        across = None if pair is None else await reader.across_venues(pair.strip())
+        given = [quote.symbol for quote in across.venues] if across else map(symbol_name, symbols or ())
+        names = list(dict.fromkeys(given))
         read = await reader.reports(names)
         rows = {one.symbol: row(one.symbol, one.head, one.fresh) for one in read.found}
         compared = Compared(
-            read.now_ms, [rows.get(name) or Row(name, read.idle.get(Instrument(name), "down")) for name in names]
+            read.now_ms,
+            [rows.get(name) or row_without_report(name, read.idle.get(Instrument(name), "down")) for name in names],
+            across,
         )
-        return result(table_text(compared.rows), compared)
+        return result("\n".join(([pair_text(across)] if across else []) + [table_text(compared.rows)]), compared)
 
     async def scan(
         anomaly: Annotated[Wanted, Field(description="Which kind.", examples=["spoofing"])] = ANY,

@@ -44,9 +44,14 @@ def chosen(report: Mapping[str, Any], sections: Collection[str]) -> dict[str, An
 
 
 def partial_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema of a report of which any section may be left out."""
+    """Return the JSON Schema of a report of which any section may be left out.
+
+    The pattern of a symbol's name is left out as well: it is long, and tells a client nothing.
+    """
     optional = {member for members in _MEMBERS.values() for member in members}
-    return {**schema, "required": [member for member in schema["required"] if member not in optional]}
+    properties = {**schema["properties"], "symbol": {"type": "string"}}
+    required = [member for member in schema["required"] if member not in optional]
+    return {**schema, "properties": properties, "required": required}
 
 
 def without(sections: Collection[str]) -> list[str]:

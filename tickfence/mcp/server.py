@@ -17,10 +17,11 @@ _MAX_BODY = 64 * 1024  # bytes
 
 _INSTRUCTIONS = """\
 Near-real-time market reports, one a symbol, rewritten four times a second. Each says how fresh it is: do not act on a
-stale one. Prices are in quote currency (USDT in BTCUSDT), quantities in base currency (BTC), times in ms since 1970 UTC.
-To find a symbol: list_symbols; for one report: get_report; for up to 20 in brief: compare; for the symbols with an
-anomaly: scan. For the past: get_changes says what changed in the last minutes, get_history gives rows over time. Nothing
-can be changed or traded here.
+stale one. A symbol is like BTCUSDT (Binance's) or okx:BTC-USDT (another exchange's). Prices are in quote currency (USDT in
+BTCUSDT), quantities in base currency (BTC), times in ms since 1970 UTC. To find a symbol: list_symbols; for one report:
+get_report; for up to 20 in brief, or one pair on several exchanges: compare; for the symbols with an anomaly: scan. For the
+past: get_changes says what changed in the last minutes, get_history gives rows over time. Nothing can be changed or traded
+here.
 """
 
 

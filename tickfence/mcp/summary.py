@@ -10,6 +10,7 @@ from tickfence.analytics.fields import Finding
 from tickfence.analytics.flow import Flow
 from tickfence.analytics.liquidity import findings
 from tickfence.mcp.sections import SECTIONS, without
+from tickfence.readers.pairs import AcrossVenues, Best
 from tickfence.readers.reports import FreshReport
 from tickfence.readers.rows import Row
 
@@ -52,6 +53,24 @@ def table_text(rows: Iterable[Row]) -> str:
         numbers = ["-" if value is None else f"{value:.10g}" for value in values]
         lines.append(" | ".join((row.symbol, row.status, *numbers, row.trading or "-")))
     return "\n".join(lines)
+
+
+def pair_text(found: AcrossVenues) -> str:
+    """Return a pair on its venues: a line for the best of all, and one for each venue that does not count."""
+    bid, ask = _best(found.best_bid), _best(found.best_ask)
+    spread = "" if found.spread_bps is None else f", {found.spread_bps:g} bps apart"
+    lines = [f"{found.pair} on {len(found.venues)} venues: best bid {bid}, best ask {ask}{spread}"]
+    for quote in found.venues:
+        if quote.bid and quote.ask:
+            prices = f"bid {quote.bid.price:,.10g}, ask {quote.ask.price:,.10g}, {quote.age_ms} ms old"
+        else:
+            prices = "not both bid and ask are known"
+        lines.append(f"{quote.symbol}: {prices}" + (f"; does not count: {quote.reason}" if quote.reason else ""))
+    return "\n".join(lines)
+
+
+def _best(best: Best | None) -> str:
+    return f"{best.price:,.10g} ({best.qty:g}) at {best.venue}" if best else "none that is fresh"
 
 
 def _price(report: FreshReport) -> list[str]:

@@ -14,9 +14,10 @@ from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
+from tickfence.instrument import as_typed
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.quoting import quoted
-from tickfence.readers.reader import NoReport, UnknownSymbol
+from tickfence.readers.reader import NoReport, UnknownName
 from tickfence.readers.reports import BadReport
 from tickfence.readers.when import BadRange
 
@@ -30,7 +31,7 @@ class Refused(ValueError):
 Symbol = Annotated[
     str,
     Field(
-        description="Like BTCUSDT, in upper or lower case; list_symbols returns all.",
+        description="Like BTCUSDT or okx:BTC-USDT; list_symbols returns all.",
         max_length=64,
         examples=["BTCUSDT"],
     ),
@@ -39,7 +40,7 @@ Symbol = Annotated[
 
 def symbol_name(given: str) -> str:
     """Return a symbol as it is stored."""
-    return given.strip().upper()
+    return as_typed(given.strip())
 
 
 def read_only(function: Callable[..., Awaitable[CallToolResult]], schema: dict[str, Any]) -> Tool:
@@ -54,7 +55,7 @@ def read_only(function: Callable[..., Awaitable[CallToolResult]], schema: dict[s
     async def call(*args: Any, **kwargs: Any) -> CallToolResult:
         try:
             return await function(*args, **kwargs)
-        except (UnknownSymbol, NoReport, Unavailable, BadReport, BadRange, Refused) as error:
+        except (UnknownName, NoReport, Unavailable, BadReport, BadRange, Refused) as error:
             raise ToolError(str(error)) from error  # the client gets the text of no other exception
 
     hints = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)

@@ -35,6 +35,7 @@ class Refusal(StrEnum):
     BAD_QUANTITY = "bad_quantity"
     BAD_TIME = "bad_time"
     BAD_UPDATE_IDS = "bad_update_ids"
+    CHECKSUM = "checksum"
     CROSSED_BOOK = "crossed_book"
     NOT_A_NUMBER = "not_a_number"
     NOT_JSON = "not_json"
@@ -48,6 +49,7 @@ class Refusal(StrEnum):
 class Resync(StrEnum):
     """Why an order book is loaded again, besides a refused message."""
 
+    DISCONNECTED = "disconnected"
     GAP = "gap"
 
 
@@ -76,18 +78,26 @@ class SnapshotReason(StrEnum):
     LOST = "lost"
     REFRESHED = "refreshed"
     SYNC = "sync"
+    TAKEOVER = "takeover"
 
 
-ws_connections = registry.gauge("nt_ws_connections", "Open WebSocket connections to the exchange")
-ws_resubscribe = registry.counter("nt_ws_resubscribe", "Connections opened again, by reason", reason=Reconnect)
-subscriptions_refused = registry.counter(
-    "nt_ws_subscriptions_refused", "Subscriptions of one symbol that the exchange refused; tried again once a minute"
+ws_connections = registry.gauge("nt_ws_connections", "Open WebSocket connections to an exchange", "venue")
+ws_resubscribe = registry.counter(
+    "nt_ws_resubscribe", "Connections opened again, by venue and reason", venue=(), reason=Reconnect
 )
-ws_messages = registry.counter("nt_ws_messages", "Messages received from the exchange")
-events = registry.counter("nt_ingest_events", "Valid events received", kind=EventKind)
-rejected = registry.counter("nt_ingest_rejected", "Messages refused, by reason", reason=Refusal)
+subscriptions_refused = registry.counter(
+    "nt_ws_subscriptions_refused",
+    "Subscriptions of one symbol that the exchange refused; tried again once a minute",
+    venue=(),
+)
+ws_messages = registry.counter("nt_ws_messages", "Messages received from an exchange", venue=())
+events = registry.counter("nt_ingest_events", "Valid events received", venue=(), kind=EventKind)
+rejected = registry.counter("nt_ingest_rejected", "Messages refused, by venue and reason", venue=(), reason=Refusal)
 resyncs = registry.counter(
-    "nt_ingest_resyncs", "Order books that had to be loaded again, by reason", reason=(*Resync, *Refusal)
+    "nt_ingest_resyncs",
+    "Order books that had to be loaded again, by venue and reason",
+    venue=(),
+    reason=(*Resync, *Refusal),
 )
 resync_latency = registry.histogram(
     "nt_ingest_resync_seconds",
@@ -98,15 +108,22 @@ book_audits = registry.counter("nt_book_audits", "Order books in sync that were 
 book_audit_mismatch = registry.counter(
     "nt_book_audit_mismatch", "Order books that differed from the exchange's fresh snapshot, and were loaded again"
 )
-symbols_unlisted = registry.gauge("nt_ingest_symbols_unlisted", "Symbols that the exchange does not list")
-books = registry.gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol")
-books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are in sync")
+symbols_unlisted = registry.gauge("nt_ingest_symbols_unlisted", "Symbols that the exchange does not list", "venue")
+symbols_without_venue = registry.gauge(
+    "nt_ingest_symbols_without_venue", "Symbols that are not followed, because their venue cannot be used here"
+)
+venue_failures = registry.counter(
+    "nt_ingest_venue_failures", "Times that the code of a venue failed and was started again", venue=()
+)
+books = registry.gauge("nt_ingest_books", "Order books that ingest keeps, one per symbol", "venue")
+books_in_sync = registry.gauge("nt_ingest_books_in_sync", "Order books that are in sync", "venue")
 rest_requests = registry.counter(
-    "nt_ingest_rest_requests", "REST requests, by HTTP status or kind of failure", outcome=()
+    "nt_ingest_rest_requests", "REST requests, by venue, and by HTTP status or kind of failure", venue=(), outcome=()
 )
 clock_skew = registry.gauge(
     "nt_exchange_clock_skew_ms",
     "By how much the clock of Redis is ahead of the exchange's, plus the shortest network delay, over the last minute",
+    "venue",
 )
 duplicates = registry.counter(
     "nt_ingest_duplicates", "Copies of entries, by where they were recognised", where=Duplicate
@@ -118,6 +135,16 @@ trades_missing = registry.counter(
 )
 buffer_entries = registry.gauge("nt_ingest_buffer_entries", "Entries that wait for Redis")
 appended = registry.counter("nt_ingest_appended", "Entries that Redis accepted")
+leases = registry.gauge(
+    "nt_ingest_leases", "Symbols of exchanges without update numbers that this ingest writes; others stand by for them"
+)
+takeovers = registry.counter(
+    "nt_ingest_takeovers", "How often this ingest began to write a symbol of an exchange without update numbers"
+)
+fenced = registry.counter(
+    "nt_ingest_fenced",
+    "Batches that Redis refused because another ingest writes the symbol, or because it lost its data",
+)
 append_latency = registry.histogram(
     "nt_ingest_append_ms",
     "Time from sending a batch to Redis until the last reply",

@@ -14,28 +14,47 @@ from tickfence.instrument import Instrument, is_instrument
 from tickfence.readers.archive import Archive
 from tickfence.readers.cluster import Cluster, fetch_cluster
 from tickfence.readers.data_plane import DataPlane
+from tickfence.readers.listed_pairs import ListedPairs
+from tickfence.readers.pairs import AcrossVenues, across_venues, grouped
 from tickfence.readers.quoting import quoted
 from tickfence.readers.reports import BadReport, Head, decode_head, fetch_reports
 from tickfence.readers.symbols import idle_symbols, stored_desired
 from tickfence.settings import Settings
 
-_LISTED = 10  # symbols that an error names
+_LISTED = 10  # names that an error lists
+_LONGEST = 61  # characters of a name
 
 
-class UnknownSymbol(LookupError):
-    """There is no such symbol.
+class UnknownName(LookupError):
+    """There is nothing of that name.
 
     Attributes:
-        accepted: Some that there are, the nearest first.
+        kind: What was asked for.
+        accepted: Some names that there are, the nearest first.
     """
 
-    def __init__(self, symbol: str, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(symbol[:20].upper(), known, n=3)
+    kind = "name"
+
+    def __init__(self, given: str, known: Sequence[str]) -> None:
+        capitals = {name.upper(): name for name in known}
+        near = [capitals[name] for name in difflib.get_close_matches(given[:_LONGEST].upper(), capitals, n=3)]
         self.accepted = [*near, *(name for name in known if name not in near)][:_LISTED]
         hidden = len(known) - len(self.accepted)
         more = f", and {hidden} more" if hidden else ""
         there = f"there are {', '.join(self.accepted)}{more}" if known else "there is none at all"
-        super().__init__(f"there is no symbol {quoted(symbol)}; {there}")
+        super().__init__(f"there is no {self.kind} {quoted(given)}; {there}")
+
+
+class UnknownSymbol(UnknownName):
+    """There is no such symbol."""
+
+    kind = "symbol"
+
+
+class UnknownPair(UnknownName):
+    """No symbol is of such a pair."""
+
+    kind = "pair"
 
 
 class NoReport(LookupError):
@@ -108,6 +127,7 @@ class Reader:
         self.keys = settings.keys
         self.plane = DataPlane(settings.redis_url)
         self.archive = Archive(settings.nt_recordings)
+        self._pairs = ListedPairs(self.plane, self.keys)
         self._desired: Desired | None = None
 
     async def close(self) -> None:
@@ -152,6 +172,23 @@ class Reader:
         if reports.missing:
             raise NoReport(symbol, reports.idle.get(Instrument(symbol)))
         return reports.found[0]
+
+    async def pairs(self) -> dict[str, list[str]]:
+        """Return the symbols of each pair, by the pair's name."""
+        return grouped(await self._pairs.of(await self.symbols()))
+
+    async def across_venues(self, name: str) -> AcrossVenues:
+        """Return the best prices of the pair ``name``, like BTC-USD, on each venue and of all.
+
+        Raises:
+            UnknownPair: No symbol is of that pair.
+        """
+        listed = await self._pairs.of(await self.symbols())
+        pairs = grouped(listed)
+        symbols = pairs.get(name) or pairs.get(name.upper())
+        if not symbols:
+            raise UnknownPair(name, sorted(pairs))
+        return across_venues(listed[symbols[0]], await self._fetch(symbols))
 
     async def require_known(self, *symbols: str) -> None:
         """Check that all ``symbols`` are known.

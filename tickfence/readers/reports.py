@@ -45,7 +45,10 @@ class Head(Struct, frozen=True, gc=False):
     writer: Writer
     health: _Health
     flow: _Flow
+    venue: str
     depth: _Depth = _Depth()
+    base: str = ""
+    quote: str = ""
     last_price: float | None = None
     change_24h_pct: float | None = None
     spread_bps: float | None = None

@@ -8,11 +8,13 @@ from msgspec import Meta, Struct
 
 from tickfence.analytics.freshness import Freshness, SymbolStatus, is_idle
 from tickfence.analytics.report import Trading
+from tickfence.instrument import split
+from tickfence.readers.pairs import Pair
 from tickfence.readers.reports import Head
 
 
 class Row(Struct, frozen=True, rename="camel", gc=False):
-    """One symbol in brief; what its report leaves out is null. Without a report only symbol, status and owner are set."""
+    """One symbol in brief; what its report leaves out is null, and without a report all but symbol, venue and owner."""
 
     symbol: str
     status: Annotated[SymbolStatus, Meta(description="As it is now, not as it was when the report was written.")] = (
@@ -39,6 +41,8 @@ class Row(Struct, frozen=True, rename="camel", gc=False):
     trading: Annotated[
         Trading | None, Meta(description="What the exchange says of the symbol; null while that is not known.")
     ] = None
+    venue: str | None = None
+    pair: Annotated[str | None, Meta(description="Base and quote, like BTC-USDT.")] = None
 
 
 def row(symbol: str, head: Head, fresh: Freshness) -> Row:
@@ -59,4 +63,11 @@ def row(symbol: str, head: Head, fresh: Freshness) -> Row:
         token=head.writer.writer_token,
         updated_at=head.updated_at,
         trading=head.ingestion.trading or None,
+        venue=head.venue,
+        pair=Pair(head.base, head.quote).name if head.base and head.quote else None,
     )
+
+
+def row_without_report(symbol: str, status: SymbolStatus, owner: str | None = None) -> Row:
+    """Return the row of a symbol that has no report."""
+    return Row(symbol, status, owner=owner, venue=split(symbol)[0])

@@ -20,17 +20,5 @@ class Kind(StrEnum):
     EVENTS = "events"
 
 
-DEFAULT_VENUE = "binance"
 EVERY_VENUE = "all"
 """The venue of rows that belong to no symbol."""
-
-
-def venue(symbol: str) -> str:
-    """Return the venue of an instrument ``[venue:]symbol``.
-
-    Example:
-        >>> venue("BTCUSDT"), venue("okx:BTC-USDT")
-        ('binance', 'okx')
-    """
-    before, colon, _ = symbol.partition(":")
-    return before if colon else DEFAULT_VENUE

@@ -55,7 +55,8 @@ def diff(symbol: str, entry: DiffEntry) -> Row:
 def snapshot(symbol: str, book: Snapshot) -> Row:
     """A row of :attr:`Kind.SNAPSHOTS`."""
     levels = *_columns(book.bids), *_columns(book.asks)
-    return symbol, book.time, book.last_update_id, book.stream_id, *levels, book.lowest_bid, book.highest_ask
+    horizon = book.lowest_bid, book.highest_ask, book.told
+    return symbol, book.time, book.last_update_id, book.stream_id, *levels, *horizon
 
 
 def ticker(symbol: str, values: Ticker) -> Row:
@@ -129,7 +130,7 @@ def diffs(rows: pa.Table) -> list[DiffEntry]:
 
 def snapshots(rows: pa.Table) -> list[Snapshot]:
     """Return what :func:`snapshot` made."""
-    names = "time_ms", "last_update_id", "stream_id", "lowest_bid", "highest_ask"
+    names = "time_ms", "last_update_id", "stream_id", "lowest_bid", "highest_ask", "told"
     return [
         Snapshot(
             last_update_id=last,
@@ -138,9 +139,10 @@ def snapshots(rows: pa.Table) -> list[Snapshot]:
             asks=asks,
             lowest_bid=lowest,
             highest_ask=highest,
+            told=told,
             time=time_ms,
         )
-        for (time_ms, last, place, lowest, highest), bids, asks in zip(
+        for (time_ms, last, place, lowest, highest, told), bids, asks in zip(
             _values(rows, Kind.SNAPSHOTS, *names), _levels(rows, "bid"), _levels(rows, "ask"), strict=True
         )
     ]

@@ -22,13 +22,16 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     kind: pa.schema(columns, metadata={"tickfence.kind": kind, "tickfence.version": str(VERSION)})
     for kind, columns in {
         Kind.TRADES: _ROW
-        | {"trade_id": _INT, "price": _FLOAT, "quantity": _FLOAT, "is_buy": pa.bool_(), "received_ms": _INT},
+        | {"trade_id": _INT, "price": _FLOAT, "quantity": _FLOAT, "is_buy": pa.bool_(), "received_ms": _INT}
+        | {"id_count": _COUNT},
         Kind.DIFFS: _ROW
         | {"first_update_id": _INT, "last_update_id": _INT, **_LEVELS, "received_ms": _INT, "trades": pa.int8()},
         Kind.SNAPSHOTS: _ROW
-        | {"last_update_id": _INT, "stream_id": _TEXT, **_LEVELS, "lowest_bid": _FLOAT, "highest_ask": _FLOAT},
+        | {"last_update_id": _INT, "stream_id": _TEXT, **_LEVELS, "lowest_bid": _FLOAT, "highest_ask": _FLOAT}
+        | {"told": _COUNT},
         Kind.TICKERS: _ROW | {"last": _FLOAT, "change_pct": _FLOAT, "high": _FLOAT, "low": _FLOAT, "volume": _FLOAT},
-        Kind.INFOS: _ROW | {"tick_size": _FLOAT, "step_size": _FLOAT, "status": _TEXT, "book_from": _INT},
+        Kind.INFOS: _ROW
+        | {"tick_size": _FLOAT, "step_size": _FLOAT, "status": _TEXT, "book_from": _INT, "base": _TEXT, "quote": _TEXT},
         Kind.CARRIES: _DATA,
         Kind.SECTIONS: _DATA,
         Kind.HISTORY: _ROW

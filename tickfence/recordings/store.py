@@ -18,9 +18,10 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import compute as pc
 from pyarrow import parquet as pq
 
+from tickfence.instrument import split
 from tickfence.recordings.deadline import Deadline
 from tickfence.recordings.durable import sync_folder
-from tickfence.recordings.kinds import EVERY_VENUE, Kind, venue
+from tickfence.recordings.kinds import EVERY_VENUE, Kind
 from tickfence.recordings.layout import (
     BAD,
     BESIDE,
@@ -304,6 +305,6 @@ def _by_file(table: pa.Table) -> Iterator[tuple[int, str, pa.Table]]:
             continue
         by_venue: dict[str, list[str]] = {}
         for symbol in of_hour["symbol"].unique().to_pylist():
-            by_venue.setdefault(venue(symbol), []).append(symbol)
+            by_venue.setdefault(split(symbol)[0], []).append(symbol)
         for place, symbols in by_venue.items():
             yield hour * HOUR_MS, place, of_hour.filter(pc.is_in(of_hour["symbol"], pa.array(symbols)))

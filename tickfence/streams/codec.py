@@ -34,6 +34,8 @@ class TradeEntry(NamedTuple):
         quantity: in base currency.
         is_buy: the aggressor's side: True when the buyer took liquidity.
         received_ms: when ingest received it, ms on the Redis server's clock.
+        id_count: how many of the exchange's trades it stands for: those up to ``trade_id``. Some exchanges tell all trades
+            of one taker at one price together.
     """
 
     time_ms: int
@@ -42,6 +44,7 @@ class TradeEntry(NamedTuple):
     quantity: float
     is_buy: bool
     received_ms: int
+    id_count: int = 1
 
 
 class TradesUpTo(IntEnum):
@@ -87,6 +90,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         asks: best first.
         lowest_bid: the price down to which every bid is known; ``None`` if these are all bids.
         highest_ask: the price up to which every ask is known; ``None`` if these are all asks.
+        told: of so many best levels a side the exchange tells every change, and of no others; ``None`` if it tells of those
+            up to the two prices above.
         time: when it was taken, ms on the Redis server's clock.
     """
 
@@ -96,6 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     asks: list[Level]
     lowest_bid: float | None = None
     highest_ask: float | None = None
+    told: int | None = None
     time: int
 
 
@@ -124,21 +130,27 @@ class SymbolInfo(NamedTuple):
         step_size: the same of a quantity.
         status: one of `STATUSES`; None for any other word.
         book_from: update id of a book; every snapshot with a lower one is wrong and must not be used. 0 if there is none.
+        base: what is traded, like BTC; empty where the exchange does not say.
+        quote: what it is paid with, like USDT; the same.
     """
 
     tick_size: float | None
     step_size: float | None
     status: str | None
     book_from: int = 0
+    base: str = ""
+    quote: str = ""
 
 
 _SMALLEST_SIZE = 1e-18
 """Below the smallest step of any exchange: a price divided by it is still a number."""
 
+_LONGEST_ASSET = 40
+
 STATUSES = ("trading", "halted", "delisted")
 
 TICKER_FIELDS = ("last", "change_pct", "high", "low", "volume", "r")
-INFO_FIELDS = ("tick_size", "step_size", "status", "book_from")
+INFO_FIELDS = ("tick_size", "step_size", "status", "book_from", "base", "quote")
 
 Fields = Mapping[bytes, bytes] | Sequence[bytes]
 """The fields of a stream's entry: by name, or as on the wire, name and value in turn."""
@@ -178,7 +190,7 @@ def encode_levels(levels: Sequence[Level]) -> bytes:
 
 
 def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
-    """One entry of ``md:{SYM}:trades``.
+    """One entry of ``md:{SYM}:trades``. The side is ``b`` or ``s``, and with a count above one ``b3``.
 
     Raises:
         BadEntry: a field is missing or does not parse.
@@ -186,9 +198,11 @@ def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     try:
         price, quantity, side, received_ms = _values(fields, _TRADE)
         milliseconds, _, trade_id = stream_id.partition(b"-")
-        trade = TradeEntry(
-            int(milliseconds), int(trade_id), float(price), float(quantity), side == b"b", int(received_ms)
-        )
+        count = 1
+        if len(side) > 1:
+            side, count = side[:1], int(side[1:])
+        is_buy, received = side == b"b", int(received_ms)
+        trade = TradeEntry(int(milliseconds), int(trade_id), float(price), float(quantity), is_buy, received, count)
         if not (0 < trade.price < math.inf and 0 < trade.quantity < math.inf):
             raise ValueError("price and quantity must be above 0")
         return trade
@@ -250,11 +264,23 @@ def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """
     if all(value is None for value in values):
         return None
-    tick_size, step_size, status, book_from = values
+    # What a recorder of an older version has in its log lacks the last two.
+    tick_size, step_size, status, book_from, base, quote = (*values, None, None)[: len(INFO_FIELDS)]
     word = None if status is None else status.decode(errors="replace")
     return SymbolInfo(
-        _size(tick_size), _size(step_size), word if word in STATUSES else None, int(_number(book_from) or 0)
+        _size(tick_size),
+        _size(step_size),
+        word if word in STATUSES else None,
+        int(_number(book_from) or 0),
+        decode_asset(base),
+        decode_asset(quote),
     )
+
+
+def decode_asset(text: bytes | None) -> str:
+    """A symbol's ``base`` or ``quote``; empty where there is none, and for what cannot be a name."""
+    name = (text or b"").decode(errors="replace")
+    return name if len(name) <= _LONGEST_ASSET and name.isprintable() else ""
 
 
 def _number(text: bytes | None) -> float | None:

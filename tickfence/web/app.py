@@ -13,9 +13,9 @@ from starlette.types import ASGIApp
 
 from tickfence.mcp import server as mcp
 from tickfence.readers.reader import Reader
-from tickfence.web import api, health, history, live, openapi, problems
+from tickfence.web import api, health, history, live, openapi, pairs, problems
 from tickfence.web.feed import Feed
-from tickfence.web.middleware import Guard, Head
+from tickfence.web.middleware import EncodedPath, Guard, Head
 from tickfence.web.profile import Profiles
 from tickfence.web.sending import Room
 from tickfence.web.sparklines import Sparklines
@@ -65,7 +65,7 @@ def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp
     app.state.room = Room()
     problems.install(app)
     openapi.install(app)
-    for router in (api.router, live.router):
+    for router in (api.router, pairs.router, live.router):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)  # the addresses before there was a version
     app.include_router(history.router, prefix="/v1")
@@ -82,4 +82,4 @@ def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp
 
     app.mount("/static", StaticFiles(directory=STATIC))
     app.mount("/docs", StaticFiles(directory=SWAGGER))
-    return Guard(Head(app), token=settings.nt_web_token, hosts=settings.nt_web_allowed_hosts or names)
+    return EncodedPath(Guard(Head(app), token=settings.nt_web_token, hosts=settings.nt_web_allowed_hosts or names))

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from tickfence.analytics.freshness import Idle, SymbolStatus, explained, freshness
 from tickfence.instrument import Instrument
 from tickfence.readers.reports import BadReport, Head, decode_head, with_freshness
-from tickfence.readers.rows import Row, row
+from tickfence.readers.rows import Row, row, row_without_report
 from tickfence.web.events import NEWEST, Event
 from tickfence.web.nodes import Leader, Node, Nodes
 
@@ -226,7 +226,7 @@ class Board:
 
     def _row(self, symbol: str, head: Head | None, owner: str | None, idle: Idle | None) -> Row:
         if head is None:
-            return Row(symbol, idle or "down", owner=owner)
+            return row_without_report(symbol, idle or "down", owner)
         return row(symbol, head, freshness(head, self._now_ms, self.period_ms, idle))
 
     def _state(self) -> State:

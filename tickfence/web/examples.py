@@ -23,6 +23,8 @@ REPORT = FreshReport(
     updated_at=AT,
     symbol="BTCUSDT",
     venue="binance",
+    base="BTC",
+    quote="USDT",
     generated_at="2023-11-14T22:13:20.000Z",
     data_age_ms=42,
     ingestion=Ingestion("ok", True, AT + 3, AT - 42, "trading"),
@@ -39,7 +41,24 @@ REPORT = FreshReport(
     freshness=Freshness(AT + 120, 120, 162, "ok", False),
 )
 ROW = Row(
-    "BTCUSDT", "ok", 67_123.45, -1.5, 0.0149, 0.25, -3.25, 12.4, 30, 95.0, 162, "node-002", AT - 60_000, AT, "trading"
+    *(
+        "BTCUSDT",
+        "ok",
+        67_123.45,
+        -1.5,
+        0.0149,
+        0.25,
+        -3.25,
+        12.4,
+        30,
+        95.0,
+        162,
+        "node-002",
+        AT - 60_000,
+        AT,
+        "trading",
+    ),
+    *("binance", "BTC-USDT"),
 )
 NODES = Nodes(
     AT, [Node("node-002", "host-1", 4242, "5f0c9a1be2d43786", 110, 2, 8.0, 1.0, True, NodeState.ALIVE)], _LEADER

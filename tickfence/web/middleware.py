@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Collection
+from urllib.parse import quote, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,9 @@ from tickfence.web.problems import Refusal
 
 MAX_URL = 8_000
 """Bytes of path and query: the least that RFC 9110 asks servers to support."""
+
+_IN_SEGMENTS = ":@!$&'()*+,;="
+"""Stand for themselves in a segment of a path, beside letters, digits and ``-._~`` (RFC 3986, pchar)."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -88,6 +92,27 @@ class Guard:
                 detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
                 return Refusal(401, "Token needed", detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
         return None
+
+
+class EncodedPath:
+    """Routes by the path as it was sent: ``/reports/kraken%3ABTC%2FUSD`` has two segments.
+
+    A server decodes a path before the application gets it, and ``%2F`` becomes a slash like any other. Behind this, each
+    segment of ``scope["path"]`` is percent-encoded, in one way only, and so is what a route takes from it.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] == "http" and b"%" in scope["raw_path"]:
+            segments = scope["raw_path"].decode("ascii", "replace").split("/")
+            scope = {**scope, "path": "/".join(quote(unquote(segment), safe=_IN_SEGMENTS) for segment in segments)}
+        await self._app(scope, receive, send)
 
 
 class Head:

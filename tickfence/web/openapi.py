@@ -19,7 +19,7 @@ _answered: dict[str, type[msgspec.Struct]] = {}
 
 _MEANING = {
     401: "Without the token",
-    404: "Unknown symbol",
+    404: "Unknown symbol or pair",
     422: "Bad parameter",
     502: "Redis holds no report of this schema version",
     503: "Redis does not answer, there is no report, or the server is busy",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from fastapi import Path, Query
+from pydantic import AfterValidator
 
 from tickfence.readers.when import TIMES
 from tickfence.web.problems import Refusal
@@ -12,7 +14,14 @@ from tickfence.web.problems import Refusal
 MAX_SYMBOLS = 100
 """Symbols in one ``?symbols=``."""
 
-Symbol = Annotated[str, Path(description="Like BTCUSDT.", examples=["BTCUSDT"])]
+_Name = AfterValidator(unquote)  # see `EncodedPath` in web/middleware.py
+
+Symbol = Annotated[
+    str,
+    Path(description="Like BTCUSDT or okx:BTC-USDT; a slash in it is written %2F.", examples=["BTCUSDT"]),
+    _Name,
+]
+PairName = Annotated[str, Path(description="Base and quote, like BTC-USD.", examples=["BTC-USD"]), _Name]
 Since = Annotated[str, Query(description=f"The beginning of the range, inclusive: {TIMES}.", examples=["-15m"])]
 Until = Annotated[str, Query(description="The end of the range, exclusive; like `since`.", examples=["now"])]
 Format = Annotated[

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.quoting import quoted
-from tickfence.readers.reader import NoReport, UnknownSymbol
+from tickfence.readers.reader import NoReport, UnknownName
 from tickfence.readers.reports import BadReport
 from tickfence.readers.when import BadRange
 
@@ -84,9 +84,9 @@ def install(app: FastAPI) -> None:
     async def refused(_: Request, error: Refusal) -> Response:
         return error.response()
 
-    @app.exception_handler(UnknownSymbol)
-    async def unknown(_: Request, error: UnknownSymbol) -> Response:
-        return Refusal(404, "Unknown symbol", str(error), accepted=error.accepted).response()
+    @app.exception_handler(UnknownName)
+    async def unknown(_: Request, error: UnknownName) -> Response:
+        return Refusal(404, f"Unknown {error.kind}", str(error), accepted=error.accepted).response()
 
     @app.exception_handler(NoReport)
     async def no_report(_: Request, error: NoReport) -> Response:

@@ -216,8 +216,7 @@ class Era:
         """Keep one ingest running."""
         while True:
             self._restart.clear()
-            session = cast(aiohttp.ClientSession, self.venue)
-            ingest = asyncio.create_task(Ingest(self.settings, session, session, StillClock()).run())
+            ingest = asyncio.create_task(Ingest(self.settings, StillClock(), self._open_session).run())
             restart = asyncio.create_task(self._restart.wait())
             try:
                 await asyncio.wait({ingest, restart}, return_when=asyncio.FIRST_COMPLETED)
@@ -232,6 +231,9 @@ class Era:
             for socket in list(self.venue.sockets):
                 socket.end(1006)
             await asyncio.sleep(self.random.uniform(0.1, 3.0))
+
+    def _open_session(self, url: str) -> aiohttp.ClientSession:  # noqa: ARG002 - it has one address
+        return cast(aiohttp.ClientSession, self.venue)
 
     def _cycle(self, cycle: Cycle) -> None:
         node = self._node

@@ -174,6 +174,12 @@ class Venue:
 
     # What aiohttp's session offers.
 
+    async def __aenter__(self) -> Venue:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
     def ws_connect(self, url: str, **_: Any) -> _Call:
         """Open a connection."""
         return _Call(self._connect(url))

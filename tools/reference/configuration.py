@@ -60,7 +60,7 @@ def page() -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.default
-    if value is None or value == "":
+    if value in (None, "", (), {}):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
 
+from tickfence.instrument import DEFAULT_VENUE
 from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring.registry import RoleRegistry
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -28,11 +30,11 @@ _ROLES = (
     ("batch worker", "`celery -A tasks worker -Q node-001.batch`, port 9141", batch_metrics.registry),
 )
 
-# Labels whose values are not known in advance: label and an example.
+# Metrics with labels whose values are not known in advance: each label and an example.
 _OPEN = {
-    "nt_node_heartbeat": ("node", "node-001"),
-    "nt_symbols_assigned": ("node", "node-001"),
-    "nt_ingest_rest_requests": ("outcome", "200"),
+    "nt_node_heartbeat": {"node": "node-001"},
+    "nt_symbols_assigned": {"node": "node-001"},
+    "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
 }
 
 
@@ -41,7 +43,8 @@ def page() -> str:
     return _HEAD + "".join(_section(*role) for role in _ROLES)
 
 
-def _section(role: str, command: str, registry: CollectorRegistry) -> str:
+def _section(role: str, command: str, registry: RoleRegistry) -> str:
+    registry.begin(venue=DEFAULT_VENUE)
     families = list(own(registry))
     total = sum(_series(family) for family in families)
     rows = "".join(_row(family) for family in families)
@@ -65,15 +68,15 @@ def _row(family: Metric) -> str:
 
 def _labels(family: Metric) -> str:
     if family.name in _OPEN:
-        label, example = _OPEN[family.name]
-        return f"`{label}`: `{example}` …"
+        return "; ".join(f"`{label}`: `{example}` …" for label, example in _OPEN[family.name].items())
     found: dict[str, set[str]] = defaultdict(set)
     for sample in family.samples:
         for label, value in sample.labels.items():
             found[label].add(value)
     found.pop("le", None)
     return "; ".join(
-        f"`{label}`: {', '.join(f'`{value}`' for value in sorted(found[label]))}" for label in sorted(found)
+        f"`{label}`: {', '.join(f'`{value}`' for value in sorted(found[label]))}" + " …" * (label == "venue")
+        for label in sorted(found)
     )
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tools.simulator.binance_connection import BinanceConnection
 from tools.simulator.connection import Connection, Limits
 from tools.simulator.faults import Faults
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Hub
+from tools.simulator.listening import listen
+from tools.simulator.okx.endpoints import Endpoints
 from tools.simulator.plant_commands import PlantCommands
 from tools.simulator.rate_limit import WeightLimit
 from tools.simulator.rest import RestApi
 
 logger = logging.getLogger(__name__)
-
-
-class CannotListen(OSError):
-    """The server cannot listen on the address; its text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,13 @@ class Server:
     def application(self) -> web.Application:
         """The routes of the exchange."""
         rest = RestApi(self._feed, WeightLimit(self._options.weight_per_minute))
-        faults = Faults(self._feed, self._hub, rest.listing)
+        of_okx = Endpoints(self._feed.okx, self._hub, self._options.limits, rest.listing)
+        faults = Faults(self._feed, self._hub, rest.listing, of_okx.refusals)
         app = web.Application(middlewares=[faults.middleware])
         app.add_routes(faults.routes())
         app.add_routes(PlantCommands(self._feed).routes())
         app.add_routes(rest.routes())
+        app.add_routes(of_okx.routes())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{streams:.*}", self._raw)
@@ -63,21 +63,8 @@ class Server:
         Raises:
             CannotListen: the port is taken, or the address cannot be used.
         """
-        host, port = self._options.host, self._options.port
-        self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise CannotListen(
-                    f"port {port} on {host} is taken; choose another with --port, or 0 for a free one"
-                ) from None
-            raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from None
-        address = self._runner.addresses[0]
-        return int(address[1])
+        self._runner, port = await listen(self.application(), self._options.host, self._options.port)
+        return port
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Runs the feed until `stop` is set or the feed ends, then closes every connection."""
@@ -107,8 +94,8 @@ class Server:
 
     async def _combined(self, request: web.Request) -> web.WebSocketResponse:
         streams = [name for name in request.query.get("streams", "").split("/") if name]
-        return await Connection(self._hub, self._options.limits, combined=True).serve(request, streams)
+        return await BinanceConnection(self._hub, self._options.limits, combined=True).serve(request, streams)
 
     async def _raw(self, request: web.Request) -> web.WebSocketResponse:
         streams = [name for name in request.match_info.get("streams", "").split("/") if name]
-        return await Connection(self._hub, self._options.limits, combined=False).serve(request, streams)
+        return await BinanceConnection(self._hub, self._options.limits, combined=False).serve(request, streams)

@@ -119,7 +119,7 @@ def test_the_filter_finds_symbols_and_owners_and_says_when_there_is_none(browser
         page.locator("#filter").fill(served.scene.owner("BTCUSDT"))
         expect(page.locator("#market tbody tr")).to_have_count(2)
         page.locator("#filter").fill("DOGE")
-        expect(page.locator("#market-empty")).to_have_text("No symbol, owner or status matches “DOGE”.")
+        expect(page.locator("#market-empty")).to_have_text("No symbol, pair, venue, owner or status matches “DOGE”.")
         page.keyboard.press("Escape")
         expect(page.locator("#market tbody tr")).to_have_count(len(SYMBOLS))
 

@@ -6,8 +6,9 @@ import re
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import visit
-from tests.web.page.conftest import Served
+from tests.browser import violations, visit
+from tests.web.page.conftest import Served, serve
+from tickfence.instrument import split
 from tickfence.keys import Keys
 
 KEYS = Keys()
@@ -203,3 +204,40 @@ def test_the_address_takes_any_name_and_the_server_says_which_there_are(browser:
             expect(page.locator("#symbol > .banner")).to_have_text(f"There is no symbol {name} here.")
         page.goto(f"{served.origin}/#/..")
         expect(page.locator("#overview")).to_be_visible()
+
+
+def test_a_pair_is_shown_on_each_of_its_venues(browser: Browser) -> None:
+    venues = ("BTCUSDT", "kraken:BTC/USDT", "okx:BTC-USDT")
+    with serve((*venues, "ETHUSDT")) as served, visit(browser, served.origin) as opened:
+        for symbol in venues:
+            served.scene.changed[symbol] = {"venue": split(symbol)[0], "base": "BTC", "quote": "USDT"}
+            served.scene.client.hset(KEYS.info(symbol), mapping={"base": "BTC", "quote": "USDT"})
+        served.scene.changed["okx:BTC-USDT"] |= {"best_bid": {"price": 99_999.0, "qty": 1.0}}
+        served.scene.changed["kraken:BTC/USDT"] |= {"best_ask": {"price": 1.0, "qty": 1.0}}
+        served.scene.write()
+        served.scene.silent.add("okx:BTC-USDT")
+        served.scene.remember("kraken:BTC/USDT", seconds=60)
+        page = opened.open()
+        page.locator("#filter").fill("btc-usdt")
+        expect(page.locator("#market tbody a")).to_have_text(venues)
+        page.locator("#filter").fill("kraken")
+        expect(page.locator("#market tbody a")).to_have_text(["kraken:BTC/USDT"])
+        page.locator("#market tbody a").click()
+        expect(page.locator("h1:visible")).to_have_text("kraken:BTC/USDT")
+        assert page.url.endswith("/#/kraken%3ABTC%2FUSDT")
+        rows = page.locator(".card-across tbody tr")
+        expect(rows.locator("td:first-child")).to_have_text(venues)
+        stale = re.compile("no: the report has not been rewritten for ")
+        expect(rows.locator("td:last-child")).to_have_text(["yes", "yes", stale])
+        expect(page.locator("[data-best=bid]")).to_have_count(1)
+        expect(rows.nth(1).locator("[data-best=ask]")).to_contain_text("1.00")
+        expect(page.locator(".card-across .read-out")).to_contain_text("best ask 1.00 at kraken")
+        assert violations(page) == []
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export CSV").click()
+        assert download.value.suggested_filename == "kraken-BTC-USDT-15min.csv"
+        rows.nth(2).locator("a").click()
+        expect(page.locator("h1:visible")).to_have_text("okx:BTC-USDT")
+        page.goto(f"{served.origin}/#/ETHUSDT")
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+        expect(page.locator(".card-across")).to_be_hidden()

@@ -1,7 +1,7 @@
 -- Replace the assignment, unless a newer leader has already done so.
 --
 -- KEYS[1]  nt:assignment, a hash: term and generation (both only grow), and one field for each symbol: its owner.
---            Symbols are upper case, so they differ from these two names.
+--            Symbols are upper case or have a colon, so they differ from these two names.
 -- ARGV[1]  the leader's term
 -- ARGV[2]  the highest generation that the leader has seen
 -- ARGV[3], ARGV[4] …  symbol and owner, for every symbol

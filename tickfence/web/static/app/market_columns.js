@@ -27,7 +27,7 @@ export const COLUMNS = [
     paint: (cell, row) => {
       const link = cell.firstChild;
       if (link.textContent === row.symbol) return;
-      link.textContent = row.symbol;
+      link.textContent = link.title = row.symbol;
       link.href = addressOf(row.symbol);
     },
   },

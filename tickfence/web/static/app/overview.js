@@ -79,7 +79,8 @@ export class Overview {
   }
 
   #matches(row, words) {
-    const text = `${row.symbol} ${row.owner ?? "nobody"} ${STATUS_TEXT[this.#market.status(row)]}`.toUpperCase();
+    const status = STATUS_TEXT[this.#market.status(row)];
+    const text = `${row.symbol} ${row.pair ?? ""} ${row.venue ?? ""} ${row.owner ?? "nobody"} ${status}`.toUpperCase();
     return words.every((word) => text.includes(word));
   }
 
@@ -87,7 +88,7 @@ export class Overview {
     this.#empty.hidden = found > 0;
     if (found) return;
     const nothing = "No symbols yet: the first reports come within seconds of the nodes' start.";
-    setText(this.#empty, all ? `No symbol, owner or status matches “${this.#filter.value.trim()}”.` : nothing);
+    setText(this.#empty, all ? `No symbol, pair, venue, owner or status matches “${this.#filter.value.trim()}”.` : nothing);
   }
 
   #onFilterKey(event) {

@@ -7,6 +7,7 @@ import { clock, fixed, quantity, signed } from "./format.js";
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
 const DESCRIBE_MS = 5000;
 const KEPT_MS = 10_000; // the time a browser has to save a file
+const UNSAFE = /[^\p{L}\p{N}]+/gu; // in the name of a file
 const NOT_KEPT = "No history is kept: the symbol is new, or history is switched off. The lines begin now.";
 const ROOM = 0.1; // of a chart's height, above and below its lines
 
@@ -117,7 +118,7 @@ export class PastPanel {
 
   async #export() {
     try {
-      const link = el("a", { download: `${this.#symbol}-${this.#past.span.name.replace(" ", "")}.csv` });
+      const link = el("a", { download: `${this.#symbol.replace(UNSAFE, "-")}-${this.#past.span.name.replace(" ", "")}.csv` });
       link.href = URL.createObjectURL(await this.#past.csv());
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);

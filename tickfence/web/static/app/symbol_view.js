@@ -1,5 +1,6 @@
 // One symbol: its own stream, its charts, and the rest of its report.
 
+import { AcrossPanel } from "./across_panel.js";
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
 import { el, setData, setText } from "./dom.js";
@@ -64,6 +65,7 @@ export class SymbolView {
     this.#pastPanel.close();
     this.#depth.close();
     this.#profile.close();
+    this.#across.close();
     this.#root.replaceChildren();
   }
 
@@ -140,6 +142,7 @@ export class SymbolView {
     this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
     this.#past.add(report);
     this.#health.show(report.health);
+    this.#across.follow(report);
     this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
     const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
     this.#walls.show(liquidity.walls, place);
@@ -188,7 +191,7 @@ export class SymbolView {
 
   #refused(status) {
     if (status === 401) return; // the main stream asks for the token; see main.js
-    const capitals = this.symbol.toUpperCase();
+    const capitals = this.symbol.includes(":") ? this.symbol : this.symbol.toUpperCase();
     if (capitals !== this.symbol) return void location.replace(addressOf(capitals)); // someone typed it in lower case
     this.#isRefused = true;
     this.#head.refuse();
@@ -204,6 +207,7 @@ export class SymbolView {
   #price = null;
   #depth = null;
   #health = new HealthPanel();
+  #across = null;
   #profile = null;
   #walls = new ReportList(WALLS);
   #vacuums = new ReportList(VACUUMS);
@@ -222,12 +226,16 @@ export class SymbolView {
   #build() {
     this.#head = new SymbolHead(this.symbol);
     this.#profile = new ProfilePanel(this.symbol);
+    this.#across = new AcrossPanel(this.symbol, (isShown) => (across.hidden = !isShown));
+    const across = panel("across", "Across venues", [this.#across.pair, this.#across.best], this.#across.element);
+    across.hidden = true;
     this.#past = new Past(this.symbol);
     this.#pastPanel = new PastPanel(this.#past, this.symbol);
     const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
       panel("price", "Price", [this.#priceReadOut, this.#spanChoice()], this.#priceHost),
       panel("profile", "Volume profile", [this.#profile.count, this.#profileReadOut], this.#profile.element),
+      across,
       panel("past", "Over time", [this.#pastPanel.begins, this.#pastPanel.exporting], this.#pastPanel.element),
       panel("depth", "Depth", [this.#depthSum, this.#depthReadOut], this.#depthHost),
       panel("health", "Health", [this.#health.score], this.#health.element),

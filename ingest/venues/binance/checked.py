@@ -5,39 +5,16 @@ Source: https://developers.binance.com/docs/binance-spot-api-docs, page "WebSock
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import msgspec
 
-from ingest.events import (
-    INFINITY,
-    ControlReply,
-    Diff,
-    Event,
-    Level,
-    Rejected,
-    Shutdown,
-    Ticker,
-    Trade,
-    Unfollowed,
-    check_levels,
-)
+from ingest.checks import LAST_TIME_MS, MAX_ID, checked_ticker, checked_trade, decoded, levels
+from ingest.events import ControlReply, Diff, Event, Rejected, Shutdown, Ticker, Trade, Unfollowed
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
 
-T = TypeVar("T")
-
 DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
-
-LAST_TIME_MS = 10**14
-"""Later than any time in ms, earlier than any in µs."""
-
-MAX_ID = 2**63 - 1
-
-DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
-_SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 class _DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate", gc=False):
@@ -97,8 +74,6 @@ class _Stream(msgspec.Struct):
 
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_stream = msgspec.json.Decoder(_Stream).decode
-# Lax: the exchange quotes its decimals, and this parses them to floats without a detour over str.
-_decode_levels = msgspec.json.Decoder(list[Level], strict=False).decode
 
 
 class CheckedDecoder:
@@ -149,7 +124,8 @@ class CheckedDecoder:
         return Diff(symbol, data.E, data.U, data.u, levels(data.b, symbol), levels(data.a, symbol))
 
     def _trade(self, stream: str, data: _Trade) -> Trade:
-        return checked_trade(self._known(stream, data.s, TRADE), data.T, data.t, data.p, data.q, data.m)
+        # If the buyer is the market maker, the seller was the aggressor.
+        return checked_trade(self._known(stream, data.s, TRADE), data.T, data.t, data.p, data.q, not data.m)
 
     def ticker(self, stream: str, data: TickerMessage) -> Ticker:
         """Check a ticker message of ``stream``. Where nothing was traded for 24 hours, its values are zero.
@@ -159,11 +135,7 @@ class CheckedDecoder:
             Unfollowed: its stream was one of those, and is not any more.
         """
         symbol = self._known(stream, data.s, TICKER)
-        for price in (data.c, data.h, data.l):
-            _check_decimal(price, Refusal.BAD_PRICE, symbol, zero=True)
-        _check_decimal(data.v, Refusal.BAD_QUANTITY, symbol, zero=True)
-        _check_decimal(data.P.removeprefix("-"), Refusal.NOT_A_NUMBER, symbol, zero=True)
-        return Ticker(symbol, data.c, data.P, data.h, data.l, data.v)
+        return checked_ticker(symbol, data.c, data.P, data.h, data.l, data.v)
 
     def _known(self, stream: str, symbol: str, suffix: str) -> Instrument:
         known = self._symbol_of.get(stream)
@@ -192,77 +164,3 @@ class CheckedDecoder:
         if envelope.id is not None:
             return ControlReply(None, request_id)
         raise Rejected(Refusal.UNKNOWN_EVENT, f"{message[:80]!r}")
-
-
-def decoded(decode: Callable[[bytes], T], text: bytes) -> T:
-    """Decode ``text``.
-
-    Raises:
-        Rejected: it is not JSON, or too deeply nested.
-        msgspec.ValidationError: it is JSON of another shape.
-    """
-    try:
-        return decode(text)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejected(Refusal.NOT_JSON, f"{error}: {text[:80]!r}") from None
-
-
-def typed(decode: Callable[[bytes], T], text: bytes, what: str, symbol: Instrument | None = None) -> T:
-    """Decode ``text``, which is ``what``, of the book of ``symbol`` if that misses it.
-
-    Raises:
-        Rejected: it is not JSON, or JSON of another shape.
-    """
-    try:
-        return decoded(decode, text)
-    except msgspec.ValidationError as error:
-        raise Rejected(Refusal.WRONG_TYPE, f"{what}: {error}", symbol) from None
-
-
-def levels(raw: msgspec.Raw, symbol: Instrument | None) -> list[Level]:
-    """Decode one side of a book: (price, quantity) pairs, as the exchange orders them.
-
-    Args:
-        raw: JSON pairs of decimal strings.
-        symbol: whose book it is, for the error; ``None`` for a snapshot.
-
-    Raises:
-        Rejected: they are not pairs of decimal strings, a price is not above 0, or a quantity is below 0.
-    """
-    text = bytes(raw)
-    found = typed(_decode_levels, text, f"{symbol} levels", symbol)
-    if text.count(b'"') != 4 * len(found):
-        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: prices and quantities must be decimal strings", symbol)
-    if reason := check_levels(found):
-        raise Rejected(reason, f"{symbol} levels {text[:120]!r}", symbol)
-    return found
-
-
-def checked_trade(
-    symbol: Instrument, time_ms: int, trade_id: int, price: str, quantity: str, buyer_is_maker: bool
-) -> Trade:
-    """A trade, if all of its values can be true.
-
-    Raises:
-        Rejected: one cannot.
-    """
-    _check_decimal(price, Refusal.BAD_PRICE, symbol)
-    _check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
-    if not 0 < time_ms < LAST_TIME_MS:
-        raise Rejected(Refusal.BAD_TIME, f"{symbol} T={time_ms}")
-    if not 0 <= trade_id <= MAX_ID:
-        raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {trade_id}")
-    # If the buyer is the market maker, the seller was the aggressor.
-    return Trade(symbol, time_ms, trade_id, price, quantity, not buyer_is_maker)
-
-
-def _check_decimal(text: str, reason: Refusal, symbol: Instrument, *, zero: bool = False) -> None:
-    """Refuse what is not a positive decimal number in plain digits, or zero where ``zero`` is one."""
-    if not DECIMAL.fullmatch(text):
-        wrong = reason if _SIGNED.fullmatch(text) else Refusal.NOT_A_NUMBER
-        raise Rejected(wrong, f"{symbol} {text[:40]!r}")
-    number = float(text)
-    if not (0.0 < number < INFINITY or (zero and number == 0.0)):
-        raise Rejected(reason, f"{symbol} {text[:40]!r}")

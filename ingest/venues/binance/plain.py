@@ -12,8 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-from ingest.binance_checked import DEPTH, LAST_TIME_MS, MAX_ID, TRADE, TickerMessage
+from ingest.checks import LAST_TIME_MS, MAX_ID
 from ingest.events import Diff, Event, Ticker, Trade
+from ingest.venues.binance.checked import DEPTH, TRADE, TickerMessage
 from tickfence.instrument import Instrument
 
 # A number with so few digits is finite.

@@ -1,4 +1,4 @@
-"""Binance spot: stream names, REST paths and limits. `binance_plain` and `binance_checked` decode its messages.
+"""Binance spot: stream names, REST paths and limits. `plain` and `checked` decode its messages.
 
 Source: https://developers.binance.com/docs/binance-spot-api-docs, pages "WebSocket Streams", "General API Information"
 and "Market Data endpoints".
@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from ingest.binance_checked import DECIMAL, DEPTH, TICKER, TRADE, CheckedDecoder, checked_trade, levels, typed
-from ingest.binance_plain import PlainDecoder
+from ingest.checks import check_uncrossed, checked_trade, levels, size, typed
 from ingest.events import HALTED, TRADING, Depth, Event, ExchangeInfo, Rejected, SymbolRules, Trade
-from ingest.exchange import Request
+from ingest.venue import KeepAlive, Limits, Request, Snapshots, Venue
+from ingest.venues.binance.checked import DEPTH, TICKER, TRADE, CheckedDecoder
+from ingest.venues.binance.plain import PlainDecoder
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -55,6 +56,8 @@ class _Symbol(msgspec.Struct):
     symbol: Instrument
     status: str
     filters: list[_Filter] = []
+    baseAsset: str = ""
+    quoteAsset: str = ""
 
 
 class _RateLimit(msgspec.Struct):
@@ -75,7 +78,7 @@ _decode_error = msgspec.json.Decoder(_Error).decode
 _decode_info = msgspec.json.Decoder(_Info).decode
 
 
-class Binance:
+class Binance(Venue):
     """Binance spot's protocol.
 
     A REST depth request asks for as many levels as the weight limit of one minute allows for all symbols together. With
@@ -86,15 +89,22 @@ class Binance:
         symbols: to follow at first.
     """
 
-    streams_per_connection = 1_024
-    control_messages_per_s = 4.0  # the limit is 5, and pongs count towards it
-    connection_lifetime_s = 24 * 3600.0
-    connections_per_5_min = 300
-    weight_per_minute = 6_000
-    used_weight_header = "X-MBX-USED-WEIGHT-1M"
-    symbols_per_info = 100
+    ws_url, rest_url = "wss://stream.binance.com:9443", "https://api.binance.com"
+    limits = Limits(
+        streams_per_connection=1_024,
+        control_messages_per_s=4.0,  # the limit is 5, and pongs count towards it
+        connection_lifetime_s=24 * 3600.0,
+        connections=(300, 300.0),
+        request_weight=(6_000, 60.0),
+        used_weight_header="X-MBX-USED-WEIGHT-1M",
+        symbols_per_info=100,
+    )
+    keep_alive = KeepAlive(ping=None, ping_after_s=0.0, silence_s=30.0)  # the exchange pings every 20 s
+    snapshots = Snapshots.REST
+    numbered = True
+    names_in_url = True
 
-    def __init__(self, symbols: Sequence[Instrument]) -> None:
+    def __init__(self, symbols: Sequence[Instrument] = ()) -> None:
         self._checked_decoder = CheckedDecoder()
         self._plain_decoder = PlainDecoder(self._checked_decoder.ticker)
         self._checked, self._plain = self._checked_decoder.decode, self._plain_decoder.decode
@@ -105,7 +115,7 @@ class Binance:
         """Decode the messages of exactly these symbols from now on. Those of a symbol that is left out are `Unfollowed`."""
         self._checked_decoder.follow({name: symbol for symbol in symbols for name in self.streams(symbol)})
         self._plain_decoder.follow(symbols)
-        affordable = self.weight_per_minute * 0.8 / max(len(symbols), 1)
+        affordable = self.limits.request_weight[0] * 0.8 / max(len(symbols), 1)
         limit = next((limit for limit in DEPTH_WEIGHTS if limit[1] <= affordable), DEPTH_WEIGHTS[-1])
         self._depth_limit, self._depth_weight = min(limit, (self._depth_limit, self._depth_weight))
 
@@ -116,26 +126,27 @@ class Binance:
         """
         return [symbol.lower() + suffix for suffix in (TRADE, DEPTH, TICKER)]
 
+    def book_stream(self, symbol: Instrument) -> str:
+        """Name of the symbol's diff stream."""
+        return symbol.lower() + DEPTH
+
     def url(self, base: str, streams: Sequence[str]) -> str:
         """URL of a combined stream."""
         return f"{base.rstrip('/')}/stream" + (f"?streams={'/'.join(streams)}" if streams else "")
 
-    def subscribe(self, streams: Sequence[str], request_id: int) -> str:
-        """The SUBSCRIBE control message."""
-        return _control("SUBSCRIBE", streams, request_id)
+    def requests(self, add: bool, streams: Sequence[str], first_id: int) -> list[tuple[str, Sequence[str]]]:
+        """One SUBSCRIBE or UNSUBSCRIBE control message."""
+        message = {"method": "SUBSCRIBE" if add else "UNSUBSCRIBE", "params": list(streams), "id": first_id}
+        return [(msgspec.json.encode(message).decode(), streams)]
 
-    def unsubscribe(self, streams: Sequence[str], request_id: int) -> str:
-        """The UNSUBSCRIBE control message."""
-        return _control("UNSUBSCRIBE", streams, request_id)
-
-    def decode(self, message: bytes) -> Event:
+    def decode(self, message: bytes) -> tuple[Event]:
         """Decode one WebSocket message.
 
         Raises:
             Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
             Unfollowed: it is of a symbol that is not followed any more.
         """
-        return self._plain(message) or self._checked(message)
+        return (self._plain(message) or self._checked(message),)
 
     def depth_request(self, symbol: Instrument) -> Request:
         """GET /api/v3/depth."""
@@ -151,8 +162,7 @@ class Binance:
         if depth.lastUpdateId <= 0:
             raise Rejected(Refusal.BAD_UPDATE_IDS, f"depth lastUpdateId={depth.lastUpdateId}")
         bids, asks = levels(depth.bids, None), levels(depth.asks, None)
-        if bids and asks and max(bids)[0] >= min(asks)[0]:
-            raise Rejected(Refusal.CROSSED_BOOK, f"depth bid {max(bids)[0]} ask {min(asks)[0]}")
+        check_uncrossed(bids, asks)
         return Depth(
             depth.lastUpdateId,
             bids,
@@ -174,13 +184,17 @@ class Binance:
         """
         found = typed(_decode_trades, body, f"{symbol} trades")
         found.sort(key=lambda trade: trade.id)
-        return [checked_trade(symbol, each.time, each.id, each.price, each.qty, each.isBuyerMaker) for each in found]
+        return [
+            checked_trade(symbol, each.time, each.id, each.price, each.qty, not each.isBuyerMaker) for each in found
+        ]
 
-    def refuses_symbol(self, body: bytes) -> bool:
+    def refuses_symbol(self, status: int, body: bytes) -> bool:
         """Whether the exchange itself does not know the symbol, or takes its name for no name.
 
-        Source: "Error Codes": -1121 BAD_SYMBOL, -1100 ILLEGAL_CHARS.
+        Source: "Error Codes": -1121 BAD_SYMBOL, -1100 ILLEGAL_CHARS, both with the status 400.
         """
+        if status != 400:
+            return False
         try:
             return typed(_decode_error, body, "error").code in (-1121, -1100)
         except Rejected:
@@ -206,9 +220,11 @@ class Binance:
         for symbol in info.symbols:
             filters = {each.filterType: each for each in symbol.filters}
             symbols[symbol.symbol] = SymbolRules(
-                _size(filters.get("PRICE_FILTER", _Filter()).tickSize),
-                _size(filters.get("LOT_SIZE", _Filter()).stepSize),
+                size(filters.get("PRICE_FILTER", _Filter()).tickSize),
+                size(filters.get("LOT_SIZE", _Filter()).stepSize),
                 TRADING if symbol.status == "TRADING" else HALTED,
+                symbol.baseAsset,
+                symbol.quoteAsset,
             )
         weight = next(
             (
@@ -219,12 +235,3 @@ class Binance:
             None,
         )
         return ExchangeInfo(symbols, weight)
-
-
-def _control(method: str, streams: Sequence[str], request_id: int) -> str:
-    return msgspec.json.encode({"method": method, "params": list(streams), "id": request_id}).decode()
-
-
-def _size(text: str) -> str:
-    """A tick or step size; empty if it is none. The exchange disables a filter with "0.00000000"."""
-    return text if DECIMAL.fullmatch(text) and float(text) > 0.0 else ""

@@ -1,0 +1,32 @@
+"""Kraken's JSON numbers as they are written: neither a float nor a JSON parser keeps their zeros."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+MAX_ZEROS = 50
+"""A number with an exponent beyond this is left as it is: it is none of a market."""
+
+
+def digits(price: bytes, quantity: bytes) -> bytes:
+    """A level as the sum of a book has it: no point, no leading zeros.
+
+    >>> digits(b"45285.2", b"0.00100000")
+    b'452852100000'
+    """
+    return price.replace(b".", b"").lstrip(b"0") + quantity.replace(b".", b"").lstrip(b"0")
+
+
+def plain(raw: msgspec.Raw) -> str:
+    """The text of a number, without an exponent. What is no number is left as it is.
+
+    >>> plain(msgspec.Raw(b"0.10000000")), plain(msgspec.Raw(b"1e-08"))
+    ('0.10000000', '0.00000001')
+    """
+    text = bytes(raw).decode(errors="replace")
+    if not text[:1].isdigit() or "e" not in text.lower():
+        return text
+    number = Decimal(text)
+    return f"{number:f}" if abs(number.adjusted()) <= MAX_ZEROS else text

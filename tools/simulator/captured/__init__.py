@@ -1,0 +1,28 @@
+"""Recorded sessions of exchanges whose books come by stream, served in the exchange's own dialect.
+
+    python -m tools.simulator --replay captures/kraken --speed max
+    python -m tools.simulator --replay captures/coinbase
+
+`kraken.py` and `coinbase.py` read a recording, say what they convert in it, and know the dialect. `server.py` replays it
+over WebSockets, and has the faults. From the rest of the repository they import nothing of the product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.simulator.captured.coinbase import Coinbase
+from tools.simulator.captured.dialect import Dialect
+from tools.simulator.captured.kraken import Kraken
+
+
+def dialect_of(stem: str) -> type[Dialect] | None:
+    """The dialect of a recording; None if it is Binance's, or cannot be read."""
+    try:
+        with Path(f"{stem}.ws").open("rb") as file:
+            first = file.readline()
+    except OSError:
+        return None
+    if b'"channelID"' in first:
+        return Kraken
+    return Coinbase if b'"product_id"' in first else None
