@@ -139,6 +139,9 @@ class Ingest:
             self._markets[name] = self._market(name)
         except (venues.NoVenue, BadProxy) as error:
             logger.error("symbols of a venue cannot be followed", extra={"venue": name, "error": str(error)})
+        except Exception as error:  # a defect of the venue's code
+            extra = {"venue": name, "error": f"{type(error).__name__} {error}"}
+            logger.exception("symbols of a venue cannot be followed", extra=extra)
         else:
             metrics.registry.begin(venue=name)
             metrics.books.labels(name).set_function(lambda: len(self._books_of(name)))

@@ -78,14 +78,17 @@ def trade(**other: object) -> Json:
     return given | {"ts": str(TIME), "count": "3", "source": "0", "seqId": 1234} | other
 
 
+def book_of(venue: Okx, symbol: Instrument) -> BookSync:
+    sync = BookSync(symbol, venue.snapshots, venue.book_levels)
+    sync.proof = venue.proof(symbol)
+    return sync
+
+
 class Reader:
     """Keeps books as ingest does, and compares each with the oracle's after each update that may be published."""
 
     def __init__(self, venue: Okx, names: Iterable[str]) -> None:
-        self.books = {
-            name: BookSync(name, venue.snapshots, venue.book_levels, venue.proof(name))
-            for name in map(Instrument, names)
-        }
+        self.books = {name: book_of(venue, name) for name in map(Instrument, names)}
         self.compared = 0
 
     def take(self, event: Event, truth: TrueBook) -> None:
@@ -146,7 +149,7 @@ def one(venue: Okx, message: bytes) -> Event:
 
 
 def synced(venue: Okx, checksum: int = 0) -> BookSync:
-    sync = BookSync(BTC, venue.snapshots, venue.book_levels, venue.proof(BTC))
+    sync = book_of(venue, BTC)
     event = one(venue, book(-1, 10, [("99", "1")], [("101", "2")], action="snapshot", checksum=checksum))
     assert isinstance(event, BookSnapshot)
     assert sync.on_snapshot(event, 0)
@@ -319,7 +322,7 @@ def test_subscriptions() -> None:
     args = [{"channel": channel, "instId": "BTC-USDT"} for channel in ("trades", "books", "tickers")]
     assert (json.loads(message), about) == ({"id": "7", "op": "subscribe", "args": args}, streams)
     [(message, _)] = venue.requests(False, streams[1:2], 8)
-    assert json.loads(message) == {"id": "8", "op": "unsubscribe", "args": args[1:2]}
+    assert json.loads(message) == {"id": "u8", "op": "unsubscribe", "args": args[1:2]}
     many = [f"books:{number}-USDT" for number in range(1_000)]
     parts = venue.requests(True, many, 1)
     assert [stream for _, part in parts for stream in part] == many
@@ -356,6 +359,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
             {"event": "error", "code": "60012", "msg": "Invalid request: {}"},
             [ControlReply("60012 Invalid request: {}")],
         ),
+        ({"id": "u7", "event": "error", "code": "60014", "msg": "Slow."}, [Notice("60014 Slow.")]),
         (
             {"event": "channel-conn-count-error", "channel": "books", "connCount": "30"},
             [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",))],

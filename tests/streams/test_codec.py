@@ -62,7 +62,7 @@ def test_a_trade_is_read_with_its_aggressor() -> None:
     assert codec.decode_trade(b"10-3", fields) == codec.TradeEntry(10, 3, 0.3528, 58.0, False, 12)
     assert codec.decode_trade(b"10-3", {**fields, b"s": b"b"}).is_buy
     several = [codec.decode_trade(b"10-3", {**fields, b"s": side}) for side in (b"b3", b"s12")]
-    assert [(one.is_buy, one.count) for one in several] == [(True, 3), (False, 12)]
+    assert [(one.is_buy, one.id_count) for one in several] == [(True, 3), (False, 12)]
 
 
 @pytest.mark.parametrize(

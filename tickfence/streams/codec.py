@@ -34,7 +34,7 @@ class TradeEntry(NamedTuple):
         quantity: in base currency.
         is_buy: the aggressor's side: True when the buyer took liquidity.
         received_ms: when ingest received it, ms on the Redis server's clock.
-        count: how many of the exchange's trades it stands for: those up to ``trade_id``. Some exchanges tell all trades
+        id_count: how many of the exchange's trades it stands for: those up to ``trade_id``. Some exchanges tell all trades
             of one taker at one price together.
     """
 
@@ -44,7 +44,7 @@ class TradeEntry(NamedTuple):
     quantity: float
     is_buy: bool
     received_ms: int
-    count: int = 1
+    id_count: int = 1
 
 
 class TradesUpTo(IntEnum):

@@ -116,9 +116,11 @@ class RecordedFeed:
         """
         self._market, self._speed, self._hub = market, speed, hub
         self._keep_times, self._exit_at_end = keep_times, exit_at_end
-        self._listed = {
-            symbol: _Listed(symbol, market.book(symbol), market.info(symbol), hub) for symbol in market.symbols
-        }
+        of_binance = [symbol for symbol in market.symbols if ":" not in symbol]
+        if len(of_binance) < len(market.symbols):
+            others = sorted(set(market.symbols) - set(of_binance))
+            logger.warning("not replayed, because this speaks Binance's protocol only: %s", ", ".join(others))
+        self._listed = {symbol: _Listed(symbol, market.book(symbol), market.info(symbol), hub) for symbol in of_binance}
         self.symbols: Collection[str] = self._listed.keys()
         self.okx: Mapping[str, Source] = {}
         self._status = "waiting for subscribers"

@@ -6,8 +6,7 @@ is no checksum; its sequence ids are the proof then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -68,11 +67,12 @@ class BookChecksum:
         """Whether the book is the one that the exchange has computed its newest checksum over."""
         if self._expected is None:
             return True
-        bids, asks = self._bids, self._asks
-        return self._expected == checksum(
-            [bids.get(price, "") for price in book.bids.top(LEVELS)[0]],
-            [asks.get(price, "") for price in book.asks.top(LEVELS)[0]],
-        )
+        (bid_prices, _), (ask_prices, _) = book.bids.top(LEVELS), book.asks.top(LEVELS)
+        try:
+            bids, asks = [*map(self._bids.__getitem__, bid_prices)], [*map(self._asks.__getitem__, ask_prices)]
+        except KeyError:
+            return False  # a level that the texts lack
+        return self._expected == checksum(bids, asks)
 
     def _add(self, bids: Sequence[Level], asks: Sequence[Level], proof: Proof) -> None:
         for known, levels, texts in ((self._bids, bids, proof.bids), (self._asks, asks, proof.asks)):
@@ -84,13 +84,16 @@ class BookChecksum:
         self._expected = proof.checksum
 
 
-def checksum(bids: Iterable[str], asks: Iterable[str]) -> int:
+def checksum(bids: Sequence[str], asks: Sequence[str]) -> int:
     """The checksum of levels like ``8476.98:415``, best first: a bid and an ask in turn.
 
     Example:
         >>> checksum(["3366.1:7"], ["3366.8:9", "3368:8"]) == checksum(["3366.1:7"], ["3366.8:9:3368:8"])
         True
     """
-    in_turn = filter(None, chain.from_iterable(zip_longest(bids, asks)))
+    both = min(len(bids), len(asks))
+    in_turn = [*bids, *asks]
+    in_turn[: 2 * both : 2], in_turn[1 : 2 * both : 2] = bids[:both], asks[:both]
+    in_turn[2 * both :] = [*bids[both:], *asks[both:]]
     unsigned = crc32(":".join(in_turn).encode())
     return unsigned - 2**32 if unsigned >= 2**31 else unsigned

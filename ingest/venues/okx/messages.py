@@ -41,6 +41,9 @@ BOOKS, TRADES, TICKERS = "books", "trades", "tickers"
 BOOK_LEVELS = 400
 """Levels a side that `books` tells of. It names each level that leaves them or comes in."""
 
+UNSUBSCRIBED = "u"
+"""Begins the id of a control message that takes streams from a connection: its answers are told apart by that."""
+
 SERVICE_UPGRADE = "64008"
 """The connection ends within 60 s."""
 
@@ -55,9 +58,14 @@ class _Arg(msgspec.Struct, gc=False):
     instId: str = ""
 
 
+class _Level(msgspec.Struct, array_like=True, gc=False):
+    price: _Price
+    quantity: _Quantity  # after it come a "0" that means nothing, and the number of orders
+
+
 class _Book(msgspec.Struct, gc=False):
-    asks: list[tuple[_Price, _Quantity, str, str]]
-    bids: list[tuple[_Price, _Quantity, str, str]]
+    asks: list[_Level]
+    bids: list[_Level]
     ts: int
     seqId: int
     prevSeqId: int
@@ -108,7 +116,7 @@ class _Message(msgspec.Struct, gc=False):
     action: str = ""
     data: msgspec.Raw = msgspec.Raw()
     event: str = ""
-    id: str | int | None = None
+    id: str = ""
     code: str = ""
     msg: str = ""
     channel: str = ""
@@ -201,14 +209,15 @@ class Decoder:
 
     def _books(self, arg: _Arg, action: str, books: Sequence[_Book], text: bytes) -> Sequence[Event]:
         symbol = self._known(arg, BOOKS)
+        events: list[Event] = []
         texts = None
-        if any(book.checksum for book in books):
-            texts = decoded(_decode_texts, text, text, symbol).data
-        return [
-            event
-            for number, book in enumerate(books)
-            if (event := _book_event(symbol, action, book, texts[number] if texts else None)) is not None
-        ]
+        for number, book in enumerate(books):
+            if book.checksum and texts is None:
+                texts = decoded(_decode_texts, text, text, symbol).data
+            event = _book_event(symbol, action, book, texts[number] if texts else None)
+            if event is not None:
+                events.append(event)
+        return events
 
     def _known(self, arg: _Arg, channel: str) -> Instrument:
         symbol = self.symbols.get(arg.instId)
@@ -219,12 +228,14 @@ class Decoder:
         return symbol
 
     def _event(self, message: _Message) -> Sequence[Event]:
-        request_id = int(message.id) if message.id is not None and str(message.id).isdecimal() else None
+        request_id = int(message.id) if message.id.isdecimal() else None
         named = _NAMED.search(message.msg)
         streams = (stream(named[1], named[2]),) if named else ()
         error = f"{message.code} {message.msg}".strip()
         if message.event in ("subscribe", "unsubscribe", "channel-conn-count"):
             return ()
+        if message.event == "error" and message.id.startswith(UNSUBSCRIBED):
+            return [Notice(error)]  # the stream goes on
         if message.event == "error":
             return [ControlReply(error, request_id, streams)]
         if message.event == "notice":
@@ -249,8 +260,8 @@ def _book_event(symbol: Instrument, action: str, book: _Book, texts: _BookText |
     if not 0 < time_ms < LAST_TIME_MS:
         raise Rejected(Refusal.BAD_TIME, f"{symbol} ts={time_ms}", symbol)
     proof = None if texts is None else Proof(book.checksum, texts.bids, texts.asks)
-    bids: list[Level] = [(price, quantity) for price, quantity, _, _ in book.bids]
-    asks: list[Level] = [(price, quantity) for price, quantity, _, _ in book.asks]
+    bids: list[Level] = [(level.price, level.quantity) for level in book.bids]
+    asks: list[Level] = [(level.price, level.quantity) for level in book.asks]
     if action == "update":
         if seq_id == previous:
             if bids or asks:

@@ -5,8 +5,8 @@ A capture named STEM is two files:
 - `STEM.ws`: one line `<unix time>: <json>` for each WebSocket message, as received;
 - `STEM.http`: one line `<url> -> <unix time>: <json>` for each answer of `GET /api/v5/public/instruments`.
 
-Empty lines and answers to control messages are skipped. Books recorded before the exchange sent sequence ids get some:
-that is all that differs from the recording.
+Empty lines, answers to pings and control messages, other channels, and updates of a book before its snapshot are skipped.
+Books recorded before the exchange sent sequence ids get some: that is all that differs from the recording.
 """
 
 from __future__ import annotations
@@ -82,23 +82,28 @@ def _messages(path: Path) -> Iterator[Message]:
         seconds = unix_time(when)
         if not colon or seconds is None:
             raise BadCapture(f"{path}:{number}: must be '<unix time>: <json>', not {shown(line)}")
+        if text == b"pong":
+            continue
         try:
             content = msgspec.json.decode(text, type=dict[str, Any])
-            if "data" not in content:
+            if "data" not in content or content["arg"]["channel"] not in wire.CHANNELS:
                 continue
             kind, name = content["arg"]["channel"], content["arg"]["instId"]
-            if kind == wire.BOOKS and _number(content, name, newest):
-                text = wire.encode(content)
-        except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            if kind == wire.BOOKS:
+                if content["action"] != "snapshot" and name not in newest:
+                    continue
+                if _number(content, name, newest):
+                    text = wire.encode(content)
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
             raise BadCapture(f"{path}:{number}: not a message of OKX: {error}") from None
-        if kind in wire.CHANNELS:
-            yield Message(seconds, channel(kind, name), name, text, content)
+        yield Message(seconds, channel(kind, name), name, text, content)
 
 
 def _number(content: dict[str, Any], name: str, newest: dict[str, int]) -> bool:
     """Gives a message of a book its sequence ids, if it has none; returns whether it did."""
     [data] = content["data"]
     if "seqId" in data:
+        newest[name] = data["seqId"]
         return False
     data["prevSeqId"] = -1 if content["action"] == "snapshot" else newest[name]
     data["seqId"] = newest[name] = newest.get(name, _FIRST_SEQ_ID) + _SEQ_ID_STEP
