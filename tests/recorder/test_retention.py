@@ -118,6 +118,9 @@ class Asked:
         self.times += [at for at in (from_ms, to_ms) if at is not None]
         return SCHEMAS[kind].empty_table()
 
+    def span(self, *_: object) -> None:
+        """When its rows are from: there are none."""
+
 
 def test_a_partition_reads_nothing_before_what_is_kept_for_it() -> None:
     asked = Asked()
