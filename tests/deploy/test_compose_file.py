@@ -253,7 +253,7 @@ def test_a_recorder_has_the_time_that_it_takes_to_end() -> None:
 
 def test_a_batch_worker_has_the_time_that_it_takes_to_end_while_redis_is_frozen() -> None:
     steps = 8  # that ask the broker: acknowledge, close four channels, tell Flower, hand back what was not begun
-    waits = steps * celeryconfig.broker_transport_options["socket_timeout"]
+    waits = steps * int(str(celeryconfig.broker_transport_options["socket_timeout"]))
     assert int(compose_file()["services"]["batch"]["stop_grace_period"].removesuffix("s")) >= waits + 10
 
 
