@@ -139,7 +139,7 @@ class RecordedTrades(RecordedEntries[TradeEntry]):
     kind = Kind.TRADES
 
     def _decode(self, table: pa.Table) -> list[TradeEntry]:
-        names = ("time_ms", "trade_id", "price", "quantity", "is_buy", "received_ms")
+        names = ("time_ms", "trade_id", "price", "quantity", "is_buy", "received_ms", "id_count")
         return list(map(TradeEntry, *(values(table, name) for name in names)))
 
     @staticmethod

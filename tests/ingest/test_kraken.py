@@ -88,7 +88,8 @@ def refusal(message: bytes) -> tuple[Refusal, str | None]:
 
 def loaded() -> tuple[Venue, BookSync]:
     made = venue()
-    synced = BookSync(BTC, made.snapshots, made.book_levels, made.proof(BTC))
+    synced = BookSync(BTC, made.snapshots, made.book_levels)
+    synced.proof = made.proof(BTC)
     [snapshot] = made.decode(book("snapshot", BIDS, ASKS, SUM))
     assert type(snapshot) is BookSnapshot
     assert synced.on_snapshot(snapshot, 0)

@@ -46,7 +46,16 @@ class ToyExchange:
         bids, asks = self.books[symbol]
         return sorted(bids.items(), reverse=True)[:count], sorted(asks.items())[:count]
 
-    async def update(self, symbol: str, bids: Levels, asks: Levels, *, wrong: bool = False, skip: bool = False) -> None:
+    async def update(
+        self,
+        symbol: str,
+        bids: Levels,
+        asks: Levels,
+        *,
+        wrong: bool = False,
+        skip: bool = False,
+        unproved: bool = False,
+    ) -> None:
         """Change a book and tell it: levels that leave or enter the best four are told as well.
 
         Args:
@@ -54,6 +63,7 @@ class ToyExchange:
             bids, asks: the levels that change.
             wrong: tell a wrong checksum.
             skip: tell nobody.
+            unproved: tell no checksum.
         """
         before = self.best(symbol)
         for side, changes in zip(self.books[symbol], (bids, asks), strict=True):
@@ -73,7 +83,7 @@ class ToyExchange:
                 kind="diff",
                 bids=told[0],
                 asks=told[1],
-                sum=checksum(*self.best(symbol)) + wrong,
+                sum=None if unproved else checksum(*self.best(symbol)) + wrong,
                 **number,
             )
 
