@@ -55,6 +55,7 @@ class Ingest:
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
             fetch_trades=self._fetch_trades,
+            needs_lease=self._needs_lease,
             name=settings.process_name("ingest"),
         )
         self._markets: dict[str, Market] = {}
@@ -69,6 +70,7 @@ class Ingest:
         self._schedule = SnapshotSchedule((), settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
+        metrics.leases.set_function(lambda: self._writer.leases.held)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""
@@ -198,6 +200,11 @@ class Ingest:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+
+    def _needs_lease(self, symbol: Instrument) -> bool:
+        """Whether the copies that two processes have of one update of this symbol cannot be told apart."""
+        market = self._markets.get(split(symbol)[0])
+        return market is not None and not market.numbered
 
     def _fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
         if (market := self._markets.get(split(symbol)[0])) is not None:
