@@ -35,6 +35,7 @@ from ingest.packing import KEEP_BOOK_INTERVALS, KEEP_TRADES_MS, TRIM_EVERY_MS
 from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tickfence.streams.codec import split_id
+from tools.benchmarks import recorded_kraken
 from tools.benchmarks.machine import process_cpu_seconds
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
@@ -42,7 +43,7 @@ from tools.local.roles import ROOT, venue_urls, without_settings
 from tools.simulator import symbols
 
 KEYS = Keys()
-DIALECTS = ("binance", "okx")
+DIALECTS = ("binance", "okx", "kraken")
 """The first is what the others are compared with."""
 SYMBOLS, ROUNDS = 1000, 9
 PIPELINE = 500
@@ -91,7 +92,7 @@ def run(seconds: float = 2.0) -> dict[str, Any]:
 
 
 def _dialect(dialect: str, seconds: float) -> dict[str, Any]:
-    listed = [one.symbol for one in symbols.parse(str(SYMBOLS), dialect)]
+    listed = _listed(dialect)
     with (
         EmbeddedRedis() as server,
         _exchange(dialect) as exchange,
@@ -117,6 +118,12 @@ def _dialect(dialect: str, seconds: float) -> dict[str, Any]:
     }
     _show(dialect, found)
     return found
+
+
+def _listed(dialect: str) -> list[str]:
+    if dialect == "kraken":
+        return [f"kraken:{recorded_kraken.name(one)}" for one in recorded_kraken.listed(SYMBOLS)]
+    return [one.symbol for one in symbols.parse(str(SYMBOLS), dialect)]
 
 
 def summary(turns: Sequence[tuple[Spent, Spent]]) -> dict[str, Any]:
@@ -200,8 +207,9 @@ class _Exchange(NamedTuple):
 
 @contextmanager
 def _exchange(dialect: str) -> Iterator[_Exchange]:
+    module = "recorded_kraken" if dialect == "kraken" else "recorded_exchange"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tools.benchmarks.recorded_exchange", str(SYMBOLS), dialect],
+        [sys.executable, "-m", f"tools.benchmarks.{module}", str(SYMBOLS), dialect],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -223,7 +231,7 @@ def _ingest(url: str, exchange_port: int, listed: Sequence[str]) -> Iterator[sub
         "SYMBOLS": ",".join(listed),
         "NT_EXCHANGE_WS_URL": f"ws://{ports.LOOPBACK}:{exchange_port}",
         "NT_EXCHANGE_REST_URL": f"http://{ports.LOOPBACK}:{exchange_port}",
-        "NT_VENUE_URLS": venue_urls(exchange_port),
+        "NT_VENUE_URLS": f"{venue_urls(exchange_port)},kraken.ws=ws://{ports.LOOPBACK}:{exchange_port}",
         "NT_METRICS_PORT": "0",
         "NT_LOG_LEVEL": "WARNING",
         # Enough for a whole turn: otherwise entries are dropped whenever Redis is slower than ingest.

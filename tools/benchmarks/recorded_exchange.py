@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 from tools.simulator import symbols
 from tools.simulator.hub import Channel, Hub
@@ -29,6 +30,21 @@ _READ_S = 30.0
 
 Slot = list[tuple[str, Channel, bytes]]
 """Each message with its kind and its channel."""
+
+
+async def obey(prepare: Callable[[float], dict[str, int]], send: Callable[[float], Awaitable[None]]) -> None:
+    """Carry out the commands on standard input until it ends."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        command, argument = line.decode().split()
+        if command == "prepare":
+            print(json.dumps(prepare(float(argument))), flush=True)
+        elif command == "send":
+            await send(float(argument))
+            print("sent", flush=True)
+        else:
+            raise SystemExit(f"error: {line!r}: must be 'prepare <seconds>' or 'send <speed>'")
 
 
 class RecordedFeed(LiveFeed):
@@ -60,17 +76,7 @@ class RecordedFeed(LiveFeed):
 
     async def run(self) -> None:
         """Carry out the commands on standard input until it ends."""
-        reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            command, argument = line.decode().split()
-            if command == "prepare":
-                print(json.dumps(self.prepare(float(argument))), flush=True)
-            elif command == "send":
-                await self.send(float(argument))
-                print("sent", flush=True)
-            else:
-                raise SystemExit(f"error: {line!r}: must be 'prepare <seconds>' or 'send <speed>'")
+        await obey(self.prepare, self.send)
 
     def _slot(self) -> Slot:
         cycle, group = divmod(self._slots_done, SLOTS)

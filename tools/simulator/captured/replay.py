@@ -39,6 +39,7 @@ class Replay:
         wrong_checksums: how many of the next updates of a symbol's book get a wrong sum.
         skipped: how many of the next updates of a symbol's book are not sent.
         sent: messages so far.
+        books: of each stream of a book, as far as it was sent.
     """
 
     def __init__(self, dialect: Dialect, speed: float) -> None:
@@ -48,7 +49,7 @@ class Replay:
         self.sent = 0
         self._dialect = dialect
         self._speed = speed
-        self._books: dict[str, Book] = {}
+        self.books: dict[str, Book] = {}
         self._subscribed = asyncio.Event()
 
     @property
@@ -62,7 +63,7 @@ class Replay:
         _, colon, symbol = stream.partition(":")
         if not colon:
             return self._dialect.shared(stream)
-        book = self._books.get(stream)
+        book = self.books.get(stream)
         return [] if book is None else [self._dialect.snapshot(symbol, book)]
 
     async def run(self) -> None:
@@ -85,7 +86,7 @@ class Replay:
         self.sent += 1
         payload = message.payload
         if message.bids is not None:
-            self._books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
+            self.books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
             symbol = message.stream.partition(":")[2]
             if not message.whole and _take_one(self.skipped, symbol):
                 return
