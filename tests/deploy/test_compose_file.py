@@ -179,6 +179,7 @@ def test_variables_of_the_caller_reach_the_roles() -> None:
         "NT_LOG_LEVEL": "DEBUG",
         "NT_EXCHANGE_WS_URL": "wss://stream.binance.com:9443",
         "NT_EXCHANGE_REST_URL": "https://api.binance.com",
+        "NT_VENUE_URLS": "okx.ws=wss://ws.okx.com:8443",
     }
     called = services(theirs)
     for name in OURS:
@@ -189,6 +190,7 @@ def test_variables_of_the_caller_reach_the_roles() -> None:
     assert called["beat-1"]["environment"]["SYMBOLS"] == theirs["SYMBOLS"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_WS_URL"] == theirs["NT_EXCHANGE_WS_URL"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_REST_URL"] == theirs["NT_EXCHANGE_REST_URL"]
+    assert called["ingest-1"]["environment"]["NT_VENUE_URLS"] == theirs["NT_VENUE_URLS"]
     assert SERVICES["web"]["environment"]["NT_WEB_TOKEN_FILE"] is None, "passed on where it is set"
     words = command(called["simulator"])
     assert words[words.index("--symbols") + 1] == "BTCUSDT,ETHUSDT"
