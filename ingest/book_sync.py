@@ -27,10 +27,6 @@ MAX_AHEAD_MS = 20_000
 """A snapshot that the feed has not come to for longer than this has ids from before the exchange started them again."""
 
 
-NUMBERS_A_MS = 2**20
-"""Numbers for the updates of a venue that gives none start at the time of a snapshot, so they rise over all processes."""
-
-
 class BookSync:
     """One symbol's book, and the diffs that wait for a snapshot.
 
@@ -146,6 +142,15 @@ class BookSync:
         self._number += 1
         return Diff(diff.symbol, diff.time_ms, self._number, self._number, diff.bids, diff.asks, diff.proof)
 
+    def renumber(self, update_id: int) -> None:
+        """Let the book as it is have this number, where the exchange gives none. The next update has the next one."""
+        self._number = self._seen_id = self.book.last_update_id = update_id
+
+    def empty_diff(self) -> Diff:
+        """An update that changes nothing, with the next number, of the time of the newest one. The book has it by now."""
+        self.renumber(self._number + 1)
+        return Diff(self.symbol, self._seen_ms, self._number, self._number, [], [])
+
     def on_snapshot(self, snapshot: BookSnapshot, received_ms: int) -> bool:
         """Take a snapshot from the stream, whether the book is in sync or not.
 
@@ -158,7 +163,7 @@ class BookSync:
         depth = snapshot.depth
         update_id = depth.last_update_id
         if not update_id:
-            update_id = self._number = max(self._number + 1, received_ms * NUMBERS_A_MS)
+            update_id = self._number = self._number + 1
         elif self.why is None and (update_id == self.book.last_update_id or snapshot.time_ms <= self._seen_ms):
             return False
         self.why = None

@@ -27,6 +27,7 @@ from ingest.events import (
     Unfollowed,
 )
 from ingest.feed import Feed
+from ingest.leased_writer import LeasedWriter
 from ingest.pacing import LogLimit
 from ingest.rest import Priority
 from ingest.venue import Venue
@@ -91,6 +92,8 @@ class Intake:
         self._want_depth = want_depth
         self._books = books
         self._writer = writer
+        self._leased = None if venue.numbered else LeasedWriter(writer)
+        self._entries = self._leased or writer
         self._lost_at: dict[Instrument, float] = {}
         self._refreshed_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
@@ -191,7 +194,7 @@ class Intake:
             return book.why is None
         self._synced(symbol)
         for diff, received_ms in diffs:
-            self._writer.add_diff(diff, received_ms)
+            self._entries.add_diff(diff, received_ms)
         return True
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
@@ -201,6 +204,8 @@ class Intake:
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
         if book.on_snapshot(snapshot, received_ms):
             self._synced(snapshot.symbol)
+            if self._leased is not None:
+                self._leased.announce(book)
 
     def _synced(self, symbol: Instrument) -> None:
         self._on_synced(symbol)
@@ -222,7 +227,7 @@ class Intake:
         if trade.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(trade):
             raise Rejected(Refusal.BAD_TIME, f"{trade.symbol} T={trade.time_ms}")
         self._trades += 1
-        self._writer.add_trade(trade, received_ms)
+        self._entries.add_trade(trade, received_ms)
 
     def _on_diff(self, diff: Diff) -> None:
         received_ms = self._now_ms()
@@ -239,7 +244,7 @@ class Intake:
             if book.why is not None:
                 self._ask(book)
         if publish:
-            self._writer.add_diff(diff, received_ms)
+            self._entries.add_diff(diff, received_ms)
             if book.refresh is not None:
                 self._finish_refresh(book)
             if book.book.near_horizon:

@@ -18,19 +18,18 @@ from typing import Any
 from ingest.buffer import Entry
 from ingest.holdback import ASK_EVERY_S, Holdback, Id
 from ingest.keep_connected import keep_connected
-from ingest.outbox import UNSENT
 from ingest.pacing import LogLimit
-from ingest.packing import EntryPacker
+from ingest.packing import Call, EntryPacker
 from ingest.pending import Pending
-from ingest.stream_state import Streams
+from ingest.streams import Streams
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
-from tickfence.redis_access.command import Command
+from tickfence.redis_access.command import UNSENT, Command
 from tickfence.redis_access.errors import REDIS_ERRORS, ResponseError
 from tickfence.redis_access.raw_connection import Opener, RawConnection
+from tickfence.redis_access.scripts import with_source
 from tickfence.streams import append
-from tickfence.streams.codec import split_id
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +82,7 @@ class Lane:
         self._packer = EntryPacker(symbols, streams)
         self._to_create: list[Entry] = []
         self._sending = False
+        self._load_scripts = True
         self._logs = LogLimit()
 
     def add(self, symbols: Collection[Instrument]) -> None:
@@ -117,6 +117,7 @@ class Lane:
     async def _serve(self, connection: RawConnection) -> None:
         """Write over one connection until it fails."""
         self._lost = False
+        self._load_scripts = True
         lost = await self._learn_state(connection, list(self._symbols))
         self.pending.write_hashes_again(self._symbols)
         metrics.redis_connects.inc()
@@ -155,7 +156,7 @@ class Lane:
         for (state, key, symbol), reply in zip(streams, replies, strict=False):
             if isinstance(reply, ResponseError):  # what is appended will be refused too, and counted
                 self._log_refusal(key, reply)
-            elif state.reconcile(_newest_id(reply)):
+            elif state.reconcile(append.newest_id(reply)):
                 lost.add(symbol)
         for symbol in lost:
             self.pending.want_snapshot(symbol, metrics.SnapshotReason.LOST)
@@ -197,23 +198,35 @@ class Lane:
         await self._catch_up(connection)
         pending = self.pending
         creating, self._to_create = pending.deletes() + self._to_create, []
-        requests = pending.requests()
+        leases = self._streams.leases
+        requests = pending.requests() + leases.requests(self._symbols)
         entries = pending.take(BATCH_ENTRIES)
+        calls: Sequence[Call] = ()
+        if leases:
+            led = (
+                [entry for entry in creating if entry.symbol in leases],
+                [entry for entry in entries if entry.symbol in leases],
+            )
+            calls = self._packer.calls(*led, load=self._load_scripts)
+            creating = [entry for entry in creating if entry.symbol not in leases]
+            entries = [entry for entry in entries if entry.symbol not in leases]
         asked = self._holdback.to_ask(self._symbols)
         read_time = time.monotonic() >= self._read_time_at
-        if not (requests or creating or entries or asked or read_time):
+        if not (requests or creating or entries or calls or asked or read_time):
             return False
         commands: list[Command] = [("TIME",)] if read_time else []
         commands += [append.top_command(self._streams.keys.trades(symbol)) for symbol in asked]
-        commands += [command for command, _ in requests]
-        text = append.pack(commands) + self._packer.pack(creating, entries)
+        commands += [with_source(command) if self._load_scripts else command for command, _ in requests]
+        text = append.pack(commands) + self._packer.pack(creating, entries) + b"".join([call.text for call in calls])
         entries = creating + entries
         started = time.monotonic()
         self._sending = True
         try:
-            replies = await connection.exchange(text, len(commands) + len(entries))
+            replies = await connection.exchange(text, len(commands) + len(entries) + len(calls))
+            for call, reply in zip(calls, replies[len(replies) - len(calls) :], strict=True):
+                call.check(reply)
         except (*REDIS_ERRORS, asyncio.CancelledError):
-            pending.put_back(entries)
+            pending.put_back(entries + [entry for call in calls for entry in call.entries])
             for _, on_reply in requests:
                 on_reply(UNSENT)
             raise
@@ -224,14 +237,34 @@ class Lane:
         if read_time:
             self._observe_time(started, ended, replies.pop(0))
         for symbol, reply in zip(asked, replies, strict=False):
-            self._on_newest(symbol, None if isinstance(reply, ResponseError) else _newest_id(reply))
+            self._on_newest(symbol, append.newest_id(reply))
         del replies[: len(asked)]
+        if requests or calls:
+            self._load_scripts = False
         for (command, on_reply), reply in zip(requests, replies, strict=False):
+            if append.unknown_script(reply):
+                self._load_scripts = True
+                on_reply(UNSENT)
+                continue
             on_reply(reply)
-            if isinstance(reply, ResponseError) and not append.unknown_script(reply):
+            if isinstance(reply, ResponseError):
                 self._log_refusal(str(command[1]), reply)
-        self._on_replies(entries, replies[len(requests) :])
+        del replies[: len(requests)]
+        self._on_replies(entries, replies[: len(entries)])
+        for call, reply in zip(calls, replies[len(entries) :], strict=True):
+            self._on_call(call, reply)
         return True
+
+    def _on_call(self, call: Call, reply: Any) -> None:
+        """Take in Redis's reply to the entries of one symbol, which it took only under the symbol's lease."""
+        if append.unknown_script(reply):
+            self._load_scripts = True
+            self.pending.put_back(call.entries)
+        elif isinstance(reply, ResponseError):
+            self._log_refusal(f"streams of {call.symbol}", reply)
+            self.pending.drop(call.entries, metrics.EntryLost.REDIS_ERROR)
+        elif (replies := self._streams.leases.on_fenced(call.symbol, call.token, reply)) is not None:
+            self._on_replies(call.entries, replies)
 
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""
@@ -269,8 +302,3 @@ class Lane:
         if not isinstance(reply, ResponseError):
             seconds, microseconds = reply
             self._clock.observe(sent, received, int(seconds) * 1000 + int(microseconds) / 1000)
-
-
-def _newest_id(reply: Any) -> tuple[int, int] | None:
-    """The id in a reply to `append.top_command`; ``None`` for an empty stream."""
-    return split_id(reply[0][0]) if reply else None

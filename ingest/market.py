@@ -70,6 +70,7 @@ class Market:
 
     Attributes:
         symbols: those of the venue that are followed.
+        numbered: see `ingest.venue.Venue`.
 
     Raises:
         ingest.proxy.BadProxy: the environment names a proxy that cannot be used.
@@ -89,8 +90,9 @@ class Market:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._books = books
         self._venue = venue
+        self.numbered = venue.numbered
         self._audit_share = audit_share if venue.snapshots is Snapshots.REST else 0.0
-        silence = Silence()
+        silence = Silence(venue=venue.name)
         self._streams = endpoints.open_session(endpoints.ws)
         self._requests = endpoints.open_session(endpoints.rest)
         self._rest = RestClient(self._requests, endpoints.rest, venue, silence)

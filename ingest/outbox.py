@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ingest.events import SymbolRules, Ticker
-from ingest.stream_state import Streams
+from ingest.streams import Streams
 from tickfence.analytics.book import OrderBook
 from tickfence.analytics.book_side import ALL_LEVELS, MAX_LEVELS
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.monitoring.ingest_metrics import SnapshotReason
-from tickfence.redis_access.command import Request
+from tickfence.redis_access.command import UNSENT, Request
 from tickfence.redis_access.errors import ResponseError
 from tickfence.streams import append
 from tickfence.streams.codec import NO_ENTRY, Snapshot
@@ -31,9 +31,6 @@ DELETES, DELETE_AGAIN_S = 2, 2.0
 """How often the keys of a removed symbol are deleted, and the time between: an ingest follows within a second."""
 REFUSED_AGAIN_S = 5.0
 """Redis is asked again after this long to take rules that it has refused."""
-
-UNSENT = object()
-"""In place of a reply: the batch failed."""
 
 
 class SnapshotOutbox:
@@ -54,7 +51,6 @@ class SnapshotOutbox:
         self._book_from: dict[Instrument, int] = {}
         self._marks_due: set[Instrument] = set()
         self._marks_refused: set[Instrument] = set()
-        self._load_script = True
 
     def want(self, symbol: Instrument, reason: SnapshotReason) -> None:
         """Write this symbol's book with the next batch. With `RENUMBERED` or `CORRECTED` it must replace the others."""
@@ -84,21 +80,18 @@ class SnapshotOutbox:
         symbols = list(self._wanted)[:BATCH_SNAPSHOTS]
         requests = [request for symbol in symbols for request in self._requests(symbol, self._wanted.pop(symbol))]
         marks, self._marks_due = self._marks_due & self._book_from.keys(), set()
-        return requests + [self._mark(symbol) for symbol in marks]
+        return requests + [request for symbol in marks for request in self._mark(symbol)]
 
     def _requests(self, symbol: Instrument, reason: SnapshotReason) -> list[Request]:
         synced, state = self._streams.books.get(symbol), self._streams.diffs[symbol]
-        if synced is None or not synced.in_sync:
+        if synced is None or not synced.in_sync or not self._streams.leases.may_write_book(symbol):
             return []
         book = synced.book
         includes_newest = 0 <= state.sequence <= book.last_update_id
         stream_id = f"{state.time_ms}-{state.sequence}" if includes_newest else NO_ENTRY
         snapshot = _snapshot(book, stream_id, synced.received_ms)
         replacing = self._replacing.pop(symbol, None)
-        protect_ms = None if replacing else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
-        load, self._load_script = self._load_script, False
-        command = append.put_snapshot(self._streams.keys.snapshot(symbol), snapshot, protect_ms=protect_ms, load=load)
-        requests: list[Request] = [(command, lambda reply: self._on_reply(symbol, reason, replacing, reply))]
+        requests = self._put(symbol, snapshot, reason, replacing)
         if replacing is not None:
             self._book_from[symbol] = book.last_update_id
         if replacing is not None or symbol in self._marks_refused:
@@ -106,9 +99,22 @@ class SnapshotOutbox:
             self._marks_due.add(symbol)
         return requests
 
-    def _mark(self, symbol: Instrument) -> Request:
+    def _put(
+        self, symbol: Instrument, snapshot: Snapshot, reason: SnapshotReason, replacing: SnapshotReason | None
+    ) -> list[Request]:
+        key, leases = self._streams.keys.snapshot(symbol), self._streams.leases
+
+        def on_reply(reply: Any) -> None:
+            self._on_reply(symbol, reason, replacing, reply)
+
+        if symbol in leases:  # who has the lease has the newest book
+            return leases.fence(symbol, append.set_snapshot(key, snapshot), on_reply)
+        protect_ms = None if replacing else PROTECT_INTERVALS * self._streams.snapshot_interval_ms
+        return [(append.put_snapshot(key, snapshot, protect_ms=protect_ms), on_reply)]
+
+    def _mark(self, symbol: Instrument) -> list[Request]:
         command = append.set_hash(self._streams.keys.info(symbol), ("book_from", self._book_from[symbol]))
-        return command, lambda reply: self._on_marked(symbol, reply)
+        return self._streams.leases.fence(symbol, command, lambda reply: self._on_marked(symbol, reply))
 
     def _on_marked(self, symbol: Instrument, reply: Any) -> None:
         if reply is UNSENT:
@@ -119,13 +125,11 @@ class SnapshotOutbox:
     def _on_reply(
         self, symbol: Instrument, reason: SnapshotReason, replacing: SnapshotReason | None, reply: Any
     ) -> None:
-        unsent = reply is UNSENT or append.unknown_script(reply)
-        if replacing is not None and (unsent or isinstance(reply, ResponseError)):
+        if replacing is not None and (reply is UNSENT or isinstance(reply, ResponseError)):
             self._replacing[symbol] = replacing
-        if unsent:
-            self._load_script = True
+        if reply is UNSENT:
             self.want(symbol, reason)
-        elif reply == 1:
+        elif reply in (1, b"OK"):
             metrics.snapshots.labels(reason).inc()
 
 
@@ -207,15 +211,16 @@ class DeleteOutbox:
 class HashOutbox:
     """Tickers, written at most once a second, and symbol rules, written at once.
 
-    It keeps the newest of each symbol, to write them again where Redis may have lost them.
+    It keeps the newest of each symbol, to write them again where Redis may have lost them, or where this process begins to
+    write the symbol.
 
     Args:
-        keys: every key of the deployment.
+        streams: of these symbols, and of others too.
         now_ms: the Redis server's time.
     """
 
-    def __init__(self, keys: Keys, now_ms: Callable[[], int]) -> None:
-        self._keys = keys
+    def __init__(self, streams: Streams, now_ms: Callable[[], int]) -> None:
+        self._keys, self._leases = streams.keys, streams.leases
         self._now_ms = now_ms
         self._tickers: dict[Instrument, tuple[Ticker, int]] = {}
         self._rules: dict[Instrument, SymbolRules] = {}
@@ -260,19 +265,22 @@ class HashOutbox:
         now, due = time.monotonic(), list[Request]()
         if self._due_tickers and now >= self._tickers_at:
             self._tickers_at = now + TICKERS_EVERY_S
-            due += [self._ticker(*self._tickers[symbol]) for symbol in self._due_tickers]
+            for symbol in self._due_tickers:
+                due += self._ticker(*self._tickers[symbol])
             self._due_tickers.clear()
         if self._due_rules and now >= self._rules_at:
-            due += [self._info(symbol, self._rules[symbol]) for symbol in self._due_rules]
+            for symbol in self._due_rules:
+                due += self._info(symbol, self._rules[symbol])
             self._due_rules.clear()
         return due
 
-    def _ticker(self, ticker: Ticker, received_ms: int) -> Request:
+    def _ticker(self, ticker: Ticker, received_ms: int) -> list[Request]:
         prices = ("last", ticker.last, "change_pct", ticker.change_pct, "high", ticker.high, "low", ticker.low)
         values = (*prices, "volume", ticker.volume, "r", received_ms)
-        return append.set_hash(self._keys.ticker(ticker.symbol), values), _ignore
+        command = append.set_hash(self._keys.ticker(ticker.symbol), values)
+        return self._leases.fence(ticker.symbol, command, _ignore)
 
-    def _info(self, symbol: Instrument, rules: SymbolRules) -> Request:
+    def _info(self, symbol: Instrument, rules: SymbolRules) -> list[Request]:
         sizes = ("tick_size", rules.tick_size, "step_size", rules.step_size, "status", rules.status)
         values = (*sizes, "base", rules.base, "quote", rules.quote)
 
@@ -282,7 +290,7 @@ class HashOutbox:
             if isinstance(reply, ResponseError):
                 self._rules_at = time.monotonic() + REFUSED_AGAIN_S
 
-        return append.set_hash(self._keys.info(symbol), values), on_reply
+        return self._leases.fence(symbol, append.set_hash(self._keys.info(symbol), values), on_reply)
 
 
 def _ignore(reply: Any) -> None:

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ingest.buffer import Entry
-from ingest.stream_state import Streams
+from ingest.streams import Streams
+from tickfence.coordination.standby_lease import fenced_arguments
 from tickfence.instrument import Instrument
+from tickfence.redis_access.command import Command
+from tickfence.redis_access.errors import cannot_serve
+from tickfence.redis_access.scripts import with_source
 from tickfence.streams import append
 
 KEEP_TRADES_MS = 31 * 60 * 1000
 KEEP_BOOK_INTERVALS = 3
 TRIM_EVERY_MS = 1_000
+
+
+class Call(NamedTuple):
+    """Entries of one symbol as one command, which appends them if this process has the symbol's lease.
+
+    Attributes:
+        symbol: the instrument.
+        token: of the lease.
+        entries: in their order.
+        text: the command.
+    """
+
+    symbol: Instrument
+    token: int
+    entries: Sequence[Entry]
+    text: bytes
+
+    def check(self, reply: Any) -> None:
+        """Raise an error within the reply that says that the server cannot serve now."""
+        for each in reply if isinstance(reply, list) else ():
+            if isinstance(each, Exception) and cannot_serve(each):
+                raise each
 
 
 class EntryPacker:
@@ -28,6 +55,7 @@ class EntryPacker:
         self._key_of = (streams.keys.trades, streams.keys.book)
         self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
         self._fields = (append.TRADE_FIELDS, append.DIFF_FIELDS)
+        self._leases = streams.leases
         # Most entries neither trim nor create their stream, so their commands begin alike.
         self._heads: tuple[dict[Instrument, bytes], dict[Instrument, bytes]] = ({}, {})
         self.add(symbols)
@@ -57,13 +85,47 @@ class EntryPacker:
             parts.append(entry.text)
         return b"".join(parts)
 
+    def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
+        """The same for entries of symbols that need a lease; those of which this process has none are left out.
+
+        Args:
+            creating: may create their streams.
+            entries: the others.
+            load: send the script with each call.
+        """
+        of_symbol: dict[Instrument, list[tuple[Entry, bool]]] = {}
+        for group, create in ((creating, True), (entries, False)):
+            for entry in group:
+                of_symbol.setdefault(entry.symbol, []).append((entry, create))
+        return [self._call(symbol, group, load) for symbol, group in of_symbol.items() if self._leases[symbol].token]
+
+    def _call(self, symbol: Instrument, entries: Sequence[tuple[Entry, bool]], load: bool) -> Call:
+        lease, keys = self._leases[symbol], [key(symbol) for key in self._key_of]
+        parts: list[bytes] = []
+        count = 0
+        for entry, create in entries:
+            state = self._states[entry.is_book][symbol]
+            options = append.xadd_options(self._keep_from_ms(entry), create or state.acknowledged is None)
+            more = 1 + 2 * self._fields[entry.is_book]
+            arguments = fenced_arguments(entry.is_book, ("XADD", *options), more)
+            parts += (append.packed_arguments(arguments), entry.text)
+            count += len(arguments) + more
+        head: Command = lease.fenced(keys, ready=self._leases.ready(symbol))
+        text = append.packed_head(with_source(head) if load else head, count) + b"".join(parts)
+        return Call(symbol, lease.token, [entry for entry, _ in entries], text)
+
     def _head(self, entry: Entry, *, create: bool) -> bytes:
         """The command up to the entry's text."""
-        key, state = self._key_of[entry.is_book](entry.symbol), self._states[entry.is_book][entry.symbol]
+        key = self._key_of[entry.is_book](entry.symbol)
         if not entry.text:
             return append.pack([("DEL", key)])
-        keep_from_ms = None
-        if entry.time_ms - state.trimmed_ms >= TRIM_EVERY_MS:
-            state.trimmed_ms = entry.time_ms
-            keep_from_ms = entry.time_ms - self._keep_ms[entry.is_book]
-        return append.xadd_head(key, self._fields[entry.is_book], keep_from_ms=keep_from_ms, create=create)
+        fields = self._fields[entry.is_book]
+        return append.xadd_head(key, fields, keep_from_ms=self._keep_from_ms(entry), create=create)
+
+    def _keep_from_ms(self, entry: Entry) -> int | None:
+        """From which time on the stream is kept, if it is to be trimmed with this entry."""
+        state = self._states[entry.is_book][entry.symbol]
+        if entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
+            return None
+        state.trimmed_ms = entry.time_ms
+        return entry.time_ms - self._keep_ms[entry.is_book]

@@ -11,7 +11,7 @@ from ingest.buffer import Buffer, Entry
 from ingest.events import SymbolRules, Ticker
 from ingest.outbox import DeleteOutbox, HashOutbox, SnapshotOutbox
 from ingest.pacing import LogLimit
-from ingest.stream_state import Streams
+from ingest.streams import Streams
 from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 from tickfence.redis_access.command import Request
@@ -40,7 +40,7 @@ class Pending:
         self.work = asyncio.Event()
         self._buffer = Buffer(buffer_entries)
         self._snapshots = SnapshotOutbox(streams)
-        self._hashes = HashOutbox(streams.keys, now_ms)
+        self._hashes = HashOutbox(streams, now_ms)
         self._deletes = DeleteOutbox(streams.keys)
         self._to_delete: dict[Instrument, Entry] = {}
         self._delete_at = 0.0

@@ -55,6 +55,7 @@ class Ingest:
             buffer_entries=settings.nt_ingest_buffer_entries,
             snapshot_interval_ms=settings.nt_snapshot_interval_ms,
             fetch_trades=self._fetch_trades,
+            needs_lease=self._needs_lease,
             name=settings.process_name("ingest"),
         )
         self._markets: dict[str, Market] = {}
@@ -69,6 +70,7 @@ class Ingest:
         self._schedule = SnapshotSchedule((), settings.nt_snapshot_interval_ms / 1000, time.monotonic())
         self._stopping = asyncio.Event()
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
+        metrics.leases.set_function(lambda: self._writer.leases.held)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""
@@ -165,11 +167,11 @@ class Ingest:
         urls = settings.nt_venue_urls
         if name == DEFAULT_VENUE:
             urls = {f"{name}.ws": settings.nt_exchange_ws_url, f"{name}.rest": settings.nt_exchange_rest_url}
+        ws, rest = urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url)
+        logger.info("a venue is read", extra={"venue": name, "ws": ws, "rest": rest})
         return Market(
             venue,
-            Endpoints(
-                urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url), self._open_session
-            ),
+            Endpoints(ws, rest, self._open_session),
             self._books,
             self._writer,
             now_ms=self._clock.now_ms,
@@ -198,6 +200,11 @@ class Ingest:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+
+    def _needs_lease(self, symbol: Instrument) -> bool:
+        """Whether the copies that two processes have of one update of this symbol cannot be told apart."""
+        market = self._markets.get(split(symbol)[0])
+        return market is not None and not market.numbered
 
     def _fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
         if (market := self._markets.get(split(symbol)[0])) is not None:

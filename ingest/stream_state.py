@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
-
-from ingest.book_sync import BookSync
-from tickfence.instrument import Instrument
-from tickfence.keys import Keys
 
 
 class Place(Enum):
@@ -64,20 +58,8 @@ class StreamState:
         self.acknowledged = newest
         return lost
 
-
-class Streams(NamedTuple):
-    """The streams of every symbol, and what they hold.
-
-    Attributes:
-        keys: every key of the deployment.
-        trades: the ids of each trades stream.
-        diffs: the ids of each book stream.
-        books: the order book that the diffs lead to.
-        snapshot_interval_ms: how often each book is written.
-    """
-
-    keys: Keys
-    trades: Mapping[Instrument, StreamState]
-    diffs: Mapping[Instrument, StreamState]
-    books: Mapping[Instrument, BookSync]
-    snapshot_interval_ms: int
+    def resume(self, newest: tuple[int, int] | None) -> None:
+        """Go on behind the newest id in Redis (``None``: no stream), to which nobody else adds. The time never falls."""
+        self.acknowledged = newest
+        self.time_ms = max(self.time_ms, newest[0] if newest else 0)
+        self.sequence = self.received = newest[1] if newest else -1

@@ -16,8 +16,11 @@ from ingest.holdback import Held, Holdback, Id
 from ingest.lane import Lane
 from ingest.pacing import LogLimit
 from ingest.pending import Pending
-from ingest.stream_state import Place, Streams, StreamState
+from ingest.stream_state import Place, StreamState
+from ingest.streams import Streams
+from ingest.writer_leases import WriterLeases
 from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
@@ -49,7 +52,13 @@ class Writer:
         snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
         fetch_trades: asks the exchange for trades that are missing: the symbol, the first id, and how many.
             `add_fetched` gets the answer.
+        needs_lease: whether one process at a time writes this symbol, because two could not tell their copies of an entry
+            apart. Its entries come by `ingest.leased_writer.LeasedWriter`.
         name: shown by ``CLIENT LIST``.
+        monotonic: a clock, in seconds.
+
+    Attributes:
+        leases: of the symbols that need one.
     """
 
     def __init__(
@@ -62,7 +71,9 @@ class Writer:
         buffer_entries: int,
         snapshot_interval_ms: int,
         fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
+        needs_lease: Callable[[Instrument], bool] = lambda _: False,
         name: str = "ingest",
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
         self._name = name
@@ -70,8 +81,10 @@ class Writer:
         self._buffer_entries = buffer_entries
         self._trades: dict[Instrument, StreamState] = {}
         self._diffs: dict[Instrument, StreamState] = {}
-        self._streams = Streams(keys, self._trades, self._diffs, books, snapshot_interval_ms)
-        self._holdback = Holdback(buffer_entries // 2, fetch_trades)
+        self._needs_lease = needs_lease
+        self.leases = WriterLeases(keys, str(Owner.start(name)), self._trades, self._diffs, books, monotonic)
+        self._streams = Streams(keys, self._trades, self._diffs, books, self.leases, snapshot_interval_ms)
+        self._holdback = Holdback(buffer_entries // 2, fetch_trades, monotonic)
         self._waiting = self._holdback.queues
         self._broken: set[Instrument] = set()
         cluster = parse_cluster(url)
@@ -103,6 +116,7 @@ class Writer:
         for symbol in symbols:
             self._trades[symbol], self._diffs[symbol] = StreamState(), StreamState()
             self._pending.setdefault(symbol, first).keep(symbol)
+        self.leases.add(filter(self._needs_lease, symbols))
         self._broken.update(symbols)
         for lane in self._lanes:
             lane.add([symbol for symbol in symbols if self._pending[symbol] is lane.pending])
@@ -111,6 +125,7 @@ class Writer:
     def remove(self, symbols: Collection[Instrument]) -> None:
         """Drop what waits of these symbols, and delete their keys, twice. Nothing of them may come from now on."""
         self._broken.difference_update(symbols)
+        self.leases.stop_asking(symbols)
         for symbol in symbols:
             self._holdback.forget(symbol)
             if self._pending[symbol] is self._unplaced:
@@ -119,15 +134,18 @@ class Writer:
             lane.remove([symbol for symbol in symbols if self._pending[symbol] is lane.pending])
 
     async def drain(self, timeout_s: float) -> None:
-        """Return once every entry was written, or after ``timeout_s``."""
+        """Return once every entry was written and every lease given back, or after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if not (self._holdback or self._unplaced) and all(lane.idle for lane in self._lanes):
-                break
+                if not self.leases.held:
+                    break
+                self.leases.release()
+                self.wake()
             await asyncio.sleep(CHECK_DRAINED_EVERY_S)
 
     def wake(self) -> None:
-        """Send what is due by time: tickers, and the question for the server's time."""
+        """Send what is due by time: tickers, questions for leases, and the question for the server's time."""
         for lane in self._lanes:
             lane.pending.work.set()
 
@@ -177,9 +195,18 @@ class Writer:
         )
         pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
+    def begin(self, symbol: Instrument) -> None:
+        """Start a symbol anew behind what is in Redis: this process is the only one to write it from now on."""
+        self._broken.add(symbol)
+        self._holdback.forget(symbol)
+        self.want_snapshot(symbol, metrics.SnapshotReason.TAKEOVER)
+        self._pending[symbol].write_hashes_again({symbol})
+
     def on_connection_lost(self, symbols: Iterable[Instrument]) -> None:
         """Let the next diffs of ``symbols`` tell that trades may have been missed."""
+        symbols = list(symbols)
         self._broken.update(symbols)
+        self.leases.on_connection_lost(symbols)
 
     def want_snapshot(self, symbol: Instrument, reason: metrics.SnapshotReason) -> None:
         """Write the symbol's whole book with the next batch, if it is in sync then."""
@@ -237,6 +264,7 @@ class Writer:
         """Forget symbols that were removed and of which nothing is left."""
         for symbol in symbols:
             del self._trades[symbol], self._diffs[symbol], self._pending[symbol]
+            self.leases.remove(symbol)
         self._locate()
 
     def _locate(self) -> None:

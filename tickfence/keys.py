@@ -94,13 +94,18 @@ class Keys:
         """Hash: the exchange's rules for the symbol: tick size, step size, status."""
         return f"{self.prefix}md:{{{symbol}}}:info"
 
+    def writer(self, symbol: str) -> str:
+        """Hash: which ingest writes a symbol whose updates have no numbers. Its fields: ``coordination/lua/take.lua``."""
+        return f"{self.prefix}md:{{{symbol}}}:writer"
+
     def recording(self, symbol: str) -> str:
         """Hash: who records the symbol, and up to where. Its fields: ``recorder/lua/acquire.lua``."""
         return f"{self.prefix}md:{{{symbol}}}:recording"
 
     def market_data(self, symbol: str) -> tuple[str, ...]:
         """Everything that ingest writes of a symbol. It shares a slot."""
-        return tuple(key(symbol) for key in (self.trades, self.book, self.snapshot, self.ticker, self.info))
+        keys = (self.trades, self.book, self.snapshot, self.ticker, self.info, self.writer)
+        return tuple(key(symbol) for key in keys)
 
     def node(self, node_id: str) -> str:
         """Hash: one node's registration."""

@@ -94,7 +94,7 @@ def test_a_job_from_its_start_to_its_view(desk: Desk) -> None:
 def test_the_program_of_the_page_reads_the_reports(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.type(f"backfill {FROM} --symbols ETHUSDT --every 1min")
+    desk.type(f"backfill {FROM} --symbols ETHUSDT --every 1m")
     [program] = [text for language, text in blocks((ROOT / "docs" / "batch.md").read_text()) if language == "python"]
     monkeypatch.chdir(desk.folder)
     exec(compile(program, "batch.md", "exec"), {})
@@ -109,9 +109,10 @@ def test_a_job_whose_record_redis_has_lost_goes_on_from_its_files(desk: Desk) ->
     desk.made.clear()
     again = json.loads(desk.type(f"backfill --resume {found['job']} --json").stdout)
     assert (again["done"], again["reports"]) == (4, found["reports"])
+    assert again["notWarm"] == found["notWarm"] == 4
     assert desk.made == ["BTCUSDT:2025-12-02T11"]
-    assert sorted(path.name.rsplit(".", 2)[0] for path in Path(found["output"]).glob("*.parquet")) == sorted(
-        path.name.rsplit(".", 2)[0] for path in files
+    assert sorted(path.name.rsplit(".", 3)[0] for path in Path(found["output"]).glob("*.parquet")) == sorted(
+        path.name.rsplit(".", 3)[0] for path in files
     )
     assert set(files) - {files[1]} <= set(Path(found["output"]).glob("*.parquet"))
 
@@ -163,7 +164,7 @@ def test_a_second_command_for_a_job_is_refused_and_one_that_was_killed_is_no_hin
         ("backfill --resume nobody", 1, "there is no job nobody: neither in Redis nor in"),
         ("backfill --resume ../x", 2, "must match"),
         ("backfill --resume j --symbols A", 2, "leave out --symbols"),
-        ("backfill --resume j --every 1s", 2, "leave out --every"),
+        ("backfill --resume j --every live", 2, "leave out --every"),
         (f"backfill {FROM} --symbols XRPUSDT", 1, "nothing is recorded of XRPUSDT in"),
         ("batch show nobody", 1, "there is no job 'nobody' in Redis"),
     ],
@@ -182,12 +183,29 @@ def test_a_folder_with_the_reports_of_another_job_is_left_alone(desk: Desk) -> N
     assert sorted((desk.folder / "out").iterdir()) == files
 
 
-def test_a_folder_of_another_job_is_not_what_to_go_on_with(desk: Desk) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_folder_than_the_jobs_own_is_refused(desk: Desk, lost: bool) -> None:
     desk.type(f"backfill {FROM} --output {desk.folder}/out")
     job = desk.job
-    shown = desk.type(f"backfill --resume another --output {desk.folder}/out")
+    if lost:
+        desk.client.flushall()
+        (desk.folder / "out").rename(desk.folder / "other")
+    shown = desk.type(f"backfill --resume {job} --output {desk.folder}/other")
     assert shown.exit_code == 2
-    assert f"holds the reports of job {job}, not of another" in shown.output
+    assert f"--output {desk.folder}/other: the reports of job {job} go to {desk.folder}/out;" in shown.output
+    shown = desk.type(f"backfill --resume another --output {desk.folder}/out")
+    assert (shown.exit_code, "there is no job another" in shown.output) == (1, True)
+
+
+@pytest.mark.parametrize("line", ["backfill --from -1h", "audit"])
+def test_without_recordings_it_says_where_they_come_from(desk: Desk, line: str) -> None:
+    desk.source = str(desk.folder / "nowhere")
+    shown = desk.type(line)
+    assert (shown.exit_code, shown.output.splitlines()[-1]) == (
+        1,
+        f"Error: there are no recordings in {desk.source}: set NT_RECORDINGS to the folder or URL that recorders "
+        "write into, or record first: make run ARGS=--record",
+    )
 
 
 def test_without_a_worker_the_command_says_so_and_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from tickfence.streams.codec import DiffEntry, decode_diff, decode_snapshot, dec
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.simulator.okx.rubbish import RUBBISH
 
-BTC, ETH, UNKNOWN = "okx:BTC-USDT", "okx:ETH-USDT", "okx:NOSUCH-USDT"
+BTC, ETH, SOL, ADA = LISTED = "okx:BTC-USDT", "okx:ETH-USDT", "okx:SOL-USDT", "okx:ADA-USDT"
+UNKNOWN = "okx:NOSUCH-USDT"
 Sides = tuple[dict[float, float], dict[float, float]]
 
 
@@ -104,10 +105,12 @@ def running(redis_server: EmbeddedRedis) -> Iterator[Running]:
     with redis_server.client() as client:
         client.flushall()
         with (
-            Exchange("--symbols", f"BTCUSDT,{BTC},{ETH}", "--orders-per-second", "60") as exchange,
-            start(exchange, redis_server, BTC, ETH, UNKNOWN) as ingest,
+            Exchange(
+                "--symbols", ",".join(LISTED), "--orders-per-second", "60", "--trades-per-second", "20"
+            ) as exchange,
+            start(exchange, redis_server, *LISTED, UNKNOWN) as ingest,
         ):
-            wait_until(lambda: ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == 2, "two books", 30)
+            wait_until(lambda: ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == len(LISTED), "all books", 30)
             yield Running(exchange, ingest, client)
 
 
@@ -137,19 +140,20 @@ def test_a_symbol_that_is_not_listed_is_told_once_and_costs_no_other(running: Ru
     [
         ("checksum", {}, "checksum", BTC),
         ("skip", {"count": 2}, "gap", ETH),
-        ("reset", {}, "update_id_back", BTC),
-        ("rubbish", {"kind": "negative-price"}, "bad_price", ETH),
+        ("reset", {}, "update_id_back", SOL),
     ],
 )
 def test_after_a_fault_the_book_is_subscribed_to_again_and_the_other_goes_on(
     running: Running, fault: str, parameters: dict[str, object], reason: str, symbol: str
 ) -> None:
-    other = ETH if symbol == BTC else BTC
+    other = ADA
     metric = f'nt_ingest_resyncs_total{{reason="{reason}",venue="okx"}}'
     before, newest = running.ingest.metric(metric), running.stored(other)
     assert running.exchange.fault(fault, symbol=symbol, **parameters) == 1
     wait_until(lambda: running.ingest.metric(metric) == before + 1, "a lost book", 10)
-    wait_until(lambda: running.ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == 2, "the book in sync again", 20)
+    wait_until(
+        lambda: running.ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == len(LISTED), "the book again", 20
+    )
     running.assert_true(symbol)
     assert (symbol, reason) in [(line["symbol"], line["reason"]) for line in running.lines("order book out of sync")]
     since = [diff for diff in running.diffs(other) if diff.first_update_id > newest]
@@ -157,17 +161,17 @@ def test_after_a_fault_the_book_is_subscribed_to_again_and_the_other_goes_on(
 
 
 def test_rubbish_is_never_written(running: Running) -> None:
-    running.exchange.fault("heartbeat", symbol=BTC)
+    running.exchange.fault("heartbeat", symbol=ADA)
     for kind in RUBBISH:
-        assert running.exchange.fault("rubbish", kind=kind, symbol=BTC) == 1
+        assert running.exchange.fault("rubbish", kind=kind, symbol=ADA) == 1
     wait_until(
         lambda: running.ingest.metric('nt_ingest_rejected_total{reason="not_json",venue="okx"}') >= 1, "rubbish", 10
     )
-    wait_until(lambda: running.ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == 2, "the book", 30)
-    running.assert_true(BTC)
+    wait_until(lambda: running.ingest.metric('nt_ingest_books_in_sync{venue="okx"}') == len(LISTED), "the book", 30)
+    running.assert_true(ADA)
 
 
-def test_a_notice_and_a_lost_connection_cost_no_update_and_no_report(running: Running) -> None:
+def test_a_notice_costs_no_update(running: Running) -> None:
     newest = running.stored(ETH)
     assert running.exchange.fault("shutdown", seconds=4, venue="okx") == 1
     wait_until(lambda: running.lines("replacing the connection"), "the next connection", 10)
@@ -179,6 +183,19 @@ def test_a_notice_and_a_lost_connection_cost_no_update_and_no_report(running: Ru
     diffs = [diff for diff in running.diffs(ETH) if diff.first_update_id > newest]
     assert all(after.first_update_id == before.last_update_id + 1 for before, after in pairwise(diffs))
     running.assert_true(ETH)
+
+
+def test_trades_of_the_time_without_a_connection_are_loaded(running: Running) -> None:
+    def ids() -> list[tuple[int, int]]:
+        entries = [decode_trade(*entry) for entry in running.client.xrange(f"md:{{{ETH}}}:trades")]
+        return [(entry.trade_id - entry.id_count, entry.trade_id) for entry in entries]
+
+    before = ids()[-1][1]
+    assert running.exchange.fault("drop", venue="okx") == 1
+    wait_until(lambda: running.lines("connection to the exchange ended"), "the end of the connection", 10)
+    wait_until(lambda: ids()[-1][1] > before, "newer trades", 20)
+    assert all(after[0] == before[1] for before, after in pairwise(ids()))
+    assert running.ingest.metric("nt_ingest_trades_missing_total") == 0
 
 
 def test_too_many_connections_for_a_channel_is_one_clear_line(running: Running) -> None:

@@ -8,15 +8,22 @@ import pytest
 
 from ingest.book_sync import BookSync
 from ingest.events import Depth, SymbolRules, Ticker
-from ingest.outbox import UNSENT, HashOutbox, SnapshotOutbox
-from ingest.stream_state import Streams, StreamState
+from ingest.outbox import HashOutbox, SnapshotOutbox
+from ingest.stream_state import StreamState
+from ingest.streams import Streams
+from ingest.writer_leases import WriterLeases
 from tickfence.keys import Keys
 from tickfence.monitoring.ingest_metrics import SnapshotReason
-from tickfence.redis_access.command import Command
+from tickfence.redis_access.command import UNSENT, Command
 from tickfence.redis_access.errors import ResponseError
 
 A, B = "AAUSDT", "BBUSDT"
 RULES = SymbolRules("0.01", "0.1", "trading")
+
+
+def streams(books: dict[str, BookSync]) -> Streams:
+    trades, diffs = ({symbol: StreamState() for symbol in books} for _ in range(2))
+    return Streams(Keys(), trades, diffs, books, WriterLeases(Keys(), "", trades, diffs, books), 5_000)
 
 
 class Outbox:
@@ -24,7 +31,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.now_ms = 1_000
-        self.outbox = HashOutbox(Keys(), lambda: self.now_ms)
+        self.outbox = HashOutbox(streams({}), lambda: self.now_ms)
 
     def sent(self, reply: Any = 5) -> list[Command]:
         requests = self.outbox.requests()
@@ -96,7 +103,7 @@ def test_another_lane_writes_what_this_one_knew() -> None:
 def test_a_snapshot_on_its_way_takes_nothing_from_the_one_that_corrects_it(reply: Any) -> None:
     book = BookSync(A)
     book.on_depth(Depth(7, [(9.0, 1.0)], [(10.0, 1.0)]), 1_000)
-    outbox = SnapshotOutbox(Streams(Keys(), {A: StreamState()}, {A: StreamState()}, {A: book}, 5_000))
+    outbox = SnapshotOutbox(streams({A: book}))
     outbox.want(A, SnapshotReason.INTERVAL)
     ((_, on_reply),) = outbox.requests()
     outbox.want(A, SnapshotReason.CORRECTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -96,7 +96,8 @@ class ToyExchange:
         text = json.dumps([self._event(stream, **event)])
         for socket, carried in list(self.sockets.items()):
             if stream in carried:
-                await socket.send_str(text)
+                with suppress(ConnectionError):  # it closes
+                    await socket.send_str(text)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False)

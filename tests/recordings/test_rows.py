@@ -53,6 +53,7 @@ def test_diffs(entries: list[DiffEntry], skipped: int) -> None:
             asks=levels,
             lowest_bid=some,
             highest_ask=some,
+            told=st.none() | st.integers(1, 1_000),
             time=times,
         ),
         max_size=3,

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from tests import appending
 from tickfence.keys import Keys
+from tickfence.redis_access.scripts import send
 from tickfence.streams import append, codec
 
 KEYS = Keys()
@@ -26,13 +27,8 @@ def put_trade(
 
 def put(client: redis.Redis, update_id: int, time: int, *, protect_ms: int = 1_000) -> int:
     snapshot = codec.Snapshot(last_update_id=update_id, stream_id="1-1", bids=[(1.5, 2.0)], asks=[], time=time)
-    try:
-        return client.execute_command(*append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms))
-    except redis.ResponseError as error:
-        assert append.unknown_script(error)
-        return client.execute_command(
-            *append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms, load=True)
-        )
+    [reply] = send(client, [append.put_snapshot(KEYS.snapshot("BTCUSDT"), snapshot, protect_ms=protect_ms)])
+    return reply
 
 
 def stored(client: redis.Redis) -> int:

@@ -20,7 +20,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import Argument, Script
 
-ACQUIRE = Script("coordination/lua/acquire.lua")
+ACQUIRE = Script("coordination/lua/fencing.lua", "coordination/lua/acquire.lua")
 FENCED_WRITE = Script("coordination/lua/fenced_write.lua")
 RELEASE = Script("coordination/lua/release.lua")
 

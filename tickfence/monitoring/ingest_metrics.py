@@ -78,6 +78,7 @@ class SnapshotReason(StrEnum):
     LOST = "lost"
     REFRESHED = "refreshed"
     SYNC = "sync"
+    TAKEOVER = "takeover"
 
 
 ws_connections = registry.gauge("nt_ws_connections", "Open WebSocket connections to an exchange", "venue")
@@ -134,6 +135,16 @@ trades_missing = registry.counter(
 )
 buffer_entries = registry.gauge("nt_ingest_buffer_entries", "Entries that wait for Redis")
 appended = registry.counter("nt_ingest_appended", "Entries that Redis accepted")
+leases = registry.gauge(
+    "nt_ingest_leases", "Symbols of exchanges without update numbers that this ingest writes; others stand by for them"
+)
+takeovers = registry.counter(
+    "nt_ingest_takeovers", "How often this ingest began to write a symbol of an exchange without update numbers"
+)
+fenced = registry.counter(
+    "nt_ingest_fenced",
+    "Batches that Redis refused because another ingest writes the symbol, or because it lost its data",
+)
 append_latency = registry.histogram(
     "nt_ingest_append_ms",
     "Time from sending a batch to Redis until the last reply",

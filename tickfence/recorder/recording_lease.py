@@ -18,8 +18,8 @@ import msgspec
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import Argument, Script
 
-ACQUIRE = Script("recorder/lua/acquire.lua")
-NOTE = Script("recorder/lua/note.lua")
+ACQUIRE = Script("coordination/lua/fencing.lua", "recorder/lua/acquire.lua")
+NOTE = Script("coordination/lua/fencing.lua", "recorder/lua/note.lua")
 RELEASE = Script("recorder/lua/release.lua")
 
 Positions = Mapping[str, str]

@@ -11,6 +11,9 @@ Command = tuple[Any, ...]
 Request = tuple[Command, Callable[[Any], None]]
 """A command, and the function that takes its reply as it is: also an error that stands in the reply's place."""
 
+UNSENT = object()
+"""In place of a reply: none came. The command may have been carried out, or may not."""
+
 
 def checked(reply: Any) -> Any:
     """``reply``, or raise it where it is an error."""

@@ -22,14 +22,14 @@ class Script:
     """One script. The header of its file names every key and argument.
 
     Args:
-        path: its file, relative to the package ``tickfence``.
+        paths: its file, relative to the package ``tickfence``; before it, files with functions that it uses.
 
     Example:
         >>> [reply] = send(client, [ACQUIRE.command([lease_key], [owner, node, generation, ttl_ms, token])])
     """
 
-    def __init__(self, path: str) -> None:
-        self.source = (_PACKAGE / path).read_text(encoding="utf-8")
+    def __init__(self, *paths: str) -> None:
+        self.source = "".join((_PACKAGE / path).read_text(encoding="utf-8") for path in paths)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         _loaded[self.sha] = self
 

@@ -14,7 +14,7 @@ from hiredis import pack_command
 from tickfence.redis_access.command import Command
 from tickfence.redis_access.errors import NoScript, ResponseError
 from tickfence.redis_access.scripts import Argument, Script
-from tickfence.streams.codec import Level, Snapshot, TradesUpTo, encode_levels, encode_snapshot
+from tickfence.streams.codec import Level, Snapshot, TradesUpTo, encode_levels, encode_snapshot, split_id
 
 TRADE_FIELDS, DIFF_FIELDS = 4, 5
 """Fields of a `packed_trade` and of a `packed_diff`."""
@@ -87,32 +87,51 @@ def xadd_head(key: str, fields: int, *, keep_from_ms: int | None = None, create:
         create: create a stream that does not exist. Otherwise nothing is added then, and the reply is None: so a lost
             stream is noticed.
     """
+    return packed_head(("XADD", key, *xadd_options(keep_from_ms, create)), 1 + 2 * fields)
+
+
+def xadd_options(keep_from_ms: int | None, create: bool) -> Command:
+    """What stands between key and id; see `xadd_head`."""
     options: Command = () if create else ("NOMKSTREAM",)
-    if keep_from_ms is not None:
-        options += ("MINID", "~", max(keep_from_ms, 0))
-    head: Command = ("XADD", key, *options)
-    _, _, arguments = pack([head]).partition(b"\r\n")  # without their number
-    return b"*%d\r\n%b" % (len(head) + 1 + 2 * fields, arguments)
+    return options if keep_from_ms is None else (*options, "MINID", "~", max(keep_from_ms, 0))
+
+
+def packed_head(head: Command, more: int) -> bytes:
+    """A command as it stands on the wire, up to ``more`` packed arguments that end it."""
+    return b"*%d\r\n%b" % (len(head) + more, packed_arguments(head))
+
+
+def packed_arguments(arguments: Command) -> bytes:
+    """Some of a command's arguments as they stand on the wire."""
+    return pack([arguments]).partition(b"\r\n")[2]  # without their number
 
 
 def top_command(key: str) -> Command:
-    """The newest entry of a stream: a list of one or no entry."""
+    """The newest entry of a stream: a list of one or no entry. `newest_id` decodes it."""
     return ("XREVRANGE", key, "+", "-", "COUNT", 1)
 
 
-def put_snapshot(key: str, snapshot: Snapshot, *, protect_ms: int | None, load: bool = False) -> Command:
+def newest_id(reply: Any) -> tuple[int, int] | None:
+    """The id in a reply to `top_command`; ``None`` for an empty stream, or for what is no stream."""
+    return split_id(reply[0][0]) if reply and not isinstance(reply, ResponseError) else None
+
+
+def put_snapshot(key: str, snapshot: Snapshot, *, protect_ms: int | None) -> Command:
     """Put a snapshot unless one with a higher update id is there; replies 1 or 0. See ``lua/put_snapshot.lua``.
 
     Args:
         key: of the snapshot.
         snapshot: what to put.
         protect_ms: a stored snapshot that is older by more than this does not count; ``None``: none counts.
-        load: send the script itself: after a reply that is `unknown_script`.
     """
     protected = -_ANY_TIME_MS if protect_ms is None else protect_ms
     arguments = (encode_snapshot(snapshot), snapshot.last_update_id, snapshot.time, protected)
-    name, script, *rest = PUT_SNAPSHOT.command([key], arguments)
-    return ("EVAL", PUT_SNAPSHOT.source, *rest) if load else (name, script, *rest)
+    return PUT_SNAPSHOT.command([key], arguments)
+
+
+def set_snapshot(key: str, snapshot: Snapshot) -> Command:
+    """Put a snapshot whatever is there; replies OK."""
+    return ("SET", key, encode_snapshot(snapshot))
 
 
 def set_hash(key: str, fields: Iterable[Argument]) -> Command:

@@ -264,7 +264,8 @@ def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """
     if all(value is None for value in values):
         return None
-    tick_size, step_size, status, book_from, base, quote = values
+    # What a recorder of an older version has in its log lacks the last two.
+    tick_size, step_size, status, book_from, base, quote = (*values, None, None)[: len(INFO_FIELDS)]
     word = None if status is None else status.decode(errors="replace")
     return SymbolInfo(
         _size(tick_size),

@@ -23,6 +23,8 @@ from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
+from tickfence.monitoring.garbage import collect_less
+from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tickfence.streams.append import (
     DIFF_FIELDS,
@@ -66,6 +68,7 @@ def main() -> dict[str, float]:
         spent: dict[str, list[Spent]] = {name: [] for name in nodes}
         for name in nodes:
             _write_books(client, Keys(name), begin_ms)
+        collect_less()  # as a node does
         for round_ in range(ROUNDS):
             now_ms = begin_ms + round_ * PERIOD_MS
             for name, node in nodes.items():
@@ -131,7 +134,7 @@ def _write_books(client: redis.Redis, keys: Keys, now_ms: int) -> None:
         bids = [(100 - i / 100, 1.0 + i) for i in range(LEVELS)]
         asks = [(100.01 + i / 100, 1.0 + i) for i in range(LEVELS)]
         snapshot = Snapshot(last_update_id=1, stream_id="0-0", bids=bids, asks=asks, time=now_ms)
-        client.execute_command(*put_snapshot(keys.snapshot(symbol), snapshot, protect_ms=1, load=True))  # type: ignore[no-untyped-call]
+        send(client, [put_snapshot(keys.snapshot(symbol), snapshot, protect_ms=1)])
 
 
 def _append(client: redis.Redis, keys: Keys, round_: int, now_ms: int) -> None:

@@ -14,6 +14,7 @@ import redis
 
 from tests import appending
 from tickfence.keys import Keys
+from tickfence.redis_access.scripts import send
 from tickfence.streams import append
 from tickfence.streams.codec import Snapshot
 from tools.benchmarks.peers import latencies
@@ -32,7 +33,7 @@ def market(redis_client: redis.Redis) -> redis.Redis:
     bids = [(100 - i / 10, 1.0 + i) for i in range(100)]
     asks = [(100.1 + i / 10, 1.0 + i) for i in range(100)]
     snapshot = Snapshot(last_update_id=1, stream_id="0-0", bids=bids, asks=asks, time=now)
-    redis_client.execute_command(*append.put_snapshot(Keys().snapshot(SYMBOL), snapshot, protect_ms=1, load=True))
+    send(redis_client, [append.put_snapshot(Keys().snapshot(SYMBOL), snapshot, protect_ms=1)])
     appending.add(redis_client, Keys().book(SYMBOL), append.packed_diff(now, 2, 2, [(99.95, 3.0)], [], now))
     return redis_client
 

@@ -86,7 +86,7 @@ def test_a_book_begins_with_a_snapshot_and_its_updates_connect(exchange: Exchang
         await ask(socket, "subscribe", "books")
         assert (await next_one(socket, lambda one: "event" in one))["arg"] == {"channel": "books", "instId": NAME}
         book = TrueBook()
-        for number in range(20):
+        for number in range(10):
             action, data = await next_book(socket)
             assert (action, data["prevSeqId"] == -1) == (("update", False) if number else ("snapshot", True))
             book.take(action, data)

@@ -1,13 +1,10 @@
 -- Acquire or extend the lease on one symbol's report.
 --
--- KEYS[1]  lease:{report:<SYMBOL>}, a hash:
---            owner       node/incarnation that may write, "" when released
---            node        its node id
---            token       fencing token; only grows, also after Redis lost its data
+-- KEYS[1]  lease:{report:<SYMBOL>}, a fenced lease, see fencing.lua. Its owner is node/incarnation, and it has more fields:
+--            node        the owner's node id
 --            generation  newest assignment generation seen
 --            seq         number of the last accepted write; only grows
 --            basis       number of the data that write was made from
---            until       server ms when the lease ends
 -- ARGV[1]  owner: node/incarnation
 -- ARGV[2]  node id
 -- ARGV[3]  generation of the assignment that gives the caller the symbol
@@ -29,10 +26,6 @@ local ends = tonumber(lease[5]) or 0
 local generation = tonumber(ARGV[3])
 local claimed = tonumber(ARGV[5])
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function whole(number) return string.format('%.0f', number) end
-
 if generation < recorded then
   return {'stale', token, seq or 0}
 end
@@ -43,7 +36,7 @@ if owner == ARGV[1] then
     -- Redis may have lost its last seconds, in which another owner may have held the lease, with a token that is
     -- forgotten now. A leader that finds Redis again always brings a newer generation. A lease that has lost its token
     -- or the number of its last write gets new ones as well.
-    token = math.max(token + 1, claimed + 1, now)
+    token = next_token(token, claimed + 1)
     seq = math.max(seq or 0, token)
   end
   redis.call('HSET', KEYS[1], 'token', whole(token), 'generation', whole(generation), 'seq', whole(seq),
@@ -55,7 +48,7 @@ if owner ~= '' and ends > now and generation == recorded then
   return {'conflict', token, seq or 0, owner}
 end
 
-token = math.max(token + 1, claimed + 1, now)
+token = next_token(token, claimed + 1)
 -- Redis may have lost its last writes: the new owner's numbers start above any that they can have had.
 seq = math.max(seq or 0, token)
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'node', ARGV[2], 'token', whole(token),

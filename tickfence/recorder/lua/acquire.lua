@@ -1,9 +1,7 @@
 -- Take the right to record one source: the streams of a symbol, or the events.
 --
--- KEYS[1]  md:{<SYMBOL>}:recording or nt:events:recording, a hash:
---            owner      name of the recorder that records it, "" when released
---            token      fencing token; only grows, also after Redis lost its data
---            until      server ms when the lease ends
+-- KEYS[1]  md:{<SYMBOL>}:recording or nt:events:recording, a fenced lease, see fencing.lua. Its owner is the name of a
+--          recorder, and it has more fields:
 --            at:<kind>  of a stream: id of the last entry that a write-ahead log holds for good;
 --                       of a polled value: digest of the last one that does
 --            starts     JSON, oldest first, of the last 16 tokens: [{"token", "owner", "at": {kind: its position then}}].
@@ -25,30 +23,25 @@
 -- changes, and it returns {"held", owner}.
 
 local function id(text)
-  local ms, sequence = string.match(text or '', '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(sequence)
+  return string.match(text or '', '^(%d+)-(%d+)$')
+end
+-- Decimal text compares right where numbers above 2^53 do not.
+local function higher(one, other)
+  return #one > #other or (#one == #other and one > other)
 end
 local function later(one, other)
   local ms, sequence = id(one)
   local other_ms, other_sequence = id(other)
   if not ms or not other_ms then return true end
-  return ms > other_ms or (ms == other_ms and sequence > other_sequence)
+  return higher(ms, other_ms) or (ms == other_ms and higher(sequence, other_sequence))
 end
 
-local found = redis.pcall('HGETALL', KEYS[1])
-if found.err then
-  redis.call('DEL', KEYS[1])  -- it is no hash, so it is no lease
-  found = {}
-end
+local found = read('HGETALL', KEYS[1])
 local recording = {}
 for i = 1, #found, 2 do recording[found[i]] = found[i + 1] end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local owner, ends, ttl = recording['owner'] or '', tonumber(recording['until']) or 0, tonumber(ARGV[2])
--- A lease that lasts longer than any was given while the clock was ahead.
-if owner ~= '' and owner ~= ARGV[1] and ends > now and ends - now <= ttl then
-  return {'held', owner}
+if others_ms(recording['owner'], recording['until'], ARGV[1], ARGV[2]) > 0 then
+  return {'held', recording['owner']}
 end
 
 local recorded, claimed = tonumber(recording['token']) or 0, tonumber(ARGV[3])
@@ -79,13 +72,13 @@ end
 -- Two recorders never get the same number, also not where Redis has forgotten one that is ahead of its clock: the last
 -- three digits are the recorder's own.
 local digits = tonumber(string.sub(redis.sha1hex(ARGV[1]), 1, 4), 16) % 1000
-local least = math.max(recorded + 1, claimed + 1, now)
-local token = string.format('%.0f', least + (digits - least) % 1000)
+local least = next_token(recorded, claimed + 1)
+local token = whole(least + (digits - least) % 1000)
 table.insert(starts, {token = token, owner = ARGV[1], at = at})
 while #starts > 16 do table.remove(starts, 1) end
 local text = cjson.encode(starts)
 
-local fields = {'owner', ARGV[1], 'token', token, 'until', string.format('%.0f', now + ttl), 'starts', text}
+local fields = {'owner', ARGV[1], 'token', token, 'until', whole(now + ARGV[2]), 'starts', text}
 local reply = {'taken', token, text}
 for kind, position in pairs(at) do
   fields[#fields + 1], fields[#fields + 2] = 'at:' .. kind, position

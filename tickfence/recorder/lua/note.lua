@@ -9,11 +9,7 @@
 --
 -- Returns {1}. If the token is not the recorded one, nothing changes, and it returns {0, starts}.
 
-local found = redis.pcall('HMGET', KEYS[1], 'token', 'starts')
-if found.err then
-  redis.call('DEL', KEYS[1])  -- it is no hash, so it is no lease
-  found = {}
-end
+local found = read('HMGET', KEYS[1], 'token', 'starts')
 if found[1] ~= ARGV[1] then
   return {0, found[2] or '[]'}
 end
@@ -30,8 +26,6 @@ end
 for i = behind + 1, #ARGV, 2 do
   fields[#fields + 1], fields[#fields + 2] = 'at:' .. ARGV[i], ARGV[i + 1]
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + ARGV[2]), unpack(fields))
+redis.call('HSET', KEYS[1], 'until', whole(now + ARGV[2]), unpack(fields))
 redis.call('PEXPIRE', KEYS[1], 604800000)
 return {1}
