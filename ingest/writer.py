@@ -196,7 +196,7 @@ class Writer:
         pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text))
 
     def begin(self, symbol: Instrument) -> None:
-        """Start a symbol anew behind what is in Redis: this process is the only one to write it from now on."""
+        """Start a symbol again behind what is in Redis: this process is the only one to write it from now on."""
         self._broken.add(symbol)
         self._holdback.forget(symbol)
         self.want_snapshot(symbol, metrics.SnapshotReason.TAKEOVER)

@@ -65,19 +65,19 @@ class WriterLease(StandbyLease):
         return self.token << ID_BITS
 
     def covers(self, update_id: int) -> bool:
-        """Whether this process has the lease, and the update's number is of it. If numbers run out, or begin anew, ask anew."""
+        """Whether this process has the lease, and the update's number is of it. If numbers run out, or start again, ask again."""
         if not self.token:
             return False
         number = update_id - self.first_id
         if not 0 <= number < NEW_TOKEN_AT:
-            self.ask_anew()
+            self.ask_again()
         return 0 <= number < 1 << ID_BITS
 
     def next_trade_id(self) -> int:
         """The id of a trade to which the exchange gives none."""
         self.trades += 1
         if self.trades >= NEW_TOKEN_AT:
-            self.ask_anew()
+            self.ask_again()
         return self.first_id + self.trades
 
     def forget_written(self, newest: Id | None) -> None:
@@ -249,7 +249,7 @@ class WriterLeases:
                 return
             taken = lease.on_reply(reply, self._clock())
             if taken and renews:
-                lease.ask_anew()  # Redis had lost it, and more
+                lease.ask_again()  # Redis had lost it, and more
 
         def on_trades(reply: Any) -> None:
             nonlocal trades

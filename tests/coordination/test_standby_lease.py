@@ -134,7 +134,7 @@ def test_a_new_token_for_who_has_it_already(client: redis.Redis) -> None:
     one = lease("one")
     ask(client, one)
     before = one.token
-    one.ask_anew()
+    one.ask_again()
     assert one.due(NOW_S)
     assert put(client, one, "1") == [b"OK"], "it goes on with the old one"
     assert one.due(NOW_S), "and still asks"

@@ -97,7 +97,7 @@ def test_a_row_holds_what_the_report_says_and_null_for_what_it_leaves_out() -> N
     wanted = {"symbol": "AA", "status": "ok", "price": EXAMPLE["last_price"], "changePct": -1.5}
     wanted |= {"spreadBps": EXAMPLE["spread_bps"], "imbalance": None, "netFlow": None, "ordersPerSec": 2.5}
     wanted |= {"health": EXAMPLE["health"]["score"], "ageMs": 80, "owner": "node-001", "token": 7, "updatedAt": NOW}
-    wanted |= {"flowWindowSec": 12, "trading": "halted"}
+    wanted |= {"flowWindowSec": 12, "trading": "halted", "venue": "binance", "pair": None}
     assert row == wanted
 
 

@@ -88,7 +88,7 @@ class StandbyLease:
         """Ask again, at once or at this time: Redis may have given the lease, or may not."""
         self._ask_at = ask_at_s
 
-    def ask_anew(self) -> None:
+    def ask_again(self) -> None:
         """Ask for a new token soon, and go on with the old one until then."""
         if not self._anew:
             self._anew, self._ask_at = True, 0.0

@@ -20,7 +20,7 @@ from tickfence.analytics.book_side import BookSide
 
 LEVELS = 10
 AT_HAND = 50
-"""Best levels of a side whose digits are at hand when they are taken anew. Later they are down to `LEVELS`, or up to twice as
+"""Best levels of a side whose digits are at hand when they are taken again. Later they are down to `LEVELS`, or up to twice as
 many."""
 KEPT = 3_000
 """Levels written otherwise that are kept. The book has fewer; more are of prices that it has cut off."""
@@ -120,14 +120,14 @@ class _Side:
         """The digits of the best levels, as the sum has them; ``None`` if the best level is not that of ``side``."""
         if self._best is None:
             if (len(self._keys) < LEVELS and self._floor > -math.inf) or len(self._keys) > 2 * AT_HAND:
-                self._take_anew(side)
+                self._take_again(side)
             level, keys = side.best, self._keys
             if (level[0] * self._sign if level else None) != (keys[-1] if keys else None):
                 return None
             self._best = b"".join(self._digits[: -LEVELS - 1 : -1])
         return self._best
 
-    def _take_anew(self, side: BookSide) -> None:
+    def _take_again(self, side: BookSide) -> None:
         """Have the digits of as many levels at hand as at first."""
         sign, odd, at_hand = self._sign, self._odd, dict(zip(self._keys, self._digits, strict=True))
         levels = list(zip(*side.top(AT_HAND), strict=True))

@@ -145,7 +145,10 @@ def test_a_bad_setting_is_one_line_before_anything_starts(tmp_path: Path) -> Non
         check=False,
     )
     assert refused.returncode == 2
-    accepted = "2 to 20 capital letters or digits, like BTCUSDT or 币安人生USDT"
+    accepted = (
+        "2 to 20 capital letters or digits, like BTCUSDT or 币安人生USDT, "
+        "or venue:symbol as the exchange writes it, like okx:BTC-USDT or kraken:BTC/USD"
+    )
     assert refused.stderr == f"error: SYMBOLS=btc: symbol 'btc' must be {accepted}\n"
     assert not (tmp_path / "state").exists()
 
