@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -121,7 +122,7 @@ class _Run:
         if not granted:
             return Ended.DROPPED
         if isinstance(before, Done):
-            self._ask(self._lease.release)
+            self._release()
             return Ended.DROPPED
         self._worker.work.begin(Instrument(partition.name))
         try:
@@ -133,7 +134,7 @@ class _Run:
                 raise NoLongerOurs(Ended.FENCED, lease=True)
         except NoLongerOurs as error:
             if error.lease:
-                self._ask(self._lease.release)
+                self._release()
             return error.ended
         except Exception as error:
             # Whatever it is, it comes from this partition's data or from where its reports go. It must not end the
@@ -187,7 +188,7 @@ class _Run:
             output.publish(done.file)
         except OutputFailed as error:
             logger.warning("the command is to rename %s: %s", done.file, error)
-        self._ask(self._lease.release)
+        self._release()
         return Ended.DONE
 
     def _failed(self, error: Exception, attempts: int) -> Ended:
@@ -197,8 +198,13 @@ class _Run:
         [reply] = self._ask(lambda client: send(client, [command]))
         if not self._lease.recorded(reply):
             return Ended.FENCED
-        self._ask(self._lease.release)
+        self._release()
         return Ended.FAILED
+
+    def _release(self) -> None:
+        """Give the lease back. Where Redis does not answer, which is logged, it ends by itself."""
+        with suppress(*REDIS_ERRORS):
+            self._ask(self._lease.release)
 
     def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
         """Return the answer of Redis; wait for it as long as it is worth waiting.

@@ -17,10 +17,11 @@ from tasks.partition_run import Message, run_partition
 from tests.batch.recorded import rebuild, record
 from tests.cli.processes import typed
 from tests.docs.pages import ROOT, blocks
-from tickfence.batch.job import Done
+from tickfence.batch.job import Done, Job
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.store import read_jobs, see
 from tickfence.cli import backfill
+from tickfence.cli.backfill_progress import Summary
 from tickfence.coordination.owner import Owner
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
@@ -197,6 +198,13 @@ def test_another_folder_than_the_jobs_own_is_refused(desk: Desk, lost: bool) -> 
     assert (shown.exit_code, "there is no job another" in shown.output) == (1, True)
 
 
+@pytest.mark.parametrize(("every_ms", "reports", "told"), [(None, 0, True), (None, 1, False), (250, 0, False)])
+def test_why_there_are_no_reports_at_the_live_times_is_said(every_ms: int | None, reports: int, told: bool) -> None:
+    job = Job("j-1", 1, "recordings", "out", every_ms, ())
+    text = Summary(job, {"BTCUSDT:2025-12-02T10": Done("one.parquet", reports)}, {}, 1.0).text().plain
+    assert ("--every 250ms computes reports without them" in text) is told
+
+
 @pytest.mark.parametrize("line", ["backfill --from -1h", "audit"])
 def test_without_recordings_it_says_where_they_come_from(desk: Desk, line: str) -> None:
     desk.source = str(desk.folder / "nowhere")
@@ -204,7 +212,7 @@ def test_without_recordings_it_says_where_they_come_from(desk: Desk, line: str) 
     assert (shown.exit_code, shown.output.splitlines()[-1]) == (
         1,
         f"Error: there are no recordings in {desk.source}: set NT_RECORDINGS to the folder or URL that recorders "
-        "write into, or record first: make run ARGS=--record",
+        "write into, or record first: make run ARGS=--record. A recorder's first files come after a minute",
     )
 
 

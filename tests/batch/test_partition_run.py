@@ -186,6 +186,22 @@ def test_a_worker_that_is_told_to_stop_gives_the_partition_back(bench: Bench) ->
     assert bench.run(worker=bench.worker("node-002.batch")) is Ended.DONE, "in the same generation, at once"
 
 
+def test_a_worker_that_is_told_to_stop_while_redis_is_gone_ends_in_order(
+    own_redis_server: Callable[..., EmbeddedRedis], tmp_path: Path
+) -> None:
+    server = own_redis_server()
+    with server.client() as client:
+        bench = Bench(client, server.url(), tmp_path)
+        worker = bench.worker()
+
+        def stop() -> None:
+            worker.leave()
+            server.kill()
+
+        assert bench.run(meanwhile=stop, worker=worker) is Ended.GIVEN_BACK
+        assert bench.files() == []
+
+
 def test_what_was_recorded_and_not_renamed_is_finished_by_the_command(bench: Bench) -> None:
     assert bench.run() is Ended.DONE
     assert isinstance(bench.result, Done)

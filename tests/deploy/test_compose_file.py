@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+import celeryconfig
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, is_optional, services
@@ -248,6 +249,12 @@ def test_a_recorder_has_the_time_that_it_takes_to_end() -> None:
     given = [pod["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for pod in pods]
     given += [int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in ("recorder-1", "recorder-2")]
     assert len(given) == 3 and min(given) >= FINISH_WITHIN_S + 5
+
+
+def test_a_batch_worker_has_the_time_that_it_takes_to_end_while_redis_is_frozen() -> None:
+    steps = 8  # that ask the broker: acknowledge, close four channels, tell Flower, hand back what was not begun
+    waits = steps * int(str(celeryconfig.broker_transport_options["socket_timeout"]))
+    assert int(compose_file()["services"]["batch"]["stop_grace_period"].removesuffix("s")) >= waits + 10
 
 
 def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:

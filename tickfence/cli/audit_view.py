@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tickfence.cli import session
-from tickfence.cli.backfill_request import absolute, parse_symbols, parse_time, recorded
+from tickfence.cli.backfill_request import absolute, parse_symbols, parse_time, recorded, told
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere
 from tickfence.readers.when import iso
@@ -66,7 +66,7 @@ def run(*, from_: str | None, to: str | None, symbols: str | None, as_json: bool
     if any(each.different for each in found):
         raise SystemExit(1)
     if not any(each.compared for each in found):
-        raise NothingThere(f"no report from {iso(from_ms)} to {iso(to_ms)} could be compared")
+        raise NothingThere(f"no report from {iso(from_ms)} to {iso(to_ms)} could be compared; {told(spans)}")
 
 
 def _tasks() -> Any:

@@ -85,7 +85,7 @@ def recorded(recording: Recording, symbols: Sequence[Instrument]) -> dict[Instru
     if not recording.store.files(Kind.DIFFS):
         raise NothingThere(
             f"there are no recordings in {recording.store.root}: set NT_RECORDINGS to the folder or URL that recorders "
-            "write into, or record first: make run ARGS=--record"
+            "write into, or record first: make run ARGS=--record. A recorder's first files come after a minute"
         )
     names = symbols or [Instrument(name) for name in recording.symbols()]
     spans = {name: recording.span(Kind.DIFFS, name) for name in names}
@@ -130,7 +130,7 @@ def new_job(
     partitions = tuple(cut(wanted, from_ms, to_ms, spans))
     if missing or not partitions:
         what = ", ".join(missing) if missing else "that time"
-        raise NothingThere(f"nothing is recorded of {what} in {source}; {_told(spans)}")
+        raise NothingThere(f"nothing is recorded of {what} in {source}; {told(spans)}")
     if len(partitions) > MAX_PARTITIONS:
         raise NotAccepted(
             f"this is {len(partitions):,} hours of one symbol each; a job may have {MAX_PARTITIONS:,} at most"
@@ -139,7 +139,8 @@ def new_job(
     return Job(job_id, now_ms, source, place, every_ms, partitions, by)
 
 
-def _told(spans: Spans) -> str:
+def told(spans: Spans) -> str:
+    """What is recorded, for a user who asked for something else."""
     if not spans:
         return "leave out --symbols for all that is recorded"
     first, last = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())

@@ -218,7 +218,7 @@ class Recording:
                     raise
                 found = True
                 self._damaged.add(file)
-                logger.error("%s cannot be read and is left out: %s", path, error)
+                logger.error("%s cannot be read and is left out: %s", path, " ".join(str(error).split()))
         return found
 
 
