@@ -140,7 +140,7 @@ def new_job(
 
 
 def told(spans: Spans) -> str:
-    """What is recorded, for one who asked for something else."""
+    """What is recorded, for a user who asked for something else."""
     if not spans:
         return "leave out --symbols for all that is recorded"
     first, last = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
