@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ingest.book_sync import BookSync
 from ingest.events import Diff, Trade
 from ingest.holdback import Held, Id
@@ -201,7 +203,7 @@ class WriterLeases:
             return trade
         trade_id = self._leases[trade.symbol].next_trade_id()
         self._trades[trade.symbol].received = trade_id - 1  # it waits for none
-        return Trade(trade.symbol, trade.time_ms, trade_id, trade.price, trade.quantity, trade.is_buy)
+        return msgspec.structs.replace(trade, trade_id=trade_id)
 
     def on_connection_lost(self, symbols: Iterable[Instrument]) -> None:
         """Let ids that are given to trades show that some may have been missed."""
@@ -279,7 +281,7 @@ class WriterLeases:
         trades = self._trades[symbol]
         lease.forget_written(trades.acknowledged)
         if trades.acknowledged is None and lease.recent:
-            trades.received = lease.recent[0].trade.trade_id - 1  # there is none before it to wait for
+            trades.received = lease.recent[0].trade.first_id - 1  # there is none before it to wait for
         metrics.takeovers.inc()
         self._log("writing the symbol from now on", symbol)
         book = self._books[symbol]
