@@ -74,12 +74,13 @@ class OkxConnection(Connection):
             else:
                 self._control(message.data)
 
-    def end_channel(self, kind: str, connections: int) -> None:
-        """Ends all subscriptions to a channel: too many connections have them."""
+    def end_channel(self, kind: str, connections: int) -> bool:
+        """Ends all subscriptions to a channel, if there are any: too many connections have them. Says whether it did."""
         names = [name for name in self.streams if name.startswith(channel(kind, ""))]
         if names:
             self.unsubscribe(names)
             self.send(wire.too_many_connections(kind, connections))
+        return bool(names)
 
     def _control(self, text: str) -> None:
         try:

@@ -109,10 +109,8 @@ class OkxFaults:
 
     def connections(self, given: Connections) -> int:
         """Ends all subscriptions to a channel."""
-        ended = [one for one in self._hub.connections if isinstance(one, OkxConnection)]
-        for connection in ended:
-            connection.end_channel(given.channel, CONNECTIONS_ALLOWED)
-        return len(ended)
+        open_now = [one for one in self._hub.connections if isinstance(one, OkxConnection)]
+        return sum(one.end_channel(given.channel, CONNECTIONS_ALLOWED) for one in open_now)
 
     def rubbish(self, kind: str, symbol: str) -> bytes:
         """A malformed message for the subscribers of the symbol's book."""
