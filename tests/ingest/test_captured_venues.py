@@ -18,7 +18,7 @@ from tests.ingest import made_recordings
 from tests.ingest.test_recorded_streams import COINBASE, KRAKEN, recorded
 from tests.ingest.writing import counted, reader_book, until
 from tests.oracles import coinbase_book, kraken_book
-from tickfence.analytics.book import OrderBook
+from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
@@ -80,8 +80,11 @@ async def ingesting(exchange: Exchange, server: EmbeddedRedis, *symbols: str, **
 
 
 def shown(client: redis.Redis, symbol: str) -> OrderBook | None:
-    """A reader's book; None while there is none."""
-    return reader_book(client, symbol) if client.exists(KEYS.snapshot(symbol)) else None
+    """A reader's book; None while there is none, or the updates do not connect and a new one is on its way."""
+    try:
+        return reader_book(client, symbol) if client.exists(KEYS.snapshot(symbol)) else None
+    except BookGap:
+        return None
 
 
 def bids(client: redis.Redis, symbol: str) -> list[float]:
