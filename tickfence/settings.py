@@ -105,14 +105,16 @@ def _venue_urls(value: object) -> object:
     urls: dict[str, str] = {}
     for each in str(value).split(","):
         name, _, url = each.strip().partition("=")
-        venue, _, kind = name.partition(".")
+        part, _, kind = name.rpartition(".")
+        venue, _, exchange = part.partition(".")
         schemes = _VENUE_SCHEMES.get(kind, ())
         if venue == DEFAULT_VENUE:
             raise ValueError(f"must name other venues: {venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
-        if not VENUE.fullmatch(venue) or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
+        named = VENUE.fullmatch(venue) and (exchange.isalnum() or part == venue)
+        if not named or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
             raise ValueError(
                 "must be a comma-separated list of venue.ws=URL or venue.rest=URL with a URL that starts with "
-                "ws://, wss:// or http://, https://, like okx.ws=wss://host"
+                "ws://, wss:// or http://, https://, like okx.ws=wss://host or ccxt.bitstamp.ws=wss://host"
             )
         urls[name] = url
     return urls

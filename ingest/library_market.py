@@ -1,0 +1,90 @@
+"""One venue at work that a library reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from ingest.book_sync import BookSync
+from ingest.events import DELISTED, SymbolRules
+from ingest.intake import Intake
+from ingest.renewals import Renewals
+from ingest.venue import LibraryVenue, Snapshots
+from ingest.writer import Writer
+from tickfence.instrument import Instrument
+from tickfence.monitoring import ingest_metrics as metrics
+
+
+class LibraryMarket:
+    """What `ingest.market.Market` is for a venue whose library does the I/O: its books, and what is to be written.
+
+    Args:
+        venue: reads.
+        urls: replace the exchanges' own, see `ingest.venue.LibraryVenue.run`.
+        books: the order book of every symbol that is followed, of all venues.
+        writer: of all venues. It knows the symbols by the time they are followed here.
+        now_ms: the Redis server's time.
+
+    Attributes:
+        symbols: those of the venue that are followed.
+        numbered: see `ingest.venue.LibraryVenue`.
+    """
+
+    def __init__(
+        self,
+        venue: LibraryVenue,
+        urls: Mapping[str, str],
+        books: dict[Instrument, BookSync],
+        writer: Writer,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.symbols: list[Instrument] = []
+        self.numbered = venue.numbered
+        self._venue, self._urls = venue, urls
+        self._books = books
+        self._writer = writer
+        self._now_ms = now_ms
+        self._rules: dict[Instrument, SymbolRules] = {}
+        self._renewals = Renewals(self._renew)
+        self._intake = Intake(
+            venue,
+            books,
+            writer,
+            now_ms=now_ms,
+            want_depth=self._renewals.want,
+            on_synced=self._renewals.got,
+            on_rules=self._on_rules,
+        )
+
+    async def run(self) -> None:
+        """Receive until cancelled."""
+        await self._venue.run(self._intake, self._urls, self._now_ms)
+
+    def change(self, added: Sequence[Instrument], gone: Collection[Instrument]) -> None:
+        """Follow these symbols too, and those no more. What stays is not touched."""
+        self.symbols = [symbol for symbol in self.symbols if symbol not in gone] + [*added]
+        for symbol in gone:
+            del self._books[symbol]
+            self._intake.forget(symbol)
+            self._renewals.forget(symbol)
+            self._rules.pop(symbol, None)
+        self._books |= {symbol: BookSync(symbol, Snapshots.STREAM) for symbol in added}
+        self._venue.follow(self.symbols)
+
+    def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
+        """Do nothing: a library gives no trades of the past."""
+
+    def tick(self) -> None:
+        """Do what is due by time; call it many times a second."""
+        self._renewals.run_due()
+        self._intake.count()
+
+    def _renew(self, symbol: Instrument) -> None:
+        self._venue.renew_book(symbol, lost=not self._books[symbol].in_sync)
+
+    def _on_rules(self, symbol: Instrument, rules: SymbolRules) -> None:
+        if self._rules.get(symbol) != rules:
+            self._rules[symbol] = rules
+            self._writer.set_info(symbol, rules)
+        unlisted = sum(each.status == DELISTED for each in self._rules.values())
+        metrics.symbols_unlisted.labels(self._venue.name).set(unlisted)
