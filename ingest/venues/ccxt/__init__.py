@@ -17,14 +17,17 @@ from ingest.venue import LibraryVenue, Sink
 from ingest.venues.ccxt.exchange import Exchange
 from tickfence.instrument import Instrument, split
 
-if find_spec("ccxt") is None:
-    raise ModuleNotFoundError("ccxt is not installed", name="ccxt")
-
 
 class Ccxt(LibraryVenue):
-    """The exchanges of all symbols that are followed, each by itself."""
+    """The exchanges of all symbols that are followed, each by itself.
+
+    Raises:
+        ModuleNotFoundError: ccxt is not installed.
+    """
 
     def __init__(self) -> None:
+        if find_spec("ccxt") is None:
+            raise ModuleNotFoundError("ccxt is not installed", name="ccxt")
         self._symbols: Collection[Instrument] = ()
         self._exchanges: dict[str, tuple[Exchange, asyncio.Task[None]]] = {}
         self._open: Callable[[str], None] = lambda _: None

@@ -40,6 +40,7 @@ class Replay:
         wrong_checksums: how many of the next updates of a symbol's book get a wrong sum.
         skipped: how many of the next updates of a symbol's book are not sent.
         sent: messages so far.
+        books: as far as they were sent, by stream.
     """
 
     def __init__(self, dialect: Dialect, speed: float) -> None:
@@ -49,7 +50,7 @@ class Replay:
         self.sent = 0
         self._dialect = dialect
         self._speed = speed
-        self._books: dict[str, Book] = {}
+        self.books: dict[str, Book] = {}
         self._subscribed = asyncio.Event()
 
     @property
@@ -63,8 +64,9 @@ class Replay:
         _, colon, symbol = stream.partition(":")
         if not colon:
             return self._dialect.shared(stream)
-        book = self._books.get(stream)
-        return [] if book is None else [self._dialect.snapshot(symbol, book)]
+        book = self.books.get(stream)
+        snapshot = b"" if book is None else self._dialect.snapshot(symbol, book)
+        return [snapshot] if snapshot else []
 
     async def run(self) -> None:
         """Replay once, with heartbeats until cancelled."""
@@ -83,14 +85,16 @@ class Replay:
                 self.sent += 1
 
     async def _send(self, message: Recorded) -> None:
-        payload = message.payload
         if message.bids is not None:
-            self._books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
+            self.books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
             symbol = message.stream.partition(":")[2]
             if not message.whole and _take_one(self.skipped, symbol):
                 return
-            if not message.whole and _take_one(self.wrong_checksums, symbol):
-                payload = self._dialect.with_wrong_checksum(payload)
+        payload = self._dialect.at_sending(message)
+        if not payload:
+            return
+        if message.bids is not None and not message.whole and _take_one(self.wrong_checksums, symbol):
+            payload = self._dialect.with_wrong_checksum(payload)
         await self.tell([payload], [one for one in self.subscribers if message.stream in one.streams])
 
     async def tell(self, messages: Iterable[bytes], to: Iterable[Subscriber]) -> None:
