@@ -251,7 +251,7 @@ class Settings(BaseModel):
     nt_exchange_rest_url: Annotated[str, _url("http", "https")] = "https://api.binance.com"
     """The exchange's REST endpoint."""
     nt_venue_urls: Annotated[dict[str, str], BeforeValidator(_venue_urls)] = {}
-    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host. Default: each exchange's own."""
+    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host or ccxt.bitstamp.ws=wss://host. Default: each exchange's own."""
     nt_ingest_venues: Annotated[tuple[str, ...], BeforeValidator(_venues)] = ()
     """Venues whose symbols this ingest follows, comma-separated, like binance,okx. Default: all."""
     nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)

@@ -33,7 +33,7 @@ PAIRS = {f"ccxt:bitstamp:{base}/{quote}": f"{base}{quote}".lower() for base, quo
 ETH = "ccxt:bitstamp:ETH/USD"
 NUMBERS = ("mid_price", "micro_price", "spread_bps", "last_price")
 
-pytestmark = pytest.mark.skipif(not Path(f"{STEM}.ws").exists(), reason="no recorded capture here")
+pytestmark = [pytest.mark.skipif(not Path(f"{STEM}.ws").exists(), reason="no recorded capture here"), pytest.mark.timeout(240)]
 
 Sides = tuple[dict[float, float], dict[float, float]]
 
@@ -124,7 +124,7 @@ def test_a_recording_through_ccxt(exchange: Exchange, redis_client: redis.Redis,
         )
 
     with ingest(exchange, redis_server, ",".join(PAIRS)) as process:
-        wait_until(look, "reports of the recording's end", 60)
+        wait_until(look, "reports of the recording's end", 100)
         assert process.metric('nt_ingest_books_in_sync{venue="ccxt"}') == len(PAIRS)
         assert process.metric("nt_ingest_rejected_total") == 0
         assert process.stop() == 0
@@ -165,11 +165,11 @@ def test_a_lost_connection_and_symbols_that_cannot_be_followed(
 ) -> None:
     wrong = ("ccxt:bitstamp:ETH/USDX", "ccxt:bitstmap:ETH/USD")
     with ingest(exchange, redis_server, ",".join((ETH, *wrong))) as process:
-        wait_until(lambda: redis_client.xlen(KEYS.book(ETH)) > 3, "updates of the book", 30)
+        wait_until(lambda: redis_client.xlen(KEYS.book(ETH)) > 3, "updates of the book", 90)
         before = redis_client.xlen(KEYS.book(ETH))
         fault(exchange, "drop")
-        wait_until(lambda: process.metric('nt_ingest_resyncs_total{reason="disconnected"}') == 1, "a lost book", 30)
-        wait_until(lambda: redis_client.xlen(KEYS.book(ETH)) > before, "updates of the book again", 30)
+        wait_until(lambda: process.metric('nt_ingest_resyncs_total{reason="disconnected"}') == 1, "a lost book", 60)
+        wait_until(lambda: redis_client.xlen(KEYS.book(ETH)) > before, "updates of the book again", 60)
         told = {line.get("symbol") or line.get("exchange"): line["error"] for line in process.log() if "error" in line}
         assert process.stop() == 0
     assert (
