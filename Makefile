@@ -15,6 +15,9 @@ help:
 	@echo 'make bench    the benchmarks'
 	@echo 'make reference  docs/configuration.md, metrics.md and report.schema.json from the code'
 	@echo 'make lock     pin requirements*.in: versions and hashes'
+	@echo 'With recordings (make run ARGS=--record, then ". .local/env"), see docs/recordings.md and docs/batch.md:'
+	@echo '.venv/bin/celery -A tasks audit      compare live reports with those computed from recordings'
+	@echo '.venv/bin/celery -A tasks backfill --from -1h   compute past reports again; needs -Q node-001.batch'
 	@echo 'While "make run" runs, in another terminal:'
 	@echo 'make status   show all roles; make stop|start|kill ROLE=node-002   control one of them'
 

@@ -146,6 +146,11 @@ class BookSync:
         """Let the book as it is have this number, where the exchange gives none. The next update has the next one."""
         self._number = self._seen_id = self.book.last_update_id = update_id
 
+    def empty_diff(self) -> Diff:
+        """An update that changes nothing, with the next number, of the time of the newest one. The book has it by now."""
+        self.renumber(self._number + 1)
+        return Diff(self.symbol, self._seen_ms, self._number, self._number, [], [])
+
     def on_snapshot(self, snapshot: BookSnapshot, received_ms: int) -> bool:
         """Take a snapshot from the stream, whether the book is in sync or not.
 

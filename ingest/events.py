@@ -56,6 +56,11 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     is_buy: bool
     count: int = 1
 
+    @property
+    def first_id(self) -> int:
+        """The lowest number that it stands for."""
+        return self.trade_id - self.count + 1
+
 
 class Diff(msgspec.Struct, frozen=True, gc=False):
     """What changed in an order book.

@@ -1,7 +1,8 @@
 """Trades that skip some ids wait a moment for those before them.
 
-The exchange numbers the trades of a symbol without a gap, and ids in a stream only rise. A trade that is appended too
-early shuts out all trades before it. So a trade whose predecessor is missing waits, and what is missing may come from
+The exchange numbers the trades of a symbol without a gap, and ids in a stream only rise. (Some exchanges tell several at
+once, which have all the numbers from `Trade.first_id` to `Trade.trade_id`.) A trade that is appended too early shuts out
+all trades before it. So a trade whose predecessor is missing waits, and what is missing may come from
 three places, in this order:
 
 1. The same connection: trades of one millisecond may come out of order (`ORDER_S`).
@@ -56,7 +57,7 @@ class Queue:
 
     Attributes:
         front: the newest trade id that did not have to wait; -1 before the first.
-        trades: by trade id, in the order in which they came.
+        trades: by first id, in the order in which they came.
         arrived: when each of them came, monotonic seconds.
         first: the lowest of these ids.
         since: when the one came that has waited longest.
@@ -85,11 +86,11 @@ class Queue:
 
     def add(self, held: Held, now: float) -> None:
         """Let a trade wait that came at ``now``."""
-        trade_id = held.trade.trade_id
-        self.trades[trade_id], self.arrived[trade_id] = held, now
+        first_id = held.trade.first_id
+        self.trades[first_id], self.arrived[first_id] = held, now
         if len(self.trades) == 1:
             self.next_gap()
-        self.first = min(self.first, trade_id)
+        self.first = min(self.first, first_id)
 
 
 class Holdback:
@@ -132,18 +133,18 @@ class Holdback:
             The trades that may go now, in their order. One whose id is not above ``front`` goes too: it is a copy, or the
             exchange numbers its trades from the start again.
         """
-        symbol, trade_id = held.trade.symbol, held.trade.trade_id
+        symbol, first_id, trade_id = held.trade.symbol, held.trade.first_id, held.trade.trade_id
         queue = self.queues.get(symbol)
         if queue is None:
-            if trade_id <= front + 1:
+            if first_id <= front + 1:
                 return [held]
             queue = self.queues[symbol] = Queue(front)
-        elif trade_id == front + 1:
+        elif first_id <= front + 1 <= trade_id:
             return [held, *self._go(symbol, queue, trade_id)]
         elif trade_id <= front:
             newest_ms = max(waiting.trade.time_ms for waiting in queue.trades.values())
             return [held] if held.trade.time_ms <= newest_ms else [*self._go_all(symbol), held]
-        if trade_id not in queue.trades:
+        if first_id not in queue.trades:
             queue.add(held, self._clock())
             self._count += 1
         if self._count <= self._limit:
@@ -173,7 +174,8 @@ class Holdback:
             return [], 0  # they went in the meantime
         now, first = self._clock(), queue.first
         before = first - 1
-        if newest is None or newest >= (queue.trades[first].trade.time_ms, first):
+        lowest = queue.trades[first].trade
+        if newest is None or newest >= (lowest.time_ms, lowest.trade_id):
             return self._go(symbol, queue, before), 0
         if queue.newest not in (None, newest):
             self._grew_at = now
@@ -229,8 +231,8 @@ class Holdback:
         """Let go what follows on the id ``front`` without a gap."""
         gone = []
         while (held := queue.trades.pop(front + 1, None)) is not None:
-            front += 1
-            del queue.arrived[front]
+            del queue.arrived[front + 1]
+            front = held.trade.trade_id
             gone.append(held)
         self._count -= len(gone)
         queue.front = front

@@ -92,7 +92,8 @@ class Intake:
         self._want_depth = want_depth
         self._books = books
         self._writer = writer
-        self._entries = writer if venue.numbered else LeasedWriter(writer)
+        self._leased = None if venue.numbered else LeasedWriter(writer)
+        self._entries = self._leased or writer
         self._lost_at: dict[Instrument, float] = {}
         self._refreshed_at: dict[Instrument, float] = {}
         self._logs = LogLimit()
@@ -221,6 +222,8 @@ class Intake:
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
         if book.on_snapshot(snapshot, received_ms):
             self._synced(snapshot.symbol)
+            if self._leased is not None:
+                self._leased.announce(book)
 
     def _synced(self, symbol: Instrument) -> None:
         self._on_synced(symbol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ingest.book_sync import BookSync
 from ingest.events import Diff, Trade
 from ingest.holdback import Held
 from ingest.writer import Writer
@@ -35,8 +36,14 @@ class LeasedWriter:
         if self._leases.covers(diff):
             self._writer.add_diff(diff, received_ms)
 
-    def _begin(self, symbol: Instrument) -> None:
+    def announce(self, book: BookSync) -> None:
+        """Append an update that changes nothing, so that readers notice that the book was replaced: it does not connect."""
+        if book.in_sync and self._leases.may_write(book.symbol):
+            self.add_diff(book.empty_diff(), book.received_ms)
+
+    def _begin(self, symbol: Instrument, book: BookSync) -> None:
         self._writer.begin(symbol)
+        self.announce(book)
         for held in list(self._leases[symbol].recent):
             self._pass_on(held)
 

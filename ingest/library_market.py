@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ingest.book_sync import BookSync
@@ -16,6 +17,8 @@ from tickfence.monitoring import ingest_metrics as metrics
 
 class LibraryMarket:
     """What `ingest.market.Market` is for a venue whose library does the I/O: its books, and what is to be written.
+
+    Make it in a coroutine, and let `run` run once.
 
     Args:
         venue: reads.
@@ -40,6 +43,7 @@ class LibraryMarket:
     ) -> None:
         self.symbols: list[Instrument] = []
         self.numbered = venue.numbered
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._venue, self._urls = venue, urls
         self._books = books
         self._writer = writer
@@ -57,11 +61,20 @@ class LibraryMarket:
         )
 
     async def run(self) -> None:
-        """Receive until cancelled."""
-        await self._venue.run(self._intake, self._urls, self._now_ms)
+        """Receive until cancelled.
+
+        Raises:
+            ExceptionGroup: a part has failed with an error that it does not expect, which is a defect.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._venue.run(self._intake, self._urls, self._now_ms))
+            await self._failed
 
     def change(self, added: Sequence[Instrument], gone: Collection[Instrument]) -> None:
-        """Follow these symbols too, and those no more. What stays is not touched."""
+        """Follow these symbols too, and those no more. What stays is not touched.
+
+        If the venue's code fails at that, `run` tells.
+        """
         self.symbols = [symbol for symbol in self.symbols if symbol not in gone] + [*added]
         for symbol in gone:
             del self._books[symbol]
@@ -69,15 +82,22 @@ class LibraryMarket:
             self._renewals.forget(symbol)
             self._rules.pop(symbol, None)
         self._books |= {symbol: BookSync(symbol, Snapshots.STREAM) for symbol in added}
-        self._venue.follow(self.symbols)
+        self._guarded(lambda: self._venue.follow(self.symbols))
 
     def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
         """Do nothing: a library gives no trades of the past."""
 
     def tick(self) -> None:
-        """Do what is due by time; call it many times a second."""
-        self._renewals.run_due()
+        """Do what is due by time; call it many times a second. If the venue's code fails at that, `run` tells."""
         self._intake.count()
+        self._guarded(self._renewals.run_due)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - a defect of the venue's code, which `run` tells
+            if not self._failed.done():
+                self._failed.set_exception(error)
 
     def _renew(self, symbol: Instrument) -> None:
         self._venue.renew_book(symbol, lost=not self._books[symbol].in_sync)

@@ -80,7 +80,8 @@ class Listing:
                 await self.update(only_added=only_added)
             except RestError as error:
                 wait = backoff.next_s()
-                logger.warning("cannot load symbol information", extra={"error": str(error), "retry_s": round(wait, 3)})
+                extra = {"venue": self._venue, "error": str(error), "retry_s": round(wait, 3)}
+                logger.warning("cannot load symbol information", extra=extra)
             else:
                 backoff.reset()
                 wait = EVERY_S

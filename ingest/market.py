@@ -92,7 +92,7 @@ class Market:
         self._venue = venue
         self.numbered = venue.numbered
         self._audit_share = audit_share if venue.snapshots is Snapshots.REST else 0.0
-        silence = Silence()
+        silence = Silence(venue=venue.name)
         self._streams = endpoints.open_session(endpoints.ws)
         self._requests = endpoints.open_session(endpoints.rest)
         self._rest = RestClient(self._requests, endpoints.rest, venue, silence)
@@ -153,11 +153,7 @@ class Market:
             self._intake.forget(symbol)
             self._renewals.forget(symbol)
         self._books |= {symbol: BookSync(symbol, self._venue.snapshots, self._venue.book_levels) for symbol in added}
-        try:
-            self._change(added, gone)
-        except Exception as error:  # noqa: BLE001 - a defect of the venue's code, which `run` tells
-            if not self._failed.done():
-                self._failed.set_exception(error)
+        self._guarded(lambda: self._change(added, gone))
 
     def _change(self, added: Sequence[Instrument], gone: Collection[Instrument]) -> None:
         for symbol in added:
@@ -172,9 +168,16 @@ class Market:
         self._history.want(symbol, first_id, count)
 
     def tick(self) -> None:
-        """Do what is due by time; call it many times a second."""
-        self._renewals.run_due()
+        """Do what is due by time; call it many times a second. If the venue's code fails at that, `run` tells."""
         self._intake.count()
+        self._guarded(self._renewals.run_due)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - a defect of the venue's code, which `run` tells
+            if not self._failed.done():
+                self._failed.set_exception(error)
 
     async def _audit(self) -> None:
         """Compare the books with fresh snapshots in turn; without weight to spare, one waits for its next turn."""

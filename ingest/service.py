@@ -143,6 +143,9 @@ class Ingest:
             self._markets[name] = self._market(name)
         except (venues.NoVenue, BadProxy) as error:
             logger.error("symbols of a venue cannot be followed", extra={"venue": name, "error": str(error)})
+        except Exception as error:  # a defect of the venue's code
+            extra = {"venue": name, "error": f"{type(error).__name__} {error}"}
+            logger.exception("symbols of a venue cannot be followed", extra=extra)
         else:
             metrics.registry.begin(venue=name)
             metrics.books.labels(name).set_function(lambda: len(self._books_of(name)))
@@ -169,11 +172,11 @@ class Ingest:
         if isinstance(venue, LibraryVenue):
             own = {key.removeprefix(f"{name}."): url for key, url in urls.items() if key.startswith(f"{name}.")}
             return LibraryMarket(venue, own, self._books, self._writer, now_ms=self._clock.now_ms)
+        ws, rest = urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url)
+        logger.info("a venue is read", extra={"venue": name, "ws": ws, "rest": rest})
         return Market(
             venue,
-            Endpoints(
-                urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url), self._open_session
-            ),
+            Endpoints(ws, rest, self._open_session),
             self._books,
             self._writer,
             now_ms=self._clock.now_ms,

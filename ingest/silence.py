@@ -19,7 +19,7 @@ FIRST_S = {429: 30.0, 418: 30.0, 403: 5.0}
 """Silence after an answer that does not say how long. It doubles with each such answer, until one is a success."""
 MAXIMUM_UNTOLD_S = 300.0
 MAXIMUM_TOLD_S = 3 * 24 * 3600.0
-"""The longest ban of Binance."""
+"""The longest ban that an exchange tells of: Binance's."""
 
 
 class Silence:
@@ -29,6 +29,7 @@ class Silence:
 
     Args:
         clock: seconds that never go back.
+        venue: the exchange's name, for the log.
 
     Example:
         >>> silence = Silence()
@@ -37,8 +38,9 @@ class Silence:
         True
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, venue: str = "") -> None:
         self._clock = clock
+        self._venue = venue
         self._until = 0.0
         self._repeated = 0
 
@@ -69,7 +71,7 @@ class Silence:
             self._repeated += 1
         self._until = max(self._until, self._clock() + wait_s)
         if wait_s > left_s + 1:  # each request that was on its way is told almost the same
-            pause = {"status": status, "pause_s": round(wait_s, 3)}
+            pause = {"venue": self._venue, "status": status, "pause_s": round(wait_s, 3)}
             logger.warning("the exchange wants silence: no request, no new connection", extra=pause)
 
 

@@ -158,7 +158,7 @@ class Writer:
         """
         symbol = trade.symbol
         state = self._trades[symbol]
-        if trade.trade_id == state.received + 1 and not self._waiting:
+        if trade.trade_id - trade.count == state.received and not self._waiting:
             state.received = trade.trade_id
             self._append_trade(state, trade, received_ms)
             return
@@ -247,7 +247,9 @@ class Writer:
             self._skipped(symbol, state, trade.time_ms)
             return
         time_ms = state.time_ms
-        text = append.packed_trade(time_ms, trade_id, trade.price, trade.quantity, trade.is_buy, received_ms)
+        text = append.packed_trade(
+            time_ms, trade_id, trade.price, trade.quantity, trade.is_buy, received_ms, trade.count
+        )
         self._pending[symbol].add(Entry(symbol, False, time_ms, trade_id, text))
 
     def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:

@@ -3,7 +3,8 @@
 Two processes could not tell their copies of such an update apart. So one of them has the symbol's lease and writes it, and
 the others stand by with warm books (`tickfence.coordination.standby_lease`). The ids of the writer begin with its token:
 ``token * 2**20`` is that of the book with which it starts, and each update has the next one. So ids rise over all writers,
-and the first update of a new writer does not connect to the last of the one before: readers load the new writer's book.
+and the first update of a new writer does not connect to the last of the one before: readers load the new writer's book. It
+changes nothing, and is there at once, for nobody knows when the market moves again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from ingest.book_sync import BookSync
 from ingest.events import Diff, Trade
@@ -116,7 +119,7 @@ class WriterLeases:
         self._asking: set[Instrument] = set()
         self._releasing = False
         self._logs = LogLimit()
-        self.on_granted: Callable[[Instrument], None] = lambda _: None
+        self.on_granted: Callable[[Instrument, BookSync], None] = lambda *_: None
 
     def __bool__(self) -> bool:
         return bool(self._leases)
@@ -167,7 +170,7 @@ class WriterLeases:
         requests = [request for symbol in due for request in self._ask(symbol, self._leases[symbol])]
         if self._releasing:
             held = [lease for symbol, lease in self._leases.items() if lease.token and symbol in symbols]
-            requests += [(lease.release(), lambda _: None) for lease in held]
+            requests += [(lease.release(), partial(_on_released, lease)) for lease in held]
         return requests
 
     def release(self) -> None:
@@ -200,7 +203,7 @@ class WriterLeases:
             return trade
         trade_id = self._leases[trade.symbol].next_trade_id()
         self._trades[trade.symbol].received = trade_id - 1  # it waits for none
-        return Trade(trade.symbol, trade.time_ms, trade_id, trade.price, trade.quantity, trade.is_buy)
+        return msgspec.structs.replace(trade, trade_id=trade_id)
 
     def on_connection_lost(self, symbols: Iterable[Instrument]) -> None:
         """Let ids that are given to trades show that some may have been missed."""
@@ -275,15 +278,24 @@ class WriterLeases:
 
     def _take_over(self, symbol: Instrument, lease: WriterLease) -> None:
         lease.trades = 0
-        lease.forget_written(self._trades[symbol].acknowledged)
+        trades = self._trades[symbol]
+        lease.forget_written(trades.acknowledged)
+        if trades.acknowledged is None and lease.recent:
+            trades.received = lease.recent[0].trade.first_id - 1  # there is none before it to wait for
         metrics.takeovers.inc()
         self._log("writing the symbol from now on", symbol)
-        self._books[symbol].renumber(lease.first_id)
-        self.on_granted(symbol)
+        book = self._books[symbol]
+        book.renumber(lease.first_id)
+        self.on_granted(symbol, book)
 
     def _log(self, what: str, symbol: Instrument) -> None:
         if (held_back := self._logs.allows(what)) is not None:
             logger.info(what, extra={"symbol": symbol, "held_back": held_back})
+
+
+def _on_released(lease: WriterLease, reply: Any) -> None:
+    if reply is not UNSENT:
+        lease.on_released()
 
 
 def _is_written(trade: Trade, newest: Id | None) -> bool:

@@ -73,7 +73,8 @@ class BatchWorker(Member):
 
     def prepare(self, app: Celery) -> None:
         """Let every other process of the host run first. The queue keeps a message until it is acknowledged."""
-        load("store")
+        load("recording")
+        import_module("tasks.rebuild")  # now, and not when the first partition waits for it
         os.nice(NICE)
         app.amqp.queues.add(app.amqp.queues.new_missing(self.owner.node))
         app.conf.broker_heartbeat = 0  # none is sent while a partition is made

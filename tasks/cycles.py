@@ -20,7 +20,7 @@ from prometheus_client import Histogram
 from tasks.celery_app import app
 from tasks.lifecycle import this_node
 from tasks.node import Node
-from tasks.reporter import Compute, Progress, Reporter
+from tasks.reporter import Compute, Progress, Reporter, Values
 from tasks.work import Work
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.lease import Write
@@ -144,7 +144,9 @@ def _publish(node: Node, cycle: Cycle, reporters: Sequence[Reporter], generation
     if behind:
         caught_up, _, failure_again = _read(node, cycle, behind, generation)
         ready, failure = ready + caught_up, failure or failure_again
-    writes = [(reporter, write) for reporter in ready if (write := _compute(node, cycle, reporter)) is not None]
+    computed = [(reporter, values) for reporter in ready if (values := _compute(node, cycle, reporter)) is not None]
+    # Rows of history are made here, one after the other: beside the computations, each would find the caches cold.
+    writes = [(reporter, reporter.write(values)) for reporter, values in computed]
     accepted, lost = _write(node, cycle, writes) if writes else (0, [])
     if failure is not None:
         raise failure  # only now: in a Redis Cluster, what the other servers hold has been written
@@ -193,14 +195,14 @@ def _read(
     return ready, behind, failure
 
 
-def _compute(node: Node, cycle: Cycle, reporter: Reporter) -> Write | None:
+def _compute(node: Node, cycle: Cycle, reporter: Reporter) -> Values | None:
     started = time.perf_counter()
-    write = _alone(
+    values = _alone(
         node.work, reporter, cycle.compute, reporter.compute, cycle.compute, node.clock.now_ms(), time.monotonic()
     )
-    if write is not None:
+    if values is not None:
         cycle.latency.observe((time.perf_counter() - started) * 1000)
-    return write
+    return values
 
 
 def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tuple[int, list[Reporter]]:

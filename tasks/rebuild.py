@@ -11,16 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tasks.left import Left
 from tasks.rebuild_grid import on_grid
 from tasks.rebuilt import CARRY_MS, NO_START, SEED_MS, Rebuilt
 from tasks.recorded_entries import Recorded
 from tasks.recorded_market import LEAD_MS, RecordedMarket
-from tasks.replay import Left, Replay
+from tasks.replay import Replay
 from tickfence.analytics.basis import Basis, Kind
 from tickfence.instrument import Instrument
 
 SLOW_MS = 20_000
 """How long before the first report slow cycles are run: what they find is in use for a few seconds."""
+
+OWNERS = 8
+"""Owners of a symbol whose states are kept, those that wrote last."""
 
 
 def rebuild(
@@ -56,23 +60,27 @@ def replay(recording: Recorded, symbol: Instrument, from_ms: int, to_ms: int) ->
     market = RecordedMarket(recording, symbol, from_ms, to_ms)
     left = Left(market)
     replays: dict[str, Replay] = {}
-    for basis in market.bases:
-        if basis.at_ms >= to_ms:
-            continue
+    for basis in market.bases():
         inputs, start = basis.inputs, basis.start
-        known = replays.get(basis.owner)
+        known = replays.pop(basis.owner, None)
         if start is not None and (start.fresh or (known is not None and known.fresh_ms == inputs.fresh_ms)):
             known = Replay(symbol, market, left) if known is None or start.fresh else known
             if known.start(basis, start):
-                replays[basis.owner] = known
+                _keep(replays, basis.owner, known)
                 continue
         if known is None or (known.fresh_ms, known.started_ms) != (inputs.fresh_ms, inputs.started_ms):
-            replays.pop(basis.owner, None)
             known = _seeded(market, symbol, left, basis, from_ms)
-            if known is not None:
-                replays[basis.owner] = known
+        if known is not None:
+            _keep(replays, basis.owner, known)
         if start is None:
             yield from _made(known, basis, from_ms)
+
+
+def _keep(replays: dict[str, Replay], owner: str, replay: Replay) -> None:
+    """Keep the state of an owner, and those of a few more: the others have written their last."""
+    replays[owner] = replay
+    if len(replays) > OWNERS:
+        del replays[next(iter(replays))]
 
 
 def _made(replay: Replay | None, basis: Basis, from_ms: int) -> Iterator[Rebuilt]:

@@ -39,6 +39,9 @@ class Recorded(Protocol):
     ) -> pa.Table:
         """The rows of ``kind`` with from_ms <= time_ms < to_ms, by symbol, then by id or time, each once."""
 
+    def span(self, kind: Kind, symbol: Instrument) -> tuple[int, int] | None:
+        """The times of the first and the last row, ms; ``None`` without rows."""
+
 
 class Slice(NamedTuple, Generic[AnyEntry]):
     """Entries of :data:`SLICE_MS`, oldest first.
@@ -136,7 +139,7 @@ class RecordedTrades(RecordedEntries[TradeEntry]):
     kind = Kind.TRADES
 
     def _decode(self, table: pa.Table) -> list[TradeEntry]:
-        names = ("time_ms", "trade_id", "price", "quantity", "is_buy", "received_ms")
+        names = ("time_ms", "trade_id", "price", "quantity", "is_buy", "received_ms", "id_count")
         return list(map(TradeEntry, *(values(table, name) for name in names)))
 
     @staticmethod

@@ -6,20 +6,13 @@ the recording what the node's reader took from Redis. Each step is a recorded ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from tasks.left import Left
 from tasks.rebuilt import HORIZON, NO_BOOK, NO_START, SLOW, Lacks
-from tasks.recorded_entries import (
-    AnyEntry,
-    RecordedDiffs,
-    RecordedEntries,
-    RecordedTrades,
-    id_text,
-    just_before,
-    just_before_id,
-)
-from tasks.recorded_market import POLLED_MS, RecordedMarket, reaches
+from tasks.recorded_entries import RecordedDiffs, id_text, just_before_id
+from tasks.recorded_market import POLLED_MS, RecordedMarket
+from tasks.recorded_reader import RecordedReader, later
 from tasks.symbol_events import Event
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import basis as bases
@@ -31,102 +24,8 @@ from tickfence.analytics.trade_window import KEEP_MS, MAX_TRADES
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
-from tickfence.redis_access.command import Request
-from tickfence.streams.codec import NO_ENTRY, Snapshot, SymbolInfo, TradeEntry, split_id
-from tickfence.streams.read import READ_LIMIT, TRADES_LIMIT, ColdStart, Entries, StreamReader
-
-
-class RecordedReader(StreamReader):
-    """Stands for a node's reader: reads from recorded entries, up to where the node had read.
-
-    Args:
-        symbol: whose streams.
-        trades, diffs: the entries.
-
-    Attributes:
-        upto: ids of the last trade and the last diff to read.
-        counts: how many trades and diffs these are where the stream was empty before, whatever it held earlier.
-        found: what the next cold read finds.
-        older: whether older trades are read with the next read.
-    """
-
-    __slots__ = ("_recorded_diffs", "_recorded_trades", "counts", "found", "older", "upto")
-
-    def __init__(self, symbol: Instrument, trades: RecordedTrades, diffs: RecordedDiffs) -> None:
-        super().__init__(Keys(), symbol)
-        self._recorded_trades, self._recorded_diffs = trades, diffs
-        self.upto = NO_ENTRY, NO_ENTRY
-        self.counts = 0, 0
-        self.found = ColdStart()
-        self.older = False
-
-    def entries(self, take: Callable[[Entries], None], *, limit: int = READ_LIMIT) -> Request:  # noqa: ARG002
-        """What the node had read since."""
-        return (), lambda _: self._take_recorded(take)
-
-    def _take_recorded(self, take: Callable[[Entries], None]) -> None:
-        trades = _between(self._recorded_trades, self.trades_id, self.upto[0], self.counts[0])
-        diffs = _between(self._recorded_diffs, self.book_id, self.upto[1], self.counts[1])
-        self.trades_id, self.book_id = _later(self.trades_id, self.upto[0]), _later(self.book_id, self.upto[1])
-        take(Entries(trades, diffs))
-
-    def ticker(self, take: Callable[..., None]) -> Request:  # noqa: ARG002 - a basis has it
-        """Nothing."""
-        return (), _ignore
-
-    def info(self, take: Callable[..., None]) -> Request:  # noqa: ARG002 - a basis has it
-        """Nothing."""
-        return (), _ignore
-
-    def cold(self, since_ms: int, take: Callable[[ColdStart], None], **limits: int) -> list[Request]:  # noqa: ARG002
-        """What the node's cold read found."""
-        return [((), lambda _: take(self.found))]
-
-    def older_trades(
-        self,
-        before: str,
-        since_ms: int,
-        take: Callable[[list[TradeEntry], str | None], None],
-        *,
-        limit: int = TRADES_LIMIT,
-    ) -> Request:
-        """As of a stream that keeps what nodes need, and a little more."""
-        if not self.older:
-            return (), _ignore
-        newest = just_before(split_id(before))
-        found = self._recorded_trades.newest(newest, limit, max(since_ms, newest[0] - KEEP_MS - POLLED_MS))
-        next_before = id_text(RecordedTrades.entry_id(found[0])) if len(found) >= limit else None
-        return (), lambda _: take(found, next_before)
-
-
-class Left:
-    """What owners left for the next one, by its digest: as recorded, or as it was made again here.
-
-    Args:
-        market: what is recorded.
-    """
-
-    KEEP = 8
-
-    def __init__(self, market: RecordedMarket) -> None:
-        self._market = market
-        self._made: dict[bytes, bytes] = {}
-
-    def add(self, data: bytes) -> bytes:
-        """Keep what was made; return its digest."""
-        digest = bases.digest(data)
-        self._made[digest] = data
-        if len(self._made) > self.KEEP:
-            self._made.pop(next(iter(self._made)))
-        return digest
-
-    def carry(self, digest: bytes) -> bytes | None:
-        """The carry with this digest."""
-        return self._made.get(digest) or self._market.carry(digest)
-
-    def sections(self, digest: bytes, at_ms: int) -> bytes | None:
-        """The slow sections with this digest that an owner took over at ``at_ms``."""
-        return self._made.get(digest) or self._market.sections(digest, at_ms)
+from tickfence.streams.codec import SymbolInfo, split_id
+from tickfence.streams.read import ColdStart
 
 
 class Replay:
@@ -163,7 +62,7 @@ class Replay:
         self.started_ms = inputs.started_ms
         if not start.fresh:
             self._read_before(start, inputs)
-        carried = start.carried and self._left.carry(start.carried)
+        carried = start.carried and self._left.carry(start.carried, basis.at_ms)
         sections = start.sections and self._left.sections(start.sections, basis.at_ms)
         found = ColdStart(
             snapshot,
@@ -173,7 +72,7 @@ class Replay:
             if start.book_from is None
             else SymbolInfo(inputs.tick_size, None, inputs.trading, start.book_from, inputs.base, inputs.quote),
             older_trades_before=inputs.older_before if start.fresh else None,
-            trades_id=inputs.trades_id if start.fresh else _later(self._reader.trades_id, inputs.trades_id),
+            trades_id=inputs.trades_id if start.fresh else later(self._reader.trades_id, inputs.trades_id),
             book_id=inputs.book_id,
         )
         self._more = 0, 0
@@ -192,7 +91,7 @@ class Replay:
         """
         inputs = basis.inputs
         self.fresh_ms, self.started_ms = inputs.fresh_ms, inputs.started_ms
-        snapshot = self._near(basis)
+        snapshot = self._market.near(basis.inputs, basis.at_ms)
         if snapshot is None:
             return False
         since = min(split_id(snapshot.stream_id), (snapshot.time - POLLED_MS, 0))
@@ -316,7 +215,7 @@ class Replay:
 
     def _start_again(self, basis: Basis) -> None:
         inputs = basis.inputs
-        snapshot = self._near(basis)
+        snapshot = self._market.near(basis.inputs, basis.at_ms)
         if snapshot is None or snapshot.last_update_id <= self._warm.state.book.last_update_id:
             return
         diffs = self._market.diffs.between(split_id(snapshot.stream_id), split_id(inputs.book_id))
@@ -324,26 +223,6 @@ class Replay:
         self._start(ColdStart(snapshot, diffs, trades, trades_id=inputs.trades_id, book_id=inputs.book_id), None, None)
         self._lacks.diffs(self._warm.state, basis.at_ms)
         self._count_anew(basis)
-
-    def _near(self, basis: Basis) -> Snapshot | None:
-        """The newest snapshot that knows as much as the owner's book did, cut to that; else the newest one."""
-        lowest, highest = basis.inputs.lowest_bid, basis.inputs.highest_ask
-        newest = None
-        for each in self._market.snapshots_before(split_id(basis.inputs.book_id)[1], basis.at_ms):
-            newest = newest or each
-            if each.told is not None:
-                return each
-            if reaches(each, lowest, highest):
-                return Snapshot(
-                    last_update_id=each.last_update_id,
-                    stream_id=each.stream_id,
-                    bids=each.bids,
-                    asks=each.asks,
-                    lowest_bid=lowest,
-                    highest_ask=highest,
-                    time=each.time,
-                )
-        return newest
 
     def _compare_taken(self, basis: Basis) -> None:
         """Note what the recording lacks of what the owner had read, or the other way round."""
@@ -364,20 +243,6 @@ class Replay:
     def _difference(self, basis: Basis) -> tuple[int, int]:
         mine = self._warm.inputs()
         return basis.inputs.trades - mine.trades, basis.inputs.diffs - mine.diffs
-
-
-def _between(recorded: RecordedEntries[AnyEntry], known: str, upto: str, count: int) -> list[AnyEntry]:
-    if known == NO_ENTRY:
-        return recorded.newest(split_id(upto), count, 0)
-    return recorded.between(split_id(known), split_id(upto))
-
-
-def _later(one: str, other: str) -> str:
-    return max(one, other, key=split_id)
-
-
-def _ignore(reply: Any) -> None:
-    """Take nothing of a reply."""
 
 
 def _forget_event(event: Event) -> None:

@@ -63,7 +63,8 @@ class Reporter:
         >>> reporter = Reporter(Instrument("BTCUSDT"), Keys(), lease, history, carry_every_s=5, note=print)
         >>> requests = reporter.read(generation=1, now_ms=1_700_000_000_000, now_s=10.0)
         >>> if reporter.take(requests, send(command for command, _ in requests)) is Progress.READY:
-        ...     write = reporter.compute(Reporter.report, 1_700_000_000_001, 10.001)
+        ...     values = reporter.compute(Reporter.report, 1_700_000_000_001, 10.001)
+        ...     write = values and reporter.write(values)
     """
 
     def __init__(
@@ -134,8 +135,8 @@ class Reporter:
             return Progress.STOPPED
         return Progress.AGAIN if self.warm.cold and not was_cold else Progress.READY
 
-    def compute(self, values: Compute, now_ms: int, now_s: float) -> Write | None:
-        """What to write, or ``None`` while the book cannot be trusted.
+    def compute(self, values: Compute, now_ms: int, now_s: float) -> Values | None:
+        """The values to write, or ``None`` while the book cannot be trusted.
 
         Args:
             values: :meth:`report` or :meth:`sections`.
@@ -156,8 +157,11 @@ class Reporter:
             self.warm.invalidate("book" if crossed else "horizon")  # no update is missing: only a snapshot mends that
             return None
         self.computed_ms = now_ms
-        made = values(self, now_ms, now_s)
-        return self.lease.next_write(made, state.book.last_update_id, self._history.entries())
+        return values(self, now_ms, now_s)
+
+    def write(self, values: Values) -> Write:
+        """The write of what :meth:`compute` has just returned, and of the history that goes with it."""
+        return self.lease.next_write(values, self.warm.state.book.last_update_id, self._history.entries())
 
     def written(self, write: Write, outcome: Written, now_s: float) -> Progress:
         """Take the outcome of a write: ready for the next one, to acquire again at once, or stopped by the fence."""

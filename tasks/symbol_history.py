@@ -16,14 +16,14 @@ from tickfence.coordination.lease import Entry, Write
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 
-BASES_KEPT = 30
+BASES_KEPT = 20
 """Bases that a stream keeps with a row a second, and more with more rows: some 25 s. The diffs that they name live for 15 s,
 and a recorder reads twice a second."""
 
-BASIS_EVERY = 2
+BASIS_EVERY = 4
 """Every so many rows, the first included, what the report was made from is appended too: it costs as much as the row."""
 
-MEMBERS_EVERY = 10
+MEMBERS_EVERY = 20
 """Every so many rows, the first included, that has a number of each member of the report as well."""
 
 _WAITING_KEPT = 20
@@ -70,38 +70,22 @@ class SymbolHistory:
         self._newest_ms = 0
         self._number = self._made = 0
         self._waiting: deque[Entry] = deque(maxlen=_WAITING_KEPT)
-        self._of_report: tuple[Entry, ...] = ()
+        self._of_report: tuple[Report, bytes, WarmSymbol] | None = None
 
     def due(self, now_ms: int) -> bool:
         """Whether the report of ``now_ms`` (server ms) gets a row."""
         return self._rows > 0 and self._interval_of(now_ms) != self._interval
 
     def add_report(self, made: Report, data: bytes, warm: WarmSymbol) -> None:
-        """Add the row of a report and now and then what it was made from.
+        """Add the row of a report, and now and then what it was made from, to the next :meth:`entries`.
 
         Args:
             made: the report.
             data: its bytes.
-            warm: what it was made from.
+            warm: what it was made from. It must not read on before that call.
         """
-        number, self._made = self._made, self._made + 1
+        self._of_report = made, data, warm
         self._interval = self._interval_of(made.updated_at)
-        entries = []
-        with self._row_beside:
-            row = history_row.pack(history_row.of_report(made, warm.state.slow))
-            entries.append(Entry(self._rows_key, self._rows, "r", row, self._least(made.updated_at)))
-        if number % BASIS_EVERY == 0:
-            with self._basis_beside:
-                of_report = self._basis(
-                    basis.Kind.REPORT,
-                    made.updated_at,
-                    made.writer.writer_token,
-                    warm.inputs(),
-                    digest=basis.report_digest(data),
-                    members=basis.members(data) if number % MEMBERS_EVERY == 0 else {},
-                )
-                entries.append(of_report)
-        self._of_report = tuple(entries)
 
     def add_sections(self, now_ms: int, sections: bytes, carried: bytes | None, warm: WarmSymbol, token: int) -> None:
         """Add what slow sections were made from.
@@ -135,10 +119,29 @@ class SymbolHistory:
 
     def entries(self) -> tuple[Entry, ...]:
         """What goes with the next write."""
-        if not (self._waiting or self._of_report):
-            return ()
-        of_report, self._of_report = self._of_report, ()
-        return (*self._waiting, *of_report)
+        if self._of_report is None:
+            return tuple(self._waiting) if self._waiting else ()
+        of_report, self._of_report = self._of_report, None
+        return (*self._waiting, *self._entries_of(*of_report))
+
+    def _entries_of(self, made: Report, data: bytes, warm: WarmSymbol) -> list[Entry]:
+        number, self._made = self._made, self._made + 1
+        entries = []
+        with self._row_beside:
+            row = history_row.pack(history_row.of_report(made, warm.state.slow))
+            entries.append(Entry(self._rows_key, self._rows, "r", row, self._least(made.updated_at)))
+        if number % BASIS_EVERY == 0:
+            with self._basis_beside:
+                of_report = self._basis(
+                    basis.Kind.REPORT,
+                    made.updated_at,
+                    made.writer.writer_token,
+                    warm.inputs(),
+                    digest=basis.report_digest(data),
+                    members=basis.members(data) if number % MEMBERS_EVERY == 0 else {},
+                )
+                entries.append(of_report)
+        return entries
 
     def accepted(self, write: Write) -> None:
         """Take that a write was accepted: what went with it waits no more."""

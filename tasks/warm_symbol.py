@@ -290,12 +290,14 @@ class WarmSymbol:
                 [t.is_buy for t in trades],
                 None if older else trades[-1].received_ms,
                 () if older else [t.trade_id for t in trades],
+                [t.id_count for t in trades],
             )
 
     def _add_older(self, trades: list[TradeEntry], older_before: str | None) -> None:
         """Add trades that a cold read left out, a reply's worth with each read, until older ones would not count."""
         window = self.state.trades
-        connect = window.coverage.add_older_trades([t.trade_id for t in trades], [t.time_ms for t in trades])
+        ids, times_ms, counts = [t.trade_id for t in trades], [t.time_ms for t in trades], [t.id_count for t in trades]
+        connect = window.coverage.add_older_trades(ids, times_ms, counts)
         self._add_trades(trades, older=True)
         reached = not trades or trades[0].time_ms <= self._older_until_ms
         self._older_before = None if reached or not connect or len(window) >= MAX_TRADES else older_before

@@ -17,6 +17,8 @@ SILENT = {"$schema", "$defs", "title", "description", "discriminator", "default"
 
 def errors(value: Any, schema: dict, root: dict, path: str = "report") -> list[str]:
     """What is wrong with the value, each with its path."""
+    if "type" in schema and not HOLDS["type"](value, schema["type"]):
+        return [f"{path} breaks type {schema['type']}: {value!r}"]
     found: list[str] = []
     for keyword, rule in schema.items():
         if keyword in SILENT:

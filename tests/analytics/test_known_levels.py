@@ -68,3 +68,12 @@ def test_level_changes_remain_only_where_none_was_missed(snapshot, distrusted, c
     known.book.in_sync = not distrusted
     known.load_snapshot(snapshot, BIDS, ASKS, NOW, 71.0)
     assert bool(len(known.changes.columns[AFTER])) is kept
+
+
+def test_a_book_of_the_levels_that_the_exchange_tells_goes_on_from_its_snapshot():
+    known = SymbolState("okx:BTC-USDT")
+    known.load_snapshot(10, BIDS, ASKS, NOW, 71.0, 130.0, told=30)
+    known.apply_diff(11, 11, [(100.0, 0.0), (70.0, 3.0)], [(100.5, 1.0)], NOW)
+    assert (known.book.bids.horizon, known.book.asks.horizon) == (70.0, 129.0)
+    assert known.book.bids.quantity(70.0) == 3.0
+    assert known.book.asks.quantity(130.0) == 0.0

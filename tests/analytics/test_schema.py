@@ -49,6 +49,8 @@ def test_reports_keep_to_the_schema():
         "high_24h",
         "low_24h",
         "volume_24h",
+        "base",
+        "quote",
     }
 
 

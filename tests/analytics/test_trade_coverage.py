@@ -109,6 +109,18 @@ def test_older_trades_extend_the_coverage_as_far_as_they_connect() -> None:
     assert coverage.after_ms == 1_400
 
 
+def test_a_trade_that_stands_for_several_follows_by_its_first_number() -> None:
+    coverage = TradeCoverage()
+    coverage.begin()
+    coverage.add_diff(1, 2, 100)
+    coverage.add_trades([20, 23, 24], [2_000, 2_300, 2_400], [1, 3, 1])
+    assert coverage.after_ms == 2_000
+    assert coverage.add_older_trades([17, 19], [1_700, 1_900], [1, 2])
+    assert coverage.after_ms == 1_700
+    coverage.add_trades([28], [2_800], [3])
+    assert coverage.after_ms == 2_800, "25 is missing"
+
+
 def test_trades_that_are_not_kept_are_not_covered() -> None:
     window = TradeWindow(max_trades=2)
     window.extend([1, 2, 3], [1.0] * 3, [1.0] * 3, [True] * 3)

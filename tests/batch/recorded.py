@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tasks.rebuilt import Rebuilt
+from tasks.rebuilt import TRADES, Rebuilt
+from tasks.recorded_entries import Recorded
+from tickfence.instrument import Instrument
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.layout import HOUR_MS
-from tickfence.recordings.recording import Recording
 from tickfence.recordings.schemas import SCHEMAS
 from tickfence.recordings.store import Store
 
@@ -34,16 +35,17 @@ def record(folder: Path, symbols: list[str], hours: int) -> str:
 
 
 def reports_of(symbol: str, from_ms: int, to_ms: int, every_ms: int | None) -> Iterator[Rebuilt]:
-    """What the stand-in makes of a partition: a report a minute, unless told otherwise."""
+    """What the stand-in makes of a partition: a report a minute, unless told otherwise. The first is not warm."""
     step = every_ms or 60_000
     for at_ms in range(-(-from_ms // step) * step, to_ms, step):
-        yield Rebuilt(at_ms, f'{{"symbol":"{symbol}","updatedAt":{at_ms},"mid_price":42.0}}'.encode())
+        reason = TRADES if at_ms == from_ms else ""
+        yield Rebuilt(at_ms, f'{{"symbol":"{symbol}","updatedAt":{at_ms},"mid_price":42.0}}'.encode(), reason=reason)
 
 
-def rebuild(recording: Recording, symbol: str, from_ms: int, to_ms: int, every_ms: int | None) -> Iterator[Rebuilt]:
+def rebuild(recording: Recorded, symbol: str, from_ms: int, to_ms: int, every_ms: int | None) -> Iterator[Rebuilt]:
     """Stands for :func:`tasks.rebuild.rebuild`. ``STAND_IN_PAUSE_S`` is how long each report takes."""
     pause_s = float(os.environ.get("STAND_IN_PAUSE_S", "0"))
-    assert recording.symbols()
+    assert len(recording.table(Kind.DIFFS, [Instrument(symbol)]))
     for one in reports_of(symbol, from_ms, to_ms, every_ms):
         if pause_s:
             time.sleep(pause_s)

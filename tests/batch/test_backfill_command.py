@@ -17,10 +17,11 @@ from tasks.partition_run import Message, run_partition
 from tests.batch.recorded import rebuild, record
 from tests.cli.processes import typed
 from tests.docs.pages import ROOT, blocks
-from tickfence.batch.job import Done
+from tickfence.batch.job import Done, Job
 from tickfence.batch.job_run import JobRun
 from tickfence.batch.store import read_jobs, see
 from tickfence.cli import backfill
+from tickfence.cli.backfill_progress import Summary
 from tickfence.coordination.owner import Owner
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
@@ -94,7 +95,7 @@ def test_a_job_from_its_start_to_its_view(desk: Desk) -> None:
 def test_the_program_of_the_page_reads_the_reports(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.type(f"backfill {FROM} --symbols ETHUSDT --every 1min")
+    desk.type(f"backfill {FROM} --symbols ETHUSDT --every 1m")
     [program] = [text for language, text in blocks((ROOT / "docs" / "batch.md").read_text()) if language == "python"]
     monkeypatch.chdir(desk.folder)
     exec(compile(program, "batch.md", "exec"), {})
@@ -109,9 +110,10 @@ def test_a_job_whose_record_redis_has_lost_goes_on_from_its_files(desk: Desk) ->
     desk.made.clear()
     again = json.loads(desk.type(f"backfill --resume {found['job']} --json").stdout)
     assert (again["done"], again["reports"]) == (4, found["reports"])
+    assert again["notWarm"] == found["notWarm"] == 4
     assert desk.made == ["BTCUSDT:2025-12-02T11"]
-    assert sorted(path.name.rsplit(".", 2)[0] for path in Path(found["output"]).glob("*.parquet")) == sorted(
-        path.name.rsplit(".", 2)[0] for path in files
+    assert sorted(path.name.rsplit(".", 3)[0] for path in Path(found["output"]).glob("*.parquet")) == sorted(
+        path.name.rsplit(".", 3)[0] for path in files
     )
     assert set(files) - {files[1]} <= set(Path(found["output"]).glob("*.parquet"))
 
@@ -163,7 +165,7 @@ def test_a_second_command_for_a_job_is_refused_and_one_that_was_killed_is_no_hin
         ("backfill --resume nobody", 1, "there is no job nobody: neither in Redis nor in"),
         ("backfill --resume ../x", 2, "must match"),
         ("backfill --resume j --symbols A", 2, "leave out --symbols"),
-        ("backfill --resume j --every 1s", 2, "leave out --every"),
+        ("backfill --resume j --every live", 2, "leave out --every"),
         (f"backfill {FROM} --symbols XRPUSDT", 1, "nothing is recorded of XRPUSDT in"),
         ("batch show nobody", 1, "there is no job 'nobody' in Redis"),
     ],
@@ -182,12 +184,36 @@ def test_a_folder_with_the_reports_of_another_job_is_left_alone(desk: Desk) -> N
     assert sorted((desk.folder / "out").iterdir()) == files
 
 
-def test_a_folder_of_another_job_is_not_what_to_go_on_with(desk: Desk) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_folder_than_the_jobs_own_is_refused(desk: Desk, lost: bool) -> None:
     desk.type(f"backfill {FROM} --output {desk.folder}/out")
     job = desk.job
-    shown = desk.type(f"backfill --resume another --output {desk.folder}/out")
+    if lost:
+        desk.client.flushall()
+        (desk.folder / "out").rename(desk.folder / "other")
+    shown = desk.type(f"backfill --resume {job} --output {desk.folder}/other")
     assert shown.exit_code == 2
-    assert f"holds the reports of job {job}, not of another" in shown.output
+    assert f"--output {desk.folder}/other: the reports of job {job} go to {desk.folder}/out;" in shown.output
+    shown = desk.type(f"backfill --resume another --output {desk.folder}/out")
+    assert (shown.exit_code, "there is no job another" in shown.output) == (1, True)
+
+
+@pytest.mark.parametrize(("every_ms", "reports", "told"), [(None, 0, True), (None, 1, False), (250, 0, False)])
+def test_why_there_are_no_reports_at_the_live_times_is_said(every_ms: int | None, reports: int, told: bool) -> None:
+    job = Job("j-1", 1, "recordings", "out", every_ms, ())
+    text = Summary(job, {"BTCUSDT:2025-12-02T10": Done("one.parquet", reports)}, {}, 1.0).text().plain
+    assert ("--every 250ms computes reports without them" in text) is told
+
+
+@pytest.mark.parametrize("line", ["backfill --from -1h", "audit"])
+def test_without_recordings_it_says_where_they_come_from(desk: Desk, line: str) -> None:
+    desk.source = str(desk.folder / "nowhere")
+    shown = desk.type(line)
+    assert (shown.exit_code, shown.output.splitlines()[-1]) == (
+        1,
+        f"Error: there are no recordings in {desk.source}: set NT_RECORDINGS to the folder or URL that recorders "
+        "write into, or record first: make run ARGS=--record. A recorder's first files come after a minute",
+    )
 
 
 def test_without_a_worker_the_command_says_so_and_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

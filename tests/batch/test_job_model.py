@@ -78,25 +78,25 @@ class Worker:
             if lease.recorded(reply):
                 lease.release(client)
             return
-        output = Output(job.output)
-        with output.writing(part, lease.token) as file:
+        output = Output(job.output, job.id)
+        with output.writing(part, lease.token, str(self.owner)) as file:
             for one in reports_of(part.symbol, part.from_ms, part.to_ms, job.every_ms):
                 file.add(one.at_ms, one.report)
             yield
             if not lease.renew(client):
-                output.discard(file.name)
+                output.discard(file.done.file)
                 return
         yield
         if name in output.published():
-            output.discard(file.name)
+            output.discard(file.done.file)
             lease.release(client)
             return
-        [reply] = send(client, [lease.record(Done(file.name, file.reports, worker=str(self.owner)))])
+        [reply] = send(client, [lease.record(file.done)])
         if not lease.recorded(reply):
-            output.discard(file.name)
+            output.discard(file.done.file)
             return
         yield
-        output.publish(file.name)
+        output.publish(file.done.file)
         lease.release(client)
 
 
@@ -189,7 +189,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def each_partition_has_one_file_that_stays(self) -> None:
         found = [path.name for path in Path(self.job.output).glob("*.parquet")]
-        of = {name: name.rsplit(".", 2)[0] for name in found}
+        of = {name: name.rsplit(".", 3)[0] for name in found}
         assert len(set(of.values())) == len(found), found
         assert self.published.items() <= {partition: name for name, partition in of.items()}.items()
         self.published = {partition: name for name, partition in of.items()}
@@ -201,12 +201,12 @@ class World(RuleBasedStateMachine):
         for name in NAMES:
             self.start(name)
         for _ in range(400):
-            if self.command.scheduler.over:
+            if self.command.over:
                 break
             self.look(0.5)
             for name in NAMES:
                 self.living[name].step(breaks=False)
-        assert self.command.scheduler.over
+        assert self.command.over
         assert self.command.scheduler.set_aside == {}, "after --resume everything is tried again, and nothing breaks"
         self.command.end()
         while self.frozen:

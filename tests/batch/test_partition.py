@@ -39,9 +39,9 @@ def test_the_partitions_are_the_recorded_part_of_the_time_each_ms_once(
 @given(st.sampled_from([*SYMBOLS, Instrument("ccxt:" + "安" * 40)]), times)
 def test_names_tell_partitions_apart_and_are_no_path(symbol: Instrument, at_ms: int) -> None:
     part = Partition(symbol, at_ms, at_ms + 1)
-    assert "/" not in file_name(part, 1)
-    assert len(f"{file_name(part, 10**13)}.part".encode()) <= 255
-    assert file_name(part, 1) != file_name(part, 2)
+    names = [file_name(job, part, token) for job in ("j-1", "j-2") for token in (1, 2)]
+    assert len(set(names)) == 4 and "/" not in "".join(names)
+    assert len(f"{file_name('20261127-101112-abcd', part, 10**13)}.part".encode()) <= 255
 
 
 def ask(**asked: object) -> str:
@@ -60,11 +60,15 @@ def ask(**asked: object) -> str:
         ({}, "3 to /r/reports/job=j"),
         ({"to": "2025-12-02T13:00+01:00", "output": "/o"}, "2 to /o"),
         ({"from_": None}, "--from TIME is needed, or --resume JOB"),
-        ({"from_": "yesterday"}, "--from 'yesterday' must be a time, like 2026-11-26T10:00 (UTC)"),
+        ({"from_": "-8h", "to": "-450m"}, "1 to /r/reports/job=j"),
+        ({"from_": "yesterday"}, "--from='yesterday': must be milliseconds since 1970 UTC, ISO 8601 like 2026"),
         ({"to": "2025-12-02T10:00"}, "--from 2025-12-02T10:00 must be before --to 2025-12-02T10:00"),
         ({"symbols": SYMBOLS}, "nothing is recorded of okx:BTC-USDT, kraken:BTC/USD in /r; recorded are BTCUSDT from"),
         ({"from_": "2025-12-02T14:00"}, "nothing is recorded of that time in /r; recorded are BTCUSDT from 2025-12-0"),
-        ({"every": "5"}, "--every '5' must be live, or a duration from 10ms to 1h, like 250ms or 1s"),
+        (
+            {"every": "9ms"},
+            "--every='9ms': must be a whole number with its unit (ms, s, m, h, d), like 10s, from 10ms to 1h; or live",
+        ),
     ],
 )
 def test_what_is_asked_for_becomes_a_job_or_one_clear_line(asked: dict[str, object], said: str) -> None:
@@ -73,8 +77,12 @@ def test_what_is_asked_for_becomes_a_job_or_one_clear_line(asked: dict[str, obje
 
 def test_options() -> None:
     assert parse_symbols(" btcusdt,ETHUSDT,BTCUSDT") == ("BTCUSDT", "ETHUSDT")
-    assert [parse_every(text) for text in ("live", "250ms", "5min")] == [None, 250, 300_000]
-    assert parse_time("--to", "2025-12-02T10:00Z") == BEGIN
+    assert [parse_every(text) for text in (None, "live", "250ms", "5m")] == [None, None, 250, 300_000]
+    assert [parse_time("--to", text, BEGIN + 5) for text in ("2025-12-02T10:00Z", "-5ms", "now")] == [
+        BEGIN,
+        BEGIN,
+        BEGIN + 5,
+    ]
     for wrong in (",", "BTC{}"):
         with pytest.raises(NotAccepted, match="--symbols"):
             parse_symbols(wrong)

@@ -51,7 +51,8 @@ def test_equal_reports_are_counted(world: World, tmp_path: Path) -> None:
 def test_a_time_without_reports_is_said(world: World, tmp_path: Path) -> None:
     status, output = run(world, tmp_path, "--from", "2023-11-14T00:00", "--to", "2023-11-14T01:00")
     assert status == 1
-    assert "Error: no report from 2023-11-14T00:00:00Z to 2023-11-14T01:00:00Z could be compared" in output
+    assert "Error: no report from 2023-11-14T00:00:00.000Z to 2023-11-14T01:00:00.000Z could be compared; " in output
+    assert f"recorded are {S} from 2023-11-14T22:13:" in output
 
 
 def test_a_symbol_that_is_not_recorded_is_said(world: World, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 import redis
@@ -359,3 +361,26 @@ def test_where_client_list_is_not_allowed_the_time_to_live_decides(
         one.registration.register()
         assert record(admin)["incarnation"] == one.incarnation
         assert int(record(admin)["heartbeat"]) >= dead["heartbeat"] + 400
+
+
+def test_a_signal_at_any_line_of_leaving_leaves_as_well(registering: Registering) -> None:
+    files = {code.co_filename for code in (Registration.leave.__code__, threading.Event.set.__code__)}
+    for number in range(12):
+        one, lines = registering(node=f"node-{number}").registration, iter(range(number, -1, -1))
+        one.register()
+        thread = threading.Thread(target=_leave, args=(one, files, lines), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive(), f"it waits for ever, interrupted at line {number} of leave"
+
+
+def _leave(registration: Registration, files: set[str], lines: Iterator[int]) -> None:
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line" and next(lines, 1) == 0:
+            registration.leave()  # what the handler of a signal does
+        return trace
+
+    sys.settrace(trace)
+    registration.leave()

@@ -25,6 +25,7 @@ WRITERS = {
     "md:{BTCUSDT}:trades": {"ingest"},
     "md:{BTCUSDT}:snapshot": {"ingest"},
     "md:{BTCUSDT}:recording": {"ingest", "recorder"},
+    "md:{toy:BTC/USD}:writer": {"ingest"},
     "report:BTCUSDT": {"node", "beat"},  # beat deletes those of removed symbols
     "slow:{report:BTCUSDT}": {"node", "beat"},
     "carry:{report:BTCUSDT}": {"node", "beat"},

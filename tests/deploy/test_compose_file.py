@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+import celeryconfig
 from tests.deploy.accepted import accept
 from tests.deploy.acl_redis import make_secrets
 from tests.deploy.compose_file import ROOT, command, compose_file, is_one_off, is_optional, services
@@ -178,6 +179,7 @@ def test_variables_of_the_caller_reach_the_roles() -> None:
         "NT_LOG_LEVEL": "DEBUG",
         "NT_EXCHANGE_WS_URL": "wss://stream.binance.com:9443",
         "NT_EXCHANGE_REST_URL": "https://api.binance.com",
+        "NT_VENUE_URLS": "okx.ws=wss://ws.okx.com:8443",
     }
     called = services(theirs)
     for name in OURS:
@@ -188,6 +190,7 @@ def test_variables_of_the_caller_reach_the_roles() -> None:
     assert called["beat-1"]["environment"]["SYMBOLS"] == theirs["SYMBOLS"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_WS_URL"] == theirs["NT_EXCHANGE_WS_URL"]
     assert called["ingest-1"]["environment"]["NT_EXCHANGE_REST_URL"] == theirs["NT_EXCHANGE_REST_URL"]
+    assert called["ingest-1"]["environment"]["NT_VENUE_URLS"] == theirs["NT_VENUE_URLS"]
     assert SERVICES["web"]["environment"]["NT_WEB_TOKEN_FILE"] is None, "passed on where it is set"
     words = command(called["simulator"])
     assert words[words.index("--symbols") + 1] == "BTCUSDT,ETHUSDT"
@@ -248,6 +251,12 @@ def test_a_recorder_has_the_time_that_it_takes_to_end() -> None:
     given = [pod["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for pod in pods]
     given += [int(SERVICES[name]["stop_grace_period"].removesuffix("s")) for name in ("recorder-1", "recorder-2")]
     assert len(given) == 3 and min(given) >= FINISH_WITHIN_S + 5
+
+
+def test_a_batch_worker_has_the_time_that_it_takes_to_end_while_redis_is_frozen() -> None:
+    steps = 8  # that ask the broker: acknowledge, close four channels, tell Flower, hand back what was not begun
+    waits = steps * int(str(celeryconfig.broker_transport_options["socket_timeout"]))
+    assert int(compose_file()["services"]["batch"]["stop_grace_period"].removesuffix("s")) >= waits + 10
 
 
 def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:

@@ -103,7 +103,7 @@ class Checkout:
     def _live(self) -> bool:
         assert self._run.poll() is None, self._output.read_text()
         shown = self._output.read_text()
-        if "six reports are live" not in shown:
+        if "eight reports are live" not in shown:
             return False
         redis = re.search(r"REDIS_URL=redis://[^:]+:(\d+)", (self.folder / ".local" / "env").read_text())
         web = re.search(r"Live page +http://[^:]+:(\d+)", shown)

@@ -23,8 +23,10 @@ ADDRESSES = sorted(
 def test_it_answers(address: str, checkout: Checkout) -> None:
     connection = http.client.HTTPConnection(LOOPBACK, checkout.ports["8000"], timeout=20)
     try:
-        connection.request("GET", address.replace("{symbol}", "BTCUSDT").replace("<id>", "0-0"))
-        # MCP takes POST only: tests/docs/test_blocks.py.
-        assert connection.getresponse().status == (405 if address == "/mcp" else 200)
+        path = address.replace("{symbol}", "BTCUSDT").replace("{pair}", "BTC-USDT").replace("<id>", "0-0")
+        connection.request("GET", path)
+        # MCP takes POST only: tests/docs/test_blocks.py. Kraken is not among the venues of `make run`.
+        expected = 405 if address == "/mcp" else 404 if "kraken" in address else 200
+        assert connection.getresponse().status == expected
     finally:
         connection.close()

@@ -17,8 +17,8 @@ from tools.local.roles import INGESTS
 def test_everything_runs_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     foreground = Foreground(tmp_path / "state", {})
     try:
-        shown = foreground.wait_for(r"six reports are live, .* s after the start:\n((?:  node-00\d writes .*\n)+)")[1]
-        assert sum(len(line.split(" writes ")[1].split()) for line in shown.splitlines()) == 6
+        shown = foreground.wait_for(r"eight reports are live, .* s after the start:\n((?:  node-00\d writes .*\n)+)")[1]
+        assert sum(len(line.split(" writes ")[1].split()) for line in shown.splitlines()) == 8
         pids = foreground.pids()
         assert len(pids) == 12  # supervisord and eleven roles
         foreground.order("kill", "node-002")

@@ -33,7 +33,10 @@ PAIRS = {f"ccxt:bitstamp:{base}/{quote}": f"{base}{quote}".lower() for base, quo
 ETH = "ccxt:bitstamp:ETH/USD"
 NUMBERS = ("mid_price", "micro_price", "spread_bps", "last_price")
 
-pytestmark = [pytest.mark.skipif(not Path(f"{STEM}.ws").exists(), reason="no recorded capture here"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.skipif(not Path(f"{STEM}.ws").exists(), reason="no recorded capture here"),
+    pytest.mark.timeout(240),
+]
 
 Sides = tuple[dict[float, float], dict[float, float]]
 

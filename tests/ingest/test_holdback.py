@@ -25,8 +25,8 @@ from ingest.holdback import (
 SYMBOL, OTHER = "BTCUSDT", "ETHUSDT"
 
 
-def made(trade_id: int, symbol: str = SYMBOL, time_ms: int | None = None) -> Trade:
-    return Trade(symbol, 1_000 + trade_id if time_ms is None else time_ms, trade_id, "1", "1", True)
+def made(trade_id: int, symbol: str = SYMBOL, time_ms: int | None = None, count: int = 1) -> Trade:
+    return Trade(symbol, 1_000 + trade_id if time_ms is None else time_ms, trade_id, "1", "1", True, count)
 
 
 def top(trade_id: int) -> tuple[int, int]:
@@ -52,6 +52,10 @@ class Waiting:
             for trade_id in trade_ids
             for number in self.gone(self.holdback.add(self.front[symbol], Held(made(trade_id, symbol), 7)))
         ]
+
+    def came_together(self, trade_id: int, count: int) -> list[int]:
+        """Which trades go when one comes that stands for so many numbers."""
+        return self.gone(self.holdback.add(self.front[SYMBOL], Held(made(trade_id, count=count), 7)))
 
     def gone(self, held: list[Held]) -> list[int]:
         for trade, _ in held:
@@ -85,6 +89,31 @@ def test_trades_in_order_and_copies_do_not_wait() -> None:
 
 def test_trades_of_one_connection_go_in_order() -> None:
     assert Waiting(139).came(140, 145, 147, 143, 145, 141, 142, 144, 146) == [140, 141, 142, 143, 144, 145, 146, 147]
+
+
+def test_a_trade_that_stands_for_several_follows_by_its_first_number() -> None:
+    waiting = Waiting(front=3)
+    assert waiting.came_together(6, 3) == [6]
+    assert waiting.came_together(12, 4) == []
+    assert waiting.came(8) == []
+    assert waiting.came_together(7, 1) == [7, 8, 12]
+
+
+def test_only_the_numbers_before_one_that_stands_for_several_are_fetched() -> None:
+    waiting = Waiting(front=3)
+    assert waiting.came_together(9, 3) == []
+    waiting.passes(STANDSTILL_S)
+    assert waiting.newest(3) == ([], 0)
+    assert waiting.asked == [(SYMBOL, 4, 3)]
+    waiting.fetched(4, 5, 6)
+    assert waiting.newest(3) == ([4, 5, 6, 9], 0)
+    assert waiting.came(9) == [9], "a copy"
+
+
+def test_one_that_stands_for_several_is_in_the_stream_by_its_own_number() -> None:
+    waiting = Waiting(front=3)
+    assert waiting.came_together(9, 3) == []
+    assert waiting.newest(9) == ([9], 0), "another ingest has appended it; Redis refuses the copy"
 
 
 def test_redis_is_asked_only_when_the_connection_has_not_brought_them(gap: Waiting) -> None:

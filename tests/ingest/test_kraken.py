@@ -88,7 +88,8 @@ def refusal(message: bytes) -> tuple[Refusal, str | None]:
 
 def loaded() -> tuple[Venue, BookSync]:
     made = venue()
-    synced = BookSync(BTC, made.snapshots, made.book_levels, made.proof(BTC))
+    synced = BookSync(BTC, made.snapshots, made.book_levels)
+    synced.proof = made.proof(BTC)
     [snapshot] = made.decode(book("snapshot", BIDS, ASKS, SUM))
     assert type(snapshot) is BookSnapshot
     assert synced.on_snapshot(snapshot, 0)
@@ -170,6 +171,39 @@ def test_a_long_life_leaves_the_sum_right(changes: list[tuple[int, int]]) -> Non
         whole = ",".join(f"{each} {bids[each]}" for each in sorted(bids, key=float, reverse=True))
         apply(made, synced, book("update", f"{price} {quantity}", "", sum_of(whole, ASKS)))
     assert dict(zip(*synced.book.bids.top(99), strict=True)) == {float(p): float(q) for p, q in bids.items()}
+
+
+def test_a_market_that_moves_far_leaves_the_sum_right() -> None:
+    """Through levels that were deep, some of them written in other digits than the rest."""
+    made = venue()
+    synced = BookSync(BTC, made.snapshots, made.book_levels)
+    synced.proof = made.proof(BTC)
+    bids = [
+        f"{1000 - n}.5 {'1.5' if n % 7 == 3 else '123456789012.12345678' if n % 7 == 5 else f'{n}.50000000'}"
+        for n in range(300)
+    ]
+    [snapshot] = made.decode(
+        book("snapshot", ",".join(bids), ASKS.replace("452", "652"), sum_of(",".join(bids), ASKS.replace("452", "652")))
+    )
+    assert type(snapshot) is BookSnapshot
+    assert synced.on_snapshot(snapshot, 0)
+    asks = ASKS.replace("452", "652")
+
+    def update(changes: str) -> None:
+        apply(made, synced, book("update", changes, "", sum_of(",".join(bids), asks)))
+
+    for _ in range(120):  # down
+        gone = bids.pop(0).split()[0]
+        update(f"{gone} 0.00000000")
+    for n in range(150):  # up again, so that levels at hand become deep ones
+        bids.insert(0, f"{900 + n}.7 {'2.5' if n % 5 == 2 else '3.00000000'}")
+        update(bids[0])
+    bids[140] = f"{bids[140].split()[0]} 7.7"  # deep, in few digits
+    update(bids[140])
+    for _ in range(200):
+        gone = bids.pop(0).split()[0]
+        update(f"{gone} 0.00000000")
+    assert synced.in_sync
 
 
 def test_trades_of_a_snapshot_come_in_their_order() -> None:

@@ -32,7 +32,10 @@ def recorded(stem: Path) -> pytest.MarkDecorator:
 def followed(venue: Venue, name: str, symbols: set[str]) -> dict[Instrument, BookSync]:
     instruments = [Instrument(f"{name}:{symbol}") for symbol in symbols]
     venue.follow(instruments)
-    return {each: BookSync(each, venue.snapshots, venue.book_levels, venue.proof(each)) for each in instruments}
+    books = {each: BookSync(each, venue.snapshots, venue.book_levels) for each in instruments}
+    for symbol, book in books.items():
+        book.proof = venue.proof(symbol)
+    return books
 
 
 def take(book: BookSync, event: BookSnapshot | Diff) -> None:

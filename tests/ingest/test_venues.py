@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -12,8 +13,8 @@ import pytest
 import redis
 
 from ingest import venues
-from ingest.market import Market
 from ingest.service import Ingest
+from ingest.venue import KeepAlive, Venue
 from tests.ingest.toy_exchange import ToyExchange, toy_exchange
 from tests.ingest.writing import counted, reader_book, until
 from tickfence.keys import Keys
@@ -29,6 +30,19 @@ Test = Callable[[ToyExchange], Coroutine[None, None, None]]
 @pytest.fixture(autouse=True)
 def more_venues(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(venues, "__path__", [*venues.__path__, str(Path(__file__).with_name("more_venues"))])
+
+
+def change_venue(monkeypatch: pytest.MonkeyPatch, **attributes: object) -> None:
+    """Let the next venue that is loaded have other attributes."""
+    real = venues.load
+
+    def changed(name: str) -> Venue:
+        venue = real(name)
+        for attribute, value in attributes.items():
+            setattr(venue, attribute, value)
+        return venue
+
+    monkeypatch.setattr(venues, "load", changed)
 
 
 class Following:
@@ -111,7 +125,11 @@ def test_a_book_that_is_not_what_the_exchange_says_is_sent_again_alone(
     assert {"checksum", "gap"} == {vars(record)["reason"] for record in caplog.records}
 
 
-def test_silence_is_answered_by_a_ping_and_then_by_another_connection(following: Following) -> None:
+def test_silence_is_answered_by_a_ping_and_then_by_another_connection(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_venue(monkeypatch, keep_alive=KeepAlive("ping", 0.1, 1.5))
+
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: exchange.pings >= 4, "pings")
         assert exchange.subscribed.count("book AAA-EUR") == 1
@@ -149,17 +167,22 @@ def test_a_part_that_must_not_be_used_costs_the_others_nothing(following: Follow
     assert counted("nt_ingest_rejected_total", venue="toy", reason="unknown_event") - before == 1
 
 
-def test_the_trouble_of_a_venue_is_its_own(following: Following, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trouble_of_a_venue_is_its_own(
+    following: Following, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: following.shows(exchange, A), "the book of the venue that works")
-        assert counted("nt_ingest_symbols_without_venue") == 1
+        assert counted("nt_ingest_symbols_without_venue") == 2
         assert counted("nt_ingest_books", venue="binance") == 1
         assert counted("nt_ws_connections", venue="binance") == 0
 
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.setattr(venues, "__path__", [*venues.__path__, str(tmp_path)])
     unreachable = {"NT_EXCHANGE_WS_URL": "ws://127.0.0.1:1", "NT_EXCHANGE_REST_URL": "http://127.0.0.1:1"}
-    following.run(test, f"{A},BTCUSDT,nosuch:BTC-EUR", **unreachable)
-    [line] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "there is no venue nosuch" in line.__dict__["error"]
+    following.run(test, f"{A},BTCUSDT,nosuch:BTC-EUR,broken:BTC-EUR", **unreachable)
+    errors = {vars(record)["error"] for record in caplog.records if record.levelno == logging.ERROR}
+    there_are = ", ".join(venues.names())
+    assert errors == {f"there is no venue nosuch; there are {there_are}", "ZeroDivisionError division by zero"}
 
 
 def test_a_defect_of_a_venue_starts_that_venue_again(
@@ -189,14 +212,8 @@ def test_only_the_chosen_venues_are_followed(following: Following) -> None:
 
 
 def test_updates_without_numbers_get_rising_ones(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = venues.load
-
-    def unnumbered(name: str) -> object:
-        venue = real(name)
-        venue.numbered = False
-        return venue
-
-    monkeypatch.setattr(venues, "load", unnumbered)
+    change_venue(monkeypatch, numbered=False)
+    monkeypatch.setattr("ingest.feed.OVERLAP_S", 0.1)
 
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: following.shows(exchange, A), "the book")
@@ -208,6 +225,13 @@ def test_updates_without_numbers_get_rising_ones(following: Following, monkeypat
         await until(lambda: following.shows(exchange, A), "the book of the next connection")
         await exchange.update("AAA-EUR", {99.0: 7.0}, {})
         await until(lambda: following.shows(exchange, A), "its update")
+        await exchange.tell("rules", kind="bye")
+        await until(lambda: len(exchange.sockets) == 2, "the next connection before the old one ends")
+        for quantity in range(1, 400):
+            await exchange.update("AAA-EUR", {99.0: float(quantity)}, {}, unproved=True)
+            if len(exchange.sockets) == 1:
+                break
+        await until(lambda: following.shows(exchange, A), "what the next connection has told")
 
     following.run(test, numbered=False)
 
@@ -223,6 +247,13 @@ def test_what_a_venue_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         venues.load("other")
 
 
-def test_nothing_names_a_venue_but_its_own_files() -> None:
-    assert "binance" in venues.names()
-    assert Market.__module__ == "ingest.market"
+def test_nothing_else_names_a_venue() -> None:
+    """No other module of ingest imports one, or has its name in its code."""
+    ingest = Path(venues.__file__).parent.parent
+    for path in ingest.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            named = getattr(node, "module", None) or getattr(node, "value", None)
+            if isinstance(node, ast.ImportFrom | ast.Constant) and isinstance(named, str) and id(node) not in texts:
+                assert not any(venue in named.lower() for venue in venues.names()), (path.name, named)

@@ -153,6 +153,8 @@ class WriterMachine(RuleBasedStateMachine):
     def each_token_writes_one_run(self) -> None:
         quantities: dict[int, int] = {}
         for entry_id, fields in self.client.xrange(KEYS.book(SYMBOL)):
+            if fields[b"b"] == b"[]":
+                continue
             token = split_id(entry_id)[1] >> ID_BITS
             number = int(float(fields[b"b"].split(b",")[1].strip(b"] ")))
             assert number > quantities.get(token, 0)
@@ -191,6 +193,6 @@ def test_ingests_never_mix(
     run_state_machine_as_test(
         lambda: WriterMachine(redis_client, redis_server.url()),
         settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, report_multiple_bugs=False, phases=[Phase.generate]
+            max_examples=15, stateful_step_count=20, deadline=None, report_multiple_bugs=False, phases=[Phase.generate]
         ),
     )

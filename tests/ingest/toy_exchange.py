@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -46,7 +46,16 @@ class ToyExchange:
         bids, asks = self.books[symbol]
         return sorted(bids.items(), reverse=True)[:count], sorted(asks.items())[:count]
 
-    async def update(self, symbol: str, bids: Levels, asks: Levels, *, wrong: bool = False, skip: bool = False) -> None:
+    async def update(
+        self,
+        symbol: str,
+        bids: Levels,
+        asks: Levels,
+        *,
+        wrong: bool = False,
+        skip: bool = False,
+        unproved: bool = False,
+    ) -> None:
         """Change a book and tell it: levels that leave or enter the best four are told as well.
 
         Args:
@@ -54,6 +63,7 @@ class ToyExchange:
             bids, asks: the levels that change.
             wrong: tell a wrong checksum.
             skip: tell nobody.
+            unproved: tell no checksum.
         """
         before = self.best(symbol)
         for side, changes in zip(self.books[symbol], (bids, asks), strict=True):
@@ -73,7 +83,7 @@ class ToyExchange:
                 kind="diff",
                 bids=told[0],
                 asks=told[1],
-                sum=checksum(*self.best(symbol)) + wrong,
+                sum=None if unproved else checksum(*self.best(symbol)) + wrong,
                 **number,
             )
 
@@ -86,7 +96,8 @@ class ToyExchange:
         text = json.dumps([self._event(stream, **event)])
         for socket, carried in list(self.sockets.items()):
             if stream in carried:
-                await socket.send_str(text)
+                with suppress(ConnectionError):  # it closes
+                    await socket.send_str(text)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False)

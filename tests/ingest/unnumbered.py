@@ -86,6 +86,15 @@ class Ingest:
         self.heard = self._market.updates
         self.books[SYMBOL].on_snapshot(Market.snapshot(self.heard), NOW)
         self.writer.want_snapshot(SYMBOL, "sync")
+        self._entries.announce(self.books[SYMBOL])
+
+    def trade(self, trade_id: int, time: int) -> None:
+        self._entries.add_trade(Trade(SYMBOL, NOW + time, trade_id, "10.5", "1", True), NOW)
+
+    def start_book_again(self) -> None:
+        """As if the venue's part had failed: its numbers begin anew."""
+        self.books[SYMBOL] = BookSync(SYMBOL, Snapshots.STREAM)
+        self.sync()
 
     def lose_book(self) -> None:
         self.books[SYMBOL].lose("doubt")

@@ -128,7 +128,7 @@ def test_each_kind_becomes_rows(log: WriteAheadLog, tmp_path: Path) -> None:
         Polled("AAUSDT", 1, Kind.SNAPSHOTS, START_MS, [encode_snapshot(book)]),
         Polled("AAUSDT", 1, Kind.TICKERS, START_MS, [b"1.5", b"0.1", None, b"nan", b"9", b"%d" % START_MS]),
         Polled("AAUSDT", 1, Kind.TICKERS, START_MS, [b"1.5", None, None, None, None, None]),
-        Polled("AAUSDT", 1, Kind.INFOS, START_MS, [b"0.01", b"0.1", b"trading", b"7"]),
+        Polled("AAUSDT", 1, Kind.INFOS, START_MS, [b"0.01", b"0.1", b"trading", b"7", b"AA", b"USDT"]),
         Polled("AAUSDT", 1, Kind.CARRIES, START_MS, [b"carry"]),
         Polled("AAUSDT", 1, Kind.SECTIONS, START_MS, [b"{}"]),
         Read("events", 2, Kind.EVENTS, [(b"%d-0" % START_MS, [b"kind", b"node", b"node", b"node-001"])]),

@@ -54,7 +54,7 @@ def test_it_is_there_again_after_a_kill_in_the_middle_of_a_write(tmp_path: Path)
 
 
 @pytest.mark.parametrize("end", [bytes(40), b"\xff" * 40, b"\x03\x00\x00\x00\x00\x00\x00\x00abc"])
-def test_what_is_no_frame_ends_it(tmp_path: Path, end: bytes) -> None:
+def test_what_is_no_frame_ends_it(tmp_path: Path, end: bytes, caplog: pytest.LogCaptureFixture) -> None:
     log = WriteAheadLog(tmp_path)
     log.append([read(1, 1)])
     log.close()
@@ -62,6 +62,7 @@ def test_what_is_no_frame_ends_it(tmp_path: Path, end: bytes) -> None:
         file.write(end)
     again = WriteAheadLog(tmp_path)
     assert again.left == [read(1, 1)]
+    assert vars(caplog.records[-1])["bytes_left_out"] == len(end)
     again.close()
 
 

@@ -83,6 +83,7 @@ def test_a_damaged_file_is_named_once_and_left_out(
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
             assert {number // 1000 for number in ids(recording)} == {1, 3}
+    assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
     [line] = caplog.messages
     assert line.startswith(f"{path} cannot be read and is left out: ")
 

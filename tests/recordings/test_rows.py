@@ -22,7 +22,11 @@ levels = st.lists(st.tuples(positive, st.floats(0, 1e18)), max_size=5)
 some = st.none() | positive
 
 
-@given(st.lists(st.builds(TradeEntry, times, ids, positive, positive, st.booleans(), times), max_size=4))
+@given(
+    st.lists(
+        st.builds(TradeEntry, times, ids, positive, positive, st.booleans(), times, st.integers(1, 99)), max_size=4
+    )
+)
 def test_trades(entries: list[TradeEntry]) -> None:
     assert rows.trades(rows.table(Kind.TRADES, [rows.trade(SYMBOL, entry) for entry in entries])) == entries
 
@@ -49,6 +53,7 @@ def test_diffs(entries: list[DiffEntry], skipped: int) -> None:
             asks=levels,
             lowest_bid=some,
             highest_ask=some,
+            told=st.none() | st.integers(1, 1_000),
             time=times,
         ),
         max_size=3,
@@ -110,7 +115,7 @@ def test_a_stream_keeps_its_order() -> None:
     table = rows.table(Kind.EVENTS, [(at_ms, name, "{}") for name, at_ms in jumbled])
     assert in_order(Kind.EVENTS, table)["id"].to_pylist() == places
     trades = [("B", 1, 1), ("A", 2, 9), ("A", 2, 10), ("A", 1, 11)]
-    table = rows.table(Kind.TRADES, [(symbol, at, number, 1.0, 1.0, True, at) for symbol, at, number in trades])
+    table = rows.table(Kind.TRADES, [(symbol, at, number, 1.0, 1.0, True, at, 1) for symbol, at, number in trades])
     found = in_order(Kind.TRADES, table)
     assert list(zip(*found.select(["symbol", "time_ms", "trade_id"]).to_pydict().values(), strict=True)) == sorted(
         trades

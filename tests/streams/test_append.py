@@ -99,10 +99,12 @@ def test_a_packed_entry_after_its_head_is_the_whole_command(
         options += ("MINID", "~", max(keep_from_ms, 0))
     diff: append.Command = ("U", first, "b", codec.encode_levels(bids), "a", codec.encode_levels(asks))
     trade: append.Command = ("p", "0.10", "q", "12", "s", "b" if flag else "s")
+    several: append.Command = ("p", "0.10", "q", "12", "s", "b12")
     known: append.Command = ("t", 0)
     for count, packed, fields, end in (
         (append.DIFF_FIELDS, append.packed_diff(time_ms, first, last, bids, asks, received_ms), diff, known),
         (append.TRADE_FIELDS, append.packed_trade(time_ms, last, "0.10", "12", flag, received_ms), trade, ()),
+        (append.TRADE_FIELDS, append.packed_trade(time_ms, last, "0.10", "12", True, received_ms, 12), several, ()),
     ):
         head = append.xadd_head(KEY, count, keep_from_ms=keep_from_ms, create=flag)
         command: append.Command = ("XADD", KEY, *options, f"{time_ms}-{last}", *fields, "r", received_ms, *end)

@@ -22,9 +22,17 @@ def test_a_diff_keeps_every_float(bids: list[codec.Level], asks: list[codec.Leve
     assert codec.decode_diff(f"{t}-{u + 3}".encode(), fields) == codec.DiffEntry(t, u, u + 3, bids, asks, r)
 
 
-@given(levels, levels, st.none() | st.floats(0.1, 9), st.none() | st.floats(0.1, 9))
+@given(
+    *(levels, levels),
+    *(st.none() | st.floats(0.1, 9), st.none() | st.floats(0.1, 9)),
+    st.none() | st.integers(1, 1_000),
+)
 def test_a_snapshot_survives_the_round_trip(
-    bids: list[codec.Level], asks: list[codec.Level], lowest_bid: float | None, highest_ask: float | None
+    bids: list[codec.Level],
+    asks: list[codec.Level],
+    lowest_bid: float | None,
+    highest_ask: float | None,
+    told: int | None,
 ) -> None:
     snapshot = codec.Snapshot(
         last_update_id=7,
@@ -33,6 +41,7 @@ def test_a_snapshot_survives_the_round_trip(
         asks=asks,
         lowest_bid=lowest_bid,
         highest_ask=highest_ask,
+        told=told,
         time=1_700_000_000_000,
     )
     assert codec.decode_snapshot(codec.encode_snapshot(snapshot)) == snapshot
@@ -45,7 +54,7 @@ def test_a_snapshot_is_written_with_the_agreed_names() -> None:
     text = codec.encode_snapshot(snapshot)
     assert text == (
         b'{"lastUpdateId":7,"streamId":"5-7","bids":[[1.5,2.0]],"asks":[[1.6,0.25]],'
-        b'"lowestBid":1.5,"highestAsk":null,"time":9}'
+        b'"lowestBid":1.5,"highestAsk":null,"told":null,"time":9}'
     )
 
 
@@ -61,6 +70,8 @@ def test_a_trade_is_read_with_its_aggressor() -> None:
     fields = {b"p": b"0.35280000", b"q": b"58.00000000", b"s": b"s", b"r": b"12"}
     assert codec.decode_trade(b"10-3", fields) == codec.TradeEntry(10, 3, 0.3528, 58.0, False, 12)
     assert codec.decode_trade(b"10-3", {**fields, b"s": b"b"}).is_buy
+    several = [codec.decode_trade(b"10-3", {**fields, b"s": side}) for side in (b"b3", b"s12")]
+    assert [(one.is_buy, one.id_count) for one in several] == [(True, 3), (False, 12)]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ class Node:
 
     def compute(self, now_s: float = 0.0, *, slow: bool = False) -> Write | None:
         """What it writes."""
-        return self.reporter.compute(Reporter.sections if slow else Reporter.report, NOW_MS, now_s)
+        values = self.reporter.compute(Reporter.sections if slow else Reporter.report, NOW_MS, now_s)
+        return values and self.reporter.write(values)
 
     def write(self, outcome: Written = Written.WRITTEN, now_s: float = 0.0, *, slow: bool = False) -> Progress:
         """Compute and write, with this outcome."""

@@ -41,7 +41,7 @@ class World:
         reports, sections: what nodes wrote with its basis, by number of the basis' row.
     """
 
-    def __init__(self, seed: int = 1, *, levels: int = 40, known: int | None = None, row_every_ms: int = 1_000) -> None:
+    def __init__(self, seed: int = 1, *, levels: int = 40, known: int | None = None, row_every_ms: int = 500) -> None:
         self.market = RandomMarket(seed, levels)
         self.random = self.market.random
         self.now_ms = START
@@ -218,9 +218,10 @@ class World:
                 break
         if progress is not Progress.READY:
             return False
-        write = node.compute(Reporter.sections if slow else Reporter.report, self.now_ms, now_s)
-        if write is None:
+        values = node.compute(Reporter.sections if slow else Reporter.report, self.now_ms, now_s)
+        if values is None:
             return False
+        write = node.write(values)
         if outcome is Written.WRITTEN:
             self._take(write)
         node.written(write, outcome, now_s)
@@ -309,3 +310,7 @@ class Tables:
             for symbol, time_ms in zip(table["symbol"].to_pylist(), table["time_ms"].to_pylist(), strict=True)
         ]
         return table.filter(pa.array(wanted, pa.bool_()))
+
+    def span(self, kind: Kind, symbol: str) -> tuple[int, int] | None:
+        times = self.table(kind, [symbol])["time_ms"].to_pylist()
+        return (min(times), max(times)) if times else None

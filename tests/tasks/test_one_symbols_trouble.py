@@ -78,16 +78,16 @@ def test_history_that_cannot_be_made_withholds_nothing_and_is_counted_and_logged
         Counted("nt_history_missing_total", entry="basis"),
     )
     redis_client.hset(KEYS.ticker(S), mapping={"last": "1", "r": "1e30"})  # a time that no basis can hold
-    for _ in range(3):
+    for _ in range(5):
         moment = one.clock.now_ms() + 101
         one.clock.observe(0.0, 0.0, moment)
         run(one, S, *OTHERS)
-    assert (published(), errors()) == (9, 0)
+    assert (published(), errors()) == (15, 0)
     assert missing() >= 2
     [line] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert line.message.startswith("it is not kept what a report was made from, because of an error: OverflowError: ")
     assert (line.symbol, line.node, line.exc_info[0]) == (S, "node-001", OverflowError)  # type: ignore[attr-defined,index]
-    assert redis_client.xlen(KEYS.history(S)) == 3
+    assert redis_client.xlen(KEYS.history(S)) == 5
 
 
 @pytest.mark.usefixtures("others")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,9 @@ from msgspec.structs import replace
 from tasks import audit as audits
 from tasks.rebuild import rebuild, replay
 from tasks.rebuilt import Rebuilt
+from tasks.recorded_market import RecordedMarket
 from tests.analytics.random_market import START
-from tests.tasks.recorded_world import S, World
+from tests.tasks.recorded_world import S, Tables, World
 from tickfence.analytics import basis
 from tickfence.analytics.basis import Kind
 from tickfence.coordination.lease import Written
@@ -251,8 +253,9 @@ def test_a_receive_time_that_a_report_without_basis_took_for_wrong_stays_forgott
     world.advance(1)
     world.now_ms -= 5_000
     world.cycle()
-    world.now_ms += 4_900
-    world.cycle()
+    for _ in range(3):  # the last of them has a basis
+        world.now_ms += 1_634
+        world.cycle()
     [*_, last] = rebuilt(world)
     assert last.at_ms == world.now_ms
     assert "last_update" not in json.loads(last.report)["ingestion"]
@@ -264,3 +267,31 @@ def test_what_an_owner_left_is_made_again_where_it_is_not_recorded() -> None:
     assert world.rows.pop(kinds.Kind.CARRIES)
     assert world.rows.pop(kinds.Kind.SECTIONS)
     assert differences(world) == []
+
+
+class Hourly(Tables):
+    """A recording whose bases were written at ``times``, and that tells how much time of them is read at once."""
+
+    def __init__(self, rows: dict[kinds.Kind, list[dict[str, Any]]], times: list[int]) -> None:
+        self.written = [row["data"] for row in rows[kinds.Kind.BASES]]
+        spread = [row | {"time_ms": at} for row, at in zip(rows[kinds.Kind.BASES], times, strict=False)]
+        super().__init__(rows | {kinds.Kind.BASES: spread})
+        self.widest = 0
+
+    def table(self, kind: kinds.Kind, symbols: Any = None, from_ms: Any = None, to_ms: Any = None) -> pa.Table:
+        if kind is kinds.Kind.BASES and from_ms is not None:
+            self.widest = max(self.widest, to_ms - from_ms)
+        return super().table(kind, symbols, from_ms, to_ms)
+
+
+@pytest.mark.parametrize("back_ms", [0, 5 * MINUTE_MS, 60 * MINUTE_MS])
+def test_bases_are_read_by_the_hour_in_the_order_of_their_writing(back_ms: int) -> None:
+    world = World(row_every_ms=100)
+    for _ in range(40):
+        act(world, "fast", 1)
+    count = len(world.rows[kinds.Kind.BASES])
+    times = [START + number * 11 * MINUTE_MS - (number > count // 2) * back_ms for number in range(count)]
+    recording = Hourly(world.rows, times)
+    read = list(RecordedMarket(recording, S, START, ALWAYS).bases())
+    assert [each.at_ms for each in read] == [basis.decode(data).at_ms for data in recording.written]
+    assert 0 < recording.widest <= 60 * MINUTE_MS

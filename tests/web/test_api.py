@@ -99,6 +99,7 @@ def test_a_pair_on_each_venue_and_the_best_of_all(web: WebProcess, cluster: Clus
         cluster.report(symbol, age_ms=60_000 if symbol.startswith("kraken") else 0, **best)
         cluster.listed(symbol, "BTC", "USDT")
     cluster.listed("kraken:BTC/USD", "BTC", "USD")
+    assert web.status("/pairs/BTC-EUR") == 404  # and is asked for again
     for path in ("/pairs/BTC-USDT", "/v1/pairs/BTC-USDT", "/v1/pairs/btc-usdt"):
         found = web.get(path)
         assert found.status == 200, found.body

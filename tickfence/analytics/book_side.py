@@ -79,8 +79,8 @@ class BookSide:
 
     def update(self, levels: Levels, log: MutableSequence[float] | None = None) -> None:
         """Sets the quantities of levels; appends three numbers per level to the log, as OrderBook.apply()."""
-        sign, keys, quantities, known = self._sign, self._keys, self._quantities, self._edge
-        edge = _COMPLETE if self._told else known
+        sign, keys, quantities, told, known = self._sign, self._keys, self._quantities, self._told, self._edge
+        edge = _COMPLETE if told else known
         size = len(keys)
         append = None if log is None else log.append
         for price, quantity in levels:
@@ -107,7 +107,7 @@ class BookSide:
                 append(quantity)
         if size >= self._most:
             self._prune()
-        elif self._told:
+        elif told:
             self._edge = _COMPLETE
 
     def _prune(self) -> None:

@@ -262,6 +262,7 @@ class SymbolState:
         is_buy: Sequence[bool],
         received_ms: int | None,
         ids: Sequence[int] = (),
+        counts: Sequence[int] | None = None,
     ) -> None:
         """Adds trades, as TradeWindow.extend().
 
@@ -269,9 +270,10 @@ class SymbolState:
             times_ms, prices, quantities, is_buy: as TradeWindow.extend().
             received_ms: the receive time of the newest trade; None if later ones are here already.
             ids: the exchange's numbers of trades that follow on the last ones, for TradeWindow.coverage.
+            counts: how many numbers up to its own each of them stands for; None: each for its own alone.
         """
         if ids:
-            self.trades.coverage.add_trades(ids, times_ms)
+            self.trades.coverage.add_trades(ids, times_ms, counts)
         self.trades.extend(times_ms, prices, quantities, is_buy)
         if times_ms and received_ms is not None:
             self.trade_update_ms = received_ms

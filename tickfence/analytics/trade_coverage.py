@@ -1,6 +1,7 @@
 """Since when every trade of the exchange is known."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 NEVER = 2**62
 """Later than any time: nothing is covered."""
@@ -80,33 +81,38 @@ class TradeCoverage:
         self.update_id, self.connected_ms = update_id, connected_ms
         self._decide()
 
-    def add_trades(self, ids: Sequence[int], times_ms: Sequence[int]) -> None:
+    def add_trades(self, ids: Sequence[int], times_ms: Sequence[int], counts: Sequence[int] | None = None) -> None:
         """Adds the trades that follow, in the order of the stream.
 
         Args:
             ids: the exchange's numbers.
             times_ms: exchange times.
+            counts: how many numbers up to its own each trade stands for; None: each for its own alone.
         """
         newest_id = self._newest_id
-        for trade_id, time_ms in zip(ids, times_ms, strict=True):
-            if newest_id is None or trade_id != newest_id + 1:
-                self._oldest_id, self._chained_ms = trade_id, time_ms
+        for trade_id, time_ms, count in zip(ids, times_ms, counts or repeat(1, len(ids)), strict=True):
+            if newest_id is None or not trade_id - count <= newest_id < trade_id:
+                self._oldest_id, self._chained_ms = trade_id - count + 1, time_ms
             newest_id, self._newest_ms = trade_id, time_ms
         self._newest_id = newest_id
         self._decide()
 
-    def add_older_trades(self, ids: Sequence[int], times_ms: Sequence[int]) -> bool:
-        """Adds the trades right before all that were added, oldest first.
+    def add_older_trades(
+        self, ids: Sequence[int], times_ms: Sequence[int], counts: Sequence[int] | None = None
+    ) -> bool:
+        """Adds the trades right before all that were added, oldest first; the arguments are as those of `add_trades`.
 
         Returns:
             False if they do not connect: older ones add nothing then.
         """
         connect = True
-        for trade_id, time_ms in zip(reversed(ids), reversed(times_ms), strict=True):
-            connect = self._oldest_id is not None and trade_id == self._oldest_id - 1
+        backwards = reversed(ids), reversed(times_ms), reversed(counts) if counts else repeat(1, len(ids))
+        for trade_id, time_ms, count in zip(*backwards, strict=True):
+            first_id = trade_id - count + 1
+            connect = self._oldest_id is not None and first_id < self._oldest_id <= trade_id + 1
             if not connect:
                 break
-            self._oldest_id, self._chained_ms = trade_id, time_ms
+            self._oldest_id, self._chained_ms = first_id, time_ms
         self._decide()
         return connect
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from tickfence.batch.partition import Partition
 from tickfence.instrument import Instrument
 
-JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Job(Struct, frozen=True, rename="camel"):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tickfence.batch.job import Done, Failed, Job, encode
-from tickfence.batch.output import Output
-from tickfence.batch.scheduling import Scheduler, Seen, Verdict
+from tickfence.batch.output import Output, OutputFailed
+from tickfence.batch.scheduling import ATTEMPTS, FIRST_PAUSE_S, Scheduler, Seen, Verdict
 from tickfence.batch.store import JobStore
 from tickfence.batch.workers import PATIENCE, live_batch_workers
 from tickfence.coordination.lease import Acquired
@@ -60,9 +60,17 @@ class JobRun:
         self._client, self._settings, self._job = client, settings, job
         self._send, self._clock = send, clock
         self._store = JobStore(client, settings.keys, job, owner)
-        self._output = Output(job.output)
+        self._output = Output(job.output, job.id)
+        self._begun = False
         self._published: set[str] = set()
         self._gone: Counter[str] = Counter()
+        self._unnamed: Counter[str] = Counter()
+        self._name_at: dict[str, float] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether every partition is set aside, or done and its file has its name."""
+        return self.scheduler.over and self.scheduler.done.keys() <= self._published
 
     def wait_for_turn(self, patience_s: float) -> None:
         """Take the right to dispatch the job; from a command that does not renew it for so long as well.
@@ -82,7 +90,6 @@ class JobRun:
                 self._store.follow(holder, seize=True)
             else:
                 time.sleep(0.1)
-        self._begin()
 
     def step(self) -> None:
         """Look once, judge, and send.
@@ -90,12 +97,15 @@ class JobRun:
         Raises:
             Replaced: another command has taken the job over.
             redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
+            OutputFailed: the folder of the reports cannot be reached.
         """
         held = self._store.hold()
-        if held is Acquired.TAKEN:
-            self._begin()
-        elif held is not Acquired.HELD:
+        if held not in (Acquired.TAKEN, Acquired.HELD):
             raise Replaced(f"another command works on job {self._job.id} now")
+        self._begun = self._begun and held is Acquired.HELD
+        if not self._begun:
+            self._begin()
+            self._begun = True
         seen = self._store.see(self.scheduler.outstanding)
         self.workers = live_batch_workers(self._client, self._settings)
         now_s, server_ms = self._clock(), self._server_ms()
@@ -109,10 +119,17 @@ class JobRun:
                 self._send(one.owner.node, name, one.generation)
 
     def end(self) -> None:
-        """Delete the files that no record names, if all is over, and let other commands go on."""
-        if self.scheduler.over:
-            self._output.sweep({done.file for done in self.scheduler.done.values()})
-        self._store.let_go()
+        """Delete the files that no record names, if all is over, and let other commands go on.
+
+        Raises:
+            redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
+            OutputFailed: the folder of the reports cannot be reached.
+        """
+        try:
+            if self.over:
+                self._output.sweep({done.file for done in self.scheduler.done.values()})
+        finally:
+            self._store.let_go()
 
     def _begin(self) -> None:
         """Write what the job is, and take over what Redis and the files have of it."""
@@ -126,9 +143,8 @@ class JobRun:
             result = seen.result
             if not isinstance(result, Done) and name in published:
                 # Redis has lost the record of a file that is complete.
-                file = published[name]
                 generation = max(server_ms, seen.lease.generation + 1)
-                result = self._store.put(name, generation, Done(file, self._output.count(file)))
+                result = self._store.put(name, generation, self._output.done(published[name]))
             if isinstance(result, Done) and published.get(name) == result.file:
                 self._published.add(name)
             self.scheduler.begin(name, Seen(result, seen.lease), sent.get(name) or unit.sent, now_s)
@@ -144,15 +160,24 @@ class JobRun:
     def _publish(self, server_ms: int, now_s: float) -> None:
         """Finish the renaming of what has been recorded, should its worker not have done so."""
         for name, done in self.scheduler.done.items():
-            if name in self._published:
+            if name in self._published or now_s < self._name_at.get(name, now_s):
                 continue
-            if self._output.publish(done.file):
-                self._published.add(name)
-                continue
-            self._gone[name] += 1
-            generation = max(self.scheduler.units[name].generation + 1, server_ms)
+            failures = self._gone
             reason = f"{done.file} is not in {self._job.output}: workers and this command must reach the same folder"
-            failed = Failed(generation, self._gone[name], reason, server_ms, done.worker)
+            try:
+                if self._output.publish(done.file):
+                    self._published.add(name)
+                    continue
+            except OutputFailed as error:
+                # Its reports are made, so it is not made again before this has failed as often as a partition may.
+                failures, reason = self._unnamed, f"{done.file} cannot be renamed: {error}"
+            failures[name] += 1
+            if failures is self._unnamed and failures[name] < ATTEMPTS:
+                self._name_at[name] = now_s + FIRST_PAUSE_S * 2.0 ** (failures[name] - 1)
+                continue
+            unit = self.scheduler.units[name]
+            generation, attempts = max(unit.generation + 1, server_ms), unit.forgiven + failures[name]
+            failed = Failed(generation, attempts, reason, server_ms, done.worker)
             self.scheduler.take(name, self._store.put(name, generation, failed, replaces=done), now_s)
 
     def _server_ms(self) -> int:

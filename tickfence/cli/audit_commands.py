@@ -8,12 +8,12 @@ import click
 
 from tickfence.cli import options
 
-_TIME = "UTC unless it says otherwise, like 2026-11-26T10:00"
+_TIME = "like -1h, 2026-11-26T10:00 (UTC unless it says otherwise), or ms"
 
 
 @click.command()
 @click.option("--from", "from_", metavar="TIME", help=f"The start: {_TIME}. Default: the start of the recording.")  # fmt: skip
-@click.option("--to", metavar="TIME", help="The end, not included. Default: the end of the recording.")
+@click.option("--to", metavar="TIME", help="The end, not included; like --from. Default: the end of the recording.")
 @click.option("--symbols", metavar="SYMBOL,...", help="Default: every recorded symbol.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def audit(**asked: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
@@ -12,9 +13,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tickfence.cli import session
-from tickfence.cli.backfill_request import parse_symbols, parse_time, recorded, time_text
+from tickfence.cli.backfill_request import absolute, parse_symbols, parse_time, recorded, told
 from tickfence.cli.fitting import Column, FittingTable
 from tickfence.cli.session import NothingThere
+from tickfence.readers.when import iso
 from tickfence.recordings.kinds import Kind
 from tickfence.recordings.recording import Recording
 from tickfence.recordings.store import BadRecordings
@@ -37,7 +39,8 @@ def run(*, from_: str | None, to: str | None, symbols: str | None, as_json: bool
         click.ClickException: there is nothing to compare.
         SystemExit: with status 1, where something differs.
     """
-    url, named = load_for_reader().nt_recordings, parse_symbols(symbols)
+    url, named = absolute(load_for_reader().nt_recordings), parse_symbols(symbols)
+    now_ms = round(time.time() * 1000)
     try:
         recording = Recording(url)
         spans = recorded(recording, named)
@@ -45,13 +48,13 @@ def run(*, from_: str | None, to: str | None, symbols: str | None, as_json: bool
         live = {name: recording.span(Kind.BASES, name) for name in spans}
     except BadRecordings as error:
         raise session.NotAccepted(str(error)) from None
-    if missing or not spans:
-        raise NothingThere(f"nothing is recorded of {', '.join(missing) or 'any symbol'} in {url}")
+    if missing:
+        raise NothingThere(f"nothing is recorded of {', '.join(missing)} in {url}; leave out --symbols for all that is")
     known = [span for span in live.values() if span is not None]
     if not known:
         raise NothingThere(f"no live reports are recorded in {url}: NT_HISTORY_MINUTES=0 turns that off")
-    from_ms = min(first for first, _ in known) if from_ is None else parse_time("--from", from_)
-    to_ms = max(last for _, last in known) + 1 if to is None else parse_time("--to", to)
+    from_ms = min(first for first, _ in known) if from_ is None else parse_time("--from", from_, now_ms)
+    to_ms = max(last for _, last in known) + 1 if to is None else parse_time("--to", to, now_ms)
     try:
         found = list(_tasks().audit(recording, list(spans), from_ms, to_ms))
     except BadRecordings as error:
@@ -63,7 +66,7 @@ def run(*, from_: str | None, to: str | None, symbols: str | None, as_json: bool
     if any(each.different for each in found):
         raise SystemExit(1)
     if not any(each.compared for each in found):
-        raise NothingThere(f"no report from {time_text(from_ms)} to {time_text(to_ms)} could be compared")
+        raise NothingThere(f"no report from {iso(from_ms)} to {iso(to_ms)} could be compared; {told(spans)}")
 
 
 def _tasks() -> Any:
@@ -113,7 +116,8 @@ def _picture(found: Iterable[Any]) -> RenderableType:
 
 
 def _sentence(symbol: str, first: Any, count: int) -> str:
-    milliseconds = f"{time_text(first.at_ms)[:-1]}.{first.at_ms % 1000:03d}Z"
     what = f"{first.member or 'a member'} of the report" if first.kind == "report" else "the slow sections"
     made = f"{first.rebuilt} made again" if first.rebuilt else "could not be made again"
-    return f"{symbol}: {count:,} differ. First: {what} at {milliseconds} by {first.owner}: {first.live} live, {made}"
+    return (
+        f"{symbol}: {count:,} differ. First: {what} at {iso(first.at_ms)} by {first.owner}: {first.live} live, {made}"
+    )

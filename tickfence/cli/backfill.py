@@ -15,9 +15,9 @@ import click
 from celery import Celery
 from kombu.exceptions import KombuError
 
-from tickfence.batch.job import JOB_ID, Job, decode_job, new_id
+from tickfence.batch.job import JOB_ID, Job, decode_job, encode, new_id
 from tickfence.batch.job_run import JobRun, Replaced
-from tickfence.batch.output import Output
+from tickfence.batch.output import Output, OutputFailed
 from tickfence.batch.store import COMMAND_LEASE_MS, read_job
 from tickfence.cli import session
 from tickfence.cli.backfill_progress import Progress, Summary
@@ -34,7 +34,8 @@ from tickfence.settings import Settings
 
 TASK = "tasks.backfill_partition"
 EVERY_S = 0.25
-WITHOUT_REDIS_S = 120.0
+UNREACHABLE_S = 120.0
+"""For so long the command waits for Redis, or for the folder of the reports."""
 WITHOUT_WORKERS_S = 60.0
 
 
@@ -61,6 +62,8 @@ def run(app: Celery, *, resume: str | None, as_json: bool, **asked: Any) -> None
                 summary = _finish(app, client, settings, job, progress)
         except BadRecordings as error:
             raise NotAccepted(str(error)) from None
+        except OutputFailed as error:
+            raise click.ClickException(str(error)) from None
     if as_json:
         session.say(json.dumps(summary.data()))
     else:
@@ -77,27 +80,27 @@ def _asked(client: Any, settings: Settings, *, symbols: str | None, **asked: Any
     by = f"{getpass.getuser()}@{socket.gethostname()}"
     job_id = new_id(now_ms, secrets.token_hex(2))
     job = new_job(job_id, now_ms, by, source=source, spans=spans, symbols=named, **asked)
-    if (data := Output(job.output).load_job()) is not None:
-        raise NotAccepted(f"--output {job.output} holds the reports of job {decode_job(data).id}; name another folder")
+    if others := Output(job.output, job.id).claim(encode(job)):
+        raise NotAccepted(f"--output {job.output} holds the reports of job {others[0]}; name another folder")
     return job
 
 
-def _stored(client: Any, settings: Settings, job_id: str, *, output: str | None, every: str, **asked: Any) -> Job:
+def _stored(client: Any, settings: Settings, job_id: str, *, output: str | None, **asked: Any) -> Job:
     """The job to go on with: as Redis has it, or, where Redis has lost it, the file beside its reports."""
-    given = [name.rstrip("_") for name, value in asked.items() if value is not None] + ["every"] * (every != "live")
-    if given:
+    if given := [name.rstrip("_") for name, value in asked.items() if value is not None]:
         raise NotAccepted(f"--resume goes on with what the job was asked for; leave out --{given[0]}")
     if not JOB_ID.fullmatch(job_id):
         raise NotAccepted(f"--resume {job_id!r} must match {JOB_ID.pattern}, like 20261126-101500-3f9a")
-    if (job := reach(settings, lambda: read_job(client, settings.keys, job_id))) is not None:
-        return job
     place = absolute(output) if output else f"{absolute(settings.nt_recordings)}/reports/job={job_id}"
-    data = Output(place).load_job()
-    if data is None:
-        raise NothingThere(f"there is no job {job_id}: neither in Redis nor in {place}")
-    job = decode_job(data)
-    if job.id != job_id:
-        raise NotAccepted(f"--output {place} holds the reports of job {job.id}, not of {job_id}")
+    job = reach(settings, lambda: read_job(client, settings.keys, job_id))
+    if job is None:
+        data = Output(place, job_id).load_job()
+        if data is None:
+            hint = "" if output else "; name the folder of its reports with --output"
+            raise NothingThere(f"there is no job {job_id}: neither in Redis nor in {place}{hint}")
+        job = decode_job(data)
+    if output and place != job.output:
+        raise NotAccepted(f"--output {place}: the reports of job {job_id} go to {job.output}; leave out --output")
     return job
 
 
@@ -118,15 +121,16 @@ def _finish(app: Celery, client: Any, settings: Settings, job: Job, progress: Pr
     failing_since = workless_since = None
     try:
         reach(settings, lambda: job_run.wait_for_turn(2 * COMMAND_LEASE_MS / 1000))
-        while not job_run.scheduler.over:
+        while not job_run.over:
             try:
                 job_run.step()
-            except REDIS_ERRORS as error:
+            except (*REDIS_ERRORS, OutputFailed) as error:
+                what = "the folder of the reports" if isinstance(error, OutputFailed) else "Redis"
                 now = time.monotonic()
                 failing_since = failing_since or now
-                if now - failing_since > WITHOUT_REDIS_S:
-                    raise Unfinished(job, f"Redis has not answered for {WITHOUT_REDIS_S:.0f} s") from None
-                progress.note(f"Redis does not answer, retrying: {one_line(error)}")
+                if now - failing_since > UNREACHABLE_S:
+                    raise Unfinished(job, f"{what} has not answered for {UNREACHABLE_S:.0f} s") from None
+                progress.note(f"{what} does not answer, retrying: {one_line(error)}")
                 forget_connections(client)
                 time.sleep(backoff.next_s())
                 continue
@@ -141,7 +145,7 @@ def _finish(app: Celery, client: Any, settings: Settings, job: Job, progress: Pr
             if unsent:
                 progress.note(f"the broker takes no messages, retrying: {one_line(unsent.pop())}")
                 unsent.clear()
-            if not job_run.scheduler.over:
+            if not job_run.over:
                 time.sleep(EVERY_S)
         summary = Summary.of(job, job_run.scheduler, progress.seconds)
     except Replaced as error:
@@ -149,5 +153,8 @@ def _finish(app: Celery, client: Any, settings: Settings, job: Job, progress: Pr
     except KeyboardInterrupt:
         reach(settings, job_run.end)
         raise Unfinished(job, "stopped") from None
-    reach(settings, job_run.end)
+    try:
+        reach(settings, job_run.end)
+    except OutputFailed as error:
+        progress.note(f"what is no result may still be in the folder of the reports: {one_line(error)}")
     return summary

@@ -143,6 +143,8 @@ class Summary(NamedTuple):
         """The summary for people."""
         took = duration(round(self.seconds * 1000))
         lines = [f"{self.reports:,} reports of {len(self.done)} partitions in {took}: {self.job.output}"]
+        if self.job.every_ms is None and self.done and not self.reports:
+            lines.append("no live report's inputs are recorded there; --every 250ms computes reports without them")
         if self.not_warm:
             lines.append(
                 f"{self.not_warm:,} of them lack something that was not recorded, and may differ from live ones"

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tickfence.batch.job import Job
 from tickfence.batch.partition import cut
 from tickfence.cli.session import NotAccepted, NothingThere
 from tickfence.instrument import Instrument, as_typed, parse_instrument
+from tickfence.readers import when
+from tickfence.readers.when import BadRange, iso
 from tickfence.recordings.kinds import Kind
+from tickfence.recordings.layout import HOUR_MS
 from tickfence.recordings.recording import Recording
 
 MAX_PARTITIONS = 20_000
-
-_DURATION = re.compile(r"([0-9]+)(ms|s|m|min|h)")
-_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
-_LEAST_MS = 10
+LEAST_MS, LIVE = 10, "live"
 
 Spans = Mapping[Instrument, tuple[int, int]]
 
 
-def parse_time(option: str, text: str) -> int:
-    """The Unix time in ms that ``text`` names.
+def parse_time(option: str, text: str, now_ms: int) -> int:
+    """The Unix time in ms that ``text`` names, see :func:`tickfence.readers.when.parse_time`.
 
     Raises:
         NotAccepted: it names none.
-
-    Example:
-        >>> parse_time("--from", "2026-12-02T10:00"), parse_time("--from", "2026-12-02T12:00+02:00")
-        (1796205600000, 1796205600000)
     """
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise NotAccepted(f"{option} {text!r} must be a time, like 2026-11-26T10:00 (UTC)") from None
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+        return when.parse_time(option, text, now_ms)
+    except BadRange as error:
+        raise NotAccepted(str(error)) from None
 
 
-def parse_every(text: str) -> int | None:
-    """The time between two reports in ms; ``None`` for the live cadence.
+def parse_every(text: str | None) -> int | None:
+    """The time between two reports in ms; ``None`` for the live cadence, which is the default.
 
     Raises:
         NotAccepted: it names none.
@@ -50,13 +43,12 @@ def parse_every(text: str) -> int | None:
         >>> parse_every("live"), parse_every("250ms"), parse_every("1s")
         (None, 250, 1000)
     """
-    if text == "live":
+    if text in (None, LIVE):
         return None
-    found = _DURATION.fullmatch(text)
-    every_ms = int(found[1]) * _UNITS[found[2]] if found else 0
-    if every_ms < _LEAST_MS or every_ms > _UNITS["h"]:
-        raise NotAccepted(f"--every {text!r} must be live, or a duration from {_LEAST_MS}ms to 1h, like 250ms or 1s")
-    return every_ms
+    try:
+        return when.parse_span("--every", text, most_ms=HOUR_MS, least_ms=LEAST_MS)
+    except BadRange as error:
+        raise NotAccepted(f"{error}; or {LIVE}") from None
 
 
 def parse_symbols(text: str | None) -> tuple[Instrument, ...]:
@@ -85,7 +77,16 @@ def absolute(url: str) -> str:
 
 
 def recorded(recording: Recording, symbols: Sequence[Instrument]) -> dict[Instrument, tuple[int, int]]:
-    """The first and the last ms of what is recorded of each symbol; of all symbols if none is given."""
+    """The first and the last ms of what is recorded of each symbol; of all symbols if none is given.
+
+    Raises:
+        NothingThere: nothing is recorded of any symbol.
+    """
+    if not recording.store.files(Kind.DIFFS):
+        raise NothingThere(
+            f"there are no recordings in {recording.store.root}: set NT_RECORDINGS to the folder or URL that recorders "
+            "write into, or record first: make run ARGS=--record. A recorder's first files come after a minute"
+        )
     names = symbols or [Instrument(name) for name in recording.symbols()]
     spans = {name: recording.span(Kind.DIFFS, name) for name in names}
     return {name: span for name, span in spans.items() if span is not None}
@@ -101,7 +102,7 @@ def new_job(
     from_: str | None,
     to: str | None,
     symbols: Sequence[Instrument],
-    every: str,
+    every: str | None,
     output: str | None,
 ) -> Job:
     """The job that was asked for.
@@ -120,8 +121,8 @@ def new_job(
     """
     if from_ is None:
         raise NotAccepted("--from TIME is needed, or --resume JOB")
-    from_ms, every_ms = parse_time("--from", from_), parse_every(every)
-    to_ms = now_ms if to is None else parse_time("--to", to)
+    from_ms, every_ms = parse_time("--from", from_, now_ms), parse_every(every)
+    to_ms = now_ms if to is None else parse_time("--to", to, now_ms)
     if from_ms >= to_ms:
         raise NotAccepted(f"--from {from_} must be before {f'--to {to}' if to else 'now'}")
     wanted = list(symbols or spans)
@@ -129,7 +130,7 @@ def new_job(
     partitions = tuple(cut(wanted, from_ms, to_ms, spans))
     if missing or not partitions:
         what = ", ".join(missing) if missing else "that time"
-        raise NothingThere(f"nothing is recorded of {what} in {source}; {_told(spans)}")
+        raise NothingThere(f"nothing is recorded of {what} in {source}; {told(spans)}")
     if len(partitions) > MAX_PARTITIONS:
         raise NotAccepted(
             f"this is {len(partitions):,} hours of one symbol each; a job may have {MAX_PARTITIONS:,} at most"
@@ -138,19 +139,10 @@ def new_job(
     return Job(job_id, now_ms, source, place, every_ms, partitions, by)
 
 
-def _told(spans: Spans) -> str:
+def told(spans: Spans) -> str:
+    """What is recorded, for a user who asked for something else."""
     if not spans:
-        return "there are no recordings"
+        return "leave out --symbols for all that is recorded"
     first, last = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
     shown = ", ".join(sorted(spans)[:10]) + (", ..." if len(spans) > 10 else "")
-    return f"recorded are {shown} from {time_text(first)} to {time_text(last)}"
-
-
-def time_text(at_ms: int) -> str:
-    """A time for people.
-
-    Example:
-        >>> time_text(1_796_205_600_000)
-        '2026-12-02T10:00:00Z'
-    """
-    return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"recorded are {shown} from {iso(first)} to {iso(last)}"

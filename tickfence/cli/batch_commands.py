@@ -8,14 +8,14 @@ import click
 
 from tickfence.cli import options
 
-_TIME = "UTC unless it says otherwise, like 2026-11-26T10:00"
+_TIME = "like -1h, 2026-11-26T10:00 (UTC unless it says otherwise), or ms"
 
 
 @click.command()
 @click.option("--from", "from_", metavar="TIME", help=f"The start: {_TIME}.")
-@click.option("--to", metavar="TIME", help="The end, not included. Default: the end of the recording.")
+@click.option("--to", metavar="TIME", help="The end, not included; like --from. Default: the end of the recording.")
 @click.option("--symbols", metavar="SYMBOL,...", help="Default: every recorded symbol.")
-@click.option("--every", metavar="live|DURATION", default="live", show_default=True, help="Time between two reports of a symbol, like 250ms or 1s; live: when the live ones were.")  # fmt: skip
+@click.option("--every", metavar="live|SPAN", help="live (the default): a report at each time at which the inputs of a live one are recorded, about every two seconds, with the same bytes. A span like 250ms or 1s: a report at each multiple of it.")  # fmt: skip
 @click.option("--output", metavar="FOLDER", help="Where the reports go. Default: reports/job=JOB in NT_RECORDINGS.")
 @click.option("--resume", metavar="JOB", help="Continue an interrupted job, or retry what was set aside.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, once, at the end.")

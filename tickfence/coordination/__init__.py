@@ -7,6 +7,7 @@
 - :mod:`tickfence.coordination.leadership`: which dispatcher leads.
 - :mod:`tickfence.coordination.assignment_store`: the published assignment.
 - :mod:`tickfence.coordination.lease`: the fenced lease without which no report is accepted.
+- :mod:`tickfence.coordination.standby_lease`: a fenced lease that one process has while others stand by.
 
 Nothing here knows Celery or market data.
 """

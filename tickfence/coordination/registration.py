@@ -91,8 +91,8 @@ class Registration:
         self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
         self._client: Any = None
         self._client_id = 0
-        self._ended = threading.Event()
-        self._hurried = threading.Event()
+        # No events: a signal handler that sets one waits for ever if it interrupts its own thread in the middle of that.
+        self._ended = self._hurried = False
         self._announced = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="registration", daemon=True)
@@ -143,13 +143,13 @@ class Registration:
 
     def hurry(self) -> None:
         """Make the next heartbeat at once: the status has changed in a way that others wait for. Never waits."""
-        self._hurried.set()
+        self._hurried = True
 
     def leave(self) -> None:
         """Give the node id up and end the heartbeats; the symbols move at once. Safe to call twice, never raises."""
-        if self._ended.is_set():
+        if self._ended:
             return
-        self._ended.set()
+        self._ended = True
         with self._lock:
             try:
                 with connect(self._url, name=f"leave:{self.owner.node}") as client:
@@ -161,16 +161,16 @@ class Registration:
 
     def _run(self) -> None:
         outage = Outage("the data plane", logger)
-        while not self._ended.is_set():
+        while not self._ended:
             try:
                 if self._client is None:
                     self._connect()
                 with self._lock:
-                    if self._ended.is_set():
+                    if self._ended:
                         return
                     holder = self._heartbeat()
                 if holder is not None:
-                    self._ended.set()
+                    self._ended = True
                     self._on_replaced(self._in_use(holder))
                     return
                 self._on_heartbeat()
@@ -178,8 +178,8 @@ class Registration:
                 self._wait()
             except REDIS_ERRORS as error:
                 self._disconnect()
-                if not self._ended.is_set():  # after the end it does not matter that the server goes away
-                    self._ended.wait(outage.failed(error))
+                if not self._ended:  # after the end it does not matter that the server goes away
+                    time.sleep(outage.failed(error))
         self._disconnect()
 
     def _wait(self) -> None:
@@ -189,13 +189,13 @@ class Registration:
             redis.exceptions.ConnectionError: the connection broke meanwhile.
         """
         due = time.monotonic() + self._interval_ms / 1000 * random.uniform(0.9, 1.1)
-        while not self._hurried.is_set() and (wait := min(due - time.monotonic(), _LOOK_UP_EVERY_S)) > 0:
+        while not (self._ended or self._hurried) and (wait := min(due - time.monotonic(), _LOOK_UP_EVERY_S)) > 0:
             if not self._watched:
-                self._ended.wait(wait)
+                time.sleep(wait)
             elif self._client.connection.can_read(timeout=wait):
                 # No reply is due, so what can be read is the end of the connection.
                 raise ConnectionLost("closed by the server")
-        self._hurried.clear()
+        self._hurried = False
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)

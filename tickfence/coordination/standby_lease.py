@@ -136,9 +136,12 @@ class StandbyLease:
             self.token, self._ask_at = 0, 0.0
 
     def release(self) -> Command:
-        """The command that gives the lease back, if this process has it. It stands by from now on, and does not ask."""
-        self.token, self._ask_at = 0, math.inf
+        """The command that gives the lease back, if this process has it. After its reply call :meth:`on_released`."""
         return RELEASE.command([self.key], [self._owner])
+
+    def on_released(self) -> None:
+        """Stand by from now on, and do not ask."""
+        self.token, self._ask_at = 0, math.inf
 
     @property
     def _renew_s(self) -> float:

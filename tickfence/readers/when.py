@@ -70,24 +70,26 @@ def parse_time(name: str, text: str, now_ms: int) -> int:
     raise BadRange(f"{name}={quoted(text)}: must be {TIMES}{plus}")
 
 
-def parse_span(name: str, text: str, *, most_ms: int) -> int:
-    """Return a span of time in ms, at least 1.
+def parse_span(name: str, text: str, *, most_ms: int, least_ms: int = 1) -> int:
+    """Return a span of time in ms.
 
     Args:
         name: Of the parameter; errors name it.
         text: As in ``SPANS``.
         most_ms: The longest that is accepted.
+        least_ms: The shortest.
 
     Raises:
-        BadRange: It is no span, or too long.
+        BadRange: It is no span, too short, or too long.
 
     Example:
         >>> parse_span("step", "10s", most_ms=86_400_000)
         10000
     """
     found = _span(text)
-    if found is None or not 1 <= found <= most_ms:
-        raise BadRange(f"{name}={quoted(text)}: must be {SPANS}, from 1ms to {written_span(most_ms)}")
+    if found is None or not least_ms <= found <= most_ms:
+        limits = f"from {written_span(least_ms)} to {written_span(most_ms)}"
+        raise BadRange(f"{name}={quoted(text)}: must be {SPANS}, {limits}")
     return found
 
 

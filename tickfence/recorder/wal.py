@@ -101,8 +101,9 @@ class WriteAheadLog:
         else:
             segment = self.closed.pop()
             good = good_length(segment.path)
-            if good < segment.path.stat().st_size:
-                logger.warning("log cut at its last whole frame", extra={"segment": segment.path.name, "at": good})
+            if size := segment.path.stat().st_size - good:
+                told = {"segment": segment.path.name, "at": good, "bytes_left_out": size}
+                logger.warning("log cut at its last whole frame", extra=told)
             self._begin(_beside(segment, segment.path.read_bytes()[:good]), segment, good)
             self.left = list(frames(segment.path))
         sync_folder(folder)

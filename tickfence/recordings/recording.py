@@ -29,7 +29,6 @@ T = TypeVar("T")
 _LISTINGS = 5
 """Listings of one read: a file that is closed, or found damaged, while it is read makes the next one necessary."""
 _OPTIONS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 2,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "temp_directory": "",  # what does not fit into memory is refused: the working folder may not be written
@@ -48,13 +47,14 @@ class Recording:
     logged once and left out. An object may be used by several threads.
     """
 
-    def __init__(self, url: str, within_s: float | None = None) -> None:
+    def __init__(self, url: str, within_s: float | None = None, threads: int = 2) -> None:
         """Open a folder, or a URL that fsspec knows. Nothing is read yet, and it need not exist.
 
         Args:
             url: the folder, or the URL.
             within_s: time for one question (:meth:`ask`), listing the files included. DuckDB's memory is then limited as
                 well. No limit by default.
+            threads: of DuckDB.
 
         Raises:
             BadRecordings: fsspec does not know it.
@@ -62,8 +62,10 @@ class Recording:
         self.store = Store(url)
         self._within_s = within_s
         self._damaged: set[File] = set()
-        limits = {} if within_s is None else {"memory_limit": _LIMITED}
-        self._database = duckdb.connect(config=_OPTIONS | limits)
+        options = _OPTIONS | {"threads": threads}
+        if within_s is not None:
+            options["memory_limit"] = _LIMITED
+        self._database = duckdb.connect(config=options)
         if not self.store.local:
             self._database.register_filesystem(self.store.fs)
 
@@ -216,7 +218,7 @@ class Recording:
                     raise
                 found = True
                 self._damaged.add(file)
-                logger.error("%s cannot be read and is left out: %s", path, error)
+                logger.error("%s cannot be read and is left out: %s", path, " ".join(str(error).split()))
         return found
 
 

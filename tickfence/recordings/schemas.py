@@ -22,7 +22,8 @@ SCHEMAS: dict[Kind, pa.Schema] = {
     kind: pa.schema(columns, metadata={"tickfence.kind": kind, "tickfence.version": str(VERSION)})
     for kind, columns in {
         Kind.TRADES: _ROW
-        | {"trade_id": _INT, "price": _FLOAT, "quantity": _FLOAT, "is_buy": pa.bool_(), "received_ms": _INT},
+        | {"trade_id": _INT, "price": _FLOAT, "quantity": _FLOAT, "is_buy": pa.bool_(), "received_ms": _INT}
+        | {"id_count": _COUNT},
         Kind.DIFFS: _ROW
         | {"first_update_id": _INT, "last_update_id": _INT, **_LEVELS, "received_ms": _INT, "trades": pa.int8()},
         Kind.SNAPSHOTS: _ROW

@@ -24,7 +24,9 @@ _ANY_TIME_MS = 10**15
 PUT_SNAPSHOT = Script("streams/lua/put_snapshot.lua")
 
 
-def packed_trade(time_ms: int, trade_id: int, price: str, quantity: str, is_buy: bool, received_ms: int) -> bytes:
+def packed_trade(
+    time_ms: int, trade_id: int, price: str, quantity: str, is_buy: bool, received_ms: int, count: int = 1
+) -> bytes:
     """A trade as it stands on the wire after `xadd_head`: id and fields.
 
     Args:
@@ -34,11 +36,15 @@ def packed_trade(time_ms: int, trade_id: int, price: str, quantity: str, is_buy:
         quantity: the same.
         is_buy: whether the aggressor bought.
         received_ms: when ingest received it, ms on the Redis server's clock.
+        count: how many of the exchange's trades it stands for.
     """
     entry_id, received = f"{time_ms}-{trade_id}", str(received_ms)
+    side = "b" if is_buy else "s"
+    if count != 1:
+        side += str(count)
     return (
         f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\np\r\n${len(price)}\r\n{price}\r\n$1\r\nq\r\n${len(quantity)}\r\n{quantity}"
-        f"\r\n$1\r\ns\r\n$1\r\n{'b' if is_buy else 's'}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n"
+        f"\r\n$1\r\ns\r\n${len(side)}\r\n{side}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n"
     ).encode()
 
 

@@ -34,6 +34,8 @@ class TradeEntry(NamedTuple):
         quantity: in base currency.
         is_buy: the aggressor's side: True when the buyer took liquidity.
         received_ms: when ingest received it, ms on the Redis server's clock.
+        id_count: how many of the exchange's trades it stands for: those up to ``trade_id``. Some exchanges tell all trades
+            of one taker at one price together.
     """
 
     time_ms: int
@@ -42,6 +44,7 @@ class TradeEntry(NamedTuple):
     quantity: float
     is_buy: bool
     received_ms: int
+    id_count: int = 1
 
 
 class TradesUpTo(IntEnum):
@@ -187,7 +190,7 @@ def encode_levels(levels: Sequence[Level]) -> bytes:
 
 
 def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
-    """One entry of ``md:{SYM}:trades``.
+    """One entry of ``md:{SYM}:trades``. The side is ``b`` or ``s``, and with a count above one ``b3``.
 
     Raises:
         BadEntry: a field is missing or does not parse.
@@ -195,9 +198,11 @@ def decode_trade(stream_id: bytes, fields: Fields) -> TradeEntry:
     try:
         price, quantity, side, received_ms = _values(fields, _TRADE)
         milliseconds, _, trade_id = stream_id.partition(b"-")
-        trade = TradeEntry(
-            int(milliseconds), int(trade_id), float(price), float(quantity), side == b"b", int(received_ms)
-        )
+        count = 1
+        if len(side) > 1:
+            side, count = side[:1], int(side[1:])
+        is_buy, received = side == b"b", int(received_ms)
+        trade = TradeEntry(int(milliseconds), int(trade_id), float(price), float(quantity), is_buy, received, count)
         if not (0 < trade.price < math.inf and 0 < trade.quantity < math.inf):
             raise ValueError("price and quantity must be above 0")
         return trade
@@ -259,7 +264,8 @@ def decode_info(values: Sequence[bytes | None]) -> SymbolInfo | None:
     """
     if all(value is None for value in values):
         return None
-    tick_size, step_size, status, book_from, base, quote = values
+    # What a recorder of an older version has in its log lacks the last two.
+    tick_size, step_size, status, book_from, base, quote = (*values, None, None)[: len(INFO_FIELDS)]
     word = None if status is None else status.decode(errors="replace")
     return SymbolInfo(
         _size(tick_size),

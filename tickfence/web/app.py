@@ -62,6 +62,7 @@ def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp
     app.state.profiles = Profiles(reader)
     app.state.readiness = health.ReadinessCache(reader)
     app.state.sparklines = Sparklines(reader)
+    app.state.pairs = pairs.PairCache(reader)
     app.state.room = Room()
     problems.install(app)
     openapi.install(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import msgspec
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from tickfence.analytics.report import Level
 from tickfence.readers.pairs import AcrossVenues, Best, Quote
+from tickfence.readers.reader import Reader
 from tickfence.web.api import reader_of
 from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
@@ -18,6 +20,38 @@ from tickfence.web.parameters import PairName
 from tickfence.web.problems import known_parameters_only
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["pairs"])
+
+_KEPT_S = 0.25  # reports are written no faster
+
+
+class PairCache:
+    """The pairs that clients ask for, each read at most four times a second: an open page asks every second.
+
+    Args:
+        reader: reads them.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._asked: dict[str, asyncio.Task[AcrossVenues]] = {}
+
+    async def get(self, name: str) -> AcrossVenues:
+        """Return the best prices of a pair, read at most a quarter of a second ago.
+
+        Raises:
+            UnknownPair: no symbol is of that pair.
+            Unavailable: Redis does not answer.
+        """
+        if name not in self._asked:
+            self._asked[name] = asyncio.create_task(self._reader.across_venues(name))
+            self._asked[name].add_done_callback(lambda done: self._keep(name, done))
+        return await asyncio.shield(self._asked[name])  # for others too, when this client goes
+
+    def _keep(self, name: str, done: asyncio.Task[AcrossVenues]) -> None:
+        if done.cancelled() or done.exception():
+            del self._asked[name]
+        else:
+            asyncio.get_running_loop().call_later(_KEPT_S, self._asked.pop, name)
 
 
 class Pairs(Struct, frozen=True):
@@ -60,7 +94,8 @@ async def get_pair(request: Request, pair: PairName) -> Response:
     Only fresh ones count for the best: `reason` says why another one does not. USD is not USDT: two symbols are of the
     same pair when their exchanges' listings name the same base and quote.
     """
-    return _json(await reader_of(request).across_venues(pair))
+    cache: PairCache = request.app.state.pairs
+    return _json(await cache.get(pair))
 
 
 def _json(data: Struct) -> Response:

@@ -23,6 +23,7 @@ from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
+from tickfence.monitoring.garbage import collect_less
 from tickfence.redis_access.scripts import send
 from tickfence.settings import Settings
 from tickfence.streams.append import (
@@ -67,6 +68,7 @@ def main() -> dict[str, float]:
         spent: dict[str, list[Spent]] = {name: [] for name in nodes}
         for name in nodes:
             _write_books(client, Keys(name), begin_ms)
+        collect_less()  # as a node does
         for round_ in range(ROUNDS):
             now_ms = begin_ms + round_ * PERIOD_MS
             for name, node in nodes.items():

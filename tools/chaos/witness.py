@@ -112,9 +112,15 @@ class WitnessedStream:
         self._looked_at = look.at
 
     def begin_again(self, look: Look) -> None:
-        """Take a look that holds the whole stream, after a time of which nothing is known."""
+        """Take a look that holds the whole stream, after a time of which nothing is known.
+
+        What came and went in that time came behind the newest entry that is still there: behind that one Redis may have
+        lost entries, and taken others with lower ids than theirs.
+        """
         if self._looked_at:
-            self.unseen.append((self.newest, (int(look.at * 1000), 2**64)))
+            here = dict(look.entries)
+            kept = max((id_ for id_, _ in self._there if here.get(id_) == self.entries[id_].fields[-1]), default=(0, 0))
+            self.unseen.append((kept, (int(look.at * 1000), 2**64)))
         self.end()
         self._looked_at = look.at
         self.take(look)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tickfence.settings import BadSetting, load
 from tools.local.console import Console, watch, welcome
 from tools.local.embedded_redis import RedisUnavailable
-from tools.local.roles import ROOT
+from tools.local.roles import ROOT, with_second_venue
 from tools.local.stack import AlreadyRunning, NotWritable, Stack
 from tools.local.supervision import SupervisionError, Supervisor
 
@@ -46,7 +46,7 @@ def run(state_dir: Path, *, record: bool = False) -> int:
     load()
     console = Console()
     status = 0
-    with Stack(state_dir, os.environ, record=record) as stack:
+    with Stack(state_dir, with_second_venue(os.environ), record=record) as stack:
         try:
             started = time.monotonic()
             names = ", ".join(role.name for role in stack.roles)

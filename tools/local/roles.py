@@ -16,6 +16,8 @@ NODES = ("node-001", "node-002", "node-003")
 BEATS = ("beat-1", "beat-2")
 INGESTS = ("ingest-1", "ingest-2")
 RECORDERS = ("recorder-1", "recorder-2")
+SECOND_VENUE = "okx:BTC-USDT,okx:ETH-USDT"
+"""What `make run` shows beside the default symbols, if the simulated exchange is used."""
 MORE_LISTED = "XRPUSDT,LTCUSDT"
 """What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
@@ -114,13 +116,27 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
+        environment["NT_VENUE_URLS"] = venue_urls(where.simulator)
         environment["no_proxy"] = ports.LOOPBACK  # no proxy leads to this machine
     return environment
+
+
+def with_second_venue(given: Mapping[str, str]) -> dict[str, str]:
+    """``given`` with symbols of a second venue, unless it names symbols or an exchange."""
+    if given.get("SYMBOLS") or uses_other_exchange(given):
+        return dict(given)
+    usual = Settings.from_environment(given).symbols
+    return {**given, "SYMBOLS": ",".join((*usual, SECOND_VENUE))}
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """``environment`` without the settings of roles, so that a stack for tests or benchmarks has only its own."""
     return {name: value for name, value in environment.items() if not name.startswith("NT_") and name != "SYMBOLS"}
+
+
+def venue_urls(port: int) -> str:
+    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of several exchanges."""
+    return f"okx.ws=ws://{ports.LOOPBACK}:{port},okx.rest=http://{ports.LOOPBACK}:{port}"
 
 
 def uses_other_exchange(given: Mapping[str, str]) -> bool:

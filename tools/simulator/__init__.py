@@ -1,7 +1,8 @@
-"""A local exchange that speaks Binance spot's public protocol: WebSocket streams and REST on one port.
+"""A local exchange that speaks Binance spot's public protocol, and OKX's: WebSocket streams and REST on one port.
 
     python -m tools.simulator --port 9443 --symbols BTCUSDT,ETHUSDT --seed 1
     python -m tools.simulator --symbols 1000                      # 1,000 symbols: six known names, the rest made up
+    python -m tools.simulator --symbols BTCUSDT,okx:BTC-USDT      # the second one is OKX's (okx/__init__.py)
     python -m tools.simulator --replay captures/monday --speed max
 
 The market is random and plausible, from a seed (market.py), or a recorded one (replay.py).

@@ -22,6 +22,8 @@ from tools.simulator.hub import Hub
 from tools.simulator.listening import CannotListen
 from tools.simulator.live import LiveFeed
 from tools.simulator.market import Activity
+from tools.simulator.okx import capture as okx_capture
+from tools.simulator.okx.replay import OkxReplayFeed
 from tools.simulator.replay import ReplayFeed
 from tools.simulator.server import Server, ServerOptions
 
@@ -49,23 +51,27 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     limits, activity, options = Limits(), Activity(), ServerOptions()
     p = argparse.ArgumentParser(
-        prog="python -m tools.simulator", description="A local exchange that speaks Binance spot's protocol."
+        prog="python -m tools.simulator", description="A local exchange that speaks Binance spot's protocol, and OKX's."
     )
 
     def number(name: str, default: float, kind: type[int] | type[float], low: float, high: float, text: str) -> None:
         p.add_argument(name, default=default, type=_number(kind, low, high), help=f"{text} (%(default)s)")
 
-    names, orders = "comma-separated names, or the number of symbols", "limit orders placed or cancelled per symbol"
+    names = "comma-separated names like BTCUSDT or okx:BTC-USDT, or the number of symbols"
+    orders = "limit orders placed or cancelled per symbol"
     weight = "request weight per client and minute; Binance allows 6000"
     replayed = (
-        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and FROM.exchangeInfo.json; one of "
-        "Kraken or Coinbase is served in its own dialect"
+        "replay recorded data in this folder or URL, or the capture FROM.ws, FROM.http and (of Binance) "
+        "FROM.exchangeInfo.json, in the dialect of its exchange"
     )
     times = "like 2025-11-26T10:00 in UTC, or in ms since 1970"
     walk = "size of the price's random walk in ticks per square root of a second"
     p.add_argument("--host", default=options.host, help="address to listen on (%(default)s)")
     number("--port", options.port, int, 0, 65535, "port; 0 chooses a free one")
     p.add_argument("--symbols", default=DEFAULT_SYMBOLS, help=f"{names} (%(default)s)")
+    p.add_argument(
+        "--no-checksums", action="store_true", help="OKX's books have the checksum 0, as there since June 2026"
+    )
     p.add_argument("--also", default="", help="names that are listed beside --symbols, so that they can be added later")
     number("--seed", 1, int, 0, 2**63, "the same seed gives the same market")
     number("--trades-per-second", activity.trades_per_second, float, 0, 1000, "market orders per symbol")
@@ -132,6 +138,10 @@ async def run(arguments: argparse.Namespace) -> None:
 def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
     if arguments.replay and not Path(f"{arguments.replay}.ws").exists():
         return _recorded(arguments, hub)
+    if arguments.replay and okx_capture.is_capture(arguments.replay):
+        of_okx = okx_capture.load(arguments.replay)
+        okx_replay = OkxReplayFeed(of_okx, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
+        return okx_replay, f"replay of {arguments.replay}, {len(of_okx.messages)} messages of OKX"
     if arguments.replay:
         recorded = capture.load(arguments.replay)
         replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
@@ -146,7 +156,7 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
         ticks_per_root_second=arguments.volatility,
         told_levels=arguments.told_levels,
     )
-    feed = LiveFeed(listed, arguments.seed, activity, hub)
+    feed = LiveFeed(listed, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
     return feed, f"{len(listed)} symbols, seed {arguments.seed}"
 
 

@@ -90,16 +90,16 @@ def load(stem: str) -> Capture:
 
 
 def _messages(path: Path) -> Iterator[Message]:
-    lines = _lines(path)
-    _, header = next(lines, (1, b""))
+    all_lines = lines(path)
+    _, header = next(all_lines, (1, b""))
     _, arrow, started = header.partition(b" <-> ")
-    if not arrow or _time(started) is None:
-        raise BadCapture(f"{path}:1: must be '<url> <-> <unix time>', not {_shown(header)}")
-    for number, line in lines:
+    if not arrow or unix_time(started) is None:
+        raise BadCapture(f"{path}:1: must be '<url> <-> <unix time>', not {shown(header)}")
+    for number, line in all_lines:
         when, colon, text = line.partition(b": ")
-        seconds = _time(when)
+        seconds = unix_time(when)
         if not colon or seconds is None:
-            raise BadCapture(f"{path}:{number}: must be '<unix time>: <json>', not {_shown(line)}")
+            raise BadCapture(f"{path}:{number}: must be '<unix time>: <json>', not {shown(line)}")
         try:
             wrapped = msgspec.json.decode(text, type=_Wrapped)
             is_diff = "@depth" in wrapped.stream and b'"depthUpdate"' in bytes(wrapped.data)
@@ -110,18 +110,18 @@ def _messages(path: Path) -> Iterator[Message]:
 
 
 def _snapshots(path: Path) -> Iterator[Snapshot]:
-    for number, line in _lines(path):
+    for number, line in lines(path):
         url, arrow, answer = line.partition(b" -> ")
         when, colon, text = answer.partition(b": ")
-        seconds = _time(when)
+        seconds = unix_time(when)
         if not arrow or not colon or seconds is None:
-            raise BadCapture(f"{path}:{number}: must be '<url> -> <unix time>: <json>', not {_shown(line)}")
+            raise BadCapture(f"{path}:{number}: must be '<url> -> <unix time>: <json>', not {shown(line)}")
         parts = urlsplit(url.decode(errors="replace"))
         if parts.path != DEPTH_PATH:
             continue
         symbol = parse_qs(parts.query).get("symbol", [""])[0]
         if not symbol:
-            raise BadCapture(f"{path}:{number}: the depth request names no symbol: {_shown(url)}")
+            raise BadCapture(f"{path}:{number}: the depth request names no symbol: {shown(url)}")
         try:
             depth = msgspec.json.decode(text, type=_Depth)
         except msgspec.MsgspecError as error:
@@ -136,11 +136,16 @@ def _symbols(path: Path) -> list[dict[str, Any]]:
         raise BadCapture(f"{path}: not an exchangeInfo answer: {error}") from None
     for symbol in symbols:
         if not isinstance(symbol.get("symbol"), str):
-            raise BadCapture(f"{path}: a symbol without a name: {_shown(str(symbol).encode())}")
+            raise BadCapture(f"{path}: a symbol without a name: {shown(str(symbol).encode())}")
     return symbols
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not empty, with their numbers.
+
+    Raises:
+        BadCapture: it cannot be read.
+    """
     for number, line in enumerate(_read(path).splitlines(), 1):
         if line.strip():
             yield number, line
@@ -153,7 +158,8 @@ def _read(path: Path) -> bytes:
         raise BadCapture(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _time(text: bytes) -> float | None:
+def unix_time(text: bytes) -> float | None:
+    """A Unix time in seconds; None if the text is none."""
     try:
         seconds = float(text)
     except ValueError:
@@ -161,5 +167,6 @@ def _time(text: bytes) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-def _shown(text: bytes) -> str:
+def shown(text: bytes) -> str:
+    """The beginning of a line, for an error."""
     return repr(text[:60].decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""One WebSocket connection: its control messages, pings, limits and end.
+"""One WebSocket connection: sending, its limits and its end. What it hears is a dialect's matter.
 
 Events go directly to the transport, as complete frames joined into one write per slot. (If aiohttp framed 15,000
 messages per second one by one, that would cost several times as much as the market itself.) Data that the peer has not
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from tools.simulator import control, protocol
+from tools.simulator import protocol
 from tools.simulator.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ CLOSING_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Binance's limits of a connection; times in seconds."""
+    """Limits of a connection, by default Binance's; times in seconds."""
 
     control_messages_per_second: int = 5
     ping_interval: float = 20.0
@@ -36,10 +36,17 @@ class Limits:
     unread_bytes: int = 16 * 2**20
 
 
-class Connection:
-    """A subscriber (see hub.Subscriber) with its WebSocket."""
+class Connection(ABC):
+    """A subscriber (see hub.Subscriber) with its WebSocket.
 
-    def __init__(self, hub: Hub, limits: Limits, *, combined: bool) -> None:
+    Attributes:
+        venue: whose dialect it speaks.
+        streams: names of the channels that it is subscribed to.
+    """
+
+    venue: ClassVar[str]
+
+    def __init__(self, hub: Hub, limits: Limits, *, combined: bool = False) -> None:
         self.combined = combined
         self.pending: list[bytes] = []
         self.streams: dict[str, None] = {}
@@ -47,22 +54,42 @@ class Connection:
         self._limits = limits
         self._socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False)
         self._transport: asyncio.Transport | None = None
-        self._control_times: deque[float] = deque()
-        self._pings: dict[bytes, None] = {}
-        self._last_pong = 0.0
         self._closing: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
 
-    async def serve(self, request: web.Request, streams: Sequence[str]) -> web.WebSocketResponse:
+    @abstractmethod
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs as long as the connection."""
+
+    @abstractmethod
+    async def on_message(self, message: WSMessage) -> None:
+        """Takes a text, binary, ping or pong message."""
+
+    @abstractmethod
+    def shutdown_message(self) -> bytes:
+        """What announces the end of the connection."""
+
+    def subscribe(self, names: Sequence[str]) -> None:
+        """Sends the events of these channels from now on."""
+        self.streams |= dict.fromkeys(names)
+        self._hub.subscribe(self, names)
+
+    def unsubscribe(self, names: Sequence[str]) -> None:
+        """Stops sending the events of these channels."""
+        for name in names:
+            self.streams.pop(name, None)
+        self._hub.unsubscribe(self, names)
+
+    async def serve(self, request: web.Request, streams: Sequence[str] = ()) -> web.WebSocketResponse:
         """Handles the connection until it ends; `streams` are those named in its URL."""
         await self._socket.prepare(request)
         if not isinstance(request.transport, asyncio.Transport):
             return self._socket  # the peer left before the handshake was answered
         self._transport = request.transport
         self._hub.connections.append(self)
-        background = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._end_of_life())]
+        background = [asyncio.create_task(one) for one in self.background()]
         try:
-            self._subscribe(streams)
+            self.subscribe(streams)
             await self._receive()
         finally:
             self._ended.set()
@@ -113,12 +140,13 @@ class Connection:
         await self._ended.wait()
 
     async def announce_shutdown(self, notice: float) -> None:
-        """Sends a serverShutdown event and closes the connection `notice` seconds later."""
-        self._send(protocol.server_shutdown(time.time_ns() // 1_000_000))
+        """Announces the end of the connection and closes it `notice` seconds later."""
+        self.send(self.shutdown_message())
         await asyncio.sleep(notice)
         await self.close(reason="server shutdown")
 
-    def _send(self, payload: bytes) -> None:
+    def send(self, payload: bytes) -> None:
+        """Sends one message, after all that waits."""
         self.pending.append(protocol.frame(payload))
         self.flush()
 
@@ -133,77 +161,5 @@ class Connection:
                 return
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING, WSMsgType.PONG):
                 return
-            if self._closing:
-                continue
-            if self._too_many_messages():
-                logger.warning("disconnecting a subscriber that sends too many messages per second")
-                self.begin_close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
-            elif message.type is WSMsgType.PING:
-                await self._socket.pong(message.data)
-            elif message.type is WSMsgType.PONG:
-                self._take_pong(bytes(message.data))
-            else:
-                self._control(message.data)
-
-    def _too_many_messages(self) -> bool:
-        now, times = time.monotonic(), self._control_times
-        times.append(now)
-        while times[0] <= now - 1.0:
-            times.popleft()
-        return len(times) > self._limits.control_messages_per_second
-
-    def _control(self, text: str | bytes) -> None:
-        try:
-            request = control.parse(text)
-        except control.ControlError as error:
-            self._send(error.reply())
-            return
-        result: object = None
-        match request.method:
-            case "SUBSCRIBE":
-                self._subscribe(request.params)
-            case "UNSUBSCRIBE":
-                for name in request.params:
-                    self.streams.pop(name, None)
-                self._hub.unsubscribe(self, request.params)
-            case "LIST_SUBSCRIPTIONS":
-                result = list(self.streams)
-            case "SET_PROPERTY":
-                self.combined = request.params[1]
-            case "GET_PROPERTY":
-                result = self.combined
-        self._send(control.reply(request.request_id, result))
-
-    def _subscribe(self, names: Sequence[str]) -> None:
-        wanted = self.streams | dict.fromkeys(names)
-        if len(wanted) > protocol.MAX_STREAMS:
-            logger.warning("disconnecting a subscriber that wants %d streams", len(wanted))
-            self.begin_close(WSCloseCode.POLICY_VIOLATION, f"more than {protocol.MAX_STREAMS} streams")
-            return
-        self.streams = wanted
-        self._hub.subscribe(self, names)
-
-    def _take_pong(self, payload: bytes) -> None:
-        if payload in self._pings:
-            self._pings.clear()
-            self._last_pong = time.monotonic()
-
-    async def _keep_alive(self) -> None:
-        self._last_pong = time.monotonic()
-        while True:
-            await asyncio.sleep(self._limits.ping_interval)
-            if time.monotonic() - self._last_pong > self._limits.pong_timeout:
-                logger.warning("disconnecting a subscriber that did not answer pings")
-                self.begin_close(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
-                return
-            payload = str(time.time_ns() // 1_000_000).encode()
-            self._pings[payload] = None
-            try:
-                await self._socket.ping(payload)
-            except ConnectionResetError:
-                return
-
-    async def _end_of_life(self) -> None:
-        notice = min(self._limits.shutdown_notice, self._limits.lifetime / 2)
-        await asyncio.sleep(self._limits.lifetime - notice)
-        await self.announce_shutdown(notice)
+            if not self._closing:
+                await self.on_message(message)

@@ -1,17 +1,26 @@
-"""What the server needs of a source of market data. There are two: live.py and replay.py."""
+"""What the server needs of a source of market data, such as live.py and replay.py."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from tools.simulator.market import Market
+from tools.simulator.okx.source import Source
 
 
 class Feed(Protocol):
-    """A source of events and of the REST answers that fit them."""
+    """A source of events and of the REST answers that fit them.
+
+    Attributes:
+        symbols: what is listed at Binance.
+    """
 
     symbols: Collection[str]
+
+    @property
+    def okx(self) -> Mapping[str, Source]:
+        """What is listed at OKX, by its name there."""
 
     async def run(self) -> None:
         """Publishes events to the hub until it is cancelled."""

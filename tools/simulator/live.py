@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tools.simulator import protocol
 from tools.simulator.hub import Hub
-from tools.simulator.market import Activity, Diff, Market
+from tools.simulator.market import Activity, Diff, Market, Trade
+from tools.simulator.okx import PREFIX as OKX
+from tools.simulator.okx.listed import Listed as OkxListed
 from tools.simulator.symbols import Instrument
 from tools.simulator.trade_history import TradeHistory
 
@@ -50,7 +52,7 @@ class _Listed:
         for trade in market.step():
             self.history.add(now_ms, trade)
             if self.trades.subscribers:
-                self.trades.publish(self.encode.trade(now_ms, trade))
+                self.trades.publish(self.trade_message(now_ms, trade))
             if self.aggregate_trades.subscribers:
                 self.aggregate_trades.publish(self.encode.aggregate_trade(now_ms, trade))
         if self.book_ticker.subscribers:
@@ -75,18 +77,38 @@ class _Listed:
                 self.slow_diffs.publish(self.encode.depth_update(now_ms, self._slow))
                 self._slow = None
             if self.ticker.subscribers:
-                self.ticker.publish(self.encode.ticker(now_ms, self.market))
+                self.ticker.publish(self.ticker_message(now_ms))
+
+    def trade_message(self, now_ms: int, trade: Trade) -> bytes:
+        """The event of a trade."""
+        return self.encode.trade(now_ms, trade)
+
+    def book_message(self, now_ms: int) -> bytes | None:
+        """The event of the book's changes since the last call; None if there are none."""
+        diff = self.market.take_diff()
+        return self.encode.depth_update(now_ms, diff) if diff else None
+
+    def ticker_message(self, now_ms: int) -> bytes:
+        """The event of the statistics."""
+        return self.encode.ticker(now_ms, self.market)
 
 
 class LiveFeed:
-    """The markets of all listed symbols, in real time."""
+    """The markets of all listed symbols, in real time. A name like `okx:BTC-USDT` is listed at OKX."""
 
-    def __init__(self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub) -> None:
+    def __init__(
+        self, instruments: Sequence[Instrument], seed: int, activity: Activity, hub: Hub, *, checksums: bool = True
+    ) -> None:
         self._hub = hub
         first_id = int(time.time()) * _IDS_PER_SECOND
-        self._listed = {one.symbol: _Listed(one, seed, activity, first_id, hub) for one in instruments}
+        of_okx = [one for one in instruments if one.symbol.startswith(OKX)]
+        self._okx = {one.symbol: OkxListed(one, seed, activity, first_id, hub, checksums=checksums) for one in of_okx}
+        self._listed = {
+            one.symbol: _Listed(one, seed, activity, first_id, hub) for one in instruments if one not in of_okx
+        }
         self.symbols: Collection[str] = self._listed.keys()
-        listed = list(self._listed.values())
+        self.okx: Mapping[str, OkxListed] = {one.name: one for one in self._okx.values()}
+        listed: list[_Listed | OkxListed] = [*self._listed.values(), *self._okx.values()]
         self._groups = [listed[slot::SLOTS] for slot in range(SLOTS)]
         self._slots_done = 0
         self._slots_skipped = 0
@@ -147,7 +169,7 @@ class LiveFeed:
 
     def market(self, symbol: str) -> Market:
         """As Feed.market()."""
-        return self._listed[symbol].market
+        return (self._okx.get(symbol) or self._listed[symbol]).market
 
     def state(self) -> dict[str, Any]:
         """As Feed.state()."""

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ import msgspec
 from tickfence.streams.codec import DiffEntry, Level, SymbolInfo, Ticker, TradeEntry
 from tools.simulator import protocol
 from tools.simulator.hub import Hub
+from tools.simulator.okx.source import Source
 from tools.simulator.recorded_market import Book, Recorded, RecordedMarket
 from tools.simulator.symbols import instrument
 
@@ -115,10 +116,13 @@ class RecordedFeed:
         """
         self._market, self._speed, self._hub = market, speed, hub
         self._keep_times, self._exit_at_end = keep_times, exit_at_end
-        self._listed = {
-            symbol: _Listed(symbol, market.book(symbol), market.info(symbol), hub) for symbol in market.symbols
-        }
+        of_binance = [symbol for symbol in market.symbols if ":" not in symbol]
+        if len(of_binance) < len(market.symbols):
+            others = sorted(set(market.symbols) - set(of_binance))
+            logger.warning("not replayed, because this speaks Binance's protocol only: %s", ", ".join(others))
+        self._listed = {symbol: _Listed(symbol, market.book(symbol), market.info(symbol), hub) for symbol in of_binance}
         self.symbols: Collection[str] = self._listed.keys()
+        self.okx: Mapping[str, Source] = {}
         self._status = "waiting for subscribers"
         self._sent = 0
         self._at_ms = market.from_ms

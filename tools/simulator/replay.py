@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ import msgspec
 from tools.simulator import protocol
 from tools.simulator.capture import Capture, Diff, Message, Snapshot
 from tools.simulator.hub import Hub
+from tools.simulator.okx.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class ReplayFeed:
         self._messages = capture.messages
         self._info = {str(symbol["symbol"]): symbol for symbol in capture.symbols}
         self.symbols: Collection[str] = self._info.keys()
+        self.okx: Mapping[str, Source] = {}
         self._snapshots = capture.snapshots
         firsts = {snapshot.symbol: snapshot for snapshot in reversed(capture.snapshots)}
         self._answered = {symbol: asyncio.Event() for symbol in firsts}

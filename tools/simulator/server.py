@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tools.simulator.binance_connection import BinanceConnection
 from tools.simulator.connection import Connection, Limits
 from tools.simulator.faults import Faults
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Hub
 from tools.simulator.listening import listen
+from tools.simulator.okx.endpoints import Endpoints
 from tools.simulator.plant_commands import PlantCommands
 from tools.simulator.rate_limit import WeightLimit
 from tools.simulator.rest import RestApi
@@ -43,11 +45,13 @@ class Server:
     def application(self) -> web.Application:
         """The routes of the exchange."""
         rest = RestApi(self._feed, WeightLimit(self._options.weight_per_minute))
-        faults = Faults(self._feed, self._hub, rest.listing)
+        of_okx = Endpoints(self._feed.okx, self._hub, self._options.limits, rest.listing)
+        faults = Faults(self._feed, self._hub, rest.listing, of_okx.refusals)
         app = web.Application(middlewares=[faults.middleware])
         app.add_routes(faults.routes())
         app.add_routes(PlantCommands(self._feed).routes())
         app.add_routes(rest.routes())
+        app.add_routes(of_okx.routes())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{streams:.*}", self._raw)
@@ -90,8 +94,8 @@ class Server:
 
     async def _combined(self, request: web.Request) -> web.WebSocketResponse:
         streams = [name for name in request.query.get("streams", "").split("/") if name]
-        return await Connection(self._hub, self._options.limits, combined=True).serve(request, streams)
+        return await BinanceConnection(self._hub, self._options.limits, combined=True).serve(request, streams)
 
     async def _raw(self, request: web.Request) -> web.WebSocketResponse:
         streams = [name for name in request.match_info.get("streams", "").split("/") if name]
-        return await Connection(self._hub, self._options.limits, combined=False).serve(request, streams)
+        return await BinanceConnection(self._hub, self._options.limits, combined=False).serve(request, streams)

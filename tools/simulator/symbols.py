@@ -1,4 +1,7 @@
-"""The listed symbols: names, tick and step sizes, start prices."""
+"""The listed symbols: names, tick and step sizes, start prices.
+
+A symbol of another exchange than Binance has its venue before it: `okx:BTC-USDT`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from dataclasses import dataclass
 from tickfence.instrument import parse_instrument
 
 MAX_GENERATED = 20_000
+
+VENUES = ("okx",)
+"""Whose dialects there are beside Binance's."""
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 _SYLLABLES = ("A", "BA", "CO", "DE", "FI", "GA", "HO", "KI", "LU", "MA", "NE", "OR", "PI", "RO", "SU", "TA", "VE", "ZO")
@@ -63,9 +69,14 @@ def instrument(symbol: str) -> Instrument:
         parse_instrument(symbol)
     except ValueError as error:
         raise BadSymbols(str(error)) from None
-    base, quote = _split(symbol)
-    if symbol in _KNOWN:
-        price, tick_decimals, step_decimals, quantity = _KNOWN[symbol]
+    venue, colon, name = symbol.rpartition(":")
+    if colon and venue not in VENUES:
+        raise BadSymbols(
+            f"symbol {symbol}: no such exchange here; there are Binance (no prefix) and {', '.join(VENUES)}"
+        )
+    base, quote = _split(name)
+    if base + quote in _KNOWN:
+        price, tick_decimals, step_decimals, quantity = _KNOWN[base + quote]
     else:
         chance = random.Random(symbol)
         price = 10 ** chance.uniform(-2.0, 3.0)
@@ -83,8 +94,8 @@ def instrument(symbol: str) -> Instrument:
     )
 
 
-def parse(text: str) -> list[Instrument]:
-    """The instruments of `--symbols`: comma-separated names, or a number of symbols.
+def parse(text: str, venue: str = "binance") -> list[Instrument]:
+    """The instruments of `--symbols`: comma-separated names, or a number of symbols, all of one venue.
 
     Raises:
         BadSymbols: the list is empty, a name does not match or is listed twice, or the number is out of range.
@@ -93,7 +104,8 @@ def parse(text: str) -> list[Instrument]:
         count = int(text)
         if not 1 <= count <= MAX_GENERATED:
             raise BadSymbols(f"{count} symbols: must be 1 to {MAX_GENERATED}")
-        return [instrument(name) for name, _ in zip(_names(), range(count), strict=False)]
+        names = [name for name, _ in zip(_names(), range(count), strict=False)]
+        return [instrument(name if venue == "binance" else _at(venue, name)) for name in names]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise BadSymbols(f"symbols {text!r}: must be names like BTCUSDT,ETHUSDT or a number of symbols")
@@ -115,7 +127,14 @@ def _names() -> Iterator[str]:
             yield name
 
 
+def _at(venue: str, name: str) -> str:
+    return f"{venue}:{'-'.join(_split(name))}"
+
+
 def _split(symbol: str) -> tuple[str, str]:
+    base, dash, quote = symbol.partition("-")
+    if dash:
+        return base, quote
     for quote in _QUOTES:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol[: -len(quote)], quote

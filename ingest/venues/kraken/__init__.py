@@ -29,7 +29,7 @@ class Kraken(Venue):
     ws_url = "wss://ws.kraken.com"
     limits = Limits(
         streams_per_connection=1_000,  # the exchange names no limit
-        control_messages_per_s=2.0,  # nor here: above its own it answers "Exceeded msg rate"
+        control_messages_per_s=5.0,  # nor here: above its own it answers "Exceeded msg rate"
         connection_lifetime_s=math.inf,
         connections=(150, 600.0),
         request_weight=(1, 1.0),

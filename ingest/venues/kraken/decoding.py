@@ -37,7 +37,7 @@ from ingest.events import (
 )
 from ingest.venues.kraken.checksum import Checksum
 from ingest.venues.kraken.instruments import Instruments, Pair
-from ingest.venues.kraken.numbers import digits, plain
+from ingest.venues.kraken.numbers import QUANTITY, Text, plain
 from tickfence.instrument import Instrument, split
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -47,6 +47,8 @@ OF_A_SYMBOL = (TRADE, BOOK, TICKER)
 DEPTH = 1_000
 """Levels a side. The exchange says nothing when a level falls out of them."""
 ALREADY = "already subscribed"
+_FIRST_LEVEL, _NEXT_LEVEL = b'[{"price":', b'},{"price":'
+_BOOK_HEAD, _TRADE_HEAD = b'{"channel":"book"', b'{"channel":"trade"'
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -71,8 +73,8 @@ class _Level(msgspec.Struct, gc=False):
 
 class _Book(msgspec.Struct, gc=False):
     symbol: str
-    bids: list[_Level]
-    asks: list[_Level]
+    bids: msgspec.Raw
+    asks: msgspec.Raw
     checksum: int
     timestamp: _Time | None = None
 
@@ -84,6 +86,20 @@ class _Trade(msgspec.Struct, gc=False):
     qty: msgspec.Raw
     trade_id: int
     timestamp: _Time
+
+
+class _Books(msgspec.Struct, gc=False):
+    """A usual message of the channel."""
+
+    type: str
+    data: tuple[_Book]
+
+
+class _Trades(msgspec.Struct, gc=False):
+    """A usual message of the channel."""
+
+    type: str
+    data: tuple[_Trade]
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -109,7 +125,10 @@ class _Status(msgspec.Struct):
 
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_books = msgspec.json.Decoder(_Books).decode
+_decode_trades = msgspec.json.Decoder(_Trades).decode
 _decode_book = msgspec.json.Decoder(_Book).decode
+_decode_levels = msgspec.json.Decoder(list[_Level]).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
 _decode_ticker = msgspec.json.Decoder(_Ticker).decode
 _decode_symbol = msgspec.json.Decoder(_Symbol).decode
@@ -139,6 +158,17 @@ class Decoder:
             Rejected: it is none of the messages we subscribed to, or holds a value that cannot be true.
             Unfollowed: it is of a symbol that is not followed any more.
         """
+        try:  # what is usual in a third of the time
+            if message.startswith(_BOOK_HEAD):
+                books = _decode_books(message)
+                return (self._checked_book(books.data[0], books.type),)
+            if message.startswith(_TRADE_HEAD):
+                return (self._checked_trade(_decode_trades(message).data[0]),)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # of another shape, or wrong: the other way finds out
+        return self._any(message)
+
+    def _any(self, message: bytes) -> Sequence[Event]:
         envelope = typed(_decode_message, message, "message")
         match envelope.channel:
             case "book":
@@ -182,11 +212,14 @@ class Decoder:
             part = decoded(_decode_book, raw)
         except msgspec.ValidationError as error:
             raise Rejected(Refusal.WRONG_TYPE, f"book: {error}", self._book_of(raw)) from None
+        return self._checked_book(part, kind)
+
+    def _checked_book(self, part: _Book, kind: str) -> Diff | BookSnapshot:
         symbol = self._known(part.symbol)
-        bids, bid_digits = _levels(part.bids, symbol)
-        asks, ask_digits = _levels(part.asks, symbol)
+        bids, bid_texts = _levels(part.bids, symbol)
+        asks, ask_texts = _levels(part.asks, symbol)
         time_ms = milliseconds(part.timestamp) if part.timestamp is not None else 0
-        proof = Checksum(part.checksum, bid_digits, ask_digits)
+        proof = Checksum(part.checksum, bid_texts, ask_texts)
         if kind == "update":
             if not 0 < time_ms < LAST_TIME_MS:
                 raise Rejected(Refusal.BAD_TIME, f"{symbol} book at {part.timestamp}", symbol)
@@ -199,7 +232,9 @@ class Decoder:
         return BookSnapshot(symbol, time_ms, Depth(0, bids, asks, lowest_bid, highest_ask), proof)
 
     def _trade(self, raw: msgspec.Raw, _: str) -> Trade:
-        part = typed(_decode_trade, raw, TRADE)
+        return self._checked_trade(typed(_decode_trade, raw, TRADE))
+
+    def _checked_trade(self, part: _Trade) -> Trade:
         symbol, time_ms = self._known(part.symbol), milliseconds(part.timestamp)
         is_buy = part.side == "buy"  # the taker's side
         return checked_trade(symbol, time_ms, part.trade_id, plain(part.price), plain(part.qty), is_buy)
@@ -226,20 +261,27 @@ class Decoder:
             return None
 
 
-def _levels(parts: list[_Level], symbol: Instrument) -> tuple[list[Level], list[bytes]]:
-    """The levels of one side, and each as the sum of the book has it."""
-    levels: list[Level] = []
-    written = []
-    for part in parts:
-        price, quantity = bytes(part.price), bytes(part.qty)
-        try:
-            levels.append((float(price), float(quantity)))
-        except ValueError:
-            raise Rejected(Refusal.NOT_A_NUMBER, f"{symbol} level {price[:40]!r} {quantity[:40]!r}", symbol) from None
-        written.append(digits(price, quantity))
+def _levels(side: msgspec.Raw, symbol: Instrument) -> tuple[list[Level], list[Text]]:
+    """The levels of one side, and each as it is written."""
+    raw = bytes(side)
+    if raw == b"[]":
+        return [], []
+    try:
+        # As the exchange writes it: this takes half as long as a parser of JSON.
+        usual = raw.startswith(_FIRST_LEVEL) and b" " not in raw
+        texts = raw[len(_FIRST_LEVEL) : -2].split(_NEXT_LEVEL) if usual else _any_levels(raw)
+        levels = [(float(price), float(quantity)) for price, quantity in [text.split(QUANTITY) for text in texts]]
+    except msgspec.ValidationError as error:
+        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+    except ValueError:
+        raise Rejected(Refusal.NOT_A_NUMBER, f"{symbol} levels {raw[:120]!r}", symbol) from None
     if reason := check_levels(levels):
-        raise Rejected(reason, f"{symbol} levels {str(levels)[:120]}", symbol)
-    return levels, written
+        raise Rejected(reason, f"{symbol} levels {raw[:120]!r}", symbol)
+    return levels, texts
+
+
+def _any_levels(raw: bytes) -> list[Text]:
+    return [bytes(level.price) + QUANTITY + bytes(level.qty) for level in _decode_levels(raw)]
 
 
 def _trade_id(event: Event) -> int:

@@ -6,17 +6,22 @@ from decimal import Decimal
 
 import msgspec
 
+Text = bytes
+"""A level as it is written: its price, `QUANTITY` and its quantity."""
+
+QUANTITY = b',"qty":'
 MAX_ZEROS = 50
 """A number with an exponent beyond this is left as it is: it is none of a market."""
 
 
-def digits(price: bytes, quantity: bytes) -> bytes:
-    """A level as the sum of a book has it: no point, no leading zeros.
+def digits(level: bytes) -> bytes:
+    """A `Text` as the sum of a book has it: no point, no leading zeros.
 
-    >>> digits(b"45285.2", b"0.00100000")
+    >>> digits(b'45285.2,"qty":0.00100000')
     b'452852100000'
     """
-    return price.replace(b".", b"").lstrip(b"0") + quantity.replace(b".", b"").lstrip(b"0")
+    price, quantity = level.replace(b".", b"").split(QUANTITY)
+    return price.lstrip(b"0") + quantity.lstrip(b"0")
 
 
 def plain(raw: msgspec.Raw) -> str:
@@ -25,8 +30,9 @@ def plain(raw: msgspec.Raw) -> str:
     >>> plain(msgspec.Raw(b"0.10000000")), plain(msgspec.Raw(b"1e-08"))
     ('0.10000000', '0.00000001')
     """
-    text = bytes(raw).decode(errors="replace")
-    if not text[:1].isdigit() or "e" not in text.lower():
+    written = bytes(raw)
+    text = written.decode(errors="replace")
+    if b"e" not in written.lower() or not text[:1].isdigit():
         return text
     number = Decimal(text)
     return f"{number:f}" if abs(number.adjusted()) <= MAX_ZEROS else text

@@ -46,7 +46,7 @@ class Toy(Venue):
         connections=(100, 10.0),
         request_weight=(10, 1.0),
     )
-    keep_alive = KeepAlive(ping="ping", ping_after_s=0.2, silence_s=0.6)
+    keep_alive = KeepAlive(ping="ping", ping_after_s=5.0, silence_s=15.0)
     snapshots = Snapshots.STREAM
     numbered = True
     book_levels = 4

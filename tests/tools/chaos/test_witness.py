@@ -80,6 +80,12 @@ def test_a_stream_that_was_lost_begins_again() -> None:
     stream.end()
     assert stream.entries[5, 1].spans == [Span(1.0, 1.1)]
     assert stream.entries[6, 2] == Entry([B, C], [Span(1.0, 1.1), Span(1.3, 1.4)])
+    assert stream.unseen == [((0, 0), (1300, 2**64))]
+
+
+def test_what_came_unseen_came_behind_the_newest_entry_that_is_still_there() -> None:
+    stream = looked(Look(1.0, (5, 1), 3, [((5, 1), A), ((6, 2), B), ((7, 3), C)]))
+    stream.begin_again(Look(1.3, (5, 1), 3, [((5, 1), A), ((6, 2), B), ((6, 9), C)]))
     assert stream.unseen == [((6, 2), (1300, 2**64))]
 
 

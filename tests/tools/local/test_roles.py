@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tickfence.settings import Settings
-from tools.local.roles import Ports, Role, stack_environment, stack_roles
+from tools.local.roles import Ports, Role, stack_environment, stack_roles, with_second_venue
 
 PORTS = Ports(redis=7001, simulator=7002, flower=7003, web=7004, metrics={
     "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest-1": 7121, "ingest-2": 7122,
@@ -74,6 +74,14 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
+def test_make_run_shows_a_second_venue_unless_it_is_told_what_to_show() -> None:
+    shown = with_second_venue({"NT_LOG_LEVEL": "DEBUG"})
+    assert shown["SYMBOLS"].endswith("DOTUSDT,okx:BTC-USDT,okx:ETH-USDT")
+    assert Settings.from_environment(shown).symbols[0] == "BTCUSDT"
+    for given in ({"SYMBOLS": "BTCUSDT"}, {"NT_EXCHANGE_WS_URL": "ws://x", "NT_EXCHANGE_REST_URL": "http://x"}):
+        assert with_second_venue(given) == given
+
+
 def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> None:
     given = {"NT_NODE_ID": "mine", "NT_METRICS_PORT": "1", "REDIS_URL": "redis://elsewhere", "NT_LOG_LEVEL": "DEBUG"}
     given |= {"NT_REDIS_PASSWORD_FILE": "/elsewhere", "NT_BROKER_PASSWORD_FILE": "/elsewhere"}
@@ -82,6 +90,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "CELERY_BROKER_URL": "redis://127.0.0.1:7001/1",
         "NT_EXCHANGE_WS_URL": "ws://127.0.0.1:7002",
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
+        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002",
         "NT_LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",

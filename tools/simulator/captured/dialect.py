@@ -80,8 +80,11 @@ class Book:
                     side[price] = quantity
                 else:
                     side.pop(price, None)
-        if self._depth is not None:
-            self.bids, self.asks = dict(self.best_bids(self._depth)), dict(self.best_asks(self._depth))
+        depth = self._depth
+        if depth is not None and len(self.bids) > depth:
+            self.bids = dict(self.best_bids(depth))
+        if depth is not None and len(self.asks) > depth:
+            self.asks = dict(self.best_asks(depth))
 
     def best_bids(self, count: int | None = None) -> Levels:
         """From the highest price down."""

@@ -19,12 +19,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
+from tools.simulator.captured import kraken_wire as wire
 from tools.simulator.captured.dialect import BadRequest, Book, Dialect, Levels, Recorded, Request, answer_of, lines
 
 DEPTH = 1000
@@ -32,19 +31,17 @@ RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 _ANSWERED = "2026-01-01T00:00:00.000000Z"
 
 
-class Kraken(Dialect):
-    """A recording of Kraken's, in v2."""
+class KrakenDialect(Dialect):
+    """The dialect of v2, whatever is served in it.
+
+    Attributes:
+        decimals: of the prices and of the quantities of each pair that is listed.
+    """
 
     name, path, depth = "kraken", "/v2", DEPTH
 
-    def __init__(self, stem: str) -> None:
-        self._trades: Counter[str] = Counter()
-        self.messages = [
-            message for time, text in lines(Path(f"{stem}.ws")) for message in self._converted(time, json.loads(text))
-        ]
-        pairs = answer_of(Path(f"{stem}.http"))["result"].values()
-        self._pairs = {_symbol(pair["wsname"]): pair for pair in pairs if "wsname" in pair}
-        self.symbols = {message.stream.partition(":")[2] for message in self.messages}
+    def __init__(self, messages: Sequence[Recorded], symbols: Collection[str], decimals: Mapping[str, tuple[int, int]]):
+        self.messages, self.symbols, self.decimals = messages, symbols, decimals
         self._system = "online"
 
     def parse(self, text: str) -> Request | bytes:
@@ -53,7 +50,9 @@ class Kraken(Dialect):
             message = json.loads(text)
             method, request_id = message["method"], message.get("req_id")
             if method == "ping":
-                return _encode({"method": "pong", "req_id": request_id, "time_in": _ANSWERED, "time_out": _ANSWERED})
+                return wire.encode(
+                    {"method": "pong", "req_id": request_id, "time_in": _ANSWERED, "time_out": _ANSWERED}
+                )
             params = message["params"]
             streams = [f"{params['channel']}:{symbol}" for symbol in params.get("symbol", ())]
         except (ValueError, TypeError, KeyError):
@@ -83,19 +82,20 @@ class Kraken(Dialect):
             else:
                 answer |= {"error": error, "success": False} | ({"symbol": symbol} if colon else {})
             answers.append(
-                _encode(answer | {"req_id": request.request_id, "time_in": _ANSWERED, "time_out": _ANSWERED})
+                wire.encode(answer | {"req_id": request.request_id, "time_in": _ANSWERED, "time_out": _ANSWERED})
             )
         return granted, answers
 
     def snapshot(self, symbol: str, book: Book) -> bytes:
         """As Dialect.snapshot()."""
-        return _book(symbol, "snapshot", book.best_bids(DEPTH), book.best_asks(DEPTH), _sum(book), _rfc3339(book.time))
+        bids, asks = book.best_bids(DEPTH), book.best_asks(DEPTH)
+        return wire.book(symbol, "snapshot", bids, asks, wire.checksum(bids, asks), book.time)
 
     def shared(self, stream: str) -> list[bytes]:
         """As Dialect.shared(): the rules of every pair."""
         if stream != "instrument":
             return []
-        pairs = [self._rules(symbol) for symbol in sorted(self._pairs)]
+        pairs = [self._rules(symbol) for symbol in sorted(self.decimals)]
         data = ",".join(pairs)
         return [f'{{"channel":"instrument","type":"snapshot","data":{{"assets":[],"pairs":[{data}]}}}}'.encode()]
 
@@ -106,7 +106,7 @@ class Kraken(Dialect):
     def greeting(self) -> list[bytes]:
         """As Dialect.greeting(): the state of the trading engine."""
         status = {"version": "2.0.10", "system": self._system, "api_version": "v2", "connection_id": 2**63 + 25}
-        return [_encode({"channel": "status", "type": "update", "data": [status]})]
+        return [wire.encode({"channel": "status", "type": "update", "data": [status]})]
 
     def status(self, text: str) -> list[bytes]:
         """As Dialect.status()."""
@@ -119,39 +119,9 @@ class Kraken(Dialect):
         number, _, tail = rest.partition(b",")
         return b'%b"checksum":%d,%b' % (head, int(number) ^ 0x55, tail)
 
-    def _converted(self, time: float, message: Any) -> Sequence[Recorded]:
-        if isinstance(message, dict):
-            return ()
-        *bodies, name, pair = message[1:]
-        symbol, channel = _symbol(pair), name.partition("-")[0]
-        stream = f"{channel}:{symbol}"
-        if channel == "trade":
-            return [Recorded(time, stream, self._trade(symbol, bodies[0]))]
-        if channel == "ticker":
-            return [Recorded(time, stream, _ticker(symbol, bodies[0]))]
-        body = {key: value for part in bodies for key, value in part.items()}
-        bids, asks = body.get("bs", body.get("b", [])), body.get("as", body.get("a", []))
-        at = _rfc3339(max(float(level[2]) for level in [*bids, *asks]))
-        found = [[(level[0], level[1]) for level in side] for side in (bids, asks)]
-        whole = "bs" in body or "as" in body
-        made = Recorded(time, stream, b"", found[0], found[1], whole)
-        checksum = int(body["c"]) if "c" in body else _sum_of(made)
-        payload = _book(symbol, "snapshot" if whole else "update", found[0], found[1], checksum, at)
-        return [made._replace(payload=payload)]
-
-    def _trade(self, symbol: str, trades: list[list[str]]) -> bytes:
-        parts = []
-        for price, quantity, time, side, kind, _ in trades:
-            self._trades[symbol] += 1
-            names = f'"symbol":"{symbol}","side":"{"buy" if side == "b" else "sell"}"'
-            order = f'"ord_type":"{"market" if kind == "m" else "limit"}","trade_id":{self._trades[symbol]}'
-            parts.append(f'{{{names},"price":{price},"qty":{quantity},{order},"timestamp":"{_rfc3339(float(time))}"}}')
-        return f'{{"channel":"trade","type":"update","data":[{",".join(parts)}]}}'.encode()
-
     def _rules(self, symbol: str) -> str:
-        pair = self._pairs[symbol]
         base, quote = symbol.split("/")
-        price, quantity = pair["pair_decimals"], pair["lot_decimals"]
+        price, quantity = self.decimals[symbol]
         rules = {
             "symbol": symbol,
             "base": base,
@@ -165,6 +135,48 @@ class Kraken(Dialect):
         return json.dumps(rules)
 
 
+class Kraken(KrakenDialect):
+    """A recording of Kraken's v1, in v2."""
+
+    def __init__(self, stem: str) -> None:
+        self._trades: Counter[str] = Counter()
+        messages = [
+            message for time, text in lines(Path(f"{stem}.ws")) for message in self._converted(time, json.loads(text))
+        ]
+        pairs = answer_of(Path(f"{stem}.http"))["result"].values()
+        decimals = {
+            _symbol(pair["wsname"]): (pair["pair_decimals"], pair["lot_decimals"]) for pair in pairs if "wsname" in pair
+        }
+        super().__init__(messages, {message.stream.partition(":")[2] for message in messages}, decimals)
+
+    def _converted(self, time: float, message: Any) -> Sequence[Recorded]:
+        if isinstance(message, dict):
+            return ()
+        *bodies, name, pair = message[1:]
+        symbol, channel = _symbol(pair), name.partition("-")[0]
+        stream = f"{channel}:{symbol}"
+        if channel == "trade":
+            return [Recorded(time, stream, wire.trades(symbol, self._fills(symbol, bodies[0])))]
+        if channel == "ticker":
+            return [Recorded(time, stream, _ticker(symbol, bodies[0]))]
+        body = {key: value for part in bodies for key, value in part.items()}
+        bids, asks = body.get("bs", body.get("b", [])), body.get("as", body.get("a", []))
+        at = max(float(level[2]) for level in [*bids, *asks])
+        found = [[(level[0], level[1]) for level in side] for side in (bids, asks)]
+        whole = "bs" in body or "as" in body
+        checksum = int(body["c"]) if "c" in body else wire.checksum(*_best(*found))
+        payload = wire.book(symbol, "snapshot" if whole else "update", found[0], found[1], checksum, at)
+        return [Recorded(time, stream, payload, found[0], found[1], whole)]
+
+    def _fills(self, symbol: str, recorded: list[list[str]]) -> list[wire.Fill]:
+        fills = []
+        for price, quantity, time, side, kind, _ in recorded:
+            self._trades[symbol] += 1
+            taker, order = ("buy" if side == "b" else "sell"), ("market" if kind == "m" else "limit")
+            fills.append(wire.Fill(price, quantity, float(time), taker, order, self._trades[symbol]))
+        return fills
+
+
 def _symbol(pair: str) -> str:
     return "/".join(RENAMED.get(name, name) for name in pair.split("/"))
 
@@ -173,32 +185,11 @@ def _ticker(symbol: str, body: dict[str, list[str]]) -> bytes:
     last, high, low, volume, first = (
         body[key][index] for key, index in (("c", 0), ("h", 1), ("l", 1), ("v", 1), ("o", 1))
     )
-    change = f"{(float(last) - float(first)) / float(first) * 100:.2f}"
-    values = f'"last":{last},"volume":{volume},"low":{low},"high":{high},"change_pct":{change}'
-    return f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{symbol}",{values}}}]}}'.encode()
+    return wire.ticker(symbol, last=last, first=first, high=high, low=low, volume=volume)
 
 
-def _book(symbol: str, kind: str, bids: Levels, asks: Levels, checksum: int, at: str) -> bytes:
-    sides = [",".join(f'{{"price":{price},"qty":{quantity}}}' for price, quantity in side) for side in (bids, asks)]
-    data = f'"symbol":"{symbol}","bids":[{sides[0]}],"asks":[{sides[1]}],"checksum":{checksum},"timestamp":"{at}"'
-    return f'{{"channel":"book","type":"{kind}","data":[{{{data}}}]}}'.encode()
-
-
-def _sum(book: Book) -> int:
-    levels = [*book.best_asks(10), *book.best_bids(10)]
-    digits = [number.replace(".", "").lstrip("0") for level in levels for number in level]
-    return crc32("".join(digits).encode())
-
-
-def _sum_of(snapshot: Recorded) -> int:
-    book = Book(DEPTH)
-    book.take(snapshot)
-    return _sum(book)
-
-
-def _rfc3339(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _encode(message: dict[str, Any]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()
+def _best(bids: Levels, asks: Levels) -> tuple[Levels, Levels]:
+    return (
+        sorted(bids, key=lambda level: float(level[0]), reverse=True),
+        sorted(asks, key=lambda level: float(level[0])),
+    )

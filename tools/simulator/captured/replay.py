@@ -16,7 +16,6 @@ from tools.simulator.captured.dialect import Book, Dialect, Recorded
 
 SETTLED_S = 0.5
 HEARTBEAT_S = 1.0
-_UNREAD_BYTES = 2**20
 
 
 class Subscriber(Protocol):
@@ -40,7 +39,7 @@ class Replay:
         wrong_checksums: how many of the next updates of a symbol's book get a wrong sum.
         skipped: how many of the next updates of a symbol's book are not sent.
         sent: messages so far.
-        books: as far as they were sent, by stream.
+        books: of each stream of a book, as far as it was sent.
     """
 
     def __init__(self, dialect: Dialect, speed: float) -> None:
@@ -81,10 +80,11 @@ class Replay:
                     await asyncio.sleep(max(0.0, started + message.time / self._speed - loop.time()))
                 elif self.sent % 100 == 0:
                     await asyncio.sleep(0)
-                await self._send(message)
-                self.sent += 1
+                await self.send(message)
 
-    async def _send(self, message: Recorded) -> None:
+    async def send(self, message: Recorded) -> None:
+        """Send the next message of the recording."""
+        self.sent += 1
         if message.bids is not None:
             self.books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
             symbol = message.stream.partition(":")[2]

@@ -9,7 +9,8 @@ checksum     ``symbol``, ``count`` (1)          the symbol's next updates have a
 skip         ``symbol``, ``count`` (1)          the symbol's next updates are not sent
 refuse       ``symbol``, ``error``              its subscriptions are refused with this error; "" accepts them again
 status       ``system``                         the trading engine is in this state from now on (Kraken)
-connections  ``status`` (429), ``count`` (1)    the next connections are refused with this HTTP status
+connections  ``status`` (429), ``count`` (1),   the next connections are refused with this HTTP status
+             ``retry_after`` (1)
 send         ``text``, ``symbol`` (all)         this message is sent to all who are subscribed to the symbol's book
 drop         ``code`` (none)                    every connection is cut; with a code, closed properly
 ===========  =================================  =====================================================================
@@ -27,7 +28,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from tools.simulator.captured.dialect import BadRequest, Dialect
+from tools.simulator.captured.dialect import BadRequest, Dialect, Request
 from tools.simulator.captured.replay import Replay
 from tools.simulator.listening import listen
 
@@ -61,6 +62,7 @@ class Connections(msgspec.Struct, forbid_unknown_fields=True):
 
     status: int = 429
     count: int = 1
+    retry_after: int = 1
 
 
 class Send(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,11 +105,16 @@ class CapturedServer:
     Args:
         dialect: the recording.
         speed: of the replay.
+
+    Attributes:
+        replay: the recording, as far as it was sent.
+        requests: what clients asked for, in order.
     """
 
     def __init__(self, dialect: Dialect, speed: float) -> None:
+        self.replay = Replay(dialect, speed)
+        self.requests: list[Request] = []
         self._dialect = dialect
-        self._replay = Replay(dialect, speed)
         self._connections: list[Connection] = []
         self._refused: dict[str, str] = {}
         self._no_connection = Connections(count=0)
@@ -116,32 +123,33 @@ class CapturedServer:
         """The routes."""
         app = web.Application()
         app.router.add_get(self._dialect.path, self._serve)
-        app.add_routes(self._dialect.routes(self._replay.books))
+        app.add_routes(self._dialect.routes(self.replay.books))
         app.router.add_post("/simulator/faults/{name}", self._fault)
         app.router.add_get("/simulator/state", self._state)
         return app
 
     async def run(self) -> None:
         """Replay until cancelled."""
-        await self._replay.run()
+        await self.replay.run()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if self._no_connection.count > 0:
             self._no_connection.count -= 1
-            return web.Response(status=self._no_connection.status, text="Too Many Requests")
+            headers = {"Retry-After": str(self._no_connection.retry_after)}
+            return web.Response(status=self._no_connection.status, text="Too Many Requests", headers=headers)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         connection = Connection(socket, request)
         self._connections.append(connection)
-        self._replay.subscribers.append(connection)
+        self.replay.subscribers.append(connection)
         try:
-            await self._replay.tell(self._dialect.greeting(), [connection])
+            await self.replay.tell(self._dialect.greeting(), [connection])
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
                     await self._hear(connection, message.data)
         finally:
             self._connections.remove(connection)
-            self._replay.subscribers.remove(connection)
+            self.replay.subscribers.remove(connection)
         return socket
 
     async def _hear(self, connection: Connection, text: str) -> None:
@@ -153,16 +161,17 @@ class CapturedServer:
         if isinstance(request, bytes):
             await connection.send(request)
             return
+        self.requests.append(request)
         granted, answers = self._dialect.answers(request, self._refused, connection.streams)
-        await self._replay.tell(answers, [connection])
+        await self.replay.tell(answers, [connection])
         for stream in granted:
             if not request.add:
                 connection.streams.pop(stream, None)
                 continue
             # Nothing may come between a snapshot and the subscription.
-            beginning = self._replay.begin(stream)
+            beginning = self.replay.begin(stream)
             connection.streams[stream] = None
-            await self._replay.tell(beginning, [connection])
+            await self.replay.tell(beginning, [connection])
 
     async def _fault(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -177,19 +186,17 @@ class CapturedServer:
 
     async def _state(self, _: web.Request) -> web.Response:
         connections = [list(one.streams) for one in self._connections]
-        finished = (
-            "finished" if self._replay.finished else "running" if self._replay.sent else "waiting for subscribers"
-        )
-        return web.json_response({"status": finished, "sent": self._replay.sent, "connections": connections})
+        finished = "finished" if self.replay.finished else "running" if self.replay.sent else "waiting for subscribers"
+        return web.json_response({"status": finished, "sent": self.replay.sent, "connections": connections})
 
     async def checksum(self, given: Checksum) -> int:
         """Let the sums of updates be wrong."""
-        self._replay.wrong_checksums[given.symbol] = given.count
+        self.replay.wrong_checksums[given.symbol] = given.count
         return given.count
 
     async def skip(self, given: Skip) -> int:
         """Do not send updates."""
-        self._replay.skipped[given.symbol] = given.count
+        self.replay.skipped[given.symbol] = given.count
         return given.count
 
     async def refuse(self, given: Refuse) -> int:
@@ -201,7 +208,7 @@ class CapturedServer:
 
     async def status(self, given: Status) -> int:
         """Change the state of the trading engine."""
-        await self._replay.tell(self._dialect.status(given.system), self._connections)
+        await self.replay.tell(self._dialect.status(given.system), self._connections)
         return len(self._connections)
 
     async def connections(self, given: Connections) -> int:
@@ -212,7 +219,7 @@ class CapturedServer:
     async def send(self, given: Send) -> int:
         """Send any message."""
         to = [one for one in self._connections if any(name.endswith(given.symbol) for name in one.streams)]
-        await self._replay.tell([given.text.encode()], to)
+        await self.replay.tell([given.text.encode()], to)
         return len(to)
 
     async def drop(self, given: Drop) -> int:
