@@ -103,7 +103,10 @@ class LibraryMarket:
         self._venue.renew_book(symbol, lost=not self._books[symbol].in_sync)
 
     def _on_rules(self, symbol: Instrument, rules: SymbolRules) -> None:
-        if self._rules.get(symbol) != rules:
+        before = self._rules.get(symbol)
+        if before is not None and rules.status == DELISTED:
+            rules = before._replace(status=DELISTED)
+        if before != rules:
             self._rules[symbol] = rules
             self._writer.set_info(symbol, rules)
         unlisted = sum(each.status == DELISTED for each in self._rules.values())

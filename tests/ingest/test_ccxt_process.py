@@ -35,7 +35,7 @@ NUMBERS = ("mid_price", "micro_price", "spread_bps", "last_price")
 
 pytestmark = [
     pytest.mark.skipif(not Path(f"{STEM}.ws").exists(), reason="no recorded capture here"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(400),
 ]
 
 Sides = tuple[dict[float, float], dict[float, float]]
@@ -127,7 +127,7 @@ def test_a_recording_through_ccxt(exchange: Exchange, redis_client: redis.Redis,
         )
 
     with ingest(exchange, redis_server, ",".join(PAIRS)) as process:
-        wait_until(look, "reports of the recording's end", 100)
+        wait_until(look, "reports of the recording's end", 200)
         assert process.metric('nt_ingest_books_in_sync{venue="ccxt"}') == len(PAIRS)
         assert process.metric("nt_ingest_rejected_total") == 0
         assert process.stop() == 0

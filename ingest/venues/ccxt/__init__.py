@@ -42,7 +42,9 @@ class Ccxt(LibraryVenue):
         for name in by_exchange.keys() - self._exchanges.keys():
             self._open(name)
         for name in self._exchanges.keys() - by_exchange.keys():
-            self._exchanges.pop(name)[1].cancel()
+            exchange, task = self._exchanges.pop(name)
+            exchange.follow({})
+            task.cancel()
         for name, (exchange, _) in self._exchanges.items():
             exchange.follow(by_exchange[name])
 

@@ -47,6 +47,7 @@ class Exchange:
         self._exchange: Any = None
         self._symbols: dict[str, Instrument] = {}
         self._subscriptions: dict[Instrument, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._leaving: set[Instrument] = set()
         self._unusable: dict[Instrument, str] = {}
         self._changed = asyncio.Event()
         self._logs = LogLimit()
@@ -94,6 +95,7 @@ class Exchange:
                 await self._keep_listed(group)
         finally:
             self._subscriptions.clear()
+            self._leaving.clear()
             await self._exchange.close()
 
     async def _keep_listed(self, group: asyncio.TaskGroup) -> None:
@@ -114,7 +116,7 @@ class Exchange:
                     extra = {"exchange": self._name, "error": cause, "retry_s": wait_s, "held_back": held_back}
                     logger.warning("cannot load the exchange's listing", extra=extra)
             if self._exchange.markets:
-                await self._change(group)
+                self._change(group)
             reload = await self._timed_out(wait_s) or not self._exchange.markets
 
     async def _timed_out(self, wait_s: float) -> bool:
@@ -125,42 +127,46 @@ class Exchange:
             return True
         return False
 
-    async def _change(self, group: asyncio.TaskGroup) -> None:
-        """Bring the subscriptions and the rules to what is followed and listed now."""
-        followed = dict(self._symbols)
-        usable = {}
-        for symbol, instrument in followed.items():
+    def _change(self, group: asyncio.TaskGroup) -> None:
+        """Bring the subscriptions and the rules to what is followed and listed now.
+
+        A listing may lack a symbol for once, so a subscription ends only when its symbol is not followed any more.
+        """
+        followed = {instrument: symbol for symbol, instrument in self._symbols.items()}
+        for instrument, (subscription, task) in list(self._subscriptions.items()):
+            if subscription.stopped or instrument not in followed:
+                del self._subscriptions[instrument]
+                subscription.stop()
+                task.cancel()
+                self._leaving.add(instrument)
+                group.create_task(self._leave(instrument, subscription, task))
+        for instrument, symbol in followed.items():
             market = self._exchange.markets.get(symbol)
             why = self._why_not(symbol, market)
-            if why != self._unusable.get(instrument, "") and why:
+            if why and why != self._unusable.get(instrument):
                 logger.error("a symbol cannot be followed", extra={"symbol": instrument, "error": why})
             self._unusable[instrument] = why
             if why:
                 self._sink.on_events([Rules(instrument, NOT_LISTED)])
-            else:
-                usable[instrument] = symbol
-                self._sink.on_events([Rules(instrument, rules(market, self._exchange.precisionMode))])
-        for instrument in self._unusable.keys() - followed.values():
-            del self._unusable[instrument]
-        gone = [self._subscriptions.pop(each) for each in list(self._subscriptions) if each not in usable]
-        for instrument, symbol in usable.items():
-            if instrument not in self._subscriptions:
+                continue
+            self._sink.on_events([Rules(instrument, rules(market, self._exchange.precisionMode))])
+            if instrument not in self._subscriptions and instrument not in self._leaving:
                 made = Subscription(instrument, symbol, self._exchange, self._sink, self._now_ms, self._logs)
                 self._subscriptions[instrument] = made, group.create_task(made.run())
-        for subscription, task in gone:
-            subscription.stop()
-            task.cancel()
-            group.create_task(self._leave(subscription, task))
+        for instrument in self._unusable.keys() - followed.keys():
+            del self._unusable[instrument]
+
+    async def _leave(self, instrument: Instrument, subscription: Subscription, task: asyncio.Task[None]) -> None:
+        await asyncio.wait({task})
+        await subscription.leave()
+        self._leaving.discard(instrument)
+        self._changed.set()  # it may be followed again
 
     def _why_not(self, symbol: str, market: Mapping[str, Any] | None) -> str:
         if market is not None:
             return unusable(market)
         near = get_close_matches(symbol, self._exchange.markets, 3)
         return f"{self._name} does not list {symbol}" + (f"; it has {', '.join(near)}" if near else "")
-
-    async def _leave(self, subscription: Subscription, task: asyncio.Task[None]) -> None:
-        await asyncio.wait({task})
-        await subscription.leave()
 
 
 def opened(name: str, urls: Mapping[str, str]) -> Any:

@@ -45,6 +45,9 @@ class Subscription:
         sink: gets what is read.
         now_ms: the Redis server's time.
         logs: of the exchange: what happens to many of its symbols is told once.
+
+    Attributes:
+        stopped: whether it gives nothing any more.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Subscription:
         self._trades = NewTrades(instrument)
         self._shown: Any = None  # ccxt's book: it changes by itself
         self._renew = asyncio.Event()
-        self._stopped = False
+        self.stopped = False
         self._logs = logs
 
     async def run(self) -> None:
@@ -76,7 +79,7 @@ class Subscription:
 
     def stop(self) -> None:
         """Give nothing any more. `run` is to be cancelled, and may take a moment to end."""
-        self._stopped = True
+        self.stopped = True
 
     def renew(self, *, lost: bool) -> None:
         """Give a snapshot of the book: of the one that ccxt has, if that is of use, else of a new subscription.
@@ -159,13 +162,13 @@ class Subscription:
         self._give([] if event is None else [event])
 
     def _give(self, events: Sequence[Event]) -> None:
-        if events and not self._stopped:
+        if events and not self.stopped:
             self._sink.on_events(events)
 
     def _lose(self, *, trades: bool, book: bool = True) -> None:
-        if trades and not self._stopped:
+        if trades and not self.stopped:
             self._sink.on_trades_lost([self._instrument])
-        if book and not self._stopped:
+        if book and not self.stopped:
             self._sink.on_books_lost([self._instrument])
 
     async def _until_renewed(self) -> None:
