@@ -202,13 +202,15 @@ def test_a_defect_of_a_venue_starts_that_venue_again(
     assert "a venue has failed" in caplog.text
 
 
-def test_only_the_chosen_venues_are_followed(following: Following) -> None:
+def test_only_the_chosen_venues_are_followed(following: Following, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "ingest.service")
+
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: following.shows(exchange, A), "the book")
         assert counted("nt_ingest_symbols_without_venue") == 0
-        assert following.client.keys("md:*BTCUSDT*") == []
 
     following.run(test, f"{A},BTCUSDT", NT_INGEST_VENUES="toy")
+    assert {vars(record).get("venue", "toy") for record in caplog.records} == {"toy"}
 
 
 def test_updates_without_numbers_get_rising_ones(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
