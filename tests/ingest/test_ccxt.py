@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import venues
 from ingest.book_sync import BookSync
 from ingest.events import HALTED, TRADING, BookSnapshot, Diff, Refused, Rejected, SymbolRules, Ticker, Trade
 from ingest.pacing import LogLimit
@@ -25,6 +27,13 @@ S = Instrument("ccxt:bitstamp:BTC/USD")
 NOW = 1_787_628_957_300
 
 Side = list[list[float]]
+
+
+def test_without_ccxt_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ccxt", None)
+    with pytest.raises(venues.NoVenue) as caught:
+        venues.load("ccxt")
+    assert str(caught.value) == "venue ccxt needs ccxt, which is not installed: pip install '.[ccxt]'"
 
 
 def book(bids: Side, asks: Side, **more: object) -> dict[str, Any]:
