@@ -9,6 +9,7 @@ help:
 	@echo 'make test     every test'
 	@echo 'make chaos    inject faults at random, check every write; ARGS="--minutes 10 --seed 7 --only node-kill"'
 	@echo 'make fuzz     random exchange histories, every report compared with the truth; ARGS="--messages 1000000 --seed 7"'
+	@echo 'make test-ccxt  the tests that need ccxt; installs it, with other versions of some packages'
 	@echo 'make compose-test  docker-compose.yml in real containers (Docker or podman)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
@@ -32,6 +33,10 @@ start stop kill: .venv/installed
 
 test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+test-ccxt: .venv/installed-dev
+	@sh tools/local/install.sh requirements-ccxt.txt
+	@exec $(VENV_PYTHON) -m pytest tests/ingest/test_ccxt_process.py
 
 compose-test: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m pytest -s tests/deploy/compose_run.py
@@ -62,4 +67,4 @@ lock: .venv/installed-dev
 .venv/installed-dev: requirements.txt requirements-dev.txt tools/local/redis-server.txt pyproject.toml
 	@sh tools/local/install.sh requirements-dev.txt
 
-.PHONY: help run status start stop kill test compose-test chaos lint bench reference lock
+.PHONY: help run status start stop kill test test-ccxt compose-test chaos lint bench reference lock

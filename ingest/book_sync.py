@@ -168,7 +168,10 @@ class BookSync:
             return False
         self.why = None
         self._seen_id, self._seen_ms = update_id, snapshot.time_ms
-        self.book.load(update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask, self._told)
+        limited = depth.lowest_bid is not None or depth.highest_ask is not None
+        told = None if limited else snapshot.told or self._told
+        self.book.load(update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask, told)
+        self.refresh = None
         self.received_ms = received_ms
         self._require_uncrossed(self.book)
         if self.proof is not None:

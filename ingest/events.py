@@ -159,14 +159,16 @@ class BookSnapshot(NamedTuple):
     Attributes:
         symbol: the instrument.
         time_ms: exchange time, ms.
-        depth: the book.
+        depth: the book. If it has a horizon, the diffs tell of every level up to there.
         proof: as that of a `Diff`.
+        told: of so many best levels a side the diffs tell, of a venue that cannot say so of all its books.
     """
 
     symbol: Instrument
     time_ms: int
     depth: Depth
     proof: object = None
+    told: int | None = None
 
 
 TRADING, HALTED, DELISTED = "trading", "halted", "delisted"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ingest.book_refresh import Refreshed
 from ingest.book_sync import BookSync
@@ -30,7 +30,7 @@ from ingest.feed import Feed
 from ingest.leased_writer import LeasedWriter
 from ingest.pacing import LogLimit
 from ingest.rest import Priority
-from ingest.venue import Venue
+from ingest.venue import LibraryVenue, Venue
 from ingest.writer import Writer
 from tickfence.analytics.market import DEPTH_LEVELS
 from tickfence.instrument import Instrument
@@ -61,7 +61,7 @@ class Intake:
     seconds; if a book may be affected, that book is loaded again.
 
     Args:
-        venue: decodes the messages.
+        venue: decodes the messages; or gives events by itself, to `on_events`.
         books: the book of every symbol that is followed. It may change; call `forget` for a symbol that is taken out.
         writer: gets what is true.
         now_ms: the Redis server's time.
@@ -73,7 +73,7 @@ class Intake:
 
     def __init__(
         self,
-        venue: Venue,
+        venue: Venue | LibraryVenue,
         books: Mapping[Instrument, BookSync],
         writer: Writer,
         *,
@@ -83,8 +83,8 @@ class Intake:
         on_synced: Callable[[Instrument], None] = lambda _: None,
         on_rules: Callable[[Instrument, SymbolRules], None] = lambda *_: None,
     ) -> None:
-        self._decode = venue.decode
-        self._message_bytes = venue.limits.message_bytes
+        if isinstance(venue, Venue):
+            self._decode, self._message_bytes = venue.decode, venue.limits.message_bytes
         self._venue = venue.name
         self._numbered = venue.numbered
         self._on_synced, self._on_rules = on_synced, on_rules
@@ -108,11 +108,19 @@ class Intake:
 
     def on_lost(self, feed: Feed) -> None:
         """Note that a connection has ended before there was another one, or that nothing shows what both delivered."""
-        self._writer.on_connection_lost(feed.symbols)
+        self.on_trades_lost(feed.symbols)
         if not self._numbered:
-            for symbol in feed.symbols:
-                self._books[symbol].lose(Resync.DISCONNECTED)
-                self._ask(self._books[symbol])
+            self.on_books_lost(feed.symbols)
+
+    def on_trades_lost(self, symbols: Iterable[Instrument]) -> None:
+        """Note that trades of these symbols may have been missed."""
+        self._writer.on_connection_lost(symbols)
+
+    def on_books_lost(self, symbols: Iterable[Instrument]) -> None:
+        """Note that updates of these order books may have been missed."""
+        for symbol in symbols:
+            self._books[symbol].lose(Resync.DISCONNECTED)
+            self._ask(self._books[symbol])
 
     def on_message(self, feed: Feed, message: bytes) -> None:
         """Take one message."""
@@ -126,6 +134,14 @@ class Intake:
         except Rejected as error:
             self._reject(error)
             return
+        self._on_events(events, feed)
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Take what a library has read."""
+        self._messages += 1
+        self._on_events(events, None)
+
+    def _on_events(self, events: Sequence[Event], feed: Feed | None) -> None:
         for event in events:
             try:
                 if type(event) is Diff:
@@ -140,17 +156,19 @@ class Intake:
             except Rejected as error:
                 self._reject(error)
 
-    def _on_seldom(self, feed: Feed, event: Event) -> None:
+    def _on_seldom(self, feed: Feed | None, event: Event) -> None:
         if type(event) is BookSnapshot:
             self._on_snapshot(event)
         elif type(event) is ControlReply:
-            feed.on_reply(event)
+            if feed is not None:
+                feed.on_reply(event)
         elif type(event) is Rules:
             self._on_rules(event.symbol, event.rules)
         elif type(event) is Refused:
             raise event.error
         elif type(event) is Shutdown:
-            feed.replace(metrics.Reconnect.SHUTDOWN)
+            if feed is not None:
+                feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
             logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})

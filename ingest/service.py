@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from ingest import venues
 from ingest.book_sync import BookSync
 from ingest.desired_symbols import DesiredSymbols
+from ingest.library_market import LibraryMarket
 from ingest.market import Endpoints, Market, OpenSession, direct_or_proxied
 from ingest.pacing import SnapshotSchedule
 from ingest.proxy import BadProxy
+from ingest.venue import LibraryVenue
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import DEFAULT_VENUE, Instrument, split
@@ -58,7 +60,7 @@ class Ingest:
             needs_lease=self._needs_lease,
             name=settings.process_name("ingest"),
         )
-        self._markets: dict[str, Market] = {}
+        self._markets: dict[str, Market | LibraryMarket] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._desired = DesiredSymbols(
             settings.redis_url,
@@ -156,7 +158,7 @@ class Ingest:
         symbols = [] if market is None else market.symbols
         return [book for symbol in symbols if (book := self._books.get(symbol)) is not None]
 
-    def _market(self, name: str) -> Market:
+    def _market(self, name: str) -> Market | LibraryMarket:
         """Make a venue's part.
 
         Raises:
@@ -167,6 +169,9 @@ class Ingest:
         urls = settings.nt_venue_urls
         if name == DEFAULT_VENUE:
             urls = {f"{name}.ws": settings.nt_exchange_ws_url, f"{name}.rest": settings.nt_exchange_rest_url}
+        if isinstance(venue, LibraryVenue):
+            own = {key.removeprefix(f"{name}."): url for key, url in urls.items() if key.startswith(f"{name}.")}
+            return LibraryMarket(venue, own, self._books, self._writer, now_ms=self._clock.now_ms)
         ws, rest = urls.get(f"{name}.ws", venue.ws_url), urls.get(f"{name}.rest", venue.rest_url)
         logger.info("a venue is read", extra={"venue": name, "ws": ws, "rest": rest})
         return Market(

@@ -1,13 +1,13 @@
 """The port to an exchange: what ingest needs to know of it. The exchanges themselves are in `ingest.venues`.
 
-A venue does no I/O: it has names and limits, and decodes bytes into the events of `ingest.events`. Only its own file knows
-its protocol, and how it writes its symbols.
+A `Venue` does no I/O: it has names and limits, and decodes bytes into the events of `ingest.events`. Only its own file knows
+its protocol, and how it writes its symbols. A `LibraryVenue` is read by a library that does its own I/O, and gives events.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -221,3 +221,58 @@ class Venue(ABC):
         decoder leaves the symbol out.
         """
         return False
+
+
+class Sink(Protocol):
+    """Takes what a library has read."""
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Take events in their order."""
+
+    def on_trades_lost(self, symbols: Iterable[Instrument]) -> None:
+        """Note that trades of these symbols may have been missed."""
+
+    def on_books_lost(self, symbols: Iterable[Instrument]) -> None:
+        """Note that updates of these order books may have been missed. They are lost until their next snapshots."""
+
+
+class LibraryVenue(ABC):
+    """Exchanges that a library reads: it connects and subscribes by itself.
+
+    A module in `ingest.venues` has one class of this kind, or of the kind `Venue`. It takes no arguments. Its updates have no
+    numbers, so the ids of diffs and snapshots are 0. Trades have the exchange's numbers only if each is one higher than the
+    one before; otherwise their ids are 0, too.
+    """
+
+    @property
+    def name(self) -> str:
+        """The venue's name, which is its module's."""
+        return type(self).__module__.split(".")[2]
+
+    @property
+    def numbered(self) -> bool:
+        """Whether updates carry the exchange's own numbers."""
+        return False
+
+    @abstractmethod
+    async def run(self, sink: Sink, urls: Mapping[str, str], now_ms: Callable[[], int]) -> None:
+        """Read the symbols that are followed until cancelled.
+
+        Args:
+            sink: gets what is read.
+            urls: replace the exchanges' own, by the name that the setting has after the venue's.
+            now_ms: the Redis server's time.
+        """
+
+    @abstractmethod
+    def follow(self, symbols: Collection[Instrument]) -> None:
+        """Read exactly these symbols from now on. Call it before `run`, and whenever they change."""
+
+    @abstractmethod
+    def renew_book(self, symbol: Instrument, *, lost: bool) -> None:
+        """Give a snapshot of the symbol's book.
+
+        Args:
+            symbol: whose.
+            lost: whether the book is wrong. Otherwise the market has left the part of it that is known.
+        """

@@ -105,14 +105,16 @@ def _venue_urls(value: object) -> object:
     urls: dict[str, str] = {}
     for each in str(value).split(","):
         name, _, url = each.strip().partition("=")
-        venue, _, kind = name.partition(".")
+        part, _, kind = name.rpartition(".")
+        venue, _, exchange = part.partition(".")
         schemes = _VENUE_SCHEMES.get(kind, ())
         if venue == DEFAULT_VENUE:
             raise ValueError(f"must name other venues: {venue} has NT_EXCHANGE_WS_URL and NT_EXCHANGE_REST_URL")
-        if not VENUE.fullmatch(venue) or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
+        named = VENUE.fullmatch(venue) and (exchange.isalnum() or part == venue)
+        if not named or url.partition("://")[0] not in schemes or not url.partition("://")[2]:
             raise ValueError(
                 "must be a comma-separated list of venue.ws=URL or venue.rest=URL with a URL that starts with "
-                "ws://, wss:// or http://, https://, like okx.ws=wss://host"
+                "ws://, wss:// or http://, https://, like okx.ws=wss://host or ccxt.bitstamp.ws=wss://host"
             )
         urls[name] = url
     return urls
@@ -249,7 +251,7 @@ class Settings(BaseModel):
     nt_exchange_rest_url: Annotated[str, _url("http", "https")] = "https://api.binance.com"
     """The exchange's REST endpoint."""
     nt_venue_urls: Annotated[dict[str, str], BeforeValidator(_venue_urls)] = {}
-    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host. Default: each exchange's own."""
+    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host or ccxt.bitstamp.ws=wss://host. Default: each exchange's own."""
     nt_ingest_venues: Annotated[tuple[str, ...], BeforeValidator(_venues)] = ()
     """Venues whose symbols this ingest follows, comma-separated, like binance,okx. Default: all."""
     nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)

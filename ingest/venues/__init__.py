@@ -1,8 +1,8 @@
 """The exchanges: each is one module or package here, and nothing outside names it.
 
 The module's name is the venue's name, as it stands before the colon of an instrument. It has one class of the kind
-`ingest.venue.Venue`. It is imported when a symbol of it is followed, and not before: it may need a library that others do
-without.
+`ingest.venue.Venue` or `ingest.venue.LibraryVenue`. It is imported when a symbol of it is followed, and not before: it may
+need a library that others do without.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 
-from ingest.venue import Venue
+from ingest.venue import LibraryVenue, Venue
 
 
 class NoVenue(Exception):
@@ -23,7 +23,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def load(name: str) -> Venue:
+def load(name: str) -> Venue | LibraryVenue:
     """Make the venue of this name.
 
     Raises:
@@ -33,11 +33,13 @@ def load(name: str) -> Venue:
         raise NoVenue(f"there is no venue {name}; there are {', '.join(names())}")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
+        [found] = [
+            each
+            for each in vars(module).values()
+            if inspect.isclass(each)
+            and issubclass(each, Venue | LibraryVenue)
+            and each.__module__.startswith(module.__name__)
+        ]
+        return found()
     except ModuleNotFoundError as error:
         raise NoVenue(f"venue {name} needs {error.name}, which is not installed: pip install '.[{name}]'") from None
-    [found] = [
-        each
-        for each in vars(module).values()
-        if inspect.isclass(each) and issubclass(each, Venue) and each.__module__.startswith(module.__name__)
-    ]
-    return found()

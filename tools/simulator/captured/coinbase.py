@@ -84,7 +84,7 @@ class Coinbase(Dialect):
         named = {"type": "heartbeat", "sequence": 1, "last_trade_id": 1}
         return [_encode(named | {"product_id": product, "time": _rfc3339(0.0)}) for product in products]
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self, books: Mapping[str, Book]) -> list[web.RouteDef]:  # noqa: ARG002
         """As Dialect.routes(): one product, and its trades."""
         return [web.get("/products/{id}", self._product), web.get("/products/{id}/trades", self._trades)]
 

@@ -142,7 +142,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def snapshot(self, symbol: str, book: Book) -> bytes:
-        """The message with a whole book, for a client that subscribes late."""
+        """The message with a whole book, for a client that subscribes late; empty if books do not come by stream."""
 
     @abstractmethod
     def shared(self, stream: str) -> list[bytes]:
@@ -160,12 +160,20 @@ class Dialect(ABC):
         """What tells that the trading engine is in another state now."""
         return []
 
+    def at_sending(self, message: Recorded) -> bytes:
+        """What is sent of a message now; nothing of one that a client has to ask for."""
+        return message.payload
+
     def with_wrong_checksum(self, payload: bytes) -> bytes:
         """An update of a book whose sum is wrong, if it has one."""
         return payload
 
-    def routes(self) -> list[web.RouteDef]:
-        """REST."""
+    def routes(self, books: Mapping[str, Book]) -> list[web.RouteDef]:  # noqa: ARG002 - most do not need them
+        """REST.
+
+        Args:
+            books: the books as far as they were sent, by stream.
+        """
         return []
 
 

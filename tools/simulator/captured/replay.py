@@ -64,7 +64,8 @@ class Replay:
         if not colon:
             return self._dialect.shared(stream)
         book = self.books.get(stream)
-        return [] if book is None else [self._dialect.snapshot(symbol, book)]
+        snapshot = b"" if book is None else self._dialect.snapshot(symbol, book)
+        return [snapshot] if snapshot else []
 
     async def run(self) -> None:
         """Replay once, with heartbeats until cancelled."""
@@ -84,14 +85,16 @@ class Replay:
     async def send(self, message: Recorded) -> None:
         """Send the next message of the recording."""
         self.sent += 1
-        payload = message.payload
         if message.bids is not None:
             self.books.setdefault(message.stream, Book(self._dialect.depth)).take(message)
             symbol = message.stream.partition(":")[2]
             if not message.whole and _take_one(self.skipped, symbol):
                 return
-            if not message.whole and _take_one(self.wrong_checksums, symbol):
-                payload = self._dialect.with_wrong_checksum(payload)
+        payload = self._dialect.at_sending(message)
+        if not payload:
+            return
+        if message.bids is not None and not message.whole and _take_one(self.wrong_checksums, symbol):
+            payload = self._dialect.with_wrong_checksum(payload)
         await self.tell([payload], [one for one in self.subscribers if message.stream in one.streams])
 
     async def tell(self, messages: Iterable[bytes], to: Iterable[Subscriber]) -> None:

@@ -123,7 +123,7 @@ class CapturedServer:
         """The routes."""
         app = web.Application()
         app.router.add_get(self._dialect.path, self._serve)
-        app.add_routes(self._dialect.routes())
+        app.add_routes(self._dialect.routes(self.replay.books))
         app.router.add_post("/simulator/faults/{name}", self._fault)
         app.router.add_get("/simulator/state", self._state)
         return app
