@@ -92,7 +92,7 @@ class Ingest:
         self._entries.add_trade(Trade(SYMBOL, NOW + time, trade_id, "10.5", "1", True), NOW)
 
     def start_book_again(self) -> None:
-        """As if the venue's part had failed: its numbers begin anew."""
+        """As if the venue's part had failed: its numbers begin again."""
         self.books[SYMBOL] = BookSync(SYMBOL, Snapshots.STREAM)
         self.sync()
 
@@ -153,7 +153,7 @@ class Reader:
                 if self._book.in_sync:
                     self._book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         except BookGap:
-            pass  # the next read starts anew
+            pass  # the next read starts from the snapshot
 
     def _count(self) -> int:
         bids, _ = self._book.levels()
