@@ -157,11 +157,15 @@ def test_metrics_are_on_their_port_and_alone_a_worker_needs_no_lease(workers: Wo
     workers.wait(workers.report, "a report")
     assert workers.report()["writer"] == {"nodeId": "node-x", "writerToken": 1}
     assert workers.client.exists(KEYS.lease(S), KEYS.nodes, KEYS.node("node-x")) == 0
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
-        text = page.read().decode()
+
+    def metrics() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            return str(page.read().decode())
+
+    workers.wait(lambda: 'nt_report_publish_total{cycle="fast"} 1.0' in metrics(), "the report to be counted")
+    text = metrics()
     assert 'nt_symbols_assigned{node="node-x"} 1.0' in text
     assert "nt_lease_conflicts_total 0.0" in text
-    assert 'nt_report_publish_total{cycle="fast"} 1.0' in text
     for name in ("nt_node_heartbeat", "nt_data_age_ms", "nt_calc_latency_ms"):
         assert f"# TYPE {name} " in text
 
