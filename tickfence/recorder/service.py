@@ -44,7 +44,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment of the log that is larger does not wait for the end of its minute."""
 START_WITHIN_S = 60.0
 FINISH_WITHIN_S = 20.0
-"""From :meth:`Recorder.stop` on. Whoever stops a recorder waits longer: Compose's and Kubernetes's grace period."""
+"""From :meth:`Recorder.stop` on. The grace periods of Compose and Kubernetes are longer."""
 
 
 class Recorder:
