@@ -57,7 +57,7 @@ class BookSync:
     ) -> None:
         self.symbol = symbol
         self._by_stream = snapshots is Snapshots.STREAM
-        self._told = ALL_LEVELS if told is None else told
+        self._told = told
         self.proof: BookProof | None = None
         self._number = 0
         self.book = OrderBook()
@@ -168,8 +168,9 @@ class BookSync:
             return False
         self.why = None
         self._seen_id, self._seen_ms = update_id, snapshot.time_ms
-        limited = depth.lowest_bid is not None or depth.highest_ask is not None
-        told = None if limited else snapshot.told or self._told
+        told = snapshot.told or self._told
+        if told is None and depth.lowest_bid is None and depth.highest_ask is None:
+            told = ALL_LEVELS
         self.book.load(update_id, depth.bids, depth.asks, depth.lowest_bid, depth.highest_ask, told)
         self.refresh = None
         self.received_ms = received_ms
