@@ -192,6 +192,7 @@ def _run(
         injector = Injector(stack, recorder, rng)
         if not injector.await_steady(START_S):
             raise StackError(f"the stack is not steady after {START_S:g} s; see the logs in {stack.state_dir}/logs")
+        injector.await_ingests()
         context.enter_context(MemorySampler(recorder.records, stack.pids))
         conflicts["start"] = injector.new_conflicts()
         started, done = time.monotonic(), 0

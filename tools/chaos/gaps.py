@@ -66,7 +66,7 @@ def _gap(fault: Injected, symbol: str, writes: Sequence[Write | Appended], times
         if w.time >= fault.counts_from
         and w.owner != fault.owner_gone
         # Below all of them is newer as well: the exchange numbers its updates from the start again.
-        and not (fault.fresh and min(known) <= _basis(w) <= max(known))
+        and not (fault.fresh and min(known) <= _basis(w) <= known[-1])
     ]
     if not after:
         return Gap(fault.kind, symbol, fault.time, math.inf, math.inf)

@@ -19,7 +19,7 @@ from tools.chaos.deployment import Topology
 from tools.chaos.history import Acquisition, Injected
 from tools.chaos.recorder import Recorder
 from tools.chaos.stack_under_test import StackUnderTest
-from tools.local.roles import NODES
+from tools.local.roles import INGESTS, NODES
 
 STEADY_TIMEOUT_S = 30.0
 MIN_FREEZE_S, MAX_FREEZE_S = 2.0, 10.0
@@ -197,6 +197,16 @@ class Injector:
     def restart_node(self, name: str) -> Injected:
         """Start a node again; its return is a fault of the kind ``node-join``."""
         return self.begin_fault("node-join", self.stack.start_role(name), self.symbols, victim=name)
+
+    def has_all_books(self, ingest: str) -> bool:
+        """Whether an ingest could write every symbol, or does."""
+        return self.stack.metric(ingest, "nt_ingest_books_in_sync") == len(self.symbols)
+
+    def await_ingests(self) -> None:
+        """Wait until both ingests have all books: while one has not, the other one is alone."""
+        deadline = time.monotonic() + STEADY_TIMEOUT_S
+        while not all(map(self.has_all_books, INGESTS)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
 
     def check_streams(self, since: float) -> None:
         """Check that the book diffs that ingests have written since then connect; a gap is a violation.

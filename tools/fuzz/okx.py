@@ -43,7 +43,7 @@ class OkxVenue(Venue):
         "[]",
     )
     shutdown = '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade."}'
-    report_within_s = 5.0
+    report_within_s = 2.0
     books_by_rest = False
 
     def __init__(self, clock: VirtualTime, markets: Mapping[str, Market], random: Random, **way: Any) -> None:

@@ -28,6 +28,8 @@ class Difference(NamedTuple):
 def of_book(report: Report, market: Market, update_id: int) -> Iterator[Difference]:
     """What differs from the market's book at an update id."""
     shown = market.shown.get(update_id)
+    if shown is None and update_id in market.forgotten:
+        return
     if shown is None:
         yield Difference("update id", update_id, "one that the exchange has told")
         return

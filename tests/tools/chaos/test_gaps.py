@@ -43,6 +43,8 @@ def test_what_must_be_fresh_ends_with_a_newer_book() -> None:
     assert measured(*old, *new, fault) == (800, 800)
     again = written(10.9, 11.0, update_id=3)  # numbered from the start again
     assert measured(*old, *again, fault) == (800, 800)
+    before = written(9.0, 9.1, update_id=9)
+    assert measured(*before, *old, *new, fault) == (800, 800)  # it was so a while ago
 
 
 def test_updates_have_gaps_of_their_own() -> None:

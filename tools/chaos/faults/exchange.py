@@ -87,11 +87,10 @@ def _exchange_refuse(injector: Injector) -> None:
     others = [one for one in injector.symbols if one not in hit]
     injector.await_recovery(injector.begin_fault("exchange-refuse", at, others, note=REFUSALS[why]))
     time.sleep(2.0)
+    lost = injector.begin_fault("subscription-back", time.time(), hit, fresh=True, note=symbol)
     if why != TOO_MANY:
         stack.exchange_fault("refuse", symbol=symbol, code="")
-    injector.await_recovery(
-        injector.begin_fault("subscription-back", at, hit, fresh=True, note=symbol), timeout_s=BACK_S
-    )
+    injector.await_recovery(lost, timeout_s=BACK_S)
 
 
 KINDS = (

@@ -100,7 +100,7 @@ def _ingest_kill(injector: Injector) -> None:
         injector.await_recovery(injector.begin_fault("ingest-kill", at, injector.symbols, victim=role), steady_s=2.0)
     injector.check_streams(since=at)
     injector.stack.start_role(role)
-    time.sleep(2.0)
+    injector.await_ingests()
 
 
 def _ingest_freeze(injector: Injector) -> None:
@@ -108,7 +108,7 @@ def _ingest_freeze(injector: Injector) -> None:
     at = time.time()
     with injector.writer_lost(role):
         injector.freeze(role, seconds, ("ingest-freeze", "ingest-wake"), injector.symbols)
-    time.sleep(2.0)
+    injector.await_ingests()
     injector.check_streams(since=at)
 
 

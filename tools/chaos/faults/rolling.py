@@ -38,7 +38,7 @@ def _await_ready(injector: Injector, role: str) -> None:
 def _works(injector: Injector, role: str) -> bool:
     """Whether an ingest has all books, or a beat sees the nodes: it leads, or could at once."""
     if role in INGESTS:
-        return injector.stack.metric(role, "nt_ingest_books_in_sync") == len(injector.symbols)
+        return injector.has_all_books(role)
     return role not in BEATS or bool(injector.stack.metric(role, "nt_nodes_alive"))
 
 
