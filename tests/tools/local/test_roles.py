@@ -74,6 +74,21 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
+def test_the_local_exchange_leaves_out_symbols_of_exchanges_that_it_does_not_speak() -> None:
+    for given, listed in (("AAUSDT,okx:AA-USDT,kraken:A/B", "AAUSDT,okx:AA-USDT"), ("kraken:A/B", "XRPUSDT,LTCUSDT")):
+        command = roles({"SYMBOLS": given})["simulator"].command
+        assert command[command.index("--symbols") + 1] == listed
+
+
+def test_addresses_of_venues_that_the_local_exchange_does_not_speak_stay() -> None:
+    given = {"NT_VENUE_URLS": "kraken.ws=ws://127.0.0.1:1,okx.rest=https://www.okx.com"}
+    assert Settings.from_environment(stack_environment(given, PORTS)).nt_venue_urls == {
+        "kraken.ws": "ws://127.0.0.1:1",
+        "okx.ws": "ws://127.0.0.1:7002",
+        "okx.rest": "http://127.0.0.1:7002",
+    }
+
+
 def test_make_run_shows_a_second_venue_unless_it_is_told_what_to_show() -> None:
     shown = with_second_venue({"NT_LOG_LEVEL": "DEBUG"})
     assert shown["SYMBOLS"].endswith("DOTUSDT,okx:BTC-USDT,okx:ETH-USDT")
