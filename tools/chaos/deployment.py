@@ -20,6 +20,7 @@ from tools.local.roles import (
     BEATS,
     EXCHANGE_PHASE,
     INGESTS,
+    MORE_LISTED,
     NODES,
     REDIS_PHASE,
     Ports,
@@ -30,6 +31,7 @@ from tools.local.roles import (
     without_settings,
 )
 from tools.local.sentinel import SentinelPorts, sentinel_roles
+from tools.simulator import kraken
 
 PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
 BROKER_LANE = "-broker"
@@ -100,6 +102,8 @@ class Deployment:
         settings_given = _of_all_venues(settings_given)
         settings, where = Settings.from_environment(settings_given), Ports.choose(usual=False)
         environment = stack_environment({**without_settings(os.environ), **settings_given}, where)
+        of_kraken = f"kraken.ws=ws://{ports.LOOPBACK}:{where.simulator}{kraken.PATH}"
+        environment["NT_VENUE_URLS"] = f"{environment['NT_VENUE_URLS']},{of_kraken}"
         taken = [where.redis, where.simulator, where.flower, *where.metrics.values()]
 
         def pick() -> int:
@@ -137,7 +141,7 @@ def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:
     command, environment = role.command, role.environment
     if role.name == "simulator":
         # All clients share one address here, and so they share the request weight of one client.
-        command = (*command, "--weight-per-minute", "1000000")
+        command = (*command, "--weight-per-minute", "1000000", "--also", f"{MORE_LISTED},{UNNUMBERED}")
     if role.name in NODES:
         command = tuple(app if word == PRODUCT else word for word in command)
     if role.name in lanes:

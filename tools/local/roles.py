@@ -11,7 +11,6 @@ from tickfence.instrument import DEFAULT_VENUE, split
 from tickfence.settings import Settings
 from tools.local import ports
 from tools.local.embedded_redis import server_command
-from tools.simulator.symbols import VENUES
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
@@ -20,6 +19,8 @@ INGESTS = ("ingest-1", "ingest-2")
 RECORDERS = ("recorder-1", "recorder-2")
 SECOND_VENUE = "okx:BTC-USDT,okx:ETH-USDT"
 """What `make run` shows beside the default symbols, if the simulated exchange is used."""
+SIMULATED = (DEFAULT_VENUE, "okx")
+"""Venues that `make run` reads from the simulated exchange; the others are real."""
 MORE_LISTED = "XRPUSDT,LTCUSDT"
 """What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
@@ -138,9 +139,9 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def venue_urls(port: int) -> str:
-    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of several exchanges."""
+    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of all :data:`SIMULATED`."""
     at = f"://{ports.LOOPBACK}:{port}"
-    return f"okx.ws=ws{at},okx.rest=http{at},kraken.ws=ws{at}/kraken"
+    return f"okx.ws=ws{at},okx.rest=http{at}"
 
 
 def uses_other_exchange(given: Mapping[str, str]) -> bool:
@@ -167,7 +168,7 @@ def stack_roles(
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in (DEFAULT_VENUE, *VENUES)]
+        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in SIMULATED]
         listed = ",".join(simulated) or MORE_LISTED
         market = ("--port", str(where.simulator), "--symbols", listed, "--also", MORE_LISTED)
         command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
