@@ -49,7 +49,8 @@ def counted(folder: Path) -> Iterator[Path]:
 
 
 def _trade(row: dict[str, Any]) -> tuple[Id, Values]:
-    return (row["time_ms"], row["trade_id"]), (row["price"], row["quantity"], row["is_buy"], row["received_ms"])
+    values = row["price"], row["quantity"], row["is_buy"], row["id_count"], row["received_ms"]
+    return (row["time_ms"], row["trade_id"]), values
 
 
 def _diff(row: dict[str, Any]) -> tuple[Id, Values]:

@@ -99,11 +99,12 @@ def values(what: What, fields: Fields) -> Values:
     """The values of a stream's entry, as the files hold them.
 
     Returns:
-        Of a trade: price, quantity, whether the buyer was the aggressor, when it was received. Of a diff: its first
+        Of a trade: price, quantity, whether the buyer was the aggressor, of how many it is, when it was received. Of a diff: its first
         update, its bids and its asks, when it was received, and what was known of the trades before it.
     """
     if what is What.TRADES:
-        return float(fields[b"p"]), float(fields[b"q"]), fields[b"s"] == b"b", int(fields[b"r"])
+        side = fields[b"s"]
+        return float(fields[b"p"]), float(fields[b"q"]), side[:1] == b"b", int(side[1:] or 1), int(fields[b"r"])
     bids, asks = (tuple(_decode(fields[name])) for name in (b"b", b"a"))
     return int(fields[b"U"]), bids, asks, int(fields[b"r"]), int(fields.get(b"t", b"0"))
 

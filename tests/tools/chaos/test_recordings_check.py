@@ -30,7 +30,7 @@ from tools.chaos.witness import Entry, Fields, Id, Span, What, WitnessedStream
 S = "BTCUSDT"
 NOON = 1_764_158_400_000
 TRADES, DIFFS = (S, What.TRADES), (S, What.DIFFS)
-TRADE = {b"p": b"101.5", b"q": b"0.25", b"s": b"b", b"r": b"1764158400010"}
+TRADE = {b"p": b"101.5", b"q": b"0.25", b"s": b"b3", b"r": b"1764158400010"}
 DIFF = {
     b"U": b"5",
     b"b": b"[[101.0,2.0],[100.5,0.0]]",
@@ -54,7 +54,7 @@ STREAMS = {TRADES: stream((NOON, 7), (NOON + 1, 8)), DIFFS: stream((NOON + 2, 9)
 
 
 def trade(id_: Id, **changed: Any) -> dict[str, Any]:
-    row = {"price": 101.5, "quantity": 0.25, "is_buy": True, "received_ms": NOON + 10}
+    row = {"price": 101.5, "quantity": 0.25, "is_buy": True, "id_count": 3, "received_ms": NOON + 10}
     return {"symbol": S, "time_ms": id_[0], "trade_id": id_[1]} | row | changed
 
 
@@ -127,7 +127,9 @@ def test_a_missing_row_is_found(root: Path) -> None:
     assert (verdict.due, verdict.recorded) == (4, 3)
 
 
-@pytest.mark.parametrize("changed", [{"price": 101.6}, {"is_buy": False}, {"received_ms": NOON}, {"quantity": None}])
+@pytest.mark.parametrize(
+    "changed", [{"price": 101.6}, {"is_buy": False}, {"id_count": 1}, {"received_ms": NOON}, {"quantity": None}]
+)
 def test_a_changed_trade_is_found(root: Path, changed: dict[str, Any]) -> None:
     write(root, What.TRADES, "hour-12.recorder-1.5.3.parquet.open", trade((NOON + 1, 8), **changed))
     assert found(check(STREAMS, LIVED, read(root))) == [CHANGED]
