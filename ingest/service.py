@@ -73,6 +73,7 @@ class Ingest:
         self._stopping = asyncio.Event()
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
         metrics.leases.set_function(lambda: self._writer.leases.held)
+        metrics.unwritten.set_function(lambda: self._writer.leases.unwritten)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""

@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,6 +43,8 @@ MAX_RECENT = 5_000
 """Trades of a symbol that are kept while they are not known to be in its stream."""
 ERROR_AGAIN_S = 1.0
 """Redis is asked again after this long, if it answered by an error."""
+ANSWER_WITHIN_S = 2.0
+"""After so long without an answer, it is not known whether anybody writes a symbol."""
 BEHIND_S = 0.25
 """A writer is behind if its stream lacks, for so long, updates that are newer than its newest one by more than this."""
 OVERTAKE_AFTER_S = 5.0
@@ -64,12 +66,14 @@ class WriterLease(StandbyLease):
         recent: trades that are not known to be in the stream.
         trades: how many ids the writer has given to trades that have none.
         behind: the token of a writer that is behind this process; 0 if none is.
+        answered_at: when Redis has last told who has the lease, monotonic seconds.
     """
 
-    __slots__ = ("_lacks", "_overtakes_at", "behind", "recent", "trades")
+    __slots__ = ("_lacks", "_overtakes_at", "answered_at", "behind", "recent", "trades")
 
-    def __init__(self, key: str, owner: str) -> None:
+    def __init__(self, key: str, owner: str, now_s: float) -> None:
         super().__init__(key, owner, TTL_MS)
+        self.answered_at = now_s
         self.recent: deque[Held] = deque(maxlen=MAX_RECENT)
         self.trades = self.behind = 0
         self._lacks: _Lacks | None = None
@@ -177,10 +181,15 @@ class WriterLeases:
         """The lease of a symbol; ``None`` if every process may write it."""
         return self._leases.get(symbol)
 
+    @property
+    def symbols(self) -> Container[Instrument]:
+        """The symbols that need a lease, as they are at any time."""
+        return self._leases
+
     def add(self, symbols: Iterable[Instrument]) -> None:
         """Ask for the leases of these symbols from now on."""
         for symbol in symbols:
-            self._leases[symbol] = WriterLease(self._keys.writer(symbol), self._owner)
+            self._leases[symbol] = WriterLease(self._keys.writer(symbol), self._owner, self._clock())
             self._asking.add(symbol)
 
     def stop_asking(self, symbols: Iterable[Instrument]) -> None:
@@ -225,6 +234,15 @@ class WriterLeases:
     def held(self) -> int:
         """How many leases this process has."""
         return sum(lease.token > 0 for lease in self._leases.values())
+
+    @property
+    def unwritten(self) -> int:
+        """How many symbols nobody writes, as far as this process knows."""
+        silent_since = self._clock() - ANSWER_WITHIN_S
+        return sum(
+            not self.ready(symbol) if lease.token else lease.answered_at < silent_since
+            for symbol, lease in self._leases.items()
+        )
 
     def covers(self, diff: Diff) -> bool:
         """Whether this process writes the symbol, and the diff's number is of its lease."""
@@ -292,7 +310,8 @@ class WriterLeases:
             if reply is UNSENT or isinstance(reply, ResponseError):
                 lease.on_no_reply(0.0 if reply is UNSENT else self._clock() + ERROR_AGAIN_S)
                 return
-            taken = lease.on_reply(reply, self._clock())
+            lease.answered_at = self._clock()
+            taken = lease.on_reply(reply, lease.answered_at)
             writer = reply[1]
             if taken and renews:
                 lease.ask_again()  # Redis had lost it, and more
