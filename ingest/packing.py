@@ -86,8 +86,9 @@ class EntryPacker:
         return b"".join(parts)
 
     def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
-        """The same for entries of symbols that need a lease. Those of which this process has no lease are left out, and those
-        that got their ids under an older one: a writer begins with what is not in the stream.
+        """The same for entries of symbols that need a lease; those that got their ids under another token are left out.
+
+        They are not lost: a writer begins with its whole book and with the trades that are not in the stream.
 
         Args:
             creating: may create their streams.

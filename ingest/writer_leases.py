@@ -285,8 +285,9 @@ class WriterLeases:
 
     def on_fenced(self, symbol: Instrument, token: int, reply: Any) -> Any:
         """Take the reply to commands that were sent under ``token``: each one's reply, or ``None`` if Redis refused all."""
-        replies = self._leases[symbol].on_fenced(token, reply, self._clock())
-        if replies is None:
+        lease = self._leases[symbol]
+        replies = lease.on_fenced(token, reply, self._clock())
+        if replies is None and not lease.token:  # not so if it has a new token by now
             metrics.fenced.inc()
             self._log("another ingest writes the symbol now, or Redis has lost its data; standing by", symbol)
         return replies
@@ -295,6 +296,9 @@ class WriterLeases:
         if reply is not UNSENT and not isinstance(reply, ResponseError):
             replies = self.on_fenced(symbol, token, reply)
             reply = UNSENT if replies is None else replies[0]
+            if isinstance(reply, ResponseError) and (held_back := self._logs.allows("refused")) is not None:
+                refused = {"what": symbol, "error": str(reply), "held_back": held_back}
+                logger.error("Redis refused a write", extra=refused)
         on_reply(reply)
 
     def _ask(self, symbol: Instrument, lease: WriterLease) -> list[Request]:
