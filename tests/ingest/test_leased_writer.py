@@ -260,7 +260,7 @@ def test_a_symbol_that_is_removed_leaves_no_lease(world: World) -> None:
 
 
 def test_numbers_that_run_out_go_on_under_a_new_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.writer_leases.NEW_TOKEN_AT", 4)
+    monkeypatch.setattr("ingest.writer_lease.NEW_TOKEN_AT", 4)
 
     async def test() -> None:
         one = world.ingest(trade_ids=False)

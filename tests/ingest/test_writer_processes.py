@@ -94,6 +94,9 @@ def test_a_writer_that_is_cut_off_or_stopped_or_killed_costs_at_most_a_second(
             cut_off_s = await pair.takeover(first)
             second = pair.writer
             exchange.cut_off.clear()
+            await until(
+                lambda heard=pair.newest: pair.newest > heard + 100, "what the first has not heard to be written"
+            )
             pair.send(second, signal.SIGSTOP)
             frozen_s = await pair.takeover(second)
             assert pair.writer == first
