@@ -34,14 +34,14 @@ from tickfence.streams import append
 logger = logging.getLogger(__name__)
 
 TTL_MS = 600
-"""So long nobody writes a symbol after its writer died. In a Redis that stalls for longer, the lease may change hands."""
+"""For so long nobody writes a symbol after its writer died. If Redis stalls for longer, the lease may change hands."""
 ID_BITS = 20
 NEW_TOKEN_AT = 1 << (ID_BITS - 1)
 """After so many updates the writer asks for a new token."""
 MAX_RECENT = 5_000
 """Trades of a symbol that are kept while they are not known to be in its stream."""
 ERROR_AGAIN_S = 1.0
-"""Redis is asked again after this long, if it answered by an error."""
+"""When to ask Redis again after it has answered with an error."""
 
 
 class WriterLease(StandbyLease):
