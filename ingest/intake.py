@@ -171,7 +171,7 @@ class Intake:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
-            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
+            logger.warning("a notice of the exchange", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""

@@ -33,7 +33,7 @@ from tickfence.streams import append
 logger = logging.getLogger(__name__)
 
 ERROR_AGAIN_S = 1.0
-"""Redis is asked again after this long, if it answered by an error."""
+"""When to ask Redis again after it has answered with an error."""
 ANSWER_WITHIN_S = 2.0
 """After so long without an answer, it is not known whether anybody writes a symbol."""
 
