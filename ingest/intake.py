@@ -171,7 +171,7 @@ class Intake:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
-            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
+            logger.warning("a notice of the exchange", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
@@ -220,7 +220,11 @@ class Intake:
         book, received_ms = self._books[snapshot.symbol], self._now_ms()
         if snapshot.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(snapshot):
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
-        if book.on_snapshot(snapshot, received_ms):
+        try:
+            replaced = book.on_snapshot(snapshot, received_ms)
+        finally:
+            self._ask(book)
+        if replaced:
             self._synced(snapshot.symbol)
             if self._leased is not None:
                 self._leased.announce(book)
@@ -259,7 +263,7 @@ class Intake:
         try:
             publish = book.on_diff(diff, received_ms)
         finally:
-            if book.why is not None:
+            if book.why is not None:  # a call for each diff costs too much
                 self._ask(book)
         if publish:
             self._entries.add_diff(diff, received_ms)

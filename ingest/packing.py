@@ -86,7 +86,9 @@ class EntryPacker:
         return b"".join(parts)
 
     def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
-        """The same for entries of symbols that need a lease; those of which this process has none are left out.
+        """The same for entries of symbols that need a lease; those that got their ids under another token are left out.
+
+        They are not lost: a writer begins with its whole book and with the trades that are not in the stream.
 
         Args:
             creating: may create their streams.
@@ -96,8 +98,9 @@ class EntryPacker:
         of_symbol: dict[Instrument, list[tuple[Entry, bool]]] = {}
         for group, create in ((creating, True), (entries, False)):
             for entry in group:
-                of_symbol.setdefault(entry.symbol, []).append((entry, create))
-        return [self._call(symbol, group, load) for symbol, group in of_symbol.items() if self._leases[symbol].token]
+                if 0 < entry.token == self._leases[entry.symbol].token:
+                    of_symbol.setdefault(entry.symbol, []).append((entry, create))
+        return [self._call(symbol, group, load) for symbol, group in of_symbol.items()]
 
     def _call(self, symbol: Instrument, entries: Sequence[tuple[Entry, bool]], load: bool) -> Call:
         lease, keys = self._leases[symbol], [key(symbol) for key in self._key_of]
