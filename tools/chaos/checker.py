@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tools.chaos.appends import AppendedSymbol
-from tools.chaos.history import Acquisition, Appended, Book, Record, Write
+from tools.chaos.history import Acquisition, Appended, Book, Record, Write, WrittenToOldMaster
 
 TOKEN_FELL = "token fell"
 STALE_WRITE = "stale write"
@@ -91,7 +91,8 @@ def check(history: Iterable[Record]) -> Verdict:
     records = list(history)
     books = _Books([record for record in records if isinstance(record, Book)])
     symbols: dict[str, _Symbol] = {}
-    led: dict[str, AppendedSymbol] = defaultdict(AppendedSymbol)
+    astray = {r.what.last for r in records if isinstance(r, WrittenToOldMaster) and isinstance(r.what, Appended)}
+    led: dict[str, AppendedSymbol] = defaultdict(lambda: AppendedSymbol(astray))
     verdict = Verdict()
     for record in records:
         if isinstance(record, Appended):

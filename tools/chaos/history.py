@@ -115,7 +115,7 @@ class WrittenToOldMaster(msgspec.Struct, frozen=True, tag="astray"):
 
     time: float
     server: str
-    what: Acquisition | Write
+    what: Acquisition | Write | Appended
 
 
 class Unobserved(msgspec.Struct, frozen=True, tag="blind"):

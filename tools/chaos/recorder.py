@@ -148,11 +148,18 @@ class Recorder:
                 if isinstance(record, Refused):
                     self.records.append(record)
                 elif isinstance(record, Appended):
-                    self.records.append(record)
-                    if record.last:
-                        self.appended[record.symbol] = record
+                    self._appended(server, record)
                 else:
                     self._accepted(server, record)
+
+    def _appended(self, server: str, record: Appended) -> None:
+        with self._lock:
+            if not self._mastership.accepted(server):
+                self.records.append(WrittenToOldMaster(record.time, server, record))
+                return
+            self.records.append(record)
+        if record.last:
+            self.appended[record.symbol] = record
 
     def _accepted(self, server: str, record: Acquisition | Write) -> None:
         with self._lock:

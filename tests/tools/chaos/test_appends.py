@@ -12,7 +12,7 @@ from tickfence.redis_access.command import Command
 from tickfence.redis_access.scripts import send
 from tools.chaos.appends import MIXED, NO_LEASE, NOT_ITS_NUMBER, TOKEN_BITS, UPDATE_LOST
 from tools.chaos.checker import check
-from tools.chaos.history import Appended
+from tools.chaos.history import Appended, WrittenToOldMaster
 from tools.chaos.recorder import Recorder
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import LOOPBACK
@@ -58,6 +58,11 @@ def test_each_way_to_mix_is_found(last: Appended | None, kind: str | None) -> No
     verdict = check([*CLEAN, *([last] if last else [])])
     assert [violation.kind for violation in verdict.violations] == ([kind] if kind else [])
     assert check([update(A, 5, 1), update(B, 8, 1)]).appends == 2
+
+
+def test_what_an_old_master_took_is_no_lost_update() -> None:
+    astray = WrittenToOldMaster(1.0, "127.0.0.1:6379", update(B, 8, 3))
+    assert check([*CLEAN, update(B, 8, 4), astray]).violations == []
 
 
 UNFENCED = FENCED_COMMANDS.source.replace("  return {0}\n", "")
