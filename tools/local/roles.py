@@ -106,7 +106,7 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange named in ``given`` stays, and so does each venue that the simulator does not speak. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
+    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
     and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
@@ -118,8 +118,8 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
-        named = (given.get("NT_VENUE_URLS"), venue_urls(where.simulator))  # the simulator's, where both name a venue
-        environment["NT_VENUE_URLS"] = ",".join(filter(None, named))
+        urls = (venue_urls(where.simulator), given.get("NT_VENUE_URLS"))
+        environment["NT_VENUE_URLS"] = ",".join(filter(None, urls))  # the last one of a name counts
         environment["no_proxy"] = ports.LOOPBACK  # no proxy leads to this machine
     return environment
 
@@ -166,8 +166,9 @@ def stack_roles(
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        listed = ",".join(symbol for symbol in settings.symbols if split(symbol)[0] in (DEFAULT_VENUE, *VENUES))
-        market = ("--port", str(where.simulator), "--symbols", listed or MORE_LISTED, "--also", MORE_LISTED)
+        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in (DEFAULT_VENUE, *VENUES)]
+        listed = ",".join(simulated) or MORE_LISTED
+        market = ("--port", str(where.simulator), "--symbols", listed, "--also", MORE_LISTED)
         command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance

@@ -74,19 +74,17 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
-def test_the_local_exchange_leaves_out_symbols_of_exchanges_that_it_does_not_speak() -> None:
-    for given, listed in (("AAUSDT,okx:AA-USDT,kraken:A/B", "AAUSDT,okx:AA-USDT"), ("kraken:A/B", "XRPUSDT,LTCUSDT")):
+def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
+    for given, simulated in (("AAUSDT,kraken:BTC/USD", "AAUSDT"), ("kraken:BTC/USD", "XRPUSDT,LTCUSDT")):
         command = roles({"SYMBOLS": given})["simulator"].command
-        assert command[command.index("--symbols") + 1] == listed
-
-
-def test_addresses_of_venues_that_the_local_exchange_does_not_speak_stay() -> None:
-    given = {"NT_VENUE_URLS": "kraken.ws=ws://127.0.0.1:1,okx.rest=https://www.okx.com"}
-    assert Settings.from_environment(stack_environment(given, PORTS)).nt_venue_urls == {
-        "kraken.ws": "ws://127.0.0.1:1",
-        "okx.ws": "ws://127.0.0.1:7002",
-        "okx.rest": "http://127.0.0.1:7002",
-    }
+        assert command[command.index("--symbols") + 1] == simulated
+    environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
+    urls = Settings.from_environment(environment).nt_venue_urls
+    assert (urls["kraken.ws"], urls["okx.ws"], urls["okx.rest"]) == (
+        "ws://there",
+        "ws://other",
+        "http://127.0.0.1:7002",
+    )
 
 
 def test_make_run_shows_a_second_venue_unless_it_is_told_what_to_show() -> None:
