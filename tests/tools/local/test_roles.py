@@ -103,7 +103,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "CELERY_BROKER_URL": "redis://127.0.0.1:7001/1",
         "NT_EXCHANGE_WS_URL": "ws://127.0.0.1:7002",
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
-        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002",
+        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002,kraken.ws=ws://127.0.0.1:7002/kraken",
         "NT_LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",
