@@ -75,7 +75,7 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
 
 
 def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
-    for given, simulated in (("AAUSDT,kraken:BTC/USD", "AAUSDT"), ("kraken:BTC/USD", "XRPUSDT,LTCUSDT")):
+    for given, simulated in (("AAUSDT,coinbase:BTC-USD", "AAUSDT"), ("coinbase:BTC-USD", "XRPUSDT,LTCUSDT")):
         command = roles({"SYMBOLS": given})["simulator"].command
         assert command[command.index("--symbols") + 1] == simulated
     environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
