@@ -26,7 +26,7 @@ class LevelTexts:
         sign: 1.0 for bids, -1.0 for asks.
         count: the sum is over so many levels.
         part: what the sum has of a level's text.
-        form: the text of most levels, of which `form % (price, quantity)` is made; empty if there is no rule.
+        form: most levels' text begins with `form % (price, quantity)`; empty if there is no such rule.
     """
 
     __slots__ = ("_at_hand", "_best", "_count", "_deep", "_floor", "_form", "_keys", "_part", "_sign")
@@ -52,7 +52,7 @@ class LevelTexts:
             price, quantity = level
             key = price * sign
             if key < floor:
-                if quantity and (not form or form % level != text):
+                if quantity and not (form and text.startswith(form % level)):
                     deep[price] = part(text)
                 elif deep:
                     deep.pop(price, None)

@@ -14,7 +14,7 @@ import msgspec
 
 from ingest.events import BookSnapshot, Diff
 from ingest.level_texts import LevelTexts
-from ingest.venues.kraken.numbers import QUANTITY, Text, digits
+from ingest.venues.kraken.numbers import END, QUANTITY, Text, digits
 from tickfence.analytics.book import OrderBook
 
 LEVELS = 10
@@ -72,6 +72,6 @@ class ChecksumProof:
 
 def _side(sign: float, texts: Sequence[Text]) -> LevelTexts:
     """The exchange writes all levels of a side with the same numbers of decimals."""
-    first = texts[0].split(QUANTITY) if texts else (b"", b"")
+    first = texts[0].partition(END)[0].split(QUANTITY) if texts else (b"", b"")
     form = QUANTITY.join(b"%%.%df" % len(number.partition(b".")[2]) for number in first)
-    return LevelTexts(sign, LEVELS, digits, form)
+    return LevelTexts(sign, LEVELS, digits, form + END)

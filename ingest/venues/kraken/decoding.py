@@ -6,11 +6,10 @@ heartbeat, ping and subscribe.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -29,7 +28,6 @@ from ingest.events import (
     Depth,
     Diff,
     Event,
-    Level,
     Refused,
     Rejected,
     Ticker,
@@ -39,7 +37,7 @@ from ingest.events import (
 )
 from ingest.venues.kraken.checksum import Checksum
 from ingest.venues.kraken.instruments import Instruments, Pair
-from ingest.venues.kraken.numbers import QUANTITY, Text, plain
+from ingest.venues.kraken.numbers import QUANTITY, level_texts, plain
 from tickfence.instrument import Instrument, split
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -49,7 +47,6 @@ OF_A_SYMBOL = (TRADE, BOOK, TICKER)
 DEPTH = 1_000
 """Levels a side. The exchange says nothing when a level falls out of them."""
 ALREADY = "already subscribed"
-_FIRST_LEVEL, _NEXT_LEVEL = b'[{"price":', b'},{"price":'
 _BOOK_HEAD, _TRADE_HEAD = b'{"channel":"book"', b'{"channel":"trade"'
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -73,15 +70,10 @@ class _Level(msgspec.Struct, gc=False):
     qty: Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)]
 
 
-class _LevelText(msgspec.Struct, gc=False):
-    price: msgspec.Raw
-    qty: msgspec.Raw
-
-
 class _Book(msgspec.Struct, gc=False):
     symbol: str
-    bids: msgspec.Raw
-    asks: msgspec.Raw
+    bids: list[_Level]
+    asks: list[_Level]
     checksum: int
     timestamp: _Time | None = None
 
@@ -135,8 +127,6 @@ _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_books = msgspec.json.Decoder(_Books).decode
 _decode_trades = msgspec.json.Decoder(_Trades).decode
 _decode_book = msgspec.json.Decoder(_Book).decode
-_decode_levels = msgspec.json.Decoder(list[_Level]).decode
-_decode_texts = msgspec.json.Decoder(list[_LevelText]).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
 _decode_ticker = msgspec.json.Decoder(_Ticker).decode
 _decode_symbol = msgspec.json.Decoder(_Symbol).decode
@@ -169,7 +159,7 @@ class Decoder:
         try:  # what is usual in a third of the time
             if message.startswith(_BOOK_HEAD):
                 books = _decode_books(message)
-                return (self._checked_book(books.data[0], books.type),)
+                return (self._checked_book(books.data[0], books.type, message, is_message=True),)
             if message.startswith(_TRADE_HEAD):
                 return (self._checked_trade(_decode_trades(message).data[0]),)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -216,18 +206,19 @@ class Decoder:
         return events
 
     def _book(self, raw: msgspec.Raw, kind: str) -> Diff | BookSnapshot:
+        text = bytes(raw)
         try:
-            part = decoded(_decode_book, raw)
+            part = decoded(_decode_book, text)
         except msgspec.ValidationError as error:
-            raise Rejected(Refusal.WRONG_TYPE, f"book: {error}", self._book_of(raw)) from None
-        return self._checked_book(part, kind)
+            raise Rejected(_why_refused(text), f"book: {error}: {text[:120]!r}", self._book_of(raw)) from None
+        return self._checked_book(part, kind, text, is_message=False)
 
-    def _checked_book(self, part: _Book, kind: str) -> Diff | BookSnapshot:
+    def _checked_book(self, part: _Book, kind: str, text: bytes, *, is_message: bool) -> Diff | BookSnapshot:
         symbol = self._known(part.symbol)
-        bids, bid_texts = _levels(part.bids, symbol)
-        asks, ask_texts = _levels(part.asks, symbol)
+        bids = [(level.price, level.qty) for level in part.bids]
+        asks = [(level.price, level.qty) for level in part.asks]
         time_ms = milliseconds(part.timestamp) if part.timestamp is not None else 0
-        proof = Checksum(part.checksum, bid_texts, ask_texts)
+        proof = Checksum(part.checksum, *level_texts(text, len(bids), len(asks), is_message=is_message))
         if kind == "update":
             if not 0 < time_ms < LAST_TIME_MS:
                 raise Rejected(Refusal.BAD_TIME, f"{symbol} book at {part.timestamp}", symbol)
@@ -269,36 +260,16 @@ class Decoder:
             return None
 
 
-def _levels(side: msgspec.Raw, symbol: Instrument) -> tuple[list[Level], list[Text]]:
-    """The levels of one side, and each as it is written."""
-    raw = bytes(side)
-    if raw == b"[]":
-        return [], []
+def _why_refused(book: bytes) -> Refusal:
+    """What is wrong with what a message tells of one book."""
     try:
-        found = _decode_levels(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _refused_levels(raw, symbol)
-    texts = raw[len(_FIRST_LEVEL) : -2].split(_NEXT_LEVEL)
-    usual = len(texts) == len(found) and raw.startswith(_FIRST_LEVEL) and raw.count(b'"') == 4 * len(found)
-    if not usual or len(raw.split()) > 1:
-        texts = _any_texts(raw)
-    return [(level.price, level.qty) for level in found], texts
-
-
-def _any_texts(raw: bytes) -> list[Text]:
-    return [bytes(level.price) + QUANTITY + bytes(level.qty) for level in _decode_texts(raw)]
-
-
-def _refused_levels(raw: bytes, symbol: Instrument) -> NoReturn:
-    """Say why these are no levels."""
-    try:
-        levels = [(float(level.price), float(level.qty)) for level in _decode_texts(raw)]
-    except msgspec.ValidationError as error:
-        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+        texts = [text for side in level_texts(book, 0, 0, is_message=False) for text in side]
+        levels = [(float(price), float(rest)) for price, rest in [text[:-1].split(QUANTITY) for text in texts]]
+    except msgspec.ValidationError:
+        return Refusal.WRONG_TYPE
     except ValueError:
-        levels = [(math.nan, math.nan)]
-    reason = check_levels(levels) or Refusal.NOT_A_NUMBER
-    raise Rejected(reason, f"{symbol} levels {raw[:120]!r}", symbol)
+        return Refusal.NOT_A_NUMBER
+    return check_levels(levels) or Refusal.WRONG_TYPE
 
 
 def _trade_id(event: Event) -> int:
