@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -100,18 +101,25 @@ class EntryPacker:
             entries: the others.
             load: send the script with each call.
         """
-        of_symbol: dict[Instrument, list[tuple[Entry, bool]]] = {}
-        for group, create in ((creating, True), (entries, False)):
-            for entry in group:
-                of_symbol.setdefault(entry.symbol, []).append((entry, create))
-        return [self._call(symbol, group, load) for symbol, group in of_symbol.items() if self._leases[symbol].token]
+        of_symbol: defaultdict[Instrument, list[Entry]] = defaultdict(list)
+        for entry in creating:
+            of_symbol[entry.symbol].append(entry)
+        may_create = {symbol: len(group) for symbol, group in of_symbol.items()}
+        for entry in entries:
+            of_symbol[entry.symbol].append(entry)
+        leases = self._leases
+        return [
+            self._call(symbol, token, group, may_create.get(symbol, 0), load)
+            for symbol, group in of_symbol.items()
+            if (token := leases[symbol].token)
+        ]
 
-    def _call(self, symbol: Instrument, entries: Sequence[tuple[Entry, bool]], load: bool) -> Call:
-        token = self._leases[symbol].token
+    def _call(self, symbol: Instrument, token: int, entries: Sequence[Entry], may_create: int, load: bool) -> Call:
+        """One call for the entries of a symbol, of which the first ``may_create`` may create their streams."""
         head, count = self._call_head(symbol, token, load)
         parts = [b"", head]
-        for entry, create in entries:
-            is_book = entry.is_book
+        for number, entry in enumerate(entries):
+            is_book, create = entry.is_book, number < may_create
             state = self._states[is_book][symbol]
             if not create and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
                 arguments, more = self._usual_arguments[is_book]
@@ -120,7 +128,7 @@ class EntryPacker:
             parts += (arguments, entry.text)
             count += more
         parts[0] = b"*%d\r\n" % count
-        return Call(symbol, token, [entry for entry, _ in entries], b"".join(parts))
+        return Call(symbol, token, entries, b"".join(parts))
 
     def _call_head(self, symbol: Instrument, token: int, load: bool) -> tuple[bytes, int]:
         """A call up to its entries, and how many arguments that is."""

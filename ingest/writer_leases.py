@@ -85,7 +85,7 @@ class WriterLease(StandbyLease):
         """Whether this process has the lease, and the update's number is of it. If numbers run out, or start again, ask again."""
         if not self.token:
             return False
-        number = update_id - self.first_id
+        number = update_id - (self.token << ID_BITS)
         if not 0 <= number < NEW_TOKEN_AT:
             self.ask_again()
         return 0 <= number < 1 << ID_BITS
