@@ -286,8 +286,9 @@ def test_answers() -> None:
     streams = ["trade:XLM/GBP", "book:XLM/GBP", "ticker:XLM/GBP"]
     assert made.decode(refused) == (ControlReply("Currency pair not supported XLM/GBP", 3, streams),)
     assert made.decode(b'{"error":"Exceeded msg rate","method":"subscribe","success":false,"req_id":4}') == (
-        ControlReply("Exceeded msg rate", 4),
+        ControlReply("Exceeded msg rate", 4, later=True),
     )
+    assert made.decode(b'{"Error":"Exceeded msg rate"}') == (ControlReply("Exceeded msg rate", later=True),)
     assert made.decode(b'{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"BTC/USD"}') == ()
     assert made.decode(b'{"error":"Subscription Not Found","method":"unsubscribe","success":false,"req_id":4}') == ()
 

@@ -355,7 +355,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
         ),
         (
             {"id": "7", "event": "error", "code": "60014", "msg": "Requests too frequent"},
-            [ControlReply("60014 Requests too frequent", 7)],
+            [ControlReply("60014 Requests too frequent", 7, later=True)],
         ),
         (
             {"event": "error", "code": "60012", "msg": "Invalid request: {}"},
@@ -364,7 +364,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
         ({"id": "u7", "event": "error", "code": "60014", "msg": "Slow."}, [Notice("60014 Slow.")]),
         (
             {"event": "channel-conn-count-error", "channel": "books", "connCount": "30"},
-            [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",))],
+            [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",), later=True)],
         ),
         ({"event": "notice", "code": "64008", "msg": "Soon."}, [Notice("64008 Soon."), Shutdown()]),
         ({"event": "notice", "code": "1", "msg": "Hello."}, [Notice("1 Hello.")]),
