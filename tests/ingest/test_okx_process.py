@@ -48,9 +48,9 @@ class Running:
         return decode_snapshot(self.client.get(f"md:{{{symbol}}}:snapshot")).last_update_id
 
     def book(self, symbol: str, update_id: int) -> Sides | None:
-        """What a reader's book is at an update; None if the stored snapshot is newer."""
-        snapshot = decode_snapshot(self.client.get(f"md:{{{symbol}}}:snapshot"))
-        if snapshot.last_update_id > update_id:
+        """What a reader's book is at an update; None if no snapshot is stored yet, or a newer one."""
+        stored = self.client.get(f"md:{{{symbol}}}:snapshot")
+        if stored is None or (snapshot := decode_snapshot(stored)).last_update_id > update_id:
             return None
         sides, newest = (dict(snapshot.bids), dict(snapshot.asks)), snapshot.last_update_id
         for diff in self.diffs(symbol):
