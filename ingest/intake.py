@@ -125,7 +125,7 @@ class Intake:
         """Note that trades of these symbols may have been missed."""
         self._writer.on_connection_lost(symbols)
 
-    def on_books_lost(self, symbols: Iterable[Instrument], why: Resync = Resync.DISCONNECTED) -> None:
+    def on_books_lost(self, symbols: Iterable[Instrument], why: str = Resync.DISCONNECTED) -> None:
         """Note that updates of these order books may have been missed."""
         for symbol in symbols:
             self._books[symbol].lose(why)
@@ -142,6 +142,8 @@ class Intake:
             return
         except Rejected as error:
             self._reject(error)
+            if error.reason is Refusal.OVERSIZED and not self._numbered:  # nothing else shows what was in it
+                self.on_books_lost(feed.symbols, error.reason)
             return
         self._on_events(events, feed)
 

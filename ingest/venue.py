@@ -215,10 +215,9 @@ class Venue(ABC):
         raise NotImplementedError
 
     def refuses_symbol(self, status: int, body: bytes) -> bool:  # noqa: ARG002
-        """Whether this answer, of a status other than 200, refuses the symbol that was asked for.
+        """Whether this answer refuses the symbol that was asked for.
 
-        Another server on the way may answer with the same status. An answer 200 that says so is no matter for this: its
-        decoder leaves the symbol out.
+        Another server on the way may answer with the same status. Of answers 200, those that `decode_info` rejects are asked.
         """
         return False
 

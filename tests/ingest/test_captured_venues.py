@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from ingest.service import Ingest
+from ingest.venues.coinbase import Coinbase
 from tests.ingest import made_recordings
 from tests.ingest.test_recorded_streams import COINBASE, KRAKEN, recorded
 from tests.ingest.writing import counted, reader_book, until
@@ -165,14 +166,22 @@ def test_kraken_with_faults(
 
 
 def test_coinbase_with_faults(
-    redis_server: EmbeddedRedis, redis_client: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    redis_server: EmbeddedRedis,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ingest.connection.LATER_S", 0.1)
+    monkeypatch.setattr(Coinbase, "limits", Coinbase.limits._replace(message_bytes=20_000))
     made_recordings.coinbase(tmp_path / "coinbase", "AAA-USD", "BTC-EUR", updates=40)
     exchange = Exchange(tmp_path / "coinbase")
     a, b, gone = "coinbase:AAA-USD", "coinbase:BTC-EUR", "coinbase:GONE-USD"
     client = redis_client
 
     async def test() -> None:
+        busy = '{"type":"error","message":"Failed to subscribe","reason":"rate limit exceeded"}'
+        await exchange.busy(Busy(busy))
         async with ingesting(exchange, redis_server, "AAA-USD", "BTC-EUR", "GONE-USD"):
             await until(lambda: sum(map(len, exchange.carried())) == 8, "all subscriptions")
             await exchange.go_on(2 + 4)
@@ -183,11 +192,13 @@ def test_coinbase_with_faults(
 
             half = '{"type":"l2update","product_id":"AAA-USD","changes":[["buy","99'
             await exchange.fault("send", text=half, symbol="AAA-USD")
-            await until(lambda: exchange.asked("level2_batch:AAA-USD") == 2, "another subscription")
+            await until(lambda: exchange.asked("level2_batch:AAA-USD") == 3, "another subscription")
             await exchange.go_on(4)
             await until(lambda: bids(client, a) == bids(client, b) == [1.5, 2.5], "the book that it brought")
             assert exchange.asked("level2_batch:BTC-EUR") == 1
-            await exchange.fault("send", text="rubbish")
+            await exchange.fault(
+                "send", text='{"type":"heartbeat","padding":"%s"}' % ("x" * 20_000)
+            )  # too long to be read
             await until(lambda: exchange.asked("level2_batch:BTC-EUR") == 2, "every book again")
 
             await exchange.fault("drop")
@@ -203,7 +214,10 @@ def test_coinbase_with_faults(
 
     asyncio.run(test())
     refused = [vars(record) for record in caplog.records if "refused a subscription" in record.getMessage()]
-    assert [line["error"] for line in refused][:1] == ["Failed to subscribe: GONE-USD is not a valid product"]
+    assert [line["error"] for line in refused][:2] == [
+        "Failed to subscribe: rate limit exceeded",
+        "Failed to subscribe: GONE-USD is not a valid product",
+    ]
 
 
 def _id(entry: tuple[bytes, Any]) -> int:

@@ -49,7 +49,7 @@ class Coinbase(Venue):
     rest_url = "https://api.exchange.coinbase.com"
     limits = Limits(
         streams_per_connection=400,  # the exchange names no limit, and advises to spread products over connections
-        control_messages_per_s=20.0,  # the exchange takes 100 from one address
+        control_messages_per_s=8.0,
         connection_lifetime_s=math.inf,
         connections=(8, 1.0),
         request_weight=(10, 1.0),

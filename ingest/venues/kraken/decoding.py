@@ -171,7 +171,13 @@ class Decoder:
         return self._any(message)
 
     def _any(self, message: bytes) -> Sequence[Event]:
-        envelope = typed(_decode_message, message, "message")
+        try:
+            envelope = typed(_decode_message, message, "message")
+        except Rejected as error:
+            if error.reason is not Refusal.NOT_JSON:
+                raise
+            # It may have been an update of any book, of a level for which no sum speaks.
+            return [Refused(Rejected(error.reason, repr(message[:80]), symbol)) for symbol in self._followed.values()]
         match envelope.channel:
             case "book":
                 return self._parts(envelope, self._book)
