@@ -12,7 +12,9 @@ from contextlib import suppress
 import aiohttp
 
 from ingest.events import ControlReply
+from ingest.pacing import Allowance, LogLimit
 from ingest.proxy import TRANSPORT_ERRORS
+from ingest.refused_streams import RefusedStreams
 from ingest.silence import Silence
 from ingest.url_length import leading
 from ingest.venue import Venue
@@ -28,10 +30,10 @@ URL_STREAMS = 150
 MESSAGE_STREAMS = 198
 """Streams that one request adds or takes at most."""
 REQUESTS_REMEMBERED = 1_000
-REFUSED_AGAIN_S = 60.0
-"""A symbol whose subscription was refused is subscribed to again after this long."""
-LATER_S = 15.0
-"""The same where the exchange takes no more for now: a message in this time is within the limits of every exchange."""
+CONTROL_SHARE = 0.9
+"""Share of the control messages that the exchange allows in an hour: its clock and the network differ."""
+LATER_S, MAXIMUM_LATER_S = 15.0, 120.0
+"""What the exchange refuses for now is subscribed to again after this long at first."""
 RECENT_S = 10.0
 """A refusal that does not say what it is about is about messages of the last so many seconds."""
 MAX_MESSAGE = 32 * 1024 * 1024
@@ -106,8 +108,10 @@ class Connection:
         self._requests: dict[int, tuple[float, Sequence[str]]] = {}  # subscriptions, and when they were sent
         self._last_request = 0
         self._halves: deque[Sequence[str]] = deque()
-        self._refused: dict[str, float] = {}  # when to subscribe again, monotonic seconds
-        self._suspect: set[str] = set()  # those of them that may be refused for their names
+        self._refused = RefusedStreams()
+        self._later = RefusedStreams(first_s=LATER_S, maximum_s=MAXIMUM_LATER_S)
+        self._controls = Allowance(CONTROL_SHARE * venue.limits.control_messages_per_hour, 3600.0)
+        self._logs = LogLimit()
         self._changed = asyncio.Event()
         self._heard_at = 0.0
         self.opened_at: float | None = None
@@ -148,20 +152,17 @@ class Connection:
 
     def _refuse(self, reply: ControlReply, streams: Sequence[str]) -> Collection[Instrument]:
         """Leave out these streams for a while. Several answers may refuse one symbol; the first one is told."""
-        now, again_s = time.monotonic(), LATER_S if reply.later else REFUSED_AGAIN_S
-        known = {self._wanted.get(stream) for stream, until in self._refused.items() if until > now}
+        known = {self._wanted.get(stream) for group in (self._refused, self._later) for stream in group}
         symbols = {self._wanted[stream] for stream in streams if stream in self._wanted}
         extra: dict[str, object] = {"venue": self._venue.name, "error": reply.error}
         if not streams:
             logger.error("the exchange tells of an error", extra=extra)
-        elif symbols - known:
+            return ()
+        again_s = (self._later if reply.later else self._refused).add(streams)
+        if symbols - known:
             metrics.subscriptions_refused.labels(self._venue.name).inc()
-            logger.error(
-                "the exchange refused a subscription", extra=extra | {"streams": [*streams], "retry_s": again_s}
-            )
-        self._refused |= dict.fromkeys(streams, now + again_s)
-        if not reply.later:
-            self._suspect.update(streams)
+            extra |= {"streams": [*streams], "retry_s": round(again_s, 3)}
+            logger.error("the exchange refused a subscription", extra=extra)
         self._carried.difference_update(streams)
         return {symbol for symbol in symbols if symbol}
 
@@ -255,7 +256,7 @@ class Connection:
             self.subscribed.set()
             self._on_open(self)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._pause_s())
+                await asyncio.wait_for(self._changed.wait(), self._pause_s)
 
     def _next_request(self) -> tuple[bool, Sequence[str]] | None:
         """The next streams to subscribe to (True) or to take from the connection (False); ``None`` if none are due."""
@@ -266,26 +267,30 @@ class Connection:
             half = [stream for stream in self._halves.popleft() if stream in self._wanted]
             if half:
                 return True, half
-        now = time.monotonic()
-        missing = (stream for stream in self._wanted if stream not in self._carried)
-        due = [stream for stream in missing if self._refused.get(stream, now) <= now]
-        # One that may be refused for its name goes alone, so that it holds up no other.
-        again = [stream for stream in due if stream in self._suspect]
-        if again:
-            due = [stream for stream in again if self._wanted[stream] == self._wanted[again[0]]]
+        missing = [stream for stream in self._wanted if stream not in self._carried]
+        due = [stream for stream in missing if not (stream in self._refused or stream in self._later)]
+        for group in (self._later, self._refused):
+            group.keep(self._wanted.keys())
+            if not due and group.due:  # apart from the others, so that they hold up none
+                due = [stream for stream in missing if stream in group]
+                group.clear()
         due = due[: self._whole(due, MESSAGE_STREAMS)]
         return (True, due) if due else None
 
+    @property
     def _pause_s(self) -> float | None:
-        """Until the next stream that was refused is due; ``None`` if none was."""
-        now = time.monotonic()
-        left_out = self._wanted.keys() - self._carried
-        due = [until for stream, until in self._refused.items() if stream in left_out]
-        return max(min(due) - now, 0.0) if due else None
+        """Until streams that were refused are due; ``None`` if none were."""
+        left = [group.left_s for group in (self._refused, self._later)]
+        return min((left_s for left_s in left if left_s is not None), default=None)
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse[bool], add: bool, streams: Sequence[str]) -> None:
         for text, about in self._venue.requests(add, streams, self._last_request + 1):
-            await asyncio.sleep(1 / self._venue.limits.control_messages_per_s)
+            wait_s = self._controls.wait_s(1)
+            if wait_s > 0 and (held_back := self._logs.allows("controls")) is not None:
+                extra = {"venue": self._venue.name, "wait_s": round(wait_s, 3), "held_back": held_back}
+                logger.warning("the exchange allows no more control messages on a connection for now", extra=extra)
+            await asyncio.sleep(max(wait_s, 1 / self._venue.limits.control_messages_per_s))
+            self._controls.spend(1)
             self._last_request += 1
             if add:
                 self._requests[self._last_request] = time.monotonic(), about
