@@ -181,7 +181,7 @@ def test_what_the_exchange_refuses_for_now_is_sent_again_as_it_was(
     following.run(test)
     refusals = [vars(record) for record in caplog.records if "refused a subscription" in record.message]
     assert {line["error"] for line in refusals} == {"too many"}
-    assert max(line["retry_s"] for line in refusals) == 0.1
+    assert max(line["retry_s"] for line in refusals) <= 0.1
 
 
 def test_a_stream_that_the_exchange_ends_leaves_nothing_in_sync(
