@@ -21,6 +21,8 @@ LAST_TIME_MS = 10**14
 MAX_ID = 2**63 - 1
 
 DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+# Both of a trade at once. A number with so few digits is finite.
+_are_decimals = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})? [0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII).fullmatch
 _SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 _busy = re.compile(r"\brate\b|too (many|frequent)|busy|unavailable|try again", re.IGNORECASE).search
@@ -144,8 +146,9 @@ def checked_trade(
     Raises:
         Rejected: one cannot.
     """
-    check_decimal(price, Refusal.BAD_PRICE, symbol)
-    check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
+    if not (_are_decimals(f"{price} {quantity}") and float(price) > 0.0 and float(quantity) > 0.0):
+        check_decimal(price, Refusal.BAD_PRICE, symbol)
+        check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
     check_time(time_ms, symbol)
     if not 0 <= trade_id <= MAX_ID:
         raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {trade_id}")

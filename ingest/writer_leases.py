@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ingest.book_sync import BookSync
+from ingest.buffer import Entry
 from ingest.events import Diff, Trade
 from ingest.holdback import Held, Id
 from ingest.pacing import LogLimit
@@ -84,7 +85,7 @@ class WriterLease(StandbyLease):
         """Whether this process has the lease, and the update's number is of it. If numbers run out, or start again, ask again."""
         if not self.token:
             return False
-        number = update_id - self.first_id
+        number = update_id - (self.token << ID_BITS)
         if not 0 <= number < NEW_TOKEN_AT:
             self.ask_again()
         return 0 <= number < 1 << ID_BITS
@@ -176,6 +177,15 @@ class WriterLeases:
     def get(self, symbol: Instrument) -> WriterLease | None:
         """The lease of a symbol; ``None`` if every process may write it."""
         return self._leases.get(symbol)
+
+    def part(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """Those of the entries that need a lease, and the others."""
+        needed: list[Entry] = []
+        others: list[Entry] = []
+        leases = self._leases
+        for entry in entries:
+            (needed if entry.symbol in leases else others).append(entry)
+        return needed, others
 
     def add(self, symbols: Iterable[Instrument]) -> None:
         """Ask for the leases of these symbols from now on."""

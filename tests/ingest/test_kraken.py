@@ -179,8 +179,9 @@ def test_pairs_of_any_decimals_and_thin_books_have_the_right_sum(
     for step, update in enumerate(updates):
         texts = []
         for sign, side_now, changes in zip((-1, 1), book_now, update, strict=True):
+            told = changes if step else [*{away: lots or 1 for away, lots in changes}.items()]  # a snapshot has levels
             levels = [
-                (written(1000 + sign * away, price_decimals), written(lots * 10, decimals)) for away, lots in changes
+                (written(1000 + sign * away, price_decimals), written(lots * 10, decimals)) for away, lots in told
             ]
             for price, quantity in levels:
                 side_now[Decimal(price)] = f"{price} {quantity}"

@@ -101,6 +101,14 @@ class Connection:
         except ConnectionResetError:
             return  # the client is gone; its handler ends
 
+    def write(self, frames: bytes) -> int:
+        """As Subscriber.write()."""
+        transport = self._request.transport
+        if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+            return 0
+        transport.write(frames)
+        return transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """Cut the connection."""
         if self._request.transport is not None:
