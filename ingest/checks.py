@@ -25,6 +25,8 @@ DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _are_decimals = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})? [0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII).fullmatch
 _SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
+_busy = re.compile(r"\brate\b|too (many|frequent)|busy|unavailable|try again", re.IGNORECASE).search
+
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 # Lax: exchanges quote their decimals, and this parses them to floats without a detour over str.
@@ -56,6 +58,15 @@ def typed(decode: Callable[[bytes], T], text: bytes, what: str, symbol: Instrume
         return decoded(decode, text)
     except msgspec.ValidationError as error:
         raise Rejected(Refusal.WRONG_TYPE, f"{what}: {error}", symbol) from None
+
+
+def is_busy(error: str) -> bool:
+    """Whether an exchange's error says that it takes no more requests now, as each words it.
+
+    >>> [is_busy(text) for text in ("Exceeded msg rate", "EGeneral:Too many requests", "Currency pair not supported A/B")]
+    [True, True, False]
+    """
+    return _busy(error) is not None
 
 
 def milliseconds(time: datetime) -> int:
@@ -121,8 +132,10 @@ def check_uncrossed(bids: list[Level], asks: list[Level], symbol: Instrument | N
         asks: the same.
         symbol: whose book misses it, if one does.
     """
-    if bids and asks and max(bids)[0] >= min(asks)[0]:
-        raise Rejected(Refusal.CROSSED_BOOK, f"snapshot bid {max(bids)[0]} ask {min(asks)[0]}", symbol)
+    bid = max((price for price, quantity in bids if quantity), default=0.0)
+    ask = min((price for price, quantity in asks if quantity), default=INFINITY)
+    if bid >= ask:
+        raise Rejected(Refusal.CROSSED_BOOK, f"snapshot bid {bid} ask {ask}", symbol)
 
 
 def checked_trade(

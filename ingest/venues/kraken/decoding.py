@@ -19,6 +19,7 @@ from ingest.checks import (
     checked_ticker,
     checked_trade,
     decoded,
+    is_busy,
     milliseconds,
     typed,
 )
@@ -61,6 +62,7 @@ class _Message(msgspec.Struct, gc=False):
     method: str = ""
     success: bool = False
     error: str = ""
+    Error: str = ""  # so it is written where it says nothing else
     symbol: str = ""
     req_id: int | None = None
 
@@ -167,7 +169,13 @@ class Decoder:
         return self._any(message)
 
     def _any(self, message: bytes) -> Sequence[Event]:
-        envelope = typed(_decode_message, message, "message")
+        try:
+            envelope = typed(_decode_message, message, "message")
+        except Rejected as error:
+            if error.reason is not Refusal.NOT_JSON:
+                raise
+            # It may have been an update of any book, of a level for which no sum speaks.
+            return [Refused(Rejected(error.reason, repr(message[:80]), symbol)) for symbol in self._followed.values()]
         match envelope.channel:
             case "book":
                 return self._parts(envelope, self._book)
@@ -187,7 +195,7 @@ class Decoder:
                     for part in typed(_decode_status, bytes(envelope.data), STATUS)
                     for event in self._instruments.on_status(part.system)
                 ]
-        if envelope.method or envelope.error:
+        if envelope.method or envelope.error or envelope.Error:
             return _reply(envelope)
         raise Rejected(Refusal.UNKNOWN_EVENT, f"{message[:80]!r}")
 
@@ -277,10 +285,11 @@ def _trade_id(event: Event) -> int:
 
 
 def _reply(envelope: _Message) -> Sequence[Event]:
-    """An answer to a request. A refusal names the symbol, but not the channel."""
-    if envelope.method != "subscribe" and not envelope.error:
+    """An answer to a request. A refusal names the symbol, but not the channel; one for too many requests may name nothing."""
+    error = envelope.error or envelope.Error
+    if envelope.method != "subscribe" and not error:
         return ()
-    if envelope.success or envelope.method == "unsubscribe" or envelope.error.lower().startswith(ALREADY):
+    if envelope.success or envelope.method == "unsubscribe" or error.lower().startswith(ALREADY):
         return ()
     streams = [f"{channel}:{envelope.symbol}" for channel in OF_A_SYMBOL] if envelope.symbol else ()
-    return (ControlReply(envelope.error or "refused", envelope.req_id, streams),)
+    return (ControlReply(error or "refused", envelope.req_id, streams, later=is_busy(error)),)

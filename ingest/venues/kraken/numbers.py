@@ -17,10 +17,13 @@ MAX_ZEROS = 50
 def digits(level: Text) -> bytes:
     """A `Text` as the sum of a book has it: no point, no leading zeros.
 
-    >>> digits(b'45285.2,"qty":0.00100000}')
-    b'452852100000'
+    >>> digits(b'45285.2,"qty":0.00100000}'), digits(b'2.5E-7,"qty":1e-05}')
+    (b'452852100000', b'251')
     """
-    price, quantity = level[: level.index(END)].replace(b".", b"").split(QUANTITY)
+    level = level[: level.index(END)]
+    if b"E" in level or b"e" in level:
+        level = QUANTITY.join(plain(msgspec.Raw(number)).encode() for number in level.split(QUANTITY))
+    price, quantity = level.replace(b".", b"").split(QUANTITY)
     return price.lstrip(b"0") + quantity.lstrip(b"0")
 
 

@@ -15,7 +15,15 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from ingest.checks import LAST_TIME_MS, MAX_ID, check_decimal, check_uncrossed, checked_ticker, checked_trade
+from ingest.checks import (
+    LAST_TIME_MS,
+    MAX_ID,
+    check_decimal,
+    check_uncrossed,
+    checked_ticker,
+    checked_trade,
+    is_busy,
+)
 from ingest.events import (
     BookSnapshot,
     ControlReply,
@@ -238,14 +246,14 @@ class Decoder:
         if message.event == "error" and message.id.startswith(UNSUBSCRIBED):
             return [Notice(error)]  # the stream goes on
         if message.event == "error":
-            return [ControlReply(error, request_id, streams)]
+            return [ControlReply(error, request_id, streams, later=is_busy(error))]
         if message.event == "notice":
             notice = Notice(error)
             return [notice, Shutdown()] if message.code == SERVICE_UPGRADE else [notice]
         if message.event == "channel-conn-count-error":
             # It names no instrument: the connection has lost them all.
             lost = tuple(stream(message.channel, name) for name in self.symbols)
-            return [ControlReply(f"too many connections for this channel: {message.connCount}", None, lost)]
+            return [ControlReply(f"too many connections for this channel: {message.connCount}", None, lost, later=True)]
         raise Rejected(Refusal.UNKNOWN_EVENT, f"event {message.event[:40]!r}")
 
 
