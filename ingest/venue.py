@@ -218,10 +218,10 @@ class Venue(ABC):
         raise NotImplementedError
 
     def refuses_symbol(self, status: int, body: bytes) -> bool:  # noqa: ARG002
-        """Whether this answer, of a status other than 200, refuses the symbol that was asked for.
+        """Whether this answer refuses the symbol that was asked for.
 
-        Look at the body: another server on the way may answer with the same status. An answer 200 that refuses a symbol
-        does not come here: its decoder leaves the symbol out.
+        Look at the body: another server on the way may answer with the same status. Of answers 200, those that `decode_info`
+        rejects come here, too.
         """
         return False
 

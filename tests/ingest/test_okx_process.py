@@ -23,6 +23,7 @@ from tools.simulator.okx.rubbish import RUBBISH
 
 BTC, ETH, SOL, ADA = LISTED = "okx:BTC-USDT", "okx:ETH-USDT", "okx:SOL-USDT", "okx:ADA-USDT"
 UNKNOWN = "okx:NOSUCH-USDT"
+NOT_LISTED = "the exchange does not list these symbols, no data will come"
 Sides = tuple[dict[float, float], dict[float, float]]
 
 
@@ -142,6 +143,8 @@ def test_a_symbol_that_is_not_listed_is_told_once_and_costs_no_other(running: Ru
     [refused] = running.lines("the exchange refused a subscription")
     assert "NOSUCH-USDT" in str(refused["streams"])
     assert "60018" in str(refused["error"])
+    assert [line["symbols"] for line in running.lines(NOT_LISTED)] == [[UNKNOWN]]
+    assert running.client.hget(f"md:{{{UNKNOWN}}}:info", "status") == b"delisted"
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from tools.local.roles import (
     without_settings,
 )
 from tools.local.sentinel import SentinelPorts, sentinel_roles
-from tools.simulator import kraken
 
 PROXIED = (NODES[-1], *BEATS, INGESTS[-1])
 BROKER_LANE = "-broker"
@@ -102,8 +101,6 @@ class Deployment:
         settings_given = _of_all_venues(settings_given)
         settings, where = Settings.from_environment(settings_given), Ports.choose(usual=False)
         environment = stack_environment({**without_settings(os.environ), **settings_given}, where)
-        of_kraken = f"kraken.ws=ws://{ports.LOOPBACK}:{where.simulator}{kraken.PATH}"
-        environment["NT_VENUE_URLS"] = f"{environment['NT_VENUE_URLS']},{of_kraken}"
         taken = [where.redis, where.simulator, where.flower, *where.metrics.values()]
 
         def pick() -> int:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tickfence.instrument import DEFAULT_VENUE, split
 from tickfence.settings import Settings
 from tools.local import ports
 from tools.local.embedded_redis import server_command
@@ -19,9 +18,7 @@ INGESTS = ("ingest-1", "ingest-2")
 RECORDERS = ("recorder-1", "recorder-2")
 SECOND_VENUE = "okx:BTC-USDT,okx:ETH-USDT"
 """What `make run` shows beside the default symbols, if the simulated exchange is used."""
-SIMULATED = (DEFAULT_VENUE, "okx")
-"""Venues that `make run` reads from the simulated exchange; the others are real."""
-MORE_LISTED = "XRPUSDT,LTCUSDT"
+MORE_LISTED = "XRPUSDT,LTCUSDT,okx:XRP-USDT,kraken:BTC/USD"
 """What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
 _METRICS_PORTS = {
@@ -139,9 +136,9 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def venue_urls(port: int) -> str:
-    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of all :data:`SIMULATED`."""
+    """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of several exchanges."""
     at = f"://{ports.LOOPBACK}:{port}"
-    return f"okx.ws=ws{at},okx.rest=http{at}"
+    return f"okx.ws=ws{at},okx.rest=http{at},kraken.ws=ws{at}/kraken"
 
 
 def uses_other_exchange(given: Mapping[str, str]) -> bool:
@@ -168,9 +165,7 @@ def stack_roles(
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in SIMULATED]
-        listed = ",".join(simulated) or MORE_LISTED
-        market = ("--port", str(where.simulator), "--symbols", listed, "--also", MORE_LISTED)
+        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--also", MORE_LISTED)
         command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance

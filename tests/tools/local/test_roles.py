@@ -74,10 +74,7 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
-def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
-    for given, simulated in (("AAUSDT,coinbase:BTC-USD", "AAUSDT"), ("coinbase:BTC-USD", "XRPUSDT,LTCUSDT")):
-        command = roles({"SYMBOLS": given})["simulator"].command
-        assert command[command.index("--symbols") + 1] == simulated
+def test_an_address_that_is_given_counts() -> None:
     environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
     urls = Settings.from_environment(environment).nt_venue_urls
     assert (urls["kraken.ws"], urls["okx.ws"], urls["okx.rest"]) == (
@@ -103,7 +100,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "CELERY_BROKER_URL": "redis://127.0.0.1:7001/1",
         "NT_EXCHANGE_WS_URL": "ws://127.0.0.1:7002",
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
-        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002",
+        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002,kraken.ws=ws://127.0.0.1:7002/kraken",
         "NT_LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",
