@@ -56,8 +56,9 @@ class EntryPacker:
         self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
         self._fields = (append.TRADE_FIELDS, append.DIFF_FIELDS)
         self._leases = streams.leases
-        # Most entries neither trim nor create their stream, so their commands begin alike.
+        # Most entries neither trim nor create their stream, so their commands begin alike; within a call, those of all symbols.
         self._heads: tuple[dict[Instrument, bytes], dict[Instrument, bytes]] = ({}, {})
+        self._heads_in_calls: dict[tuple[bool, bool], tuple[bytes, int]] = {}
         self.add(symbols)
 
     def add(self, symbols: Iterable[Instrument]) -> None:
@@ -107,15 +108,24 @@ class EntryPacker:
         parts: list[bytes] = []
         count = 0
         for entry, create in entries:
-            state = self._states[entry.is_book][symbol]
-            options = append.xadd_options(self._keep_from_ms(entry), create or state.acknowledged is None)
-            more = 1 + 2 * self._fields[entry.is_book]
-            arguments = fenced_arguments(entry.is_book, ("XADD", *options), more)
-            parts += (append.packed_arguments(arguments), entry.text)
-            count += len(arguments) + more
+            new = create or self._states[entry.is_book][symbol].acknowledged is None
+            begin, arguments = self._head_in_call(entry.is_book, self._keep_from_ms(entry), new)
+            parts += (begin, entry.text)
+            count += arguments
         head: Command = lease.fenced(keys, ready=self._leases.ready(symbol))
         text = append.packed_head(with_source(head) if load else head, count) + b"".join(parts)
         return Call(symbol, lease.token, [entry for entry, _ in entries], text)
+
+    def _head_in_call(self, is_book: bool, keep_from_ms: int | None, create: bool) -> tuple[bytes, int]:
+        """What stands before an entry's text within a call, and how many arguments both are."""
+        if keep_from_ms is None and (known := self._heads_in_calls.get((is_book, create))) is not None:
+            return known
+        more = 1 + 2 * self._fields[is_book]
+        arguments = fenced_arguments(is_book, ("XADD", *append.xadd_options(keep_from_ms, create)), more)
+        made = append.packed_arguments(arguments), len(arguments) + more
+        if keep_from_ms is None:
+            self._heads_in_calls[is_book, create] = made
+        return made
 
     def _head(self, entry: Entry, *, create: bool) -> bytes:
         """The command up to the entry's text."""
