@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from ingest.book_sync import BookSync
+from ingest.buffer import Entry
 from ingest.events import Diff, Trade
 from ingest.holdback import Held, Id
 from ingest.pacing import LogLimit
@@ -33,7 +34,7 @@ from tickfence.streams import append
 logger = logging.getLogger(__name__)
 
 ERROR_AGAIN_S = 1.0
-"""Redis is asked again after this long, if it answered by an error."""
+"""When to ask Redis again after it has answered with an error."""
 ANSWER_WITHIN_S = 2.0
 """After so long without an answer, it is not known whether anybody writes a symbol."""
 
@@ -89,6 +90,15 @@ class WriterLeases:
     def symbols(self) -> Container[Instrument]:
         """The symbols that need a lease, as they are at any time."""
         return self._leases
+
+    def part(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """Those of the entries that need a lease, and the others."""
+        needed: list[Entry] = []
+        others: list[Entry] = []
+        leases = self._leases
+        for entry in entries:
+            (needed if entry.symbol in leases else others).append(entry)
+        return needed, others
 
     def add(self, symbols: Iterable[Instrument]) -> None:
         """Ask for the leases of these symbols from now on."""

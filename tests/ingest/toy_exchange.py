@@ -24,6 +24,7 @@ class ToyExchange:
         sockets: the open connections, each with the streams it carries.
         subscribed: streams subscribed to, in order, over all connections.
         refused: streams that it does not know.
+        busy: how many of the next requests it refuses for now, without saying which.
         pings: how many came.
         answers: whether it answers them.
         cut_off: queries in the URLs of clients that hear no events any more, over connections that stay open.
@@ -38,6 +39,7 @@ class ToyExchange:
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.subscribed: list[str] = []
         self.refused: set[str] = set()
+        self.busy = 0
         self.pings = 0
         self.answers = True
         self.cut_off: set[str] = set()
@@ -121,6 +123,10 @@ class ToyExchange:
         return socket
 
     async def _control(self, socket: web.WebSocketResponse, carried: set[str], streams: list[str]) -> None:
+        if self.busy:
+            self.busy -= 1
+            await socket.send_str(json.dumps([{"kind": "refused", "why": "too many", "streams": [], "later": True}]))
+            return
         for stream in streams:
             self.subscribed.append(stream)
             kind, _, symbol = stream.partition(" ")

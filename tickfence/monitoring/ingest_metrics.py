@@ -51,6 +51,7 @@ class Resync(StrEnum):
 
     DISCONNECTED = "disconnected"
     GAP = "gap"
+    REFUSED = "refused"  # the exchange sends no updates: it refused the subscription, or ended it
 
 
 class Duplicate(StrEnum):
