@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import aiohttp
@@ -20,6 +20,7 @@ from ingest.rest import DepthQueue, Priority, RestClient
 from ingest.silence import Silence
 from ingest.trade_history import TradeHistory
 from ingest.venue import Snapshots, Venue
+from ingest.venue_part import VenuePart
 from ingest.writer import Writer
 from tickfence.instrument import Instrument
 
@@ -55,10 +56,8 @@ class Endpoints(NamedTuple):
     open_session: OpenSession = direct_or_proxied
 
 
-class Market:
-    """Reads one venue and gives its data to the writer. What the venue does costs no other venue anything.
-
-    Make it in a coroutine, and let `run` run once.
+class Market(VenuePart):
+    """A venue whose protocol is known here: its connections, requests and listing.
 
     Args:
         venue: the exchange's protocol.
@@ -67,10 +66,6 @@ class Market:
         writer: of all venues. It knows the symbols by the time they are followed here.
         now_ms: the Redis server's time.
         audit_share: share of the request weight for comparing books with fresh snapshots.
-
-    Attributes:
-        symbols: those of the venue that are followed.
-        numbered: see `ingest.venue.Venue`.
 
     Raises:
         ingest.proxy.BadProxy: the environment names a proxy that cannot be used.
@@ -86,11 +81,8 @@ class Market:
         now_ms: Callable[[], int],
         audit_share: float,
     ) -> None:
-        self.symbols: list[Instrument] = []
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._books = books
+        super().__init__(venue, books)
         self._venue = venue
-        self.numbered = venue.numbered
         self._audit_share = audit_share if venue.snapshots is Snapshots.REST else 0.0
         silence = Silence(venue=venue.name)
         self._streams = endpoints.open_session(endpoints.ws)
@@ -129,31 +121,16 @@ class Market:
         )
 
     async def run(self) -> None:
-        """Receive until cancelled.
+        """As `VenuePart.run`."""
+        async with self._streams, self._requests:
+            await super().run()
 
-        Raises:
-            ExceptionGroup: a part has failed with an error that it does not expect, which is a defect.
-        """
-        async with self._streams, self._requests, asyncio.TaskGroup() as group:
-            group.create_task(self._feeds.run())
-            group.create_task(self._depths.run(self._intake.on_depth))
-            group.create_task(self._history.run(self._intake.on_trades))
-            group.create_task(self._listing.run())
-            group.create_task(self._audit())
-            await self._failed
-
-    def change(self, added: Sequence[Instrument], gone: Collection[Instrument]) -> None:
-        """Follow these symbols too, and those no more. What stays is not touched.
-
-        If the venue's code fails at that, `run` tells.
-        """
-        self.symbols = [symbol for symbol in self.symbols if symbol not in gone] + [*added]
-        for symbol in gone:
-            del self._books[symbol]
-            self._intake.forget(symbol)
-            self._renewals.forget(symbol)
-        self._books |= {symbol: BookSync(symbol, self._venue.snapshots, self._venue.book_levels) for symbol in added}
-        self._guarded(lambda: self._change(added, gone))
+    def _work(self) -> Iterable[Coroutine[None, None, None]]:
+        yield self._feeds.run()
+        yield self._depths.run(self._intake.on_depth)
+        yield self._history.run(self._intake.on_trades)
+        yield self._listing.run()
+        yield self._audit()
 
     def _change(self, added: Sequence[Instrument], gone: Collection[Instrument]) -> None:
         for symbol in added:
@@ -164,20 +141,8 @@ class Market:
         self._listing.follow(tuple(self.symbols))
 
     def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> bool:
-        """Ask the exchange for ``count`` trades of the past, from ``first_id`` on; return False if it gives none."""
+        """As `VenuePart.fetch_trades`."""
         return self._history.want(symbol, first_id, count)
-
-    def tick(self) -> None:
-        """Do what is due by time; call it many times a second. If the venue's code fails at that, `run` tells."""
-        self._intake.count()
-        self._guarded(self._renewals.run_due)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - a defect of the venue's code, which `run` tells
-            if not self._failed.done():
-                self._failed.set_exception(error)
 
     async def _audit(self) -> None:
         """Compare the books with fresh snapshots in turn; without weight to spare, one waits for its next turn."""

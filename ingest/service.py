@@ -16,6 +16,7 @@ from ingest.market import Endpoints, Market, OpenSession, direct_or_proxied
 from ingest.pacing import SnapshotSchedule
 from ingest.proxy import BadProxy
 from ingest.venue import LibraryVenue
+from ingest.venue_part import VenuePart
 from ingest.writer import Writer
 from tickfence.coordination.clock import ServerClock
 from tickfence.instrument import DEFAULT_VENUE, Instrument, split
@@ -60,7 +61,7 @@ class Ingest:
             needs_lease=self._needs_lease,
             name=settings.process_name("ingest"),
         )
-        self._markets: dict[str, Market | LibraryMarket] = {}
+        self._markets: dict[str, VenuePart] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._desired = DesiredSymbols(
             settings.redis_url,
@@ -159,7 +160,7 @@ class Ingest:
         symbols = [] if market is None else market.symbols
         return [book for symbol in symbols if (book := self._books.get(symbol)) is not None]
 
-    def _market(self, name: str) -> Market | LibraryMarket:
+    def _market(self, name: str) -> VenuePart:
         """Make a venue's part.
 
         Raises:

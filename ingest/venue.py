@@ -245,17 +245,19 @@ class LibraryVenue(ABC):
     A module in `ingest.venues` has one class of this kind, or of the kind `Venue`. It takes no arguments. Its updates have no
     numbers, so the ids of diffs and snapshots are 0. Trades have the exchange's numbers only if each is one higher than the
     one before; otherwise their ids are 0, too.
+
+    Attributes:
+        numbered, snapshots, book_levels: as those of a `Venue`.
     """
+
+    numbered = False
+    snapshots = Snapshots.STREAM
+    book_levels: int | None = None
 
     @property
     def name(self) -> str:
         """The venue's name, which is its module's."""
         return type(self).__module__.split(".")[2]
-
-    @property
-    def numbered(self) -> bool:
-        """Whether updates carry the exchange's own numbers."""
-        return False
 
     @abstractmethod
     async def run(self, sink: Sink, urls: Mapping[str, str], now_ms: Callable[[], int]) -> None:

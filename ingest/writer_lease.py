@@ -87,7 +87,7 @@ class WriterLease(StandbyLease):
         if self._overtakes_at == math.inf:
             self._overtakes_at = now_s + OVERTAKE_AFTER_S
         lacks = self._lacks
-        if lacks is None or lacks.writer != writer or written_ms >= lacks.heard_ms or not heard_ms:
+        if lacks is None or lacks.writer != writer or written_ms >= lacks.heard_ms:
             ahead = heard_ms > written_ms + BEHIND_S * 1000
             self._lacks = _Lacks(writer, heard_ms, now_s) if ahead else None
         elif now_s >= max(lacks.since_s + BEHIND_S, self._overtakes_at):

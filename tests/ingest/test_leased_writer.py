@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from ingest.events import SymbolRules, Ticker
+from ingest.writer_lease import BEHIND_S, WriterLease
 from tests.ingest.unnumbered import SYMBOL, Ingest, Market, Reader
 from tests.ingest.writing import KEYS, counted, ids, run, running, until
 from tickfence.keys import Keys
@@ -165,6 +166,25 @@ def test_a_writer_that_is_cut_off_from_its_exchange_is_overtaken_within_a_second
                 await world.until_read()
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("questions", "behind"),
+    [
+        ([(1, 1_000, 2_000), (1, 1_000, 2_000)], 1),
+        ([(1, 1_000, 1_250), (1, 1_000, 1_250)], 0),  # it is on its way
+        ([(1, 1_000, 2_000), (1, 2_000, 3_000)], 0),  # it has come
+        ([(1, 1_000, 2_000), (1, 1_999, 3_000)], 1),
+        ([(1, 1_000, 2_000), (2, 1_000, 2_000)], 0),  # another writer, which has just begun
+        ([(1, 1_000, 2_000), (2, 1_000, 2_000), (2, 1_000, 2_000)], 2),
+    ],
+)
+def test_which_writer_is_behind(questions: list[tuple[int, int, int]], behind: int) -> None:
+    lease = WriterLease(KEYS.writer(SYMBOL), "this process", 0.0)
+    for number, (writer, written_ms, heard_ms) in enumerate(questions):
+        assert not lease.behind
+        lease.compare(writer, written_ms, heard_ms, number * BEHIND_S)
+    assert lease.behind == behind
 
 
 def test_who_has_lost_its_own_book_overtakes_nobody(world: World) -> None:
