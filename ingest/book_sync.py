@@ -249,4 +249,5 @@ class BookSync:
     def _require_uncrossed(self, book: OrderBook) -> None:
         if book.crossed:
             self.lose(Refusal.CROSSED_BOOK)
-            raise Rejected(Refusal.CROSSED_BOOK, f"{self.symbol} bid {book.best_bid} ask {book.best_ask}")
+            crossed = f"{self.symbol} bid {book.best_bid} ask {book.best_ask}"
+            raise Rejected(Refusal.CROSSED_BOOK, crossed, self.symbol)

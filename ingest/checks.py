@@ -21,7 +21,11 @@ LAST_TIME_MS = 10**14
 MAX_ID = 2**63 - 1
 
 DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+# Both of a trade at once. A number with so few digits is finite.
+_are_decimals = re.compile(r"[0-9]{1,100}(\.[0-9]{1,100})? [0-9]{1,100}(\.[0-9]{1,100})?", re.ASCII).fullmatch
 _SIGNED = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
+
+_busy = re.compile(r"\brate\b|too (many|frequent)|busy|unavailable|try again", re.IGNORECASE).search
 
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
@@ -54,6 +58,15 @@ def typed(decode: Callable[[bytes], T], text: bytes, what: str, symbol: Instrume
         return decoded(decode, text)
     except msgspec.ValidationError as error:
         raise Rejected(Refusal.WRONG_TYPE, f"{what}: {error}", symbol) from None
+
+
+def is_busy(error: str) -> bool:
+    """Whether an exchange's error says that it takes no more requests now, as each words it.
+
+    >>> [is_busy(text) for text in ("Exceeded msg rate", "EGeneral:Too many requests", "Currency pair not supported A/B")]
+    [True, True, False]
+    """
+    return _busy(error) is not None
 
 
 def milliseconds(time: datetime) -> int:
@@ -119,8 +132,10 @@ def check_uncrossed(bids: list[Level], asks: list[Level], symbol: Instrument | N
         asks: the same.
         symbol: whose book misses it, if one does.
     """
-    if bids and asks and max(bids)[0] >= min(asks)[0]:
-        raise Rejected(Refusal.CROSSED_BOOK, f"snapshot bid {max(bids)[0]} ask {min(asks)[0]}", symbol)
+    bid = max((price for price, quantity in bids if quantity), default=0.0)
+    ask = min((price for price, quantity in asks if quantity), default=INFINITY)
+    if bid >= ask:
+        raise Rejected(Refusal.CROSSED_BOOK, f"snapshot bid {bid} ask {ask}", symbol)
 
 
 def checked_trade(
@@ -131,8 +146,9 @@ def checked_trade(
     Raises:
         Rejected: one cannot.
     """
-    check_decimal(price, Refusal.BAD_PRICE, symbol)
-    check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
+    if not (_are_decimals(f"{price} {quantity}") and float(price) > 0.0 and float(quantity) > 0.0):
+        check_decimal(price, Refusal.BAD_PRICE, symbol)
+        check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
     check_time(time_ms, symbol)
     if not 0 <= trade_id <= MAX_ID:
         raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} trade id {trade_id}")

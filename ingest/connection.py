@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import aiohttp
@@ -18,6 +18,7 @@ from ingest.refused_streams import RefusedStreams
 from ingest.silence import Silence
 from ingest.url_length import leading
 from ingest.venue import Venue
+from tickfence.instrument import Instrument
 from tickfence.monitoring import ingest_metrics as metrics
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,10 @@ MESSAGE_STREAMS = 198
 REQUESTS_REMEMBERED = 1_000
 CONTROL_SHARE = 0.9
 """Share of the control messages that the exchange allows in an hour: its clock and the network differ."""
+LATER_S, MAXIMUM_LATER_S = 15.0, 120.0
+"""What the exchange refuses for now is subscribed to again after this long at first."""
+RECENT_S = 10.0
+"""A refusal that does not say what it is about is about messages of the last so many seconds."""
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
 
@@ -55,7 +60,7 @@ class Connection:
 
     What is wanted may change while it runs. The streams of a symbol stay together: all in the URL, or all in one request.
     A subscription that the exchange refuses without saying which symbol it means is sent again in two halves, until it is
-    known: the others do not go without.
+    known: the others do not go without. One that it refuses for now is sent again as it is.
 
     It answers pings itself, because a ping shows that the connection lives.
 
@@ -81,7 +86,7 @@ class Connection:
         session: aiohttp.ClientSession,
         venue: Venue,
         base_url: str,
-        wanted: Mapping[str, str],
+        wanted: Mapping[str, Instrument],
         *,
         on_message: OnMessage,
         on_open: OnOpen,
@@ -100,10 +105,11 @@ class Connection:
         self._in_url = in_url if venue.names_in_url else 0
         self._carried: set[str] = set()
         self._renewed: set[str] = set()
-        self._requests: dict[int, Sequence[str]] = {}  # subscriptions that are not answered yet
+        self._requests: dict[int, tuple[float, Sequence[str]]] = {}  # subscriptions, and when they were sent
         self._last_request = 0
         self._halves: deque[Sequence[str]] = deque()
         self._refused = RefusedStreams()
+        self._later = RefusedStreams(first_s=LATER_S, maximum_s=MAXIMUM_LATER_S)
         self._controls = Allowance(CONTROL_SHARE * venue.limits.control_messages_per_hour, 3600.0)
         self._logs = LogLimit()
         self._changed = asyncio.Event()
@@ -121,27 +127,44 @@ class Connection:
             self._renewed.add(stream)
             self._changed.set()
 
-    def on_reply(self, reply: ControlReply) -> None:
-        """Take the answer to a control message of this connection."""
-        streams = reply.streams or self._requests.pop(reply.request_id or 0, ())
-        if reply.error is None:
-            return
-        middle = self._whole(streams, len(streams) // 2) or self._whole(streams, len(streams) - 1)
-        if middle > 0 and not reply.streams:
-            self._halves += (streams[:middle], streams[middle:])
-        else:
-            self._refuse(streams, reply.error)
-        self._carried.difference_update(streams)
-        self._changed.set()
+    def on_reply(self, reply: ControlReply) -> Collection[Instrument]:
+        """Take the answer to a control message of this connection.
 
-    def _refuse(self, streams: Sequence[str], error: str) -> None:
+        Returns:
+            The symbols whose streams are left out for a while. They may have come until now.
+        """
+        streams = reply.streams or self._requests.pop(reply.request_id or 0, (0.0, ()))[1]
+        if reply.error is None:
+            return ()
+        middle = self._whole(streams, len(streams) // 2) or self._whole(streams, len(streams) - 1)
+        self._changed.set()
+        if middle > 0 and not reply.streams and not reply.later:
+            self._halves += (streams[:middle], streams[middle:])
+            self._carried.difference_update(streams)
+            return ()
+        return self._refuse(reply, streams or self._recent())
+
+    def _recent(self) -> Sequence[str]:
+        """What was subscribed to in the last seconds and is not known to be refused."""
+        since = time.monotonic() - RECENT_S
+        recent = (stream for sent_at, streams in self._requests.values() if sent_at >= since for stream in streams)
+        return [stream for stream in dict.fromkeys(recent) if stream in self._carried]
+
+    def _refuse(self, reply: ControlReply, streams: Sequence[str]) -> Collection[Instrument]:
         """Leave out these streams for a while. Several answers may refuse one symbol; the first one is told."""
-        known = {self._wanted.get(stream) for stream in self._refused}
-        again_s = self._refused.add(streams)
-        if not streams or any(self._wanted.get(stream) not in known for stream in streams):
+        known = {self._wanted.get(stream) for group in (self._refused, self._later) for stream in group}
+        symbols = {self._wanted[stream] for stream in streams if stream in self._wanted}
+        extra: dict[str, object] = {"venue": self._venue.name, "error": reply.error}
+        if not streams:
+            logger.error("the exchange tells of an error", extra=extra)
+            return ()
+        again_s = (self._later if reply.later else self._refused).add(streams)
+        if symbols - known:
             metrics.subscriptions_refused.labels(self._venue.name).inc()
-            extra = {"streams": list(streams), "error": error, "retry_s": round(again_s, 3)}
-            logger.error("the exchange refused a subscription", extra={"venue": self._venue.name} | extra)
+            extra |= {"streams": [*streams], "retry_s": round(again_s, 3)}
+            logger.error("the exchange refused a subscription", extra=extra)
+        self._carried.difference_update(streams)
+        return {symbol for symbol in symbols if symbol}
 
     def _whole(self, streams: Sequence[str], most: int) -> int:
         """How many of the first streams to take, ``most`` at most: no symbol is split."""
@@ -233,7 +256,7 @@ class Connection:
             self.subscribed.set()
             self._on_open(self)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._refused.left_s)
+                await asyncio.wait_for(self._changed.wait(), self._pause_s)
 
     def _next_request(self) -> tuple[bool, Sequence[str]] | None:
         """The next streams to subscribe to (True) or to take from the connection (False); ``None`` if none are due."""
@@ -244,14 +267,21 @@ class Connection:
             half = [stream for stream in self._halves.popleft() if stream in self._wanted]
             if half:
                 return True, half
-        self._refused.keep(self._wanted.keys())
         missing = [stream for stream in self._wanted if stream not in self._carried]
-        due = [stream for stream in missing if stream not in self._refused]
-        if not due and self._refused.due:  # apart from the others, so that they hold up none
-            due = missing
-            self._refused.clear()
+        due = [stream for stream in missing if not (stream in self._refused or stream in self._later)]
+        for group in (self._later, self._refused):
+            group.keep(self._wanted.keys())
+            if not due and group.due:  # apart from the others, so that they hold up none
+                due = [stream for stream in missing if stream in group]
+                group.clear()
         due = due[: self._whole(due, MESSAGE_STREAMS)]
         return (True, due) if due else None
+
+    @property
+    def _pause_s(self) -> float | None:
+        """Until streams that were refused are due; ``None`` if none were."""
+        left = [group.left_s for group in (self._refused, self._later)]
+        return min((left_s for left_s in left if left_s is not None), default=None)
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse[bool], add: bool, streams: Sequence[str]) -> None:
         for text, about in self._venue.requests(add, streams, self._last_request + 1):
@@ -263,7 +293,7 @@ class Connection:
             self._controls.spend(1)
             self._last_request += 1
             if add:
-                self._requests[self._last_request] = about
+                self._requests[self._last_request] = time.monotonic(), about
                 self._requests.pop(self._last_request - REQUESTS_REMEMBERED, None)
                 self._carried.update(about)
             else:

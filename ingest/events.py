@@ -109,7 +109,7 @@ class Shutdown(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What the exchange tells its users, such as maintenance. It is logged once."""
+    """What the exchange announces, such as maintenance. It is logged once."""
 
     text: str
 
@@ -126,12 +126,15 @@ class ControlReply(NamedTuple):
     Attributes:
         error: ``None`` if it was accepted.
         request_id: of the control message that it answers; ``None`` if it does not say.
-        streams: what it is about, if it says so itself; otherwise all streams of the message.
+        streams: what it is about, if it says so itself; otherwise all streams of the message. If it says neither, it may be
+            about any message of the last few seconds.
+        later: whether nothing is wrong with the streams: the exchange takes no more requests for now.
     """
 
     error: str | None
     request_id: int | None = None
     streams: Sequence[str] = ()
+    later: bool = False
 
 
 class Depth(NamedTuple):

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import aiohttp
@@ -76,7 +76,7 @@ class Feed:
     ) -> None:
         self._venue = venue
         self.symbols: list[Instrument] = []
-        self._streams: dict[str, str] = dict.fromkeys(venue.shared_streams, "")
+        self._streams = dict.fromkeys(venue.shared_streams, Instrument(""))
         self._connect = partial(
             Connection,
             session,
@@ -118,10 +118,9 @@ class Feed:
                 del self._streams[name]
         self._change()
 
-    def on_reply(self, reply: ControlReply) -> None:
-        """Take the exchange's answer to a subscription."""
-        if self._active is not None:
-            self._active.on_reply(reply)
+    def on_reply(self, reply: ControlReply) -> Collection[Instrument]:
+        """Take the exchange's answer to a subscription; return the symbols of which nothing more comes for a while."""
+        return () if self._active is None else self._active.on_reply(reply)
 
     def renew_book(self, symbol: Instrument) -> None:
         """Subscribe to the symbol's order book again: a new snapshot comes."""

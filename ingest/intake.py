@@ -49,6 +49,15 @@ MAX_AHEAD_MS = 10 * 60 * 1000
 stop the stream."""
 
 
+DISPROVED = (Refusal.CHECKSUM, Refusal.CROSSED_BOOK)
+"""An update that is refused for one of these shows that the book may have been wrong before it, too."""
+
+
+def unknown(diff: Diff) -> Diff:
+    """An update of which nothing is known but when it was. It connects to no book: readers wait for the next snapshot."""
+    return Diff(diff.symbol, diff.time_ms, diff.last_update_id + 1, diff.last_update_id, [], [])
+
+
 def host_ms() -> int:
     """This host's time."""
     return round(time.time() * 1000)
@@ -116,10 +125,10 @@ class Intake:
         """Note that trades of these symbols may have been missed."""
         self._writer.on_connection_lost(symbols)
 
-    def on_books_lost(self, symbols: Iterable[Instrument]) -> None:
+    def on_books_lost(self, symbols: Iterable[Instrument], why: str = Resync.DISCONNECTED) -> None:
         """Note that updates of these order books may have been missed."""
         for symbol in symbols:
-            self._books[symbol].lose(Resync.DISCONNECTED)
+            self._books[symbol].lose(why)
             self._ask(self._books[symbol])
 
     def on_message(self, feed: Feed, message: bytes) -> None:
@@ -133,6 +142,8 @@ class Intake:
             return
         except Rejected as error:
             self._reject(error)
+            if error.reason is Refusal.OVERSIZED and not self._numbered:  # nothing else shows what was in it
+                self.on_books_lost(feed.symbols, error.reason)
             return
         self._on_events(events, feed)
 
@@ -160,8 +171,9 @@ class Intake:
         if type(event) is BookSnapshot:
             self._on_snapshot(event)
         elif type(event) is ControlReply:
-            if feed is not None:
-                feed.on_reply(event)
+            if feed is not None and (refused := feed.on_reply(event)):
+                self.on_trades_lost(refused)
+                self.on_books_lost(refused, Resync.REFUSED)
         elif type(event) is Rules:
             self._on_rules(event.symbol, event.rules)
         elif type(event) is Refused:
@@ -171,7 +183,7 @@ class Intake:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
-            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
+            logger.warning("a notice of the exchange", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
@@ -220,7 +232,11 @@ class Intake:
         book, received_ms = self._books[snapshot.symbol], self._now_ms()
         if snapshot.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(snapshot):
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
-        if book.on_snapshot(snapshot, received_ms):
+        try:
+            replaced = book.on_snapshot(snapshot, received_ms)
+        finally:
+            self._ask(book)
+        if replaced:
             self._synced(snapshot.symbol)
             if self._leased is not None:
                 self._leased.announce(book)
@@ -258,8 +274,12 @@ class Intake:
             diff = book.number(diff)
         try:
             publish = book.on_diff(diff, received_ms)
+        except Rejected as error:
+            if error.reason in DISPROVED:
+                self._entries.add_diff(unknown(diff), received_ms)
+            raise
         finally:
-            if book.why is not None:
+            if book.why is not None:  # a call for each diff costs too much
                 self._ask(book)
         if publish:
             self._entries.add_diff(diff, received_ms)

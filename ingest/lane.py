@@ -203,13 +203,9 @@ class Lane:
         entries = pending.take(BATCH_ENTRIES)
         calls: Sequence[Call] = ()
         if leases:
-            led = (
-                [entry for entry in creating if entry.symbol in leases],
-                [entry for entry in entries if entry.symbol in leases],
-            )
-            calls = self._packer.calls(*led, load=self._load_scripts)
-            creating = [entry for entry in creating if entry.symbol not in leases]
-            entries = [entry for entry in entries if entry.symbol not in leases]
+            led_creating, creating = leases.part(creating)
+            led, entries = leases.part(entries)
+            calls = self._packer.calls(led_creating, led, load=self._load_scripts)
         asked = self._holdback.to_ask(self._symbols)
         read_time = time.monotonic() >= self._read_time_at
         if not (requests or creating or entries or calls or asked or read_time):
@@ -250,21 +246,30 @@ class Lane:
             if isinstance(reply, ResponseError):
                 self._log_refusal(str(command[1]), reply)
         del replies[: len(requests)]
-        self._on_replies(entries, replies[: len(entries)])
+        answered, answers = list(entries), replies[: len(entries)]
         for call, reply in zip(calls, replies[len(entries) :], strict=True):
-            self._on_call(call, reply)
+            if (found := self._on_call(call, reply)) is not None:
+                answered += call.entries
+                answers += found
+        self._on_replies(answered, answers)
         return True
 
-    def _on_call(self, call: Call, reply: Any) -> None:
-        """Take in Redis's reply to the entries of one symbol, which it took only under the symbol's lease."""
+    def _on_call(self, call: Call, reply: Any) -> Sequence[Any] | None:
+        """Take in Redis's reply to the entries of one symbol, which it took only under the symbol's lease.
+
+        Returns:
+            The reply to each of them; ``None`` if it took none.
+        """
         if append.unknown_script(reply):
             self._load_scripts = True
             self.pending.put_back(call.entries)
         elif isinstance(reply, ResponseError):
             self._log_refusal(f"streams of {call.symbol}", reply)
             self.pending.drop(call.entries, metrics.EntryLost.REDIS_ERROR)
-        elif (replies := self._streams.leases.on_fenced(call.symbol, call.token, reply)) is not None:
-            self._on_replies(call.entries, replies)
+        else:
+            replies: Sequence[Any] | None = self._streams.leases.on_fenced(call.symbol, call.token, reply)
+            return replies
+        return None
 
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""

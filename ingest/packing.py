@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from tickfence.streams import append
 KEEP_TRADES_MS = 31 * 60 * 1000
 KEEP_BOOK_INTERVALS = 3
 TRIM_EVERY_MS = 1_000
+
+_NO_HEAD = (0, False, False), b"", 0
 
 
 class Call(NamedTuple):
@@ -58,6 +61,10 @@ class EntryPacker:
         self._leases = streams.leases
         # Most entries neither trim nor create their stream, so their commands begin alike.
         self._heads: tuple[dict[Instrument, bytes], dict[Instrument, bytes]] = ({}, {})
+        # The same for calls: the head of a symbol's last one, and what it was made of; and how usual entries begin.
+        self._call_heads: dict[Instrument, tuple[tuple[int, bool, bool], bytes, int]] = {}
+        usual = append.xadd_options(None, create=False)
+        self._usual_arguments = self._fenced(False, usual), self._fenced(True, usual)
         self.add(symbols)
 
     def add(self, symbols: Iterable[Instrument]) -> None:
@@ -70,6 +77,7 @@ class EntryPacker:
         """Forget a symbol of which no entry comes any more."""
         for heads in self._heads:
             heads.pop(symbol, None)
+        self._call_heads.pop(symbol, None)
 
     def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
         """The commands for ``creating``, which may create their streams, and then for ``entries``."""
@@ -86,33 +94,61 @@ class EntryPacker:
         return b"".join(parts)
 
     def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
-        """The same for entries of symbols that need a lease; those of which this process has none are left out.
+        """The same for entries of symbols that need a lease; those that got their ids under another token are left out.
+
+        They are not lost: a writer begins with its whole book and with the trades that are not in the stream.
 
         Args:
             creating: may create their streams.
             entries: the others.
             load: send the script with each call.
         """
-        of_symbol: dict[Instrument, list[tuple[Entry, bool]]] = {}
-        for group, create in ((creating, True), (entries, False)):
-            for entry in group:
-                of_symbol.setdefault(entry.symbol, []).append((entry, create))
-        return [self._call(symbol, group, load) for symbol, group in of_symbol.items() if self._leases[symbol].token]
+        of_symbol: defaultdict[Instrument, list[Entry]] = defaultdict(list)
+        leases = self._leases
+        for entry in creating:
+            if 0 < entry.token == leases[entry.symbol].token:
+                of_symbol[entry.symbol].append(entry)
+        may_create = {symbol: len(group) for symbol, group in of_symbol.items()}
+        for entry in entries:
+            if 0 < entry.token == leases[entry.symbol].token:
+                of_symbol[entry.symbol].append(entry)
+        return [self._call(symbol, group, may_create.get(symbol, 0), load) for symbol, group in of_symbol.items()]
 
-    def _call(self, symbol: Instrument, entries: Sequence[tuple[Entry, bool]], load: bool) -> Call:
-        lease, keys = self._leases[symbol], [key(symbol) for key in self._key_of]
-        parts: list[bytes] = []
-        count = 0
-        for entry, create in entries:
-            state = self._states[entry.is_book][symbol]
-            options = append.xadd_options(self._keep_from_ms(entry), create or state.acknowledged is None)
-            more = 1 + 2 * self._fields[entry.is_book]
-            arguments = fenced_arguments(entry.is_book, ("XADD", *options), more)
-            parts += (append.packed_arguments(arguments), entry.text)
-            count += len(arguments) + more
-        head: Command = lease.fenced(keys, ready=self._leases.ready(symbol))
-        text = append.packed_head(with_source(head) if load else head, count) + b"".join(parts)
-        return Call(symbol, lease.token, [entry for entry, _ in entries], text)
+    def _call(self, symbol: Instrument, entries: Sequence[Entry], may_create: int, load: bool) -> Call:
+        """One call for the entries of a symbol, of which the first ``may_create`` may create their streams."""
+        token = entries[0].token
+        head, count = self._call_head(symbol, token, load)
+        parts = [b"", head]
+        for number, entry in enumerate(entries):
+            is_book, create = entry.is_book, number < may_create
+            state = self._states[is_book][symbol]
+            if not create and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
+                arguments, more = self._usual_arguments[is_book]
+            else:
+                arguments, more = self._arguments(entry, create=create or state.acknowledged is None)
+            parts += (arguments, entry.text)
+            count += more
+        parts[0] = b"*%d\r\n" % count
+        return Call(symbol, token, entries, b"".join(parts))
+
+    def _call_head(self, symbol: Instrument, token: int, load: bool) -> tuple[bytes, int]:
+        """A call up to its entries, and how many arguments that is."""
+        ready = self._leases.ready(symbol)
+        of, head, count = self._call_heads.get(symbol, _NO_HEAD)
+        if of != (token, ready, load):
+            command = self._leases[symbol].fenced([key(symbol) for key in self._key_of], ready=ready)
+            head, count = append.packed_arguments(with_source(command) if load else command), len(command)
+            self._call_heads[symbol] = (token, ready, load), head, count
+        return head, count
+
+    def _arguments(self, entry: Entry, *, create: bool) -> tuple[bytes, int]:
+        """An entry among the arguments of a call, up to its text, and how many arguments it is with its text."""
+        return self._fenced(entry.is_book, append.xadd_options(self._keep_from_ms(entry), create))
+
+    def _fenced(self, is_book: bool, options: Command) -> tuple[bytes, int]:
+        more = 1 + 2 * self._fields[is_book]
+        arguments = fenced_arguments(is_book, ("XADD", *options), more)
+        return append.packed_arguments(arguments), len(arguments) + more
 
     def _head(self, entry: Entry, *, create: bool) -> bytes:
         """The command up to the entry's text."""

@@ -18,6 +18,8 @@ class RefusedStreams:
 
     Args:
         clock: seconds that never go back.
+        first_s: the first pause, by default `FIRST_AGAIN_S`.
+        maximum_s: the longest, by default `MAXIMUM_AGAIN_S`.
 
     Example:
         >>> refused = RefusedStreams()
@@ -25,11 +27,18 @@ class RefusedStreams:
         (60.0, False, True)
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        first_s: float | None = None,
+        maximum_s: float | None = None,
+    ) -> None:
         self._clock = clock
+        self._maximum_s = maximum_s or MAXIMUM_AGAIN_S
         self._streams: set[str] = set()
         self._again_at = -math.inf
-        self._backoff = Backoff(base=FIRST_AGAIN_S, cap=MAXIMUM_AGAIN_S)
+        self._backoff = Backoff(base=first_s or FIRST_AGAIN_S, cap=self._maximum_s)
 
     def __contains__(self, stream: str) -> bool:
         return stream in self._streams
@@ -53,7 +62,7 @@ class RefusedStreams:
         self._streams.update(streams)
         if now < self._again_at:
             return self._again_at - now
-        if now >= self._again_at + MAXIMUM_AGAIN_S:
+        if now >= self._again_at + self._maximum_s:
             self._backoff.reset()
         pause_s = self._backoff.next_s()
         self._again_at = now + pause_s

@@ -146,6 +146,8 @@ class RestClient:
         try:
             info = self._venue.decode_info(body)
         except Rejected as error:
+            if self._venue.refuses_symbol(200, body):
+                raise RestError(f"{request.path} {request.query}: {error}", final=True) from None
             metrics.rejected.labels(self._venue.name, error.reason).inc()
             raise BadAnswer(str(error)) from None
         if info.request_weight:

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from ingest.service import Ingest
+from ingest.venues.coinbase import Coinbase
 from tests.ingest import made_recordings
 from tests.ingest.test_recorded_streams import COINBASE, KRAKEN, recorded
 from tests.ingest.writing import counted, reader_book, until
@@ -23,7 +24,7 @@ from tickfence.keys import Keys
 from tickfence.settings import Settings
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.simulator.captured import dialect_of
-from tools.simulator.captured.server import CapturedServer
+from tools.simulator.captured.server import Busy, CapturedServer
 from tools.simulator.listening import listen
 
 KEYS = Keys()
@@ -102,8 +103,13 @@ def published(client: redis.Redis, symbol: str) -> list[bytes]:
 
 
 def test_kraken_with_faults(
-    redis_server: EmbeddedRedis, redis_client: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    redis_server: EmbeddedRedis,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ingest.connection.LATER_S", 0.1)
     made_recordings.kraken(tmp_path / "kraken", "AAA/USD", "XBT/USD", updates=40)
     exchange = Exchange(tmp_path / "kraken")
     a, b = "kraken:AAA/USD", "kraken:BTC/USD"
@@ -114,9 +120,10 @@ def test_kraken_with_faults(
         return bids(client, a) == bids(client, b) == [*quantities]
 
     async def test() -> None:
+        await exchange.busy(Busy('{"Error":"Exceeded msg rate"}', count=2))
         async with ingesting(exchange, redis_server):
             await until(lambda: sum(map(len, exchange.carried())) == 7, "all subscriptions")
-            assert exchange.asked("instrument") == 1
+            assert exchange.asked("book:BTC/USD") == 2
             await exchange.go_on(4 + 4)  # the snapshots and tickers, and one update and trade of each
             await until(lambda: both_have(1.5, 2.0), "the first updates")
             await until(lambda: client.xlen(KEYS.trades(a)) == 1, "the trade")
@@ -125,14 +132,14 @@ def test_kraken_with_faults(
 
             await exchange.fault("checksum", symbol="AAA/USD")
             await exchange.go_on(4)
-            await until(lambda: exchange.asked("book:AAA/USD") == 2, "another subscription")
+            await until(lambda: exchange.asked("book:AAA/USD") == 3, "another subscription")
             await until(lambda: both_have(1.5, 2.5), "the book that it brought")
             assert b"[[99.1,2.5]]" not in published(client, a), "nothing is published that is not proved"
             await exchange.fault("skip", symbol="AAA/USD")
             await exchange.go_on(4)
             await exchange.go_on(4)
             await until(lambda: both_have(3.5, 4.5), "the right book after a lost update")
-            assert exchange.asked("book:BTC/USD") == 1
+            assert exchange.asked("book:BTC/USD") == 2
 
             await exchange.fault("status", system="maintenance")
             await until(lambda: info(client, a)["status"] == info(client, b)["status"] == "halted", "a halt")
@@ -150,23 +157,31 @@ def test_kraken_with_faults(
 
     asyncio.run(test())
     assert counted("nt_ingest_resyncs_total", venue="kraken", reason="checksum") - before == 2
-    said = [record.getMessage() for record in caplog.records]
-    assert said.count("the exchange refused a subscription") == 1
+    refused = [vars(record)["error"] for record in caplog.records if "refused a subscription" in record.getMessage()]
+    assert refused == ["Exceeded msg rate", "Currency pair not supported BTC/USD"], "one line for each symbol"
     ended = [vars(record)["reason"] for record in caplog.records if "connection to the exchange" in record.getMessage()]
     assert ended[-1] == "the handshake was refused: HTTP 429"
-    notices = [vars(record)["notice"] for record in caplog.records if "tells its users" in record.getMessage()]
+    notices = [vars(record)["notice"] for record in caplog.records if "a notice of the exchange" in record.getMessage()]
     assert notices == ["the trading engine is maintenance", "the trading engine is online"]
 
 
 def test_coinbase_with_faults(
-    redis_server: EmbeddedRedis, redis_client: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    redis_server: EmbeddedRedis,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ingest.connection.LATER_S", 0.1)
+    monkeypatch.setattr(Coinbase, "limits", Coinbase.limits._replace(message_bytes=20_000))
     made_recordings.coinbase(tmp_path / "coinbase", "AAA-USD", "BTC-EUR", updates=40)
     exchange = Exchange(tmp_path / "coinbase")
     a, b, gone = "coinbase:AAA-USD", "coinbase:BTC-EUR", "coinbase:GONE-USD"
     client = redis_client
 
     async def test() -> None:
+        busy = '{"type":"error","message":"Failed to subscribe","reason":"rate limit exceeded"}'
+        await exchange.busy(Busy(busy))
         async with ingesting(exchange, redis_server, "AAA-USD", "BTC-EUR", "GONE-USD"):
             await until(lambda: sum(map(len, exchange.carried())) == 8, "all subscriptions")
             await exchange.go_on(2 + 4)
@@ -177,11 +192,13 @@ def test_coinbase_with_faults(
 
             half = '{"type":"l2update","product_id":"AAA-USD","changes":[["buy","99'
             await exchange.fault("send", text=half, symbol="AAA-USD")
-            await until(lambda: exchange.asked("level2_batch:AAA-USD") == 2, "another subscription")
+            await until(lambda: exchange.asked("level2_batch:AAA-USD") == 3, "another subscription")
             await exchange.go_on(4)
             await until(lambda: bids(client, a) == bids(client, b) == [1.5, 2.5], "the book that it brought")
             assert exchange.asked("level2_batch:BTC-EUR") == 1
-            await exchange.fault("send", text="rubbish")
+            await exchange.fault(
+                "send", text='{"type":"heartbeat","padding":"%s"}' % ("x" * 20_000)
+            )  # too long to be read
             await until(lambda: exchange.asked("level2_batch:BTC-EUR") == 2, "every book again")
 
             await exchange.fault("drop")
@@ -197,7 +214,10 @@ def test_coinbase_with_faults(
 
     asyncio.run(test())
     refused = [vars(record) for record in caplog.records if "refused a subscription" in record.getMessage()]
-    assert [line["error"] for line in refused][:1] == ["Failed to subscribe: GONE-USD is not a valid product"]
+    assert [line["error"] for line in refused][:2] == [
+        "Failed to subscribe: rate limit exceeded",
+        "Failed to subscribe: GONE-USD is not a valid product",
+    ]
 
 
 def _id(entry: tuple[bytes, Any]) -> int:

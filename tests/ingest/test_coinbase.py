@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ingest.book_sync import BookSync
 from ingest.events import (
     DELISTED,
     HALTED,
@@ -15,6 +16,7 @@ from ingest.events import (
     ControlReply,
     Depth,
     Diff,
+    Notice,
     Refused,
     Rejected,
     SymbolRules,
@@ -22,7 +24,7 @@ from ingest.events import (
     Trade,
     Unfollowed,
 )
-from ingest.venue import Venue
+from ingest.venue import Snapshots, Venue
 from ingest.venues import load
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
@@ -92,6 +94,15 @@ def test_a_snapshot(time: Any, time_ms: int) -> None:
     assert venue().decode(message(SNAPSHOT, time=time)) == (expected,)
 
 
+def test_a_level_without_quantity_is_none() -> None:
+    levels = {"bids": [["10", "1"], ["12", "0"], ["13", "0.00000000"]], "asks": [["11.5", "2"], ["9", "0"]]}
+    [snapshot] = venue().decode(message(SNAPSHOT | levels))
+    assert type(snapshot) is BookSnapshot
+    sync = BookSync(BTC, Snapshots.STREAM)
+    assert sync.on_snapshot(snapshot, 0)
+    assert (sync.book.best_bid, sync.book.best_ask) == ((10.0, 1.0), (11.5, 2.0))
+
+
 def test_the_side_of_a_match_is_the_makers() -> None:
     bought = Trade(BTC, TIME_MS, 1081862675, "80691.53", "0.00000001", True)
     assert venue().decode(message(MATCH)) == (bought,)
@@ -118,23 +129,31 @@ def test_messages_without_an_event() -> None:
     assert venue().decode(message({"type": "subscriptions", "channels": channels})) == ()
 
 
-def test_a_refusal_is_of_its_product_or_of_all() -> None:
+def test_a_refusal_may_name_its_product() -> None:
     made = venue()
     error = {"type": "error", "message": "Failed to subscribe", "reason": "BTC-USD is not a valid product"}
     reply = ControlReply("Failed to subscribe: BTC-USD is not a valid product", None, made.streams(BTC))
     assert made.decode(message(error)) == (reply,)
-    both = [*made.streams(BTC), *made.streams(ETH)]
-    assert made.decode(message(error, reason=...)) == (ControlReply("Failed to subscribe", None, both),)
+    assert made.decode(message(error, reason=...)) == (ControlReply("Failed to subscribe"),)
+    assert made.decode(message(error, reason="rate limit exceeded")) == (
+        ControlReply("Failed to subscribe: rate limit exceeded", later=True),
+    )
+    refused = "You need to specify at least one product ID for channel heartbeat"
+    assert made.decode(message(error, message="Failed to unsubscribe", reason=refused)) == (
+        Notice(f"Failed to unsubscribe: {refused}"),
+    )
 
 
-def test_one_request_for_all_streams() -> None:
+def test_one_request_for_a_product() -> None:
+    """One that is not valid makes the exchange ignore the whole message."""
     made = venue()
     streams = [*made.streams(BTC), *made.streams(ETH)]
-    [(text, about)] = made.requests(True, streams, 1)
-    both = ["BTC-USD", "ETH-EUR"]
-    channels = [{"name": name, "product_ids": both} for name in ("matches", "level2_batch", "ticker", "heartbeat")]
-    assert json.loads(text) == {"type": "subscribe", "channels": channels}
-    assert about == streams
+    found = made.requests(True, streams, 1)
+    assert [about for _, about in found] == [made.streams(BTC), made.streams(ETH)]
+    for (text, _), product in zip(found, ("BTC-USD", "ETH-EUR"), strict=True):
+        names = ("matches", "level2_batch", "ticker", "heartbeat")
+        channels = [{"name": name, "product_ids": [product]} for name in names]
+        assert json.loads(text) == {"type": "subscribe", "channels": channels}
     [(text, _)] = made.requests(False, [made.book_stream(ETH)], 2)
     channels = [{"name": "level2_batch", "product_ids": ["ETH-EUR"]}]
     assert json.loads(text) == {"type": "unsubscribe", "channels": channels}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def book(kind: str, bids: str, asks: str, checksum: object, symbol: str = "BTC/U
 
 def sum_of(bids: str, asks: str) -> int:
     """The sum of a book whose levels are given best first."""
-    best = [*asks.split(",")[:10], *bids.split(",")[:10]]
+    best = [level for side in (asks, bids) for level in side.split(",")[:10] if level]
     return binascii.crc32("".join(str(int(text.replace(".", ""))) for level in best for text in level.split()).encode())
 
 
@@ -159,18 +160,47 @@ def test_a_snapshot_with_a_wrong_sum_is_no_book() -> None:
     assert not synced.in_sync
 
 
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), min_size=1, max_size=40))
-def test_a_long_life_leaves_the_sum_right(changes: list[tuple[int, int]]) -> None:
-    made, synced = loaded()
-    bids = dict(level.split() for level in BIDS.split(","))
-    for step, lots in changes:
-        price, quantity = f"{45284.0 - step * 0.7:.1f}", f"{lots * 0.11:.8f}"
-        bids[price] = quantity
-        if not lots:
-            del bids[price]
-        whole = ",".join(f"{each} {bids[each]}" for each in sorted(bids, key=float, reverse=True))
-        apply(made, synced, book("update", f"{price} {quantity}", "", sum_of(whole, ASKS)))
-    assert dict(zip(*synced.book.bids.top(99), strict=True)) == {float(p): float(q) for p, q in bids.items()}
+sides = st.tuples(*[st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=5)] * 2)
+
+
+@given(st.integers(0, 10), st.integers(0, 10), st.lists(sides, min_size=1, max_size=25), st.sampled_from("fE"))
+def test_pairs_of_any_decimals_and_thin_books_have_the_right_sum(
+    price_decimals: int, decimals: int, updates: list[tuple[list[tuple[int, int]], ...]], form: str
+) -> None:
+    """Both sides change, one may become empty, several changes are of one level; exponents are written as they come."""
+    made = venue()
+    synced = BookSync(BTC, made.snapshots, made.book_levels)
+    synced.proof = made.proof(BTC)
+    book_now: tuple[dict[Decimal, str], dict[Decimal, str]] = ({}, {})
+
+    def written(number: int, places: int) -> str:
+        return f"{Decimal(number).scaleb(-places):f}"
+
+    for step, update in enumerate(updates):
+        texts = []
+        for sign, side_now, changes in zip((-1, 1), book_now, update, strict=True):
+            told = changes if step else [*{away: lots or 1 for away, lots in changes}.items()]  # a snapshot has levels
+            levels = [
+                (written(1000 + sign * away, price_decimals), written(lots * 10, decimals)) for away, lots in told
+            ]
+            for price, quantity in levels:
+                side_now[Decimal(price)] = f"{price} {quantity}"
+                if not Decimal(quantity):
+                    del side_now[Decimal(price)]
+            shown = [[str(Decimal(number)) if form == "E" else number for number in level] for level in levels]
+            texts.append(",".join(" ".join(level) for level in shown))
+        bids, asks = (
+            ",".join(side_now[price] for price in sorted(side_now, reverse=reverse))
+            for side_now, reverse in zip(book_now, (True, False), strict=True)
+        )
+        [event] = made.decode(book("update" if step else "snapshot", *texts, sum_of(bids, asks)))
+        if type(event) is BookSnapshot:
+            assert synced.on_snapshot(event, 0)
+        else:
+            assert type(event) is Diff
+            assert synced.on_diff(synced.number(event), 0)
+    expected = tuple({float(price): float(text.split()[1]) for price, text in side.items()} for side in book_now)
+    assert tuple(map(dict, synced.book.levels())) == expected
 
 
 def test_a_market_that_moves_far_leaves_the_sum_right() -> None:
@@ -203,6 +233,39 @@ def test_a_market_that_moves_far_leaves_the_sum_right() -> None:
     for _ in range(200):
         gone = bids.pop(0).split()[0]
         update(f"{gone} 0.00000000")
+    assert synced.in_sync
+
+
+@pytest.mark.parametrize(
+    ("usual", "written"),
+    [
+        (b"", b""),
+        (b",", b", "),
+        (b'":', b'":\t'),
+        (b"{", b"{\n"),
+        (b"}", b" }"),
+        (b'"price":45283.5,"qty":0.25000000', b'"qty":0.25000000,"price":45283.5'),
+        (b'"price":45283.5,', b'"price":45283.5,"orders":3,'),
+        (b'"qty":0.25000000}', b'"qty":0.25000000,"orders":{"count":3}}'),
+        (b'"symbol"', b'"sequence":7,"symbol"'),
+    ],
+)
+def test_the_texts_of_a_message_in_another_shape(usual: bytes, written: bytes) -> None:
+    made, synced = loaded()
+    bids, asks = BIDS.replace("45283.5 0.10000000", "45283.5 0.25000000"), ASKS.replace("0.00100000", "1.50000000")
+    message = book("update", "45283.5 0.25000000", "45285.2 1.50000000", sum_of(bids, asks))
+    apply(made, synced, message.replace(usual, written))
+    one_side = book("update", "", "45285.2 0.00100000", sum_of(bids, ASKS))
+    apply(made, synced, one_side.replace(usual, written))
+    assert synced.in_sync
+
+
+def test_the_sides_of_a_message_in_another_order() -> None:
+    made, synced = loaded()
+    bids, asks = BIDS.replace("45283.5 0.10000000", "45283.5 0.25000000"), ASKS.replace("0.00100000", "1.50000000")
+    message = book("update", "45283.5 0.25000000", "45285.2 1.50000000", sum_of(bids, asks))
+    sides = b'"bids":[{"price":45283.5,"qty":0.25000000}]', b'"asks":[{"price":45285.2,"qty":1.50000000}]'
+    apply(made, synced, message.replace(b",".join(sides), b",".join(reversed(sides))))
     assert synced.in_sync
 
 
@@ -286,8 +349,9 @@ def test_answers() -> None:
     streams = ["trade:XLM/GBP", "book:XLM/GBP", "ticker:XLM/GBP"]
     assert made.decode(refused) == (ControlReply("Currency pair not supported XLM/GBP", 3, streams),)
     assert made.decode(b'{"error":"Exceeded msg rate","method":"subscribe","success":false,"req_id":4}') == (
-        ControlReply("Exceeded msg rate", 4),
+        ControlReply("Exceeded msg rate", 4, later=True),
     )
+    assert made.decode(b'{"Error":"Exceeded msg rate"}') == (ControlReply("Exceeded msg rate", later=True),)
     assert made.decode(b'{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"BTC/USD"}') == ()
     assert made.decode(b'{"error":"Subscription Not Found","method":"unsubscribe","success":false,"req_id":4}') == ()
 
@@ -313,7 +377,6 @@ def test_requests() -> None:
 @pytest.mark.parametrize(
     ("message", "reason", "of_book"),
     [
-        (b"rubbish", Refusal.NOT_JSON, None),
         (b"[" * 20_000 + b"]" * 20_000, Refusal.WRONG_TYPE, None),
         (b"[]", Refusal.WRONG_TYPE, None),
         (b"{}", Refusal.UNKNOWN_EVENT, None),
@@ -338,6 +401,15 @@ def test_requests() -> None:
 )
 def test_rubbish(message: bytes, reason: Refusal, of_book: str | None) -> None:
     assert refusal(message) == (reason, of_book)
+
+
+@pytest.mark.parametrize("text", [b"", b"rubbish", b'{"channel":"book","type":"upd', b"\xff"])
+def test_what_may_have_been_an_update_of_any_book_costs_all(text: bytes) -> None:
+    events = venue().decode(text)
+    assert [(event.error.reason, event.error.book_symbol) for event in events if type(event) is Refused] == [
+        (Refusal.NOT_JSON, BTC),
+        (Refusal.NOT_JSON, ETH),
+    ]
 
 
 def test_messages_of_a_symbol_that_was_followed() -> None:

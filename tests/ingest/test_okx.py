@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.book_sync import BookSync
 from ingest.events import (
@@ -17,7 +20,6 @@ from ingest.events import (
     ControlReply,
     Diff,
     Event,
-    ExchangeInfo,
     Notice,
     Refused,
     Rejected,
@@ -143,6 +145,40 @@ def test_the_books_of_a_random_market_at_every_update() -> None:
     assert len(truth.bids) == len(truth.asks) == 400
 
 
+sides = st.tuples(
+    *[st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=5, unique_by=lambda x: x[0])] * 2
+)
+forms = st.sampled_from(["{:f}", "{:f}0", "{:E}"])
+
+
+@given(st.integers(-6, 12), st.integers(0, 9), st.lists(sides, min_size=1, max_size=25), st.data())
+def test_instruments_of_any_scale_and_thin_books_have_the_right_checksum(
+    price_decimals: int, decimals: int, updates: list[tuple[list[tuple[int, int]], ...]], data: st.DataObject
+) -> None:
+    """Fewer than 25 levels a side, one of them may become empty; a level counts with the text that set it last."""
+    venue, truth = okx(), TrueBook()
+    reader = Reader(venue, [BTC])
+    form = data.draw(forms)
+    for step, update in enumerate(updates):
+        levels = [
+            [
+                (form.format(Decimal(1000 + sign * away).scaleb(-price_decimals)), str(Decimal(lots).scaleb(-decimals)))
+                for away, lots in changes
+            ]
+            for sign, changes in zip((-1, 1), update, strict=True)
+        ]
+        content = {"seqId": step + 10, "prevSeqId": step + 9 if step else -1, "bids": levels[0], "asks": levels[1]}
+        action = "update" if step else "snapshot"
+        truth.take(action, content)
+        if not truth.checksum:
+            return  # an empty book has none, and nothing is compared any more
+        before = content["prevSeqId"]
+        [event] = venue.decode(
+            book(before, step + 10, *levels, action=action, checksum=truth.checksum, time_ms=TIME + step)
+        )
+        reader.take(event, truth)
+
+
 def one(venue: Okx, message: bytes) -> Event:
     [event] = venue.decode(message)
     return event
@@ -199,6 +235,20 @@ def test_a_wrong_checksum_loses_the_book_and_the_next_snapshot_mends_it() -> Non
     again = one(venue, book(-1, 15, *levels, action="snapshot", time_ms=TIME + 2, checksum=truth.checksum))
     assert isinstance(again, BookSnapshot)
     assert sync.on_snapshot(again, 0)
+
+
+@pytest.mark.parametrize(("usual", "written"), [(b"],[", b"], ["), (b",", b", "), (b"[", b"[\n")])
+def test_the_checksum_of_a_message_in_another_shape(usual: bytes, written: bytes) -> None:
+    venue = okx()
+    bids, asks = [("99", "1.0"), ("98.5", "2")], [("101", "2"), ("102", "3.10")]
+    truth = TrueBook()
+    truth.take("snapshot", {"bids": [list(level) for level in bids], "asks": [list(level) for level in asks]})
+    message = book(-1, 10, bids, asks, action="snapshot", checksum=truth.checksum)
+    event = one(venue, message.replace(usual, written))
+    assert isinstance(event, BookSnapshot)
+    sync = BookSync(BTC, venue.snapshots, venue.book_levels)
+    sync.proof = venue.proof(BTC)
+    assert sync.on_snapshot(event, 0)
 
 
 def test_without_checksums_ids_alone_count() -> None:
@@ -355,7 +405,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
         ),
         (
             {"id": "7", "event": "error", "code": "60014", "msg": "Requests too frequent"},
-            [ControlReply("60014 Requests too frequent", 7)],
+            [ControlReply("60014 Requests too frequent", 7, later=True)],
         ),
         (
             {"event": "error", "code": "60012", "msg": "Invalid request: {}"},
@@ -364,7 +414,7 @@ GONE = "Wrong URL or channel:books,instId:BTC-USDT doesn't exist. Please use the
         ({"id": "u7", "event": "error", "code": "60014", "msg": "Slow."}, [Notice("60014 Slow.")]),
         (
             {"event": "channel-conn-count-error", "channel": "books", "connCount": "30"},
-            [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",))],
+            [ControlReply("too many connections for this channel: 30", None, ("books:BTC-USDT",), later=True)],
         ),
         ({"event": "notice", "code": "64008", "msg": "Soon."}, [Notice("64008 Soon."), Shutdown()]),
         ({"event": "notice", "code": "1", "msg": "Hello."}, [Notice("1 Hello.")]),
@@ -398,9 +448,10 @@ def test_rules_of_an_instrument() -> None:
     assert venue.decode_info(rest(SPOT)).symbols == {BTC: SymbolRules("0.1", "0.00000001", TRADING, "BTC", "USDT")}
     swap = {"instId": "UNI-USD-SWAP", "state": "suspend", "tickSz": "0.001", "lotSz": "1"}
     assert venue.decode_info(rest(swap)).symbols == {"okx:UNI-USD-SWAP": SymbolRules("0.001", "1", HALTED)}
-    assert venue.decode_info(rest(code="51001", msg="Instrument ID doesn't exist.")) == ExchangeInfo({})
-    with pytest.raises(Rejected):
-        venue.decode_info(rest(code="50011", msg="Rate limit reached."))
+    for code, gone in (("51001", True), ("50011", False)):  # no such instrument, too many requests
+        with pytest.raises(Rejected):
+            venue.decode_info(rest(code=code))
+        assert venue.refuses_symbol(200, rest(code=code)) is gone
 
 
 @pytest.mark.parametrize(

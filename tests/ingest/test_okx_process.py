@@ -23,6 +23,7 @@ from tools.simulator.okx.rubbish import RUBBISH
 
 BTC, ETH, SOL, ADA = LISTED = "okx:BTC-USDT", "okx:ETH-USDT", "okx:SOL-USDT", "okx:ADA-USDT"
 UNKNOWN = "okx:NOSUCH-USDT"
+NOT_LISTED = "the exchange does not list these symbols, no data will come"
 Sides = tuple[dict[float, float], dict[float, float]]
 
 
@@ -142,6 +143,8 @@ def test_a_symbol_that_is_not_listed_is_told_once_and_costs_no_other(running: Ru
     [refused] = running.lines("the exchange refused a subscription")
     assert "NOSUCH-USDT" in str(refused["streams"])
     assert "60018" in str(refused["error"])
+    assert [line["symbols"] for line in running.lines(NOT_LISTED)] == [[UNKNOWN]]
+    assert running.client.hget(f"md:{{{UNKNOWN}}}:info", "status") == b"delisted"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_a_notice_costs_no_update(running: Running) -> None:
     newest = running.stored(ETH)
     assert running.exchange.fault("shutdown", seconds=4, venue="okx") == 1
     wait_until(lambda: running.lines("replacing the connection"), "the next connection", 10)
-    [notice] = running.lines("the exchange tells its users")
+    [notice] = running.lines("a notice of the exchange")
     assert "64008" in str(notice["notice"])
     wait_until(lambda: running.connections() == 2, "the old and the next connection", 10)
     wait_until(lambda: running.connections() == 1, "the next connection alone", 20)

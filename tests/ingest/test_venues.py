@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ import redis
 from ingest import venues
 from ingest.__main__ import main
 from ingest.service import Ingest
-from ingest.venue import KeepAlive, Venue
+from ingest.venue import KeepAlive, LibraryVenue, Venue
 from tests.ingest.toy_exchange import ToyExchange, toy_exchange
 from tests.ingest.writing import counted, reader_book, until
+from tickfence.analytics.book import BookGap, OrderBook
 from tickfence.keys import Keys
 from tickfence.settings import BadSetting, Settings
+from tickfence.streams.codec import decode_diff
 from tools.local.embedded_redis import EmbeddedRedis
 
 A, B = "toy:AAA-EUR", "toy:BBB-EUR"
@@ -77,7 +80,10 @@ class Following:
         """Whether a reader's book is the exchange's."""
         if not self.client.exists(Keys().snapshot(symbol)):
             return False
-        return reader_book(self.client, symbol).levels() == exchange.best(symbol.partition(":")[2])
+        try:
+            return reader_book(self.client, symbol).levels() == exchange.best(symbol.partition(":")[2])
+        except BookGap:
+            return False
 
 
 @pytest.fixture
@@ -92,6 +98,7 @@ def test_a_venue_is_one_file(following: Following) -> None:
         await until(lambda: following.shows(exchange, A), "a level that pushes one out, and one that comes in")
         await exchange.update("AAA-EUR", {98.5: 0.0, 99.0: 0.0}, {})
         await until(lambda: following.shows(exchange, A), "two that come in")
+        assert exchange.subscribed.count("book AAA-EUR") == 1, "a book that is told needs no other"
         await exchange.trade("AAA-EUR", 7, 3)
         keys = Keys()
         await until(lambda: following.client.xlen(keys.trades(A)) == 1, "the trade")
@@ -112,6 +119,12 @@ def test_a_book_that_is_not_what_the_exchange_says_is_sent_again_alone(
         await exchange.update("AAA-EUR", {99.0: 5.0}, {}, wrong=True)
         await until(lambda: exchange.subscribed.count("book AAA-EUR") == 2, "another subscription")
         await until(lambda: following.shows(exchange, A), "the right book")
+        [(disproved, fields)] = following.client.xrange(Keys().book(A))
+        reader = OrderBook()
+        reader.load(100, [(99.0, 1.0)], [(101.0, 1.0)])
+        with pytest.raises(BookGap):  # whoever has the book before stops there
+            diff = decode_diff(disproved, fields)
+            reader.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         await exchange.update("AAA-EUR", {99.0: 6.0}, {}, skip=True)
         await exchange.update("AAA-EUR", {99.0: 7.0}, {})
         await until(lambda: exchange.subscribed.count("book AAA-EUR") == 3, "one after a gap")
@@ -155,6 +168,45 @@ def test_a_refused_subscription_costs_that_symbol_alone(following: Following, ca
     assert len(refusals) == 1, "one line for a symbol"
 
 
+def test_what_the_exchange_refuses_for_now_is_sent_again_as_it_was(
+    following: Following, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingest.connection.LATER_S", 0.1)
+
+    async def test(exchange: ToyExchange) -> None:
+        exchange.busy = 3  # the messages for rules, trades and books
+        await until(lambda: following.shows(exchange, A) and following.shows(exchange, B), "both books")
+        kinds = ("trades", "book")
+        assert sorted(exchange.subscribed) == sorted(["rules", *(f"{kind} {name}" for kind in kinds for name in NAMES)])
+
+    following.run(test)
+    refusals = [vars(record) for record in caplog.records if "refused a subscription" in record.message]
+    assert {line["error"] for line in refusals} == {"too many"}
+    assert max(line["retry_s"] for line in refusals) <= 0.1
+
+
+def test_a_stream_that_the_exchange_ends_leaves_nothing_in_sync(
+    following: Following, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingest.connection.LATER_S", 0.1)
+
+    async def test(exchange: ToyExchange) -> None:
+        await until(lambda: following.shows(exchange, A), "the book")
+        await exchange.update("AAA-EUR", {99.0: 5.0}, {})
+        await until(lambda: following.shows(exchange, A), "an update")
+        ended = ["trades AAA-EUR"]
+        await exchange.tell("book AAA-EUR", kind="refused", why="too many connections", streams=ended, later=True)
+        await until(lambda: exchange.subscribed.count("trades AAA-EUR") == 2, "its trades again")
+        await until(lambda: exchange.subscribed.count("book AAA-EUR") == 2, "its book again")
+        await exchange.update("AAA-EUR", {99.0: 6.0}, {})
+        await until(lambda: following.shows(exchange, A), "the next update")
+        [*_, (_, last)] = following.client.xrange(Keys().book(A))
+        assert last[b"t"] == b"2", "readers know that trades may be missing"
+
+    following.run(test)
+    assert [vars(record)["reason"] for record in caplog.records if "out of sync" in record.message] == ["refused"]
+
+
 def test_a_part_that_must_not_be_used_costs_the_others_nothing(following: Following) -> None:
     before = counted("nt_ingest_rejected_total", venue="toy", reason="unknown_event")
 
@@ -190,6 +242,14 @@ def test_a_defect_of_a_venue_starts_that_venue_again(
     following: Following, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.service.FIRST_RESTART_S", 0.01)
+    load, loaded = venues.load, count(1)
+
+    def load_not_at_second(name: str) -> Venue | LibraryVenue:
+        if next(loaded) == 2:
+            raise ZeroDivisionError
+        return load(name)
+
+    monkeypatch.setattr(venues, "load", load_not_at_second)
 
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: following.shows(exchange, A), "the book")
@@ -199,7 +259,7 @@ def test_a_defect_of_a_venue_starts_that_venue_again(
         await until(lambda: following.shows(exchange, A), "the book again")
 
     following.run(test)
-    assert counted("nt_ingest_venue_failures_total", venue="toy") == 1
+    assert counted("nt_ingest_venue_failures_total", venue="toy") == 2, "also at its first new start"
     assert "a venue has failed" in caplog.text
 
 

@@ -24,8 +24,10 @@ class ToyExchange:
         sockets: the open connections, each with the streams it carries.
         subscribed: streams subscribed to, in order, over all connections.
         refused: streams that it does not know.
+        busy: how many of the next requests it refuses for now, without saying which.
         pings: how many came.
         answers: whether it answers them.
+        cut_off: queries in the URLs of clients that hear no events any more, over connections that stay open.
     """
 
     def __init__(self, *symbols: str, numbered: bool = True) -> None:
@@ -37,8 +39,11 @@ class ToyExchange:
         self.sockets: dict[web.WebSocketResponse, set[str]] = {}
         self.subscribed: list[str] = []
         self.refused: set[str] = set()
+        self.busy = 0
         self.pings = 0
         self.answers = True
+        self.cut_off: set[str] = set()
+        self._queries: dict[web.WebSocketResponse, str] = {}
         self.ws = ""
 
     def best(self, symbol: str, count: int = 4) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
@@ -95,7 +100,7 @@ class ToyExchange:
         """Send an event to everybody who has subscribed to its stream."""
         text = json.dumps([self._event(stream, **event)])
         for socket, carried in list(self.sockets.items()):
-            if stream in carried:
+            if stream in carried and self._queries[socket] not in self.cut_off:
                 with suppress(ConnectionError):  # it closes
                     await socket.send_str(text)
 
@@ -103,6 +108,7 @@ class ToyExchange:
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         carried = self.sockets[socket] = set()
+        self._queries[socket] = request.query_string
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 continue
@@ -117,6 +123,10 @@ class ToyExchange:
         return socket
 
     async def _control(self, socket: web.WebSocketResponse, carried: set[str], streams: list[str]) -> None:
+        if self.busy:
+            self.busy -= 1
+            await socket.send_str(json.dumps([{"kind": "refused", "why": "too many", "streams": [], "later": True}]))
+            return
         for stream in streams:
             self.subscribed.append(stream)
             kind, _, symbol = stream.partition(" ")

@@ -130,8 +130,11 @@ class BookSide:
 
     @property
     def near_horizon(self) -> bool:
-        """True if the side has lost half of the levels it was loaded with, or nearly all, and there are more beyond."""
-        return len(self._keys) < self._few and self._edge != _COMPLETE
+        """True if the side has lost half of the levels it was loaded with, or nearly all, and there are more beyond.
+
+        Never where the exchange tells every change of the best levels: another snapshot has no more of them.
+        """
+        return len(self._keys) < self._few and self._edge != _COMPLETE and not self._told
 
     def knows(self, n: int) -> bool:
         """True if the n best levels are known, or all that there are."""

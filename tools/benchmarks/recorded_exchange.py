@@ -25,7 +25,8 @@ from tools.simulator.server import Server, ServerOptions
 SLOTS_PER_SECOND = 100
 """As in the simulator: each symbol has one of ten slots for its diff, every 100 ms."""
 
-_MAX_UNREAD = 2**20
+MAX_UNREAD = 2**20
+"""Bytes that a client may be behind."""
 _READ_S = 30.0
 
 Slot = list[tuple[str, Channel, bytes]]
@@ -71,7 +72,7 @@ class RecordedFeed(LiveFeed):
             for _, channel, payload in slot:
                 channel.publish(payload)
             self._hub.flush()
-            if not await self._hub.let_clients_read(_MAX_UNREAD, _READ_S):
+            if not await self._hub.let_clients_read(MAX_UNREAD, _READ_S):
                 raise SystemExit("error: a client stopped reading")
 
     async def run(self) -> None:

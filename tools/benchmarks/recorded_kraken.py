@@ -9,21 +9,23 @@ import asyncio
 import math
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 
-from tools.benchmarks.recorded_exchange import SLOTS_PER_SECOND, obey
+from tools.benchmarks.recorded_exchange import MAX_UNREAD, SLOTS_PER_SECOND, obey
 from tools.simulator import symbols
 from tools.simulator.captured import kraken_wire as wire
 from tools.simulator.captured.dialect import Book, Levels, Recorded
 from tools.simulator.captured.kraken import KrakenDialect
+from tools.simulator.captured.replay import Subscriber
 from tools.simulator.captured.server import CapturedServer
 from tools.simulator.listening import listen
 from tools.simulator.live import SLOTS
 from tools.simulator.market import Activity, Market
-from tools.simulator.protocol import Encoder
+from tools.simulator.protocol import Encoder, frame
 
 Slot = list[tuple[str, bytes]]
 """Messages, each with its stream."""
+_WAIT_S = 0.0005
 
 
 def listed(count: int) -> list[symbols.Instrument]:
@@ -110,14 +112,21 @@ class Exchange:
         return {"diffs": kinds["book"], "trades": kinds["trade"], "tickers": kinds["ticker"]}
 
     async def send(self, speed: float) -> None:
-        """Send the messages at ``speed`` times real time, or as fast as the client reads."""
+        """Send the messages at ``speed`` times real time, or as fast as the client reads; a slot in one write."""
         carrier = {stream: one for one in self.server.replay.subscribers for stream in one.streams}
+        frames = [[(stream, frame(payload)) for stream, payload in slot] for slot in self._slots]
         started = time.monotonic()
-        for number, slot in enumerate(self._slots):
+        for number, slot in enumerate(frames):
             due = started + number / SLOTS_PER_SECOND / speed
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            for stream, payload in slot:
-                await carrier[stream].send(payload)
+            of_carrier: defaultdict[Subscriber, list[bytes]] = defaultdict(list)
+            for stream, text in slot:
+                of_carrier[carrier[stream]].append(text)
+            for one, texts in of_carrier.items():
+                unread = one.write(b"".join(texts))
+                while unread > MAX_UNREAD:
+                    await asyncio.sleep(_WAIT_S)
+                    unread = one.write(b"")
 
     def _slot(self) -> Slot:
         cycle, group = divmod(self._done, SLOTS)

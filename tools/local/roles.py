@@ -104,8 +104,8 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
-    and the passwords of other servers are left out.
+    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``,
+    ``NT_NODE_ID``, ``NT_METRICS_PORT``) and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
     environment |= {

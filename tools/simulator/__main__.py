@@ -167,8 +167,8 @@ def _live(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, CapturedServer
         told_levels=arguments.told_levels,
     )
     of_kraken = [one for one in listed if one.symbol.startswith(kraken.PREFIX)]
-    others = [one for one in listed if one not in of_kraken]
-    feed: Feed = LiveFeed(others, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
+    rest = [one for one in listed if one not in of_kraken]
+    feed: Feed = LiveFeed(rest, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
     server = CapturedServer(kraken.live(of_kraken, arguments.seed, activity), speed=1.0) if of_kraken else None
     return feed, server, f"{len(listed)} symbols, seed {arguments.seed}"
 

@@ -1,8 +1,8 @@
 """Coinbase Exchange: streams, control messages, REST paths and limits. `decoding` decodes the WebSocket messages.
 
 Source: https://docs.cdp.coinbase.com/exchange, pages "WebSocket overview", "WebSocket rate limits", "REST rate limits", "Get
-single product" and "Get product trades". The channel `level2` has been for customers alone since 2023; `level2_batch` tells
-the same every 50 ms.
+single product" and "Get product trades". The channel `level2` has needed a login since 2023; `level2_batch` tells the same
+every 50 ms.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Coinbase(Venue):
     rest_url = "https://api.exchange.coinbase.com"
     limits = Limits(
         streams_per_connection=400,  # the exchange names no limit, and advises to spread products over connections
-        control_messages_per_s=5.0,
+        control_messages_per_s=8.0,
         connection_lifetime_s=math.inf,
         connections=(8, 1.0),
         request_weight=(10, 1.0),
@@ -76,14 +76,11 @@ class Coinbase(Venue):
         return f"{BOOK}:{split(symbol)[1]}"
 
     def requests(self, add: bool, streams: Sequence[str], first_id: int) -> list[tuple[str, Sequence[str]]]:  # noqa: ARG002
-        """One message. The answer has no number, and names all that the connection is subscribed to."""
+        """One message for each product: the exchange ignores the whole message if one of its products is not valid."""
         products: dict[str, list[str]] = {}
         for stream in streams:
-            channel, _, product = stream.partition(":")
-            products.setdefault(channel, []).append(product)
-        channels = [{"name": channel, "product_ids": named} for channel, named in products.items()]
-        request = {"type": "subscribe" if add else "unsubscribe", "channels": channels}
-        return [(msgspec.json.encode(request).decode(), streams)]
+            products.setdefault(stream.partition(":")[2], []).append(stream)
+        return [(_request(add, product, named), named) for product, named in products.items()]
 
     def decode(self, message: bytes) -> Sequence[Event]:
         """Decode one message.
@@ -136,6 +133,11 @@ class Coinbase(Venue):
             return status == 404 and bool(typed(_decode_not_found, body, "error").message)
         except Rejected:
             return False
+
+
+def _request(add: bool, product: str, streams: Sequence[str]) -> str:
+    channels = [{"name": stream.partition(":")[0], "product_ids": [product]} for stream in streams]
+    return msgspec.json.encode({"type": "subscribe" if add else "unsubscribe", "channels": channels}).decode()
 
 
 def _path(symbol: Instrument) -> str:

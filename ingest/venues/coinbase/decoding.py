@@ -1,8 +1,8 @@
 """Decoding of Coinbase Exchange's WebSocket messages.
 
-Source: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels and /overview. Nothing numbers the changes of a book:
-what is lost of one shows nowhere else. So a change that cannot be read costs the book, and where it does not say whose it
-is, it costs every book.
+Source: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels and /overview. The changes of a book
+have no numbers, so a lost one shows nowhere else. A change that cannot be read costs its book, and one that does not say
+whose it is costs every book.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ingest.checks import (
     checked_ticker,
     checked_trade,
     decoded,
+    is_busy,
     levels,
     milliseconds,
     typed,
@@ -32,6 +33,7 @@ from ingest.events import (
     Diff,
     Event,
     Level,
+    Notice,
     Refused,
     Rejected,
     Ticker,
@@ -44,6 +46,7 @@ from tickfence.monitoring.ingest_metrics import Refusal
 
 MATCHES, BOOK, TICKER, HEARTBEAT = "matches", "level2_batch", "ticker", "heartbeat"
 CHANNELS = (MATCHES, BOOK, TICKER, HEARTBEAT)
+NOT_UNSUBSCRIBED = "Failed to unsubscribe"
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -188,11 +191,13 @@ class Decoder:
         first, last = float(ticker.open_24h), float(found.last)
         return msgspec.structs.replace(found, change_pct=f"{(last - first) / first * 100:.3f}") if first else found
 
-    def _refused(self, error: _Error) -> ControlReply:
-        """A refusal. Its reason begins with the product, if it is about one; else any stream may be refused."""
+    def _refused(self, error: _Error) -> ControlReply | Notice:
+        """A refusal. Its reason begins with the product, if it is about one."""
         text, name = f"{error.message}: {error.reason}".rstrip(": "), error.reason.partition(" ")[0]
-        names = [name] if name in self._followed else self._followed
-        return ControlReply(text, None, [f"{channel}:{each}" for each in names for channel in CHANNELS])
+        if error.message.startswith(NOT_UNSUBSCRIBED):
+            return Notice(text)
+        streams = [f"{channel}:{name}" for channel in CHANNELS] if name in self._followed else ()
+        return ControlReply(text, None, streams, later=is_busy(text))
 
     def _known(self, name: str) -> Instrument:
         symbol = self._followed.get(name)

@@ -6,6 +6,7 @@ heartbeat, ping and subscribe.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ from ingest.checks import (
     checked_ticker,
     checked_trade,
     decoded,
+    is_busy,
     milliseconds,
     typed,
 )
@@ -27,7 +29,6 @@ from ingest.events import (
     Depth,
     Diff,
     Event,
-    Level,
     Refused,
     Rejected,
     Ticker,
@@ -37,7 +38,7 @@ from ingest.events import (
 )
 from ingest.venues.kraken.checksum import Checksum
 from ingest.venues.kraken.instruments import Instruments, Pair
-from ingest.venues.kraken.numbers import QUANTITY, Text, plain
+from ingest.venues.kraken.numbers import QUANTITY, level_texts, plain
 from tickfence.instrument import Instrument, split
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -47,7 +48,6 @@ OF_A_SYMBOL = (TRADE, BOOK, TICKER)
 DEPTH = 1_000
 """Levels a side. The exchange says nothing when a level falls out of them."""
 ALREADY = "already subscribed"
-_FIRST_LEVEL, _NEXT_LEVEL = b'[{"price":', b'},{"price":'
 _BOOK_HEAD, _TRADE_HEAD = b'{"channel":"book"', b'{"channel":"trade"'
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -62,19 +62,20 @@ class _Message(msgspec.Struct, gc=False):
     method: str = ""
     success: bool = False
     error: str = ""
+    Error: str = ""  # so it is written where it says nothing else
     symbol: str = ""
     req_id: int | None = None
 
 
 class _Level(msgspec.Struct, gc=False):
-    price: msgspec.Raw
-    qty: msgspec.Raw
+    price: Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
+    qty: Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)]
 
 
 class _Book(msgspec.Struct, gc=False):
     symbol: str
-    bids: msgspec.Raw
-    asks: msgspec.Raw
+    bids: list[_Level]
+    asks: list[_Level]
     checksum: int
     timestamp: _Time | None = None
 
@@ -128,7 +129,6 @@ _decode_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_books = msgspec.json.Decoder(_Books).decode
 _decode_trades = msgspec.json.Decoder(_Trades).decode
 _decode_book = msgspec.json.Decoder(_Book).decode
-_decode_levels = msgspec.json.Decoder(list[_Level]).decode
 _decode_trade = msgspec.json.Decoder(_Trade).decode
 _decode_ticker = msgspec.json.Decoder(_Ticker).decode
 _decode_symbol = msgspec.json.Decoder(_Symbol).decode
@@ -161,7 +161,7 @@ class Decoder:
         try:  # what is usual in a third of the time
             if message.startswith(_BOOK_HEAD):
                 books = _decode_books(message)
-                return (self._checked_book(books.data[0], books.type),)
+                return (self._checked_book(books.data[0], books.type, message, is_message=True),)
             if message.startswith(_TRADE_HEAD):
                 return (self._checked_trade(_decode_trades(message).data[0]),)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -169,7 +169,13 @@ class Decoder:
         return self._any(message)
 
     def _any(self, message: bytes) -> Sequence[Event]:
-        envelope = typed(_decode_message, message, "message")
+        try:
+            envelope = typed(_decode_message, message, "message")
+        except Rejected as error:
+            if error.reason is not Refusal.NOT_JSON:
+                raise
+            # It may have been an update of any book, of a level for which no sum speaks.
+            return [Refused(Rejected(error.reason, repr(message[:80]), symbol)) for symbol in self._followed.values()]
         match envelope.channel:
             case "book":
                 return self._parts(envelope, self._book)
@@ -189,7 +195,7 @@ class Decoder:
                     for part in typed(_decode_status, bytes(envelope.data), STATUS)
                     for event in self._instruments.on_status(part.system)
                 ]
-        if envelope.method or envelope.error:
+        if envelope.method or envelope.error or envelope.Error:
             return _reply(envelope)
         raise Rejected(Refusal.UNKNOWN_EVENT, f"{message[:80]!r}")
 
@@ -208,18 +214,19 @@ class Decoder:
         return events
 
     def _book(self, raw: msgspec.Raw, kind: str) -> Diff | BookSnapshot:
+        text = bytes(raw)
         try:
-            part = decoded(_decode_book, raw)
+            part = decoded(_decode_book, text)
         except msgspec.ValidationError as error:
-            raise Rejected(Refusal.WRONG_TYPE, f"book: {error}", self._book_of(raw)) from None
-        return self._checked_book(part, kind)
+            raise Rejected(_why_refused(text), f"book: {error}: {text[:120]!r}", self._book_of(raw)) from None
+        return self._checked_book(part, kind, text, is_message=False)
 
-    def _checked_book(self, part: _Book, kind: str) -> Diff | BookSnapshot:
+    def _checked_book(self, part: _Book, kind: str, text: bytes, *, is_message: bool) -> Diff | BookSnapshot:
         symbol = self._known(part.symbol)
-        bids, bid_texts = _levels(part.bids, symbol)
-        asks, ask_texts = _levels(part.asks, symbol)
+        bids = [(level.price, level.qty) for level in part.bids]
+        asks = [(level.price, level.qty) for level in part.asks]
         time_ms = milliseconds(part.timestamp) if part.timestamp is not None else 0
-        proof = Checksum(part.checksum, bid_texts, ask_texts)
+        proof = Checksum(part.checksum, *level_texts(text, len(bids), len(asks), is_message=is_message))
         if kind == "update":
             if not 0 < time_ms < LAST_TIME_MS:
                 raise Rejected(Refusal.BAD_TIME, f"{symbol} book at {part.timestamp}", symbol)
@@ -261,27 +268,16 @@ class Decoder:
             return None
 
 
-def _levels(side: msgspec.Raw, symbol: Instrument) -> tuple[list[Level], list[Text]]:
-    """The levels of one side, and each as it is written."""
-    raw = bytes(side)
-    if raw == b"[]":
-        return [], []
+def _why_refused(book: bytes) -> Refusal:
+    """What is wrong with what a message tells of one book."""
     try:
-        # As the exchange writes it: this takes half as long as a parser of JSON.
-        usual = raw.startswith(_FIRST_LEVEL) and b" " not in raw
-        texts = raw[len(_FIRST_LEVEL) : -2].split(_NEXT_LEVEL) if usual else _any_levels(raw)
-        levels = [(float(price), float(quantity)) for price, quantity in [text.split(QUANTITY) for text in texts]]
-    except msgspec.ValidationError as error:
-        raise Rejected(Refusal.WRONG_TYPE, f"{symbol} levels: {error}", symbol) from None
+        texts = [text for side in level_texts(book, 0, 0, is_message=False) for text in side]
+        levels = [(float(price), float(rest)) for price, rest in [text[:-1].split(QUANTITY) for text in texts]]
+    except msgspec.ValidationError:
+        return Refusal.WRONG_TYPE
     except ValueError:
-        raise Rejected(Refusal.NOT_A_NUMBER, f"{symbol} levels {raw[:120]!r}", symbol) from None
-    if reason := check_levels(levels):
-        raise Rejected(reason, f"{symbol} levels {raw[:120]!r}", symbol)
-    return levels, texts
-
-
-def _any_levels(raw: bytes) -> list[Text]:
-    return [bytes(level.price) + QUANTITY + bytes(level.qty) for level in _decode_levels(raw)]
+        return Refusal.NOT_A_NUMBER
+    return check_levels(levels) or Refusal.WRONG_TYPE
 
 
 def _trade_id(event: Event) -> int:
@@ -289,10 +285,11 @@ def _trade_id(event: Event) -> int:
 
 
 def _reply(envelope: _Message) -> Sequence[Event]:
-    """An answer to a request. A refusal names the symbol, but not the channel."""
-    if envelope.method != "subscribe" and not envelope.error:
+    """An answer to a request. A refusal names the symbol, but not the channel; one for too many requests may name nothing."""
+    error = envelope.error or envelope.Error
+    if envelope.method != "subscribe" and not error:
         return ()
-    if envelope.success or envelope.method == "unsubscribe" or envelope.error.lower().startswith(ALREADY):
+    if envelope.success or envelope.method == "unsubscribe" or error.lower().startswith(ALREADY):
         return ()
     streams = [f"{channel}:{envelope.symbol}" for channel in OF_A_SYMBOL] if envelope.symbol else ()
-    return (ControlReply(envelope.error or "refused", envelope.req_id, streams),)
+    return (ControlReply(error or "refused", envelope.req_id, streams, later=is_busy(error)),)

@@ -15,7 +15,15 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from ingest.checks import LAST_TIME_MS, MAX_ID, check_decimal, check_uncrossed, checked_ticker, checked_trade
+from ingest.checks import (
+    LAST_TIME_MS,
+    MAX_ID,
+    check_decimal,
+    check_uncrossed,
+    checked_ticker,
+    checked_trade,
+    is_busy,
+)
 from ingest.events import (
     BookSnapshot,
     ControlReply,
@@ -31,7 +39,7 @@ from ingest.events import (
     Trade,
     Unfollowed,
 )
-from ingest.venues.okx.checksum import LevelText, Proof
+from ingest.venues.okx.checksum import Proof
 from tickfence.instrument import Instrument
 from tickfence.monitoring.ingest_metrics import Refusal
 
@@ -73,8 +81,8 @@ class _Book(msgspec.Struct, gc=False):
 
 
 class _BookText(msgspec.Struct, gc=False):
-    asks: list[LevelText]
-    bids: list[LevelText]
+    asks: msgspec.Raw
+    bids: msgspec.Raw
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -131,6 +139,7 @@ def _decoder(kind: type[T]) -> Callable[[bytes], T]:
 _decode_books_message = _decoder(_BooksMessage)
 _decode_trades_message = _decoder(_TradesMessage)
 _decode_texts = _decoder(_TextsMessage)
+_decode_level_texts = _decoder(list[tuple[str, str, str, str]])
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_book, _decode_trade, _decode_ticker = _decoder(_Book), _decoder(_Trade), _decoder(_Ticker)
@@ -237,14 +246,14 @@ class Decoder:
         if message.event == "error" and message.id.startswith(UNSUBSCRIBED):
             return [Notice(error)]  # the stream goes on
         if message.event == "error":
-            return [ControlReply(error, request_id, streams)]
+            return [ControlReply(error, request_id, streams, later=is_busy(error))]
         if message.event == "notice":
             notice = Notice(error)
             return [notice, Shutdown()] if message.code == SERVICE_UPGRADE else [notice]
         if message.event == "channel-conn-count-error":
             # It names no instrument: the connection has lost them all.
             lost = tuple(stream(message.channel, name) for name in self.symbols)
-            return [ControlReply(f"too many connections for this channel: {message.connCount}", None, lost)]
+            return [ControlReply(f"too many connections for this channel: {message.connCount}", None, lost, later=True)]
         raise Rejected(Refusal.UNKNOWN_EVENT, f"event {message.event[:40]!r}")
 
 
@@ -259,7 +268,10 @@ def _book_event(symbol: Instrument, action: str, book: _Book, texts: _BookText |
         raise Rejected(Refusal.BAD_UPDATE_IDS, f"{symbol} seqId={seq_id} prevSeqId={previous}", symbol)
     if not 0 < time_ms < LAST_TIME_MS:
         raise Rejected(Refusal.BAD_TIME, f"{symbol} ts={time_ms}", symbol)
-    proof = None if texts is None else Proof(book.checksum, texts.bids, texts.asks)
+    proof = None
+    if texts is not None:
+        bid_texts = _level_texts(texts.bids, len(book.bids), symbol)
+        proof = Proof(book.checksum, bid_texts, _level_texts(texts.asks, len(book.asks), symbol))
     bids: list[Level] = [(level.price, level.quantity) for level in book.bids]
     asks: list[Level] = [(level.price, level.quantity) for level in book.asks]
     if action == "update":
@@ -279,6 +291,15 @@ def _book_event(symbol: Instrument, action: str, book: _Book, texts: _BookText |
         highest_ask=max(asks)[0] if len(asks) >= BOOK_LEVELS else None,
     )
     return BookSnapshot(symbol, time_ms, depth, proof)
+
+
+def _level_texts(side: msgspec.Raw, count: int, symbol: Instrument) -> list[bytes]:
+    """Each level of a side, from the quote before its price on."""
+    raw = bytes(side)
+    texts = raw[2:-2].split(b"],[") if count else []
+    if len(texts) == count and raw.count(b'"') == 8 * count:
+        return texts
+    return [f'"{text[0]}","{text[1]}"'.encode() for text in decoded(_decode_level_texts, raw, raw, symbol)]
 
 
 def _trade_of(symbol: Instrument, text: bytes) -> Trade:

@@ -20,7 +20,7 @@ from tickfence.monitoring.ingest_metrics import Refusal
 
 MAX_TRADES = 100
 
-NO_SUCH_INSTRUMENT = "51001"
+_NO_SUCH_INSTRUMENT = "51001"
 _WRONG_PARAMETER = ("51000", "50014", "51015")
 
 _FUTURES = re.compile(r"\d{6}", re.ASCII)
@@ -78,7 +78,7 @@ def info_request(name: str) -> Request:
 def decode_info(body: bytes, symbols: Mapping[str, Instrument]) -> ExchangeInfo:
     """Decode the answer of /api/v5/public/instruments.
 
-    Orders are matched in the state `live` alone. Of contracts the exchange names no currencies.
+    Orders are matched in the state `live` alone. For contracts the exchange names no currencies.
 
     Args:
         body: the answer.
@@ -88,8 +88,6 @@ def decode_info(body: bytes, symbols: Mapping[str, Instrument]) -> ExchangeInfo:
         Rejected: it is not JSON, not of the documented shape, or an error.
     """
     answer = decoded(_decode_answer, body, body, None)
-    if answer.code == NO_SUCH_INSTRUMENT:
-        return ExchangeInfo({})
     found = decoded(_decode_instruments, _data(answer), body, None)
     return ExchangeInfo(
         {
@@ -130,7 +128,7 @@ def refuses_symbol(status: int, body: bytes) -> bool:
         code = decoded(_decode_answer, body, body, None).code
     except Rejected:
         return False
-    return status == 400 and code in (NO_SUCH_INSTRUMENT, *_WRONG_PARAMETER)
+    return status in (200, 400) and code in (_NO_SUCH_INSTRUMENT, *_WRONG_PARAMETER)
 
 
 def _data(answer: _Answer) -> bytes:

@@ -78,7 +78,7 @@ class Toy(Venue):
     def _event(self, kind: str, symbol: str = "", **data: Any) -> Event | None:
         name = Instrument(f"{self.name}:{symbol}")
         if kind == "refused":
-            return ControlReply(data["why"], streams=data["streams"])
+            return ControlReply(data["why"], streams=data["streams"], later=data.get("later", False))
         if kind == "bye":
             return Shutdown()
         if kind == "notice":

@@ -47,9 +47,7 @@ class Coinbase(Dialect):
     def answers(
         self, request: Request, refused: Mapping[str, str], subscribed: Collection[str]
     ) -> tuple[list[str], list[bytes]]:
-        """As Dialect.answers(): an error for each product that is refused, then all that is subscribed."""
-        errors: dict[str, bytes] = {}
-        granted = []
+        """As Dialect.answers(): all that is subscribed; or an error, and then nothing of the request counts."""
         for stream in request.streams:
             channel, _, product = stream.partition(":")
             reason = refused.get(product) if request.add else None
@@ -57,17 +55,17 @@ class Coinbase(Dialect):
                 reason = f"{channel} is not a valid channel"
             elif product not in self.symbols:
                 reason = f"{product} is not a valid product"
-            if reason is None:
-                granted.append(stream)
-            else:
-                errors[product] = _encode({"type": "error", "message": "Failed to subscribe", "reason": reason})
+            if reason is not None:
+                failed = f"Failed to {'subscribe' if request.add else 'unsubscribe'}"
+                return [], [_encode({"type": "error", "message": failed, "reason": reason})]
+        granted = request.streams
         now = [*subscribed, *granted] if request.add else [stream for stream in subscribed if stream not in granted]
         channels: dict[str, list[str]] = {}
         for stream in dict.fromkeys(now):
             channel, _, product = stream.partition(":")
             channels.setdefault("level2_50" if channel == BOOK else channel, []).append(product)
         listed = [{"name": name, "product_ids": named, "account_ids": None} for name, named in channels.items()]
-        return granted, [*errors.values(), _encode({"type": "subscriptions", "channels": listed})]
+        return granted, [_encode({"type": "subscriptions", "channels": listed})]
 
     def snapshot(self, symbol: str, book: Book) -> bytes:
         """As Dialect.snapshot()."""

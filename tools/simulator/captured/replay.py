@@ -26,6 +26,9 @@ class Subscriber(Protocol):
     async def send(self, message: bytes) -> None:
         """Send one message; wait while the client reads too slowly."""
 
+    def write(self, frames: bytes) -> int:
+        """Send complete frames in one write; returns how many bytes the client has not read yet."""
+
 
 class Replay:
     """One recording.

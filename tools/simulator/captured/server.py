@@ -8,6 +8,7 @@ name         parameters                         what happens
 checksum     ``symbol``, ``count`` (1)          the symbol's next updates have a wrong checksum (Kraken)
 skip         ``symbol``, ``count`` (1)          the symbol's next updates are not sent
 refuse       ``symbol``, ``error``              its subscriptions are refused with this error; "" accepts them again
+busy         ``text``, ``count`` (1)            the next requests do nothing, and are answered by this text
 status       ``system``                         the trading engine is in this state from now on (Kraken)
 connections  ``status`` (429), ``count`` (1),   the next connections are refused with this HTTP status
              ``retry_after`` (1)
@@ -49,6 +50,13 @@ class Refuse(msgspec.Struct, forbid_unknown_fields=True):
 
     symbol: str
     error: str
+
+
+class Busy(msgspec.Struct, forbid_unknown_fields=True):
+    """Parameters of `busy`."""
+
+    text: str
+    count: int = 1
 
 
 class Status(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,6 +101,14 @@ class Connection:
         except ConnectionResetError:
             return  # the client is gone; its handler ends
 
+    def write(self, frames: bytes) -> int:
+        """As Subscriber.write()."""
+        transport = self._request.transport
+        if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+            return 0
+        transport.write(frames)
+        return transport.get_write_buffer_size()
+
     def abort(self) -> None:
         """Cut the connection."""
         if self._request.transport is not None:
@@ -118,6 +134,7 @@ class CapturedServer:
         self._connections: list[Connection] = []
         self._refused: dict[str, str] = {}
         self._no_connection = Connections(count=0)
+        self._busy = Busy("", count=0)
 
     def application(self) -> web.Application:
         """The routes."""
@@ -162,6 +179,10 @@ class CapturedServer:
             await connection.send(request)
             return
         self.requests.append(request)
+        if self._busy.count > 0:
+            self._busy.count -= 1
+            await connection.send(self._busy.text.encode())
+            return
         granted, answers = self._dialect.answers(request, self._refused, connection.streams)
         await self.replay.tell(answers, [connection])
         for stream in granted:
@@ -206,6 +227,11 @@ class CapturedServer:
             self._refused[given.symbol] = given.error
         return 1
 
+    async def busy(self, given: Busy) -> int:
+        """Refuse the next requests."""
+        self._busy = given
+        return given.count
+
     async def status(self, given: Status) -> int:
         """Change the state of the trading engine."""
         await self.replay.tell(self._dialect.status(given.system), self._connections)
@@ -237,6 +263,7 @@ FAULTS: dict[str, tuple[type[Any], Callable[[CapturedServer, Any], Any]]] = {
     "checksum": (Checksum, CapturedServer.checksum),
     "skip": (Skip, CapturedServer.skip),
     "refuse": (Refuse, CapturedServer.refuse),
+    "busy": (Busy, CapturedServer.busy),
     "status": (Status, CapturedServer.status),
     "connections": (Connections, CapturedServer.connections),
     "send": (Send, CapturedServer.send),
