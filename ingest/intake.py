@@ -232,11 +232,7 @@ class Intake:
         book, received_ms = self._books[snapshot.symbol], self._now_ms()
         if snapshot.time_ms > received_ms + MAX_AHEAD_MS and self._far_ahead(snapshot):
             raise Rejected(Refusal.BAD_TIME, f"{snapshot.symbol} snapshot of {snapshot.time_ms}", snapshot.symbol)
-        try:
-            replaced = book.on_snapshot(snapshot, received_ms)
-        finally:
-            self._ask(book)
-        if replaced:
+        if book.on_snapshot(snapshot, received_ms):
             self._synced(snapshot.symbol)
             if self._leased is not None:
                 self._leased.announce(book)
