@@ -156,9 +156,9 @@ def _live(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, CapturedServer
     listed = symbols.parse(arguments.symbols)
     known = {one.symbol for one in listed}
     listed += [one for one in symbols.parse(arguments.also) if one.symbol not in known] if arguments.also else []
-    if others := symbols.left_out(arguments.symbols):
+    if unspoken := symbols.left_out(arguments.symbols):
         spoken = ", ".join(symbols.VENUES)
-        logging.warning("left out: %s; there are Binance (no prefix) and %s", ", ".join(others), spoken)
+        logging.warning("left out: %s; there are Binance (no prefix) and %s", ", ".join(unspoken), spoken)
     activity = Activity(
         orders_per_second=arguments.orders_per_second,
         trades_per_second=arguments.trades_per_second,
