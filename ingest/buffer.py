@@ -22,6 +22,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         time_ms: first part of its id.
         sequence: second part of its id: the trade id, or the last update id.
         text: id and fields, packed as in `tickfence.streams.append`; or `DELETE`.
+        token: of the lease that it is written under; 0 if every process may write it.
     """
 
     symbol: Instrument
@@ -29,6 +30,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     sequence: int
     text: bytes
+    token: int = 0
 
 
 class Buffer:

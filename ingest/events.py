@@ -109,7 +109,7 @@ class Shutdown(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What the exchange tells its users, such as maintenance. It is logged once."""
+    """What the exchange announces, such as maintenance. It is logged once."""
 
     text: str
 

@@ -183,7 +183,7 @@ class Intake:
                 feed.replace(metrics.Reconnect.SHUTDOWN)
         elif type(event) is Notice and event.text != self._notice:
             self._notice = event.text
-            logger.warning("the exchange tells its users", extra={"venue": self._venue, "notice": event.text})
+            logger.warning("a notice of the exchange", extra={"venue": self._venue, "notice": event.text})
 
     def count(self) -> None:
         """Add what came since the last call to the metrics: taking a counter's lock for every message costs too much."""
@@ -275,7 +275,7 @@ class Intake:
                 self._entries.add_diff(unknown(diff), received_ms)
             raise
         finally:
-            if book.why is not None:
+            if book.why is not None:  # a call for each diff costs too much
                 self._ask(book)
         if publish:
             self._entries.add_diff(diff, received_ms)

@@ -1,4 +1,4 @@
-"""One venue at work that a library reads."""
+"""One venue at work, read by a library."""
 
 from __future__ import annotations
 

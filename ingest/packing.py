@@ -94,7 +94,9 @@ class EntryPacker:
         return b"".join(parts)
 
     def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
-        """The same for entries of symbols that need a lease; those of which this process has none are left out.
+        """The same for entries of symbols that need a lease; those that got their ids under another token are left out.
+
+        They are not lost: a writer begins with its whole book and with the trades that are not in the stream.
 
         Args:
             creating: may create their streams.
@@ -102,20 +104,19 @@ class EntryPacker:
             load: send the script with each call.
         """
         of_symbol: defaultdict[Instrument, list[Entry]] = defaultdict(list)
+        leases = self._leases
         for entry in creating:
-            of_symbol[entry.symbol].append(entry)
+            if 0 < entry.token == leases[entry.symbol].token:
+                of_symbol[entry.symbol].append(entry)
         may_create = {symbol: len(group) for symbol, group in of_symbol.items()}
         for entry in entries:
-            of_symbol[entry.symbol].append(entry)
-        leases = self._leases
-        return [
-            self._call(symbol, token, group, may_create.get(symbol, 0), load)
-            for symbol, group in of_symbol.items()
-            if (token := leases[symbol].token)
-        ]
+            if 0 < entry.token == leases[entry.symbol].token:
+                of_symbol[entry.symbol].append(entry)
+        return [self._call(symbol, group, may_create.get(symbol, 0), load) for symbol, group in of_symbol.items()]
 
-    def _call(self, symbol: Instrument, token: int, entries: Sequence[Entry], may_create: int, load: bool) -> Call:
+    def _call(self, symbol: Instrument, entries: Sequence[Entry], may_create: int, load: bool) -> Call:
         """One call for the entries of a symbol, of which the first ``may_create`` may create their streams."""
+        token = entries[0].token
         head, count = self._call_head(symbol, token, load)
         parts = [b"", head]
         for number, entry in enumerate(entries):

@@ -73,6 +73,7 @@ class Ingest:
         self._stopping = asyncio.Event()
         metrics.buffer_entries.set_function(lambda: self._writer.waiting)
         metrics.leases.set_function(lambda: self._writer.leases.held)
+        metrics.unwritten.set_function(lambda: self._writer.leases.unwritten)
 
     def stop(self) -> None:
         """Let `run` write what waits, and return."""
@@ -186,17 +187,20 @@ class Ingest:
     async def _keep(self, name: str) -> None:
         """Run a venue's part until cancelled. One that fails starts again; the other venues do not notice."""
         backoff = Backoff(base=FIRST_RESTART_S, cap=MAXIMUM_RESTART_S)
+        failed = False
         while True:
-            market = self._markets[name]
             try:
-                await market.run()
+                if failed:
+                    symbols, self._markets[name] = self._markets[name].symbols, self._market(name)
+                    self._markets[name].change(symbols, ())
+                await self._markets[name].run()
             except Exception:  # a defect of one venue's code
-                wait_s = backoff.next_s()
+                failed, wait_s = True, backoff.next_s()
                 logger.exception("a venue has failed and starts again", extra={"venue": name, "retry_s": wait_s})
                 metrics.venue_failures.labels(name).inc()
-                self._writer.on_connection_lost(market.symbols)
-                self._markets[name] = self._market(name)
-                self._markets[name].change(market.symbols, ())
+                self._writer.on_connection_lost(self._markets[name].symbols)
+                for book in self._books_of(name):
+                    book.lose(metrics.Resync.DISCONNECTED)
                 await asyncio.sleep(wait_s)
 
     async def _end(self, names: Sequence[str]) -> None:

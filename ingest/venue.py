@@ -24,9 +24,9 @@ class Limits(NamedTuple):
         streams_per_connection: how many streams one connection may carry.
         control_messages_per_s: how many messages that subscribe or unsubscribe may be sent on it.
         connection_lifetime_s: after this time the exchange ends a connection; infinite if it does not.
-        connections: so many may be opened in so many seconds.
-        request_weight: so much weight may REST requests have in so many seconds. Where only their number is limited, each
-            has the weight 1.
+        connections: how many may be opened, and in how many seconds.
+        request_weight: which weight REST requests may have together, and in how many seconds. If only their number is
+            limited, each weighs 1.
         used_weight_header: header of an answer that tells the weight used so far; empty if there is none.
         symbols_per_info: how many symbols one request for the rules may name.
         trades_per_request: how many trades of the past one request may ask for; 0 if the exchange gives none.
@@ -51,9 +51,9 @@ class KeepAlive(NamedTuple):
 
     Attributes:
         ping: text to send when nothing was heard for ``ping_after_s``; ``None`` if the exchange sends something by itself,
-            as a ping is.
-        ping_after_s: see there.
-        silence_s: a connection on which nothing was heard for so long is dead.
+            like a ping.
+        ping_after_s: after how many seconds of silence to send it.
+        silence_s: after how many seconds of silence the connection counts as dead.
     """
 
     ping: str | None
@@ -220,7 +220,8 @@ class Venue(ABC):
     def refuses_symbol(self, status: int, body: bytes) -> bool:  # noqa: ARG002
         """Whether this answer refuses the symbol that was asked for.
 
-        Another server on the way may answer with the same status. Of answers 200, those that `decode_info` rejects are asked.
+        Look at the body: another server on the way may answer with the same status. Of answers 200, those that `decode_info`
+        rejects come here, too.
         """
         return False
 

@@ -10,12 +10,10 @@ changes nothing, and is there at once, for nobody knows when the market moves ag
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -25,7 +23,7 @@ from ingest.events import Diff, Trade
 from ingest.holdback import Held, Id
 from ingest.pacing import LogLimit
 from ingest.stream_state import StreamState
-from tickfence.coordination.standby_lease import StandbyLease
+from ingest.writer_lease import ID_BITS, WriterLease
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.monitoring import ingest_metrics as metrics
@@ -35,100 +33,10 @@ from tickfence.streams import append
 
 logger = logging.getLogger(__name__)
 
-TTL_MS = 600
-"""So long nobody writes a symbol after its writer died. In a Redis that stalls for longer, the lease may change hands."""
-ID_BITS = 20
-NEW_TOKEN_AT = 1 << (ID_BITS - 1)
-"""After so many updates the writer asks for a new token."""
-MAX_RECENT = 5_000
-"""Trades of a symbol that are kept while they are not known to be in its stream."""
 ERROR_AGAIN_S = 1.0
-"""Redis is asked again after this long, if it answered by an error."""
-BEHIND_S = 0.25
-"""A writer is behind if its stream lacks, for so long, updates that are newer than its newest one by more than this."""
-OVERTAKE_AFTER_S = 5.0
-"""So long a process that wrote a symbol does not overtake the next writer. So two slow ones do not take turns."""
-
-
-class _Lacks(NamedTuple):
-    """An update that the stream of ``writer`` lacks, as far as this process knows, though it was heard by ``since_s``."""
-
-    writer: int
-    heard_ms: int
-    since_s: float
-
-
-class WriterLease(StandbyLease):
-    """The right to write one symbol, and the trades that a new writer begins with.
-
-    Attributes:
-        recent: trades that are not known to be in the stream.
-        trades: how many ids the writer has given to trades that have none.
-        behind: the token of a writer that is behind this process; 0 if none is.
-    """
-
-    __slots__ = ("_lacks", "_overtakes_at", "behind", "recent", "trades")
-
-    def __init__(self, key: str, owner: str) -> None:
-        super().__init__(key, owner, TTL_MS)
-        self.recent: deque[Held] = deque(maxlen=MAX_RECENT)
-        self.trades = self.behind = 0
-        self._lacks: _Lacks | None = None
-        self._overtakes_at = 0.0
-
-    @property
-    def first_id(self) -> int:
-        """The id of the book with which the writer starts."""
-        return self.token << ID_BITS
-
-    def covers(self, update_id: int) -> bool:
-        """Whether this process has the lease, and the update's number is of it. If numbers run out, or start again, ask again."""
-        if not self.token:
-            return False
-        number = update_id - (self.token << ID_BITS)
-        if not 0 <= number < NEW_TOKEN_AT:
-            self.ask_again()
-        return 0 <= number < 1 << ID_BITS
-
-    def next_trade_id(self) -> int:
-        """The id of a trade to which the exchange gives none."""
-        self.trades += 1
-        if self.trades >= NEW_TOKEN_AT:
-            self.ask_again()
-        return self.first_id + self.trades
-
-    def compare(self, writer: int, written_ms: int, heard_ms: int, now_s: float) -> None:
-        """Find out whether the writer is behind: cut off from the exchange, or slow. Ask at once then.
-
-        If the exchange is silent to all, none is ahead of the writer, and it goes on.
-
-        Args:
-            writer: its token.
-            written_ms: exchange time of the newest entry of the book stream.
-            heard_ms: the same of the newest update in this process's book, before the stream was read; 0 if the book is not
-                known to be right.
-            now_s: when ``heard_ms`` was that, monotonic seconds.
-        """
-        if self._overtakes_at == math.inf:
-            self._overtakes_at = now_s + OVERTAKE_AFTER_S
-        lacks = self._lacks
-        if lacks is None or lacks.writer != writer or written_ms >= lacks.heard_ms or not heard_ms:
-            ahead = heard_ms > written_ms + BEHIND_S * 1000
-            self._lacks = _Lacks(writer, heard_ms, now_s) if ahead else None
-        elif now_s >= max(lacks.since_s + BEHIND_S, self._overtakes_at):
-            self._lacks, self.behind = None, writer
-            self.on_no_reply()
-
-    def begin(self) -> None:
-        """Note that this process begins to write."""
-        self.trades = 0
-        self._lacks, self._overtakes_at = None, math.inf
-
-    def forget_written(self, newest: Id | None) -> None:
-        """Keep only the trades behind the newest entry of the stream."""
-        recent = self.recent
-        while recent and _is_written(recent[0].trade, newest):
-            recent.popleft()
+"""When to ask Redis again after it has answered with an error."""
+ANSWER_WITHIN_S = 2.0
+"""After so long without an answer, it is not known whether anybody writes a symbol."""
 
 
 class WriterLeases:
@@ -178,6 +86,11 @@ class WriterLeases:
         """The lease of a symbol; ``None`` if every process may write it."""
         return self._leases.get(symbol)
 
+    @property
+    def symbols(self) -> Container[Instrument]:
+        """The symbols that need a lease, as they are at any time."""
+        return self._leases
+
     def part(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
         """Those of the entries that need a lease, and the others."""
         needed: list[Entry] = []
@@ -190,7 +103,7 @@ class WriterLeases:
     def add(self, symbols: Iterable[Instrument]) -> None:
         """Ask for the leases of these symbols from now on."""
         for symbol in symbols:
-            self._leases[symbol] = WriterLease(self._keys.writer(symbol), self._owner)
+            self._leases[symbol] = WriterLease(self._keys.writer(symbol), self._owner, self._clock())
             self._asking.add(symbol)
 
     def stop_asking(self, symbols: Iterable[Instrument]) -> None:
@@ -236,6 +149,15 @@ class WriterLeases:
         """How many leases this process has."""
         return sum(lease.token > 0 for lease in self._leases.values())
 
+    @property
+    def unwritten(self) -> int:
+        """How many symbols nobody writes, as far as this process knows."""
+        silent_since = self._clock() - ANSWER_WITHIN_S
+        return sum(
+            not self.ready(symbol) if lease.token else lease.answered_at < silent_since
+            for symbol, lease in self._leases.items()
+        )
+
     def covers(self, diff: Diff) -> bool:
         """Whether this process writes the symbol, and the diff's number is of its lease."""
         lease, newest = self._leases[diff.symbol], self._diffs[diff.symbol].sequence
@@ -277,8 +199,9 @@ class WriterLeases:
 
     def on_fenced(self, symbol: Instrument, token: int, reply: Any) -> Any:
         """Take the reply to commands that were sent under ``token``: each one's reply, or ``None`` if Redis refused all."""
-        replies = self._leases[symbol].on_fenced(token, reply, self._clock())
-        if replies is None:
+        lease = self._leases[symbol]
+        replies = lease.on_fenced(token, reply, self._clock())
+        if replies is None and not lease.token:  # not so if it has a new token by now
             metrics.fenced.inc()
             self._log("another ingest writes the symbol now, or Redis has lost its data; standing by", symbol)
         return replies
@@ -287,6 +210,9 @@ class WriterLeases:
         if reply is not UNSENT and not isinstance(reply, ResponseError):
             replies = self.on_fenced(symbol, token, reply)
             reply = UNSENT if replies is None else replies[0]
+            if isinstance(reply, ResponseError) and (held_back := self._logs.allows("refused")) is not None:
+                refused = {"what": symbol, "error": str(reply), "held_back": held_back}
+                logger.error("Redis refused a write", extra=refused)
         on_reply(reply)
 
     def _ask(self, symbol: Instrument, lease: WriterLease) -> list[Request]:
@@ -302,7 +228,8 @@ class WriterLeases:
             if reply is UNSENT or isinstance(reply, ResponseError):
                 lease.on_no_reply(0.0 if reply is UNSENT else self._clock() + ERROR_AGAIN_S)
                 return
-            taken = lease.on_reply(reply, self._clock())
+            lease.answered_at = self._clock()
+            taken = lease.on_reply(reply, lease.answered_at)
             writer = reply[1]
             if taken and renews:
                 lease.ask_again()  # Redis had lost it, and more
@@ -354,10 +281,3 @@ class WriterLeases:
 def _on_released(lease: WriterLease, reply: Any) -> None:
     if reply is not UNSENT:
         lease.on_released()
-
-
-def _is_written(trade: Trade, newest: Id | None) -> bool:
-    """Whether a trade is in the stream, or shut out of it. One without a number is so by its time."""
-    if newest is None:
-        return False
-    return trade.trade_id <= newest[1] if trade.trade_id else trade.time_ms <= newest[0]

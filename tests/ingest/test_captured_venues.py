@@ -161,7 +161,7 @@ def test_kraken_with_faults(
     assert refused == ["Exceeded msg rate", "Currency pair not supported BTC/USD"], "one line for each symbol"
     ended = [vars(record)["reason"] for record in caplog.records if "connection to the exchange" in record.getMessage()]
     assert ended[-1] == "the handshake was refused: HTTP 429"
-    notices = [vars(record)["notice"] for record in caplog.records if "tells its users" in record.getMessage()]
+    notices = [vars(record)["notice"] for record in caplog.records if "a notice of the exchange" in record.getMessage()]
     assert notices == ["the trading engine is maintenance", "the trading engine is online"]
 
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from ingest.book_sync import BookSync
-from ingest.events import Depth
+from ingest.events import BookSnapshot, Depth
 from ingest.feed import Feed
 from ingest.intake import MAX_AHEAD_MS, Intake
 from ingest.pacing import Allowance
@@ -115,6 +115,12 @@ def test_times_far_in_the_future_would_stop_the_stream_and_are_refused(bench: Be
     assert bench.writer.waiting == 0
     bench.message("btcusdt@trade", {**trade, "T": NOW + MAX_AHEAD_MS})
     assert bench.writer.waiting == 1
+
+
+def test_a_snapshot_that_cannot_be_is_asked_for_again_though_nothing_follows(bench: Bench) -> None:
+    bench.intake.on_events([BookSnapshot(SYMBOL, NOW, Depth(10, [(2.0, 1.0)], [(1.0, 1.0)]))])
+    assert not bench.books[SYMBOL].in_sync
+    assert bench.wanted == [(SYMBOL, Priority.GAP)]
 
 
 def test_while_redis_clock_is_an_hour_behind_data_is_taken(bench: Bench) -> None:

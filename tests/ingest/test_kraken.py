@@ -236,6 +236,39 @@ def test_a_market_that_moves_far_leaves_the_sum_right() -> None:
     assert synced.in_sync
 
 
+@pytest.mark.parametrize(
+    ("usual", "written"),
+    [
+        (b"", b""),
+        (b",", b", "),
+        (b'":', b'":\t'),
+        (b"{", b"{\n"),
+        (b"}", b" }"),
+        (b'"price":45283.5,"qty":0.25000000', b'"qty":0.25000000,"price":45283.5'),
+        (b'"price":45283.5,', b'"price":45283.5,"orders":3,'),
+        (b'"qty":0.25000000}', b'"qty":0.25000000,"orders":{"count":3}}'),
+        (b'"symbol"', b'"sequence":7,"symbol"'),
+    ],
+)
+def test_the_texts_of_a_message_in_another_shape(usual: bytes, written: bytes) -> None:
+    made, synced = loaded()
+    bids, asks = BIDS.replace("45283.5 0.10000000", "45283.5 0.25000000"), ASKS.replace("0.00100000", "1.50000000")
+    message = book("update", "45283.5 0.25000000", "45285.2 1.50000000", sum_of(bids, asks))
+    apply(made, synced, message.replace(usual, written))
+    one_side = book("update", "", "45285.2 0.00100000", sum_of(bids, ASKS))
+    apply(made, synced, one_side.replace(usual, written))
+    assert synced.in_sync
+
+
+def test_the_sides_of_a_message_in_another_order() -> None:
+    made, synced = loaded()
+    bids, asks = BIDS.replace("45283.5 0.10000000", "45283.5 0.25000000"), ASKS.replace("0.00100000", "1.50000000")
+    message = book("update", "45283.5 0.25000000", "45285.2 1.50000000", sum_of(bids, asks))
+    sides = b'"bids":[{"price":45283.5,"qty":0.25000000}]', b'"asks":[{"price":45285.2,"qty":1.50000000}]'
+    apply(made, synced, message.replace(b",".join(sides), b",".join(reversed(sides))))
+    assert synced.in_sync
+
+
 def test_trades_of_a_snapshot_come_in_their_order() -> None:
     message = parts("trade", trade(8, side="sell"), trade(7), kind="snapshot")
     assert venue().decode(message) == [

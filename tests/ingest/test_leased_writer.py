@@ -210,6 +210,42 @@ def test_nothing_is_lost_when_redis_loses_everything(world: World) -> None:
     run(test)
 
 
+def test_what_waited_under_an_older_token_is_not_written_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.lane.BATCH_ENTRIES", 2)
+
+    async def test() -> None:
+        one = world.ingest(trade_ids=False)
+        async with running(one):
+            await world.until(lambda: one.writes, "the lease")
+        world.moves(12, one)
+        world.client.flushall()
+        async with running(one):
+            await world.until_read()
+            world.moves(1, one)
+            await world.until_read()
+            assert world.trades() == list(range(1, 14))
+
+    run(test)
+
+
+def test_a_symbol_that_nobody_writes_is_told(world: World) -> None:
+    async def test() -> None:
+        first, second = world.ingest(), world.ingest()
+        async with running(first):
+            await world.until(lambda: first.writes, "the first")
+            async with running(second):
+                assert not await world.until_overtaken(second, 0.5)
+                assert (first.writer.leases.unwritten, second.writer.leases.unwritten) == (0, 0)
+                second.lose_book()
+                first.lose_book()
+                assert not await world.until_overtaken(second, 0.5)
+                assert (first.writer.leases.unwritten, second.writer.leases.unwritten) == (1, 0)
+        world.ahead_s += 10.0
+        assert second.writer.leases.unwritten == 1, "it cannot ask"
+
+    run(test)
+
+
 def test_a_symbol_that_is_removed_leaves_no_lease(world: World) -> None:
     async def test() -> None:
         one = world.ingest()
@@ -224,7 +260,7 @@ def test_a_symbol_that_is_removed_leaves_no_lease(world: World) -> None:
 
 
 def test_numbers_that_run_out_go_on_under_a_new_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.writer_leases.NEW_TOKEN_AT", 4)
+    monkeypatch.setattr("ingest.writer_lease.NEW_TOKEN_AT", 4)
 
     async def test() -> None:
         one = world.ingest(trade_ids=False)

@@ -237,6 +237,20 @@ def test_a_wrong_checksum_loses_the_book_and_the_next_snapshot_mends_it() -> Non
     assert sync.on_snapshot(again, 0)
 
 
+@pytest.mark.parametrize(("usual", "written"), [(b"],[", b"], ["), (b",", b", "), (b"[", b"[\n")])
+def test_the_checksum_of_a_message_in_another_shape(usual: bytes, written: bytes) -> None:
+    venue = okx()
+    bids, asks = [("99", "1.0"), ("98.5", "2")], [("101", "2"), ("102", "3.10")]
+    truth = TrueBook()
+    truth.take("snapshot", {"bids": [list(level) for level in bids], "asks": [list(level) for level in asks]})
+    message = book(-1, 10, bids, asks, action="snapshot", checksum=truth.checksum)
+    event = one(venue, message.replace(usual, written))
+    assert isinstance(event, BookSnapshot)
+    sync = BookSync(BTC, venue.snapshots, venue.book_levels)
+    sync.proof = venue.proof(BTC)
+    assert sync.on_snapshot(event, 0)
+
+
 def test_without_checksums_ids_alone_count() -> None:
     """As since June 2026; and after one update without one nothing is compared until the next snapshot."""
     venue, first = okx(), TrueBook()

@@ -187,7 +187,7 @@ def test_a_notice_costs_no_update(running: Running) -> None:
     newest = running.stored(ETH)
     assert running.exchange.fault("shutdown", seconds=4, venue="okx") == 1
     wait_until(lambda: running.lines("replacing the connection"), "the next connection", 10)
-    [notice] = running.lines("the exchange tells its users")
+    [notice] = running.lines("a notice of the exchange")
     assert "64008" in str(notice["notice"])
     wait_until(lambda: running.connections() == 2, "the old and the next connection", 10)
     wait_until(lambda: running.connections() == 1, "the next connection alone", 20)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import redis
 from ingest import venues
 from ingest.__main__ import main
 from ingest.service import Ingest
-from ingest.venue import KeepAlive, Venue
+from ingest.venue import KeepAlive, LibraryVenue, Venue
 from tests.ingest.toy_exchange import ToyExchange, toy_exchange
 from tests.ingest.writing import counted, reader_book, until
 from tickfence.analytics.book import BookGap, OrderBook
@@ -241,6 +242,14 @@ def test_a_defect_of_a_venue_starts_that_venue_again(
     following: Following, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.service.FIRST_RESTART_S", 0.01)
+    load, loaded = venues.load, count(1)
+
+    def load_not_at_second(name: str) -> Venue | LibraryVenue:
+        if next(loaded) == 2:
+            raise ZeroDivisionError
+        return load(name)
+
+    monkeypatch.setattr(venues, "load", load_not_at_second)
 
     async def test(exchange: ToyExchange) -> None:
         await until(lambda: following.shows(exchange, A), "the book")
@@ -250,7 +259,7 @@ def test_a_defect_of_a_venue_starts_that_venue_again(
         await until(lambda: following.shows(exchange, A), "the book again")
 
     following.run(test)
-    assert counted("nt_ingest_venue_failures_total", venue="toy") == 1
+    assert counted("nt_ingest_venue_failures_total", venue="toy") == 2, "also at its first new start"
     assert "a venue has failed" in caplog.text
 
 

@@ -38,10 +38,16 @@ class Pair:
 
     def __init__(self, client: redis.Redis, url: str, exchange: ToyExchange, stack: AsyncExitStack) -> None:
         self.client = client
-        settings = {"SYMBOLS": SYMBOL, "REDIS_URL": url, "NT_VENUE_URLS": f"toy.ws={exchange.ws}"}
+        settings = {"SYMBOLS": SYMBOL, "REDIS_URL": url}
         self.processes = {
             name: stack.enter_context(
-                RoleProcess("tests.ingest.toy_ingest", **settings, NT_NAME=name, NT_METRICS_PORT=ports.pick(None))
+                RoleProcess(
+                    "tests.ingest.toy_ingest",
+                    **settings,
+                    NT_NAME=name,
+                    NT_VENUE_URLS=f"toy.ws={exchange.ws}/?{name}",
+                    NT_METRICS_PORT=ports.pick(None),
+                )
             )
             for name in ("one", "two")
         }
@@ -70,7 +76,7 @@ class Pair:
         return max(after - before for before, after in pairwise(times)) / 1000
 
 
-def test_a_writer_that_is_stopped_or_killed_costs_at_most_a_second(
+def test_a_writer_that_is_cut_off_or_stopped_or_killed_costs_at_most_a_second(
     redis_client: redis.Redis, redis_server: EmbeddedRedis
 ) -> None:
     async def test() -> None:
@@ -78,27 +84,37 @@ def test_a_writer_that_is_stopped_or_killed_costs_at_most_a_second(
             exchange.numbered = False
             market = asyncio.create_task(trading(exchange))
             pair = Pair(redis_client, redis_server.url(), exchange, stack)
-            await until(lambda: len(exchange.sockets) == 2 and pair.newest, "two ingests, of which one writes", 30)
+            wanted = {f"trades {NAME}", f"book {NAME}"}
+            sockets = exchange.sockets
+            await until(lambda: [wanted <= carried for carried in sockets.values()] == [True, True], "two ingests", 30)
+            await until(lambda: pair.newest, "one of them to write")
 
             first = pair.writer
-            pair.send(first, signal.SIGSTOP)
-            frozen_s = await pair.takeover(first)
+            exchange.cut_off.add(first)
+            cut_off_s = await pair.takeover(first)
             second = pair.writer
-            pair.send(first, signal.SIGCONT)
+            exchange.cut_off.clear()
+            await until(
+                lambda heard=pair.newest: pair.newest > heard + 100, "what the first has not heard to be written"
+            )
+            pair.send(second, signal.SIGSTOP)
+            frozen_s = await pair.takeover(second)
+            assert pair.writer == first
+            pair.send(second, signal.SIGCONT)
             woken_at = pair.newest
             await until(lambda: pair.newest > woken_at + 700, "some more updates")
-            assert pair.writer == second
-            pair.send(second, signal.SIGKILL)
-            killed_s = await pair.takeover(second)
             assert pair.writer == first
+            pair.send(first, signal.SIGKILL)
+            killed_s = await pair.takeover(first)
+            assert pair.writer == second
             market.cancel()
             with suppress(asyncio.CancelledError):
                 await market
             await until(
                 lambda: reader_book(redis_client, SYMBOL).levels() == exchange.best(NAME), "the exchange's book"
             )
-            print(f"nothing was written for {frozen_s:.3f} s and {killed_s:.3f} s")
-            assert max(frozen_s, killed_s) < OUTAGE_S + LATE_S
+            print(f"nothing was written for {cut_off_s:.3f} s, {frozen_s:.3f} s and {killed_s:.3f} s")
+            assert max(cut_off_s, frozen_s, killed_s) < OUTAGE_S + LATE_S
             trades = [split_id(entry_id)[1] for entry_id, _ in redis_client.xrange(KEYS.trades(SYMBOL))]
             assert trades == list(range(trades[0], trades[-1] + 1)), "every trade is in the stream, once"
 

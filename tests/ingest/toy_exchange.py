@@ -27,6 +27,7 @@ class ToyExchange:
         busy: how many of the next requests it refuses for now, without saying which.
         pings: how many came.
         answers: whether it answers them.
+        cut_off: queries in the URLs of clients that hear no events any more, over connections that stay open.
     """
 
     def __init__(self, *symbols: str, numbered: bool = True) -> None:
@@ -41,6 +42,8 @@ class ToyExchange:
         self.busy = 0
         self.pings = 0
         self.answers = True
+        self.cut_off: set[str] = set()
+        self._queries: dict[web.WebSocketResponse, str] = {}
         self.ws = ""
 
     def best(self, symbol: str, count: int = 4) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
@@ -97,7 +100,7 @@ class ToyExchange:
         """Send an event to everybody who has subscribed to its stream."""
         text = json.dumps([self._event(stream, **event)])
         for socket, carried in list(self.sockets.items()):
-            if stream in carried:
+            if stream in carried and self._queries[socket] not in self.cut_off:
                 with suppress(ConnectionError):  # it closes
                     await socket.send_str(text)
 
@@ -105,6 +108,7 @@ class ToyExchange:
         socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         carried = self.sockets[socket] = set()
+        self._queries[socket] = request.query_string
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 continue

@@ -19,9 +19,9 @@ TAKE = Script("coordination/lua/fencing.lua", "coordination/lua/take.lua")
 FENCED_COMMANDS = Script("coordination/lua/fencing.lua", "coordination/lua/fenced_commands.lua")
 
 RENEWALS = 3
-"""A lease is renewed so often while it lasts."""
+"""How often a lease is renewed while it lasts."""
 ASK_EVERY_S = 0.3
-"""Time between two questions of a process that stands by: the lease may have been given back."""
+"""How often a process that stands by asks: the owner may have given the lease back."""
 
 
 class StandbyLease:
@@ -32,7 +32,7 @@ class StandbyLease:
     Args:
         key: of the lease.
         owner: this process start; no other has the same.
-        ttl_ms: how long the lease lasts from each renewal. So long nobody has it after its owner died.
+        ttl_ms: how long the lease lasts from each renewal. For so long nobody has it after its owner died.
 
     Attributes:
         key: of the lease.

@@ -139,6 +139,11 @@ appended = registry.counter("nt_ingest_appended", "Entries that Redis accepted")
 leases = registry.gauge(
     "nt_ingest_leases", "Symbols of exchanges without update numbers that this ingest writes; others stand by for them"
 )
+unwritten = registry.gauge(
+    "nt_ingest_unwritten",
+    "Symbols of exchanges without update numbers that nobody writes, as far as this ingest knows: it has the right to and no "
+    "order book in sync, or it cannot ask who has it",
+)
 takeovers = registry.counter(
     "nt_ingest_takeovers", "How often this ingest began to write a symbol of an exchange without update numbers"
 )

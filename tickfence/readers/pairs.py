@@ -142,7 +142,7 @@ def _why(status: SymbolStatus, trading: Trading | None) -> str:
 
 
 def _best(quotes: Iterable[Quote], *, bids: bool) -> Best | None:
-    """The best price; of several that are equal, the one with the most behind it."""
+    """The best price; of several that are equal, the one with the largest quantity, then the first."""
     sides = [(quote, quote.bid if bids else quote.ask) for quote in quotes]
     known = [Best(quote.symbol, quote.venue, level.price, level.qty) for quote, level in sides if level]
     return max(known, key=lambda one: (one.price if bids else -one.price, one.qty), default=None)

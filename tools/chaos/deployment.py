@@ -20,6 +20,7 @@ from tools.local.roles import (
     BEATS,
     EXCHANGE_PHASE,
     INGESTS,
+    MORE_LISTED,
     NODES,
     REDIS_PHASE,
     Ports,
@@ -137,7 +138,7 @@ def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:
     command, environment = role.command, role.environment
     if role.name == "simulator":
         # All clients share one address here, and so they share the request weight of one client.
-        command = (*command, "--weight-per-minute", "1000000")
+        command = (*command, "--weight-per-minute", "1000000", "--also", f"{MORE_LISTED},{UNNUMBERED}")
     if role.name in NODES:
         command = tuple(app if word == PRODUCT else word for word in command)
     if role.name in lanes:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tickfence.instrument import DEFAULT_VENUE, split
 from tickfence.settings import Settings
 from tools.local import ports
 from tools.local.embedded_redis import server_command
-from tools.simulator.symbols import VENUES
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
@@ -20,7 +18,7 @@ INGESTS = ("ingest-1", "ingest-2")
 RECORDERS = ("recorder-1", "recorder-2")
 SECOND_VENUE = "okx:BTC-USDT,okx:ETH-USDT"
 """What `make run` shows beside the default symbols, if the simulated exchange is used."""
-MORE_LISTED = "XRPUSDT,LTCUSDT"
+MORE_LISTED = "XRPUSDT,LTCUSDT,okx:XRP-USDT,kraken:BTC/USD"
 """What the simulated exchange lists beside the stack's symbols, so that there is something to add while it runs."""
 
 _METRICS_PORTS = {
@@ -106,8 +104,8 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
-    and the passwords of other servers are left out.
+    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``,
+    ``NT_NODE_ID``, ``NT_METRICS_PORT``) and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
     environment |= {
@@ -167,9 +165,7 @@ def stack_roles(
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in (DEFAULT_VENUE, *VENUES)]
-        listed = ",".join(simulated) or MORE_LISTED
-        market = ("--port", str(where.simulator), "--symbols", listed, "--also", MORE_LISTED)
+        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--also", MORE_LISTED)
         command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance

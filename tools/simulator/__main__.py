@@ -156,6 +156,9 @@ def _live(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, CapturedServer
     listed = symbols.parse(arguments.symbols)
     known = {one.symbol for one in listed}
     listed += [one for one in symbols.parse(arguments.also) if one.symbol not in known] if arguments.also else []
+    if others := symbols.left_out(arguments.symbols):
+        spoken = ", ".join(symbols.VENUES)
+        logging.warning("left out: %s; there are Binance (no prefix) and %s", ", ".join(others), spoken)
     activity = Activity(
         orders_per_second=arguments.orders_per_second,
         trades_per_second=arguments.trades_per_second,
@@ -164,8 +167,8 @@ def _live(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, CapturedServer
         told_levels=arguments.told_levels,
     )
     of_kraken = [one for one in listed if one.symbol.startswith(kraken.PREFIX)]
-    others = [one for one in listed if one not in of_kraken]
-    feed: Feed = LiveFeed(others, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
+    rest = [one for one in listed if one not in of_kraken]
+    feed: Feed = LiveFeed(rest, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
     server = CapturedServer(kraken.live(of_kraken, arguments.seed, activity), speed=1.0) if of_kraken else None
     return feed, server, f"{len(listed)} symbols, seed {arguments.seed}"
 

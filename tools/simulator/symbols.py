@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tickfence.instrument import parse_instrument
+from tickfence.instrument import DEFAULT_VENUE, is_instrument, parse_instrument, split
 
 MAX_GENERATED = 20_000
 
@@ -70,12 +70,7 @@ def instrument(symbol: str) -> Instrument:
         parse_instrument(symbol)
     except ValueError as error:
         raise BadSymbols(str(error)) from None
-    venue, colon, name = symbol.rpartition(":")
-    if colon and venue not in VENUES:
-        raise BadSymbols(
-            f"symbol {symbol}: no such exchange here; there are Binance (no prefix) and {', '.join(VENUES)}"
-        )
-    base, quote = _split(name)
+    base, quote = _split(split(symbol)[1])
     if base + quote in _KNOWN:
         price, tick_decimals, step_decimals, quantity = _KNOWN[base + quote]
     else:
@@ -98,6 +93,8 @@ def instrument(symbol: str) -> Instrument:
 def parse(text: str, venue: str = "binance") -> list[Instrument]:
     """The instruments of `--symbols`: comma-separated names, or a number of symbols, all of one venue.
 
+    Names of exchanges whose dialect there is not are left out: what names them follows more than this simulator.
+
     Raises:
         BadSymbols: the list is empty, a name does not match or is listed twice, or the number is out of range.
     """
@@ -113,7 +110,13 @@ def parse(text: str, venue: str = "binance") -> list[Instrument]:
     for name in names:
         if names.count(name) > 1:
             raise BadSymbols(f"symbol {name} is listed twice; list each symbol once")
-    return [instrument(name) for name in names]
+    return [instrument(name) for name in names if name not in left_out(text)]
+
+
+def left_out(text: str) -> list[str]:
+    """The names in `text` that are symbols of exchanges whose dialect there is not."""
+    names = [name.strip() for name in text.split(",")]
+    return [name for name in names if is_instrument(name) and split(name)[0] not in (DEFAULT_VENUE, *VENUES)]
 
 
 def _names() -> Iterator[str]:

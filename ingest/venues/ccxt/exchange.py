@@ -31,7 +31,7 @@ class CannotUse(Exception):
 
 
 class Exchange:
-    """Reads some symbols of one exchange. Its trouble is no other exchange's, and one symbol's is no other's.
+    """Reads some symbols of one exchange. Its trouble touches no other exchange, and one symbol's touches no other symbol.
 
     Args:
         name: ccxt's id of the exchange.
@@ -141,7 +141,7 @@ class Exchange:
     def _change(self, group: asyncio.TaskGroup) -> None:
         """Bring the subscriptions and the rules to what is followed and listed now.
 
-        A listing may lack a symbol for once, so a subscription ends only when its symbol is not followed any more.
+        A listing may lack a symbol once, so a subscription ends only when its symbol is not followed any more.
         """
         followed = {instrument: symbol for symbol, instrument in self._symbols.items()}
         for instrument, (subscription, task) in list(self._subscriptions.items()):
@@ -181,7 +181,7 @@ class Exchange:
 
 
 def opened(name: str, urls: Mapping[str, str]) -> Any:
-    """Make ccxt's object for an exchange. To import ccxt takes seconds, so do it in a thread.
+    """Make ccxt's object for an exchange. Importing ccxt takes seconds, so do it in a thread.
 
     Raises:
         CannotUse: there is none of this name, or it cannot do what is needed.

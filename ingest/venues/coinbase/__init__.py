@@ -1,8 +1,8 @@
 """Coinbase Exchange: streams, control messages, REST paths and limits. `decoding` decodes the WebSocket messages.
 
 Source: https://docs.cdp.coinbase.com/exchange, pages "WebSocket overview", "WebSocket rate limits", "REST rate limits", "Get
-single product" and "Get product trades". The channel `level2` has been for customers alone since 2023; `level2_batch` tells
-the same every 50 ms.
+single product" and "Get product trades". The channel `level2` has needed a login since 2023; `level2_batch` tells the same
+every 50 ms.
 """
 
 from __future__ import annotations

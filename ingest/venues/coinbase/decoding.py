@@ -1,8 +1,8 @@
 """Decoding of Coinbase Exchange's WebSocket messages.
 
-Source: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels and /overview. Nothing numbers the changes of a book:
-what is lost of one shows nowhere else. So a change that cannot be read costs the book, and where it does not say whose it
-is, it costs every book.
+Source: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels and /overview. The changes of a book
+have no numbers, so a lost one shows nowhere else. A change that cannot be read costs its book, and one that does not say
+whose it is costs every book.
 """
 
 from __future__ import annotations

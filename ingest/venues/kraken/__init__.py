@@ -1,4 +1,4 @@
-"""Kraken spot: streams, control messages and limits of its WebSocket v2. Nothing is asked over REST.
+"""Kraken spot: streams, control messages and limits of its WebSocket v2. It needs no REST request.
 
 `decoding` decodes, `checksum` proves the books, `instruments` has the rules.
 

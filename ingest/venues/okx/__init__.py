@@ -31,10 +31,9 @@ MESSAGE_STREAMS = 300
 class Okx(Venue):
     """OKX's public protocol, version 5.
 
-    Its answers tell of each stream of a message alone, so one that is refused holds up no other. Three of the streams that
-    a connection may carry belong to a symbol: the exchange recommends fewer than 30 books on one connection. It takes three
-    new connections a second from one address. Two ingests there, each with one in 0.8 s, stay below that however they are
-    delayed on their way.
+    It answers for each stream of a message on its own, so a stream that is refused holds up no other. A symbol has three
+    streams, and the exchange recommends fewer than 30 books on one connection. It allows one address three new connections a
+    second. Two ingests there, each with one in 0.8 s, stay below that, however long the connections are on their way.
     """
 
     ws_url = "wss://ws.okx.com:8443"

@@ -78,7 +78,7 @@ def info_request(name: str) -> Request:
 def decode_info(body: bytes, symbols: Mapping[str, Instrument]) -> ExchangeInfo:
     """Decode the answer of /api/v5/public/instruments.
 
-    Orders are matched in the state `live` alone. Of contracts the exchange names no currencies.
+    Orders are matched in the state `live` alone. For contracts the exchange names no currencies.
 
     Args:
         body: the answer.

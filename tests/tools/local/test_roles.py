@@ -74,10 +74,7 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
-def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
-    for given, simulated in (("AAUSDT,coinbase:BTC-USD", "AAUSDT"), ("coinbase:BTC-USD", "XRPUSDT,LTCUSDT")):
-        command = roles({"SYMBOLS": given})["simulator"].command
-        assert command[command.index("--symbols") + 1] == simulated
+def test_an_address_that_is_given_counts() -> None:
     environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
     urls = Settings.from_environment(environment).nt_venue_urls
     assert (urls["kraken.ws"], urls["okx.ws"], urls["okx.rest"]) == (

@@ -190,6 +190,13 @@ def test_named_symbols_are_split_into_base_and_quote() -> None:
     assert [(one.base, one.quote) for one in listed] == [("NKN", "USDT"), ("BLZ", "ETH")]
 
 
+def test_symbols_of_exchanges_whose_dialect_there_is_not_are_left_out() -> None:
+    text = "BTCUSDT,okx:BTC-USDT, coinbase:BTC-USD,kraken:BTC/USD,ccxt:bitstamp:BTC/USD"
+    assert [one.symbol for one in symbols.parse(text)] == ["BTCUSDT", "okx:BTC-USDT", "kraken:BTC/USD"]
+    assert symbols.left_out(text) == ["coinbase:BTC-USD", "ccxt:bitstamp:BTC/USD"]
+    assert symbols.parse("coinbase:BTC-USD") == []
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

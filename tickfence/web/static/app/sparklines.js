@@ -56,7 +56,10 @@ export class Sparklines {
     }
     // Without an answer the lines begin now; the next question comes when rows have been out of sight.
     const at = performance.now() - DRAW_MS;
-    for (const symbol of symbols) this.#lines.set(symbol, { ...NONE, points: lines[symbol] ?? [], at });
+    for (const symbol of symbols) {
+      this.#lines.set(symbol, { ...NONE, points: lines[symbol] ?? [], at });
+      this.#wanted.delete(symbol); // drawn while the answer was on its way
+    }
     this.#timer = this.#wanted.size ? setTimeout(() => this.#ask(), ASK_MS) : null;
     this.#onNew();
   }
