@@ -53,8 +53,8 @@ class RefusedStreams:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until they are due; ``None`` if there are none."""
-        return max(self._again_at - self._clock(), 0.0) if self._streams else None
+        """Seconds until they are due, at least a millisecond, as a timer may end early; ``None`` if there are none."""
+        return max(self._again_at - self._clock(), 0.001) if self._streams else None
 
     def add(self, streams: Collection[str]) -> float:
         """Leave these streams out; return for how many seconds."""
