@@ -71,6 +71,8 @@ class Dispatcher:
         self._retirement = Retirement(settings.keys, settings.nt_slow_period_ms / 1000 + 1)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
+        self._owners: Mapping[Instrument, Owner] = {}
+        self._owners_of: tuple[int, Collection[Owner]] = (-1, ())
         self._live: Mapping[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
@@ -92,8 +94,12 @@ class Dispatcher:
 
     @property
     def owners(self) -> Mapping[Instrument, Owner]:
-        """Symbol -> owner, of the symbols whose owner works."""
-        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._nodes.records}
+        """Symbol -> owner, of the symbols whose owner works. The same object as long as nothing of it changes."""
+        of = self.generation, self._nodes.records.keys()
+        if self._owners_of != of:
+            working = {symbol: one for symbol, one in self._controller.owners.items() if one in self._nodes.records}
+            self._owners, self._owners_of = working, of
+        return self._owners
 
     @property
     def nodes(self) -> Collection[Owner]:
