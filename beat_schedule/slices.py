@@ -3,10 +3,10 @@
 A period has a fixed number of phases, and a symbol's phase follows from its name alone. So a symbol keeps its moment when
 others are added or removed, when nodes come and go, and when another beat takes over.
 
-How many messages a node gets follows from its number of symbols, because a message costs more than a report. A node of few
-symbols gets one message for each, in its phase. A node of more gets one for several phases together, at the first of
-them, so that about as many symbols as are worth a message share it. The number of messages hardly depends on how many
-nodes share the symbols.
+How many messages a node gets follows from its number of symbols, because a message costs more than a report: one for
+several phases together, at the first of them, so that as many symbols share it as are worth a message. So the number of
+messages hardly depends on how many nodes share the symbols. Only in a deployment of few symbols each has its own message,
+in its own phase.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tickfence.instrument import Instrument
 PHASE_MS = 50
 """The least time between two phases."""
 
-OF_THEIR_OWN = 8
-"""Symbols of a node that still have a message each."""
+OF_THEIR_OWN = 12
+"""Symbols of all nodes together that still have a message each."""
 AT_ONCE, AT_ONCE_SPREAD = 50, 16
 """Symbols that share a moment if there are phases enough; of tasks that are not urgent, and take longer for a symbol."""
 SYMBOLS_A_MESSAGE = 128
@@ -64,11 +64,9 @@ def fan_out(owners: Mapping[Instrument, Owner], limit: int) -> list[Message]:
         >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a}, limit=1)]
         [('ADAUSDT', 'BNBUSDT')]
     """
-    held = _by_owner(owners)
+    held, own = _by_owner(owners), len(owners) <= OF_THEIR_OWN
     return [
-        Message(owner, symbols)
-        for owner in sorted(held)
-        for symbols in _messages(sorted(held[owner]), limit, own=len(held[owner]) <= OF_THEIR_OWN)
+        Message(owner, symbols) for owner in sorted(held) for symbols in _messages(sorted(held[owner]), limit, own=own)
     ]
 
 
@@ -102,7 +100,7 @@ class NodeSlices:
     Args:
         symbols: the node's symbols, each with its phase.
         phases: how many phases the period has: a power of two.
-        at_once: how many symbols share a moment, if there are phases enough.
+        at_once: how many symbols share a moment, if there are phases enough; 0 if each has its own message.
         limit: how many messages the node may get in a cycle.
 
     Attributes:
@@ -115,18 +113,16 @@ class NodeSlices:
 
     def __init__(self, symbols: Iterable[tuple[Instrument, int]], phases: int, at_once: int, limit: int) -> None:
         found = sorted(symbols)
-        own = len(found) <= min(OF_THEIR_OWN, limit)
         slices = 1
-        while slices < phases and (own or len(found) > slices * at_once):
+        while slices < phases and len(found) > slices * at_once:
             slices *= 2
         self.width = phases // slices
         together: dict[int, list[Instrument]] = defaultdict(list)
         for symbol, phase in found:
             together[self.start(phase)].append(symbol)
-        self.at = {
-            start: _messages(together[start], max(1, limit // slices) if not own else limit, own=own)
-            for start in sorted(together)
-        }
+        own = not at_once and len(found) <= limit
+        most = limit if own else max(1, limit // slices)
+        self.at = {start: _messages(together[start], most, own=own) for start in sorted(together)}
 
     def start(self, phase: int) -> int:
         """The phase at which the symbols of ``phase`` go."""
@@ -208,8 +204,11 @@ class SlicedCycle:
         if owners is self._owners:
             return
         self._owners = owners
-        at_once, phase = AT_ONCE if self.urgent else AT_ONCE_SPREAD, self._phase
+        phase = self._phase
         held = _by_owner({symbol: owner for symbol, owner in owners.items() if symbol in phase})
+        at_once = AT_ONCE if self.urgent else AT_ONCE_SPREAD
+        if len(phase) <= OF_THEIR_OWN:
+            at_once = 0
         self._nodes = {
             owner: NodeSlices(((one, phase[one]) for one in symbols), self.phases, at_once, self.limit)
             for owner, symbols in held.items()

@@ -26,7 +26,7 @@ def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: di
     held, sent = Counter(assignment.values()), Counter(m.owner for m in messages)
     for owner, count in held.items():
         sizes = [len(m.symbols) for m in messages if m.owner == owner]
-        few = count <= OF_THEIR_OWN
+        few = len(assignment) <= OF_THEIR_OWN
         assert sent[owner] == min(limit, count if few else math.ceil(count / SYMBOLS_A_MESSAGE))
         assert max(sizes) - min(sizes) <= 1
     assert fan_out(dict(reversed(assignment.items())), limit) == messages
