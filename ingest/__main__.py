@@ -1,4 +1,4 @@
-"""``python -m ingest``: read the exchange and fill the streams until SIGTERM or SIGINT."""
+"""``python -m ingest``: read the exchanges and fill the streams until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 
+from ingest import venues
 from ingest.proxy import BadProxy, proxy_for, shown
 from ingest.service import Ingest
 from tickfence import settings as environment
@@ -23,7 +24,9 @@ async def main(settings: environment.Settings) -> None:
 
     Raises:
         BadProxy: the environment names a proxy that cannot be used.
+        BadSetting: a setting names a venue that there is not.
     """
+    _check_venues(settings)
     ws, rest = settings.nt_exchange_ws_url, settings.nt_exchange_rest_url
     ws_proxy, rest_proxy = proxy_for(ws), proxy_for(rest)
     ingest = Ingest(settings)
@@ -37,8 +40,22 @@ async def main(settings: environment.Settings) -> None:
     logger.info("ingest stopped")
 
 
+def _check_venues(settings: environment.Settings) -> None:
+    """Check that there is every venue that a setting names.
+
+    Raises:
+        BadSetting: there is not.
+    """
+    urls = [name.partition(".")[0] for name in settings.nt_venue_urls]
+    for variable, names in (("NT_INGEST_VENUES", settings.nt_ingest_venues), ("NT_VENUE_URLS", urls)):
+        try:
+            venues.require(*names)
+        except venues.NoVenue as error:
+            raise environment.BadSetting(f"{variable}: {error}") from None
+
+
 if __name__ == "__main__":
-    what = "Read the exchange and fill the streams until SIGTERM or SIGINT."
+    what = "Read the exchanges and fill the streams until SIGTERM or SIGINT."
     argparse.ArgumentParser(prog="python -m ingest", description=what, epilog=environment.WHERE).parse_args()
     standard_streams.bound_waits()
     loaded = environment.load()
@@ -47,6 +64,6 @@ if __name__ == "__main__":
     exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
     try:
         asyncio.run(main(loaded))
-    except BadProxy as error:
+    except (BadProxy, environment.BadSetting) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

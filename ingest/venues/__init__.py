@@ -23,14 +23,25 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def require(*named: str) -> None:
+    """Check that there are venues of these names.
+
+    Raises:
+        NoVenue: there is none of one of them.
+    """
+    there = names()
+    for name in named:
+        if name not in there:
+            raise NoVenue(f"there is no venue {name}; there are {', '.join(there)}")
+
+
 def load(name: str) -> Venue | LibraryVenue:
     """Make the venue of this name.
 
     Raises:
         NoVenue: there is none, or a library that it needs is not installed.
     """
-    if name not in names():
-        raise NoVenue(f"there is no venue {name}; there are {', '.join(names())}")
+    require(name)
     try:
         module = importlib.import_module(f"{__name__}.{name}")
         [found] = [

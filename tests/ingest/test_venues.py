@@ -13,12 +13,13 @@ import pytest
 import redis
 
 from ingest import venues
+from ingest.__main__ import main
 from ingest.service import Ingest
 from ingest.venue import KeepAlive, Venue
 from tests.ingest.toy_exchange import ToyExchange, toy_exchange
 from tests.ingest.writing import counted, reader_book, until
 from tickfence.keys import Keys
-from tickfence.settings import Settings
+from tickfence.settings import BadSetting, Settings
 from tools.local.embedded_redis import EmbeddedRedis
 
 A, B = "toy:AAA-EUR", "toy:BBB-EUR"
@@ -247,6 +248,14 @@ def test_what_a_venue_needs_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         venues.load("needy")
     with pytest.raises(venues.NoVenue, match="there is no venue other; there are needy"):
         venues.load("other")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("NT_INGEST_VENUES", "okx,krakken"), ("NT_VENUE_URLS", "okx.ws=ws://x,krakken.b.ws=ws://x")]
+)
+def test_a_setting_that_names_no_venue_ends_ingest(variable: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{variable}: there is no venue krakken; there are binance, .*toy$"):
+        asyncio.run(main(Settings.from_environment({variable: value})))
 
 
 def test_nothing_else_names_a_venue() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tickfence.instrument import DEFAULT_VENUE, split
 from tickfence.settings import Settings
 from tools.local import ports
 from tools.local.embedded_redis import server_command
+from tools.simulator.symbols import VENUES
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = ("node-001", "node-002", "node-003")
@@ -104,7 +106,7 @@ class Ports:
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     """The environment of every role: ``given`` with the addresses of this stack.
 
-    An exchange named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
+    An exchange or the URL of a venue that is named in ``given`` stays. Settings of a single process (``NT_NAME``, ``NT_NODE_ID``, ``NT_METRICS_PORT``)
     and the passwords of other servers are left out.
     """
     environment = {name: value for name, value in given.items() if name not in _NOT_PASSED_ON}
@@ -116,7 +118,8 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"
-        environment["NT_VENUE_URLS"] = venue_urls(where.simulator)
+        urls = (venue_urls(where.simulator), given.get("NT_VENUE_URLS"))
+        environment["NT_VENUE_URLS"] = ",".join(filter(None, urls))  # the last one of a name counts
         environment["no_proxy"] = ports.LOOPBACK  # no proxy leads to this machine
     return environment
 
@@ -163,7 +166,9 @@ def stack_roles(
     """
     roles = [Role("redis", tuple(server_command(where.redis, data_dir)), REDIS_PHASE, listens_on=where.redis)]
     if simulate:
-        market = ("--port", str(where.simulator), "--symbols", ",".join(settings.symbols), "--also", MORE_LISTED)
+        simulated = [symbol for symbol in settings.symbols if split(symbol)[0] in (DEFAULT_VENUE, *VENUES)]
+        listed = ",".join(simulated) or MORE_LISTED
+        market = ("--port", str(where.simulator), "--symbols", listed, "--also", MORE_LISTED)
         command = (sys.executable, "-m", "tools.simulator", *market, "--seed", "1")
         roles.append(Role("simulator", command, EXCHANGE_PHASE, listens_on=where.simulator))
     several = settings.nt_enable_multi_instance

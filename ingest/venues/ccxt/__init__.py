@@ -1,7 +1,7 @@
 """Every exchange that ccxt can stream, as ``ccxt:EXCHANGE:SYMBOL``, like ``ccxt:bitstamp:BTC/USD``.
 
 Both names are ccxt's own. ccxt connects, subscribes, and keeps the order books; here they are compared with what they were
-before. What that is weaker in than a venue of its own: docs/architecture.md, "Exchanges through ccxt".
+before. In what this is weaker than a venue of its own: docs/venues.md, "Through ccxt".
 
 Source: https://docs.ccxt.com, "Pro", "watchOrderBook" and "watchTrades".
 """

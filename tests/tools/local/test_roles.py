@@ -74,6 +74,19 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
     assert command[command.index("--port") + 1] == "7002"
 
 
+def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
+    for given, simulated in (("AAUSDT,kraken:BTC/USD", "AAUSDT"), ("kraken:BTC/USD", "XRPUSDT,LTCUSDT")):
+        command = roles({"SYMBOLS": given})["simulator"].command
+        assert command[command.index("--symbols") + 1] == simulated
+    environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
+    urls = Settings.from_environment(environment).nt_venue_urls
+    assert (urls["kraken.ws"], urls["okx.ws"], urls["okx.rest"]) == (
+        "ws://there",
+        "ws://other",
+        "http://127.0.0.1:7002",
+    )
+
+
 def test_make_run_shows_a_second_venue_unless_it_is_told_what_to_show() -> None:
     shown = with_second_venue({"NT_LOG_LEVEL": "DEBUG"})
     assert shown["SYMBOLS"].endswith("DOTUSDT,okx:BTC-USDT,okx:ETH-USDT")
