@@ -37,7 +37,7 @@ PURGE_AFTER_MS = 600_000
 class Dispatcher:
     """Polls Redis again and again, and keeps the assignment in step while it leads.
 
-    A dispatcher that stands by polls just as often. So it knows the nodes already when it gets the lead.
+    A dispatcher that stands by polls, too. So it knows the nodes already when it gets the lead.
 
     Args:
         settings: the process's settings.
@@ -86,6 +86,11 @@ class Dispatcher:
     def leading(self) -> bool:
         """Whether it leads, and its assignment is published."""
         return self._poller.leadership.leading and self._acting_term == self.term
+
+    @property
+    def leader_missing(self) -> bool:
+        """Whether another dispatcher leads, and its connection is gone."""
+        return self._poller.leadership.leader_missing
 
     @property
     def term(self) -> int:

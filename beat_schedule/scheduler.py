@@ -28,7 +28,7 @@ from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
 
-POLL_EVERY_S = 0.025
+POLL_EVERY_S, STAND_BY_POLL_EVERY_S = 0.025, 0.05
 KEEP_CONNECTED_EVERY_S = 1.0
 ASK_EVERY_S = 1.0
 """An entry is asked this often at least whether it is due: the clock may be set, or the entry edited in place."""
@@ -45,7 +45,7 @@ class HRWScheduler(Scheduler):
     Not all symbols of a cycle fall due at once: beyond a few they come in slices, spread evenly over the period. A
     node that cannot keep up is sent its slices in turn, as fast as it works on them.
 
-    Membership is polled every 25 ms. Symbols that move are dispatched at once; a beat that gets the lead dispatches
+    Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched at once; a beat that gets the lead dispatches
     all symbols at once.
 
     Args:
@@ -93,7 +93,8 @@ class HRWScheduler(Scheduler):
         self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
-            self._next_poll = time.monotonic() + POLL_EVERY_S
+            in_a_hurry = self.leading or self.dispatcher.leader_missing
+            self._next_poll = time.monotonic() + (POLL_EVERY_S if in_a_hurry else STAND_BY_POLL_EVERY_S)
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
