@@ -73,6 +73,11 @@ class BookSync:
         """Whether the book is known to be right."""
         return self.why is None
 
+    @property
+    def newest_ms(self) -> int:
+        """Exchange time of the newest update that came, ms."""
+        return self._seen_ms
+
     def on_diff(self, diff: Diff, received_ms: int) -> bool:
         """Take the feed's next diff.
 

@@ -12,7 +12,9 @@ from contextlib import suppress
 import aiohttp
 
 from ingest.events import ControlReply
+from ingest.pacing import Allowance, LogLimit
 from ingest.proxy import TRANSPORT_ERRORS
+from ingest.refused_streams import RefusedStreams
 from ingest.silence import Silence
 from ingest.url_length import leading
 from ingest.venue import Venue
@@ -27,8 +29,8 @@ URL_STREAMS = 150
 MESSAGE_STREAMS = 198
 """Streams that one request adds or takes at most."""
 REQUESTS_REMEMBERED = 1_000
-REFUSED_AGAIN_S = 60.0
-"""A symbol whose subscription was refused is subscribed to again after this long."""
+CONTROL_SHARE = 0.9
+"""Share of the control messages that the exchange allows in an hour: its clock and the network differ."""
 MAX_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message. A larger one ends the connection; `intake` refuses much smaller ones."""
 
@@ -101,7 +103,9 @@ class Connection:
         self._requests: dict[int, Sequence[str]] = {}  # subscriptions that are not answered yet
         self._last_request = 0
         self._halves: deque[Sequence[str]] = deque()
-        self._refused: dict[str, float] = {}  # when to subscribe again, monotonic seconds
+        self._refused = RefusedStreams()
+        self._controls = Allowance(CONTROL_SHARE * venue.limits.control_messages_per_hour, 3600.0)
+        self._logs = LogLimit()
         self._changed = asyncio.Event()
         self._heard_at = 0.0
         self.opened_at: float | None = None
@@ -132,13 +136,12 @@ class Connection:
 
     def _refuse(self, streams: Sequence[str], error: str) -> None:
         """Leave out these streams for a while. Several answers may refuse one symbol; the first one is told."""
-        now = time.monotonic()
-        known = {self._wanted.get(stream) for stream, until in self._refused.items() if until > now}
+        known = {self._wanted.get(stream) for stream in self._refused}
+        again_s = self._refused.add(streams)
         if not streams or any(self._wanted.get(stream) not in known for stream in streams):
             metrics.subscriptions_refused.labels(self._venue.name).inc()
-            extra = {"streams": list(streams), "error": error, "retry_s": REFUSED_AGAIN_S}
+            extra = {"streams": list(streams), "error": error, "retry_s": round(again_s, 3)}
             logger.error("the exchange refused a subscription", extra={"venue": self._venue.name} | extra)
-        self._refused |= dict.fromkeys(streams, now + REFUSED_AGAIN_S)
 
     def _whole(self, streams: Sequence[str], most: int) -> int:
         """How many of the first streams to take, ``most`` at most: no symbol is split."""
@@ -230,7 +233,7 @@ class Connection:
             self.subscribed.set()
             self._on_open(self)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), REFUSED_AGAIN_S if self._refused else None)
+                await asyncio.wait_for(self._changed.wait(), self._refused.left_s)
 
     def _next_request(self) -> tuple[bool, Sequence[str]] | None:
         """The next streams to subscribe to (True) or to take from the connection (False); ``None`` if none are due."""
@@ -241,19 +244,23 @@ class Connection:
             half = [stream for stream in self._halves.popleft() if stream in self._wanted]
             if half:
                 return True, half
-        now = time.monotonic()
-        missing = (stream for stream in self._wanted if stream not in self._carried)
-        due = [stream for stream in missing if self._refused.get(stream, now) <= now]
-        # One that was refused goes alone, so that it holds up no other.
-        again = [stream for stream in due if stream in self._refused]
-        if again:
-            due = [stream for stream in again if self._wanted[stream] == self._wanted[again[0]]]
+        self._refused.keep(self._wanted.keys())
+        missing = [stream for stream in self._wanted if stream not in self._carried]
+        due = [stream for stream in missing if stream not in self._refused]
+        if not due and self._refused.due:  # apart from the others, so that they hold up none
+            due = missing
+            self._refused.clear()
         due = due[: self._whole(due, MESSAGE_STREAMS)]
         return (True, due) if due else None
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse[bool], add: bool, streams: Sequence[str]) -> None:
         for text, about in self._venue.requests(add, streams, self._last_request + 1):
-            await asyncio.sleep(1 / self._venue.limits.control_messages_per_s)
+            wait_s = self._controls.wait_s(1)
+            if wait_s > 0 and (held_back := self._logs.allows("controls")) is not None:
+                extra = {"venue": self._venue.name, "wait_s": round(wait_s, 3), "held_back": held_back}
+                logger.warning("the exchange allows no more control messages on a connection for now", extra=extra)
+            await asyncio.sleep(max(wait_s, 1 / self._venue.limits.control_messages_per_s))
+            self._controls.spend(1)
             self._last_request += 1
             if add:
                 self._requests[self._last_request] = about

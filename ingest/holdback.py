@@ -98,7 +98,8 @@ class Holdback:
 
     Args:
         limit: a number of trades. If more would wait, all of them go.
-        fetch: asks the exchange for a symbol's trades: the first id, and how many. `on_fetched` gets the answer.
+        fetch: asks the exchange for a symbol's trades: the first id, and how many. `on_fetched` gets the answer. False if the
+            exchange gives none.
         clock: monotonic, in seconds.
 
     Attributes:
@@ -108,7 +109,7 @@ class Holdback:
     def __init__(
         self,
         limit: int,
-        fetch: Callable[[Instrument, int, int], None],
+        fetch: Callable[[Instrument, int, int], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
@@ -192,7 +193,8 @@ class Holdback:
             return self._go(symbol, queue, before), missing
         if now >= queue.fetch_at and (stood >= STANDSTILL_S or waited >= FETCH_AFTER_S):
             queue.fetch_at = math.inf
-            self._fetch(symbol, first - fetchable, fetchable)
+            if not self._fetch(symbol, first - fetchable, fetchable):
+                queue.fetched = FETCH_MAXIMUM
         return [], 0
 
     def on_fetched(self, symbol: Instrument, trades: Sequence[Trade], received_ms: int) -> None:

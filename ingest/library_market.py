@@ -84,8 +84,9 @@ class LibraryMarket:
         self._books |= {symbol: BookSync(symbol, Snapshots.STREAM) for symbol in added}
         self._guarded(lambda: self._venue.follow(self.symbols))
 
-    def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
-        """Do nothing: a library gives no trades of the past."""
+    def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> bool:  # noqa: ARG002
+        """Return False: a library gives no trades of the past."""
+        return False
 
     def tick(self) -> None:
         """Do what is due by time; call it many times a second. If the venue's code fails at that, `run` tells."""

@@ -163,9 +163,9 @@ class Market:
         self._feeds.add(added)
         self._listing.follow(tuple(self.symbols))
 
-    def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
-        """Ask the exchange for ``count`` trades of the past, from ``first_id`` on."""
-        self._history.want(symbol, first_id, count)
+    def fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> bool:
+        """Ask the exchange for ``count`` trades of the past, from ``first_id`` on; return False if it gives none."""
+        return self._history.want(symbol, first_id, count)
 
     def tick(self) -> None:
         """Do what is due by time; call it many times a second. If the venue's code fails at that, `run` tells."""

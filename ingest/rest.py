@@ -104,7 +104,7 @@ class RestClient:
             raise RestError(f"{symbol}: {error}") from None
 
     async def trades(self, symbol: Instrument, first_id: int, count: int) -> list[Trade]:
-        """Load trades of the past, in the order of their ids; none if the exchange does not tell them.
+        """Load trades of the past, in the order of their ids.
 
         Args:
             symbol: whose trades.
@@ -114,10 +114,7 @@ class RestClient:
         Raises:
             RestError: there is no usable answer.
         """
-        request = self._venue.trades_request(symbol, first_id, count)
-        if request is None:
-            return []
-        body = await self._get(request, TRADES_SHARE)
+        body = await self._get(self._venue.trades_request(symbol, first_id, count), TRADES_SHARE)
         try:
             return self._venue.decode_trades(symbol, body)
         except Rejected as error:

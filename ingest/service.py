@@ -211,9 +211,9 @@ class Ingest:
         market = self._markets.get(split(symbol)[0])
         return market is not None and not market.numbered
 
-    def _fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> None:
-        if (market := self._markets.get(split(symbol)[0])) is not None:
-            market.fetch_trades(symbol, first_id, count)
+    def _fetch_trades(self, symbol: Instrument, first_id: int, count: int) -> bool:
+        market = self._markets.get(split(symbol)[0])
+        return market is not None and market.fetch_trades(symbol, first_id, count)
 
     async def _run_on_time(self) -> None:
         while True:

@@ -35,7 +35,7 @@ class TradeHistory:
 
     Args:
         client: sends the requests, within the weight limit.
-        page_trades: how many trades one request may ask for.
+        page_trades: how many trades one request may ask for; 0 if the exchange gives none.
         patience_s: how long an answer is waited for.
     """
 
@@ -46,9 +46,11 @@ class TradeHistory:
         self._queue: asyncio.Queue[_Wanted] = asyncio.Queue()
         self._logs = LogLimit()
 
-    def want(self, symbol: Instrument, first_id: int, count: int) -> None:
-        """Load ``count`` trades from ``first_id`` on."""
-        self._queue.put_nowait(_Wanted(symbol, first_id, first_id + count, time.monotonic() + self._patience_s))
+    def want(self, symbol: Instrument, first_id: int, count: int) -> bool:
+        """Load ``count`` trades from ``first_id`` on; return False if the exchange gives none."""
+        if self._page_trades:
+            self._queue.put_nowait(_Wanted(symbol, first_id, first_id + count, time.monotonic() + self._patience_s))
+        return self._page_trades > 0
 
     async def run(self, deliver: Deliver) -> None:
         """Work until cancelled. ``deliver`` gets the answer to each question, perhaps not all of the trades.

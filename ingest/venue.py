@@ -6,6 +6,7 @@ its protocol, and how it writes its symbols. A `LibraryVenue` is read by a libra
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
@@ -21,15 +22,16 @@ class Limits(NamedTuple):
 
     Attributes:
         streams_per_connection: how many streams one connection may carry.
-        control_messages_per_s: how many messages it may send.
+        control_messages_per_s: how many messages that subscribe or unsubscribe may be sent on it.
         connection_lifetime_s: after this time the exchange ends a connection; infinite if it does not.
         connections: so many may be opened in so many seconds.
         request_weight: so much weight may REST requests have in so many seconds. Where only their number is limited, each
             has the weight 1.
         used_weight_header: header of an answer that tells the weight used so far; empty if there is none.
         symbols_per_info: how many symbols one request for the rules may name.
-        trades_per_request: how many trades of the past one request may ask for.
+        trades_per_request: how many trades of the past one request may ask for; 0 if the exchange gives none.
         message_bytes: no message of the exchange is longer.
+        control_messages_per_hour: as ``control_messages_per_s``.
     """
 
     streams_per_connection: int
@@ -39,8 +41,9 @@ class Limits(NamedTuple):
     request_weight: tuple[int, float]
     used_weight_header: str = ""
     symbols_per_info: int = 1
-    trades_per_request: int = 1_000
+    trades_per_request: int = 0
     message_bytes: int = 2**20
+    control_messages_per_hour: float = math.inf
 
 
 class KeepAlive(NamedTuple):
@@ -190,9 +193,9 @@ class Venue(ABC):
         """
         raise NotImplementedError
 
-    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request | None:  # noqa: ARG002
-        """The request for single trades of the past: ``count`` of them from ``first_id`` on; ``None`` if there is none."""
-        return None
+    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request:
+        """The request for single trades of the past: ``count`` of them from ``first_id`` on, if the exchange gives any."""
+        raise NotImplementedError
 
     def decode_trades(self, symbol: Instrument, body: bytes) -> list[Trade]:
         """Decode the answer to `trades_request`, in the order of the ids.

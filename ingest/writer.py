@@ -51,7 +51,7 @@ class Writer:
             may keep its symbols' share of them.
         snapshot_interval_ms: how often each book is written; diffs are kept for three intervals.
         fetch_trades: asks the exchange for trades that are missing: the symbol, the first id, and how many.
-            `add_fetched` gets the answer.
+            `add_fetched` gets the answer. False if the exchange gives none.
         needs_lease: whether one process at a time writes this symbol, because two could not tell their copies of an entry
             apart. Its entries come by `ingest.leased_writer.LeasedWriter`.
         name: shown by ``CLIENT LIST``.
@@ -70,7 +70,7 @@ class Writer:
         clock: ServerClock,
         buffer_entries: int,
         snapshot_interval_ms: int,
-        fetch_trades: Callable[[Instrument, int, int], None] = lambda *_: None,
+        fetch_trades: Callable[[Instrument, int, int], bool] = lambda *_: False,
         needs_lease: Callable[[Instrument], bool] = lambda _: False,
         name: str = "ingest",
         monotonic: Callable[[], float] = time.monotonic,

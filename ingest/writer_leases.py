@@ -10,11 +10,12 @@ changes nothing, and is there at once, for nobody knows when the market moves ag
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,6 +43,18 @@ MAX_RECENT = 5_000
 """Trades of a symbol that are kept while they are not known to be in its stream."""
 ERROR_AGAIN_S = 1.0
 """Redis is asked again after this long, if it answered by an error."""
+BEHIND_S = 0.25
+"""A writer is behind if its stream lacks, for so long, updates that are newer than its newest one by more than this."""
+OVERTAKE_AFTER_S = 5.0
+"""So long a process that wrote a symbol does not overtake the next writer. So two slow ones do not take turns."""
+
+
+class _Lacks(NamedTuple):
+    """An update that the stream of ``writer`` lacks, as far as this process knows, though it was heard by ``since_s``."""
+
+    writer: int
+    heard_ms: int
+    since_s: float
 
 
 class WriterLease(StandbyLease):
@@ -50,14 +63,17 @@ class WriterLease(StandbyLease):
     Attributes:
         recent: trades that are not known to be in the stream.
         trades: how many ids the writer has given to trades that have none.
+        behind: the token of a writer that is behind this process; 0 if none is.
     """
 
-    __slots__ = ("recent", "trades")
+    __slots__ = ("_lacks", "_overtakes_at", "behind", "recent", "trades")
 
     def __init__(self, key: str, owner: str) -> None:
         super().__init__(key, owner, TTL_MS)
         self.recent: deque[Held] = deque(maxlen=MAX_RECENT)
-        self.trades = 0
+        self.trades = self.behind = 0
+        self._lacks: _Lacks | None = None
+        self._overtakes_at = 0.0
 
     @property
     def first_id(self) -> int:
@@ -79,6 +95,33 @@ class WriterLease(StandbyLease):
         if self.trades >= NEW_TOKEN_AT:
             self.ask_again()
         return self.first_id + self.trades
+
+    def compare(self, writer: int, written_ms: int, heard_ms: int, now_s: float) -> None:
+        """Find out whether the writer is behind: cut off from the exchange, or slow. Ask at once then.
+
+        If the exchange is silent to all, none is ahead of the writer, and it goes on.
+
+        Args:
+            writer: its token.
+            written_ms: exchange time of the newest entry of the book stream.
+            heard_ms: the same of the newest update in this process's book, before the stream was read; 0 if the book is not
+                known to be right.
+            now_s: when ``heard_ms`` was that, monotonic seconds.
+        """
+        if self._overtakes_at == math.inf:
+            self._overtakes_at = now_s + OVERTAKE_AFTER_S
+        lacks = self._lacks
+        if lacks is None or lacks.writer != writer or written_ms >= lacks.heard_ms or not heard_ms:
+            ahead = heard_ms > written_ms + BEHIND_S * 1000
+            self._lacks = _Lacks(writer, heard_ms, now_s) if ahead else None
+        elif now_s >= max(lacks.since_s + BEHIND_S, self._overtakes_at):
+            self._lacks, self.behind = None, writer
+            self.on_no_reply()
+
+    def begin(self) -> None:
+        """Note that this process begins to write."""
+        self.trades = 0
+        self._lacks, self._overtakes_at = None, math.inf
 
     def forget_written(self, newest: Id | None) -> None:
         """Keep only the trades behind the newest entry of the stream."""
@@ -239,15 +282,18 @@ class WriterLeases:
     def _ask(self, symbol: Instrument, lease: WriterLease) -> list[Request]:
         """Ask for a lease; and for the newest entries, unless this process has it: nobody adds to them once it is given."""
         renews = lease.renews
+        asked_at, heard_ms = self._clock(), self._books[symbol].newest_ms if self.ready(symbol) else 0
         taken = False
+        writer = 0
         trades: Id | None = None
 
         def on_reply(reply: Any) -> None:
-            nonlocal taken
+            nonlocal taken, writer
             if reply is UNSENT or isinstance(reply, ResponseError):
                 lease.on_no_reply(0.0 if reply is UNSENT else self._clock() + ERROR_AGAIN_S)
                 return
             taken = lease.on_reply(reply, self._clock())
+            writer = reply[1]
             if taken and renews:
                 lease.ask_again()  # Redis had lost it, and more
 
@@ -269,15 +315,17 @@ class WriterLeases:
                 self._trades[symbol].reconcile(trades)
                 self._diffs[symbol].reconcile(diffs)
                 lease.forget_written(trades)
+                lease.compare(writer, diffs[0] if diffs else 0, heard_ms, asked_at)
 
-        requests: list[Request] = [(lease.ask(ready=self.ready(symbol)), on_reply)]
+        behind, lease.behind = lease.behind, 0
+        requests: list[Request] = [(lease.ask(ready=self.ready(symbol), behind=behind), on_reply)]
         if not renews:
             requests.append((append.top_command(self._keys.trades(symbol)), on_trades))
             requests.append((append.top_command(self._keys.book(symbol)), on_diffs))
         return requests
 
     def _take_over(self, symbol: Instrument, lease: WriterLease) -> None:
-        lease.trades = 0
+        lease.begin()
         trades = self._trades[symbol]
         lease.forget_written(trades.acknowledged)
         if trades.acknowledged is None and lease.recent:

@@ -247,11 +247,11 @@ class Settings(BaseModel):
     """Maximum number of fair shares that a node holds."""
 
     nt_exchange_ws_url: Annotated[str, _url("ws", "wss")] = "wss://stream.binance.com:9443"
-    """The exchange's WebSocket endpoint."""
+    """Binance's WebSocket endpoint."""
     nt_exchange_rest_url: Annotated[str, _url("http", "https")] = "https://api.binance.com"
-    """The exchange's REST endpoint."""
+    """Binance's REST endpoint."""
     nt_venue_urls: Annotated[dict[str, str], BeforeValidator(_venue_urls)] = {}
-    """The same for other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host or ccxt.bitstamp.ws=wss://host. Default: each exchange's own."""
+    """Endpoints of other venues, comma-separated, like okx.ws=wss://host,okx.rest=https://host or ccxt.bitstamp.ws=wss://host. Default: each exchange's own."""
     nt_ingest_venues: Annotated[tuple[str, ...], BeforeValidator(_venues)] = ()
     """Venues whose symbols this ingest follows, comma-separated, like binance,okx. Default: all."""
     nt_snapshot_interval_ms: int = Field(5000, ge=100, le=150_000)

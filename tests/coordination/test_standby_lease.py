@@ -23,8 +23,8 @@ def lease(owner: str, ttl_ms: int = TTL_MS) -> StandbyLease:
     return StandbyLease(KEY, owner, ttl_ms)
 
 
-def ask(client: redis.Redis, one: StandbyLease, *, ready: bool = True, now_s: float = NOW_S) -> bool:
-    [reply] = send(client, [one.ask(ready=ready)])
+def ask(client: redis.Redis, one: StandbyLease, *, ready: bool = True, behind: int = 0, now_s: float = NOW_S) -> bool:
+    [reply] = send(client, [one.ask(ready=ready, behind=behind)])
     return one.on_reply(reply, now_s)
 
 
@@ -94,6 +94,40 @@ def test_who_can_do_the_work_takes_it_from_one_who_cannot(client: redis.Redis) -
     assert not ask(client, three)
     put(client, two, "1", ready=False)
     assert ask(client, three)
+
+
+def test_who_can_do_the_work_takes_it_from_one_who_is_behind(client: redis.Redis) -> None:
+    one, two, three = lease("one"), lease("two"), lease("three")
+    ask(client, one)
+    behind = one.token
+    assert not ask(client, two, ready=False, behind=behind)
+    assert not ask(client, two, behind=behind - 1)
+    assert ask(client, two, behind=behind)
+    assert not ask(client, three, behind=behind), "the next owner is another one"
+
+
+def test_who_has_seen_a_token_that_redis_has_lost_takes_the_lease(client: redis.Redis) -> None:
+    one, two = lease("one"), lease("two")
+    ask(client, one)
+    before = client.hgetall(KEY)
+    client.hset(KEY, "until", 1)
+    ask(client, two)
+    lost = two.token
+    client.hset(KEY, mapping=before)  # a replica that had not heard of it took over, with its clock behind
+    assert ask(client, two)
+    assert two.token > lost
+    assert put(client, one, "1") is None
+
+
+def test_a_new_token_that_is_wanted_while_a_renewal_is_on_its_way(client: redis.Redis) -> None:
+    one = lease("one")
+    ask(client, one)
+    [reply] = send(client, [one.ask(ready=True)])
+    one.ask_again()
+    assert not one.on_reply(reply, NOW_S)
+    assert one.due(NOW_S)
+    assert ask(client, one)
+    assert not one.due(NOW_S)
 
 
 @pytest.mark.parametrize("lost", ["everything", "the lease", "a hash"])

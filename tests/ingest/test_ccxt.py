@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Sequence
+import types
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ from ingest.book_sync import BookSync
 from ingest.events import HALTED, TRADING, BookSnapshot, Diff, Refused, Rejected, SymbolRules, Ticker, Trade
 from ingest.pacing import LogLimit
 from ingest.venue import Snapshots
+from ingest.venues.ccxt import exchange, subscription
 from ingest.venues.ccxt.book import FEW, MOST, ComparedBook
+from ingest.venues.ccxt.exchange import Exchange
 from ingest.venues.ccxt.subscription import Subscription
 from ingest.venues.ccxt.values import NewTrades, rules, ticker, unusable
 from tickfence.instrument import Instrument
@@ -249,7 +253,7 @@ class Library:
 
     @staticmethod
     def _shown(found: Any) -> Any:
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found
 
@@ -263,10 +267,10 @@ class Taken:
     def on_events(self, events: Sequence[Any]) -> None:
         self.calls += events
 
-    def on_trades_lost(self, symbols: Sequence[Instrument]) -> None:  # noqa: ARG002
+    def on_trades_lost(self, symbols: Iterable[Instrument]) -> None:  # noqa: ARG002
         self.calls.append("trades lost")
 
-    def on_books_lost(self, symbols: Sequence[Instrument]) -> None:  # noqa: ARG002
+    def on_books_lost(self, symbols: Iterable[Instrument]) -> None:  # noqa: ARG002
         self.calls.append("book lost")
 
 
@@ -297,7 +301,9 @@ def kinds(calls: Sequence[Any]) -> list[str]:
     return [each if isinstance(each, str) else type(each).__name__ for each in calls]
 
 
-def test_what_fails_is_lost_and_begins_again() -> None:
+@pytest.mark.parametrize("failure", [KeyError("anything"), asyncio.CancelledError()])
+def test_what_fails_is_lost_and_begins_again(failure: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscription, "FIRST_RETRY_S", 0.01)
     library = Library()
 
     async def steps(_: Subscription, sink: Taken) -> None:
@@ -305,7 +311,7 @@ def test_what_fails_is_lost_and_begins_again() -> None:
         await until(lambda: len(sink.calls) == 1)
         library.trades.put_nowait([TRADE])
         await until(lambda: len(sink.calls) == 3)
-        library.trades.put_nowait(KeyError("anything"))
+        library.trades.put_nowait(failure)
         await until(lambda: len(sink.calls) == 5)
         library.books.put_nowait(BOOK)
         await until(lambda: len(sink.calls) == 6)
@@ -347,3 +353,83 @@ def test_nothing_comes_of_a_symbol_that_is_not_followed_any_more() -> None:
         await until(library.trades.empty)
 
     assert kinds(with_subscription(library, steps)) == ["BookSnapshot"]
+
+
+class Listed(Library):
+    """Also lists its markets. As in ccxt, every watch waits while they are loaded, and ends that if it is cancelled."""
+
+    precisionMode = 4
+
+    def __init__(self, options: object) -> None:  # noqa: ARG002
+        super().__init__(watchOrderBook=True, watchTrades=True)
+        self.urls = {"api": "wss://toy.example"}
+        self.markets: dict[str, Any] = {}
+        self.may_load = asyncio.Event()
+        self.may_load.set()
+        self.loads = 0
+        self.of: dict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        self._loading: asyncio.Future[None] | None = None
+
+    async def fetch_markets(self) -> dict[str, Any]:
+        self.loads += 1
+        await self.may_load.wait()
+        return {"A/USD": {}, "B/USD": {}}
+
+    def set_markets(self, markets: dict[str, Any]) -> None:
+        self.markets = markets
+
+    async def load_markets(self, reload: bool = False) -> None:
+        if reload or self._loading is None:
+            self._loading = asyncio.ensure_future(self._load())
+        await self._loading
+
+    async def _load(self) -> None:
+        self.set_markets(await self.fetch_markets())
+
+    async def watch_trades(self, symbol: str) -> Any:
+        await self.load_markets()
+        return await self.of[f"trades {symbol}"].get()
+
+    async def watch_order_book(self, symbol: str) -> Any:
+        await self.load_markets()
+        return self._shown(await self.of[f"book {symbol}"].get())
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_book_that_fails_while_the_listing_is_loaded_costs_no_other_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Listed] = []
+
+    def make(options: object) -> Listed:
+        made.append(Listed(options))
+        return made[0]
+
+    monkeypatch.setitem(sys.modules, "ccxt.pro", types.SimpleNamespace(exchanges=["toy"], toy=make))
+    monkeypatch.setattr(exchange, "LIST_EVERY_S", 0.01)
+    symbols = {symbol: Instrument(f"ccxt:toy:{symbol}") for symbol in ("A/USD", "B/USD")}
+
+    async def run() -> None:
+        sink = Taken()
+        one = Exchange("toy", {}, sink, lambda: NOW)
+        one.follow(symbols)
+        task = asyncio.create_task(one.run())
+        await until(lambda: bool(made) and len(made[0].of) == 4)
+        library = made[0]
+        library.may_load.clear()
+        loads = library.loads
+        await until(lambda: library.loads > loads)
+        for symbol in symbols:
+            library.of[f"trades {symbol}"].put_nowait([TRADE])  # the next watch begins while the listing is loaded
+        await until(lambda: kinds(sink.calls).count("Trade") == 2)
+        library.of["book A/USD"].put_nowait(ValueError("a wrong checksum"))
+        await until(lambda: "book lost" in sink.calls)
+        library.may_load.set()
+        await until(lambda: library.loads > loads + 1)
+        library.of["trades B/USD"].put_nowait([TRADE | {"id": "8"}])
+        await until(lambda: kinds(sink.calls).count("Trade") == 3)
+        assert sink.calls.count("book lost") == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 10))

@@ -40,7 +40,12 @@ class Waiting:
         self.now = 100.0
         self.front: dict[str, int] = {SYMBOL: front, OTHER: front}
         self.asked: list[tuple[str, int, int]] = []
-        self.holdback = Holdback(limit, lambda *question: self.asked.append(question), lambda: self.now)
+        self.has_history = True
+        self.holdback = Holdback(limit, self.ask, lambda: self.now)
+
+    def ask(self, symbol: str, first_id: int, count: int) -> bool:
+        self.asked.append((symbol, first_id, count))
+        return self.has_history
 
     def passes(self, seconds: float) -> None:
         self.now += seconds + 1e-6  # not less for want of a last bit
@@ -211,6 +216,13 @@ def test_the_pages_of_an_answer_are_taken_as_they_come(gap: Waiting) -> None:
     gap.passes(MAXIMUM_WAIT_S)
     assert gap.newest(4) == ([6, 7, 8, 9, 10], 1)
     assert len(gap.asked) == 1
+
+
+def test_where_the_exchange_gives_no_trades_of_the_past_nobody_waits_for_them(gap: Waiting) -> None:
+    gap.has_history = False
+    gap.passes(STANDSTILL_S)
+    assert gap.newest(4) == ([], 0)
+    assert gap.newest(4) == ([10], 5)
 
 
 def test_if_the_exchange_does_not_answer_the_trades_go_and_the_others_are_missing(gap: Waiting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -56,6 +57,16 @@ class World:
             return condition()
 
         await until(met, what)
+
+    async def until_overtaken(self, by: Ingest, within_s: float) -> bool:
+        """Let up to so much time pass; return whether ``by`` writes then."""
+        end = self.ahead_s + within_s
+        while self.ahead_s < end and not by.writes:
+            self.ahead_s += 0.1
+            for ingest in self.ingests:
+                ingest.writer.wake()
+            await asyncio.sleep(0.01)
+        return by.writes
 
     async def until_read(self) -> None:
         await self.until(lambda: self.reader.read() == self.market.updates, "the market as it is")
@@ -130,6 +141,41 @@ def test_small_values_are_the_writers(world: World) -> None:
         async with running(second):
             world.lease_is_over()
             await world.until(lambda: stored() == (b"2", b"2"), "those of the second")
+
+    run(test)
+
+
+def test_a_writer_that_is_cut_off_from_its_exchange_is_overtaken_within_a_second(world: World) -> None:
+    async def test() -> None:
+        first, second = world.ingest(), world.ingest()
+        async with running(first):
+            await world.until(lambda: first.writes, "the first")
+            async with running(second):
+                world.moves(5, first, second)
+                await world.until_read()
+                assert not await world.until_overtaken(second, 1.5), "nobody has heard more"
+                world.moves(5, second)
+                assert await world.until_overtaken(second, 1.0)
+                await world.until_read()
+                await world.until(lambda: not first.writes, "the first to know")
+                first.hear()
+                world.moves(5, first)
+                assert not await world.until_overtaken(first, 3.0), "not at once again"
+                assert await world.until_overtaken(first, 3.0), "but when the second stays behind"
+                await world.until_read()
+
+    run(test)
+
+
+def test_who_has_lost_its_own_book_overtakes_nobody(world: World) -> None:
+    async def test() -> None:
+        first, second = world.ingest(), world.ingest()
+        async with running(first):
+            await world.until(lambda: first.writes, "the first")
+            async with running(second):
+                world.moves(9, second)
+                second.lose_book()
+                assert not await world.until_overtaken(second, 1.5)
 
     run(test)
 

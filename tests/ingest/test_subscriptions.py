@@ -10,9 +10,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from ingest.connection import CONTROL_SHARE
 from ingest.events import ControlReply
 from ingest.feed import Feed
 from ingest.pacing import Allowance
+from ingest.refused_streams import FIRST_AGAIN_S, MAXIMUM_AGAIN_S, RefusedStreams
 from ingest.silence import Silence
 from ingest.venues.binance import Binance
 from tests.ingest.scripted_exchange import ScriptedExchange, scripted_exchange
@@ -115,6 +117,62 @@ def test_one_bad_name_in_a_subscription_costs_the_others_nothing(caplog: pytest.
     asyncio.run(test())
     [line] = [record for record in caplog.records if "refused a subscription" in record.message]
     assert line.__dict__["streams"] == binance.streams("BADUSDT")
+
+
+def test_what_was_refused_is_subscribed_to_again_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.refused_streams.FIRST_AGAIN_S", 0.5)
+    before = counted(REFUSED)
+
+    async def test() -> None:
+        async with following("AAUSDT") as (exchange, one):
+            exchange.refused = {"bad1usdt@trade", "bad2usdt@trade"}
+            await until(lambda: one.complete == 1, "the connection")
+            one.feed.add(["BAD1USDT", "BAD2USDT"])
+            await until(lambda: counted(REFUSED) - before == 2, "the refusal of both")
+            exchange.refused = set()
+            await until(lambda: exchange.carried == streams("AAUSDT", "BAD1USDT", "BAD2USDT"), "both")
+            assert set(exchange.controls[-1]["params"]) == streams("BAD1USDT", "BAD2USDT")
+
+    asyncio.run(test())
+
+
+def test_pauses_grow_while_streams_are_refused_and_are_short_again_later() -> None:
+    now = 1_000.0
+    refused = RefusedStreams(lambda: now)
+    assert refused.add(["a"]) == FIRST_AGAIN_S
+    now += FIRST_AGAIN_S / 2
+    assert refused.add(["b"]) == FIRST_AGAIN_S / 2, "with the other"
+    assert not refused.due
+    pauses = []
+    for _ in range(50):
+        now += refused.left_s or 0.0
+        assert refused.due
+        refused.clear()
+        assert refused.left_s is None
+        pauses.append(refused.add(["a", "b"]))
+    assert FIRST_AGAIN_S <= min(pauses) < 5 * FIRST_AGAIN_S < max(pauses) <= MAXIMUM_AGAIN_S
+    refused.clear()
+    now += pauses[-1] + MAXIMUM_AGAIN_S
+    assert refused.add(["a"]) == FIRST_AGAIN_S
+
+
+def test_no_more_control_messages_are_sent_in_an_hour_than_the_exchange_allows(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = Binance.limits._replace(control_messages_per_hour=2.5 / CONTROL_SHARE, control_messages_per_s=100.0)
+    monkeypatch.setattr(Binance, "limits", limits)
+
+    async def test() -> None:
+        async with following("AAUSDT") as (exchange, one):
+            await until(lambda: one.complete == 1, "the connection")
+            for number, symbol in enumerate(("BBUSDT", "CCUSDT"), 1):
+                one.feed.add([symbol])
+                await until(lambda wanted=number: len(exchange.controls) == wanted, "the message")
+            one.feed.add(["DDUSDT"])
+            await until(lambda: "no more control messages" in caplog.text, "the limit")
+            assert exchange.carried == streams("AAUSDT", "BBUSDT", "CCUSDT")
+
+    asyncio.run(test())
 
 
 def test_a_bad_name_in_the_url_is_found_by_message() -> None:

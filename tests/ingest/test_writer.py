@@ -380,7 +380,7 @@ def test_trades_that_nobody_has_are_fetched_from_the_exchange(
                 first.trade(number)
             await first.writer.drain(10)
         # Started again it knows from the stream alone what it has missed; later, after a lost connection, by itself.
-        second = Process(redis_server.url(), fetch_trades=lambda *question: asked.append(question))
+        second = Process(redis_server.url(), fetch_trades=lambda *question: asked.append(question) is None)
         async with running(second):
             for first_new, missing in ((21, 10), (36, 5)):
                 numbers = range(first_new, first_new + 10)

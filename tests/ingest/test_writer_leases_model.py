@@ -39,6 +39,7 @@ class WriterMachine(RuleBasedStateMachine):
         self.ingests = {number: self.new() for number in INGESTS}
         self.running: dict[int, asyncio.Task[None]] = {}
         self.highest_token = 0
+        self.replica: dict[bytes, bytes] = {}
         for number in INGESTS:
             self.goes_on(number)
 
@@ -131,6 +132,18 @@ class WriterMachine(RuleBasedStateMachine):
         self.client.script_flush()
 
     @rule()
+    def replica_is_up_to_date(self) -> None:
+        self.replica = {key: self.client.dump(key) for key in self.client.scan_iter()}
+
+    @rule()
+    def replica_becomes_master(self) -> None:
+        self.client.flushall()
+        for key, value in self.replica.items():
+            self.client.restore(key, 0, value)
+        self.highest_token = 0
+        self.client.client_kill_filter(_type="normal", skipme=True)
+
+    @rule()
     def redis_loses_the_lease(self) -> None:
         self.client.delete(KEYS.writer(SYMBOL))
 
@@ -190,6 +203,8 @@ def test_ingests_never_mix(
     redis_client: redis.Redis, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingest.lane.FLUSH_S", 0.0005)
+    monkeypatch.setattr("ingest.keep_connected.FIRST_RETRY_S", 0.001)
+    monkeypatch.setattr("ingest.keep_connected.MAXIMUM_RETRY_S", 0.002)
     run_state_machine_as_test(
         lambda: WriterMachine(redis_client, redis_server.url()),
         settings=settings(

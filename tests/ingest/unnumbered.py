@@ -19,10 +19,14 @@ from tickfence.streams.read import ColdStart, Entries, StreamReader
 
 SYMBOL = "toy:BTC/USD"
 PRICES = 7
+EVERY_MS = 100
 
 
 class Market:
-    """Its update number n sets one of the bids to n, so a book of which one update is missing is no book it ever had."""
+    """Its update number n sets one of the bids to n, so a book of which one update is missing is no book it ever had.
+
+    Between two updates are `EVERY_MS`, by the exchange's clock.
+    """
 
     def __init__(self) -> None:
         self.updates = 0
@@ -35,11 +39,11 @@ class Market:
     @staticmethod
     def snapshot(updates: int) -> BookSnapshot:
         bids = list(Market.book(updates).items())
-        return BookSnapshot(SYMBOL, NOW + updates, Depth(0, bids, [(200.0, 1.0)]))
+        return BookSnapshot(SYMBOL, NOW + EVERY_MS * updates, Depth(0, bids, [(200.0, 1.0)]))
 
     @staticmethod
     def diff(number: int) -> Diff:
-        return Diff(SYMBOL, NOW + number, 0, 0, [(100.0 + number % PRICES, float(number))], [])
+        return Diff(SYMBOL, NOW + EVERY_MS * number, 0, 0, [(100.0 + number % PRICES, float(number))], [])
 
 
 class Ingest:
@@ -105,7 +109,7 @@ class Ingest:
         for number in range(self.heard + 1, min(self.heard + updates, self._market.updates) + 1):
             self.heard = number
             trade_id = number if self._trade_ids else 0
-            self._entries.add_trade(Trade(SYMBOL, NOW + number, trade_id, "10.5", str(number), True), NOW)
+            self._entries.add_trade(Trade(SYMBOL, NOW + EVERY_MS * number, trade_id, "10.5", str(number), True), NOW)
             diff = book.number(Market.diff(number))
             if book.on_diff(diff, NOW):
                 self._entries.add_diff(diff, NOW)

@@ -33,7 +33,7 @@ class Process:
         interval_ms: int = 60_000,
         symbols: Sequence[str] = (SYMBOL, OTHER),
         keys: Keys = KEYS,
-        fetch_trades: Callable[[str, int, int], None] = lambda *_: None,
+        fetch_trades: Callable[[str, int, int], bool] = lambda *_: False,
     ) -> None:
         self.books = {symbol: BookSync(symbol) for symbol in symbols}
         for book in self.books.values():

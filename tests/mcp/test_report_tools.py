@@ -89,7 +89,9 @@ def test_one_pair_is_compared_on_its_venues(cluster: Cluster, ask: Ask) -> None:
     assert [row["symbol"] for row in found["rows"]] == ["AAUSDT", "okx:AA-USDT"]
     assert [row["venue"] for row in found["rows"]] == ["binance", "okx"]
     assert found["acrossVenues"]["bestBid"] == {"symbol": "okx:AA-USDT", "venue": "okx", "price": 99.5, "qty": 2.0}
-    assert found.text.startswith("AA-USDT on 2 venues: best bid 99.5 (2) at okx, best ask 100.02 (0.5) at ")
+    assert found.text.startswith("AA-USDT: best bid 99.5 (2) at okx:AA-USDT, best ask 100.02 (0.5) at ")
+    cluster.report("AAUSDT", best_bid={"price": 100.5, "qty": 2.0}, best_ask={"price": 101.0, "qty": 1.0})
+    assert "; crossed: the bid is 47.8755 bps above the ask, without fees" in ask("compare", pair="AA-USDT").text
     assert ask("get_report", symbol="okx:AA-USDT")["venue"] == "okx"
     assert "there is no pair 'AA-USD'; there are AA-USDT" in ask("compare", pair="AA-USD").text
     assert ask("compare", pair="AA-USDT", symbols=["AAUSDT"]).text.endswith("give either symbols or pair")

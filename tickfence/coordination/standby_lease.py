@@ -27,7 +27,7 @@ ASK_EVERY_S = 0.3
 class StandbyLease:
     """One process's part in a lease.
 
-    A process that can do its work (it is *ready*) takes the lease from one that cannot.
+    A process that can do its work (it is *ready*) takes the lease from one that cannot, or that is behind with it.
 
     Args:
         key: of the lease.
@@ -69,19 +69,26 @@ class StandbyLease:
         """Whether to :meth:`ask` now."""
         return now_s >= self._ask_at
 
-    def ask(self, *, ready: bool) -> Command:
-        """The command that asks for the lease, or renews it. Its reply is for :meth:`on_reply`, or :meth:`on_no_reply`."""
+    def ask(self, *, ready: bool, behind: int = 0) -> Command:
+        """The command that asks for the lease, or renews it. Its reply is for :meth:`on_reply`, or :meth:`on_no_reply`.
+
+        Args:
+            ready: whether this process can do the work.
+            behind: the token of an owner that is behind with it; 0 if none is.
+        """
         self._ask_at = math.inf
         goes_on_with = 0 if self._anew else self.token
-        return TAKE.command([self.key], [self._owner, self._ttl_ms, goes_on_with, self._seen + 1, _flag(ready)])
+        arguments = (self._owner, self._ttl_ms, goes_on_with, self._seen + 1, _flag(ready), behind)
+        return TAKE.command([self.key], arguments)
 
     def on_reply(self, reply: Sequence[Any], now_s: float) -> bool:
         """Take the reply; return whether this process has got the lease now, with a new token."""
         granted, token, *left_ms = reply
         before, self.token = self.token, token if granted else 0
         self._seen = max(self._seen, token)
-        self._anew = False
-        self._ask_at = now_s + (self._renew_s if granted else min(left_ms[0] / 1000, ASK_EVERY_S))
+        self._anew = self._anew and self.token == before > 0  # it was wanted while a renewal was on its way
+        pause_s = self._renew_s if granted else min(left_ms[0] / 1000, ASK_EVERY_S)
+        self._ask_at = 0.0 if self._anew else now_s + pause_s
         return self.token not in (0, before)
 
     def on_no_reply(self, ask_at_s: float = 0.0) -> None:

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from tickfence.analytics.fields import Finding
 from tickfence.analytics.flow import Flow
 from tickfence.analytics.liquidity import findings
+from tickfence.analytics.report import Level
 from tickfence.mcp.sections import SECTIONS, without
 from tickfence.readers.pairs import AcrossVenues, Best
 from tickfence.readers.reports import FreshReport
@@ -56,21 +57,30 @@ def table_text(rows: Iterable[Row]) -> str:
 
 
 def pair_text(found: AcrossVenues) -> str:
-    """Return a pair on its venues: a line for the best of all, and one for each venue that does not count."""
-    bid, ask = _best(found.best_bid), _best(found.best_ask)
-    spread = "" if found.spread_bps is None else f", {found.spread_bps:g} bps apart"
-    lines = [f"{found.pair} on {len(found.venues)} venues: best bid {bid}, best ask {ask}{spread}"]
+    """Return a pair on its venues: a line for the best of all, and one for each of its symbols."""
+    bid, ask = found.best_bid, found.best_ask
+    lines = [f"{found.pair}: best bid {_best(bid)}, best ask {_best(ask)}{_apart(found.spread_bps)}"]
     for quote in found.venues:
-        if quote.bid and quote.ask:
-            prices = f"bid {quote.bid.price:,.10g}, ask {quote.ask.price:,.10g}, {quote.age_ms} ms old"
-        else:
-            prices = "not both bid and ask are known"
+        age = "age unknown" if quote.age_ms is None else f"{quote.age_ms} ms old"
+        prices = f"bid {_level(quote.bid)}, ask {_level(quote.ask)}, {age}" if quote.bid or quote.ask else "no prices"
         lines.append(f"{quote.symbol}: {prices}" + (f"; does not count: {quote.reason}" if quote.reason else ""))
     return "\n".join(lines)
 
 
 def _best(best: Best | None) -> str:
-    return f"{best.price:,.10g} ({best.qty:g}) at {best.venue}" if best else "none that is fresh"
+    return f"{_level(best)} at {best.symbol}" if best else "none that is fresh"
+
+
+def _level(level: Level | Best | None) -> str:
+    return f"{level.price:,.10g} ({level.qty:g})" if level else "none"
+
+
+def _apart(spread_bps: float | None) -> str:
+    if spread_bps is None:
+        return ""
+    if spread_bps < 0:
+        return f"; crossed: the bid is {-spread_bps:g} bps above the ask, without fees"
+    return f", {spread_bps:g} bps apart"
 
 
 def _price(report: FreshReport) -> list[str]:

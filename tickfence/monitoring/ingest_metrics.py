@@ -87,7 +87,7 @@ ws_resubscribe = registry.counter(
 )
 subscriptions_refused = registry.counter(
     "nt_ws_subscriptions_refused",
-    "Subscriptions of one symbol that the exchange refused; tried again once a minute",
+    "Subscriptions of one symbol that the exchange refused; tried again after a minute, and after a quarter of an hour at most",
     venue=(),
 )
 ws_messages = registry.counter("nt_ws_messages", "Messages received from an exchange", venue=())

@@ -1,8 +1,7 @@
 """The same pair on several venues: which symbols belong together, and the best price of all. No I/O.
 
 Two symbols are of the same pair when the listings of their exchanges name the same base and the same quote, letter for
-letter. So USD is not USDT. An exchange that has a name of its own for an asset, as Kraken has XBT for BTC, is taken at
-its word where it says itself what that is: then its listing here has the common name.
+letter. So USD is not USDT.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ class Quote(Struct, frozen=True, rename="camel"):
     venue: str
     status: SymbolStatus = "down"
     fresh: Annotated[bool, Meta(description="Whether it counts for the best.")] = False
-    reason: Annotated[str | None, Meta(description="Why it does not.")] = None
+    reason: Annotated[str | None, Meta(description="Why it does not count.")] = None
     bid: Level | None = None
     ask: Level | None = None
     spread_bps: float | None = None
-    age_ms: Annotated[int | None, Meta(description="Of the market data.")] = None
+    age_ms: Annotated[int | None, Meta(description="Age of its market data now.")] = None
 
 
 class Best(Struct, frozen=True):

@@ -39,12 +39,14 @@ _HEADERS = {
 }
 
 
-def answers(example: msgspec.Struct, *refusals: int, headers: tuple[str, ...] = (), csv: str = "") -> Responses:
+def answers(
+    example: msgspec.Struct, *refusals: int | Problem, headers: tuple[str, ...] = (), csv: str = ""
+) -> Responses:
     """Return a route's ``responses``.
 
     Args:
         example: An answer with status 200.
-        refusals: Statuses of problems, besides those that every route with data has.
+        refusals: Statuses of problems, besides those that every route with data has, or examples of them.
         headers: Names of the answer's headers.
         csv: An answer as CSV, where there is one: then `web/representation.py` makes the answers.
     """
@@ -120,10 +122,11 @@ def schemas() -> dict[str, Any]:
     return dict(found)
 
 
-def _refusals(*statuses: int) -> Responses:
+def _refusals(*problems: int | Problem) -> Responses:
     found: Responses = {"default": {"description": _OTHERWISE, "content": _json(examples.WRONG_HOST)}}
-    for status in statuses:
-        found[status] = {"description": _MEANING[status], "content": _json(examples.PROBLEMS[status])}
+    for given in problems:
+        problem = examples.PROBLEMS[given] if isinstance(given, int) else given
+        found[problem.status] = {"description": _MEANING[problem.status], "content": _json(problem)}
     return found
 
 

@@ -17,7 +17,7 @@ from tickfence.web.api import reader_of
 from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import PairName
-from tickfence.web.problems import known_parameters_only
+from tickfence.web.problems import Problem, known_parameters_only
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["pairs"])
 
@@ -74,11 +74,18 @@ EXAMPLE = AcrossVenues(
             *("kraken:BTC/USD", "kraken", "ok", True, None),
             *(Level(67_122.9, 0.5), Level(67_123.3, 0.2), 0.0596, 205),
         ),
+        Quote(
+            *("ccxt:bitstamp:BTC/USD", "ccxt", "down", False, "the report has not been rewritten for 47.5 s"),
+            *(Level(67_130.0, 0.4), Level(67_131.0, 0.3), 0.149, 47_562),
+        ),
     ],
     Best("coinbase:BTC-USD", "coinbase", 67_123.4, 1.25),
     Best("kraken:BTC/USD", "kraken", 67_123.3, 0.2),
     -0.0148979,
 )
+
+
+UNKNOWN = Problem("Unknown pair", 404, "there is no pair 'BTC-EUR'; there are BTC-USD", ["BTC-USD"])
 
 
 @router.get("/pairs", responses=answers(Pairs({"BTC-USD": ["coinbase:BTC-USD", "kraken:BTC/USD"]})))
@@ -87,12 +94,13 @@ async def get_pairs(request: Request) -> Response:
     return _json(Pairs(await reader_of(request).pairs()))
 
 
-@router.get("/pairs/{pair}", responses=answers(EXAMPLE, 404))
+@router.get("/pairs/{pair}", responses=answers(EXAMPLE, UNKNOWN))
 async def get_pair(request: Request, pair: PairName) -> Response:
     """The best bid and ask of one pair on each venue, with their age, and the best of all.
 
-    Only fresh ones count for the best: `reason` says why another one does not. USD is not USDT: two symbols are of the
-    same pair when their exchanges' listings name the same base and quote.
+    Only fresh ones count for the best. `reason` says why another one does not. A `spreadBps` below 0 is shown as it is:
+    one venue bids more than another asks. USD is not USDT: two symbols are of one pair when the listings of their exchanges
+    name the same base and quote.
     """
     cache: PairCache = request.app.state.pairs
     return _json(await cache.get(pair))

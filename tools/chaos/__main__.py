@@ -147,7 +147,7 @@ def report(outcome: campaign.Outcome, out: Path | None, title: str) -> int:
         "",
         f"{outcome.chosen} faults and {outcome.faults.total() - outcome.chosen} that followed from them, "
         f"{verdict.writes} accepted writes, {verdict.acquisitions} lease acquisitions, "
-        f"{verdict.books_compared} books compared with the exchange.",
+        f"{verdict.books_compared} books compared with the exchanges', {verdict.appends} updates of one writer each.",
         f"Violations: {len(verdict.violations)}. Undue lease conflicts: {outcome.undue_conflicts}.",
     ]
     proofs = (

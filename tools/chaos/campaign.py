@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from tickfence.instrument import DEFAULT_VENUE, split
 from tools.chaos.checker import Verdict, check
 from tools.chaos.deployment import PRODUCT, Topology
 from tools.chaos.faults import BY_NAME, CHOSEN
@@ -23,10 +24,12 @@ from tools.chaos.recorder import Recorder
 from tools.chaos.recordings_check import RecordingsVerdict
 from tools.chaos.recordings_watch import RecordingsWatch
 from tools.chaos.reference_books import ReferenceBooks
+from tools.chaos.reference_streams import DIALECTS, ReferenceStreams
 from tools.chaos.stack_under_test import StackError, StackUnderTest
 from tools.local.ports import LOOPBACK
 
 START_S = 60.0
+VENUES = (DEFAULT_VENUE, *DIALECTS)
 
 
 @dataclass
@@ -180,11 +183,16 @@ def _run(
         stack.start()
         recorder = context.enter_context(Recorder(stack.settings.keys, LOOPBACK, *stack.redis_ports))
         recorder.records.append(StackStarted(time.time(), stack.deployment.topology))
-        context.enter_context(ReferenceBooks(stack.ws_url, stack.http_url, stack.symbols, recorder.records))
+        names = {venue: [name for of, name in map(split, stack.symbols) if of == venue] for venue in VENUES}
+        context.enter_context(ReferenceBooks(stack.ws_url, stack.http_url, names[DEFAULT_VENUE], recorder.records))
+        for venue in DIALECTS:
+            if names[venue]:
+                context.enter_context(ReferenceStreams(venue, stack.ws_url, names[venue], recorder.records))
         context.enter_context(StallSampler(recorder.records))
         injector = Injector(stack, recorder, rng)
         if not injector.await_steady(START_S):
             raise StackError(f"the stack is not steady after {START_S:g} s; see the logs in {stack.state_dir}/logs")
+        injector.await_ingests()
         context.enter_context(MemorySampler(recorder.records, stack.pids))
         conflicts["start"] = injector.new_conflicts()
         started, done = time.monotonic(), 0

@@ -6,22 +6,29 @@ The invariants hold for each symbol, over all writes that Redis accepted, in its
 - ``seq`` only grows.
 - One token has one owner.
 - The twenty best levels a side of a report are those of the exchange at the report's update id: no book with a gap is
-  ever published.
+  ever published. Where the exchange has no update ids, they are levels that it had.
+- No two ingests mix where only one may write: :mod:`tools.chaos.appends`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tools.chaos.history import Acquisition, Book, Record, Write
+from tools.chaos.appends import AppendedSymbol
+from tools.chaos.history import Acquisition, Appended, Book, Record, Write
 
 TOKEN_FELL = "token fell"
 STALE_WRITE = "stale write"
 SEQ_BACK = "seq did not grow"
 TOKEN_REUSED = "token of another owner"
 WRONG_BOOK = "wrong book"
+
+UNSURE_S = 5.0
+"""So long after books passed unseen, a report may still be made from one of these."""
 
 
 class Violation(NamedTuple):
@@ -52,12 +59,14 @@ class Verdict:
         writes: number of accepted writes.
         acquisitions: number of leases that got another owner.
         books_compared: number of reports whose book could be compared with that of the exchange.
+        appends: number of updates of symbols that only one ingest may write.
     """
 
     violations: list[Violation] = field(default_factory=list)
     writes: int = 0
     acquisitions: int = 0
     books_compared: int = 0
+    appends: int = 0
 
     def __iadd__(self, other: Verdict) -> Verdict:
         """Add the verdict on another history."""
@@ -65,6 +74,7 @@ class Verdict:
         self.writes += other.writes
         self.acquisitions += other.acquisitions
         self.books_compared += other.books_compared
+        self.appends += other.appends
         return self
 
 
@@ -79,10 +89,15 @@ def check(history: Iterable[Record]) -> Verdict:
         [Violation(time=1.2, symbol='BTCUSDT', kind='token fell', detail='1 of b/1 after 2')]
     """
     records = list(history)
-    books = {(r.symbol, r.update_id): r.depth for r in records if isinstance(r, Book)}
+    books = _Books([record for record in records if isinstance(record, Book)])
     symbols: dict[str, _Symbol] = {}
+    led: dict[str, AppendedSymbol] = defaultdict(AppendedSymbol)
     verdict = Verdict()
     for record in records:
+        if isinstance(record, Appended):
+            verdict.appends += record.last > 0
+            wrong = led[record.symbol].take(record)
+            verdict.violations += [Violation(record.time, record.symbol, kind, detail) for kind, detail in wrong]
         if isinstance(record, Acquisition | Write):
             symbol = symbols.setdefault(record.symbol, _Symbol())
             if isinstance(record, Acquisition):
@@ -91,13 +106,38 @@ def check(history: Iterable[Record]) -> Verdict:
             else:
                 verdict.writes += 1
                 found = symbol.write(record)
-                exchange_depth = books.get((record.symbol, record.update_id or 0))
-                if record.report and exchange_depth is not None:
+                is_true = books.agree(record)
+                if is_true is not None:
                     verdict.books_compared += 1
-                    if record.depth != exchange_depth:
+                    if not is_true:
                         found.append((WRONG_BOOK, f"the exchange had other levels at update id {record.update_id}"))
             verdict.violations += [Violation(record.time, record.symbol, kind, detail) for kind, detail in found]
     return verdict
+
+
+class _Books:
+    """What the exchanges' books were."""
+
+    def __init__(self, books: Sequence[Book]) -> None:
+        # An exchange may number its updates from the start again.
+        self._at: dict[tuple[str, int], set[str]] = defaultdict(set)
+        self._unsure: dict[str, list[list[float]]] = {}
+        for book in books:
+            self._at[book.symbol, book.update_id].add(book.depth)
+            if not book.update_id:
+                unsure = self._unsure.setdefault(book.symbol, [[0.0, book.time + UNSURE_S]])
+                if not book.depth:
+                    unsure.append([book.time, math.inf])
+                elif unsure[-1][1] == math.inf:
+                    unsure[-1][1] = book.time + UNSURE_S
+
+    def agree(self, write: Write) -> bool | None:
+        """Whether a report shows the exchange's levels; ``None`` if that is not known."""
+        update_id = write.update_id or 0
+        if not write.report or any(since <= write.time <= until for since, until in self._unsure.get(write.symbol, ())):
+            return None
+        known = self._at.get((write.symbol, update_id)) or self._at.get((write.symbol, 0), set()) - {""}
+        return write.depth in known if known else None
 
 
 class _Symbol:

@@ -1,6 +1,7 @@
 """What the stack under test consists of: its roles, their settings, and where its Redis is.
 
-With a single Redis server, one node, both beats and one ingest reach it through a proxy, which can disturb them.
+With a single Redis server, one node, both beats and one ingest reach it through a proxy, which can disturb them. The symbols
+are of three venues, one of which has updates without numbers: there one ingest writes and the other stands by.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tools.local.roles import (
     Role,
     stack_environment,
     stack_roles,
+    with_second_venue,
     without_settings,
 )
 from tools.local.sentinel import SentinelPorts, sentinel_roles
@@ -34,6 +36,9 @@ BROKER_LANE = "-broker"
 """End of the name of the lane that leads a role to the broker; the one to the data plane has the role's name."""
 
 PRODUCT = "tasks"
+UNNUMBERED = "kraken:BTC/USDT,kraken:ETH/USDT"
+OTHER_VERSION = "CHAOS_OTHER_VERSION"
+"""Environment variable: a checkout of another version, with a virtual environment in ``.venv``. It may know one venue only."""
 
 
 class Topology(StrEnum):
@@ -92,6 +97,7 @@ class Deployment:
             RedisUnavailable: there is no Redis server to run.
         """
         data_dir.mkdir(parents=True, exist_ok=True)
+        settings_given = _of_all_venues(settings_given)
         settings, where = Settings.from_environment(settings_given), Ports.choose(usual=False)
         environment = stack_environment({**without_settings(os.environ), **settings_given}, where)
         taken = [where.redis, where.simulator, where.flower, *where.metrics.values()]
@@ -116,6 +122,14 @@ class Deployment:
             elif role.name not in ("flower", "web"):
                 roles.append(_adapted(role, app, {} if sentinel else lanes))
         return cls(topology, settings, environment, where, control_port, sentinel, data_dir, roles, recordings)
+
+
+def _of_all_venues(given: Mapping[str, str]) -> Mapping[str, str]:
+    """``given`` with symbols of all venues, unless it names some, or another version takes part."""
+    if given.get("SYMBOLS") or os.environ.get(OTHER_VERSION):
+        return given
+    two = with_second_venue(given)
+    return {**two, "SYMBOLS": f"{two['SYMBOLS']},{UNNUMBERED}"}
 
 
 def _adapted(role: Role, app: str, lanes: Mapping[str, int]) -> Role:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tools.chaos.history import Injected, Record, Write, stacks
+from tools.chaos.history import Appended, Injected, Record, Write, stacks
 
 TWO_PERIODS_MS = 500
 
 
 class Gap(NamedTuple):
-    """The effect of one fault on one symbol.
+    """The effect of one fault on one symbol. Of a fault that has ``appends``, read "update in the stream" for "report".
 
     Attributes:
         kind: of the fault.
@@ -42,35 +42,41 @@ def gaps(history: Iterable[Record]) -> list[Gap]:
         >>> [round(g.next_ms) for g in gaps([*writes, fault])]
         [300]
     """
-    writes: dict[str, list[Write]] = defaultdict(list)
+    writes: dict[tuple[str, bool], list[Write | Appended]] = defaultdict(list)
     faults = []
     for record in history:
-        if isinstance(record, Write) and record.report:
-            writes[record.symbol].append(record)
+        if (isinstance(record, Write) and record.report) or (isinstance(record, Appended) and record.last):
+            writes[record.symbol, isinstance(record, Appended)].append(record)
         elif isinstance(record, Injected):
             faults.append(record)
-    times = {symbol: [write.time for write in those] for symbol, those in writes.items()}
+    times = {what: [write.time for write in those] for what, those in writes.items()}
     return [
-        _gap(fault, symbol, writes.get(symbol, ()), times.get(symbol, ()))
+        _gap(fault, symbol, writes.get((symbol, fault.appends), ()), times.get((symbol, fault.appends), ()))
         for fault in faults
         for symbol in fault.symbols
     ]
 
 
-def _gap(fault: Injected, symbol: str, writes: Sequence[Write], times: Sequence[float]) -> Gap:
+def _gap(fault: Injected, symbol: str, writes: Sequence[Write | Appended], times: Sequence[float]) -> Gap:
     first = bisect_right(times, fault.time)
-    known = max((w.update_id or 0 for w in writes[:first][-100:]), default=0)
+    known = [_basis(write) for write in writes[:first][-100:]] or [0]
     after = [
         w.time
         for w in writes[first : bisect_right(times, fault.until)]
         if w.time >= fault.counts_from
         and w.owner != fault.owner_gone
-        and not (fault.fresh and (w.update_id or 0) <= known)
+        # Below all of them is newer as well: the exchange numbers its updates from the start again.
+        and not (fault.fresh and min(known) <= _basis(w) <= known[-1])
     ]
     if not after:
         return Gap(fault.kind, symbol, fault.time, math.inf, math.inf)
     from_fault = [later - earlier for earlier, later in zip([fault.counts_from, *after], after, strict=False)]
     return Gap(fault.kind, symbol, fault.time, from_fault[0] * 1000, max(from_fault) * 1000)
+
+
+def _basis(write: Write | Appended) -> int:
+    """The update that a report was made from, or an update itself."""
+    return write.last if isinstance(write, Appended) else write.update_id or 0
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -65,14 +65,37 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     owner: str
 
 
+class Appended(msgspec.Struct, frozen=True, tag="append"):
+    """An ingest wrote market data of a symbol that only one ingest may write.
+
+    Attributes:
+        time: Unix time of the Redis server, s.
+        symbol: whose data.
+        owner: the writer, ``ingest/incarnation``; "" if it wrote without the lease.
+        token: its fencing token.
+        first: of an update of the book, the first number it holds; 0 of anything else.
+        last: the last number.
+        changes: whether the update changes any level.
+    """
+
+    time: float
+    symbol: str
+    owner: str
+    token: int
+    first: int = 0
+    last: int = 0
+    changes: bool = True
+
+
 class Book(msgspec.Struct, frozen=True, tag="book"):
     """The order book of the exchange at one update id.
 
     Attributes:
         time: when it was received: Unix time, s.
         symbol: whose book.
-        update_id: of the exchange.
-        depth: :func:`tools.chaos.reference_books.digest` of its twenty best levels a side.
+        update_id: of the exchange; 0 where it has none.
+        depth: :func:`tools.chaos.reference_books.digest` of its twenty best levels a side; "" if from now on books may pass
+            unseen, until the next one.
     """
 
     time: float
@@ -177,6 +200,7 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
         victim: the role that was hit.
         owner_gone: an owner (``node/incarnation``) that was hit, so that its reports end no gap.
         fresh: whether a gap ends only with a report from a newer book than any before the fault.
+        appends: whether its gaps are those between updates in the stream, and not those between reports.
         note: details, for people.
     """
 
@@ -189,6 +213,7 @@ class Injected(msgspec.Struct, frozen=True, tag="fault"):
     owner_gone: str = ""
     fresh: bool = False
     note: str = ""
+    appends: bool = False
 
 
 Record = (
@@ -197,6 +222,7 @@ Record = (
     | Write
     | Refused
     | WrittenToOldMaster
+    | Appended
     | Book
     | Unobserved
     | Stall

@@ -12,13 +12,14 @@ from itertools import pairwise
 
 import msgspec
 
+from tickfence.instrument import split
 from tools.chaos.checker import Violation
 from tools.chaos.conflicts import Conflicts
 from tools.chaos.deployment import Topology
 from tools.chaos.history import Acquisition, Injected
 from tools.chaos.recorder import Recorder
 from tools.chaos.stack_under_test import StackUnderTest
-from tools.local.roles import NODES
+from tools.local.roles import INGESTS, NODES
 
 STEADY_TIMEOUT_S = 30.0
 MIN_FREEZE_S, MAX_FREEZE_S = 2.0, 10.0
@@ -76,6 +77,20 @@ class Injector:
         latest = self.recorder.latest
         return tuple(s for s in sorted(self.symbols) if s in latest and latest[s].owner == owner)
 
+    def of_venues(self, *venues: str) -> tuple[str, ...]:
+        """The symbols of some venues that are to be reported on."""
+        return tuple(symbol for symbol in self.symbols if split(symbol)[0] in venues)
+
+    @contextmanager
+    def writer_lost(self, ingest: str) -> Iterator[None]:
+        """Within the ``with`` block an ingest is lost: that is a fault of the symbols that it alone writes by then."""
+        appended = {symbol: one.owner for symbol, one in self.recorder.appended.items() if symbol in self.symbols}
+        led = {symbol: owner for symbol, owner in appended.items() if owner.partition("/")[0] == ingest}
+        at = time.time()
+        yield
+        for symbol, owner in led.items():
+            self.begin_fault("writer-lost", at, (symbol,), victim=ingest, owner_gone=owner, appends=True)
+
     def random_node(self) -> tuple[str, str, tuple[str, ...]]:
         """A node at random: its id, its owner, its symbols."""
         return self.node(self.rng.choice(NODES))
@@ -97,6 +112,7 @@ class Injector:
         fresh: bool = False,
         counts_from: float | None = None,
         note: str = "",
+        appends: bool = False,
     ) -> Injected:
         """Note that a fault began. :meth:`await_recovery` or the next :meth:`await_steady` ends it.
 
@@ -109,8 +125,10 @@ class Injector:
             fresh: see there.
             counts_from: see there; ``at`` by default.
             note: see there.
+            appends: see there.
         """
-        fault = Injected(at, kind, tuple(symbols), counts_from or at, 0.0, victim, owner_gone, fresh=fresh, note=note)
+        after = counts_from or at
+        fault = Injected(at, kind, tuple(symbols), after, 0.0, victim, owner_gone, fresh, note, appends)
         self._open.append(fault)
         return fault
 
@@ -120,13 +138,16 @@ class Injector:
         self._ended_at = time.time()
         self.recorder.records.append(msgspec.structs.replace(fault, until=time.time()))
 
-    def await_recovery(self, fault: Injected, steady_s: float = 0.6, but_not: str = "") -> None:
+    def await_recovery(
+        self, fault: Injected, steady_s: float = 0.6, but_not: str = "", timeout_s: float = _RECOVERY_TIMEOUT_S
+    ) -> None:
         """Wait until every symbol of a fault has a report again and for ``steady_s`` more, then end the fault.
 
         Args:
             fault: the fault.
             steady_s: how long to go on measuring, s.
             but_not: an owner whose reports are no recovery, although they end gaps.
+            timeout_s: how long to wait, s.
         """
         before = {symbol: write.update_id or 0 for symbol, write in self.recorder.latest.items()}
 
@@ -136,10 +157,10 @@ class Injector:
                 write is not None
                 and write.time > fault.counts_from
                 and write.owner not in (fault.owner_gone, but_not)
-                and (not fault.fresh or (write.update_id or 0) > before.get(symbol, 0))
+                and (not fault.fresh or (write.update_id or 0) != before.get(symbol, 0))
             )
 
-        deadline = time.monotonic() + _RECOVERY_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while not all(has_recovered(symbol) for symbol in fault.symbols) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
         time.sleep(steady_s)
@@ -177,8 +198,20 @@ class Injector:
         """Start a node again; its return is a fault of the kind ``node-join``."""
         return self.begin_fault("node-join", self.stack.start_role(name), self.symbols, victim=name)
 
+    def has_all_books(self, ingest: str) -> bool:
+        """Whether an ingest could write every symbol, or does."""
+        return self.stack.metric(ingest, "nt_ingest_books_in_sync") == len(self.symbols)
+
+    def await_ingests(self) -> None:
+        """Wait until both ingests have all books: while one has not, the other one is alone."""
+        deadline = time.monotonic() + STEADY_TIMEOUT_S
+        while not all(map(self.has_all_books, INGESTS)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
     def check_streams(self, since: float) -> None:
         """Check that the book diffs that ingests have written since then connect; a gap is a violation.
+
+        Those of symbols that only one ingest may write are recorded one by one: :mod:`tools.chaos.appends`.
 
         Args:
             since: Unix time, s.
@@ -186,6 +219,8 @@ class Injector:
         keys = self.stack.settings.keys
         with self.stack.client() as client:
             for symbol in self.symbols:
+                if symbol in self.recorder.appended:
+                    continue
                 entries = client.xrange(keys.book(symbol), min=f"{int(since * 1000) - 1000}-0")
                 ids = [(int(fields[b"U"]), int(entry_id.split(b"-")[1])) for entry_id, fields in entries]
                 for (_, last), (first, _) in pairwise(ids):

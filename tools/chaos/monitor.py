@@ -13,7 +13,7 @@ import msgspec
 
 from tickfence.coordination.lease import LeaseRecord, WriteCall
 from tickfence.keys import Keys
-from tools.chaos.history import Acquisition, Refused, Write
+from tools.chaos.history import Acquisition, Appended, Refused, Write
 from tools.chaos.reference_books import digest
 
 _LINE = re.compile(rb"\+?(\d+\.\d+) \[\d+ (\S*)\] (.*)", re.DOTALL)
@@ -82,6 +82,8 @@ class MonitorReader:
     Redis does not know: such a lease is a :class:`tools.chaos.history.Refused`, which shows at the next call. A client
     that writes without a script shows as its own ``HSET`` and ``SET``.
 
+    What an ingest writes of a symbol under its lease is the call of ``fenced_commands.lua``, and the commands that it runs.
+
     Args:
         keys: of the deployment.
         servers: addresses, host:port, of which one may be the master of this server.
@@ -101,17 +103,25 @@ class MonitorReader:
             b'"%s" "%s' % (command, pattern.prefix)
             for command, pattern in ((b"SET", self._report), (b"set", self._report), (b"SET", self._slow))
         )
+        self._market_data = b'"' + _Pattern(keys.book).prefix
+        self._book, self._trades = _Pattern(keys.book), _Pattern(keys.trades)
+        self._snapshot, self._writer = _Pattern(keys.snapshot), _Pattern(keys.writer)
+        self._appender = "", 0
+        self._led: set[str] = set()
         self._call: WriteCall | None = None
         self._call_time = 0.0
         self._unwritten: set[str] = set()
         self._numbered: dict[str, tuple[str, LeaseRecord, str]] = {}
 
-    def read(self, line: bytes) -> list[Acquisition | Write | Refused]:
+    def read(self, line: bytes) -> list[Acquisition | Write | Refused | Appended]:
         """Take one line; returns what it shows."""
         if b'"EVAL' in line[:_HEAD]:
             refused = self._refused()
             self._note_call(line)
             return refused
+        if self._market_data in line[:_HEAD]:
+            appended = None if source(line) in self._servers else self._read_appended(line)
+            return [appended] if appended else []
         is_lease = self._hset_lease in line
         if not is_lease and not any(start in line for start in self._set_value):
             return []
@@ -124,13 +134,36 @@ class MonitorReader:
 
     def _note_call(self, line: bytes) -> None:
         head = parse(line, 3)
-        # The number of keys is the third argument; the owner follows the keys.
-        command = parse(line, 4 + int(head.arguments[2])) if head and head.arguments[2:] else None
+        # The number of keys is the third argument; the owner follows the keys, and of an ingest its token.
+        count = int(head.arguments[2]) if head and head.arguments[2:] else 0
+        command = parse(line, 5 + count) if count else None
+        if command and count > 1 and self._writer.has(key := command.arguments[3].decode()):
+            owner, token = command.arguments[3 + count : 5 + count]
+            self._appender = owner.decode(), int(token)
+            self._led.add(self._writer.symbol(key))
         self._call = WriteCall.from_command(command.arguments) if command else None
         if command and self._call:
             self._call_time, self._unwritten = command.time, set(self._call.leases)
 
-    def _refused(self) -> list[Acquisition | Write | Refused]:
+    def _read_appended(self, line: bytes) -> Appended | None:
+        """What is written of a symbol under a lease, or should be."""
+        command = parse(line)
+        if command is None or command.arguments[0] not in (b"XADD", b"SET"):
+            return None
+        key, rest = command.arguments[1].decode(), command.arguments[2:]
+        pattern = next((one for one in (self._book, self._trades, self._snapshot) if one.has(key)), None)
+        if pattern is None or (symbol := pattern.symbol(key)) not in self._led:
+            return None
+        owner, token = self._appender if command.source == _SCRIPT else ("", 0)
+        if pattern is not self._book:
+            return Appended(command.time, symbol, owner, token)
+        at = rest.index(b"U")
+        fields = dict(zip(rest[at::2], rest[at + 1 :: 2], strict=True))
+        last = int(rest[at - 1].partition(b"-")[2])
+        changes = fields[b"b"] + fields[b"a"] != b"[][]"
+        return Appended(command.time, symbol, owner, token, int(fields[b"U"]), last, changes)
+
+    def _refused(self) -> list[Acquisition | Write | Refused | Appended]:
         """Leases of the last call whose write changed nothing."""
         leases, self._unwritten = sorted(self._unwritten), set()
         owner = self._call.owner if self._call else ""
@@ -185,6 +218,10 @@ class _Pattern:
     def __init__(self, key: Callable[[str], str]) -> None:
         self.text, _, self._end = key("*").partition("*")
         self.prefix = self.text.encode()
+
+    def has(self, key: str) -> bool:
+        """Whether a key is one of these."""
+        return key.startswith(self.text) and key.endswith(self._end)
 
     def symbol(self, key: str) -> str:
         return key.removeprefix(self.text).removesuffix(self._end)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tickfence.keys import Keys
-from tools.chaos.history import Acquisition, Record, Refused, Unobserved, Write, WrittenToOldMaster
+from tools.chaos.history import Acquisition, Appended, Record, Refused, Unobserved, Write, WrittenToOldMaster
 from tools.chaos.monitor import MonitorReader
 
 _RETRY_S = 0.005
@@ -70,6 +70,7 @@ class Recorder:
     Attributes:
         records: the history; others may append to it.
         latest: symbol -> newest report.
+        appended: symbol that only one ingest may write -> its newest update.
         acquired_at: when a lease last got another owner: Unix time in seconds, by Redis.
         connected: set while every server is watched.
     """
@@ -78,6 +79,7 @@ class Recorder:
         self._keys = keys
         self.records: list[Record] = []
         self.latest: dict[str, Write] = {}
+        self.appended: dict[str, Appended] = {}
         self.acquired_at = 0.0
         self.connected = threading.Event()
         self._servers = {f"{host}:{port}": (host, port) for port in ports}
@@ -145,6 +147,10 @@ class Recorder:
             for record in reader.read(line):
                 if isinstance(record, Refused):
                     self.records.append(record)
+                elif isinstance(record, Appended):
+                    self.records.append(record)
+                    if record.last:
+                        self.appended[record.symbol] = record
                 else:
                     self._accepted(server, record)
 

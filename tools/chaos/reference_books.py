@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from heapq import nlargest, nsmallest
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -38,6 +38,28 @@ def digest(bids: Sequence[tuple[float, float]], asks: Sequence[tuple[float, floa
     return blake2b(struct.pack(f"{len(numbers)}d", *numbers), digest_size=8).hexdigest()
 
 
+class Levels:
+    """The levels of one book. No I/O."""
+
+    def __init__(self) -> None:
+        self._bids: dict[float, float] = {}
+        self._asks: dict[float, float] = {}
+
+    def change(self, bids: Iterable[Sequence[Any]], asks: Iterable[Sequence[Any]]) -> None:
+        """Set the quantity of each (price, quantity); 0 removes a level."""
+        for side, levels in ((self._bids, bids), (self._asks, asks)):
+            for price, quantity in levels:
+                if float(quantity):
+                    side[float(price)] = float(quantity)
+                else:
+                    side.pop(float(price), None)
+
+    def digest(self) -> str:
+        """:func:`digest` of the twenty best levels of each side."""
+        bids, asks = nlargest(LEVELS, self._bids), nsmallest(LEVELS, self._asks)
+        return digest([(price, self._bids[price]) for price in bids], [(price, self._asks[price]) for price in asks])
+
+
 class ReferenceBook:
     """The book of one symbol. No I/O.
 
@@ -47,8 +69,7 @@ class ReferenceBook:
 
     def __init__(self) -> None:
         self.update_id: int | None = None
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
+        self._levels = Levels()
         self._buffered: list[dict[str, Any]] = []
 
     def load(self, depth: dict[str, Any]) -> bool:
@@ -57,8 +78,8 @@ class ReferenceBook:
         if connecting and connecting[0]["U"] > depth["lastUpdateId"] + 1:
             return False
         self._buffered = []
-        self._bids, self._asks = {}, {}
-        self._set(depth["bids"], depth["asks"])
+        self._levels = Levels()
+        self._levels.change(depth["bids"], depth["asks"])
         self.update_id = depth["lastUpdateId"]
         for diff in connecting:
             self.apply(diff)
@@ -72,43 +93,32 @@ class ReferenceBook:
             self._buffered.append(diff)
             return False
         if diff["u"] > self.update_id:
-            self._set(diff["b"], diff["a"])
+            self._levels.change(diff["b"], diff["a"])
             self.update_id = diff["u"]
         return True
 
     def digest(self) -> str:
-        """:func:`digest` of the twenty best levels of each side."""
-        bids, asks = nlargest(LEVELS, self._bids), nsmallest(LEVELS, self._asks)
-        return digest([(price, self._bids[price]) for price in bids], [(price, self._asks[price]) for price in asks])
-
-    def _set(self, bids: Iterable[Sequence[str]], asks: Iterable[Sequence[str]]) -> None:
-        for side, levels in ((self._bids, bids), (self._asks, asks)):
-            for price, quantity in levels:
-                if float(quantity):
-                    side[float(price)] = float(quantity)
-                else:
-                    side.pop(float(price), None)
+        """As :meth:`Levels.digest`."""
+        return self._levels.digest()
 
 
-class ReferenceBooks:
-    """Follows the exchange within the ``with`` block, and appends a :class:`Book` for every update.
+class Follower:
+    """Follows an exchange in a thread of its own, within the ``with`` block.
 
     Args:
-        ws_url: of the exchange's WebSockets.
-        rest_url: of its REST interface.
-        symbols: whose books to keep.
-        records: where to append.
+        name: of the thread.
     """
 
-    def __init__(self, ws_url: str, rest_url: str, symbols: Sequence[str], records: list[Record]) -> None:
-        self._ws_url, self._rest_url, self._symbols = ws_url, rest_url, symbols
-        self._records = records
-        self._books: dict[str, ReferenceBook] = {}
+    def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="reference-books", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> ReferenceBooks:
-        self._task = self._loop.create_task(self._follow())
+    async def follow(self) -> None:
+        """Follow until cancelled."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self._task = self._loop.create_task(self.follow())
         self._thread.start()
         return self
 
@@ -122,7 +132,25 @@ class ReferenceBooks:
             self._loop.run_until_complete(self._task)
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
-    async def _follow(self) -> None:
+
+class ReferenceBooks(Follower):
+    """Follows the exchange within the ``with`` block, and appends a :class:`Book` for every update.
+
+    Args:
+        ws_url: of the exchange's WebSockets.
+        rest_url: of its REST interface.
+        symbols: whose books to keep.
+        records: where to append.
+    """
+
+    def __init__(self, ws_url: str, rest_url: str, symbols: Sequence[str], records: list[Record]) -> None:
+        super().__init__("reference books")
+        self._ws_url, self._rest_url, self._symbols = ws_url, rest_url, symbols
+        self._records = records
+        self._books: dict[str, ReferenceBook] = {}
+
+    async def follow(self) -> None:
+        """Connect again and again."""
         streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in self._symbols)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=2)) as session:
             while True:

@@ -22,6 +22,7 @@ from tools.local import ports
 from tools.local.embedded_redis import wait_until_ready
 from tools.local.roles import BEATS, NODES, REDIS_PHASE
 from tools.local.supervision import READY_TIMEOUT_S, SupervisionError, Supervisor
+from tools.simulator import kraken
 
 _READY_S = 20.0
 _POLL_S = 0.02
@@ -239,20 +240,28 @@ class StackUnderTest:
                 raise StackError(f"the proxy refused {order!r}: {answer}")
         return time.time()
 
-    def exchange_fault(self, name: str, **parameters: Any) -> float:
-        """Inject a fault into the exchange (see :mod:`tools.simulator.faults`); returns when it did (Unix time, s)."""
+    def exchange_fault(self, name: str, venue: str = "", **parameters: Any) -> float:
+        """Inject a fault into the exchange (see :mod:`tools.simulator.faults`); returns when it did (Unix time, s).
+
+        Args:
+            name: of the fault.
+            venue: "kraken" for one of :mod:`tools.simulator.captured.server`.
+            parameters: of the fault.
+        """
+        place = kraken.PATH if venue == "kraken" else ""
         request = urllib.request.Request(
-            f"{self.http_url}/simulator/faults/{name}", data=msgspec.json.encode(parameters), method="POST"
+            f"{self.http_url}{place}/simulator/faults/{name}", data=msgspec.json.encode(parameters), method="POST"
         )
         with urllib.request.urlopen(request, timeout=5) as answer:
             answer.read()
         return time.time()
 
-    def ingest_connections(self) -> list[int]:
-        """Numbers that the exchange gave to the connections of ingest processes."""
+    def ingest_connections(self, venue: str) -> list[int]:
+        """Numbers that the simulated exchanges gave to the connections of ingest processes with one of them."""
         with urllib.request.urlopen(f"{self.http_url}/simulator/state", timeout=5) as answer:
             state = msgspec.json.decode(answer.read())
-        return [n for n, one in enumerate(state["connections"]) if any("@trade" in s for s in one["streams"])]
+        connections = enumerate(state["connections"])
+        return [n for n, one in connections if one["venue"] == venue and any("trade" in s for s in one["streams"])]
 
 
 def _alive(pid: int) -> bool:

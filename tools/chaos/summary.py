@@ -6,18 +6,26 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tickfence.instrument import Instrument, split
 from tools.chaos.faults import KINDS
 from tools.chaos.gaps import Gap, percentile
 
-_HEAD = ("fault", "count", "next report p50", "gap p50", "gap p99", "gap max", "budget", "conflicts", "")
+
+def of_venues(gaps: Sequence[Gap]) -> dict[str, list[Gap]]:
+    """The gaps of each venue's symbols, by its name."""
+    found: dict[str, list[Gap]] = {}
+    for gap in gaps:
+        found.setdefault(split(Instrument(gap.symbol))[0], []).append(gap)
+    return dict(sorted(found.items()))
 
 
 def over_budget(gaps: Sequence[Gap]) -> list[str]:
-    """Kinds of faults whose 99th percentile of gaps is above the budget."""
+    """Kinds of faults whose 99th percentile of gaps is above the budget, in any venue's symbols."""
     over = []
     for kind in KINDS:
-        seen = [gap.longest_ms for gap in gaps if gap.kind == kind.name]
-        if seen and kind.budget_ms is not None and percentile(seen, 99) > kind.budget_ms:
+        seen = of_venues([gap for gap in gaps if gap.kind == kind.name])
+        worst = max((percentile([gap.longest_ms for gap in those], 99) for those in seen.values()), default=0.0)
+        if kind.budget_ms is not None and worst > kind.budget_ms:
             over.append(kind.name)
     return over
 
@@ -25,33 +33,44 @@ def over_budget(gaps: Sequence[Gap]) -> list[str]:
 def table(gaps: Sequence[Gap], faults: Mapping[str, int], conflicts: Mapping[str, int]) -> str:
     """Markdown, one row for each kind of fault. Times are in ms; a gap is :attr:`tools.chaos.gaps.Gap.longest_ms`.
 
+    The 99th percentile stands there for each venue.
+
     Args:
         gaps: of all faults.
         faults: kind -> how many.
         conflicts: kind -> leases refused as conflicts.
     """
-    over = over_budget(gaps)
-    rows: list[Sequence[str]] = [_HEAD, [":--", *["--:"] * (len(_HEAD) - 2), ":--"]]
+    over, venues = over_budget(gaps), list(of_venues(gaps))
+    of_venue = [f"p99 {venue}" if len(venues) > 1 else "gap p99" for venue in venues]
+    head = ["fault", "count", "next report p50", "gap p50", *of_venue, "gap max", "budget", "conflicts", ""]
+    rows: list[Sequence[str]] = [head, [":--", *["--:"] * (len(head) - 2), ":--"]]
     for kind in KINDS:
         seen = [gap for gap in gaps if gap.kind == kind.name]
         if not seen:
             continue
         longest, following = [gap.longest_ms for gap in seen], [gap.next_ms for gap in seen]
+        by_venue = of_venues(seen)
+        p99 = [_ms(percentile([gap.longest_ms for gap in by_venue[v]], 99)) if v in by_venue else "" for v in venues]
         rows.append(
             (
                 kind.name,
                 str(faults.get(kind.name, 0)),
                 _ms(percentile(following, 50)),
-                *(_ms(percentile(longest, percent)) for percent in (50, 99, 100)),
+                _ms(percentile(longest, 50)),
+                *p99,
+                _ms(max(longest)),
                 "" if kind.budget_ms is None else _ms(kind.budget_ms),
                 str(conflicts.get(kind.name, 0)),
                 "over budget" if kind.name in over else "",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
         "| "
-        + " | ".join(_cell(text, width, column) for column, (text, width) in enumerate(zip(row, widths, strict=True)))
+        + " | ".join(
+            text.ljust(width) if column in (0, len(head) - 1) else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
         + " |"
         for row in rows
     )
@@ -93,7 +112,3 @@ def plot(gaps: Sequence[Gap], path: Path, title: str) -> None:
 
 def _ms(value: float) -> str:
     return "never" if math.isinf(value) else f"{value:.0f}"
-
-
-def _cell(text: str, width: int, column: int) -> str:
-    return text.ljust(width) if column in (0, len(_HEAD) - 1) else text.rjust(width)

@@ -24,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", help="the same seed gives the same run; 7.3 is era 3 of seed 7 (default: a random one)"
     )
+    parser.add_argument(
+        "--venue", default="binance,okx", help="whose dialects the exchanges have, in turn (default %(default)s)"
+    )
     parser.add_argument("--go-on", action="store_true", help="count what is not true instead of ending there")
     parser.add_argument("--verbose", action="store_true", help="log what the product logs")
     arguments = parser.parse_args(argv)
@@ -34,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         clock = VirtualTime()
         clock.install()
         os.environ |= {"REDIS_URL": server.url(), "CELERY_BROKER_URL": server.url(1), "SYMBOLS": "BTCUSDT"}
-        from tools.fuzz.run import Violation, run  # noqa: PLC0415 - the product must find this time and this environment
+        from tools.fuzz.run import VENUES, Violation, run  # noqa: PLC0415 - the product must find this time and this environment
 
+        kinds = arguments.venue.split(",")
+        if unknown := [kind for kind in kinds if kind not in VENUES]:
+            parser.error(f"--venue {','.join(unknown)}: must be of {', '.join(VENUES)}")
         print(f"seed {seed}", flush=True)
         started = time.perf_counter()
         try:
@@ -43,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 clock,
                 server.url(),
                 seed,
+                kinds,
                 messages=arguments.messages,
                 of_era=arguments.era,
                 go_on=arguments.go_on,

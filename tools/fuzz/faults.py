@@ -1,38 +1,27 @@
 """What goes wrong, and when: random faults of the exchange, of the way to it, and of the processes themselves.
 
 Each fault says for how long its symbols are disturbed. A cycle in which a symbol has been undisturbed for
-`REPORT_WITHIN_S` is one in which there could be a report.
+`Venue.report_within_s` is one in which there could be a report.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 from random import Random
 
 from tools.fuzz.venue import DEPTH, TRADE, Venue
 from tools.fuzz.virtual_time import VirtualTime
 from tools.fuzz.world import TOLD_LEVELS
 
-REPORT_WITHIN_S = 2.0
-"""A book that was lost must be back by then."""
 BOOK_S = 0.03
-"""And this much later for each book that was lost with it: four are loaded at a time, in 0.1 s on average."""
+"""A lost book is back so much later for each one that was lost with it: four are loaded at a time, in 0.1 s on average."""
 
 KNOWN_TRADES = 20
 
 UNTOLD_S = 180.0
 """By then the audit has had its turn, and a change that was never told is known."""
-
-RUBBISH = (
-    "not json",
-    "{}",
-    '{"stream":"nosuch@trade","data":{"e":"trade"}}',
-    '{"e":"serverWhatever","E":1}',
-    '{"stream":"","data":null}',
-    "[]",
-)
-BAD_LEVELS = ('["0.00000000","1.00000000"]', '["-1.0","1.0"]', '["1e5","x"]', '["nan","1.0"]', '["1.0"]', "7")
 
 
 class Faults:
@@ -96,8 +85,12 @@ class Faults:
             "fall in one diff": lambda symbol: self._jump(symbol, -1),
             "rise in one diff": lambda symbol: self._jump(symbol, 1),
         }
-        if untold:
+        if not venue.books_by_rest:
+            del of_all["rest lags"]
+        elif untold:
             of_one["change not told"] = self._leave_untold
+        for own, happens in venue.own_faults().items():
+            of_one[own] = partial(self._happens_at, happens)
         self._of_all, self._of_one = of_all, of_one
         self._names = [*of_all, *(name for name in of_one for _ in range(2))]
 
@@ -128,7 +121,7 @@ class Faults:
         return self._clock.now_s >= self._until[symbol]
 
     def _disturb(self, symbols: Collection[str], for_s: float = 0.0) -> None:
-        until_s = self._clock.now_s + for_s + REPORT_WITHIN_S + BOOK_S * len(symbols)
+        until_s = self._clock.now_s + for_s + self._venue.report_within_s + BOOK_S * len(symbols)
         for symbol in symbols:
             self._until[symbol] = max(self._until[symbol], until_s)
 
@@ -144,7 +137,7 @@ class Faults:
         self._venue.dark_until_s = self._clock.now_s + self._beat_s * self._random.choice((3, 10, 40, 150))
 
     def _announce(self) -> None:
-        self._venue.shout('{"e":"serverShutdown","E":1}')
+        self._venue.shout(self._venue.shutdown)
 
     def _copy(self) -> None:
         self._venue.twice = self._random.randint(1, 500)
@@ -167,7 +160,7 @@ class Faults:
             self._close()
 
     def _rubbish(self) -> None:
-        self._venue.shout(self._random.choice(RUBBISH))
+        self._venue.shout(self._random.choice(self._venue.rubbish))
 
     def _lose(self, symbol: str, stream: str) -> None:
         if stream is TRADE and len(self._venue.markets[symbol].trades) < KNOWN_TRADES:
@@ -190,12 +183,10 @@ class Faults:
     def _bad_diff(self, symbol: str) -> None:
         """In place of the next diff, one that cannot be read."""
         self._lose(symbol, DEPTH)
-        market = self._venue.markets[symbol]
-        level = self._random.choice(BAD_LEVELS)
-        self._venue.shout(
-            f'{{"stream":"{symbol.lower()}{DEPTH}","data":{{"e":"depthUpdate","E":{self._venue.ms},"s":"{symbol}",'
-            f'"U":{market.update_id + 1},"u":{market.update_id + 1},"b":[{level}],"a":[]}}}}'
-        )
+        self._venue.shout(self._venue.bad_diff(symbol))
+
+    def _happens_at(self, happens: Callable[[str], float], symbol: str) -> None:
+        self._disturb([symbol], happens(symbol))
 
     def _jump(self, symbol: str, sign: int) -> None:
         self._venue.markets[symbol].move(sign * self._random.randint(20, TOLD_LEVELS + 500))

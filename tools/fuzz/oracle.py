@@ -28,6 +28,8 @@ class Difference(NamedTuple):
 def of_book(report: Report, market: Market, update_id: int) -> Iterator[Difference]:
     """What differs from the market's book at an update id."""
     shown = market.shown.get(update_id)
+    if shown is None and update_id in market.forgotten:
+        return
     if shown is None:
         yield Difference("update id", update_id, "one that the exchange has told")
         return
@@ -69,15 +71,21 @@ def _of_both_sides(
     yield from _near("depth.imbalance", report["depth"].get("imbalance"), balance, 4)
 
 
-def of_trades(report: Report, market: Market) -> Iterator[Difference]:
-    """What differs from the market's trades over the windows that the report states."""
+def of_trades(report: Report, market: Market, matches: int = 1) -> Iterator[Difference]:
+    """What differs from the market's trades over the windows that the report states.
+
+    Args:
+        report: what is reported.
+        market: the truth.
+        matches: a trade may be this many of the exchange's, which are told as one; those that were missed come one by one.
+    """
     until = report["ingestion"]["exchange_time"]
     flow = report.get("flow", {})
     times = market.times
     last = bisect_right(times, until)
     if "orders_per_sec" in flow:
         count = last - bisect_right(times, until - RATE_MS)
-        if flow["orders_per_sec"] != count / 10:
+        if not count <= round(flow["orders_per_sec"] * 10, 6) <= count * matches:
             yield Difference("flow.orders_per_sec", flow["orders_per_sec"], count / 10)
         if flow["window_sec"] < RATE_MS // 1000:
             yield Difference("flow.window_sec with orders_per_sec", flow["window_sec"], "10 or more")

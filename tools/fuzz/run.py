@@ -11,7 +11,7 @@ import json
 import random as global_random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, cast
@@ -30,6 +30,7 @@ from tickfence.redis_access.raw_connection import RawConnection
 from tickfence.settings import Settings
 from tools.fuzz import oracle
 from tools.fuzz.faults import Faults
+from tools.fuzz.okx import OkxVenue
 from tools.fuzz.oracle import Difference, Report
 from tools.fuzz.venue import Venue
 from tools.fuzz.virtual_time import VirtualTime
@@ -37,6 +38,7 @@ from tools.fuzz.world import KINDS, Market
 
 SLOW_EVERY_BEATS = 20
 NEVER_LATE_MS = 3_600_000
+VENUES: dict[str, type[Venue]] = {venue.name: venue for venue in (Venue, OkxVenue)}
 
 
 class Violation(Exception):
@@ -122,13 +124,22 @@ class Era:
         clock: of the process.
         url: of a Redis server, which is emptied.
         seed: decides everything.
+        kind: whose dialect the exchange has.
         tally: is added to.
         go_on: whether to go on after a report that is not true.
         show: prints a line.
     """
 
     def __init__(
-        self, clock: VirtualTime, url: str, seed: str, tally: Tally, *, go_on: bool, show: Callable[[str], None]
+        self,
+        clock: VirtualTime,
+        url: str,
+        seed: str,
+        kind: type[Venue],
+        tally: Tally,
+        *,
+        go_on: bool,
+        show: Callable[[str], None],
     ) -> None:
         self.go_on, self.show = go_on, show
         self.random = random = Random(seed)
@@ -138,10 +149,11 @@ class Era:
         self.scene = scene = scenes(random)
         keep = 300 if len(scene.kinds) > 20 else 1200
         markets = {
-            f"F{number:03}{kind.upper()}": Market(f"F{number:03}{kind.upper()}", KINDS[kind], random, keep)
-            for number, kind in enumerate(scene.kinds)
+            symbol: Market(symbol, KINDS[name], random, keep)
+            for number, name in enumerate(scene.kinds)
+            for symbol in [kind.symbol(f"F{number:03}{name.upper()}")]
         }
-        self.venue = Venue(clock, markets, random, skew_ms=scene.skew_ms, delay_s=scene.delay_s)
+        self.venue = kind(clock, markets, random, skew_ms=scene.skew_ms, delay_s=scene.delay_s)
         self.venue.least_gap_s = 1.2 * scene.beat_s
         self.faults = Faults(
             clock,
@@ -154,10 +166,7 @@ class Era:
             beat_s=scene.beat_s,
             untold=len(markets) <= 20,
         )
-        self.settings = Settings.from_environment(
-            {"REDIS_URL": url, "SYMBOLS": ",".join(markets), "NT_EXCHANGE_WS_URL": "ws://fuzz"}
-            | {"NT_EXCHANGE_REST_URL": "http://fuzz"}
-        )
+        self.settings = Settings.from_environment({"REDIS_URL": url, "SYMBOLS": ",".join(markets), **kind.urls})
         self.redis = redis.Redis.from_url(url)
         self._generation = 0
         self._node: Node
@@ -269,10 +278,10 @@ class Era:
         if shown is not None and not shown.told:
             self.tally.excused += bool(differences)
             differences.clear()
-        of_trades = list(oracle.of_trades(report, market))
+        of_trades = list(oracle.of_trades(report, market, self.venue.matches))
         differences += oracle.of_ticker(report, self.venue.tickers[symbol])
         profile = report.get("liquidity", {}).get("volume_profile")
-        if profiles and profile is not None:
+        if profiles and profile is not None and self.venue.matches == 1:
             self.tally.profiles += 1
             of_trades += oracle.of_profile(profile, market, report["ingestion"]["exchange_time"])
         if self.clock.now_s < self.venue.trades_unsure_until_s[symbol]:
@@ -306,6 +315,7 @@ def run(
     clock: VirtualTime,
     url: str,
     seed: str,
+    kinds: Sequence[str],
     *,
     messages: int,
     of_era: int,
@@ -318,6 +328,7 @@ def run(
         clock: installed in this process.
         url: of a Redis server of this run's own.
         seed: decides everything. That of one era, such as 7.3, runs this era again.
+        kinds: of the exchanges, in turn: names of `VENUES`.
         messages: how many.
         of_era: how many of one exchange.
         go_on: whether to go on after a report that is not true.
@@ -334,11 +345,12 @@ def run(
     while tally.messages < messages:
         started = time.perf_counter()
         era = seed if "." in seed else f"{seed}.{number}"
+        kind = VENUES[kinds[int(era.partition(".")[2]) % len(kinds)]]
         with asyncio.Runner(loop_factory=clock.loop) as runner:
-            one = Era(clock, url, era, tally, go_on=go_on, show=show)
+            one = Era(clock, url, era, kind, tally, go_on=go_on, show=show)
             runner.run(one.run(min(of_era, messages - tally.messages)))
         show(
-            f"era {era}: {one.scene.beat_s} s, {len(one.scene.kinds)} symbols, {one.venue.messages} messages, "
+            f"era {era}: {kind.name}, {one.scene.beat_s} s, {len(one.scene.kinds)} symbols, {one.venue.messages} messages, "
             f"{sum(one.faults.counts.values())} faults, {time.perf_counter() - started:.1f} s"
         )
         number += 1

@@ -1,7 +1,8 @@
 """The exchange as ingest sees it: what `ingest` asks of an aiohttp session, answered from the `world`.
 
 It tells what happens over any number of connections, and answers REST requests after a while. Its faults are attributes
-that `faults` sets: they take effect on what is told or asked from then on.
+that `faults` sets: they take effect on what is told or asked from then on. `Venue` is an exchange with Binance's dialect; one
+with another dialect is made from it, as `okx` is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import json
 import math
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,9 +23,11 @@ from tools.fuzz.virtual_time import VirtualTime
 from tools.fuzz.world import Market, Trade, decimal_text
 
 DEPTH, TRADE, TICKER = "@depth@100ms", "@trade", "@ticker"
+"""The streams of a symbol; each dialect has its own names for them."""
 DEPTH_LIMIT, TRADES_LIMIT = 5000, 1000
 KEPT_TICKERS_MS = 62_000
 MISSING_KNOWN_S = 0.5
+BAD_LEVELS = ('["0.00000000","1.00000000"]', '["-1.0","1.0"]', '["1e5","x"]', '["nan","1.0"]', '["1.0"]', "7")
 
 Answer = tuple[int, Mapping[str, str], bytes]
 
@@ -32,10 +35,12 @@ Answer = tuple[int, Mapping[str, str], bytes]
 class Socket:
     """One WebSocket connection, from the client's side."""
 
-    def __init__(self, streams: Collection[str], closed: Callable[[Socket], None]) -> None:
+    def __init__(
+        self, streams: Collection[str], heard: Callable[[Socket, str], None], closed: Callable[[Socket], None]
+    ) -> None:
         self.streams = set(streams)
         self.close_code: int | None = None
-        self._closed = closed
+        self._heard, self._closed = heard, closed
         self._on_the_way: deque[bytes] = deque()
         self._received: deque[WSMessage] = deque()
         self._arrived = asyncio.Event()
@@ -71,10 +76,8 @@ class Socket:
         return self._received.popleft()
 
     async def send_str(self, text: str) -> None:
-        """Take a SUBSCRIBE message."""
-        request = json.loads(text)
-        self.streams |= set(request["params"])
-        self.push(json.dumps({"result": None, "id": request["id"]}).encode())
+        """As aiohttp's."""
+        self._heard(self, text)
 
     async def pong(self, payload: bytes = b"") -> None:
         """Nothing here sends pings."""
@@ -127,6 +130,13 @@ class Venue:
     """All markets, and everybody who is connected.
 
     Attributes:
+        name: of the exchange.
+        urls: settings that lead ingest here.
+        rubbish: messages that no exchange sends.
+        shutdown: the message that announces the end of a connection.
+        report_within_s: a book that was lost must be back by then.
+        books_by_rest: whether books are asked for, and may be compared, by REST.
+        matches: how many of the exchange's trades one of the world's may be.
         markets: by symbol.
         sockets: the open connections.
         messages: how many messages were given to a connection.
@@ -147,6 +157,21 @@ class Venue:
         delay_s: how long a message is on its way.
     """
 
+    name = "binance"
+    urls: Mapping[str, str] = {"NT_EXCHANGE_WS_URL": "ws://fuzz", "NT_EXCHANGE_REST_URL": "http://fuzz"}
+    rubbish: Sequence[str] = (
+        "not json",
+        "{}",
+        '{"stream":"nosuch@trade","data":{"e":"trade"}}',
+        '{"e":"serverWhatever","E":1}',
+        '{"stream":"","data":null}',
+        "[]",
+    )
+    shutdown = '{"e":"serverShutdown","E":1}'
+    report_within_s = 2.0
+    books_by_rest = True
+    matches = 1
+
     def __init__(
         self, clock: VirtualTime, markets: Mapping[str, Market], random: Random, *, skew_ms: int, delay_s: float
     ) -> None:
@@ -165,7 +190,20 @@ class Venue:
         self.closed_at_s, self.least_gap_s = -math.inf, 0.0
         self.tickers: dict[str, deque[tuple[int, dict[str, str]]]] = {symbol: deque() for symbol in markets}
         self._clock = clock
-        self._names = {symbol: symbol.lower() for symbol in markets}
+
+    @staticmethod
+    def symbol(name: str) -> str:
+        """The symbol of a market with this name."""
+        return name
+
+    @staticmethod
+    def stream(symbol: str, stream: str) -> str:
+        """The name of one of a symbol's streams."""
+        return symbol.lower() + stream
+
+    def own_faults(self) -> Mapping[str, Callable[[str], float]]:
+        """Faults of this dialect alone. Each is given a symbol, and returns how long it disturbs it, s."""
+        return {}
 
     @property
     def ms(self) -> int:
@@ -192,7 +230,7 @@ class Venue:
 
     def tell_trades(self, symbol: str, trades: list[Trade]) -> None:
         """Tell trades, in their order or shuffled."""
-        market, name = self.markets[symbol], self._names[symbol]
+        market, name = self.markets[symbol], symbol.lower()
         if self.shuffle:
             self.random.shuffle(trades)
         for ms, trade_id, ticks, lots, is_buy in trades:
@@ -206,7 +244,7 @@ class Venue:
 
     def tell_diff(self, symbol: str) -> None:
         """Tell what has changed in a book."""
-        market, name = self.markets[symbol], self._names[symbol]
+        market, name = self.markets[symbol], symbol.lower()
         diff = market.take_diff()
         if diff is not None:
             self.tell(
@@ -223,15 +261,28 @@ class Venue:
         values |= {"v": decimal_text(random.randint(0, 10**14)), "P": f"{random.uniform(-9, 9):.3f}"}
         zeros = random.choice(((), (), (), "c", "hl", "vP", "chlvP"))
         values |= dict.fromkeys(zeros, "0.00000000")
-        kept, ms = self.tickers[symbol], self.ms
-        kept.append((ms, values))
-        while kept[0][0] < ms - KEPT_TICKERS_MS:
-            kept.popleft()
+        ms = self.keep_ticker(symbol, values)
         fields = ",".join(f'"{name}":"{value}"' for name, value in values.items())
         self.tell(
             symbol,
             TICKER,
-            f'{{"stream":"{self._names[symbol]}{TICKER}","data":{{"e":"24hrTicker","E":{ms},"s":"{symbol}",{fields}}}}}',
+            f'{{"stream":"{symbol.lower()}{TICKER}","data":{{"e":"24hrTicker","E":{ms},"s":"{symbol}",{fields}}}}}',
+        )
+
+    def keep_ticker(self, symbol: str, values: dict[str, str]) -> int:
+        """Note what is told of a symbol's 24 hours now; returns the exchange's time."""
+        kept, ms = self.tickers[symbol], self.ms
+        kept.append((ms, values))
+        while kept[0][0] < ms - KEPT_TICKERS_MS:
+            kept.popleft()
+        return ms
+
+    def bad_diff(self, symbol: str) -> str:
+        """A diff that cannot be read."""
+        last, level = self.markets[symbol].update_id + 1, self.random.choice(BAD_LEVELS)
+        return (
+            f'{{"stream":"{symbol.lower()}{DEPTH}","data":{{"e":"depthUpdate","E":{self.ms},"s":"{symbol}",'
+            f'"U":{last},"u":{last},"b":[{level}],"a":[]}}}}'
         )
 
     def tell(self, symbol: str, stream: str, text: str) -> None:
@@ -244,22 +295,29 @@ class Venue:
             return
         if now < max(self.dark_until_s, self.cut_until_s[symbol]):
             return
-        name, message = self._names[symbol] + stream, text.encode()
+        name, message = self.stream(symbol, stream), text.encode()
         for socket in self.sockets:
             if name in socket.streams:
-                self._send(socket, message)
+                self.send(socket, message)
                 if stream is TRADE and self.trades_unsure_until_s[symbol] == math.inf:
                     asyncio.get_running_loop().call_later(self.delay_s, self._on_next_trade, symbol, socket)
                 if self.twice > 0:
                     self.twice -= 1
-                    self._send(socket, message)
+                    self.send(socket, message)
 
     def shout(self, text: str) -> None:
         """Send a message to every connection."""
         for socket in self.sockets:
-            self._send(socket, text.encode())
+            self.send(socket, text.encode())
 
-    def _send(self, socket: Socket, message: bytes) -> None:
+    def heard(self, socket: Socket, text: str) -> None:
+        """Take a control message."""
+        request = json.loads(text)
+        socket.streams |= set(request["params"])
+        socket.push(json.dumps({"result": None, "id": request["id"]}).encode())
+
+    def send(self, socket: Socket, message: bytes) -> None:
+        """Send one message over one connection."""
         self.messages += 1
         if self.delay_s:
             socket.push_later(message, self.delay_s)
@@ -273,7 +331,7 @@ class Venue:
 
     def hears(self, symbol: str) -> bool:
         """Whether somebody is connected who follows the symbol's book."""
-        name = self._names[symbol] + DEPTH
+        name = self.stream(symbol, DEPTH)
         return any(name in socket.streams for socket in self.sockets)
 
     # How REST answers.
@@ -288,8 +346,8 @@ class Venue:
     async def _connect(self, url: str) -> Socket:
         missed_s = self.closed_at_s + self.least_gap_s - self._clock.now_s
         await asyncio.sleep(max(missed_s, 0.0) + self.random.uniform(0.01, 0.1))
-        streams = parse_qs(urlsplit(url).query)["streams"][0].split("/")
-        socket = Socket(streams, self._closed)
+        streams = parse_qs(urlsplit(url).query).get("streams", [""])[0].split("/")
+        socket = Socket(streams, self.heard, self._closed)
         self.sockets.append(socket)
         return socket
 
@@ -299,7 +357,7 @@ class Venue:
 
     async def _respond(self, url: str, query: dict[str, str]) -> Response:
         await asyncio.sleep(self.random.uniform(*self.latency_s) / 2)
-        answer = self._refusal() or self._answer(urlsplit(url).path, query)
+        answer = self._refusal() or self.answer(urlsplit(url).path, query)
         await asyncio.sleep(self.random.uniform(*self.latency_s) / 2)
         if not answer[0]:
             raise aiohttp.ServerDisconnectedError
@@ -313,7 +371,8 @@ class Venue:
             return 200, {}, b'{"lastUpdateId":'
         return status, {"Retry-After": "1"} if status in (418, 429) else {}, b'{"code":-1000,"msg":"refused"}'
 
-    def _answer(self, path: str, query: dict[str, str]) -> Answer:
+    def answer(self, path: str, query: dict[str, str]) -> Answer:
+        """Answer a request."""
         if path.endswith("/exchangeInfo"):
             return self._info(query)
         symbol = query["symbol"]

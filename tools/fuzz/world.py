@@ -138,6 +138,7 @@ class Market:
         times: their times, ms.
         net: sums of what the first 0, 1, 2 ... trades bought minus what they sold, in lots.
         shown: what a report must show that was made from an update id, for the newest ids.
+        forgotten: older ids. A report may still be made from one, if its book could not be loaded again for minutes.
         untold: keys of the levels whose change was not told, until they are told.
     """
 
@@ -151,6 +152,7 @@ class Market:
         self.times: list[int] = []
         self.net: list[int] = [0]
         self.shown: dict[int, Shown] = {}
+        self.forgotten: set[int] = set()
         self.untold: set[int] = set()
         self._keep_shown = keep_shown
         self._trend, self._trend_left = 0, 0
@@ -247,7 +249,9 @@ class Market:
         """Keep what a report made from the newest update must show."""
         self.shown[self.update_id] = Shown(self.bids.top(SHOWN_LEVELS), self.asks.top(SHOWN_LEVELS), not self.untold)
         if len(self.shown) > self._keep_shown:
-            del self.shown[next(iter(self.shown))]
+            oldest = next(iter(self.shown))
+            del self.shown[oldest]
+            self.forgotten.add(oldest)
 
     def price_units(self, ticks: int) -> int:
         """A price in units of 1e-8."""

@@ -139,7 +139,8 @@ def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 def venue_urls(port: int) -> str:
     """``NT_VENUE_URLS`` for the simulator on a loopback port: it speaks the dialects of several exchanges."""
-    return f"okx.ws=ws://{ports.LOOPBACK}:{port},okx.rest=http://{ports.LOOPBACK}:{port}"
+    at = f"://{ports.LOOPBACK}:{port}"
+    return f"okx.ws=ws{at},okx.rest=http{at},kraken.ws=ws{at}/kraken"
 
 
 def uses_other_exchange(given: Mapping[str, str]) -> bool:

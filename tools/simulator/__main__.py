@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tickfence.recordings.extra import NotInstalled, load
-from tools.simulator import capture, symbols
+from tools.simulator import capture, kraken, symbols
 from tools.simulator.captured import dialect_of
-from tools.simulator.captured.server import serve
+from tools.simulator.captured.server import CapturedServer, serve
 from tools.simulator.connection import Limits
 from tools.simulator.feed import Feed
 from tools.simulator.hub import Hub
@@ -51,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     limits, activity, options = Limits(), Activity(), ServerOptions()
     p = argparse.ArgumentParser(
-        prog="python -m tools.simulator", description="A local exchange that speaks Binance spot's protocol, and OKX's."
+        prog="python -m tools.simulator",
+        description="A local exchange that speaks Binance spot's protocol, OKX's and Kraken's.",
     )
 
     def number(name: str, default: float, kind: type[int] | type[float], low: float, high: float, text: str) -> None:
@@ -120,7 +121,11 @@ async def run(arguments: argparse.Namespace) -> None:
         await serve(dialect(arguments.replay), arguments.speed, arguments.host, arguments.port, stop)
         return
     hub = Hub()
-    feed, what = _feed(arguments, hub)
+    of_kraken = None
+    if arguments.replay:
+        feed, what = _replay(arguments, hub)
+    else:
+        feed, of_kraken, what = _live(arguments, hub)
     limits = Limits(
         ping_interval=arguments.ping_interval,
         pong_timeout=arguments.pong_timeout,
@@ -129,23 +134,25 @@ async def run(arguments: argparse.Namespace) -> None:
         unread_bytes=arguments.unread_bytes,
     )
     options = ServerOptions(arguments.host, arguments.port, arguments.weight_per_minute, limits)
-    server = Server(feed, hub, options)
+    server = Server(feed, hub, options, of_kraken)
     port = await server.start()
     print(f"simulator: listening on http://{arguments.host}:{port} ({what})", flush=True)
     await server.serve(stop)
 
 
-def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
-    if arguments.replay and not Path(f"{arguments.replay}.ws").exists():
+def _replay(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
+    if not Path(f"{arguments.replay}.ws").exists():
         return _recorded(arguments, hub)
-    if arguments.replay and okx_capture.is_capture(arguments.replay):
+    if okx_capture.is_capture(arguments.replay):
         of_okx = okx_capture.load(arguments.replay)
         okx_replay = OkxReplayFeed(of_okx, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
         return okx_replay, f"replay of {arguments.replay}, {len(of_okx.messages)} messages of OKX"
-    if arguments.replay:
-        recorded = capture.load(arguments.replay)
-        replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
-        return replay, f"replay of {arguments.replay}, {len(recorded.messages)} messages"
+    recorded = capture.load(arguments.replay)
+    replay = ReplayFeed(recorded, arguments.speed, hub, exit_at_end=arguments.exit_at_end)
+    return replay, f"replay of {arguments.replay}, {len(recorded.messages)} messages"
+
+
+def _live(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, CapturedServer | None, str]:
     listed = symbols.parse(arguments.symbols)
     known = {one.symbol for one in listed}
     listed += [one for one in symbols.parse(arguments.also) if one.symbol not in known] if arguments.also else []
@@ -156,8 +163,11 @@ def _feed(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:
         ticks_per_root_second=arguments.volatility,
         told_levels=arguments.told_levels,
     )
-    feed = LiveFeed(listed, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
-    return feed, f"{len(listed)} symbols, seed {arguments.seed}"
+    of_kraken = [one for one in listed if one.symbol.startswith(kraken.PREFIX)]
+    others = [one for one in listed if one not in of_kraken]
+    feed: Feed = LiveFeed(others, arguments.seed, activity, hub, checksums=not arguments.no_checksums)
+    server = CapturedServer(kraken.live(of_kraken, arguments.seed, activity), speed=1.0) if of_kraken else None
+    return feed, server, f"{len(listed)} symbols, seed {arguments.seed}"
 
 
 def _recorded(arguments: argparse.Namespace, hub: Hub) -> tuple[Feed, str]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tools.simulator import kraken
 from tools.simulator.binance_connection import BinanceConnection
+from tools.simulator.captured.server import CapturedServer
 from tools.simulator.connection import Connection, Limits
 from tools.simulator.faults import Faults
 from tools.simulator.feed import Feed
@@ -34,10 +36,18 @@ class ServerOptions:
 
 
 class Server:
-    """Serves one feed until it is stopped."""
+    """Serves one feed until it is stopped.
 
-    def __init__(self, feed: Feed, hub: Hub, options: ServerOptions) -> None:
+    Args:
+        feed: of Binance's and OKX's symbols.
+        hub: of its channels.
+        options: see there.
+        of_kraken: serves Kraken's symbols, if there are any.
+    """
+
+    def __init__(self, feed: Feed, hub: Hub, options: ServerOptions, of_kraken: CapturedServer | None = None) -> None:
         self._feed = feed
+        self._of_kraken = of_kraken
         self._hub = hub
         self._options = options
         self._runner: web.AppRunner | None = None
@@ -52,6 +62,8 @@ class Server:
         app.add_routes(PlantCommands(self._feed).routes())
         app.add_routes(rest.routes())
         app.add_routes(of_okx.routes())
+        if self._of_kraken is not None:
+            app.add_subapp(kraken.PATH, self._of_kraken.application())
         app.router.add_get("/stream", self._combined)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{streams:.*}", self._raw)
@@ -71,15 +83,16 @@ class Server:
         # The markets live as long as the process, so the garbage collector need not check them.
         gc.collect()
         gc.freeze()
-        feed = asyncio.create_task(self._feed.run())
+        feeds = [self._feed.run(), *([self._of_kraken.run()] if self._of_kraken else [])]
+        tasks = [asyncio.create_task(feed) for feed in feeds]
         stopped = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait({feed, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if feed in done:
-                feed.result()
+            done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
         finally:
-            feed.cancel()
-            stopped.cancel()
+            for task in (*tasks, stopped):
+                task.cancel()
             await self._close_connections()
             assert self._runner is not None
             await self._runner.cleanup()

@@ -1,6 +1,6 @@
 """The listed symbols: names, tick and step sizes, start prices.
 
-A symbol of another exchange than Binance has its venue before it: `okx:BTC-USDT`.
+A symbol of another exchange than Binance has its venue before it: `okx:BTC-USDT`, `kraken:BTC/USDT`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from tickfence.instrument import parse_instrument
 
 MAX_GENERATED = 20_000
 
-VENUES = ("okx",)
+_SEPARATORS = {"okx": "-", "kraken": "/"}
+VENUES = tuple(_SEPARATORS)
 """Whose dialects there are beside Binance's."""
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
@@ -128,13 +129,14 @@ def _names() -> Iterator[str]:
 
 
 def _at(venue: str, name: str) -> str:
-    return f"{venue}:{'-'.join(_split(name))}"
+    return f"{venue}:{_SEPARATORS[venue].join(_split(name))}"
 
 
 def _split(symbol: str) -> tuple[str, str]:
-    base, dash, quote = symbol.partition("-")
-    if dash:
-        return base, quote
+    for separator in _SEPARATORS.values():
+        base, found, quote = symbol.partition(separator)
+        if found:
+            return base, quote
     for quote in _QUOTES:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol[: -len(quote)], quote

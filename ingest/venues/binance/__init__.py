@@ -98,6 +98,7 @@ class Binance(Venue):
         request_weight=(6_000, 60.0),
         used_weight_header="X-MBX-USED-WEIGHT-1M",
         symbols_per_info=100,
+        trades_per_request=1_000,
     )
     keep_alive = KeepAlive(ping=None, ping_after_s=0.0, silence_s=30.0)  # the exchange pings every 20 s
     snapshots = Snapshots.REST

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ingest.events import DELISTED, Rules, SymbolRules
 from ingest.pacing import LogLimit
 from ingest.venue import Sink
-from ingest.venues.ccxt.subscription import Subscription
+from ingest.venues.ccxt.subscription import Subscription, answer
 from ingest.venues.ccxt.values import rules, unusable
 from tickfence.instrument import Instrument
 from tickfence.redis_access.outage import Backoff
@@ -106,7 +106,7 @@ class Exchange:
             self._changed.clear()
             try:
                 if reload:
-                    await self._exchange.load_markets(True)
+                    await answer(self._load())
                 backoff.reset()
                 wait_s = LIST_EVERY_S
             except Exception as error:  # noqa: BLE001 - ccxt's code of a hundred exchanges raises anything
@@ -118,6 +118,17 @@ class Exchange:
             if self._exchange.markets:
                 self._change(group)
             reload = await self._timed_out(wait_s) or not self._exchange.markets
+
+    async def _load(self) -> None:
+        """Load the listing.
+
+        Every watch of ccxt waits while its `load_markets` is at work, and ends it if it is cancelled itself. So that is for
+        the first time only, when nothing is watched.
+        """
+        if self._exchange.markets:
+            self._exchange.set_markets(await self._exchange.fetch_markets())
+        else:
+            await self._exchange.load_markets()
 
     async def _timed_out(self, wait_s: float) -> bool:
         """Wait; return False as soon as other symbols are followed."""

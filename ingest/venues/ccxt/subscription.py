@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ingest.events import Event, Refused, Rejected
@@ -30,6 +30,27 @@ UNSUBSCRIBE_S = 10.0
 
 class Renew(Exception):
     """The book is to be subscribed to again."""
+
+
+class Abandoned(Exception):
+    """ccxt has cancelled what it was asked for."""
+
+
+async def answer(asked: Awaitable[Any]) -> Any:
+    """What ccxt answers.
+
+    ccxt shares what it waits for, and cancels it. That must not look as if the task that asked were cancelled: it would end
+    without a word.
+
+    Raises:
+        Abandoned: ccxt has cancelled it.
+    """
+    try:
+        return await asked
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        raise Abandoned("ccxt has cancelled what it was asked for") from None
 
 
 class Subscription:
@@ -138,7 +159,7 @@ class Subscription:
         since_ms = self._now_ms()
         first = True
         while True:
-            found = await self._exchange.watch_trades(self._symbol)
+            found = await answer(self._exchange.watch_trades(self._symbol))
             if first:  # only now it is known that trades come
                 self._lose(trades=True, book=False)
             self._give(self._trades.take(found, since_ms if first else 0))
@@ -146,11 +167,11 @@ class Subscription:
 
     async def _read_book(self) -> None:
         async with asyncio.timeout(FIRST_BOOK_S):
-            shown = await self._exchange.watch_order_book(self._symbol)
+            shown = await answer(self._exchange.watch_order_book(self._symbol))
         self._pass_on(lambda: self._compared.first(shown, self._now_ms()))
         self._shown = shown
         while True:
-            shown = await self._exchange.watch_order_book(self._symbol)
+            shown = await answer(self._exchange.watch_order_book(self._symbol))
             self._shown = shown
             self._pass_on(lambda: self._compared.next(self._shown, self._now_ms()))
 
@@ -181,7 +202,7 @@ class Subscription:
         while True:
             try:
                 ask = self._exchange.watch_ticker if by_stream else self._exchange.fetch_ticker
-                self._give(ticker(self._instrument, await ask(self._symbol)))
+                self._give(ticker(self._instrument, await answer(ask(self._symbol))))
                 backoff.reset()
                 wait_s = 0.0 if by_stream else TICKER_EVERY_S
             except Exception as error:  # noqa: BLE001 - see above
@@ -193,7 +214,7 @@ class Subscription:
     async def _unwatch(self, method: str) -> None:
         try:
             async with asyncio.timeout(UNSUBSCRIBE_S):
-                await getattr(self._exchange, method)(self._symbol)
+                await answer(getattr(self._exchange, method)(self._symbol))
         except Exception as error:  # noqa: BLE001 - see above
             self._say("cannot unsubscribe", error, 0.0)
 

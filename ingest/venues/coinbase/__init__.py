@@ -53,6 +53,7 @@ class Coinbase(Venue):
         connection_lifetime_s=math.inf,
         connections=(8, 1.0),
         request_weight=(10, 1.0),
+        trades_per_request=1_000,
         message_bytes=2**24,  # a snapshot has every level
     )
     keep_alive = KeepAlive(ping=None, ping_after_s=0.0, silence_s=20.0)  # a heartbeat of each product comes each second

@@ -47,6 +47,7 @@ class Okx(Venue):
         request_weight=(20, 2.0),
         symbols_per_info=1,
         trades_per_request=rest.MAX_TRADES,
+        control_messages_per_hour=480,
     )
     # It ends a connection on which nothing came or went for 30 s, with code 4004.
     keep_alive = KeepAlive(ping="ping", ping_after_s=15.0, silence_s=30.0)
@@ -87,7 +88,7 @@ class Okx(Venue):
         """As `Venue.proof`."""
         return BookChecksum()
 
-    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request | None:
+    def trades_request(self, symbol: Instrument, first_id: int, count: int) -> Request:
         """As `Venue.trades_request`."""
         return rest.trades_request(_name(symbol), first_id, count)
 

@@ -73,6 +73,22 @@ def test_a_true_book_that_is_seen_later_counts() -> None:
     assert kinds([*CLEAN, late, Book(3.5, S, 104, "right")]) == [WRONG_BOOK]
 
 
+def test_without_update_ids_a_book_must_be_one_that_the_exchange_had() -> None:
+    seen: list[Record] = [Book(1.0, S, 0, "x"), Book(10.0, S, 0, "y")]
+    report = Write(20.0, S, A, 10, seq=10, update_id=7 << 20, depth="y")
+    wrong = changed(report, depth="z")
+    assert kinds([*seen, report]) == []
+    assert kinds([*seen, wrong]) == [WRONG_BOOK]
+    assert kinds([*seen, changed(wrong, time=3.0)]) == []  # the first books passed unseen
+    assert kinds([*seen, Book(19.0, S, 0, ""), wrong]) == []
+    assert kinds([*seen, Book(12.0, S, 0, ""), Book(13.0, S, 0, "x"), wrong]) == [WRONG_BOOK]
+    assert check([*seen, report, changed(report, symbol=T)]).books_compared == 1
+
+
+def test_an_exchange_may_number_its_updates_from_the_start_again() -> None:
+    assert kinds([*CLEAN, Book(3.0, S, 103, "other"), Write(3.0, S, B, 20, seq=30, update_id=103, depth="other")]) == []
+
+
 def test_symbols_do_not_mix() -> None:
     assert kinds([*CLEAN, Acquisition(3.0, T, A, 5), Write(3.1, T, A, 5, seq=5, update_id=100, depth="other")]) == []
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tools.chaos.gaps import describe_regularity, gaps, percentile, regularity
-from tools.chaos.history import Injected, Record, StackStarted, Write
+from tools.chaos.history import Appended, Injected, Record, StackStarted, Write
 
 S = "BTCUSDT"
 A, B = "node-001/a", "node-002/b"
@@ -41,6 +41,18 @@ def test_what_must_be_fresh_ends_with_a_newer_book() -> None:
     fault = Injected(10.1, "exchange-skip", (S,), 10.1, 12.0, fresh=True)
     old, new = written(10.0, 10.25, 10.5, update_id=7), written(10.9, 11.0, update_id=8)
     assert measured(*old, *new, fault) == (800, 800)
+    again = written(10.9, 11.0, update_id=3)  # numbered from the start again
+    assert measured(*old, *again, fault) == (800, 800)
+    before = written(9.0, 9.1, update_id=9)
+    assert measured(*before, *old, *new, fault) == (800, 800)  # it was so a while ago
+
+
+def test_updates_have_gaps_of_their_own() -> None:
+    fault = Injected(10.1, "writer-lost", (S,), 10.1, 12.0, owner_gone=A, appends=True)
+    updates: list[Record] = [
+        Appended(time, S, owner, 5, 1, 1) for time, owner in ((10.0, A), (10.2, A), (10.8, B), (11.0, B))
+    ]
+    assert measured(*updates, Appended(10.5, S, B, 5), *written(10.2, 10.4), fault) == (700, 700)
 
 
 def test_slow_sections_are_no_report() -> None:

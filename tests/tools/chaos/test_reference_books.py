@@ -10,6 +10,7 @@ from tests.processes import wait_until
 from tests.tools.simulator.exchange_process import Exchange
 from tools.chaos.history import Book, Record
 from tools.chaos.reference_books import ReferenceBook, ReferenceBooks, digest
+from tools.chaos.reference_streams import ReferenceStreams
 
 BIDS, ASKS = [["9.0", "1.0"]], [["11.0", "2.0"]]
 
@@ -59,6 +60,31 @@ def test_it_agrees_with_the_exchange_also_after_gaps_and_cuts() -> None:
                 if commit is not None:
                     commit()
                 wait_until(compared(exchange, records), "an update at which book and exchange can be compared")
+
+
+def test_books_by_stream_agree_with_those_of_who_comes_later() -> None:
+    records: list[Record] = []
+    later: list[Record] = []
+    with (
+        Exchange("--symbols", "okx:BTC-USDT,kraken:BTC/USDT") as exchange,
+        ReferenceStreams("okx", exchange.ws, ["BTC-USDT"], records),
+        ReferenceStreams("kraken", exchange.ws, ["BTC/USDT"], records),
+    ):
+        wait_until(lambda: len({symbol for symbol, _, _ in kept(records)}) == 2, "both books")
+        skip = json.dumps({"symbol": "okx:BTC-USDT", "count": 2}).encode()
+        urllib.request.urlopen(f"{exchange.http}/simulator/faults/skip", data=skip, timeout=5).read()
+        since = len(records)
+        wait_until(lambda: len(kept(records[since:])) > 8, "more of both")
+        with (
+            ReferenceStreams("okx", exchange.ws, ["BTC-USDT"], later),
+            ReferenceStreams("kraken", exchange.ws, ["BTC/USDT"], later),
+        ):
+            wait_until(lambda: len({symbol for symbol, _, _ in kept(later)}) == 2, "both books")
+        wait_until(lambda: kept(later) <= kept(records), "the same books")
+
+
+def kept(records: list[Record]) -> set[tuple[str, int, str]]:
+    return {(r.symbol, r.update_id, r.depth) for r in records if isinstance(r, Book)}
 
 
 def compared(exchange: Exchange, records: list[Record]) -> Callable[[], bool]:

@@ -75,7 +75,7 @@ def test_the_local_exchange_has_the_symbols_that_are_reported_on() -> None:
 
 
 def test_what_the_local_exchange_does_not_speak_comes_from_the_real_one_or_where_you_say() -> None:
-    for given, simulated in (("AAUSDT,kraken:BTC/USD", "AAUSDT"), ("kraken:BTC/USD", "XRPUSDT,LTCUSDT")):
+    for given, simulated in (("AAUSDT,coinbase:BTC-USD", "AAUSDT"), ("coinbase:BTC-USD", "XRPUSDT,LTCUSDT")):
         command = roles({"SYMBOLS": given})["simulator"].command
         assert command[command.index("--symbols") + 1] == simulated
     environment = stack_environment({"NT_VENUE_URLS": "kraken.ws=ws://there,okx.ws=ws://other"}, PORTS)
@@ -103,7 +103,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "CELERY_BROKER_URL": "redis://127.0.0.1:7001/1",
         "NT_EXCHANGE_WS_URL": "ws://127.0.0.1:7002",
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
-        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002",
+        "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002,kraken.ws=ws://127.0.0.1:7002/kraken",
         "NT_LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",

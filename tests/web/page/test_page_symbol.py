@@ -208,7 +208,7 @@ def test_the_address_takes_any_name_and_the_server_says_which_there_are(browser:
 
 def test_a_pair_is_shown_on_each_of_its_venues(browser: Browser) -> None:
     venues = ("BTCUSDT", "kraken:BTC/USDT", "okx:BTC-USDT")
-    with serve((*venues, "ETHUSDT")) as served, visit(browser, served.origin) as opened:
+    with serve((*venues, "ETHUSDT")) as served, visit(browser, served.origin, allowed="/v1/pairs/") as opened:
         for symbol in venues:
             served.scene.changed[symbol] = {"venue": split(symbol)[0], "base": "BTC", "quote": "USDT"}
             served.scene.client.hset(KEYS.info(symbol), mapping={"base": "BTC", "quote": "USDT"})
@@ -226,13 +226,19 @@ def test_a_pair_is_shown_on_each_of_its_venues(browser: Browser) -> None:
         expect(page.locator("h1:visible")).to_have_text("kraken:BTC/USDT")
         assert page.url.endswith("/#/kraken%3ABTC%2FUSDT")
         rows = page.locator(".card-across tbody tr")
-        expect(rows.locator("td:first-child")).to_have_text(venues)
-        stale = re.compile("no: the report has not been rewritten for ")
-        expect(rows.locator("td:last-child")).to_have_text(["yes", "yes", stale])
+        expect(rows.locator("th > :first-child")).to_have_text(venues)
+        stale = re.compile("not counted: the report has not been rewritten for ")
+        expect(rows.locator("td:last-child")).to_have_text(["fresh", "fresh", stale])
         expect(page.locator("[data-best=bid]")).to_have_count(1)
-        expect(rows.nth(1).locator("[data-best=ask]")).to_contain_text("1.00")
-        expect(page.locator(".card-across .read-out")).to_contain_text("best ask 1.00 at kraken")
+        expect(rows.nth(1).locator("[data-best=ask]")).to_have_text("1.00")
+        expect(page.locator(".card-across tfoot td:last-child")).to_have_text(
+            re.compile("^crossed: .*USDT bids more than kraken:BTC/USDT asks$")
+        )
+        expect(page.locator(".card-across header")).to_contain_text("2 of 3 are fresh")
         assert violations(page) == []
+        page.route("**/v1/pairs/*", lambda route: route.abort())
+        expect(page.locator(".card-across header")).to_contain_text("no answer, these are old")
+        page.unroute("**/v1/pairs/*")
         with page.expect_download() as download:
             page.get_by_role("button", name="Export CSV").click()
         assert download.value.suggested_filename == "kraken-BTC-USDT-15min.csv"

@@ -94,8 +94,9 @@ def _beat_cannot_send(injector: Injector) -> None:
 
 
 def _ingest_hold(injector: Injector) -> None:
-    at = _cut_off(injector, "ingest-hold", INGESTS[-1], "hold", injector.symbols)
-    time.sleep(2.0)
+    with injector.writer_lost(INGESTS[-1]):
+        at = _cut_off(injector, "ingest-hold", INGESTS[-1], "hold", injector.symbols)
+    injector.await_ingests()
     injector.check_streams(since=at)
 
 

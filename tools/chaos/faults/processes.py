@@ -12,6 +12,7 @@ from tools.local.roles import BEATS, INGESTS, NODES
 
 FROZEN_WRITER_S = 10.0
 FLAPPING_S, FLAP_EVERY_S = 60.0, 3.0
+WRITER_LOST_MS = 1000
 
 
 def _nothing(injector: Injector) -> None:
@@ -94,11 +95,21 @@ def _standby_kill(injector: Injector) -> None:
 
 def _ingest_kill(injector: Injector) -> None:
     role = injector.rng.choice(INGESTS)
-    at = injector.stack.signal(role, signal.SIGKILL)
-    injector.await_recovery(injector.begin_fault("ingest-kill", at, injector.symbols, victim=role), steady_s=2.0)
+    with injector.writer_lost(role):
+        at = injector.stack.signal(role, signal.SIGKILL)
+        injector.await_recovery(injector.begin_fault("ingest-kill", at, injector.symbols, victim=role), steady_s=2.0)
     injector.check_streams(since=at)
     injector.stack.start_role(role)
-    time.sleep(2.0)
+    injector.await_ingests()
+
+
+def _ingest_freeze(injector: Injector) -> None:
+    role, seconds = injector.rng.choice(INGESTS), injector.rng.uniform(MIN_FREEZE_S, MAX_FREEZE_S)
+    at = time.time()
+    with injector.writer_lost(role):
+        injector.freeze(role, seconds, ("ingest-freeze", "ingest-wake"), injector.symbols)
+    injector.await_ingests()
+    injector.check_streams(since=at)
 
 
 KINDS = (
@@ -119,4 +130,7 @@ KINDS = (
     FaultKind("beat-join", TWO_PERIODS_MS, None, "a beat starts again"),
     FaultKind("beat-wake", TWO_PERIODS_MS, None, "a frozen beat resumes"),
     FaultKind("ingest-kill", TWO_PERIODS_MS, _ingest_kill, "SIGKILL of one of two ingests"),
+    FaultKind("ingest-freeze", TWO_PERIODS_MS, _ingest_freeze, "SIGSTOP of one of two ingests, 2-10 s"),
+    FaultKind("ingest-wake", TWO_PERIODS_MS, None, "a frozen ingest resumes"),
+    FaultKind("writer-lost", WRITER_LOST_MS, None, "updates in the streams that this ingest alone has written"),
 )

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tools.chaos.deployment import OTHER_VERSION
 from tools.chaos.extra_process import ExtraProcess
 from tools.chaos.injector import FaultKind, Injector
 from tools.chaos.stack_under_test import StackError
 from tools.local.roles import BEATS, INGESTS, NODES
 
 ORDER = (*INGESTS, *BEATS, *NODES)
-OTHER_VERSION = "CHAOS_OTHER_VERSION"
-"""Environment variable: a checkout of another version, with a virtual environment in ``.venv``."""
 
 _POLL_S = 0.05
 _READY_S = 90.0  # more than the fault may take: another version's first start compiles it
@@ -39,7 +38,7 @@ def _await_ready(injector: Injector, role: str) -> None:
 def _works(injector: Injector, role: str) -> bool:
     """Whether an ingest has all books, or a beat sees the nodes: it leads, or could at once."""
     if role in INGESTS:
-        return injector.stack.metric(role, "nt_ingest_books_in_sync") == len(injector.symbols)
+        return injector.has_all_books(role)
     return role not in BEATS or bool(injector.stack.metric(role, "nt_nodes_alive"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,14 +101,14 @@ class Dialect(ABC):
     Attributes:
         name: of the exchange.
         path: of the WebSocket's URL.
-        messages: the recording, in order.
+        messages: the recording, in order. It may have no end.
         symbols: what is listed.
         depth: levels a side of the books that are served; None: all.
     """
 
     name: str
     path: str
-    messages: Sequence[Recorded]
+    messages: Iterable[Recorded]
     symbols: Collection[str]
     depth: int | None = None
 

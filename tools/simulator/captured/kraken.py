@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class KrakenDialect(Dialect):
 
     name, path, depth = "kraken", "/v2", DEPTH
 
-    def __init__(self, messages: Sequence[Recorded], symbols: Collection[str], decimals: Mapping[str, tuple[int, int]]):
+    def __init__(self, messages: Iterable[Recorded], symbols: Collection[str], decimals: Mapping[str, tuple[int, int]]):
         self.messages, self.symbols, self.decimals = messages, symbols, decimals
         self._system = "online"
 

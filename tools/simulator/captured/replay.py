@@ -39,6 +39,7 @@ class Replay:
         wrong_checksums: how many of the next updates of a symbol's book get a wrong sum.
         skipped: how many of the next updates of a symbol's book are not sent.
         sent: messages so far.
+        finished: whether every message was sent.
         books: of each stream of a book, as far as it was sent.
     """
 
@@ -47,15 +48,11 @@ class Replay:
         self.wrong_checksums: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
         self.sent = 0
+        self.finished = False
         self._dialect = dialect
         self._speed = speed
         self.books: dict[str, Book] = {}
         self._subscribed = asyncio.Event()
-
-    @property
-    def finished(self) -> bool:
-        """Whether every message was sent."""
-        return self.sent == len(self._dialect.messages)
 
     def begin(self, stream: str) -> list[bytes]:
         """What a stream begins with for a client that subscribes now."""
@@ -73,14 +70,16 @@ class Replay:
             group.create_task(self._heartbeats())
             await self._wait_for_subscribers()
             loop = asyncio.get_running_loop()
-            messages = self._dialect.messages
-            started = loop.time() - messages[0].time / self._speed if messages else 0.0
-            for message in messages:
+            started: float | None = None
+            for message in self._dialect.messages:
+                if started is None:
+                    started = loop.time() - message.time / self._speed
                 if self._speed < math.inf:
                     await asyncio.sleep(max(0.0, started + message.time / self._speed - loop.time()))
                 elif self.sent % 100 == 0:
                     await asyncio.sleep(0)
                 await self.send(message)
+            self.finished = True
 
     async def send(self, message: Recorded) -> None:
         """Send the next message of the recording."""

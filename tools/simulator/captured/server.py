@@ -252,7 +252,7 @@ async def serve(dialect: Dialect, speed: float, host: str, port: int, stop: asyn
     """
     server = CapturedServer(dialect, speed)
     runner, bound = await listen(server.application(), host, port)
-    what = f"replay of {dialect.name}, {len(dialect.messages)} messages"
+    what = f"replay of {dialect.name}, {len(dialect.symbols)} symbols"
     print(f"simulator: listening on http://{host}:{bound} ({what})", flush=True)
     replay, stopped = asyncio.create_task(server.run()), asyncio.create_task(stop.wait())
     try:

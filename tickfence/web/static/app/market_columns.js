@@ -8,6 +8,8 @@ import { addressOf } from "./route.js";
 import { HEIGHT, WIDTH } from "./sparklines.js";
 
 const TICK_SHOWN_MS = 700;
+const LONG_NAME = 14;
+const TAIL = 7; // of a long name: what tells okx:BTC-USD-260327 from its neighbours
 const STATUS_ORDER = { ok: 0, paused: 1, degraded: 2, down: 3, none: 4, "set aside": 5 };
 
 /**
@@ -27,7 +29,9 @@ export const COLUMNS = [
     paint: (cell, row) => {
       const link = cell.firstChild;
       if (link.textContent === row.symbol) return;
-      link.textContent = link.title = row.symbol;
+      link.title = row.symbol;
+      link.setAttribute("aria-label", row.symbol);
+      link.replaceChildren(...halves(row.symbol).map((half) => el("span", {}, half)));
       link.href = addressOf(row.symbol);
     },
   },
@@ -177,4 +181,9 @@ function signOf(value) {
 function bar(element, share) {
   const scale = `scaleX(${share.toFixed(2)})`;
   if (element.style.transform !== scale) element.style.transform = scale;
+}
+
+/** A long name in two parts, of which only the first is shortened where there is no room. */
+function halves(name) {
+  return name.length < LONG_NAME ? [name] : [name.slice(0, -TAIL), name.slice(-TAIL)];
 }

@@ -227,7 +227,7 @@ export class SymbolView {
     this.#head = new SymbolHead(this.symbol);
     this.#profile = new ProfilePanel(this.symbol);
     this.#across = new AcrossPanel(this.symbol, (isShown) => (across.hidden = !isShown));
-    const across = panel("across", "Across venues", [this.#across.pair, this.#across.best], this.#across.element);
+    const across = panel("across", "Across venues", [this.#across.pair, this.#across.counted], this.#across.element);
     across.hidden = true;
     this.#past = new Past(this.symbol);
     this.#pastPanel = new PastPanel(this.#past, this.symbol);
