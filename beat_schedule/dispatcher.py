@@ -37,7 +37,7 @@ PURGE_AFTER_MS = 600_000
 class Dispatcher:
     """Polls Redis again and again, and keeps the assignment in step while it leads.
 
-    A dispatcher that stands by polls just as often. So it knows the nodes already when it gets the lead.
+    A dispatcher that stands by polls, too. So it knows the nodes already when it gets the lead.
 
     Args:
         settings: the process's settings.
@@ -71,6 +71,8 @@ class Dispatcher:
         self._retirement = Retirement(settings.keys, settings.nt_slow_period_ms / 1000 + 1)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
         self._journal = Journal(settings.redis_url, self._keys, name)
+        self._owners: Mapping[Instrument, Owner] = {}
+        self._owners_of: tuple[int, Collection[Owner]] = (-1, ())
         self._live: Mapping[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
@@ -86,14 +88,23 @@ class Dispatcher:
         return self._poller.leadership.leading and self._acting_term == self.term
 
     @property
+    def leader_missing(self) -> bool:
+        """Whether another dispatcher leads, and its connection is gone."""
+        return self._poller.leadership.leader_missing
+
+    @property
     def term(self) -> int:
         """The highest term seen."""
         return self._poller.leadership.term
 
     @property
     def owners(self) -> Mapping[Instrument, Owner]:
-        """Symbol -> owner, of the symbols whose owner works."""
-        return {symbol: owner for symbol, owner in self._controller.owners.items() if owner in self._nodes.records}
+        """Symbol -> owner, of the symbols whose owner works. The same object as long as nothing of it changes."""
+        of = self.generation, self._nodes.records.keys()
+        if self._owners_of != of:
+            working = {symbol: one for symbol, one in self._controller.owners.items() if one in self._nodes.records}
+            self._owners, self._owners_of = working, of
+        return self._owners
 
     @property
     def nodes(self) -> Collection[Owner]:

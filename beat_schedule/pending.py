@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from beat_schedule.slices import Message, SlicedCycle, fan_out
+from beat_schedule.slices import Message, SlicedCycle
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 
 URGENT_IN_A_ROW = 3
 """After this many urgent slices one of the others goes, if it waits. So the others become fewer, but never stop."""
 
-_Numbers = dict[int, None]
-"""Numbers of slices, the one that has waited longest first."""
+_Phases = dict[int, None]
+"""Phases whose slice waits, the one that has waited longest first."""
 
 
 class PendingSlices:
@@ -32,7 +31,7 @@ class PendingSlices:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Owner, dict[str, tuple[SlicedCycle, _Numbers]]] = {}  # by node and entry
+        self._waiting: dict[Owner, dict[str, tuple[SlicedCycle, _Phases]]] = {}  # by node and entry
         self._urgent_in_a_row: dict[Owner, int] = {}
 
     def clear(self) -> None:
@@ -44,28 +43,28 @@ class PendingSlices:
         """Owners for which a slice waits."""
         return list(self._waiting)
 
-    def add(self, cycle: SlicedCycle, number: int, owners: Mapping[Instrument, Owner]) -> int:
-        """Add a slice that fell due.
+    def add(self, cycle: SlicedCycle, phase: int, owners: Mapping[Instrument, Owner]) -> int:
+        """Add the slices that fell due.
 
         Args:
-            cycle: its cycle; one for each entry of the schedule.
-            number: its number in the cycle.
+            cycle: their cycle; one for each entry of the schedule.
+            phase: at which they fell due.
             owners: symbol -> owner, as of now.
 
         Returns:
             For how many nodes the slice still waits since a cycle before. Those nodes get it only once.
         """
         lost = 0
-        for owner in {owners[symbol] for symbol in cycle.slices[number] if symbol in owners}:
-            _, numbers = self._waiting.setdefault(owner, {}).setdefault(cycle.entry.name, (cycle, {}))
-            lost += number in numbers
-            numbers.setdefault(number)
+        for owner in cycle.nodes_at(phase, owners):
+            _, phases = self._waiting.setdefault(owner, {}).setdefault(cycle.entry.name, (cycle, {}))
+            lost += phase in phases
+            phases.setdefault(phase)
         return lost
 
     def take(
         self, owners: Mapping[Instrument, Owner], backlog: Mapping[Owner, int]
     ) -> list[tuple[SlicedCycle, Message]]:
-        """Remove and return what can be sent now. The part of a slice that is one owner's goes whole or waits.
+        """Remove and return what can be sent now. A slice goes whole or waits.
 
         Args:
             owners: symbol -> owner, as of now; what waits for other owners is forgotten.
@@ -74,51 +73,42 @@ class PendingSlices:
         """
         alive = set(owners.values())
         self._urgent_in_a_row = {owner: count for owner, count in self._urgent_in_a_row.items() if owner in alive}
-        parts: dict[tuple[str, int], dict[Owner, list[Message]]] = {}
-
-        def part(owner: Owner, cycle: SlicedCycle, number: int) -> list[Message]:
-            """The owner's messages of one slice."""
-            key = cycle.entry.name, number
-            if key not in parts:  # for all owners at once, so that each slice is gone through only once
-                held = {symbol: owners[symbol] for symbol in cycle.slices[number] if symbol in owners}
-                parts[key] = defaultdict(list)
-                for message in fan_out(held, cycle.message_limit):
-                    parts[key][message.owner].append(message)
-            return parts[key][owner]
-
         messages = []
         for owner in list(self._waiting):
             if owner not in alive:
                 del self._waiting[owner]
                 continue
             if owner in backlog:
-                messages += self._take_for(owner, part, backlog[owner])
-            if not any(numbers for _, numbers in self._waiting[owner].values()):
+                messages += self._take_for(owner, owners, backlog[owner])
+            if not any(phases for _, phases in self._waiting[owner].values()):
                 del self._waiting[owner]
         return messages
 
     def _take_for(
-        self, owner: Owner, part: Callable[[Owner, SlicedCycle, int], list[Message]], backlog: int
+        self, owner: Owner, owners: Mapping[Instrument, Owner], backlog: int
     ) -> list[tuple[SlicedCycle, Message]]:
+        waiting = self._waiting[owner]
+        slices = {name: cycle.node(owner, owners) for name, (cycle, _) in waiting.items()}
+        for name, (cycle, phases) in waiting.items():  # with other symbols a node has other slices
+            waiting[name] = cycle, dict.fromkeys(map(slices[name].start, phases))
         # A slice of each kind may wait while another is worked on. More would be too late when their turn comes.
-        first = [part(owner, cycle, next(iter(numbers))) for cycle, numbers in self._waiting[owner].values() if numbers]
+        first = [slices[name].at.get(next(iter(phases)), ()) for name, (_, phases) in waiting.items() if phases]
         room = max([2, *map(len, first)]) + 1 - backlog
         messages: list[tuple[SlicedCycle, Message]] = []
         while (chosen := self._next(owner)) is not None:
-            cycle, numbers = chosen
-            number = next(iter(numbers))
-            found = part(owner, cycle, number)
+            cycle, phases = chosen
+            name, phase = cycle.entry.name, next(iter(phases))
+            found = slices[name].at.get(phase, ())
             if len(found) > room:
                 break
-            del numbers[number]
-            waiting = self._waiting[owner]
-            waiting[cycle.entry.name] = waiting.pop(cycle.entry.name)  # the others of its urgency go first next time
+            del phases[phase]
+            waiting[name] = waiting.pop(name)  # the others of its urgency go first next time
             self._urgent_in_a_row[owner] = self._urgent_in_a_row.get(owner, 0) + 1 if cycle.urgent else 0
-            messages += ((cycle, message) for message in found)
+            messages += ((cycle, Message(owner, symbols)) for symbols in found)
             room -= len(found)
         return messages
 
-    def _next(self, owner: Owner) -> tuple[SlicedCycle, _Numbers] | None:
+    def _next(self, owner: Owner) -> tuple[SlicedCycle, _Phases] | None:
         """The cycle whose slice is next: an urgent one, unless the others were passed over often enough."""
         waiting = [found for found in self._waiting[owner].values() if found[1]]
         urgent = self._urgent_in_a_row.get(owner, 0) < URGENT_IN_A_ROW

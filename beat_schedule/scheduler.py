@@ -28,7 +28,7 @@ from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
 
-POLL_EVERY_S = 0.025
+POLL_EVERY_S, STAND_BY_POLL_EVERY_S = 0.025, 0.05
 KEEP_CONNECTED_EVERY_S = 1.0
 ASK_EVERY_S = 1.0
 """An entry is asked this often at least whether it is due: the clock may be set, or the entry edited in place."""
@@ -45,7 +45,7 @@ class HRWScheduler(Scheduler):
     Not all symbols of a cycle fall due at once: beyond a few they come in slices, spread evenly over the period. A
     node that cannot keep up is sent its slices in turn, as fast as it works on them.
 
-    Membership is polled every 25 ms. Symbols that move are dispatched at once; a beat that gets the lead dispatches
+    Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched at once; a beat that gets the lead dispatches
     all symbols at once.
 
     Args:
@@ -63,6 +63,7 @@ class HRWScheduler(Scheduler):
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending = PendingSlices()
         self._cycles: dict[str, SlicedCycle] = {}
+        self._alone: Mapping[Instrument, Owner] = {}
         self._next_poll = 0.0
         self._next_keep_connected = 0.0
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
@@ -92,12 +93,17 @@ class HRWScheduler(Scheduler):
         self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
             self._poll_membership()
-            self._next_poll = time.monotonic() + POLL_EVERY_S
+            in_a_hurry = self.leading or self.dispatcher.leader_missing
+            self._next_poll = time.monotonic() + (POLL_EVERY_S if in_a_hurry else STAND_BY_POLL_EVERY_S)
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
-        next_slices = (cycle.due[0][0] for cycle in self._cycles.values() if cycle.due and self.leading)
-        return max(min(self._next_poll, next_entry, *next_slices) - time.monotonic(), 0)
+        wake_at = min(self._next_poll, next_entry)
+        if self.leading:
+            owners = self._owners()
+            for cycle in self._cycles.values():
+                wake_at = min(wake_at, cycle.next_due(owners) or wake_at)
+        return max(wake_at - time.monotonic(), 0)
 
     def _run_entries(self) -> float:
         """Run the entries that are due; return when to ask the next one (monotonic seconds).
@@ -168,15 +174,15 @@ class HRWScheduler(Scheduler):
     def _send_due_slices(self) -> None:
         """Send the slices that are due, and those that still wait, to the owners that their symbols have by now."""
         now = time.monotonic()
-        due = [(cycle, number) for cycle in self._cycles.values() for number in cycle.pop_due(now)]
+        due = [(cycle, phase) for cycle in self._cycles.values() for phase in cycle.pop_due(now)]
         if not self.leading:
             self._pending.clear()
             return
         if not due and not self._pending.nodes():
             return
         owners = self._owners()
-        for cycle, number in due:
-            if lost := self._pending.add(cycle, number, owners):
+        for cycle, phase in due:
+            if lost := self._pending.add(cycle, phase, owners):
                 metrics.cycles_skipped.labels(cycle.entry.name, "backlog").inc(lost)
         nodes = self._pending.nodes()
         backlog = self._broker.backlog(nodes) if nodes else None
@@ -214,9 +220,11 @@ class HRWScheduler(Scheduler):
                 )
 
     def _owners(self) -> Mapping[Instrument, Owner]:
-        if not self.settings.nt_enable_multi_instance:
-            return dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
-        return self.dispatcher.owners
+        if self.settings.nt_enable_multi_instance:
+            return self.dispatcher.owners
+        if self._alone.keys() != set(self.dispatcher.symbols):
+            self._alone = dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
+        return self._alone
 
     def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:
         dispatcher = self.dispatcher

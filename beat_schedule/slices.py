@@ -1,13 +1,18 @@
-"""A cycle's symbols: in slices over its period, each slice in messages to the owners. Pure.
+"""A cycle's symbols: when each falls due within the period, and in which messages it reaches its owner. Pure.
 
-A slice falls due at its own time within the period, so that there is no burst, and no node that works at once and then
-waits.
+A period has a fixed number of phases, and a symbol's phase follows from its name alone. So a symbol keeps its moment when
+others are added or removed, when nodes come and go, and when another beat takes over.
+
+How many messages a node gets follows from its number of symbols, because a message costs more than a report: one for
+several phases together, at the first of them, so that as many symbols share it as are worth a message. So the number of
+messages hardly depends on how many nodes share the symbols. Only in a deployment of few symbols each has its own message,
+in its own phase.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -19,11 +24,18 @@ from celery.beat import ScheduleEntry
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 
-SLICE_MS = 50
-"""The least time between two slices."""
+PHASE_MS = 50
+"""The least time between two phases."""
 
+OF_THEIR_OWN = 12
+"""Symbols of all nodes together that still have a message each."""
+AT_ONCE, AT_ONCE_SPREAD = 50, 16
+"""Symbols that share a moment if there are phases enough; of tasks that are not urgent, and take longer for a symbol."""
 SYMBOLS_A_MESSAGE = 128
-"""How many symbols share a message if there are too many for one each. Celery's cost of a message is small then."""
+"""How many symbols share a message if too many share a moment. Celery's cost of a message is small then."""
+
+Messages = list[tuple[Instrument, ...]]
+"""The symbols of each message."""
 
 
 class Message(NamedTuple):
@@ -39,10 +51,7 @@ class Message(NamedTuple):
 
 
 def fan_out(owners: Mapping[Instrument, Owner], limit: int) -> list[Message]:
-    """The messages that bring every symbol to its owner.
-
-    An owner of up to ``limit`` symbols gets one message a symbol. An owner of more gets as few messages as hold
-    :data:`SYMBOLS_A_MESSAGE` symbols each, but at most ``limit``, all of about the same size.
+    """The messages that bring every symbol to its owner now.
 
     Args:
         owners: symbol -> owner.
@@ -55,86 +64,157 @@ def fan_out(owners: Mapping[Instrument, Owner], limit: int) -> list[Message]:
         >>> [m.symbols for m in fan_out({"ADAUSDT": a, "BNBUSDT": a}, limit=1)]
         [('ADAUSDT', 'BNBUSDT')]
     """
-    held: dict[Owner, list[Instrument]] = defaultdict(list)
-    for symbol in sorted(owners):
-        held[owners[symbol]].append(symbol)
-    messages = []
-    for owner in sorted(held):
-        symbols = held[owner]
-        count = len(symbols) if len(symbols) <= limit else min(limit, -(-len(symbols) // SYMBOLS_A_MESSAGE))
-        bounds = [len(symbols) * i // count for i in range(count + 1)]
-        messages += [Message(owner, tuple(symbols[start:end])) for start, end in pairwise(bounds)]
-    return messages
+    held, own = _by_owner(owners), len(owners) <= OF_THEIR_OWN
+    return [
+        Message(owner, symbols) for owner in sorted(held) for symbols in _messages(sorted(held[owner]), limit, own=own)
+    ]
 
 
-def slice_of(symbol: Instrument, count: int) -> int:
-    """The number of the slice that a symbol is in, of ``count`` slices.
-
-    It follows from the name alone. So a symbol keeps its moment when others are added or removed, when nodes come and
-    go, and when another beat takes over.
+def phase_of(symbol: Instrument, count: int) -> int:
+    """The phase of a symbol, of ``count`` phases.
 
     Example:
-        >>> slice_of("BTCUSDT", 5), slice_of("ETHUSDT", 5)
-        (1, 3)
+        >>> phase_of("BTCUSDT", 4), phase_of("ETHUSDT", 4)
+        (1, 2)
     """
     return int.from_bytes(blake2b(symbol.encode(), digest_size=8).digest()) * count >> 64
 
 
+def _by_owner(owners: Mapping[Instrument, Owner]) -> dict[Owner, list[Instrument]]:
+    held: dict[Owner, list[Instrument]] = defaultdict(list)
+    for symbol, owner in owners.items():
+        held[owner].append(symbol)
+    return held
+
+
+def _messages(symbols: Sequence[Instrument], limit: int, *, own: bool) -> Messages:
+    """Symbols in messages of about the same size: one each, or as few as hold `SYMBOLS_A_MESSAGE` each."""
+    count = len(symbols) if own else -(-len(symbols) // SYMBOLS_A_MESSAGE)
+    bounds = [len(symbols) * i // min(limit, count) for i in range(min(limit, count) + 1)]
+    return [tuple(symbols[start:end]) for start, end in pairwise(bounds)]
+
+
+class NodeSlices:
+    """One node's messages of a cycle.
+
+    Args:
+        symbols: the node's symbols, each with its phase.
+        phases: how many phases the period has: a power of two.
+        at_once: how many symbols share a moment, if there are phases enough; 0 if each has its own message.
+        limit: how many messages the node may get in a cycle.
+
+    Attributes:
+        width: how many phases go together, at the first of them: a power of two, so that a symbol's moment moves by as
+            little as can be when the node gets more symbols or fewer.
+        at: phase -> the messages that fall due then.
+    """
+
+    __slots__ = ("at", "width")
+
+    def __init__(self, symbols: Iterable[tuple[Instrument, int]], phases: int, at_once: int, limit: int) -> None:
+        found = sorted(symbols)
+        slices = 1
+        while slices < phases and len(found) > slices * at_once:
+            slices *= 2
+        self.width = phases // slices
+        together: dict[int, list[Instrument]] = defaultdict(list)
+        for symbol, phase in found:
+            together[self.start(phase)].append(symbol)
+        own = not at_once and len(found) <= limit
+        most = limit if own else max(1, limit // slices)
+        self.at = {start: _messages(together[start], most, own=own) for start in sorted(together)}
+
+    def start(self, phase: int) -> int:
+        """The phase at which the symbols of ``phase`` go."""
+        return phase - phase % self.width
+
+
+_NONE = NodeSlices((), 1, 1, 1)
+
+
 @dataclass
 class SlicedCycle:
-    """The symbols of one entry, and when each slice of them falls due.
+    """The symbols of one entry, and when they fall due.
 
     Attributes:
         entry: Celery's entry of the schedule.
-        count: how many slices there are.
-        message_limit: how many messages a node gets for one slice; see :func:`fan_out`.
+        phases: how many phases its period has: a power of two.
+        limit: how many messages a node may get in a cycle.
         urgent: whether its reports go first if a node cannot serve all.
-        slices: the symbols of each slice.
-        due: (monotonic seconds, number of the slice) of what is still to fall due, the next one first.
+        due: (monotonic seconds, phase) of what is still to fall due, the next one first.
     """
 
     entry: ScheduleEntry
-    count: int
-    message_limit: int
+    phases: int
+    limit: int
     urgent: bool
-    slices: list[tuple[Instrument, ...]] = field(default_factory=list)
     due: deque[tuple[float, int]] = field(default_factory=deque)
+    _phase: dict[Instrument, int] = field(default_factory=dict)
     _symbols: Collection[Instrument] = ()
+    _owners: Mapping[Instrument, Owner] = field(default_factory=dict)
+    _nodes: Mapping[Owner, NodeSlices] = field(default_factory=dict)
+    _at: Mapping[int, list[Owner]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entry: ScheduleEntry, task: Any, max_messages: int) -> SlicedCycle:
-        """The cycle of ``entry``, in as many slices as its period and ``max_messages`` to a node allow.
+        """The cycle of ``entry``, with as many phases as its period and ``max_messages`` to a node allow.
 
         If ``task.spread`` is true, it is not urgent.
         """
-        count = max(1, min(max_messages, entry.schedule.run_every // timedelta(milliseconds=SLICE_MS)))
-        return cls(entry, count, max(1, max_messages // count), urgent=not task.spread)
+        count = max(1, min(max_messages, entry.schedule.run_every // timedelta(milliseconds=PHASE_MS)))
+        return cls(entry, 1 << (count.bit_length() - 1), max_messages, urgent=not task.spread)
 
     def begin(self, entry: ScheduleEntry, symbols: Collection[Instrument], now: float) -> None:
         """Begin a cycle of ``symbols`` at ``now`` (monotonic seconds).
 
-        Slices of the cycle before that are overdue fall due with it. Those that were to fall due later do not.
+        Phases of the cycle before that are overdue fall due with it. Those that were to fall due later do not.
         """
         self.entry = entry
-        self.follow(symbols)
+        if symbols != self._symbols:
+            self._symbols = symbols
+            self._phase = {symbol: phase_of(symbol, self.phases) for symbol in symbols}
+            self._owners = {}
         period = entry.schedule.run_every.total_seconds()
-        overdue = (slice_ for slice_ in self.due if slice_[0] <= now)
-        begun = ((now + i * period / self.count, i) for i in range(self.count) if self.slices[i])
-        self.due = deque([*overdue, *begun])
-
-    def follow(self, symbols: Collection[Instrument]) -> None:
-        """Have these symbols in the slices, and no others."""
-        if symbols == self._symbols:
-            return
-        self._symbols = symbols
-        slices: list[list[Instrument]] = [[] for _ in range(self.count)]
-        for symbol in symbols:
-            slices[slice_of(symbol, self.count)].append(symbol)
-        self.slices = [tuple(one) for one in slices]
+        overdue = (one for one in self.due if one[0] <= now)
+        self.due = deque([*overdue, *((now + i * period / self.phases, i) for i in range(self.phases))])
 
     def pop_due(self, now: float) -> list[int]:
-        """Remove the slices that are due at ``now`` (monotonic seconds); return their numbers."""
-        numbers = []
+        """Remove the phases that are due at ``now`` (monotonic seconds); return them."""
+        found = []
         while self.due and self.due[0][0] <= now:
-            numbers.append(self.due.popleft()[1])
-        return numbers
+            found.append(self.due.popleft()[1])
+        return found
+
+    def next_due(self, owners: Mapping[Instrument, Owner]) -> float | None:
+        """When the next messages fall due (monotonic seconds); ``None`` if none do in this cycle."""
+        self._follow(owners)
+        return next((at for at, phase in self.due if phase in self._at), None)
+
+    def nodes_at(self, phase: int, owners: Mapping[Instrument, Owner]) -> Sequence[Owner]:
+        """The nodes for which messages fall due at a phase."""
+        self._follow(owners)
+        return self._at.get(phase, ())
+
+    def node(self, owner: Owner, owners: Mapping[Instrument, Owner]) -> NodeSlices:
+        """The messages of one node."""
+        self._follow(owners)
+        return self._nodes.get(owner, _NONE)
+
+    def _follow(self, owners: Mapping[Instrument, Owner]) -> None:
+        if owners is self._owners:
+            return
+        self._owners = owners
+        phase = self._phase
+        held = _by_owner({symbol: owner for symbol, owner in owners.items() if symbol in phase})
+        at_once = AT_ONCE if self.urgent else AT_ONCE_SPREAD
+        if len(phase) <= OF_THEIR_OWN:
+            at_once = 0
+        self._nodes = {
+            owner: NodeSlices(((one, phase[one]) for one in symbols), self.phases, at_once, self.limit)
+            for owner, symbols in held.items()
+        }
+        at: dict[int, list[Owner]] = defaultdict(list)
+        for owner in sorted(held):
+            for start in self._nodes[owner].at:
+                at[start].append(owner)
+        self._at = at

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.schedule import FAST_CYCLE, SLOW_CYCLE, entries
-from beat_schedule.slices import SYMBOLS_A_MESSAGE, fan_out
+from beat_schedule.slices import OF_THEIR_OWN, SYMBOLS_A_MESSAGE, fan_out
 from tickfence.coordination.owner import Owner
 from tickfence.settings import Settings
 
@@ -26,7 +26,8 @@ def test_every_symbol_goes_once_to_its_owner_in_few_even_messages(assignment: di
     held, sent = Counter(assignment.values()), Counter(m.owner for m in messages)
     for owner, count in held.items():
         sizes = [len(m.symbols) for m in messages if m.owner == owner]
-        assert sent[owner] == (count if count <= limit else min(limit, math.ceil(count / SYMBOLS_A_MESSAGE)))
+        few = len(assignment) <= OF_THEIR_OWN
+        assert sent[owner] == min(limit, count if few else math.ceil(count / SYMBOLS_A_MESSAGE))
         assert max(sizes) - min(sizes) <= 1
     assert fan_out(dict(reversed(assignment.items())), limit) == messages
 

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import fixed_rate
-from beat_schedule.slices import SlicedCycle
+from beat_schedule.slices import SlicedCycle, phase_of
 from tickfence.coordination.owner import Owner
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
-SYMBOLS = [f"S{number}USDT" for number in range(40)]
+SYMBOLS = [f"S{number}USDT" for number in range(400)]
 APP = Celery()
 
 
-def cycle(symbols: list[str], parts: int, limit: int, *, urgent: bool = True, name: str = "") -> SlicedCycle:
+def cycle(symbols: list[str], phases: int, limit: int = 32, *, urgent: bool = True, name: str = "") -> SlicedCycle:
     name = name or ("fast" if urgent else "slow")
     entry = ScheduleEntry(name=name, task="one", schedule=fixed_rate(250), app=APP)
-    slices = [tuple(symbols[first::parts]) for first in range(parts)]
-    return SlicedCycle(entry, parts, limit, urgent, slices)
+    one = SlicedCycle(entry, phases, limit, urgent)
+    one.begin(entry, symbols, 0.0)
+    return one
 
 
 def taken(pending: PendingSlices, owners: dict[str, Owner], **lengths: int) -> list[str]:
@@ -33,79 +34,83 @@ def taken(pending: PendingSlices, owners: dict[str, Owner], **lengths: int) -> l
     return [symbol for _, message in found for symbol in message.symbols]
 
 
+def at(phase: int, of: int, symbols: list[str]) -> list[str]:
+    return sorted(symbol for symbol in symbols if phase_of(symbol, of) == phase)
+
+
 def test_with_room_each_slice_goes_whole_as_it_falls_due() -> None:
     owners = {symbol: (A, B)[number % 3 == 0] for number, symbol in enumerate(SYMBOLS)}
-    pending, fast = PendingSlices(), cycle(SYMBOLS, 5, limit=8)
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 4)
     for _ in range(2):
-        for number in range(5):
-            assert pending.add(fast, number, owners) == 0
+        sent: dict[str, Owner] = {}
+        for phase in range(4):
+            assert pending.add(fast, phase, owners) == 0
             found = pending.take(owners, {A: 0, B: 0})
-            sent = {symbol: message.owner for _, message in found for symbol in message.symbols}
-            assert sent == {symbol: owners[symbol] for symbol in fast.slices[number]}
+            assert not sent.keys() & {symbol for _, message in found for symbol in message.symbols}
+            sent |= {symbol: message.owner for _, message in found for symbol in message.symbols}
             assert pending.nodes() == []
+        assert sent == owners
 
 
-@given(st.floats(0.1, 8), st.integers(1, 10))
-def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float, parts: int) -> None:
+@given(st.floats(0.1, 8), st.integers(0, 3))
+def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float, power: int) -> None:
     """A node that takes ``service`` steps for a message."""
-    owners = dict.fromkeys(SYMBOLS, A)
-    pending, fast = PendingSlices(), cycle(SYMBOLS, parts, limit=1)
+    owners, phases = dict.fromkeys(SYMBOLS, A), 2**power
+    pending, fast = PendingSlices(), cycle(SYMBOLS, phases, limit=phases)
     sent: Counter[tuple[str, ...]] = Counter()
     done_at: list[float] = []
     lost = 0
     for step in range(400):
-        lost += pending.add(fast, step % parts, owners)
+        lost += pending.add(fast, step % phases, owners)
         waiting = [moment for moment in done_at if moment > step + service]
         for _, message in pending.take(owners, {A: len(waiting)}):
             sent[message.symbols] += 1
             done_at.append(max([step, *done_at[-1:]]) + service)
         assert len([moment for moment in done_at if moment > step + service]) <= 3
     counts = sorted(sent.values())
-    assert len(counts) == parts
+    assert len(counts) == phases
     assert counts[-1] - counts[0] <= 2
     if service < 1:
         assert lost == 0
-    still = sum(pending.add(fast, number, owners) for number in range(parts))
+    still = sum(pending.add(fast, phase, owners) for phase in range(phases))
     assert sum(counts) + lost + still == 400
 
 
 @given(st.floats(0.1, 5), st.floats(0.1, 40))
 def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(fast_ms: float, slow_ms: float) -> None:
-    """A node of 40 symbols, one message a slice; steps of 25 ms, a slow slice every 62.5 ms, finer than what beat does."""
+    """A node of one message a slice; steps of 31.25 ms, a slow slice every second one, finer than what beat does."""
     owners = dict.fromkeys(SYMBOLS, A)
     pending = PendingSlices()
-    fast, slow = cycle(SYMBOLS, 10, limit=1), cycle(SYMBOLS, 32, limit=1, urgent=False)
+    fast, slow = cycle(SYMBOLS, 8, limit=8), cycle(SYMBOLS, 32, urgent=False)
     done_at: list[float] = []
     starts: list[float] = []
     sent: Counter[str] = Counter()
-    slow_due = 0.0
-    for step in range(1200):
-        now = step * 25.0
-        pending.add(fast, step % 10, owners)
-        while slow_due <= now:
-            pending.add(slow, round(slow_due / 62.5) % 32, owners)
-            slow_due += 62.5
+    for step in range(960):
+        now = step * 31.25
+        pending.add(fast, step % 8, owners)
+        if step % 2 == 0:
+            pending.add(slow, step // 2 % 32, owners)
         starts = [start for start in starts if start > now]
         for of, _ in pending.take(owners, {A: len(starts)}):
             starts.append(max([now, *done_at[-1:]]))
-            done_at.append(starts[-1] + (fast_ms * 10 if of.urgent else slow_ms))
+            done_at.append(starts[-1] + (fast_ms * 12.5 if of.urgent else slow_ms))
             sent[of.entry.name] += 1
     assert sent["slow"] > 0
-    if fast_ms * 10 / 25 + slow_ms / 62.5 < 0.9:  # carried: all is sent
-        assert sent["fast"] >= 1190
+    if fast_ms * 12.5 / 31.25 + slow_ms / 62.5 < 0.9:  # carried: all is sent
+        assert sent["fast"] >= 952
         assert sent["slow"] >= 470
-    assert sent["fast"] >= min(1190, 2.9 * sent["slow"])
+    assert sent["fast"] >= min(952, 2.9 * sent["slow"])
 
 
 def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> None:
     owners = dict.fromkeys(SYMBOLS, A)
     pending = PendingSlices()
-    fast, slow = cycle(SYMBOLS, 2, limit=1), cycle(SYMBOLS, 2, limit=1, urgent=False)
+    fast, slow = cycle(SYMBOLS, 2, limit=2), cycle(SYMBOLS, 2, limit=2, urgent=False)
     sent = []
     for _ in range(40):
-        for number in range(2):
-            pending.add(fast, number, owners)
-            pending.add(slow, number, owners)
+        for phase in range(2):
+            pending.add(fast, phase, owners)
+            pending.add(slow, phase, owners)
         sent += [of.entry.name for of, _ in pending.take(owners, {A: 2})]
     assert sent == ["fast", "fast", "fast", "slow"] * 10
 
@@ -113,12 +118,12 @@ def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> Non
 def test_entries_of_one_urgency_are_each_sent_in_turn() -> None:
     owners = dict.fromkeys(SYMBOLS, A)
     pending = PendingSlices()
-    fast, other = cycle(SYMBOLS, 2, limit=1), cycle(SYMBOLS, 2, limit=1, name="other")
+    fast, other = cycle(SYMBOLS, 2, limit=2), cycle(SYMBOLS, 2, limit=2, name="other")
     sent = []
     for _ in range(4):
-        for number in range(2):
-            pending.add(fast, number, owners)
-            pending.add(other, number, owners)
+        for phase in range(2):
+            pending.add(fast, phase, owners)
+            pending.add(other, phase, owners)
         sent += [of.entry.name for of, _ in pending.take(owners, {A: 2})]
     assert sent == ["fast", "other", "fast", "other"]
 
@@ -126,61 +131,74 @@ def test_entries_of_one_urgency_are_each_sent_in_turn() -> None:
 def test_no_more_waits_at_a_node_than_its_slices_need() -> None:
     """However many messages a slice might be: those of one that waits while another is worked on, and no more."""
     owners = dict.fromkeys(SYMBOLS, A)
-    pending, fast = PendingSlices(), cycle(SYMBOLS, 2, limit=4)
-    assert len(SYMBOLS) // 2 > fast.message_limit, "so each slice is one message"
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 4)
     pending.add(fast, 0, owners)
     pending.add(fast, 1, owners)
     assert pending.take(owners, {A: 3}) == []
-    assert [message.symbols for _, message in pending.take(owners, {A: 2})] == [tuple(sorted(fast.slices[0]))]
+    assert [list(message.symbols) for _, message in pending.take(owners, {A: 2})] == [at(0, 4, SYMBOLS)]
 
 
 def test_a_slice_that_does_not_fit_waits_and_goes_first_later() -> None:
-    owners = dict.fromkeys(SYMBOLS[:6], A)
-    pending, fast = PendingSlices(), cycle(SYMBOLS[:6], 2, limit=3)
+    few = [*[symbol for symbol in SYMBOLS if phase_of(symbol, 2) == 0][:3], "S1USDT"]
+    assert phase_of("S1USDT", 2) == 1
+    owners = dict.fromkeys(few, A)
+    pending, fast = PendingSlices(), cycle(few, 2)
     pending.add(fast, 0, owners)
     assert taken(pending, owners, a=2) == []
     pending.add(fast, 1, owners)
-    assert taken(pending, owners, a=1) == sorted(fast.slices[0])
-    assert taken(pending, owners, a=2) == []
-    assert taken(pending, owners, a=0) == sorted(fast.slices[1])
+    assert taken(pending, owners, a=1) == sorted(few[:3])
+    assert taken(pending, owners, a=3) == []
+    assert taken(pending, owners, a=1) == ["S1USDT"]
 
 
 def test_what_waits_is_forgotten_once_its_node_is_gone_or_the_lead_is() -> None:
     pending, fast = PendingSlices(), cycle(["S1USDT", "S2USDT"], 1, limit=2)
-    pending.add(fast, 0, {"S1USDT": A, "S2USDT": A})
-    assert taken(pending, {"S1USDT": B, "S2USDT": B}) == []  # a move is dispatched by itself
+    before, after = dict.fromkeys(["S1USDT", "S2USDT"], A), dict.fromkeys(["S1USDT", "S2USDT"], B)
+    pending.add(fast, 0, before)
+    assert taken(pending, after) == []  # a move is dispatched by itself
     assert pending.nodes() == []
-    pending.add(fast, 0, {"S1USDT": B, "S2USDT": B})
+    pending.add(fast, 0, after)
     pending.clear()
-    assert pending.add(fast, 0, {"S1USDT": B, "S2USDT": B}) == 0
-    assert taken(pending, {"S1USDT": B, "S2USDT": B}) == ["S1USDT", "S2USDT"]
+    assert pending.add(fast, 0, after) == 0
+    assert taken(pending, after) == ["S1USDT", "S2USDT"]
+
+
+def test_what_waits_goes_once_although_the_node_has_more_symbols_by_now_or_fewer() -> None:
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 4)
+    many, few = dict.fromkeys(SYMBOLS, A), dict.fromkeys(SYMBOLS[:40], A)
+    for phase in range(1, 4):
+        pending.add(fast, phase, many)
+    assert sorted(taken(pending, few)) == sorted(few)
+    pending.add(fast, 0, few)
+    assert taken(pending, many) == at(0, 4, SYMBOLS)
+    assert pending.nodes() == []
 
 
 def test_symbols_without_an_owner_do_not_wait() -> None:
     pending, fast = PendingSlices(), cycle(["S1USDT", "S2USDT"], 1, limit=2)
     assert pending.add(fast, 0, {}) == 0
     assert pending.take({}, {}) == []
-    pending.add(fast, 0, {"S1USDT": A})
-    assert taken(pending, {"S1USDT": A}) == ["S1USDT"]
+    owners = {"S1USDT": A}
+    pending.add(fast, 0, owners)
+    assert taken(pending, owners) == ["S1USDT"]
 
 
 def test_slices_that_go_together_keep_their_own_symbols_and_cycle() -> None:
     owners = {symbol: (A, B)[number % 2] for number, symbol in enumerate(SYMBOLS)}
     pending = PendingSlices()
-    fast, slow = cycle(SYMBOLS, 4, limit=8), cycle(SYMBOLS, 5, limit=8, urgent=False)
-    due = [(fast, 0), (fast, 1), (slow, 0), (slow, 1)]
-    for of, number in due:
-        pending.add(of, number, owners)
+    fast, slow = cycle(SYMBOLS, 4), cycle(SYMBOLS, 8, urgent=False)
+    for of, phase in [(fast, 0), (fast, 1), (slow, 0), (slow, 1)]:
+        pending.add(of, phase, owners)
     found = pending.take(owners, {A: -40, B: -40})  # room for all of them
-    assert sorted((of.entry.name, symbol) for of, message in found for symbol in message.symbols) == sorted(
-        (of.entry.name, symbol) for of, number in due for symbol in of.slices[number]
-    )
+    sent = {"fast": at(0, 4, SYMBOLS) + at(1, 4, SYMBOLS), "slow": at(0, 8, SYMBOLS) + at(1, 8, SYMBOLS)}
+    for name, symbols in sent.items():
+        assert sorted(s for of, m in found for s in m.symbols if of.entry.name == name) == sorted(symbols)
     assert all(owners[symbol] == message.owner for _, message in found for symbol in message.symbols)
 
 
 def test_what_is_for_a_node_whose_queue_cannot_be_read_waits() -> None:
     owners = {symbol: (A, B)[number % 2] for number, symbol in enumerate(SYMBOLS)}
-    pending, fast = PendingSlices(), cycle(SYMBOLS, 1, limit=len(SYMBOLS))
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 1)
     pending.add(fast, 0, owners)
     assert {message.owner for _, message in pending.take(owners, {A: 0})} == {A}
     assert pending.nodes() == [B]
@@ -188,7 +206,7 @@ def test_what_is_for_a_node_whose_queue_cannot_be_read_waits() -> None:
 
 
 def test_owners_that_come_and_go_leave_nothing_behind() -> None:
-    pending, fast = PendingSlices(), cycle(SYMBOLS, 1, limit=1)
+    pending, fast = PendingSlices(), cycle(SYMBOLS, 1)
     sizes = []
     for number in range(100, 150):
         owners = dict.fromkeys(SYMBOLS, Owner("node-001", f"start-{number}"))

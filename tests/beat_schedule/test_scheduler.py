@@ -16,7 +16,7 @@ from celery.schedules import crontab, schedstate, schedule
 
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
-from beat_schedule.slices import SLICE_MS, slice_of
+from beat_schedule.slices import PHASE_MS, phase_of
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.monitoring import dispatcher_metrics
 from tickfence.settings import load
@@ -298,7 +298,7 @@ def test_who_takes_the_lead_goes_on_in_the_middle_of_the_cycle(app: Celery, redi
     in_this_cycle = {
         symbol for symbols, cycle in sent if cycle == min(cycle for _, cycle in sent) for symbol in symbols
     }
-    slices = period_ms // SLICE_MS
-    to_come = {s for s in load().symbols if slice_of(s, slices) * SLICE_MS > since_ms + SLICE_MS}
+    phases = 16
+    to_come = {s for s in load().symbols if phase_of(s, phases) * period_ms / phases > since_ms + PHASE_MS}
     assert to_come
     assert to_come <= in_this_cycle

@@ -11,75 +11,123 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beat_schedule.schedule import fixed_rate
-from beat_schedule.slices import SlicedCycle, slice_of
+from beat_schedule.slices import AT_ONCE, AT_ONCE_SPREAD, OF_THEIR_OWN, SYMBOLS_A_MESSAGE, SlicedCycle, phase_of
+from tickfence.coordination.owner import Owner
+
+A = Owner("node-001", "a")
+APP = Celery()
 
 
-def spread(symbols: int, *, period_ms: int = 250, cap: int = 32, spread_task: bool = False) -> SlicedCycle:
-    entry = ScheduleEntry(name="one", task="one", schedule=fixed_rate(period_ms), app=Celery())
-    one = SlicedCycle.of(entry, SimpleNamespace(spread=spread_task), cap)
-    one.follow(tuple(f"S{n}USDT" for n in range(symbols)))
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"S{n}USDT" for n in range(count))
+
+
+def cycle(symbols: int = 0, *, period_ms: int = 250, limit: int = 32, spread: bool = False) -> SlicedCycle:
+    entry = ScheduleEntry(name="one", task="one", schedule=fixed_rate(period_ms), app=APP)
+    one = SlicedCycle.of(entry, SimpleNamespace(spread=spread), limit)
+    one.begin(entry, names(symbols), 100.0)
     return one
 
 
+def on(nodes: int, symbols: int) -> dict[str, Owner]:
+    """Symbols that nodes share evenly."""
+    return {name: Owner(f"node-{n % nodes:03}", "a") for n, name in enumerate(names(symbols))}
+
+
+def sent(one: SlicedCycle, owners: dict[str, Owner]) -> dict[Owner, dict[int, list[tuple[str, ...]]]]:
+    """Each node's messages, by phase."""
+    found: dict[Owner, dict[int, list[tuple[str, ...]]]] = {}
+    for phase in range(one.phases):
+        for owner in one.nodes_at(phase, owners):
+            found.setdefault(owner, {})[phase] = one.node(owner, owners).at[phase]
+    return found
+
+
 @pytest.mark.parametrize(
-    ("options", "steps"),
+    ("options", "phases"),
     [
-        ({}, 5),  # a step is 50 ms at least
-        ({"cap": 4}, 4),
+        ({}, 4),
+        ({"limit": 3}, 2),
+        ({"limit": 1}, 1),
         ({"period_ms": 100}, 2),
         ({"period_ms": 20}, 1),
-        ({"period_ms": 150}, 3),
-        ({"period_ms": 300}, 6),
-        ({"period_ms": 350}, 7),
-        ({"period_ms": 2000, "spread_task": True}, 32),
-        ({"period_ms": 200, "spread_task": True}, 4),
+        ({"period_ms": 350}, 4),
+        ({"period_ms": 400}, 8),
+        ({"period_ms": 2000, "spread": True}, 32),
+        ({"period_ms": 200, "spread": True}, 4),
     ],
 )
-def test_steps_of_a_cycle(options: dict, steps: int) -> None:
-    for symbols in (1, 6, 1000):
-        one = spread(symbols, **options)
-        assert len(one.slices) == steps
-        assert sum(len(part) for part in one.slices) == symbols
+def test_phases_of_a_period(options: dict, phases: int) -> None:
+    assert cycle(**options).phases == phases
 
 
-def test_a_thousand_symbols_are_spread_about_evenly() -> None:
-    sizes = [len(part) for part in spread(1000).slices]
-    assert min(sizes) > 150
-    assert max(sizes) < 250
+@given(st.integers(1, 400), st.integers(1, 20), st.integers(1, 40), st.booleans())
+def test_every_symbol_goes_once_a_cycle_to_its_owner(symbols: int, nodes: int, limit: int, spread: bool) -> None:
+    owners = on(nodes, symbols)
+    found = sent(cycle(symbols, limit=limit, spread=spread), owners)
+    assert sorted((symbol, owner) for owner, at in found.items() for ms in at.values() for m in ms for symbol in m) == (
+        sorted(owners.items())
+    )
+    for at in found.values():
+        assert sum(map(len, at.values())) <= limit
 
 
-@given(st.sets(st.integers(0, 10**6), min_size=1, max_size=50), st.integers(1, 40))
-def test_a_symbol_keeps_its_moment_when_others_come_and_go(numbers: set[int], count: int) -> None:
-    names = sorted(f"S{number}USDT" for number in numbers)
-    entry = ScheduleEntry(name="one", task="one", schedule=fixed_rate(250), app=Celery())
-    one, few = SlicedCycle(entry, count, 1, urgent=True), SlicedCycle(entry, count, 1, urgent=True)
-    one.follow(names)
-    few.follow(names[::2])
-    for number, symbols in enumerate(few.slices):
-        assert set(symbols) <= set(one.slices[number])
+@given(st.integers(OF_THEIR_OWN + 1, 2000), st.booleans())
+def test_the_messages_of_a_node_follow_from_its_number_of_symbols(symbols: int, spread: bool) -> None:
+    one = cycle(symbols, period_ms=2000 if spread else 250, limit=100, spread=spread)
+    at = sent(one, dict.fromkeys(names(symbols), A))[A]
+    together = AT_ONCE_SPREAD if spread else AT_ONCE
+    assert len(at) <= min(-(-symbols // together) * 2, one.phases)
+    assert len(at) >= min(-(-symbols // together), one.phases) or symbols < 4 * together  # a phase may be empty
+    assert all(len(message) <= SYMBOLS_A_MESSAGE for messages in at.values() for message in messages)
 
 
-def test_steps_are_even_over_the_period_and_fall_due_one_by_one() -> None:
-    one = spread(80)
-    symbols = tuple(f"S{n}USDT" for n in range(80))
-    one.begin(one.entry, symbols, 100.0)
-    assert [round(at, 3) for at, _ in one.due] == [round(100 + n * 0.05, 3) for n in range(5)]
+def test_few_symbols_have_a_message_each_in_their_phase_on_however_many_nodes() -> None:
+    one = cycle(OF_THEIR_OWN)
+    for nodes in (1, 3):
+        for at in sent(one, on(nodes, OF_THEIR_OWN)).values():
+            for phase, messages in at.items():
+                assert all(phase_of(symbol, one.phases) == phase for [symbol] in messages)
+
+
+def test_the_same_symbols_on_more_nodes_are_hardly_more_messages() -> None:
+    count = {
+        nodes: sum(len(m) for at in sent(cycle(160), on(nodes, 160)).values() for m in at.values()) for nodes in (3, 8)
+    }
+    assert count == {3: 6, 8: 8}
+
+
+@given(st.sets(st.integers(0, 10**6), min_size=OF_THEIR_OWN + 1, max_size=300), st.integers(0, 5))
+def test_a_symbol_keeps_its_phase_when_others_come_and_go_and_its_moment_with_as_many_others(
+    numbers: set[int], power: int
+) -> None:
+    symbols = [f"S{number}USDT" for number in sorted(numbers)]
+    one = SlicedCycle(cycle().entry, 2**power, 100, urgent=True)
+    one.begin(one.entry, symbols, 0.0)
+    owners = dict.fromkeys(symbols, A)
+    at = {symbol: phase for phase, ms in sent(one, owners)[A].items() for m in ms for symbol in m}
+    one.begin(one.entry, [*symbols, "NEWUSDT"], 0.0)
+    more = dict.fromkeys(symbols, A) | {"NEWUSDT": Owner("node-002", "b")}
+    assert {symbol: phase for phase, ms in sent(one, more)[A].items() for m in ms for symbol in m} == at
+
+
+def test_phases_are_even_over_the_period_and_fall_due_one_by_one() -> None:
+    one = cycle(80)
+    assert [round(at, 4) for at, _ in one.due] == [round(100 + n * 0.0625, 4) for n in range(4)]
     assert one.pop_due(99.9) == []
     assert one.pop_due(100.0) == [0]
-    assert one.pop_due(100.101) == [1, 2]
-    one.begin(one.entry, symbols, 100.25)
-    assert one.pop_due(100.25) == [3, 4, 0], "what is overdue is not forgotten"
-    one.begin(one.entry, symbols, 100.35)
-    assert one.pop_due(100.35) == [1, 2, 0], "what a new cycle comes before is not sent twice"
+    assert one.pop_due(100.126) == [1, 2]
+    one.begin(one.entry, names(80), 100.25)
+    assert one.pop_due(100.25) == [3, 0], "what is overdue is not forgotten"
+    one.begin(one.entry, names(80), 100.3)
+    assert one.pop_due(100.3) == [0], "what a new cycle comes before is not sent twice"
 
 
-def test_a_slice_without_symbols_does_not_fall_due() -> None:
-    one = spread(0)
-    one.begin(one.entry, ("BTCUSDT",), 100.0)
-    assert [number for _, number in one.due] == [slice_of("BTCUSDT", 5)]
-
-
-def test_no_more_messages_a_cycle_than_the_cap() -> None:
-    for cap in (1, 3, 32, 100):
-        one = spread(6, cap=cap)
-        assert len(one.slices) * one.message_limit <= cap
+def test_beat_wakes_only_when_something_falls_due() -> None:
+    one = cycle(20)
+    assert one.next_due(on(1, 20)) == 100.0
+    one.pop_due(100.0)
+    assert one.next_due(on(1, 20)) is None
+    few = cycle(1)
+    assert few.next_due(on(1, 1)) == pytest.approx(100 + phase_of("S0USDT", 4) * 0.0625)
+    assert few.next_due({}) is None

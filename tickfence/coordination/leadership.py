@@ -161,6 +161,11 @@ class Leadership:
         """Whether we lead, by our own clock."""
         return time.monotonic() < self._leads_until
 
+    @property
+    def leader_missing(self) -> bool:
+        """Whether the leader's connection was not there when it was last looked for."""
+        return self._missing_since is not None
+
     def poll(self, client_id: int, *, can_send: bool = False) -> Command:
         """The command of one poll.
 
