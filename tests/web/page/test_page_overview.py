@@ -56,7 +56,7 @@ def test_each_row_has_the_line_of_its_history_and_one_answer_has_them_all(browse
     with visit(browser, served.origin) as opened:
         page = opened.open()
         line = page.locator(f"{row('BTCUSDT')} .col-line polyline")
-        expect(line).to_have_attribute("points", re.compile(r"^([\d.]+,[\d.]+ ){19,20}84\.0,[\d.]+$"))
+        expect(line).to_have_attribute("points", re.compile(r"^([\d.]+,[\d.]+ ){19,21}84\.0,[\d.]+$"))
         expect(page.locator(f"{row('ETHUSDT')} .col-line")).to_have_text("")
         assert len([url for url in opened.requests if "sparklines?" in url]) == 1
         page.locator("#market thead th.col-line").get_by_role("button").click()
