@@ -13,6 +13,7 @@ The invariants hold for each symbol, over all writes that Redis accepted, in its
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -120,11 +121,16 @@ class _Books:
     """What the exchanges' books were."""
 
     def __init__(self, books: Sequence[Book]) -> None:
-        # An exchange may number its updates from the start again.
-        self._at: dict[tuple[str, int], set[str]] = defaultdict(set)
+        # An exchange may number its updates from the start again: after how many restarts a book had an id.
+        self._at: dict[tuple[str, int], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        self._restarts: dict[str, list[float]] = defaultdict(list)
         self._unsure: dict[str, list[list[float]]] = {}
+        newest: dict[str, int] = {}
         for book in books:
-            self._at[book.symbol, book.update_id].add(book.depth)
+            if book.update_id < newest.get(book.symbol, 0):
+                self._restarts[book.symbol].append(book.time)
+            newest[book.symbol] = book.update_id
+            self._at[book.symbol, book.update_id][book.depth].add(len(self._restarts[book.symbol]))
             if not book.update_id:
                 unsure = self._unsure.setdefault(book.symbol, [[0.0, book.time + UNSURE_S]])
                 if not book.depth:
@@ -137,8 +143,13 @@ class _Books:
         update_id = write.update_id or 0
         if not write.report or any(since <= write.time <= until for since, until in self._unsure.get(write.symbol, ())):
             return None
-        known = self._at.get((write.symbol, update_id)) or self._at.get((write.symbol, 0), set()) - {""}
-        return write.depth in known if known else None
+        known = self._at.get((write.symbol, update_id)) or self._at.get((write.symbol, 0), {})
+        if write.depth in known:
+            return True
+        restarts = self._restarts.get(write.symbol, [])
+        first, last = (bisect(restarts, write.time + of) for of in (-UNSURE_S, UNSURE_S))
+        seen = any(first in told for depth, told in known.items() if depth)
+        return False if seen and first == last else None
 
 
 class _Symbol:

@@ -87,6 +87,11 @@ def test_without_update_ids_a_book_must_be_one_that_the_exchange_had() -> None:
 
 def test_an_exchange_may_number_its_updates_from_the_start_again() -> None:
     assert kinds([*CLEAN, Book(3.0, S, 103, "other"), Write(3.0, S, B, 20, seq=30, update_id=103, depth="other")]) == []
+    again: list[Record] = [*CLEAN, Book(3.0, S, 7, "first")]
+    unseen = Write(20.0, S, B, 20, seq=30, update_id=103, depth="of the new count")
+    assert kinds([*again, unseen]) == []
+    assert kinds([*again, Book(19.0, S, 103, "right"), unseen]) == [WRONG_BOOK]
+    assert kinds([*again, changed(unseen, time=4.0)]) == []  # nobody knows of which count it is
 
 
 def test_symbols_do_not_mix() -> None:
