@@ -27,7 +27,7 @@ from tickfence.instrument import Instrument
 PHASE_MS = 50
 """The least time between two phases."""
 
-OF_THEIR_OWN = 12
+OF_THEIR_OWN = 8
 """Symbols of all nodes together that still have a message each."""
 AT_ONCE, AT_ONCE_SPREAD = 50, 16
 """Symbols that share a moment if there are phases enough; of tasks that are not urgent, and take longer for a symbol."""
