@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries the install and `make run` with every Python from 3.11 that this machine has, also in pyenv: a fresh clone
-# of HEAD, no Redis server on the PATH, six reports, Ctrl-C, nothing left behind.
+# of HEAD, no Redis server on the PATH, all reports, Ctrl-C, nothing left behind.
 # Usage: bash tools/local/every_python.sh   (from the project's root)
 set -euo pipefail
 set -m # each `make run` gets a process group of its own, which a Ctrl-C reaches as a whole
@@ -24,7 +24,7 @@ try() { # try PYTHON
     (cd "$clone" && exec env PATH="$folder/bin" PYTHON="$1" make run) >"$clone.log" 2>&1 &
     run=$!
     for _ in $(seq 300); do
-        if grep -q 'six reports are live' "$clone.log" || ! kill -0 "$run" 2>/dev/null; then break; fi
+        if grep -q 'reports are live' "$clone.log" || ! kill -0 "$run" 2>/dev/null; then break; fi
         sleep 1
     done
     kill -INT -- "-$run" 2>/dev/null || true
@@ -32,7 +32,7 @@ try() { # try PYTHON
     run=
     local left
     left=$(pgrep -af "$clone/" || true)
-    if ! grep 'six reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
+    if ! grep 'reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
         cat "$clone.log"
         echo "error: see above for what happened; left behind: $left"
         return 1
