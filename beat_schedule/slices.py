@@ -174,9 +174,10 @@ class SlicedCycle:
             self._symbols = symbols
             self._phase = {symbol: phase_of(symbol, self.phases) for symbol in symbols}
             self._owners = {}
-        period = entry.schedule.run_every.total_seconds()
+        phase_s = entry.schedule.run_every.total_seconds() / self.phases
+        first = now if self.urgent else now + phase_s / 2  # between those of urgent cycles, which then need not wait
         overdue = (one for one in self.due if one[0] <= now)
-        self.due = deque([*overdue, *((now + i * period / self.phases, i) for i in range(self.phases))])
+        self.due = deque([*overdue, *((first + i * phase_s, i) for i in range(self.phases))])
 
     def pop_due(self, now: float) -> list[int]:
         """Remove the phases that are due at ``now`` (monotonic seconds); return them."""

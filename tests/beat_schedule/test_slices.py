@@ -123,6 +123,12 @@ def test_phases_are_even_over_the_period_and_fall_due_one_by_one() -> None:
     assert one.pop_due(100.3) == [0], "what a new cycle comes before is not sent twice"
 
 
+def test_what_is_not_urgent_falls_due_between_what_is() -> None:
+    fast, slow = cycle(80), cycle(80, period_ms=2000, spread=True)
+    assert not {round(at, 4) for at, _ in fast.due} & {round(at, 4) for at, _ in slow.due}
+    assert slow.due[0][0] == pytest.approx(100 + 0.0625 / 2)
+
+
 def test_beat_wakes_only_when_something_falls_due() -> None:
     one = cycle(20)
     assert one.next_due(on(1, 20)) == 100.0
