@@ -172,7 +172,7 @@ class Broker:
         if not messages:
             return
 
-        amqp = self._app.amqp
+        amqp, tell = self._app.amqp, self._app.conf.task_send_sent_event
 
         def put(producer: Any, entry: ScheduleEntry, message: Message) -> None:
             # What Task.apply_async() ends with. Before that it spends as long again on what these messages do not have:
@@ -181,7 +181,7 @@ class Broker:
             task, shown = self._app.tasks[entry.task], repr(arguments)[:_REPR_MAX]
             options = {**extract_exec_options(task), "ignore_result": task.ignore_result, **entry.options}
             sent = amqp.create_task_message(
-                uuid(), task.name, arguments, {}, argsrepr=shown, kwargsrepr="{}", **options
+                uuid(), task.name, arguments, {}, argsrepr=shown, kwargsrepr="{}", create_sent_event=tell, **options
             )
             published = {name: value for name, value in options.items() if name not in _NOT_PUBLISHED}
             amqp.send_task_message(

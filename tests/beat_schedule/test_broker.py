@@ -155,3 +155,22 @@ def test_nodes_that_get_no_messages_any_more_are_forgotten(
     monkeypatch.setattr("beat_schedule.broker.SENT_FOR_S", 0.0)
     one.send(C)
     assert one.broker.sent.keys() == {C}
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_celery_tells_of_sent_tasks_if_it_is_set_to(
+    make: Callable[..., Sender], client: redis.Redis, *, told: bool
+) -> None:
+    one = make()
+    one.app.conf.task_send_sent_event = told
+    with client.pubsub(ignore_subscribe_messages=True) as events:
+        events.psubscribe("*celeryev*")
+        events.get_message(timeout=5)  # subscribed
+        one.send(A)
+        client.publish("the celeryev's end", b"")
+        heard = []
+        while not (heard and not heard[-1]):  # the last one is empty
+            message = events.get_message(timeout=5)
+            assert message is not None
+            heard.append(message["data"])
+    assert (len(heard) > 1) is told

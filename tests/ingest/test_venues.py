@@ -122,7 +122,7 @@ def test_a_book_that_is_not_what_the_exchange_says_is_sent_again_alone(
         [(disproved, fields)] = following.client.xrange(Keys().book(A))
         reader = OrderBook()
         reader.load(100, [(99.0, 1.0)], [(101.0, 1.0)])
-        with pytest.raises(BookGap):  # whoever has the book before stops there
+        with pytest.raises(BookGap):  # a reader of the book before it stops there
             diff = decode_diff(disproved, fields)
             reader.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         await exchange.update("AAA-EUR", {99.0: 6.0}, {}, skip=True)

@@ -270,7 +270,7 @@ class Venue:
         )
 
     def keep_ticker(self, symbol: str, values: dict[str, str]) -> int:
-        """Note what is told of a symbol's 24 hours now; returns the exchange's time."""
+        """Make a symbol's 24-hour statistics the current ones; return the exchange's time."""
         kept, ms = self.tickers[symbol], self.ms
         kept.append((ms, values))
         while kept[0][0] < ms - KEPT_TICKERS_MS:
