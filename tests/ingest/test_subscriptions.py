@@ -170,6 +170,8 @@ def test_no_more_control_messages_are_sent_in_an_hour_than_the_exchange_allows(
                 await until(lambda wanted=number: len(exchange.controls) == wanted, "the message")
             one.feed.add(["DDUSDT"])
             await until(lambda: "no more control messages" in caplog.text, "the limit")
+            with pytest.raises(TimeoutError):  # twenty times as long as the pause between two messages
+                await asyncio.wait_for(until(lambda: len(exchange.controls) > 2, "a third message"), 0.2)
             assert exchange.carried == streams("AAUSDT", "BBUSDT", "CCUSDT")
 
     asyncio.run(test())
