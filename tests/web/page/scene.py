@@ -114,6 +114,12 @@ class Scene:
             self._publish(MoveReason.DIED, moves)
         return list(moves)
 
+    def forget(self, symbol: str) -> None:
+        """``symbol`` has no report, and gets none."""
+        with self._lock:
+            self.silent.add(symbol)
+            self.client.delete(KEYS.report(symbol))
+
     def want(self, change: Callable[[Desired, int], Desired], *, stuck: str, aside: str) -> None:
         """Operators want something else, ``stuck`` is a node that is stuck, and ``aside`` a symbol that is set aside."""
         seed_desired(self.client, KEYS, seed(map(Instrument, self._prices)), "test")

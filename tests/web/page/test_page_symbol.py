@@ -177,8 +177,7 @@ def test_opening_and_leaving_a_symbol_leaves_nothing_open(browser: Browser, serv
 
 def test_a_symbol_without_a_report_says_so_in_place_of_empty_charts(browser: Browser, served: Served) -> None:
     with visit(browser, served.origin) as opened:
-        served.scene.silent.add("XRPUSDT")
-        served.scene.client.delete(KEYS.report("XRPUSDT"))
+        served.scene.forget("XRPUSDT")
         try:
             page = opened.open("/#/XRPUSDT")
             expect(page.locator("#symbol > .banner")).to_have_text("XRPUSDT has no report now.")
