@@ -22,4 +22,4 @@ def break_it() -> None:
 
 if __name__ == "__main__":
     break_it()
-    sys.exit(main(["--messages", "60000", "--era", "10000", "--seed", "1"]))
+    sys.exit(main(["--messages", "60000", "--era", "3000", "--seed", "5"]))
