@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from math import isfinite
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
 
 CLOCK_EVERY_S = 1.0
+CLIENT_ID = re.compile(rb"^id=(\d+) ", re.MULTILINE)
+"""In a line of ``CLIENT LIST``."""
 
 
 class Poll(NamedTuple):
@@ -176,10 +179,10 @@ class Poller:
         if self._watch_connections:
             pipe.client_id()  # the pool may have opened a new connection since
             if watched:
-                pipe.client_list(client_id=sorted(watched))
+                pipe.execute_command("CLIENT", "LIST", "ID", *sorted(watched))  # raw: redis-py would parse each field
         return list(pipe.execute(raise_on_error=False))
 
-    def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = ()) -> set[int] | None:
+    def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = b"") -> set[int] | None:
         """Which of the watched connections stand; ``None`` where Redis does not tell."""
         if not self._watch_connections:
             return None
@@ -189,7 +192,7 @@ class Poller:
                 self._watch_connections, self._client_id = False, 0
                 return None
         self._client_id = int(checked(own_id))
-        connected = {int(client["id"]) for client in checked(clients)}
+        connected = {int(number) for number in CLIENT_ID.findall(checked(clients))}
         if lead.client_id in watched:
             self.leadership.note_leader_connected(lead.client_id in connected)
         return connected

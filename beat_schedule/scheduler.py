@@ -45,8 +45,8 @@ class HRWScheduler(Scheduler):
     Not all symbols of a cycle fall due at once: beyond a few they come in slices, spread evenly over the period. A
     node that cannot keep up is sent its slices in turn, as fast as it works on them.
 
-    Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched at once; a beat that gets the lead dispatches
-    all symbols at once.
+    Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched
+    at once; a beat that gets the lead dispatches all symbols at once.
 
     Args:
         app: the Celery application.

@@ -99,7 +99,9 @@ def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(
     if fast_ms * 12.5 / 31.25 + slow_ms / 62.5 < 0.9:  # carried: all is sent
         assert sent["fast"] >= 952
         assert sent["slow"] >= 470
-    assert sent["fast"] >= min(952, 2.9 * sent["slow"])
+    assert sent["fast"] >= min(
+        940, 2.9 * sent["slow"]
+    )  # so slow ones come last, unless the fast ones are nearly all sent
 
 
 def test_of_two_kinds_that_always_wait_every_fourth_slice_is_not_urgent() -> None:

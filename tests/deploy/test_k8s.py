@@ -58,6 +58,20 @@ def test_every_file_is_applied() -> None:
     assert {path.name for path in FOLDER.glob("*.yaml")} == {*applied, "kustomization.yaml"}
 
 
+def test_keda_scales_the_nodes_by_metrics_that_there_are() -> None:
+    scaled = yaml.safe_load((FOLDER / "keda" / "node.yaml").read_text())
+    target, spec = scaled["spec"]["scaleTargetRef"], scaled["spec"]
+    assert scaled["kind"] == "ScaledObject"
+    assert target["name"] in BY_KIND[target["kind"]]
+    assert spec["minReplicaCount"] == WORKLOADS[target["name"]]["spec"]["replicas"] < spec["maxReplicaCount"]
+    documented = (ROOT / "docs" / "metrics.md").read_text()
+    for trigger in spec["triggers"]:
+        query = trigger["metadata"]["query"]
+        assert query.count("(") == query.count(")")
+        assert all(f"`{name}`" in documented for name in re.findall(r"nt_\w+", query))
+        float(trigger["metadata"]["threshold"])
+
+
 def test_there_are_as_many_of_each_as_should_be() -> None:
     replicas = {name: workload["spec"]["replicas"] for name, workload in WORKLOADS.items()}
     assert replicas == {"redis": 1, "ingest": 2, "beat": 2, "node": 3, "web": 2, "recorder": 2, "operator": 1}

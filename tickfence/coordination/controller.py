@@ -106,6 +106,7 @@ class AssignmentController:
         self.owners: dict[Instrument, Owner] = {}
         self._since: dict[Instrument, int] = {}  # symbol -> when its owner got it, server ms
         self._live: frozenset[Owner] = frozenset()
+        self._placed: frozenset[Owner] | None = None  # who owns all the symbols; None if one may have no owner
         self._shares: tuple[Mapping[Owner, float], frozenset[Owner]] = {}, frozenset()  # weights, cordoned nodes
         self._rebalanced_at = 0
 
@@ -119,6 +120,7 @@ class AssignmentController:
         """
         self.owners = {symbol: owners[symbol] for symbol in self.symbols if symbol in owners}
         self._since = dict.fromkeys(self.owners, now_ms)
+        self._placed = None
         self._live = frozenset(self.owners.values()).union(known)
         self._rebalanced_at = now_ms
 
@@ -132,6 +134,7 @@ class AssignmentController:
             Symbol -> its owner so far, of those that are not assigned any more.
         """
         self.symbols = tuple(symbols)
+        self._placed = None
         kept = frozenset(self.symbols)
         dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in kept}
         for symbol in dropped:
@@ -148,7 +151,7 @@ class AssignmentController:
                 gets those that it had.
         """
         joined = live.keys() - self._live
-        orphaned = any(self.owners.get(symbol) not in live for symbol in self.symbols)
+        orphaned = self._orphaned(live)
         # A time ahead of now is from a server clock that was wrong, and holds nothing back.
         overdue = not 0 <= now_ms - self._rebalanced_at < self.policy.rebalance_interval_ms
         # An operator who changes shares waits for the result.
@@ -189,11 +192,22 @@ class AssignmentController:
             self._rebalanced_at = now_ms
         if plan.rebalances or not self._shares[0]:
             self._shares = dict(live), frozenset(cordoned)
+        if plan.moves:
+            self._placed = None
         for move in plan.moves:
             self.owners[move.symbol] = move.target
             # The first owner holds nothing back: otherwise the first node up would keep all symbols for a while.
             self._since[move.symbol] = now_ms if move.source else now_ms - self.policy.min_hold_ms
         return plan.moves
+
+    def _orphaned(self, live: Mapping[Owner, float]) -> bool:
+        """Whether a symbol has no live owner. It is asked at each poll, so it looks at every symbol only after a change."""
+        if self._placed is None:
+            owners = {self.owners.get(symbol) for symbol in self.symbols}
+            if None in owners:
+                return True
+            self._placed = frozenset(owner for owner in owners if owner)
+        return not self._placed <= live.keys()
 
     def _shares_changed(self, live: Mapping[Owner, float], cordoned: Collection[Owner]) -> bool:
         """Whether a node that was there at the last rebalance has another weight, or is cordoned or open since."""
