@@ -195,6 +195,17 @@ def test_a_node_that_joins_gets_symbols_at_once_but_none_that_just_moved() -> No
     assert {move.reason for move in moves} == {"rebalance"}
 
 
+def test_a_new_owner_is_missed_when_it_dies_at_once() -> None:
+    controller, now = settled(owner(1))
+    assert controller.step(now + 1, live(owner(1), owner(2)))
+    taken = {symbol for symbol, one in controller.owners.items() if one == owner(2)}
+    assert {move.symbol for move in controller.step(now + 2, live(owner(1)))} == taken
+
+    controller.step(now + 3, live(owner(1)))
+    controller.adopt(dict.fromkeys(SIX, owner(2)), now + 4, known=[owner(1)])
+    assert {move.symbol for move in controller.step(now + 5, live(owner(1)))} == set(SIX)
+
+
 def test_a_first_owner_need_not_be_held() -> None:
     controller = AssignmentController(SIX, POLICY)
     controller.step(0, live(owner(1)))
