@@ -250,7 +250,11 @@ def test_an_operators_changes_hold_soon_and_no_other_symbol_waits(stack: Stack, 
             done = typed(url, f"{line} --wait --by ann")
             assert done.exit_code == 0, f"{line}: {done.output}"
             assert ("drain" in line) <= (node not in assigned(stack).values())
-        assert client.keys("*XRPUSDT*") == [Keys().lease("XRPUSDT").encode()], "it keeps late writers out"
+        # An ingest that learns of it half a second after the other may write the symbol again before it deletes it.
+        left = [Keys().lease("XRPUSDT").encode()]  # it keeps late writers out
+        wait_until(
+            lambda: client.keys("*XRPUSDT*") == left, "nothing of the removed symbol to be left but its lease", 10
+        )
         told = [event.fields["what"] for event in events.read(client, Keys(), limit=100) if event.kind == "desired"]
     assert [what.split()[1] for what in told[-6:]] == ["add", "drain", "pause", "resume", "uncordon", "remove"]
     assert max(map(longest_gap_ms, written.values())) < 1000, "two periods, and what a busy machine adds"
