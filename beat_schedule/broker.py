@@ -177,7 +177,7 @@ class Broker:
         def put(producer: Any, entry: ScheduleEntry, message: Message) -> None:
             # What Task.apply_async() ends with. Before that it spends as long again on what these messages do not have:
             # routes, results, parents, pydantic.
-            arguments = message.symbols, dispatch._replace(owner=str(message.owner))
+            arguments = message.symbols, dispatch._replace(owner=str(message.owner)).to_message()
             task, shown = self._app.tasks[entry.task], repr(arguments)[:_REPR_MAX]
             options = {**extract_exec_options(task), "ignore_result": task.ignore_result, **entry.options}
             sent = amqp.create_task_message(

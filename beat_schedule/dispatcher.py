@@ -1,4 +1,4 @@
-"""The dispatcher's view of the system: whether it leads, which nodes work, who owns what."""
+"""The dispatcher's view of the system: whether it leads, which nodes work, who owns what, and for whom it sends."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from beat_schedule.event_recorder import AssignmentChange
 from beat_schedule.journal import Journal
 from beat_schedule.poll import Poll, Poller
 from beat_schedule.retirement import Retirement
+from beat_schedule.shard_leads import ShardLeads
 from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.controller import AssignmentController, Move, MovePolicy
+from tickfence.coordination.dispatch import ALONE
 from tickfence.coordination.leadership import Lead, LeaderReason
 from tickfence.coordination.membership import GRACE_MS, NodeRecord
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.shards import shard_of
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.settings import Settings
@@ -35,9 +38,10 @@ PURGE_AFTER_MS = 600_000
 
 
 class Dispatcher:
-    """Polls Redis again and again, and keeps the assignment in step while it leads.
+    """Polls Redis again and again, keeps the assignment in step while it leads, and knows what it has to send.
 
-    A dispatcher that stands by polls, too. So it knows the nodes already when it gets the lead.
+    A dispatcher that does not lead polls, too. So it knows the nodes already when it gets the lead, and it follows the
+    leader's assignment while it sends for a shard.
 
     Args:
         settings: the process's settings.
@@ -47,17 +51,15 @@ class Dispatcher:
 
     Attributes:
         clock: the Redis server's time.
-        generation: the highest generation of the assignment that it has published or found.
 
     Example:
         >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
-        >>> moves = dispatcher.poll()
-        >>> dispatcher.leading, dispatcher.owners, dispatcher.generation
+        >>> urgent = dispatcher.poll()
+        >>> dispatcher.leading, dispatcher.shards, dispatcher.owners(0), dispatcher.generation
     """
 
     def __init__(self, settings: Settings, broker: Broker, name: str, grace_ms: int = GRACE_MS) -> None:
         self.settings = settings
-        self.generation = 0
         self._name = name
         self._keys = settings.keys
         self._poller = Poller(settings, name, grace_ms)
@@ -70,12 +72,19 @@ class Dispatcher:
         self._symbols_by: tuple[int, Collection[Instrument]] = (-1, ())  # what the controller's symbols follow from
         self._retirement = Retirement(settings.keys, settings.nt_slow_period_ms / 1000 + 1)
         self._controller = AssignmentController(settings.symbols, MovePolicy.of(settings))
+        self._alone = not settings.nt_enable_multi_instance
         self._journal = Journal(settings.redis_url, self._keys, name)
-        self._owners: Mapping[Instrument, Owner] = {}
-        self._owners_of: tuple[int, Collection[Owner]] = (-1, ())
+        self._published = StoredAssignment(0, 0, {})  # as last published, or read
+        self._shard_leads = ShardLeads(settings, name)
+        self._by_shard: tuple[Mapping[Instrument, Owner], ...] = ()
+        self._by_shard_of: tuple[Any, ...] = ()  # what they follow from
+        self._sent_for: Mapping[int, Mapping[Instrument, Owner]] = {}  # shard -> its owners, as of the last poll
         self._live: Mapping[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
+        if self._alone:
+            self._nodes.stand_by({Owner(ALONE, ALONE): NodeRecord(Owner(ALONE, ALONE), client_id=0)})
+            self._assign_alone()
 
     @property
     def connected(self) -> bool:
@@ -84,8 +93,8 @@ class Dispatcher:
 
     @property
     def leading(self) -> bool:
-        """Whether it leads, and its assignment is published."""
-        return self._poller.leadership.leading and self._acting_term == self.term
+        """Whether it leads, and its assignment is published. Without coordination it always does."""
+        return self._alone or (self._poller.leadership.leading and self._acting_term == self.term)
 
     @property
     def leader_missing(self) -> bool:
@@ -98,13 +107,38 @@ class Dispatcher:
         return self._poller.leadership.term
 
     @property
-    def owners(self) -> Mapping[Instrument, Owner]:
-        """Symbol -> owner, of the symbols whose owner works. The same object as long as nothing of it changes."""
-        of = self.generation, self._nodes.records.keys()
-        if self._owners_of != of:
-            working = {symbol: one for symbol, one in self._controller.owners.items() if one in self._nodes.records}
-            self._owners, self._owners_of = working, of
-        return self._owners
+    def generation(self) -> int:
+        """Of the assignment that it last published or read."""
+        return self._published.generation
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are."""
+        return max(1, len(self._shard_leads.noted.leads))
+
+    @property
+    def shards(self) -> Mapping[int, int]:
+        """The shards that it sends for now -> their terms."""
+        if self._alone:
+            return {0: 0}
+        noted = self._shard_leads.noted
+        if noted.term != self.term or not self._poller.leadership.in_touch:
+            return {}
+        return noted.of(self._name) if self.leading or not self._poller.leadership.leading else {}
+
+    def owners(self, shard: int) -> Mapping[Instrument, Owner]:
+        """Symbol -> owner, of a shard's symbols whose owner works. The same object as long as nothing of it changes."""
+        nodes, count = self._nodes.records.keys(), self.shard_count
+        of = self._published, nodes, count
+        if self._by_shard_of != of:
+            by_shard: list[dict[Instrument, Owner]] = [{} for _ in range(count)]
+            for symbol, owner in self._published.owners.items():
+                if owner in nodes:
+                    by_shard[shard_of(symbol, count)][symbol] = owner
+            before = self._by_shard if len(self._by_shard) == count else by_shard
+            pairs = zip(before, by_shard, strict=True)
+            self._by_shard, self._by_shard_of = tuple(old if old == new else new for old, new in pairs), of
+        return self._by_shard[shard] if shard < count else {}
 
     @property
     def nodes(self) -> Collection[Owner]:
@@ -116,16 +150,21 @@ class Dispatcher:
         """The symbols to report on."""
         return self._controller.symbols
 
-    def poll(self) -> list[Move]:
-        """Poll once; return the symbols that moved.
+    def poll(self) -> dict[int, dict[Instrument, Owner]]:
+        """Poll once, unless a poll has failed a moment ago. Never raises because Redis cannot be reached.
 
-        Never raises because Redis cannot be reached: a later call tries again, after a short wait.
+        Returns:
+            What is to be dispatched at once: shard -> symbol -> owner, of the symbols that have another owner than at the
+            last poll. When it begins to send for a shard, these are all: the last cycle may not have been sent.
         """
-        return self._poller.call(self._poll) or []
-
-    def poll_alone(self) -> None:
-        """Without coordination: read the server's time and follow the desired state, at most once a second."""
-        self._poller.call(self._poll_alone)
+        self._poller.call(self._poll_alone if self._alone else self._poll)
+        before, self._sent_for = self._sent_for, {shard: self.owners(shard) for shard in self.shards}
+        urgent = {}
+        for shard, owners in self._sent_for.items():
+            known = before.get(shard, {})
+            if owners is not known:
+                urgent[shard] = {symbol: owner for symbol, owner in owners.items() if known.get(symbol) != owner}
+        return urgent
 
     def close(self) -> None:
         """Resign, so that a stand-by leads at once."""
@@ -135,11 +174,17 @@ class Dispatcher:
     def _poll_alone(self, client: Any) -> None:
         self._desired.follow(client, self._poller.read_clock(), leading=True)
         self._replace_symbols()
+        self._assign_alone()
         self._retirement.delete(client, self._desired.removed)
         # Each time: there is no lead here whose term would tell that Redis has lost it.
         client.hset(self._keys.dispatcher, "desired", self._desired.followed.version)
 
-    def _poll(self, client: Any) -> list[Move]:
+    def _assign_alone(self) -> None:
+        """Without coordination, everything is the one node's."""
+        if self._published.owners.keys() != set(self.symbols):
+            self._published = StoredAssignment(0, 0, dict.fromkeys(self.symbols, Owner(ALONE, ALONE)))
+
+    def _poll(self, client: Any) -> None:
         can_send, self._told_sender_at = self._broker.answered_at > self._told_sender_at, self._broker.answered_at
         poll = self._poller.read(can_send=can_send)
         self._desired.follow(client, poll.desired, leading=poll.lead.leading)
@@ -150,14 +195,25 @@ class Dispatcher:
                 logger.warning("another dispatcher leads", extra={"term": poll.lead.term})
             self._acting_term = 0
             self._nodes.stand_by(poll.live)
-            return []
+            self._follow(client, poll)
+            return
         try:
-            return self._lead(client, poll)
+            self._lead(client, poll)
         except Deposed as deposed:
             logger.warning("%s", deposed)
             self._acting_term = 0
             self._poller.leadership.resign(client, deposed.newer)
-            return []
+
+    def _follow(self, client: Any, poll: Poll) -> None:
+        """Take over from the leader what is needed to send for a shard."""
+        self._shard_leads.follow(poll)
+        self._replace_symbols()
+        # A lower generation is from before: Redis has lost the newest, and the leader is about to publish it again.
+        if self._shard_leads.noted.of(self._name) and poll.generation > self.generation:
+            try:
+                self._published = read_assignment(client, self._keys)
+            except ValueError as error:
+                logger.warning("%s is not readable, the one before stays in force: %s", self._keys.assignment, error)
 
     def _hand_over(self, client: Any, lead: Lead) -> bool:
         """Resign if another dispatcher can send and we cannot; whether we did."""
@@ -169,8 +225,8 @@ class Dispatcher:
         self._poller.pause(HAND_OVER_S)
         return True
 
-    def _lead(self, client: Any, poll: Poll) -> list[Move]:
-        """Do a leader's work of one poll; return the symbols that moved."""
+    def _lead(self, client: Any, poll: Poll) -> None:
+        """Do a leader's work of one poll."""
         lead = poll.lead
         self._journal.note_lead(lead)
         new_term = lead.term != self._acting_term
@@ -180,21 +236,26 @@ class Dispatcher:
             self._replace_symbols()
             dropped, lost = self._adopt(client, lead)
             self._nodes.begin(client, lead)
-        if not self._nodes.judge(client, poll, self._desired.followed, self._controller.owners.values()):
+        others_send = any(shard.beat != self._name for shard in self._shard_leads.noted.leads)
+        owners = self._controller.owners.values()
+        if not self._nodes.judge(client, poll, self._desired.followed, owners, others_send=others_send):
             self._acting_term = 0
-            return []
+            return
         first = not self._controller.owners
         dropped |= self._replace_symbols()
         moves = self._controller.step(lead.server_ms, *self._nodes.shares(self._desired.followed))
         change = None
         if moves or dropped or new_term:
             self._acting_term = 0  # if publishing fails, the next poll starts again from what is published
-            self.generation = publish_assignment(
-                client, self._keys, lead.term, self.generation, self._controller.owners
+            self._published = publish_assignment(
+                client, self._keys, lead.term, self._published, self._controller.owners
             )
             self._acting_term = lead.term
             self._report_assignment(moves, new_term)
             change = AssignmentChange(self.generation, moves, dropped, first, lost)
+        if not self._shard_leads.lead(client, poll):
+            self._acting_term = 0
+            return
         desired = self._desired.followed
         departed = {**self._poller.membership.departed, **self._nodes.kept_out}
         nodes, set_aside = self._nodes.records.keys(), self._nodes.set_aside
@@ -206,7 +267,6 @@ class Dispatcher:
         if time.monotonic() >= self._next_purge:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
-        return moves
 
     def _adopt(self, client: Any, lead: Lead) -> tuple[dict[Instrument, Owner], bool]:
         """Start from the published assignment; return its symbols that are not ours, and whether data was lost."""
@@ -217,8 +277,9 @@ class Dispatcher:
             stored = StoredAssignment(term=0, generation=-1, owners={})  # older than any
         # If Redis came back without its last seconds, what it shows is older than what we published.
         older = stored.generation < self.generation
-        self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
-        self.generation = max(self.generation, stored.generation)
+        in_force = self._published if older else stored
+        self._controller.adopt(in_force.owners, lead.server_ms)
+        self._published = in_force._replace(term=0)  # whatever is recorded by now is replaced
         self._journal.note_adopted(stored.owners.values())
         dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
         self._noted_desired = 0

@@ -51,7 +51,7 @@ class EligibleNodes:
 
     def stand_by(self, live: Mapping[Owner, NodeRecord]) -> None:
         """Judge nobody: another dispatcher leads."""
-        self.records = live
+        self.records, self.kept_out, self.set_aside = live, {}, {}
         for gauge in (metrics.nodes_stuck, metrics.symbols_set_aside):
             gauge.set(0)
 
@@ -70,7 +70,9 @@ class EligibleNodes:
         self._noted, self._term = found, lead.term
         self.kept_out, self.set_aside = {}, {}
 
-    def judge(self, client: Any, poll: Poll, desired: Desired, owners: Collection[Owner]) -> bool:
+    def judge(
+        self, client: Any, poll: Poll, desired: Desired, owners: Collection[Owner], *, others_send: bool = False
+    ) -> bool:
         """Find out who may get symbols.
 
         Args:
@@ -78,6 +80,7 @@ class EligibleNodes:
             poll: what the poll found.
             desired: what operators want.
             owners: those that have symbols, alive or not.
+            others_send: whether other dispatchers send to the nodes, too, for their shards.
 
         Returns:
             Whether the verdicts are noted; otherwise another dispatcher leads by now, and nothing may follow from them.
@@ -88,7 +91,9 @@ class EligibleNodes:
         drained = [o for o, node in poll.live.items() if node.drained or desired.node(o.node).mode is NodeMode.DRAINED]
         if poll.resumed:
             self._stuck_nodes.resume()
-        self._stuck_nodes.follow(poll.lead.server_ms, poll.live, drained, poll.heard, self.set_aside)
+        self._stuck_nodes.follow(
+            poll.lead.server_ms, poll.live, drained, poll.heard, self.set_aside, others_send=others_send
+        )
         verdicts = self._stuck_nodes.verdicts
         if verdicts != self._noted:
             if not leadership.note(client, self._keys, self._name, poll.lead.term, {"verdicts": verdicts.to_json()}):

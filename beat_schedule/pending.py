@@ -31,11 +31,13 @@ class PendingSlices:
     """
 
     def __init__(self) -> None:
+        self._behind: frozenset[Owner] = frozenset()  # something waited when the last messages had been taken
         self._waiting: dict[Owner, dict[str, tuple[SlicedCycle, _Phases]]] = {}  # by node and entry
         self._urgent_in_a_row: dict[Owner, int] = {}
 
     def clear(self) -> None:
         """Forget all slices."""
+        self._behind = frozenset()
         self._waiting.clear()
         self._urgent_in_a_row.clear()
 
@@ -62,7 +64,7 @@ class PendingSlices:
         return lost
 
     def take(
-        self, owners: Mapping[Instrument, Owner], backlog: Mapping[Owner, int]
+        self, owners: Mapping[Instrument, Owner], backlog: Mapping[Owner, int], *, turn: bool = True
     ) -> list[tuple[SlicedCycle, Message]]:
         """Remove and return what can be sent now. A slice goes whole or waits.
 
@@ -70,6 +72,8 @@ class PendingSlices:
             owners: symbol -> owner, as of now; what waits for other owners is forgotten.
             backlog: how many messages are in the queue of each of :meth:`nodes`. What is for a node that is left out
                 waits.
+            turn: whether it is this shard's turn. Otherwise a node that is behind gets something only if its queue is
+                empty: so shards that share a node that cannot keep up have equal parts of its time.
         """
         alive = set(owners.values())
         self._urgent_in_a_row = {owner: count for owner, count in self._urgent_in_a_row.items() if owner in alive}
@@ -78,10 +82,11 @@ class PendingSlices:
             if owner not in alive:
                 del self._waiting[owner]
                 continue
-            if owner in backlog:
+            if owner in backlog and (turn or owner not in self._behind or backlog[owner] == 0):
                 messages += self._take_for(owner, owners, backlog[owner])
             if not any(phases for _, phases in self._waiting[owner].values()):
                 del self._waiting[owner]
+        self._behind = frozenset(self._waiting)
         return messages
 
     def _take_for(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.desired_store import parse_version, version_command
-from tickfence.coordination.leadership import Lead, Leadership
+from tickfence.coordination.leadership import BeatRecord, Lead, Leadership
 from tickfence.coordination.membership import GRACE_MS, Membership, NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.monitoring import dispatcher_metrics as metrics
@@ -39,6 +39,8 @@ class Poll(NamedTuple):
         lead: who leads.
         live: the live nodes, with what they registered.
         heard: those whose heartbeat has come since the poll before.
+        beats: the dispatchers that live, if we lead and shards are to be shared.
+        generation: of the published assignment; 0 if there is none.
         desired: version of the stored desired state; 0 if none is stored, -1 if it cannot be read.
         resumed: whether Redis could not be reached for a while before this poll.
     """
@@ -46,8 +48,20 @@ class Poll(NamedTuple):
     lead: Lead
     live: Mapping[Owner, NodeRecord]
     heard: Collection[Owner]
+    beats: Collection[str]
+    generation: int
     desired: int
     resumed: bool
+
+
+class _Shown(NamedTuple):
+    """What Redis shows in one round trip; ``connected`` is ``None`` where it does not tell."""
+
+    lead: Lead
+    heartbeats: Mapping[str, int]
+    desired: int
+    generation: int
+    connected: Collection[int] | None
 
 
 class Poller:
@@ -69,6 +83,7 @@ class Poller:
         self.clock = ServerClock()
         self.leadership = Leadership(settings.keys, name, settings.nt_leader_ttl_ms, grace_ms)
         self.membership = Membership(settings.nt_heartbeat_ttl_ms, grace_ms)
+        self._beats = Membership(settings.nt_leader_ttl_ms, grace_ms)
         self._keys = settings.keys
         self._client: Any = None
         self._client_id = 0
@@ -135,14 +150,27 @@ class Poller:
         Raises:
             redis.exceptions.RedisError, redis.exceptions.RedisClusterException: Redis cannot be reached.
         """
-        lead, heartbeats, desired, connected = self._read(can_send=can_send)
+        shown = self._read(can_send=can_send)
+        lead, connected = shown.lead, shown.connected
         resumed, self._resuming = self._resuming, False
         if resumed:
             self.membership.resume(lead.server_ms)
-        records = self._read_records(self.membership.records_to_read(heartbeats))
-        live = self.membership.observe(lead.server_ms, heartbeats, records, connected)
+            self._beats.resume(lead.server_ms)
+        records = self._read_records(self.membership.records_to_read(shown.heartbeats))
+        live = self.membership.observe(lead.server_ms, shown.heartbeats, records, connected)
         heard = [record.owner for record in records.values() if record is not None and record.owner in live]
-        return Poll(lead, live, heard, desired, resumed)
+        beats = self._live_beats(lead, connected) if lead.leading and self.settings.nt_dispatch_shards > 1 else ()
+        return Poll(lead, live, heard, beats, shown.generation, shown.desired, resumed)
+
+    def _live_beats(self, lead: Lead, connected: Collection[int] | None) -> Collection[str]:
+        """The names of the dispatchers that live, judged as nodes are."""
+        heard = {name: beat.heard_ms for name, beat in lead.beats.items()}
+        gone = BeatRecord(0, 0, 0)
+        records = {
+            name: NodeRecord(Owner(name, ""), lead.beats.get(name, gone).client_id, left=name not in heard)
+            for name in self._beats.records_to_read(heard)
+        }
+        return [beat.node for beat in self._beats.observe(lead.server_ms, heard, records, connected)]
 
     def pause(self, seconds: float) -> None:
         """Make no call for a while."""
@@ -157,9 +185,9 @@ class Poller:
                 logger.warning("could not resign, the lead runs out by itself: %s", error)
             self._disconnect()
 
-    def _read(self, *, can_send: bool) -> tuple[Lead, dict[str, int], int, set[int] | None]:
-        """One round trip: the lead, all heartbeats, the desired state's version, and which registration connections stand."""
-        watched = {*self.membership.client_ids, self.leadership.leader_client_id} - {0}
+    def _read(self, *, can_send: bool) -> _Shown:
+        """One round trip: the lead, all heartbeats, what else has changed, and which registration connections stand."""
+        watched = {*self.membership.client_ids, *self._beats.client_ids, self.leadership.leader_client_id} - {0}
         poll = self.leadership.poll(self._client_id, can_send=can_send)
         sent_at = time.monotonic()
         replies = self._send_poll(poll, watched)
@@ -169,13 +197,16 @@ class Poller:
         lead = self.leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
-        return lead, heartbeats, parse_version(replies[2]), self._connected(lead, watched, *replies[3:])
+        generation = int(replies[3]) if isinstance(replies[3], bytes) and replies[3].isdigit() else 0
+        connected = self._connected(lead, watched, *replies[4:])
+        return _Shown(lead, heartbeats, parse_version(replies[2]), generation, connected)
 
     def _send_poll(self, poll: Command, watched: set[int]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)
         pipe.execute_command(*poll)
         pipe.zrange(self._keys.nodes, 0, -1, withscores=True)
         pipe.execute_command(*version_command(self._keys))
+        pipe.hget(self._keys.assignment, "generation")
         if self._watch_connections:
             pipe.client_id()  # the pool may have opened a new connection since
             if watched:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from celery import Celery
@@ -17,8 +17,9 @@ from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
-from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.shards import shard_of
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
@@ -32,6 +33,8 @@ POLL_EVERY_S, STAND_BY_POLL_EVERY_S = 0.025, 0.05
 KEEP_CONNECTED_EVERY_S = 1.0
 ASK_EVERY_S = 1.0
 """An entry is asked this often at least whether it is due: the clock may be set, or the entry edited in place."""
+TURN_MS = 100
+"""Shards that share a node which cannot keep up take turns of this length, by the Redis server's clock."""
 DEFAULT_METRICS_PORT = 9111
 
 
@@ -40,13 +43,14 @@ class HRWScheduler(Scheduler):
 
     The schedule is Celery's own. If an entry's task says ``fan_out = True``, each run of the entry becomes messages
     for all symbols, sent to the queues of the nodes that own them. Any other entry is sent as it is. Any number of
-    beats may run: the leader sends, the others stand by.
+    beats may run. The leader sends everything, and the others stand by; with ``NT_DISPATCH_SHARDS`` above 1, all of them
+    send, each for its shards of the symbols.
 
     Not all symbols of a cycle fall due at once: beyond a few they come in slices, spread evenly over the period. A
     node that cannot keep up is sent its slices in turn, as fast as it works on them.
 
     Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched
-    at once; a beat that gets the lead dispatches all symbols at once.
+    at once; a beat that begins to send for a shard dispatches all its symbols at once.
 
     Args:
         app: the Celery application.
@@ -61,9 +65,10 @@ class HRWScheduler(Scheduler):
         name = str(Owner.start(self.settings.process_name("beat")))
         self.dispatcher = Dispatcher(self.settings, self._broker, name)
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
-        self._pending = PendingSlices()
-        self._cycles: dict[str, SlicedCycle] = {}
-        self._alone: Mapping[Instrument, Owner] = {}
+        self._pending: dict[int, PendingSlices] = {}  # by shard
+        self._cycles: dict[int, dict[str, SlicedCycle]] = {}  # by shard and entry
+        self._split_of: tuple[Collection[Instrument], int] = (), 0
+        self._by_shard: Sequence[Collection[Instrument]] = ()
         self._next_poll = 0.0
         self._next_keep_connected = 0.0
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
@@ -85,23 +90,23 @@ class HRWScheduler(Scheduler):
 
     @property
     def leading(self) -> bool:
-        """Whether this beat sends."""
-        return self.dispatcher.leading or not self.settings.nt_enable_multi_instance
+        """Whether this beat leads, and so sends what is not fanned out."""
+        return self.dispatcher.leading
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
         self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
-            self._poll_membership()
-            in_a_hurry = self.leading or self.dispatcher.leader_missing
+            self._send_urgent(self.dispatcher.poll())
+            in_a_hurry = self.dispatcher.shards or self.leading or self.dispatcher.leader_missing
             self._next_poll = time.monotonic() + (POLL_EVERY_S if in_a_hurry else STAND_BY_POLL_EVERY_S)
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
         wake_at = min(self._next_poll, next_entry)
-        if self.leading:
-            owners = self._owners()
-            for cycle in self._cycles.values():
+        for shard in self.dispatcher.shards:
+            owners = self.dispatcher.owners(shard)
+            for cycle in self._cycles.get(shard, {}).values():
                 wake_at = min(wake_at, cycle.next_due(owners) or wake_at)
         return max(wake_at - time.monotonic(), 0)
 
@@ -160,9 +165,14 @@ class HRWScheduler(Scheduler):
             return
         if self.leading:
             metrics.cycles.labels(entry.name).inc()
-        if entry.name not in self._cycles:
-            self._cycles[entry.name] = SlicedCycle.of(entry, task, self.settings.nt_max_tasks_per_cycle)
-        self._cycles[entry.name].begin(entry, self.dispatcher.symbols, time.monotonic())
+        now, count = time.monotonic(), self.dispatcher.shard_count
+        if len(self._cycles) != count:
+            self._cycles = {shard: {} for shard in range(count)}
+        symbols = self._split(self.dispatcher.symbols, count)
+        for shard, cycles in self._cycles.items():
+            if entry.name not in cycles:
+                cycles[entry.name] = SlicedCycle.of(entry, task, self._limit)
+            cycles[entry.name].begin(entry, symbols[shard], now)
 
     def close(self) -> None:
         """Resign, and close all connections."""
@@ -171,23 +181,45 @@ class HRWScheduler(Scheduler):
         self._broker.close()
         super().close()
 
+    @property
+    def _limit(self) -> int:
+        """How many messages a node may get in a cycle, of each shard."""
+        return max(1, self.settings.nt_max_tasks_per_cycle // self.dispatcher.shard_count)
+
+    def _split(self, symbols: Collection[Instrument], count: int) -> Sequence[Collection[Instrument]]:
+        """The symbols of each shard. The same objects as long as nothing of it changes."""
+        if self._split_of != (symbols, count):
+            by_shard: list[list[Instrument]] = [[] for _ in range(count)]
+            for symbol in symbols:
+                by_shard[shard_of(symbol, count)].append(symbol)
+            self._by_shard, self._split_of = by_shard, (symbols, count)
+        return self._by_shard
+
     def _send_due_slices(self) -> None:
         """Send the slices that are due, and those that still wait, to the owners that their symbols have by now."""
-        now = time.monotonic()
-        due = [(cycle, phase) for cycle in self._cycles.values() for phase in cycle.pop_due(now)]
-        if not self.leading:
-            self._pending.clear()
+        now, shards = time.monotonic(), self.dispatcher.shards
+        due = {
+            shard: [(cycle, phase) for cycle in cycles.values() for phase in cycle.pop_due(now)]
+            for shard, cycles in self._cycles.items()
+        }
+        self._pending = {shard: self._pending.get(shard) or PendingSlices() for shard in shards}
+        waiting = {}
+        for shard, pending in self._pending.items():
+            for cycle, phase in due.get(shard, ()):
+                if lost := pending.add(cycle, phase, self.dispatcher.owners(shard)):
+                    metrics.cycles_skipped.labels(cycle.entry.name, "backlog").inc(lost)
+            if nodes := pending.nodes():
+                waiting[shard] = nodes
+        backlog = self._broker.backlog({node for nodes in waiting.values() for node in nodes}) if waiting else None
+        if backlog is None:
             return
-        if not due and not self._pending.nodes():
-            return
-        owners = self._owners()
-        for cycle, phase in due:
-            if lost := self._pending.add(cycle, phase, owners):
-                metrics.cycles_skipped.labels(cycle.entry.name, "backlog").inc(lost)
-        nodes = self._pending.nodes()
-        backlog = self._broker.backlog(nodes) if nodes else None
-        if backlog is not None:
-            self._send([(cycle.entry, message) for cycle, message in self._pending.take(owners, backlog)])
+        turn = self.dispatcher.clock.now_ms() // TURN_MS % self.dispatcher.shard_count
+        for shard in waiting:
+            owners = self.dispatcher.owners(shard)
+            taken = self._pending[shard].take(owners, backlog, turn=shard == turn)
+            self._send([(cycle.entry, message) for cycle, message in taken], shard)
+            for _, message in taken:
+                backlog[message.owner] += 1
 
     def _keep_connected(self) -> None:
         """Standing by, use the connection to the broker, so that it stands when the lead comes.
@@ -196,37 +228,28 @@ class HRWScheduler(Scheduler):
         better to know in advance that a stand-by cannot reach its broker.
         """
         now = time.monotonic()
-        if self.leading or now < self._next_keep_connected:
+        if self.dispatcher.shards or now < self._next_keep_connected:
             return
         self._next_keep_connected = now + KEEP_CONNECTED_EVERY_S
         if nodes := self.dispatcher.nodes:
             self._broker.backlog(nodes)
 
-    def _poll_membership(self) -> None:
-        if not self.settings.nt_enable_multi_instance:
-            self.dispatcher.poll_alone()
+    def _send_urgent(self, urgent: Mapping[int, Mapping[Instrument, Owner]]) -> None:
+        """Send the symbols that cannot wait for their cycle: shard -> symbol -> owner."""
+        if FAST_CYCLE not in self.schedule or not any(urgent.values()):
             return
-        led = self.dispatcher.leading
-        moved: Mapping[Instrument, Owner] = {move.symbol: move.target for move in self.dispatcher.poll()}
-        if self.dispatcher.leading and not led:
-            moved = self.dispatcher.owners  # nobody led for a while, so the last cycle may not have been sent
-        if moved and FAST_CYCLE in self.schedule:
-            limit = self.settings.nt_max_tasks_per_cycle
-            backlog = self._broker.backlog(set(moved.values()))
-            if backlog is not None:
-                entry = self.schedule[FAST_CYCLE]
-                self._send(
-                    [(entry, one) for one in fan_out(moved, limit) if backlog.get(one.owner, 2 * limit) < 2 * limit]
-                )
+        limit = self._limit
+        backlog = self._broker.backlog({owner for owners in urgent.values() for owner in owners.values()})
+        if backlog is None:
+            return
+        entry = self.schedule[FAST_CYCLE]
+        for shard, owners in urgent.items():
+            messages = [one for one in fan_out(owners, limit) if backlog.get(one.owner, 2 * limit) < 2 * limit]
+            self._send([(entry, one) for one in messages], shard)
 
-    def _owners(self) -> Mapping[Instrument, Owner]:
-        if self.settings.nt_enable_multi_instance:
-            return self.dispatcher.owners
-        if self._alone.keys() != set(self.dispatcher.symbols):
-            self._alone = dict.fromkeys(self.dispatcher.symbols, Owner(ALONE, ALONE))
-        return self._alone
-
-    def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]]) -> None:
+    def _send(self, messages: Sequence[tuple[ScheduleEntry, Message]], shard: int) -> None:
         dispatcher = self.dispatcher
-        dispatch = Dispatch("", dispatcher.generation, dispatcher.term, sent_ms=dispatcher.clock.now_ms())
-        self._broker.send(messages, dispatch)
+        term = dispatcher.shards.get(shard)
+        if messages and term is not None:
+            dispatch = Dispatch("", dispatcher.generation, term, dispatcher.clock.now_ms(), shard)
+            self._broker.send(messages, dispatch)

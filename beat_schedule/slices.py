@@ -98,7 +98,7 @@ class NodeSlices:
     """One node's messages of a cycle.
 
     Args:
-        symbols: the node's symbols, each with its phase.
+        symbols: the node's symbols, each with its phase; if there are shards, those of one.
         phases: how many phases the period has: a power of two.
         at_once: how many symbols share a moment, if there are phases enough; 0 if each has its own message.
         limit: how many messages the node may get in a cycle.

@@ -80,6 +80,8 @@ class StuckNodes:
         drained: Collection[Owner],
         heard: Collection[Owner],
         set_aside: Collection[Instrument],
+        *,
+        others_send: bool = False,
     ) -> None:
         """Process what one poll has found; then :attr:`verdicts` are up to date.
 
@@ -89,11 +91,14 @@ class StuckNodes:
             drained: those that are to get no symbols anyway; they are not judged.
             heard: those whose heartbeat has come since the poll before.
             set_aside: symbols that no node gets; what counts against them stays.
+            others_send: whether other dispatchers send to the nodes, too.
         """
         now = time.monotonic()
         self._let_back(live, set_aside)
         eligible = {o: record for o, record in live.items() if o not in drained and o not in self.verdicts.stuck}
-        suspects = self._judge.observe(now, eligible, heard, self._broker.sent, self._broker.failed_at)
+        # What others send is not known here, so each node may have been sent something. Its queue tells.
+        sent = dict.fromkeys(eligible, now) if others_send else self._broker.sent
+        suspects = self._judge.observe(now, eligible, heard, sent, self._broker.failed_at)
         due = [owner for owner in self.verdicts.stuck if self._probe_of(owner, now).ask_at <= now]
         waiting = (self._broker.backlog([*suspects, *due]) or {}) if suspects or due else {}
         # A node of an older version answers no probe, so it would not come back.

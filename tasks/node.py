@@ -58,7 +58,7 @@ class Node(Member):
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
-        self._term = 0
+        self._terms: dict[int, int] = {}  # shard of dispatch -> its newest term
         self._time_asked = -1.0
         self._forgot = time.monotonic()
         metrics.symbols_assigned.labels(node_id).set_function(self.assigned)
@@ -157,9 +157,9 @@ class Node(Member):
         if self.fenced:
             if dispatch.owner != str(self.owner):
                 return "other owner"
-            if dispatch.term < self._term:
+            if dispatch.term < self._terms.get(dispatch.shard, 0):
                 return "old term"
-            self._term = dispatch.term
+            self._terms[dispatch.shard] = dispatch.term
         elif dispatch.owner != str(Owner(ALONE, ALONE)):
             return "other owner"
         if self.clock.now_ms() > dispatch.sent_ms + period_ms:

@@ -39,4 +39,5 @@ class Work:
             "working": self.symbol,
             "probe": self.probe,
             "drained": "1" if self.drained else "",
+            "shards": "1",  # it knows shards of dispatch
         }

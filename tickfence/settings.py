@@ -225,6 +225,9 @@ class Settings(BaseModel):
     nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
     """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 
+    nt_dispatch_shards: int = Field(1, ge=1, le=64)
+    """Into how many shards the symbols are split for dispatch: the live beats share them, and each sends for its own. 1: the leading beat sends everything. The leading beat's value counts."""
+
     nt_heartbeat_interval_ms: int = Field(250, ge=20, le=60_000)
     """Time between two heartbeats of a node, with 10 % jitter."""
     nt_heartbeat_ttl_ms: int = Field(1000, ge=40, le=600_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from celery import Celery
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedstate, schedule
 
+from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
 from beat_schedule.slices import PHASE_MS, phase_of
@@ -254,17 +255,20 @@ def test_a_mistake_of_ours_is_no_broker_that_is_away(
     one.close()
 
 
-class StandBy(HRWScheduler):
-    """Stands by until it is told to lead."""
+class StandBy(Dispatcher):
+    """Stands by until it is told to send."""
 
-    leads = False
+    sends = False
 
     @property
-    def leading(self) -> bool:
-        return self.leads
+    def shards(self) -> Mapping[int, int]:
+        return super().shards if self.sends else {}
 
 
-def test_who_takes_the_lead_goes_on_in_the_middle_of_the_cycle(app: Celery, redis_server: EmbeddedRedis) -> None:
+def test_who_begins_to_send_goes_on_in_the_middle_of_the_cycle(
+    app: Celery, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beat_schedule.scheduler.Dispatcher", StandBy)
     app.conf.broker_url = redis_server.url(1)
 
     @app.task(name="fan.out", fan_out=True, spread=False)
@@ -272,7 +276,7 @@ def test_who_takes_the_lead_goes_on_in_the_middle_of_the_cycle(app: Celery, redi
 
     period_ms = 1000
     app.conf.beat_schedule = {"fast-cycle": {"task": fan_out.name, "schedule": fixed_rate(period_ms, app=app)}}
-    one = StandBy(app=app, lazy=True)
+    one = HRWScheduler(app=app, lazy=True)
     one.setup_schedule()
 
     def passed_ms() -> float:
@@ -288,7 +292,8 @@ def test_who_takes_the_lead_goes_on_in_the_middle_of_the_cycle(app: Celery, redi
             return passed_ms() < 200
 
         broker.delete(ALONE)
-        one.leads, since_ms = True, passed_ms()
+        since_ms = passed_ms()
+        one.dispatcher.sends = True  # type: ignore[attr-defined]
         run_until(one, the_next_cycle_has_begun)
     bodies = [base64.b64decode(json.loads(message)["body"]) for message in taken]
     one.close()

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.processes import wait_until
-from tickfence.coordination.assignment_store import Deposed, publish_assignment, read_assignment
+from tickfence.coordination.assignment_store import Deposed, StoredAssignment, publish_assignment, read_assignment
 from tickfence.coordination.leadership import (
     CANNOT_SEND_S,
     SENDER_FOR_MS,
@@ -124,9 +124,9 @@ def test_a_leader_that_cannot_send_keeps_its_lead_if_no_other_can(
     b.poll()
     assert not a.leadership.should_hand_over(a.poll(), 60)
     b.poll(can_send=True)
-    said_at = int(redis_client.hget(KEYS.dispatcher, "sender_at") or 0)
+    connection, heard, said_at = map(int, (redis_client.hget(KEYS.dispatcher, "beat:b") or b"").split())
     for wrong in (said_at - SENDER_FOR_MS, said_at + 3_600_000):  # long ago, or by a clock that was ahead
-        redis_client.hset(KEYS.dispatcher, "sender_at", wrong)
+        redis_client.hset(KEYS.dispatcher, "beat:b", f"{connection} {heard} {wrong}")
         assert not a.leadership.should_hand_over(a.poll(), 60)
 
 
@@ -262,7 +262,7 @@ def test_a_lead_that_was_counted_while_the_clock_was_ahead_is_none(
 
 def test_the_lead_counts_from_the_poll_not_from_its_reply() -> None:
     leadership = Leadership(KEYS, "a", ttl_ms=1000)
-    leadership.handle_reply([1, 5, 0, b"7", b"", 0, b"", 0], sent_at=time.monotonic() - 2)
+    leadership.handle_reply([1, 5, 0, b"7", b"", b"", 0, b""], sent_at=time.monotonic() - 2)
     assert not leadership.leading
 
 
@@ -330,33 +330,50 @@ def test_a_leader_that_redis_has_forgotten_the_term_of_gets_a_newer_one(candidat
     assert one.leadership.term == lead.term
 
 
+NOTHING = StoredAssignment(0, 0, {})
+
+
 def test_an_assignment_reads_back_as_published(redis_client: redis.Redis) -> None:
-    assert read_assignment(redis_client, KEYS) == (0, 0, {})
-    generation = publish_assignment(redis_client, KEYS, 7, 0, OWNERS)
-    assert read_assignment(redis_client, KEYS) == (7, generation, OWNERS)
+    assert read_assignment(redis_client, KEYS) == NOTHING
+    first = publish_assignment(redis_client, KEYS, 7, NOTHING, OWNERS)
+    assert read_assignment(redis_client, KEYS) == first
+    assert (first.term, first.owners) == (7, OWNERS)
     fewer = {"BTCUSDT": OWNERS["ETHUSDT"]}
-    later = publish_assignment(redis_client, KEYS, 7, generation, fewer)
-    assert later > generation
-    assert read_assignment(redis_client, KEYS) == (7, later, fewer)
+    later = publish_assignment(redis_client, KEYS, 7, first, fewer)
+    assert later.generation > first.generation
+    assert read_assignment(redis_client, KEYS) == later == (7, later.generation, fewer)
+
+
+def test_what_others_wrote_since_is_replaced_and_not_changed(redis_client: redis.Redis) -> None:
+    first = publish_assignment(redis_client, KEYS, 7, NOTHING, OWNERS)
+    publish_assignment(redis_client, KEYS, 7, first, {"XRPUSDT": OWNERS["BTCUSDT"]})
+    moved = OWNERS | {"BTCUSDT": OWNERS["ETHUSDT"]}
+    again = publish_assignment(redis_client, KEYS, 7, first, moved)
+    assert read_assignment(redis_client, KEYS) == again == (7, again.generation, moved)
+    redis_client.delete(KEYS.assignment)
+    last = publish_assignment(redis_client, KEYS, 7, again, moved)
+    assert read_assignment(redis_client, KEYS) == last == (7, last.generation, moved)
 
 
 def test_a_thousand_symbols_are_one_assignment(redis_client: redis.Redis) -> None:
     owners = {f"S{i}USDT": Owner(f"node-{i % 7}", "a") for i in range(1000)}
-    publish_assignment(redis_client, KEYS, 1, 0, owners)
+    publish_assignment(redis_client, KEYS, 1, NOTHING, owners)
     assert read_assignment(redis_client, KEYS).owners == owners
 
 
 def test_a_deposed_leader_publishes_nothing(redis_client: redis.Redis) -> None:
-    generation = publish_assignment(redis_client, KEYS, 8, 0, OWNERS)
+    newer = publish_assignment(redis_client, KEYS, 8, NOTHING, OWNERS)
     before = redis_client.hgetall(KEYS.assignment)
-    with pytest.raises(Deposed, match="term 7 is over: the assignment is written by term 8"):
-        publish_assignment(redis_client, KEYS, 7, generation + 100, {})
+    for seen in (newer, newer._replace(term=7)):
+        with pytest.raises(Deposed, match="term 7 is over: the assignment is written by term 8"):
+            publish_assignment(redis_client, KEYS, 7, seen, {})
     assert redis_client.hgetall(KEYS.assignment) == before
-    assert publish_assignment(redis_client, KEYS, 8, 0, OWNERS) > generation
+    assert publish_assignment(redis_client, KEYS, 8, NOTHING, OWNERS).generation > newer.generation
 
 
 def test_generations_grow_over_lost_data_and_a_clock_set_back(redis_client: redis.Redis) -> None:
-    ahead = 10 * publish_assignment(redis_client, KEYS, 1, 0, OWNERS)
+    ahead = 10 * publish_assignment(redis_client, KEYS, 1, NOTHING, OWNERS).generation
     redis_client.flushall()
-    assert publish_assignment(redis_client, KEYS, 2, ahead, OWNERS) == ahead + 1
-    assert publish_assignment(redis_client, KEYS, 3, 0, OWNERS) == ahead + 2
+    known = StoredAssignment(1, ahead, OWNERS)
+    assert publish_assignment(redis_client, KEYS, 2, known, OWNERS).generation == ahead + 1
+    assert publish_assignment(redis_client, KEYS, 3, NOTHING, OWNERS).generation == ahead + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -68,14 +69,17 @@ def assign(
     """
     if not nodes:
         return {}
-    rows, columns = sorted(symbols), sorted(nodes)
+    staying = frozenset(pinned)
+    kept = {symbol: current[symbol] for symbol in symbols if symbol in staying and current.get(symbol) in nodes}
+    held = Counter(kept.values())
+    rows, columns = sorted(symbol for symbol in symbols if symbol not in kept), sorted(nodes)
     position = {node: i for i, node in enumerate(columns)}
     score = scores(rows, columns, [nodes[node] for node in columns])
     for row, symbol in enumerate(rows):
         present = position.get(current.get(symbol, ""))
         if present is not None:
-            score[row, present] = math.inf if symbol in pinned else score[row, present] * (1 + sticky)
-    room = capacities(len(rows), nodes, load_factor)
+            score[row, present] *= 1 + sticky
+    room = {node: max(0, most - held[node]) for node, most in capacities(len(symbols), nodes, load_factor).items()}
     while True:
         choice = score.argmax(axis=1)
         refused = False
@@ -85,8 +89,7 @@ def assign(
                 continue
             ranked = members[np.argsort(-score[members, column], kind="stable")]
             losers = ranked[room[node] :]
-            losers = losers[np.isfinite(score[losers, column])]  # a pinned symbol is never refused
             score[losers, column] = -math.inf
-            refused = refused or len(losers) > 0
+            refused = True
         if not refused:
-            return {symbol: columns[choice[row]] for row, symbol in enumerate(rows)}
+            return kept | {symbol: columns[choice[row]] for row, symbol in enumerate(rows)}

@@ -11,6 +11,8 @@ from tickfence.keys import Keys
 from tickfence.redis_access.scripts import Script
 
 PUBLISH_ASSIGNMENT = Script("coordination/lua/publish_assignment.lua")
+CHANGED_SINCE = 2
+"""What the script replies if another assignment is recorded than the one to change."""
 
 
 class Deposed(RuntimeError):
@@ -62,25 +64,47 @@ def parse_assignment(found: Mapping[bytes, bytes]) -> StoredAssignment:
     )
 
 
-def publish_assignment(client: Any, keys: Keys, term: int, generation: int, owners: Mapping[Instrument, Owner]) -> int:
-    """Replace the assignment.
+def publish_assignment(
+    client: Any,
+    keys: Keys,
+    term: int,
+    published: StoredAssignment,
+    owners: Mapping[Instrument, Owner],
+) -> StoredAssignment:
+    """Publish the assignment: what changed of it, or all if that is not possible.
 
     Args:
         client: the data plane.
         keys: the deployment's keys.
         term: the caller's.
-        generation: the highest one the caller has seen.
+        published: what the caller last published or read; its generation is the highest one that the caller has seen.
         owners: symbol -> owner, for every symbol.
 
     Returns:
-        The new generation, above ``generation`` and above the recorded one.
+        What is published now. Its generation is above that of ``published`` and above the recorded one.
 
     Raises:
         Deposed: a newer leader has written meanwhile; nothing changed.
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
     """
-    placed = [text for symbol, owner in owners.items() for text in (symbol, str(owner))]
-    accepted, number = PUBLISH_ASSIGNMENT.run(client, [keys.assignment], [term, generation, *placed])
+    accepted = CHANGED_SINCE
+    if term == published.term:
+        before = published.owners
+        changes = {symbol: str(owner) for symbol, owner in owners.items() if before.get(symbol) != owner}
+        changes |= dict.fromkeys(before.keys() - owners.keys(), "")
+        accepted, number = _publish(client, keys, term, published.generation, changes, changes_only=True)
+    if accepted == CHANGED_SINCE:
+        placed = {symbol: str(owner) for symbol, owner in owners.items()}
+        accepted, number = _publish(client, keys, term, published.generation, placed, changes_only=False)
     if not accepted:
-        raise Deposed(term, int(number))
-    return int(number)
+        raise Deposed(term, number)
+    return StoredAssignment(term, number, dict(owners))
+
+
+def _publish(
+    client: Any, keys: Keys, term: int, generation: int, placed: Mapping[Instrument, str], *, changes_only: bool
+) -> tuple[int, int]:
+    flat = [text for pair in placed.items() for text in pair]
+    only = "1" if changes_only else ""
+    accepted, number = PUBLISH_ASSIGNMENT.run(client, [keys.assignment], [term, generation, only, *flat])
+    return int(accepted), int(number)

@@ -14,11 +14,17 @@ class Dispatch(NamedTuple):
     Attributes:
         owner: the process start that it is for, ``node/incarnation``.
         generation: of the assignment that it comes from.
-        term: of the dispatcher that sent it.
+        term: of the lead of its shard, see :mod:`tickfence.coordination.shards`.
         sent_ms: when it was sent, by the Redis server's clock.
+        shard: which shard its symbols are of.
     """
 
     owner: str
     generation: int
     term: int
     sent_ms: int
+    shard: int = 0
+
+    def to_message(self) -> tuple[str | int, ...]:
+        """What the message carries. A node that does not know shards takes four fields, and gets no other shard."""
+        return self if self.shard else self[:4]

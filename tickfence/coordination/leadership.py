@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tickfence.coordination.membership import GRACE_MS
+from tickfence.coordination.shards import Shards, parse_shards
 from tickfence.coordination.verdicts import Verdicts, parse_verdicts
 from tickfence.keys import Keys
 from tickfence.redis_access.command import Command
@@ -24,9 +25,37 @@ LONGEST_LEAD_MS = 600_000
 CANNOT_SEND_S = 1.0
 """A leader that has not reached the broker for this long hands over, if another dispatcher can reach it."""
 SENDER_FOR_MS = 2500
-"""For how long a stand-by that has reached the broker is taken to reach it: it tries once a second."""
+"""For how long a dispatcher that has reached the broker is taken to reach it: a stand-by tries once a second."""
 HOLD_LEAD_S = 2.0
 """A leader does not hand over earlier than this, so that the lead does not wander while the broker comes and goes."""
+
+
+class BeatRecord(NamedTuple):
+    """What ``nt:dispatcher`` holds of a dispatcher.
+
+    Attributes:
+        client_id: its connection in ``CLIENT LIST``; 0 where Redis does not tell.
+        heard_ms: server ms of its last poll.
+        sender_ms: server ms at which it last said that it reaches the broker; 0 if it never has.
+    """
+
+    client_id: int
+    heard_ms: int
+    sender_ms: int
+
+    def can_send(self, now_ms: int) -> bool:
+        """Whether it is taken to reach the broker at ``now_ms`` (server time)."""
+        return 0 <= now_ms - self.sender_ms < SENDER_FOR_MS
+
+
+def _parse_beats(fields: Sequence[bytes]) -> dict[str, BeatRecord]:
+    """The dispatchers, by their names. A record that is not readable is none: its dispatcher soon writes another."""
+    found = {}
+    for name, record in zip(fields[::2], fields[1::2], strict=True):
+        numbers = record.split()
+        if len(numbers) == 3 and all(map(bytes.isdigit, numbers)):
+            found[name.decode(errors="replace").removeprefix("beat:")] = BeatRecord(*map(int, numbers))
+    return found
 
 
 class LeaderReason(StrEnum):
@@ -49,6 +78,7 @@ class LeaderRecord(NamedTuple):
         until_ms: server ms at which the lead ends unless it is renewed.
         desired: version of the desired state that the leader follows; 0 if it follows none.
         verdicts: the nodes that it has found to be stuck.
+        shards: who sends for which shard.
     """
 
     name: str = ""
@@ -57,6 +87,7 @@ class LeaderRecord(NamedTuple):
     until_ms: int = 0
     desired: int = 0
     verdicts: Verdicts = Verdicts()
+    shards: Shards = Shards()
 
     def leads(self, now_ms: int) -> bool:
         """Whether it leads at ``now_ms`` (server time)."""
@@ -72,12 +103,12 @@ def parse_leader(found: Mapping[bytes, bytes]) -> LeaderRecord:
     client_id, term, until, desired = (
         int(found.get(name) or 0) for name in (b"client_id", b"term", b"until", b"desired")
     )
-    verdicts = parse_verdicts(found.get(b"verdicts", b""))
-    return LeaderRecord(found.get(b"leader", b"").decode(), client_id, term, until, desired, verdicts)
+    verdicts, shards = parse_verdicts(found.get(b"verdicts", b"")), parse_shards(found.get(b"shards", b""))
+    return LeaderRecord(found.get(b"leader", b"").decode(), client_id, term, until, desired, verdicts, shards)
 
 
 def note(client: Any, keys: Keys, name: str, term: int, fields: Mapping[str, str | int]) -> bool:
-    """Note something beside the lead, for the next leader and for readers: ``desired``, ``verdicts``.
+    """Note something beside the lead, for the next leader, for other beats and for readers: ``desired``, ``verdicts``, ``shards``.
 
     Args:
         client: the data plane.
@@ -106,7 +137,8 @@ class Lead(NamedTuple):
         client_id: the leader's connection.
         reason: how we got the lead, if this is the first poll of our term.
         lost: whether Redis has forgotten a term that we know, and so what was written in it.
-        sender_ms: server ms at which a stand-by last reached the broker, if we lead; 0 if none has.
+        shards: who sends for which shard, as the last leader noted it; it is in force if that is the leader of this term.
+        beats: the dispatchers that have polled lately, if we lead.
     """
 
     leading: bool
@@ -115,7 +147,8 @@ class Lead(NamedTuple):
     client_id: int
     reason: LeaderReason | None = None
     lost: bool = False
-    sender_ms: int = 0
+    shards: Shards = Shards()
+    beats: Mapping[str, BeatRecord] = {}
 
 
 class Leadership:
@@ -152,6 +185,8 @@ class Leadership:
         self.leader_client_id = 0
         self._key = keys.dispatcher
         self._own_term = 0
+        self._heard_until = 0.0
+        self._shards: tuple[bytes, Shards] = b"", Shards()  # the text of them, and what is in it
         self._leads_until = 0.0
         self._led_since = 0.0
         self._missing_since: float | None = None
@@ -160,6 +195,11 @@ class Leadership:
     def leading(self) -> bool:
         """Whether we lead, by our own clock."""
         return time.monotonic() < self._leads_until
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether what the last poll found still holds, by our own clock."""
+        return time.monotonic() < self._heard_until
 
     @property
     def leader_missing(self) -> bool:
@@ -182,16 +222,20 @@ class Leadership:
     def handle_reply(self, reply: list[Any], sent_at: float) -> Lead:
         """Process the reply to a poll that was sent at ``sent_at`` (monotonic seconds)."""
         lead = Lead(bool(reply[0]), int(reply[1]), int(reply[2]), int(reply[3]) if reply[3].isdigit() else 0)
+        if reply[4] != self._shards[0]:
+            self._shards = reply[4], parse_shards(reply[4])
+        lead = lead._replace(shards=self._shards[1])
         if lead.leading and lead.term != self.term:
-            lead = self._explain_new_term(lead, reply[4].decode(errors="replace"), int(reply[5]), reply[6].decode())
+            lead = self._explain_new_term(lead, reply[5].decode(errors="replace"), int(reply[6]), reply[7].decode())
             self._led_since = sent_at
         if lead.client_id != self.leader_client_id:
             self.leader_client_id, self._missing_since = lead.client_id, None
         self.term = max(self.term, lead.term)
         if lead.leading:
             self._own_term = lead.term
-            lead = lead._replace(sender_ms=int(reply[7]))
-        self._leads_until = sent_at + self.ttl_ms / 1000 if lead.leading else 0.0
+            lead = lead._replace(beats=_parse_beats(reply[8:]))
+        self._heard_until = sent_at + self.ttl_ms / 1000
+        self._leads_until = self._heard_until if lead.leading else 0.0
         return lead
 
     def should_hand_over(self, lead: Lead, failing_s: float) -> bool:
@@ -201,7 +245,7 @@ class Leadership:
             lead: as the last poll found it.
             failing_s: for how long the broker has not answered us.
         """
-        other_can = 0 <= lead.server_ms - lead.sender_ms < SENDER_FOR_MS
+        other_can = any(beat.can_send(lead.server_ms) for name, beat in lead.beats.items() if name != self.name)
         settled = time.monotonic() - self._led_since >= self.hold_s
         return lead.leading and failing_s >= CANNOT_SEND_S and other_can and settled
 
@@ -235,6 +279,6 @@ class Leadership:
         Raises:
             redis.exceptions.RedisError: Redis cannot be reached. We do not lead any more; the lead runs out by itself.
         """
-        self._leads_until = 0.0
+        self._leads_until = self._heard_until = 0.0
         self.term = max(self.term, newest_term)
         RESIGN.run(client, [self._key], [self.name, why])

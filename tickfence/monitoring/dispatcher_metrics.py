@@ -9,6 +9,7 @@ registry = RoleRegistry()
 _ENTRIES = ("fast-cycle", "slow-cycle")
 
 leading = registry.gauge("nt_dispatcher_leading", "1 while this dispatcher leads")
+shards = registry.gauge("nt_dispatch_shards", "Shards of the symbols that this dispatcher sends for")
 term = registry.gauge("nt_dispatcher_term", "Current term of the leader")
 nodes_alive = registry.gauge("nt_nodes_alive", "Nodes that the dispatcher counts as alive")
 nodes_stuck = registry.gauge(

@@ -1,8 +1,9 @@
 -- Note something beside the lead, for the next leader and for readers. Only the leader may.
 --
--- KEYS[1]  nt:dispatcher, the hash of lead.lua, with two more fields:
+-- KEYS[1]  nt:dispatcher, the hash of lead.lua, with three more fields:
 --            desired   version of the desired state that the leader follows
 --            verdicts  JSON: which nodes are stuck, and which symbols were in work when
+--            shards    JSON: who sends for which shard, see shards.py
 -- ARGV[1]  the caller's name
 -- ARGV[2]  its term
 -- ARGV[3], ARGV[4] …  field and value, for every field to note

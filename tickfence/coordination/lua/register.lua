@@ -3,10 +3,10 @@
 --
 -- KEYS[1]  nt:node:<id>, a hash: incarnation, host, pid, started_at, metrics_url, client_id, weight,
 --            heartbeat (server ms of the last call), left (server ms of an orderly leave; absent before that).
---            What changes while it works: status_of (the incarnation that the next four are about; an older version
+--            What changes while it works: status_of (the incarnation that the next five are about; an older version
 --            that takes the id leaves them as they are), progress (rises with each symbol and message that the main
 --            thread has worked on), working (the symbol it works on, or ""), probe (id of the last probe it has
---            taken, or ""), drained ("1" while it takes no messages, or "").
+--            taken, or ""), drained ("1" while it takes no messages, or ""), shards ("1" if it knows shards of dispatch).
 --            Expires ten minutes after the last heartbeat.
 -- ARGV[1]  incarnation
 -- ARGV[2]  time to live, ms: a process that is silent for longer is dead

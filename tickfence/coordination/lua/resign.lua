@@ -1,4 +1,4 @@
--- Give the lead back, so that another dispatcher takes it at once. The term stays, because it must only grow.
+-- Give up the lead and what the caller sends, so that others take it at once. The term stays, because it must only grow.
 --
 -- KEYS[1]  nt:dispatcher, the hash of lead.lua
 -- ARGV[1]  the caller's name
@@ -6,6 +6,7 @@
 --
 -- Returns 1, or 0 if the caller does not lead.
 
+redis.call('HDEL', KEYS[1], 'beat:' .. ARGV[1])
 if redis.call('HGET', KEYS[1], 'leader') ~= ARGV[1] then
   return 0
 end

@@ -1,0 +1,236 @@
+"""Dispatchers that share the shards, on a real Redis with nodes that really register."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from celery import Celery
+
+from beat_schedule import shard_leads
+from beat_schedule.broker import Broker
+from beat_schedule.dispatcher import Dispatcher
+from tests.processes import wait_until
+from tickfence.coordination.clock import ServerClock
+from tickfence.coordination.leadership import parse_leader
+from tickfence.coordination.owner import Owner
+from tickfence.coordination.registration import Registration
+from tickfence.instrument import Instrument
+from tickfence.keys import Keys
+from tickfence.settings import Settings
+from tools.local.embedded_redis import EmbeddedRedis
+
+KEYS = Keys()
+SYMBOLS = [Instrument(f"S{number}USDT") for number in range(30)]
+
+
+class Scene:
+    """Dispatchers and nodes. Silence shorter than half a minute means nothing, unless a test says otherwise."""
+
+    def __init__(self, server: EmbeddedRedis, client: redis.Redis) -> None:
+        self.server, self.client = server, client
+        self.nodes: list[Registration] = []
+        self.beats: dict[str, Dispatcher] = {}
+        self.brokers: dict[str, Broker] = {}
+        self.urgent: dict[str, set[Instrument]] = {}
+
+    def node(self, name: str, *, knows_shards: bool = True) -> Registration:
+        status = {"shards": "1"} if knows_shards else {}
+        keys, owner, clock = KEYS.node_group, Owner.start(name), ServerClock()
+        url, details = self.server.url(), {"weight": 1}
+        one = Registration(
+            url,
+            keys,
+            owner,
+            details,
+            interval_ms=50,
+            ttl_ms=30_000,
+            clock=clock,
+            on_replaced=print,
+            status=lambda: status,
+        )
+        one.register()
+        one.announce()
+        self.nodes.append(one)
+        return one
+
+    def beat(self, name: str, **variables: str) -> Dispatcher:
+        environment = {
+            "REDIS_URL": self.server.url(),
+            "SYMBOLS": ",".join(SYMBOLS),
+            "NT_DISPATCH_SHARDS": "3",
+            "NT_HEARTBEAT_TTL_MS": "30000",
+            "NT_LEADER_TTL_MS": "30000",
+        }
+        settings = Settings.from_environment(environment | variables)
+        self.brokers[name] = Broker(Celery(), settings)
+        self.beats[name] = Dispatcher(settings, self.brokers[name], name)
+        return self.beats[name]
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Poll with every beat in turn until ``condition`` holds."""
+
+        def polled() -> bool:
+            for name, beat in self.beats.items():
+                for owners in beat.poll().values():
+                    self.urgent.setdefault(name, set()).update(owners)
+            return bool(condition())
+
+        wait_until(polled, what)
+
+    def shared(self) -> bool:
+        """Whether each shard is sent by one beat, all beats have an equal part, and every symbol has an owner."""
+        shards = [shard for beat in self.beats.values() for shard in beat.shards]
+        parts = [len(beat.shards) for beat in self.beats.values()]
+        sent = [symbol for beat in self.beats.values() for shard in beat.shards for symbol in beat.owners(shard)]
+        return sorted(shards) == [0, 1, 2] and max(parts) - min(parts) <= 1 and sorted(sent) == sorted(SYMBOLS)
+
+    def terms(self) -> dict[int, int]:
+        return dict(enumerate(lead.term for lead in parse_leader(self.client.hgetall(KEYS.dispatcher)).shards.leads))
+
+    def leader(self) -> str:
+        return next(name for name, beat in self.beats.items() if beat.leading)
+
+    def follower(self) -> str:
+        return next(name for name, beat in self.beats.items() if not beat.leading and beat.shards)
+
+    def kill(self, name: str) -> Dispatcher:
+        """As by SIGKILL: its connection closes, and it says nothing more."""
+        connection = (self.client.hget(KEYS.dispatcher, f"beat:{name}") or b"").split()[0]
+        self.client.client_kill_filter(_id=connection.decode())
+        return self.beats.pop(name)
+
+
+@pytest.fixture
+def scene(redis_client: redis.Redis, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    assert redis_client.dbsize() == 0
+    monkeypatch.setattr(shard_leads, "SETTLED_S", 0.2)
+    one = Scene(redis_server, redis_client)
+    yield one
+    for beat in one.beats.values():
+        beat.close()
+    for node in one.nodes:
+        node.leave()
+    for thread in threading.enumerate():
+        if thread.name == "registration":
+            thread.join(10)
+
+
+@pytest.fixture
+def three(scene: Scene) -> Scene:
+    """Three beats that share three shards, and two nodes."""
+    for name in ("node-001", "node-002"):
+        scene.node(name)
+    for name in ("beat-1", "beat-2", "beat-3"):
+        scene.beat(name)
+    scene.until(scene.shared, "the beats to share the shards")
+    scene.urgent.clear()
+    return scene
+
+
+def symbols_of(beat: Dispatcher) -> set[Instrument]:
+    return {symbol for shard in beat.shards for symbol in beat.owners(shard)}
+
+
+def test_the_live_beats_share_the_shards_and_follow_one_assignment(three: Scene) -> None:
+    owners = {s: o for beat in three.beats.values() for shard in beat.shards for s, o in beat.owners(shard).items()}
+    assert len({owner.node for owner in owners.values()}) == 2
+    assert len({beat.generation for beat in three.beats.values()}) == 1
+    leaving = three.nodes[0]
+    leaving.leave()
+    lost = {symbol for symbol, owner in owners.items() if owner == leaving.owner}
+    three.until(lambda: set().union(*three.urgent.values()) == lost, "each beat to dispatch what has moved of its own")
+    assert three.shared()
+    assert all(three.urgent[name] <= symbols_of(beat) for name, beat in three.beats.items() if name in three.urgent)
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_the_shards_of_a_beat_that_is_gone_go_to_the_others_at_once(three: Scene, how: str) -> None:
+    name = three.follower()
+    lost, before = symbols_of(three.beats[name]), three.terms()
+    [shard] = three.beats[name].shards
+    if how == "killed":
+        three.kill(name)
+    else:
+        three.beats.pop(name).close()
+    three.until(three.shared, "the others to have its shard")
+    assert set().union(*three.urgent.values()) >= lost, "its last cycle may not have been sent"
+    after = three.terms()
+    assert after[shard] > max(before.values())
+    assert {number: term for number, term in after.items() if number != shard} == {
+        number: term for number, term in before.items() if number != shard
+    }
+
+
+def test_when_the_leader_dies_the_others_keep_their_shards_under_new_terms(three: Scene) -> None:
+    before = {name: set(beat.shards) for name, beat in three.beats.items()}
+    terms = three.terms()
+    three.kill(three.leader())
+    three.until(lambda: any(beat.leading for beat in three.beats.values()) and three.shared(), "another leader")
+    assert all(before[name] <= set(beat.shards) for name, beat in three.beats.items())
+    assert all(three.terms()[shard] > term for shard, term in terms.items())
+
+
+def test_a_beat_that_joins_gets_a_shard_after_a_while(scene: Scene) -> None:
+    scene.node("node-001")
+    for name in ("beat-1", "beat-2"):
+        scene.beat(name)
+    scene.until(scene.shared, "two to share the shards")
+    scene.beat("beat-3")
+    scene.until(scene.shared, "three to share the shards")
+
+
+def test_a_silent_beat_sends_nothing_any_more_when_another_has_its_shards(scene: Scene) -> None:
+    scene.node("node-001")
+    for name in ("beat-1", "beat-2"):
+        scene.beat(name, NT_LEADER_TTL_MS="500")
+    scene.until(scene.shared, "two to share the shards")
+    silent = scene.beats.pop(scene.follower())
+    assert silent.shards
+    scene.until(scene.shared, "the other to have all")
+    assert not silent.shards
+    assert silent.poll() == {}, "it learns that others send"
+    silent.close()
+
+
+def test_a_beat_that_does_not_reach_the_broker_gets_no_shard(three: Scene) -> None:
+    mute = three.follower()
+
+    def all_but_one_send() -> bool:
+        for name, broker in three.brokers.items():
+            if name != mute:
+                broker.answered_at = time.monotonic()
+        return not three.beats[mute].shards
+
+    three.until(all_but_one_send, "it to lose its shard")
+    rest = {name: beat for name, beat in three.beats.items() if name != mute}
+    three.until(lambda: sum(len(beat.shards) for beat in rest.values()) == 3, "the others to have all")
+
+
+def test_with_a_node_that_does_not_know_shards_the_leader_sends_everything(three: Scene) -> None:
+    old = three.node("node-003", knows_shards=False)
+    three.until(lambda: set(three.beats[three.leader()].shards) == {0}, "one shard")
+    assert symbols_of(three.beats[three.leader()]) == set(SYMBOLS)
+    three.until(lambda: sum(bool(beat.shards) for beat in three.beats.values()) == 1, "the others to send nothing")
+    old.leave()
+    three.until(three.shared, "the beats to share the shards again")
+
+
+def test_after_redis_has_lost_everything_the_shards_have_newer_terms(three: Scene) -> None:
+    before = three.terms()
+    three.client.flushall()
+    three.until(lambda: three.client.exists(KEYS.assignment) and three.shared(), "all to go on")
+    assert all(term > before[shard] for shard, term in three.terms().items())
+
+
+def test_a_beat_that_knows_no_shards_and_leads_silences_the_others(three: Scene) -> None:
+    """A version before this one notes no shards, and sends everything."""
+    term = max(three.beats[three.leader()].term, *three.terms().values()) + 1_000_000
+    for name in list(three.beats):
+        if three.beats[name].leading:
+            three.kill(name)
+    three.client.hset(KEYS.dispatcher, mapping={"leader": "old", "client_id": "", "term": term})
+    three.until(lambda: not any(beat.shards for beat in three.beats.values()), "the others to send nothing")
