@@ -24,9 +24,10 @@ from tests.frozen_objects import frozen, telling
 from tests.processes import wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
-from tickfence.coordination.leadership import HOLD_LEAD_S, SENDER_FOR_MS
+from tickfence.coordination.leadership import HOLD_LEAD_S, SENDER_FOR_MS, parse_leader
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.coordination.shards import shard_of
 from tickfence.keys import Keys
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.ports import is_free, pick
@@ -99,6 +100,7 @@ class Beats:
             ttl_ms=10_000,
             clock=ServerClock(),
             on_replaced=lambda _: None,
+            status=lambda: {"shards": "1"},
         )
         one.register()
         one.announce()
@@ -311,6 +313,53 @@ def test_a_leader_that_cannot_send_hands_over_to_a_beat_that_can(beats: Beats) -
     assert beats.leader() == second
     told = [fields for _, fields in beats.client.xrange(KEYS.events) if fields[b"kind"] == b"leader"]
     assert [fields[b"reason"] for fields in told] == [b"first", b"cannot send"]
+
+
+def test_shards_are_sent_by_all_beats_and_those_of_one_that_is_killed_by_the_others(beats: Beats) -> None:
+    symbols = [f"S{number}USDT" for number in range(30)]
+    variables = {"NT_DISPATCH_SHARDS": "3", "SYMBOLS": ",".join(symbols), "NT_MIN_HOLD_MS": "0"}
+    names = ["node-001", "node-002"]
+    for name in names:
+        beats.node(name)
+    processes = {name: beats.start(**variables, NT_NAME=name) for name in ("beat-1", "beat-2", "beat-3")}
+
+    def leads() -> list[str]:
+        found = parse_leader(beats.client.hgetall(KEYS.dispatcher))
+        return [lead.beat.split("/")[0] for lead in found.shards.leads]
+
+    def sent() -> dict[str, list[Dispatch]]:
+        """Symbol -> its dispatches of the fast cycle."""
+        found: dict[str, list[Dispatch]] = {}
+        for name in names:
+            for taken, dispatch in beats.fast(name):
+                for symbol in taken:
+                    found.setdefault(symbol, []).append(dispatch)
+        return found
+
+    beats.wait(lambda: len(set(leads())) == 3, "each beat to send for a shard")
+    beats.forget()
+    beats.wait(lambda: sent().keys() == set(symbols) and min(map(len, sent().values())) >= 8, "two seconds of cycles")
+    for symbol, dispatches in sent().items():
+        assert {dispatch.shard for dispatch in dispatches} == {shard_of(symbol, 3)}
+        assert len({dispatch.sent_ms // 250 for dispatch in dispatches}) >= len(dispatches) - 1, "once a cycle"
+    leader = beats.leader().decode().split("/")[0]
+    victim = next(name for name in leads() if name != leader)
+    lost = {symbol for symbol in symbols if leads()[shard_of(symbol, 3)] == victim}
+    terms = {dispatch.shard: dispatch.term for dispatches in sent().values() for dispatch in dispatches}
+    processes[victim].kill()
+    killed_ms = time.time() * 1000
+
+    def newest() -> dict[str, Dispatch]:
+        found = sent()
+        return {symbol: found[symbol][-1] for symbol in lost if symbol in found}
+
+    beats.wait(
+        lambda: newest().keys() == lost and all(d.term > terms[d.shard] for d in newest().values()),
+        "the others to send its symbols",
+    )
+    waited = max(min(d.sent_ms for d in sent()[s] if d.term > terms[d.shard]) for s in lost) - killed_ms
+    print(f"{waited:.0f} ms from the kill of a beat to the next dispatch of all its symbols")
+    assert waited < 2000
 
 
 def test_alone_it_sends_without_nodes_or_lead_to_the_one_queue(beats: Beats) -> None:

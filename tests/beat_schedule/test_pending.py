@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections import Counter
+import random
+from collections import Counter, deque
 
+import pytest
 from celery import Celery
 from celery.beat import ScheduleEntry
 from hypothesis import given
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 
 from beat_schedule.pending import PendingSlices
 from beat_schedule.schedule import fixed_rate
+from beat_schedule.scheduler import TURN_MS
 from beat_schedule.slices import SlicedCycle, phase_of
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.shards import shard_of
 
 A, B = Owner("node-001", "a"), Owner("node-002", "b")
 SYMBOLS = [f"S{number}USDT" for number in range(400)]
@@ -217,3 +221,35 @@ def test_owners_that_come_and_go_leave_nothing_behind() -> None:
         sizes.append(len(pickle.dumps(pending)))
     assert pending.nodes() == []
     assert sizes[-1] == sizes[0]
+
+
+@pytest.mark.parametrize("load", [0.8, 1.1, 2.0, 4.0])
+@pytest.mark.parametrize("beats", [(0, 1, 2), (0, 0, 1)])
+def test_shards_share_a_node_that_cannot_keep_up_equally(load: float, beats: tuple[int, ...]) -> None:
+    """A node that needs ``load`` periods for all its symbols, and beats that poll every 25 ms; ``beats`` has each shard's."""
+    shards = [[symbol for symbol in SYMBOLS if shard_of(symbol, len(beats)) == number] for number in range(len(beats))]
+    cycles, owners = [cycle(symbols, 4) for symbols in shards], [dict.fromkeys(symbols, A) for symbols in shards]
+    pending, queue = [PendingSlices() for _ in shards], deque[tuple[str, ...]]()
+    served: Counter[str] = Counter()
+    chance, polls, free_at = random.Random(7), [0.0, 8.0, 16.0], 0.0
+    for now in range(30_000):
+        while queue and free_at <= now:
+            symbols = queue.popleft()
+            free_at = max(free_at, now) + len(symbols) * load * 250 / len(SYMBOLS)
+            served.update(symbols)
+        phase, begins = divmod(now % 250 * 4, 250)
+        for beat in set(beats):
+            mine = [number for number, of in enumerate(beats) if of == beat]
+            if begins < 4:
+                for number in mine:
+                    pending[number].add(cycles[number], phase, owners[number])
+            if begins >= 4 and now < polls[beat]:
+                continue
+            polls[beat] = now + 25 + chance.random() * 3
+            for number in mine:
+                turn = now // TURN_MS % len(shards) == number
+                taken = pending[number].take(owners[number], {A: len(queue)}, turn=turn)
+                queue.extend(message.symbols for _, message in taken)
+    rates = [sum(served[symbol] for symbol in symbols) / len(symbols) / 30 for symbols in shards]
+    assert sum(rates) / len(rates) == pytest.approx(min(4, 4 / load), rel=0.1)
+    assert max(rates) - min(rates) <= 0.1 * max(rates)

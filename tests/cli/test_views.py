@@ -210,6 +210,13 @@ class TestNodes:
         assert found["leader"]["leader"] == "beat@host/5f0c"
         assert found["nodes"][1]["heartbeatAgeMs"] >= 5000
 
+    def test_which_beats_send(self, client: redis.Redis) -> None:
+        assert "send" not in text(nodes_view.read(client, SETTINGS).picture)
+        client.hset(KEYS.dispatcher, "shards", '[5,[["beat@host/5f0c",5],["beat-2/7a1d",6]]]')
+        view = nodes_view.read(client, SETTINGS)
+        assert view.data["shards"] == [{"beat": "beat@host/5f0c", "term": 5}, {"beat": "beat-2/7a1d", "term": 6}]
+        assert "beat-2 and beat@host/5f0c send" in " ".join(text(view.picture).split())
+
     def test_a_connection_that_is_gone(self, client: redis.Redis) -> None:
         client.hset(KEYS.node("node-001"), "client_id", client.client_id())
         client.hset(KEYS.node("node-002"), "client_id", 999_999)

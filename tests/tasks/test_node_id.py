@@ -89,6 +89,13 @@ class TestRefusal:
         assert node.refusal(self.dispatch(node, term=5), 250) == "old term"
         assert node.refusal(self.dispatch(node, term=6), 250) is None
 
+    def test_each_shard_of_dispatch_has_terms_of_its_own(self, node: Node) -> None:
+        other = Dispatch(*self.dispatch(node, term=9).to_message(), shard=2)
+        assert node.refusal(other, 250) is None
+        assert node.refusal(self.dispatch(node, term=5), 250) is None
+        assert node.refusal(other._replace(term=8), 250) == "old term"
+        assert node.refusal(self.dispatch(node, term=4), 250) == "old term"
+
     def test_the_term_of_a_dispatch_for_others_does_not_count(self, node: Node) -> None:
         assert node.refusal(self.dispatch(node, owner="x/y", term=9), 250) == "other owner"
         assert node.refusal(self.dispatch(node, term=5), 250) is None

@@ -52,6 +52,7 @@ def _data(cluster: Cluster) -> dict[str, Any]:
     return {
         "leader": leader
         and {"leader": leader.name, "name": leader_name(leader.name), "term": leader.term, "leftMs": left_ms},
+        "shards": leader and [{"beat": lead.beat, "term": lead.term} for lead in leader.shards.leads],
         "generation": cluster.assignment.generation,
         "nodes": [
             {
@@ -79,6 +80,10 @@ def _table(cluster: Cluster) -> FittingTable:
         caption = (
             f"{escape(leader_name(leader.name))} leads, term {leader.term}, for {duration(left_ms)} unless renewed"
         )
+        if len(leader.shards.leads) > 1:
+            *others, last = sorted({leader_name(lead.beat) for lead in leader.shards.leads})
+            senders = f"{', '.join(others)} and {last} send" if others else f"{last} sends"
+            caption += f", {escape(senders)}"
     table = FittingTable(*_COLUMNS, title=_working(cluster.nodes), caption=caption)
     colours = node_colours([node.name for node in cluster.nodes])
     for node in cluster.nodes:

@@ -88,9 +88,18 @@ def _leader_freeze(injector: Injector) -> None:
     injector.freeze(beat, seconds, ("beat-freeze", "beat-wake"), injector.symbols)
 
 
-def _standby_kill(injector: Injector) -> None:
+def _standby(injector: Injector) -> str:
     leader = injector.stack.leader()
-    _end_beat(injector, "standby-kill", next(name for name in BEATS if name != leader), signal.SIGKILL)
+    return next(name for name in BEATS if name != leader)
+
+
+def _standby_kill(injector: Injector) -> None:
+    _end_beat(injector, "standby-kill", _standby(injector), signal.SIGKILL)
+
+
+def _standby_freeze(injector: Injector) -> None:
+    seconds = injector.rng.uniform(MIN_FREEZE_S, MAX_FREEZE_S)
+    injector.freeze(_standby(injector), seconds, ("standby-freeze", "beat-wake"), injector.symbols)
 
 
 def _ingest_kill(injector: Injector) -> None:
@@ -127,6 +136,7 @@ KINDS = (
     FaultKind("beat-term", 500, _leader_term, "SIGTERM of the leading beat"),
     FaultKind("beat-freeze", 1500, _leader_freeze, "SIGSTOP of the leading beat, 2-10 s"),
     FaultKind("standby-kill", TWO_PERIODS_MS, _standby_kill, "SIGKILL of the other beat"),
+    FaultKind("standby-freeze", 1500, _standby_freeze, "SIGSTOP of the other beat, 2-10 s: with shards, it sends, too"),
     FaultKind("beat-join", TWO_PERIODS_MS, None, "a beat starts again"),
     FaultKind("beat-wake", TWO_PERIODS_MS, None, "a frozen beat resumes"),
     FaultKind("ingest-kill", TWO_PERIODS_MS, _ingest_kill, "SIGKILL of one of two ingests"),
