@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ class IdleNode:
     def __init__(self, url: str, name: str) -> None:
         self.name = name
         self.hangs = False
-        self.status: dict[str, str | int] = {"progress": 0, "working": "", "probe": "", "drained": ""}
+        self.status: dict[str, str | int] = {"progress": 0, "working": "", "probe": "", "drained": "", "shards": "1"}
         self.registration = Registration(
             url,
             KEYS.node_group,
@@ -120,12 +121,14 @@ class Scene:
             node.work(self.queues)
         for beat, broker in self.beats:
             beat.poll()
-            if beat.leading and not self.silent:
-                self.send(beat, broker)
+            broker.backlog(beat.nodes)
+            if not (beat.leading and self.silent):
+                for shard in beat.shards:
+                    self.send(beat.owners(shard), broker)
 
-    def send(self, beat: Dispatcher, broker: Broker) -> None:
-        room = [o for o in set(beat.owners(0).values()) if self.queues.llen(o.node) < 3]
-        owners = {symbol: owner for symbol, owner in beat.owners(0).items() if owner in room}
+    def send(self, owned: Mapping[Instrument, Owner], broker: Broker) -> None:
+        room = [owner for owner in set(owned.values()) if self.queues.llen(owner.node) < 3]
+        owners = {symbol: owner for symbol, owner in owned.items() if owner in room}
         entry = ScheduleEntry(name="work", task="work", schedule=schedule(1, app=self.app), app=self.app)
         broker.send([(entry, message) for message in fan_out(owners, 1)], Dispatch("", 1, 1, sent_ms=1))
 
@@ -175,6 +178,24 @@ def scene(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterator[Sc
 
 def metric(name: str) -> float:
     return dispatcher_metrics.registry.get_sample_value(name) or 0
+
+
+def test_a_node_that_takes_no_messages_of_another_beat_is_found_too(scene: Scene) -> None:
+    """The leader itself sends nothing to any node: the shard is another beat's."""
+    scene.node("node-001", "node-002")
+    beats = [scene.beat(name, NT_DISPATCH_SHARDS="2") for name in ("beat-1", "beat-2")]
+    leader = beats[0]
+    scene.until(lambda: all(len(beat.shards) == 1 for beat in beats), "both to send")
+    sent = {owner.node for owner in next(beat for beat in beats if not beat.leading).owners(*beats[1].shards).values()}
+    assert sent == {"node-001", "node-002"}
+    scene.silent = True
+    until = time.monotonic() + 1
+    scene.until(lambda: time.monotonic() > until, "a second without a verdict")
+    assert not scene.verdicts.stuck
+    scene.nodes["node-002"].hangs = True
+    scene.until(lambda: scene.verdicts.stuck.keys() == {scene.nodes["node-002"].owner}, "the verdict")
+    scene.nodes["node-002"].hangs = False
+    scene.until(lambda: not scene.verdicts.stuck and leader.leading, "it to answer")
 
 
 def test_a_node_that_takes_no_messages_loses_its_symbols_until_it_answers(scene: Scene) -> None:
