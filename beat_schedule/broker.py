@@ -174,19 +174,18 @@ class Broker:
 
         amqp, tell = self._app.amqp, self._app.conf.task_send_sent_event
 
+        tasks = {entry.name: self._task_of(entry) for entry, _ in messages}
+
         def put(producer: Any, entry: ScheduleEntry, message: Message) -> None:
             # What Task.apply_async() ends with. Before that it spends as long again on what these messages do not have:
             # routes, results, parents, pydantic.
+            name, content, published = tasks[entry.name]
             arguments = message.symbols, dispatch._replace(owner=str(message.owner)).to_message()
-            task, shown = self._app.tasks[entry.task], repr(arguments)[:_REPR_MAX]
-            options = {**extract_exec_options(task), "ignore_result": task.ignore_result, **entry.options}
+            shown = repr(arguments)[:_REPR_MAX]
             sent = amqp.create_task_message(
-                uuid(), task.name, arguments, {}, argsrepr=shown, kwargsrepr="{}", create_sent_event=tell, **options
+                uuid(), name, arguments, {}, argsrepr=shown, kwargsrepr="{}", create_sent_event=tell, **content
             )
-            published = {name: value for name, value in options.items() if name not in _NOT_PUBLISHED}
-            amqp.send_task_message(
-                producer, task.name, sent, queue=message.owner.node, declare=(), retry=False, **published
-            )
+            amqp.send_task_message(producer, name, sent, queue=message.owner.node, declare=(), retry=False, **published)
 
         def publish(producer: Any) -> bool:
             with self._one_queue_only(), producer.batch(max_size=len(messages) + 1):  # so that all go out at its end
@@ -206,6 +205,12 @@ class Broker:
         else:
             for name in {entry.name for entry, _ in messages}:
                 metrics.cycles_skipped.labels(name, "broker").inc()
+
+    def _task_of(self, entry: ScheduleEntry) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The name of an entry's task, the options that its messages contain, and those that say how they are published."""
+        task = self._app.tasks[entry.task]
+        options = {**extract_exec_options(task), "ignore_result": task.ignore_result, **entry.options}
+        return task.name, options, {name: value for name, value in options.items() if name not in _NOT_PUBLISHED}
 
     def probe(self, owner: Owner, probe_id: str) -> bool:
         """Ask a node whether it takes messages; its heartbeat carries the answer.

@@ -78,10 +78,12 @@ class Plan(NamedTuple):
     Attributes:
         moves: the symbols that change their owner.
         rebalances: whether symbols with a live owner may move, too; else only orphans do.
+        balanced: whether every symbol is where it belongs, so that none will move before something changes.
     """
 
     moves: list[Move]
     rebalances: bool
+    balanced: bool
 
 
 class AssignmentController:
@@ -109,6 +111,7 @@ class AssignmentController:
         self._placed: frozenset[Owner] | None = None  # who owns all the symbols; None if one may have no owner
         self._shares: tuple[Mapping[Owner, float], frozenset[Owner]] = {}, frozenset()  # weights, cordoned nodes
         self._rebalanced_at = 0
+        self._balanced_for: tuple[Mapping[Owner, float], frozenset[Owner]] | None = None  # nothing was to move then
 
     def adopt(self, owners: Mapping[Instrument, Owner], now_ms: int, known: Collection[Owner] = ()) -> None:
         """Start from an assignment that is in force, as a new leader does.
@@ -120,7 +123,7 @@ class AssignmentController:
         """
         self.owners = {symbol: owners[symbol] for symbol in self.symbols if symbol in owners}
         self._since = dict.fromkeys(self.owners, now_ms)
-        self._placed = None
+        self._placed = self._balanced_for = None
         self._live = frozenset(self.owners.values()).union(known)
         self._rebalanced_at = now_ms
 
@@ -134,7 +137,7 @@ class AssignmentController:
             Symbol -> its owner so far, of those that are not assigned any more.
         """
         self.symbols = tuple(symbols)
-        self._placed = None
+        self._placed = self._balanced_for = None
         kept = frozenset(self.symbols)
         dropped = {symbol: owner for symbol, owner in self.owners.items() if symbol not in kept}
         for symbol in dropped:
@@ -157,10 +160,12 @@ class AssignmentController:
         # An operator who changes shares waits for the result.
         rebalances = bool(joined) or overdue or self._shares_changed(live, cordoned)
         open_nodes = {owner: weight for owner, weight in live.items() if owner not in cordoned}
+        if rebalances and self._balanced_for == (live, frozenset(cordoned)):
+            return Plan([], rebalances=True, balanced=True)
         if not (rebalances or orphaned):
-            return Plan([], rebalances=False)
+            return Plan([], rebalances=False, balanced=False)
         if not open_nodes:
-            return Plan(self._started_again(live) if orphaned else [], rebalances=False)
+            return Plan(self._started_again(live) if orphaned else [], rebalances=False, balanced=False)
 
         if rebalances:
             pinned = {s for s in self.owners if 0 <= now_ms - self._since[s] < self.policy.min_hold_ms}
@@ -182,7 +187,7 @@ class AssignmentController:
             if source != target:
                 reason = "orphan" if source not in live else "join" if joined else "rebalance"
                 moves.append(Move(symbol, source, target, reason))
-        return Plan(moves, rebalances)
+        return Plan(moves, rebalances, balanced=rebalances and not moves and not pinned)
 
     def step(self, now_ms: int, live: Mapping[Owner, float], cordoned: Collection[Owner] = ()) -> list[Move]:
         """Carry out the :meth:`plan` for this moment; return the moves, mostly none. Call it often."""
@@ -193,7 +198,9 @@ class AssignmentController:
         if plan.rebalances or not self._shares[0]:
             self._shares = dict(live), frozenset(cordoned)
         if plan.moves:
-            self._placed = None
+            self._placed = self._balanced_for = None
+        if plan.balanced:
+            self._balanced_for = dict(live), frozenset(cordoned)
         for move in plan.moves:
             self.owners[move.symbol] = move.target
             # The first owner holds nothing back: otherwise the first node up would keep all symbols for a while.
