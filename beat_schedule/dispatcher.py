@@ -55,7 +55,7 @@ class Dispatcher:
     Example:
         >>> dispatcher = Dispatcher(settings, broker, name="beat-1/5f0c9a1be2d43786")
         >>> urgent = dispatcher.poll()
-        >>> dispatcher.leading, dispatcher.shards, dispatcher.owners(0), dispatcher.generation
+        >>> dispatcher.leading, dispatcher.shards, dispatcher.owners, dispatcher.generation
     """
 
     def __init__(self, settings: Settings, broker: Broker, name: str, grace_ms: int = GRACE_MS) -> None:
@@ -76,9 +76,9 @@ class Dispatcher:
         self._journal = Journal(settings.redis_url, self._keys, name)
         self._published = StoredAssignment(0, 0, {})  # as last published, or read
         self._shard_leads = ShardLeads(settings, name)
-        self._by_shard: tuple[Mapping[Instrument, Owner], ...] = ()
-        self._by_shard_of: tuple[Any, ...] = ()  # what they follow from
-        self._sent_for: Mapping[int, Mapping[Instrument, Owner]] = {}  # shard -> its owners, as of the last poll
+        self._owners: Mapping[Instrument, Owner] = {}
+        self._owners_of: tuple[Any, ...] = ()  # what they follow from
+        self._known: tuple[Mapping[Instrument, Owner], Collection[int], int] = {}, (), 0  # owners, shards, their number
         self._live: Mapping[Owner, NodeRecord] = {}
         self._acting_term = 0  # the term for which the assignment is published; 0 if none is
         self._next_purge = 0.0
@@ -126,19 +126,15 @@ class Dispatcher:
             return {}
         return noted.of(self._name) if self.leading or not self._poller.leadership.leading else {}
 
-    def owners(self, shard: int) -> Mapping[Instrument, Owner]:
-        """Symbol -> owner, of a shard's symbols whose owner works. The same object as long as nothing of it changes."""
-        nodes, count = self._nodes.records.keys(), self.shard_count
-        of = self._published, nodes, count
-        if self._by_shard_of != of:
-            by_shard: list[dict[Instrument, Owner]] = [{} for _ in range(count)]
-            for symbol, owner in self._published.owners.items():
-                if owner in nodes:
-                    by_shard[shard_of(symbol, count)][symbol] = owner
-            before = self._by_shard if len(self._by_shard) == count else by_shard
-            pairs = zip(before, by_shard, strict=True)
-            self._by_shard, self._by_shard_of = tuple(old if old == new else new for old, new in pairs), of
-        return self._by_shard[shard] if shard < count else {}
+    @property
+    def owners(self) -> Mapping[Instrument, Owner]:
+        """Symbol -> owner, of the symbols whose owner works. The same object as long as nothing of it changes."""
+        of = self._published, self._nodes.records.keys()
+        if self._owners_of != of:
+            published, nodes = of
+            self._owners = {symbol: owner for symbol, owner in published.owners.items() if owner in nodes}
+            self._owners_of = of
+        return self._owners
 
     @property
     def nodes(self) -> Collection[Owner]:
@@ -158,12 +154,18 @@ class Dispatcher:
             last poll. When it begins to send for a shard, these are all: the last cycle may not have been sent.
         """
         self._poller.call(self._poll_alone if self._alone else self._poll)
-        before, self._sent_for = self._sent_for, {shard: self.owners(shard) for shard in self.shards}
-        urgent = {}
-        for shard, owners in self._sent_for.items():
-            known = before.get(shard, {})
-            if owners is not known:
-                urgent[shard] = {symbol: owner for symbol, owner in owners.items() if known.get(symbol) != owner}
+        (before, had, of), count = self._known, self.shard_count
+        owners, shards = self.owners, self.shards.keys()
+        self._known = owners, shards, count
+        if count != of:
+            had = ()
+        urgent: dict[int, dict[Instrument, Owner]] = {}
+        if owners is before and all(shard in had for shard in shards):
+            return urgent
+        for symbol, owner in owners.items():
+            shard = shard_of(symbol, count)
+            if shard in shards and (shard not in had or before.get(symbol) != owner):
+                urgent.setdefault(shard, {})[symbol] = owner
         return urgent
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ class HRWScheduler(Scheduler):
         self._keep_connected()
         wake_at = min(self._next_poll, next_entry)
         for shard in self.dispatcher.shards:
-            owners = self.dispatcher.owners(shard)
+            owners = self.dispatcher.owners
             for cycle in self._cycles.get(shard, {}).values():
                 wake_at = min(wake_at, cycle.next_due(owners) or wake_at)
         return max(wake_at - time.monotonic(), 0)
@@ -171,7 +171,7 @@ class HRWScheduler(Scheduler):
         symbols = self._split(self.dispatcher.symbols, count)
         for shard, cycles in self._cycles.items():
             if entry.name not in cycles:
-                cycles[entry.name] = SlicedCycle.of(entry, task, self._limit)
+                cycles[entry.name] = SlicedCycle.of(entry, task, self._limit, count)
             cycles[entry.name].begin(entry, symbols[shard], now)
 
     def close(self) -> None:
@@ -197,7 +197,7 @@ class HRWScheduler(Scheduler):
 
     def _send_due_slices(self) -> None:
         """Send the slices that are due, and those that still wait, to the owners that their symbols have by now."""
-        now, shards = time.monotonic(), self.dispatcher.shards
+        now, shards, owners = time.monotonic(), self.dispatcher.shards, self.dispatcher.owners
         due = {
             shard: [(cycle, phase) for cycle in cycles.values() for phase in cycle.pop_due(now)]
             for shard, cycles in self._cycles.items()
@@ -206,7 +206,7 @@ class HRWScheduler(Scheduler):
         waiting = {}
         for shard, pending in self._pending.items():
             for cycle, phase in due.get(shard, ()):
-                if lost := pending.add(cycle, phase, self.dispatcher.owners(shard)):
+                if lost := pending.add(cycle, phase, owners):
                     metrics.cycles_skipped.labels(cycle.entry.name, "backlog").inc(lost)
             if nodes := pending.nodes():
                 waiting[shard] = nodes
@@ -215,7 +215,6 @@ class HRWScheduler(Scheduler):
             return
         turn = self.dispatcher.clock.now_ms() // TURN_MS % self.dispatcher.shard_count
         for shard in waiting:
-            owners = self.dispatcher.owners(shard)
             taken = self._pending[shard].take(owners, backlog, turn=shard == turn)
             self._send([(cycle.entry, message) for cycle, message in taken], shard)
             for _, message in taken:
@@ -236,7 +235,7 @@ class HRWScheduler(Scheduler):
 
     def _send_urgent(self, urgent: Mapping[int, Mapping[Instrument, Owner]]) -> None:
         """Send the symbols that cannot wait for their cycle: shard -> symbol -> owner."""
-        if FAST_CYCLE not in self.schedule or not any(urgent.values()):
+        if FAST_CYCLE not in self.schedule or not urgent:
             return
         limit = self._limit
         backlog = self._broker.backlog({owner for owners in urgent.values() for owner in owners.values()})

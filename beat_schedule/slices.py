@@ -29,7 +29,7 @@ PHASE_MS = 50
 
 OF_THEIR_OWN = 8
 """Symbols of all nodes together that still have a message each."""
-AT_ONCE, AT_ONCE_SPREAD = 50, 16
+AT_ONCE, AT_ONCE_SPREAD = 64, 32
 """Symbols that share a moment if there are phases enough; of tasks that are not urgent, and take longer for a symbol."""
 SYMBOLS_A_MESSAGE = 128
 """How many symbols share a message if too many share a moment. Celery's cost of a message is small then."""
@@ -102,6 +102,8 @@ class NodeSlices:
         phases: how many phases the period has: a power of two.
         at_once: how many symbols share a moment, if there are phases enough; 0 if each has its own message.
         limit: how many messages the node may get in a cycle.
+        share: how many symbols the node has in a shard, on average. All its shards have as many slices, so that those
+            of a node that cannot keep up have the same rate.
 
     Attributes:
         width: how many phases go together, at the first of them: a power of two, so that a symbol's moment moves by as
@@ -111,10 +113,12 @@ class NodeSlices:
 
     __slots__ = ("at", "width")
 
-    def __init__(self, symbols: Iterable[tuple[Instrument, int]], phases: int, at_once: int, limit: int) -> None:
+    def __init__(
+        self, symbols: Iterable[tuple[Instrument, int]], phases: int, at_once: int, limit: int, share: float
+    ) -> None:
         found = sorted(symbols)
         slices = 1
-        while slices < phases and len(found) > slices * at_once:
+        while slices < phases and share > slices * at_once:
             slices *= 2
         self.width = phases // slices
         together: dict[int, list[Instrument]] = defaultdict(list)
@@ -129,7 +133,7 @@ class NodeSlices:
         return phase - phase % self.width
 
 
-_NONE = NodeSlices((), 1, 1, 1)
+_NONE = NodeSlices((), 1, 1, 1, 0)
 
 
 @dataclass
@@ -141,6 +145,7 @@ class SlicedCycle:
         phases: how many phases its period has: a power of two.
         limit: how many messages a node may get in a cycle.
         urgent: whether its reports go first if a node cannot serve all.
+        shards: into how many shards the symbols of all nodes are split; this cycle is that of one.
         due: (monotonic seconds, phase) of what is still to fall due, the next one first.
     """
 
@@ -148,21 +153,22 @@ class SlicedCycle:
     phases: int
     limit: int
     urgent: bool
+    shards: int = 1
     due: deque[tuple[float, int]] = field(default_factory=deque)
     _phase: dict[Instrument, int] = field(default_factory=dict)
     _symbols: Collection[Instrument] = ()
     _owners: Mapping[Instrument, Owner] = field(default_factory=dict)
-    _nodes: Mapping[Owner, NodeSlices] = field(default_factory=dict)
+    _nodes: dict[Owner, NodeSlices] = field(default_factory=dict)
     _at: Mapping[int, list[Owner]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: ScheduleEntry, task: Any, max_messages: int) -> SlicedCycle:
+    def of(cls, entry: ScheduleEntry, task: Any, max_messages: int, shards: int = 1) -> SlicedCycle:
         """The cycle of ``entry``, with as many phases as its period and ``max_messages`` to a node allow.
 
         If ``task.spread`` is true, it is not urgent.
         """
         count = max(1, min(max_messages, entry.schedule.run_every // timedelta(milliseconds=PHASE_MS)))
-        return cls(entry, 1 << (count.bit_length() - 1), max_messages, urgent=not task.spread)
+        return cls(entry, 1 << (count.bit_length() - 1), max_messages, not task.spread, shards)
 
     def begin(self, entry: ScheduleEntry, symbols: Collection[Instrument], now: float) -> None:
         """Begin a cycle of ``symbols`` at ``now`` (monotonic seconds).
@@ -205,17 +211,14 @@ class SlicedCycle:
         if owners is self._owners:
             return
         self._owners = owners
-        phase = self._phase
-        held = _by_owner({symbol: owner for symbol, owner in owners.items() if symbol in phase})
-        at_once = AT_ONCE if self.urgent else AT_ONCE_SPREAD
+        phase, at_once = self._phase, AT_ONCE if self.urgent else AT_ONCE_SPREAD
         if len(phase) <= OF_THEIR_OWN:
             at_once = 0
-        self._nodes = {
-            owner: NodeSlices(((one, phase[one]) for one in symbols), self.phases, at_once, self.limit)
-            for owner, symbols in held.items()
-        }
-        at: dict[int, list[Owner]] = defaultdict(list)
-        for owner in sorted(held):
-            for start in self._nodes[owner].at:
+        self._nodes, at = {}, defaultdict(list)
+        for owner, symbols in sorted(_by_owner(owners).items()):
+            own = ((one, phase[one]) for one in symbols if one in phase)
+            slices = NodeSlices(own, self.phases, at_once, self.limit, len(symbols) / self.shards)
+            self._nodes[owner] = slices
+            for start in slices.at:
                 at[start].append(owner)
         self._at = at

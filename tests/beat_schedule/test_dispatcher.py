@@ -149,7 +149,7 @@ def client_id(client: redis.Redis, node: Registration) -> int:
 
 
 def nodes_of(dispatcher: Dispatcher) -> set[str]:
-    return {owner.node for owner in dispatcher.owners(0).values()}
+    return {owner.node for owner in dispatcher.owners.values()}
 
 
 def recorded(client: redis.Redis, wanted: int) -> list[Event]:
@@ -171,19 +171,19 @@ def test_the_first_to_poll_leads_and_assigns_every_symbol(
 ) -> None:
     nodes = [node(f"node-00{i}") for i in (1, 2, 3)]
     one = dispatcher()
-    moves = poll_until(one, lambda: one.owners(0), "an assignment")
+    moves = poll_until(one, lambda: one.owners, "an assignment")
     assert one.leading
     assert moves.keys() == set(SYMBOLS)
-    assert set(one.owners(0).values()) == {n.owner for n in nodes}
+    assert set(one.owners.values()) == {n.owner for n in nodes}
     stored = read_assignment(redis_client, KEYS)
-    assert stored == (one.term, one.generation, dict(one.owners(0)))
+    assert stored == (one.term, one.generation, dict(one.owners))
 
 
 def test_without_nodes_nothing_is_assigned(dispatcher: MakeDispatcher) -> None:
     one = dispatcher()
     assert poll(one) == {}
     assert one.leading
-    assert one.owners(0) == {}
+    assert one.owners == {}
 
 
 def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resigns(
@@ -192,14 +192,14 @@ def test_the_second_stands_by_and_takes_over_what_there_is_when_the_first_resign
     node("node-001")
     node("node-002")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    poll_until(first, lambda: first.owners(0), "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     assert poll(second) == {}
     assert not second.leading
-    before, generation, term = dict(first.owners(0)), first.generation, first.term
+    before, generation, term = dict(first.owners), first.generation, first.term
     first.close()
     assert poll(second) == before, "the last cycle may not have been sent"
     assert second.leading
-    assert dict(second.owners(0)) == before
+    assert dict(second.owners) == before
     assert second.generation > generation
     assert second.term > term
     assert read_assignment(redis_client, KEYS).term == second.term
@@ -214,19 +214,19 @@ def test_an_orderly_leave_moves_its_symbols_at_the_next_poll(
     one = dispatcher()
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     generation = one.generation
-    lost = {s for s, o in one.owners(0).items() if o.node == "node-001"}
+    lost = {s for s, o in one.owners.items() if o.node == "node-001"}
     first.leave()
     moves = poll(one)
     assert moves.keys() == lost
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client, KEYS).owners == dict(one.owners(0))
+    assert read_assignment(redis_client, KEYS).owners == dict(one.owners)
 
 
 def test_a_node_that_joins_is_given_symbols(dispatcher: MakeDispatcher, node: MakeNode) -> None:
     node("node-001")
     one = dispatcher(NT_MIN_HOLD_MS="0")
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     node("node-002")
     moves = poll_until(one, lambda: "node-002" in nodes_of(one), "the second to own some")
     assert {owner.node for owner in moves.values()} == {"node-002"}
@@ -251,13 +251,13 @@ def test_a_node_that_comes_back_with_another_connection_keeps_its_symbols(
     first, _ = node("node-001"), node("node-002")
     one = dispatcher(grace_ms=10_000)  # a slow machine may take longer than 100 ms to come back
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
-    before, cut = dict(one.owners(0)), client_id(redis_client, first)
+    before, cut = dict(one.owners), client_id(redis_client, first)
     redis_client.client_kill_filter(_id=str(cut))
     moves = poll_until(one, lambda: client_id(redis_client, first) != cut, "another connection")
     heartbeat = redis_client.zscore(KEYS.nodes, "node-001")
     moves |= poll_until(one, lambda: redis_client.zscore(KEYS.nodes, "node-001") != heartbeat, "a heartbeat of it")
     assert moves == {}
-    assert dict(one.owners(0)) == before
+    assert dict(one.owners) == before
 
 
 def test_where_client_list_is_not_allowed_it_leads_all_the_same(
@@ -279,7 +279,7 @@ def test_a_leader_of_an_old_term_publishes_nothing_and_leads_again_only_with_a_n
 ) -> None:
     node("node-001")
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     stored = read_assignment(redis_client, KEYS)
     newer = one.term + 1_000_000
     theirs = publish_assignment(redis_client, KEYS, newer, stored, stored.owners).generation
@@ -288,8 +288,8 @@ def test_a_leader_of_an_old_term_publishes_nothing_and_leads_again_only_with_a_n
     assert read_assignment(redis_client, KEYS) == (newer, theirs, stored.owners)
     poll_until(one, lambda: one.leading, "it to lead again, since nobody else does")
     assert one.term > newer
-    poll_until(one, lambda: third.owner in one.owners(0).values(), "what it had to do")
-    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners(0)))
+    poll_until(one, lambda: third.owner in one.owners.values(), "what it had to do")
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
     assert one.generation > theirs
 
 
@@ -308,7 +308,7 @@ def test_moves_that_could_not_be_published_count_for_nothing_until_they_are(
     poll_until(one, lambda: one.leading, "it to go on")
     assert nodes_of(one) == {"node-002"}
     assert one.generation > generation
-    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners(0)))
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_field_of_a_node_that_is_out_of_range_stops_no_dispatcher(
     redis_client.zadd(KEYS.nodes, {"node-002": redis_client.time()[0] * 1000})
     one = dispatcher()
     for _ in range(3):
-        poll_until(one, lambda: one.owners(0), "an assignment")
+        poll_until(one, lambda: one.owners, "an assignment")
         assert poll(one) == {}
         assert nodes_of(one) == {"node-001"}
 
@@ -335,7 +335,7 @@ def test_an_entry_of_the_nodes_that_is_not_one_stops_no_dispatcher(
     node("node-001")
     redis_client.zadd(KEYS.nodes, {name: heartbeat_ms})
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     assert nodes_of(one) == {"node-001"}
 
 
@@ -350,8 +350,8 @@ def test_an_assignment_that_is_not_readable_is_lost_and_stops_no_dispatcher(
     node("node-001")
     redis_client.hset(KEYS.assignment, mapping={"term": "1", "generation": "1"} | field)  # type: ignore[arg-type]
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
-    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners(0)))
+    poll_until(one, lambda: one.owners, "an assignment")
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, dict(one.owners))
     assert any("counts as lost" in message for message in caplog.messages)
 
 
@@ -373,7 +373,7 @@ def test_a_leader_that_was_paused_finds_another(
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    poll_until(first, lambda: first.owners(0), "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     redis_client.hset(KEYS.dispatcher, "until", 1)  # so long was the pause
     second.poll()
     assert second.leading
@@ -390,12 +390,12 @@ def test_lost_data_costs_no_symbol_its_owner_and_numbers_go_on(
     node("node-002")
     one = dispatcher()
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
-    before, generation, term = dict(one.owners(0)), one.generation, one.term
+    before, generation, term = dict(one.owners), one.generation, one.term
     redis_client.flushall()
     redis_client.script_flush()
     moves = poll_until(one, lambda: one.term > term, "it to lead again")
     assert moves == {}
-    assert dict(one.owners(0)) == before
+    assert dict(one.owners) == before
     assert one.generation > generation
     assert read_assignment(redis_client, KEYS) == (one.term, one.generation, before)
 
@@ -408,7 +408,7 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     node("node-002", server.url())
     one = dispatcher(url=server.url())
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
-    before, term = dict(one.owners(0)), one.term
+    before, term = dict(one.owners), one.term
     errors = redis_errors()
     assert one.connected
     server.kill()
@@ -417,7 +417,7 @@ def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     server.start()
     moves = poll_until(one, lambda: one.term > term and len(one.nodes) == 2, "it to lead again")
     assert moves == {}
-    assert dict(one.owners(0)) == before
+    assert dict(one.owners) == before
 
 
 def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
@@ -428,7 +428,7 @@ def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
     mortal_node("node-002", server.url())
     one = dispatcher(url=server.url())
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
-    before, term = dict(one.owners(0)), one.term
+    before, term = dict(one.owners), one.term
     errors = redis_errors()
     server.kill()
     poll_until(one, lambda: redis_errors() > errors, "it to notice")
@@ -436,7 +436,7 @@ def test_after_a_restart_of_the_server_nodes_have_time_to_come_back(
     poll_until(one, lambda: one.term > term, "it to lead again")
     back_at = one.clock.now_ms()
     assert poll_until(one, lambda: one.clock.now_ms() > back_at + 5 * GRACE_MS, "a while to pass") == {}
-    assert dict(one.owners(0)) == before
+    assert dict(one.owners) == before
 
 
 def test_what_becomes_of_lead_nodes_and_symbols_is_recorded(
@@ -444,7 +444,7 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_recorded(
 ) -> None:
     first = node("node-001")
     one = dispatcher(NT_MIN_HOLD_MS="0")
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     found = recorded(redis_client, 3)
     assert reasons(found) == [("leader", "first"), ("node", "joined"), ("moved", "first assignment")]
     assert found[0].fields == {"leader": "beat-1", "term": str(one.term)}
@@ -458,7 +458,7 @@ def test_what_becomes_of_lead_nodes_and_symbols_is_recorded(
     assert reasons(found) == [("node", "joined"), ("moved", "node joined")]
     moved = found[1].moves
     assert set(moved.values()) == {("node-001", "node-002")}
-    assert moved.keys() == {symbol for symbol, owner in one.owners(0).items() if owner == second.owner}
+    assert moved.keys() == {symbol for symbol, owner in one.owners.items() if owner == second.owner}
 
     first.leave()
     poll_until(one, lambda: nodes_of(one) == {"node-002"}, "the rest to move")
@@ -481,9 +481,9 @@ def test_a_node_that_falls_silent_is_recorded_as_silent(
 ) -> None:
     first = node("node-001")
     one = dispatcher(NT_HEARTBEAT_TTL_MS="200")
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     first.withdraw()
-    poll_until(one, lambda: not one.owners(0), "its silence to be noticed")
+    poll_until(one, lambda: not one.owners, "its silence to be noticed")
     assert reasons(recorded(redis_client, 4))[3:] == [("node", "silent")]
 
 
@@ -492,7 +492,7 @@ def test_a_lead_that_is_handed_over_is_one_event(
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    poll_until(first, lambda: first.owners(0), "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     second.poll()
     recorded(redis_client, 3)
     first.close()
@@ -526,7 +526,7 @@ def test_a_departure_that_was_not_observed_is_recorded_by_the_leader_that_adopts
 def test_lost_data_is_recorded(dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis) -> None:
     node("node-001")
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     recorded(redis_client, 3)
     term = one.term
     redis_client.flushall()
@@ -552,15 +552,15 @@ def test_symbols_follow_what_is_stored_and_not_the_next_leaders_symbols(
 ) -> None:
     node("node-001")
     first = dispatcher("beat-1", SYMBOLS="BTCUSDT,ETHUSDT")
-    poll_until(first, lambda: first.owners(0), "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     recorded(redis_client, 3)
     new = change(redis_client, desired.add, ["ADAUSDT"])
     assert poll(first).keys() == {"ADAUSDT"}
     assert int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
-    assert first.owners(0).keys() == {"ADAUSDT", "BTCUSDT", "ETHUSDT"}
+    assert first.owners.keys() == {"ADAUSDT", "BTCUSDT", "ETHUSDT"}
     change(redis_client, desired.pause, ["ETHUSDT"])
     assert poll(first) == {}
-    assert first.owners(0).keys() == {"ADAUSDT", "BTCUSDT"}
+    assert first.owners.keys() == {"ADAUSDT", "BTCUSDT"}
     assert read_assignment(redis_client, KEYS).owners.keys() == {"ADAUSDT", "BTCUSDT"}
     found = recorded(redis_client, 5)[3:]
     assert reasons(found) == [("moved", "symbols changed")] * 2
@@ -569,10 +569,10 @@ def test_symbols_follow_what_is_stored_and_not_the_next_leaders_symbols(
     second = dispatcher("beat-2", SYMBOLS="BTCUSDT,DOTUSDT")
     second.poll()
     assert "SYMBOLS differs from the stored symbols" in caplog.text
-    owners = dict(first.owners(0))
+    owners = dict(first.owners)
     first.close()
     poll_until(second, lambda: second.leading, "the lead")
-    assert second.owners(0) == owners
+    assert second.owners == owners
     changes = [event for event in events.read(redis_client, KEYS) if event.kind == Kind.DESIRED]
     assert [(event.fields["by"], event.reason) for event in changes] == [
         ("beat-1", "symbols seed"),
@@ -586,7 +586,7 @@ def test_only_the_leader_writes_a_lost_desired_state_back(
 ) -> None:
     node("node-001")
     first, second = dispatcher("beat-1"), dispatcher("beat-2")
-    poll_until(first, lambda: first.owners(0), "an assignment")
+    poll_until(first, lambda: first.owners, "an assignment")
     second.poll()
     wanted = change(redis_client, desired.remove, ["BTCUSDT"])
     first.poll()
@@ -614,8 +614,8 @@ def test_a_desired_state_that_cannot_be_read_stops_nothing(
 ) -> None:
     node("node-001")
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
-    owners = dict(one.owners(0))
+    poll_until(one, lambda: one.owners, "an assignment")
+    owners = dict(one.owners)
     for broken in (
         lambda: redis_client.hset(KEYS.desired, mapping={"version": 2**50, "symbol:BTCUSDT": "paused"}),
         lambda: redis_client.set(KEYS.desired, "not a hash"),
@@ -624,7 +624,7 @@ def test_a_desired_state_that_cannot_be_read_stops_nothing(
         broken()
         one.poll()
         assert one.leading
-        assert one.owners(0) == owners
+        assert one.owners == owners
     assert "the desired state cannot be read" in caplog.text
 
 
@@ -633,7 +633,7 @@ def test_a_removed_symbol_leaves_a_fence_and_no_keys(
 ) -> None:
     node("node-001")
     one = dispatcher()
-    poll_until(one, lambda: one.owners(0), "an assignment")
+    poll_until(one, lambda: one.owners, "an assignment")
     late = Lease(KEYS.lease("BTCUSDT"), Owner.start("node-009"), 60_000)
     [reply] = send(redis_client, [late.acquire(one.generation)])
     assert late.granted(parse_grant(reply), 0.0)
@@ -674,7 +674,7 @@ def test_a_leader_that_may_not_delete_what_was_removed_leads_all_the_same(
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     new = change(redis_client, desired.remove, ["BTCUSDT"])
     one.poll()
-    assert "BTCUSDT" not in one.owners(0)
+    assert "BTCUSDT" not in one.owners
     assert int(redis_client.hget(KEYS.dispatcher, "desired") or 0) == new.version
     assert "keys of removed symbols cannot be deleted" in caplog.text
     leaving.leave()
@@ -691,10 +691,10 @@ def test_nodes_are_drained_cordoned_and_weighed(
     one = dispatcher(NT_MIN_HOLD_MS="0")
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "two owners")
     change(redis_client, desired.set_mode, "node-001", desired.NodeMode.CORDONED)
-    kept = {symbol for symbol, owner in one.owners(0).items() if owner.node == "node-001"}
+    kept = {symbol for symbol, owner in one.owners.items() if owner.node == "node-001"}
     change(redis_client, desired.add, ["XRPUSDT", "TRXUSDT", "LTCUSDT", "UNIUSDT"])
-    poll_until(one, lambda: len(one.owners(0)) == 10, "owners of the new symbols")
-    assert {symbol for symbol, owner in one.owners(0).items() if owner.node == "node-001"} == kept
+    poll_until(one, lambda: len(one.owners) == 10, "owners of the new symbols")
+    assert {symbol for symbol, owner in one.owners.items() if owner.node == "node-001"} == kept
 
     change(redis_client, desired.set_mode, "node-001", desired.NodeMode.DRAINED)
     assert poll(one).keys() == kept
@@ -705,7 +705,7 @@ def test_nodes_are_drained_cordoned_and_weighed(
     poll_until(one, lambda: nodes_of(one) == {"node-001", "node-002"}, "it to own some again")
     change(redis_client, desired.set_weight, "node-001", 9.0)
     one.poll()
-    assert sum(owner.node == "node-001" for owner in one.owners(0).values()) >= 8
+    assert sum(owner.node == "node-001" for owner in one.owners.values()) >= 8
 
 
 @pytest.mark.parametrize("other", [desired.NodeMode.CORDONED, desired.NodeMode.DRAINED])
@@ -720,15 +720,15 @@ def test_no_node_is_drained_to_nowhere(
     poll_until(one, lambda: nodes_of(one) == {"node-002"}, "one owner")
     change(redis_client, desired.set_mode, "node-002", desired.NodeMode.DRAINED)
     assert poll(one) == {}
-    assert set(one.owners(0).values()) == {last.owner}
-    assert set(one.owners(0)) == set(SYMBOLS)
+    assert set(one.owners.values()) == {last.owner}
+    assert set(one.owners) == set(SYMBOLS)
 
     change(redis_client, desired.set_mode, "node-001", other)
     one.poll()
-    assert set(one.owners(0).values()) == {last.owner}
+    assert set(one.owners.values()) == {last.owner}
     last.leave()
     again = node("node-002")
-    poll_until(one, lambda: set(one.owners(0).values()) == {again.owner}, "its next process to have them")
+    poll_until(one, lambda: set(one.owners.values()) == {again.owner}, "its next process to have them")
     change(redis_client, desired.set_mode, "node-001", desired.NodeMode.OPEN)
     poll_until(one, lambda: nodes_of(one) == {"node-001"}, "the other node to get them")
 

@@ -24,10 +24,12 @@ SYMBOLS = [f"S{number}USDT" for number in range(400)]
 APP = Celery()
 
 
-def cycle(symbols: list[str], phases: int, limit: int = 32, *, urgent: bool = True, name: str = "") -> SlicedCycle:
+def cycle(
+    symbols: list[str], phases: int, limit: int = 32, *, urgent: bool = True, name: str = "", shards: int = 1
+) -> SlicedCycle:
     name = name or ("fast" if urgent else "slow")
     entry = ScheduleEntry(name=name, task="one", schedule=fixed_rate(250), app=APP)
-    one = SlicedCycle(entry, phases, limit, urgent)
+    one = SlicedCycle(entry, phases, limit, urgent, shards)
     one.begin(entry, symbols, 0.0)
     return one
 
@@ -82,7 +84,7 @@ def test_a_node_that_cannot_keep_up_serves_all_its_symbols_evenly(service: float
 
 @given(st.floats(0.1, 5), st.floats(0.1, 40))
 def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(fast_ms: float, slow_ms: float) -> None:
-    """A node of one message a slice; steps of 31.25 ms, a slow slice every second one, finer than what beat does."""
+    """A node of one message a slice; steps of 31.25 ms, a slow slice every fourth one, finer than what beat does."""
     owners = dict.fromkeys(SYMBOLS, A)
     pending = PendingSlices()
     fast, slow = cycle(SYMBOLS, 8, limit=8), cycle(SYMBOLS, 32, urgent=False)
@@ -100,9 +102,9 @@ def test_under_overload_what_is_not_urgent_is_thinned_out_first_but_never_stops(
             done_at.append(starts[-1] + (fast_ms * 12.5 if of.urgent else slow_ms))
             sent[of.entry.name] += 1
     assert sent["slow"] > 0
-    if fast_ms * 12.5 / 31.25 + slow_ms / 62.5 < 0.9:  # carried: all is sent
+    if fast_ms * 12.5 / 31.25 + slow_ms / 125 < 0.9:  # carried: all is sent
         assert sent["fast"] >= 952
-        assert sent["slow"] >= 470
+        assert sent["slow"] >= 235
     assert sent["fast"] >= min(
         940, 2.9 * sent["slow"]
     )  # so slow ones come last, unless the fast ones are nearly all sent
@@ -228,7 +230,7 @@ def test_owners_that_come_and_go_leave_nothing_behind() -> None:
 def test_shards_share_a_node_that_cannot_keep_up_equally(load: float, beats: tuple[int, ...]) -> None:
     """A node that needs ``load`` periods for all its symbols, and beats that poll every 25 ms; ``beats`` has each shard's."""
     shards = [[symbol for symbol in SYMBOLS if shard_of(symbol, len(beats)) == number] for number in range(len(beats))]
-    cycles, owners = [cycle(symbols, 4) for symbols in shards], [dict.fromkeys(symbols, A) for symbols in shards]
+    cycles, owners = [cycle(symbols, 4, shards=len(shards)) for symbols in shards], dict.fromkeys(SYMBOLS, A)
     pending, queue = [PendingSlices() for _ in shards], deque[tuple[str, ...]]()
     served: Counter[str] = Counter()
     chance, polls, free_at = random.Random(7), [0.0, 8.0, 16.0], 0.0
@@ -242,13 +244,13 @@ def test_shards_share_a_node_that_cannot_keep_up_equally(load: float, beats: tup
             mine = [number for number, of in enumerate(beats) if of == beat]
             if begins < 4:
                 for number in mine:
-                    pending[number].add(cycles[number], phase, owners[number])
+                    pending[number].add(cycles[number], phase, owners)
             if begins >= 4 and now < polls[beat]:
                 continue
             polls[beat] = now + 25 + chance.random() * 3
             for number in mine:
                 turn = now // TURN_MS % len(shards) == number
-                taken = pending[number].take(owners[number], {A: len(queue)}, turn=turn)
+                taken = pending[number].take(owners, {A: len(queue)}, turn=turn)
                 queue.extend(message.symbols for _, message in taken)
     rates = [sum(served[symbol] for symbol in symbols) / len(symbols) / 30 for symbols in shards]
     assert sum(rates) / len(rates) == pytest.approx(min(4, 4 / load), rel=0.1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from beat_schedule.schedule import fixed_rate
 from beat_schedule.slices import AT_ONCE, AT_ONCE_SPREAD, OF_THEIR_OWN, SYMBOLS_A_MESSAGE, SlicedCycle, phase_of
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.shards import shard_of
 
 A = Owner("node-001", "a")
 APP = Celery()
@@ -90,11 +91,24 @@ def test_few_symbols_have_a_message_each_in_their_phase_on_however_many_nodes() 
                 assert all(phase_of(symbol, one.phases) == phase for [symbol] in messages)
 
 
-def test_the_same_symbols_on_more_nodes_are_hardly_more_messages() -> None:
+def test_a_node_that_has_few_symbols_gets_them_in_one_message() -> None:
     count = {
-        nodes: sum(len(m) for at in sent(cycle(160), on(nodes, 160)).values() for m in at.values()) for nodes in (3, 8)
+        nodes: sum(len(m) for at in sent(cycle(160), on(nodes, 160)).values() for m in at.values())
+        for nodes in (1, 2, 3, 8)
     }
-    assert count == {3: 6, 8: 8}
+    assert count == {1: 4, 2: 4, 3: 3, 8: 8}
+
+
+@given(st.integers(1, 4), st.integers(OF_THEIR_OWN + 1, 1500))
+def test_all_shards_of_a_node_have_as_many_slices(shards: int, symbols: int) -> None:
+    owners = dict.fromkeys(names(symbols), A)
+    widths = set()
+    for number in range(shards):
+        one = SlicedCycle(cycle().entry, 4, 32, urgent=True, shards=shards)
+        one.begin(one.entry, [symbol for symbol in owners if shard_of(symbol, shards) == number], 0.0)
+        if len(sent(one, owners).get(A, ())) and symbols > 100 * shards:
+            widths.add(one.node(A, owners).width)
+    assert len(widths) <= 1
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=OF_THEIR_OWN + 1, max_size=300), st.integers(0, 5))

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.leadership import parse_leader
 from tickfence.coordination.owner import Owner
 from tickfence.coordination.registration import Registration
+from tickfence.coordination.shards import shard_of
 from tickfence.coordination.verdicts import Verdicts
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
@@ -123,10 +124,10 @@ class Scene:
             beat.poll()
             broker.backlog(beat.nodes)
             if not (self.pause or (beat.leading and self.silent)):
-                for shard in beat.shards:
-                    self.send(beat.owners(shard), broker)
+                self.send(beat, broker)
 
-    def send(self, owned: Mapping[Instrument, Owner], broker: Broker) -> None:
+    def send(self, beat: Dispatcher, broker: Broker) -> None:
+        owned = {s: owner for s, owner in beat.owners.items() if shard_of(s, beat.shard_count) in beat.shards}
         room = [owner for owner in set(owned.values()) if self.queues.llen(owner.node) < 3]
         owners = {symbol: owner for symbol, owner in owned.items() if owner in room}
         entry = ScheduleEntry(name="work", task="work", schedule=schedule(1, app=self.app), app=self.app)
@@ -140,7 +141,7 @@ class Scene:
         wait_until(turned, what)
 
     def owning(self, beat: Dispatcher) -> set[str]:
-        return {owner.node for owner in beat.owners(0).values()}
+        return {owner.node for owner in beat.owners.values()}
 
     def begin(self, *names: str) -> Dispatcher:
         """A leader whose nodes own symbols and work."""
@@ -186,8 +187,8 @@ def test_a_node_that_takes_no_messages_of_another_beat_is_found_too(scene: Scene
     beats = [scene.beat(name, NT_DISPATCH_SHARDS="2") for name in ("beat-1", "beat-2")]
     leader = beats[0]
     scene.until(lambda: all(len(beat.shards) == 1 for beat in beats), "both to send")
-    sent = {owner.node for owner in next(beat for beat in beats if not beat.leading).owners(*beats[1].shards).values()}
-    assert sent == {"node-001", "node-002"}
+    theirs = [owner.node for symbol, owner in leader.owners.items() if shard_of(symbol, 2) not in leader.shards]
+    assert set(theirs) == {"node-001", "node-002"}
     for scene.pause, scene.silent in ((True, True), (False, True)):
         until = time.monotonic() + 0.8
         scene.until(lambda until=until: time.monotonic() > until, "a while, of which nothing follows")
@@ -202,12 +203,12 @@ def test_a_node_that_takes_no_messages_loses_its_symbols_until_it_answers(scene:
     beat = scene.begin("node-001", "node-002", "node-003")
     found = metric("nt_node_stuck_total")
     hung = scene.nodes["node-002"]
-    its = {symbol for symbol, owner in beat.owners(0).items() if owner == hung.owner}
-    others = {symbol: owner for symbol, owner in beat.owners(0).items() if symbol not in its}
+    its = {symbol for symbol, owner in beat.owners.items() if owner == hung.owner}
+    others = {symbol: owner for symbol, owner in beat.owners.items() if symbol not in its}
     hung.hangs = True
     scene.until(lambda: scene.owning(beat) == {"node-001", "node-003"}, "its symbols to move")
-    assert {symbol: owner for symbol, owner in beat.owners(0).items() if symbol not in its} == others
-    assert read_assignment(scene.server_client, KEYS).owners == dict(beat.owners(0))
+    assert {symbol: owner for symbol, owner in beat.owners.items() if symbol not in its} == others
+    assert read_assignment(scene.server_client, KEYS).owners == dict(beat.owners)
     assert scene.verdicts.stuck.keys() == {hung.owner}
     assert hung.owner in beat.nodes
     assert (metric("nt_nodes_alive"), metric("nt_nodes_stuck")) == (3, 1)
@@ -217,7 +218,7 @@ def test_a_node_that_takes_no_messages_loses_its_symbols_until_it_answers(scene:
     assert "tasks.probe" in str(scene.queues.lrange("node-002", 0, -1))
 
     hung.hangs = False
-    scene.until(lambda: hung.owner in beat.owners(0).values(), "it to get symbols again")
+    scene.until(lambda: hung.owner in beat.owners.values(), "it to get symbols again")
     assert not scene.verdicts.stuck
     assert metric("nt_nodes_stuck") == 0
     scene.until(lambda: scene.recorded("node")[-1] == ("joined", "node-002"), "that to be recorded")
@@ -235,7 +236,7 @@ def test_a_probe_that_is_lost_is_sent_again_and_one_that_waits_is_not(scene: Sce
     scene.queues.delete("node-002")  # as a node does when it connects to the broker again
     scene.until(lambda: scene.queues.llen("node-002") == 1, "another probe")
     hung.hangs = False
-    scene.until(lambda: hung.owner in beat.owners(0).values(), "it to get symbols again")
+    scene.until(lambda: hung.owner in beat.owners.values(), "it to get symbols again")
 
 
 def test_the_last_node_that_works_keeps_its_symbols(scene: Scene) -> None:
@@ -285,7 +286,7 @@ def test_the_next_leader_knows_who_is_stuck_and_asks_it_anew(scene: Scene) -> No
     assert scene.owning(second) == {"node-001"}
     assert scene.verdicts.stuck.keys() == {hung.owner}
     hung.hangs = False
-    scene.until(lambda: hung.owner in second.owners(0).values(), "it to get symbols again")
+    scene.until(lambda: hung.owner in second.owners.values(), "it to get symbols again")
     assert [reason for reason, node in scene.recorded("node") if node == "node-002"].count("stuck") == 1
 
 
@@ -357,16 +358,16 @@ def test_a_symbol_that_two_nodes_got_stuck_with_is_given_to_no_third(
     poison = SYMBOLS[0]
 
     def get_stuck_with_it() -> IdleNode:
-        node = scene.nodes[beat.owners(0)[poison].node]
+        node = scene.nodes[beat.owners[poison].node]
         node.hangs, node.status["working"] = True, poison
         scene.until(lambda: node.owner in scene.verdicts.stuck, f"{node.name} to be found")
         return node
 
     first = get_stuck_with_it()
-    assert poison in beat.owners(0)
+    assert poison in beat.owners
     second = get_stuck_with_it()
-    assert beat.owners(0).keys() == set(SYMBOLS) - {poison}
-    assert read_assignment(scene.server_client, KEYS).owners == dict(beat.owners(0))
+    assert beat.owners.keys() == set(SYMBOLS) - {poison}
+    assert read_assignment(scene.server_client, KEYS).owners == dict(beat.owners)
     assert metric("nt_symbols_set_aside") == 1
     assert any(record.__dict__.get("symbol") == poison for record in caplog.records)
     scene.until(lambda: scene.recorded("symbol") == [("set aside", poison)], "it to be recorded")
@@ -374,26 +375,26 @@ def test_a_symbol_that_two_nodes_got_stuck_with_is_given_to_no_third(
     for node in (first, second):
         node.hangs, node.status["working"] = False, ""
     scene.until(lambda: len(scene.owning(beat)) == 3, "both to get symbols again")
-    assert poison not in beat.owners(0)  # it would take them again
+    assert poison not in beat.owners  # it would take them again
     scene.beats.pop(0)[0].close()
     next_beat = scene.beat("beat-2")
     scene.until(lambda: len(scene.owning(next_beat)) == 3, "another leader")
-    assert poison not in next_beat.owners(0)
+    assert poison not in next_beat.owners
 
     desired = read_desired(scene.server_client, KEYS)
     assert desired
     resumed = resume(desired, [poison], next_beat.clock.now_ms())
     assert replace_desired(scene.server_client, KEYS, desired.version, resumed, "operator", "symbols resume")
-    scene.until(lambda: poison in next_beat.owners(0), "the symbol to be given to a node")
+    scene.until(lambda: poison in next_beat.owners, "the symbol to be given to a node")
     scene.until(lambda: scene.recorded("symbol")[-1] == ("resumed", poison), "that to be recorded")
     assert metric("nt_symbols_set_aside") == 0
 
 
 def test_a_symbol_that_the_node_finished_after_all_is_not_blamed(scene: Scene) -> None:
     beat = scene.begin("node-001", "node-002", "node-003")
-    node = scene.nodes[beat.owners(0)[SYMBOLS[0]].node]
+    node = scene.nodes[beat.owners[SYMBOLS[0]].node]
     node.hangs, node.status["working"] = True, SYMBOLS[0]
     scene.until(lambda: scene.verdicts.blamed, "the verdict")
     node.hangs, node.status["working"] = False, ""
-    scene.until(lambda: node.owner in beat.owners(0).values(), "it to get symbols again")
+    scene.until(lambda: node.owner in beat.owners.values(), "it to get symbols again")
     assert scene.verdicts == Verdicts()
