@@ -97,9 +97,9 @@ class Dispatcher:
         return self._alone or (self._poller.leadership.leading and self._acting_term == self.term)
 
     @property
-    def leader_missing(self) -> bool:
-        """Whether another dispatcher leads, and its connection is gone."""
-        return self._poller.leadership.leader_missing
+    def in_a_hurry(self) -> bool:
+        """Whether the connection of a node, or of the leader, is gone: it is soon known whether that one is dead."""
+        return self._poller.leadership.leader_missing or self._poller.membership.missing
 
     @property
     def term(self) -> int:

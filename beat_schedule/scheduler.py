@@ -29,7 +29,7 @@ from tickfence.settings import Settings, load
 
 logger = logging.getLogger(__name__)
 
-POLL_EVERY_S, STAND_BY_POLL_EVERY_S = 0.025, 0.05
+HURRIED_POLL_EVERY_S, POLL_EVERY_S, STAND_BY_POLL_EVERY_S = 0.025, 0.05, 0.1
 KEEP_CONNECTED_EVERY_S = 1.0
 ASK_EVERY_S = 1.0
 """An entry is asked this often at least whether it is due: the clock may be set, or the entry edited in place."""
@@ -49,7 +49,8 @@ class HRWScheduler(Scheduler):
     Not all symbols of a cycle fall due at once: beyond a few they come in slices, spread evenly over the period. A
     node that cannot keep up is sent its slices in turn, as fast as it works on them.
 
-    Membership is polled every 25 ms, and every 50 ms by a stand-by whose leader is there. Symbols that move are dispatched
+    Membership is polled every 50 ms, and every 100 ms by a stand-by; every 25 ms while a node or the leader may be dead,
+    or slices wait for a node. Symbols that move are dispatched
     at once; a beat that begins to send for a shard dispatches all its symbols at once.
 
     Args:
@@ -98,8 +99,7 @@ class HRWScheduler(Scheduler):
         self._hang_guard.alive(0.0 if self.dispatcher.connected and self._broker.connected else CONNECTING_S)
         if time.monotonic() >= self._next_poll:
             self._send_urgent(self.dispatcher.poll())
-            in_a_hurry = self.dispatcher.shards or self.leading or self.dispatcher.leader_missing
-            self._next_poll = time.monotonic() + (POLL_EVERY_S if in_a_hurry else STAND_BY_POLL_EVERY_S)
+            self._next_poll = time.monotonic() + self._poll_every_s
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
@@ -109,6 +109,12 @@ class HRWScheduler(Scheduler):
             for cycle in self._cycles.get(shard, {}).values():
                 wake_at = min(wake_at, cycle.next_due(owners) or wake_at)
         return max(wake_at - time.monotonic(), 0)
+
+    @property
+    def _poll_every_s(self) -> float:
+        if self.dispatcher.in_a_hurry or any(pending.nodes() for pending in self._pending.values()):
+            return HURRIED_POLL_EVERY_S
+        return POLL_EVERY_S if self.dispatcher.shards or self.leading else STAND_BY_POLL_EVERY_S
 
     def _run_entries(self) -> float:
         """Run the entries that are due; return when to ask the next one (monotonic seconds).

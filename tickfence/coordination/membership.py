@@ -178,6 +178,11 @@ class Membership:
         return self._departed
 
     @property
+    def missing(self) -> bool:
+        """Whether a registration connection was not there when it was last looked for."""
+        return bool(self._missing)
+
+    @property
     def client_ids(self) -> list[int]:
         """Registration connections to look up in ``CLIENT LIST``."""
         return [record.client_id for record in self._records.values() if record.client_id]
