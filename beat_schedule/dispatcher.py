@@ -283,7 +283,8 @@ class Dispatcher:
         self._controller.adopt(in_force.owners, lead.server_ms)
         self._published = in_force._replace(term=0)  # whatever is recorded by now is replaced
         self._journal.note_adopted(stored.owners.values())
-        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
+        wanted = frozenset(self._desired.symbols)
+        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in wanted}
         self._noted_desired = 0
         return dropped, older or self._journal.lost_data
 

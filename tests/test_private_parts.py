@@ -68,6 +68,7 @@ def test_redis_connection_of_a_client(redis_server: EmbeddedRedis) -> None:
     with redis.Redis(port=redis_server.port, single_connection_client=True) as client:
         client.ping()
         assert client.connection.can_read(timeout=0) is False
+        assert client.connection._sock.fileno() > 0
         connection = client.connection_pool.get_connection()
         connection.send_packed_command([PING])
         assert connection.read_response() in (b"PONG", "PONG")

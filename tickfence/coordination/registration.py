@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tickfence.coordination.clock import ServerClock
@@ -22,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 REGISTER = Script("coordination/lua/register.lua")
 LEAVE = Script("coordination/lua/leave.lua")
-
-_LOOK_UP_EVERY_S = 0.05
-"""The thread waits on its connection, and looks this often whether it is to hurry."""
 
 
 class NodeIdInUse(RuntimeError):
@@ -93,6 +93,9 @@ class Registration:
         self._client_id = 0
         # No events: a signal handler that sets one waits for ever if it interrupts its own thread in the middle of that.
         self._ended = self._hurried = False
+        self._waker, self._woken = socket.socketpair()
+        for end in (self._waker, self._woken):
+            end.setblocking(False)
         self._announced = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="registration", daemon=True)
@@ -144,12 +147,14 @@ class Registration:
     def hurry(self) -> None:
         """Make the next heartbeat at once: the status has changed in a way that others wait for. Never waits."""
         self._hurried = True
+        self._wake()
 
     def leave(self) -> None:
         """Give the node id up and end the heartbeats; the symbols move at once. Safe to call twice, never raises."""
         if self._ended:
             return
         self._ended = True
+        self._wake()
         with self._lock:
             try:
                 with connect(self._url, name=f"leave:{self.owner.node}") as client:
@@ -189,13 +194,24 @@ class Registration:
             redis.exceptions.ConnectionError: the connection broke meanwhile.
         """
         due = time.monotonic() + self._interval_ms / 1000 * random.uniform(0.9, 1.1)
-        while not (self._ended or self._hurried) and (wait := min(due - time.monotonic(), _LOOK_UP_EVERY_S)) > 0:
-            if not self._watched:
-                time.sleep(wait)
-            elif self._client.connection.can_read(timeout=wait):
+        connection = self._client.connection if self._watched else None
+        signs = select.poll()
+        signs.register(self._woken, select.POLLIN)
+        if connection is not None:
+            signs.register(connection._sock, select.POLLIN)
+        while not (self._ended or self._hurried) and (left := due - time.monotonic()) > 0:
+            signs.poll(left * 1000)
+            if connection is not None and connection.can_read(timeout=0):
                 # No reply is due, so what can be read is the end of the connection.
                 raise ConnectionLost("closed by the server")
         self._hurried = False
+        with suppress(BlockingIOError):
+            self._woken.recv(64)
+
+    def _wake(self) -> None:
+        """End the thread's wait. Safe to call from a signal handler."""
+        with suppress(BlockingIOError):  # so it is about to wake already
+            self._waker.send(b"!")
 
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
