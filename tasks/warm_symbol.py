@@ -283,14 +283,15 @@ class WarmSymbol:
         if trades:
             if older or self._oldest is None:
                 self._oldest = trades[0]
+            times_ms, ids, prices, quantities, is_buy, received_ms, counts = zip(*trades, strict=True)
             self.state.add_trades(
-                [t.time_ms for t in trades],
-                [t.price for t in trades],
-                [t.quantity for t in trades],
-                [t.is_buy for t in trades],
-                None if older else trades[-1].received_ms,
-                () if older else [t.trade_id for t in trades],
-                [t.id_count for t in trades],
+                times_ms,
+                prices,
+                quantities,
+                is_buy,
+                None if older else received_ms[-1],
+                () if older else ids,
+                counts,
             )
 
     def _add_older(self, trades: list[TradeEntry], older_before: str | None) -> None:
