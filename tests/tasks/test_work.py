@@ -50,6 +50,6 @@ def test_a_node_that_is_registered_nowhere_takes_a_probe_and_a_drain(node: MakeN
     one = node()
     one.answer("x" * 1000)
     one.drained(True)
-    assert one.work.status() == {"progress": 0, "working": "", "probe": "x" * 64, "drained": "1"}
+    assert one.work.status() == {"progress": 0, "working": "", "probe": "x" * 64, "drained": "1", "shards": "1"}
     assert probe.name == "tasks.probe"
     assert not probe.send_events
