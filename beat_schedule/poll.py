@@ -164,6 +164,8 @@ class Poller:
 
     def _live_beats(self, lead: Lead, connected: Collection[int] | None) -> Collection[str]:
         """The names of the dispatchers that live, judged as nodes are."""
+        if lead.reason is not None:  # what was seen in an earlier lead is no sign of life
+            self._beats = Membership(self.leadership.ttl_ms, self.leadership.grace_ms)
         heard = {name: beat.heard_ms for name, beat in lead.beats.items()}
         gone = BeatRecord(0, 0, 0)
         records = {

@@ -212,7 +212,7 @@ class SlicedCycle:
             return
         self._owners = owners
         phase, at_once = self._phase, AT_ONCE if self.urgent else AT_ONCE_SPREAD
-        if len(phase) <= OF_THEIR_OWN:
+        if len(owners) <= OF_THEIR_OWN:
             at_once = 0
         self._nodes, at = {}, defaultdict(list)
         for owner, symbols in sorted(_by_owner(owners).items()):

@@ -199,6 +199,23 @@ def test_a_silent_beat_sends_nothing_any_more_when_another_has_its_shards(scene:
     silent.close()
 
 
+def test_a_leader_that_is_silent_loses_its_shards_with_its_lead(scene: Scene) -> None:
+    """Also to a beat that has led before, and knew the other one then."""
+    scene.node("node-001")
+    for name in ("beat-1", "beat-2"):
+        scene.beat(name, NT_LEADER_TTL_MS="1000")
+    scene.until(scene.shared, "two to share the shards")
+    silent = scene.leader()
+    for _ in range(2):
+        away = scene.beats.pop(silent)
+        [other] = scene.beats
+        scene.until(lambda other=other: scene.beats[other].leading, "the other to lead")
+        assert set(scene.beats[other].shards) == {0, 1, 2}
+        scene.beats[silent] = away
+        scene.until(scene.shared, "two to share the shards again")
+        silent = other
+
+
 def test_a_beat_that_does_not_reach_the_broker_gets_no_shard(three: Scene) -> None:
     mute = three.follower()
 
