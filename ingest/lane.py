@@ -278,9 +278,8 @@ class Lane:
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""
         taken = copies = 0
-        diffs, trades = self._streams.diffs, self._streams.trades
         for entry, reply in zip(entries, replies, strict=True):
-            state = (diffs if entry.is_book else trades)[entry.symbol]
+            state = entry.state
             if type(reply) is bytes:
                 taken += 1
                 state.acknowledged = (entry.time_ms, entry.sequence)
