@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ingest.stream_state import StreamState
 from tickfence.instrument import Instrument
 
 DELETE = b""
@@ -19,6 +20,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         symbol: the instrument.
         is_book: whether it is a diff for the book stream, or a trade for the trades stream.
+        state: the ids of its stream.
         time_ms: first part of its id.
         sequence: second part of its id: the trade id, or the last update id.
         text: id and fields, packed as in `tickfence.streams.append`; or `DELETE`.
@@ -27,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     symbol: Instrument
     is_book: bool
+    state: StreamState
     time_ms: int
     sequence: int
     text: bytes
@@ -50,8 +53,11 @@ class Buffer:
 
     def take(self, count: int) -> list[Entry]:
         """Take out the oldest ``count`` entries."""
+        if count >= len(self._entries):
+            taken, self._entries = list(self._entries), deque()
+            return taken
         popleft = self._entries.popleft
-        return [popleft() for _ in range(min(count, len(self._entries)))]
+        return [popleft() for _ in range(count)]
 
     def remove(self, symbol: Instrument) -> None:
         """Drop all entries of a symbol."""

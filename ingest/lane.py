@@ -33,7 +33,8 @@ from tickfence.streams import append
 
 logger = logging.getLogger(__name__)
 
-FLUSH_S = 0.005
+FLUSH_S = 0.02
+"""Least time between two batches. The first after a pause is sent at once."""
 BATCH_ENTRIES = 2_000
 READ_TIME_EVERY_S = 1.0
 SHOWN_SYMBOLS = 10
@@ -125,16 +126,19 @@ class Lane:
             extra = {"waiting": len(self.pending), "books_to_write": len(lost), "held_back": held_back}
             logger.info("connected to Redis", extra=extra)
         self._holdback.on_connected(self._symbols)
-        work = self.pending.work
+        work, loop = self.pending.work, asyncio.get_running_loop()
         work.set()
+        next_at = loop.time()
         while True:
             await work.wait()
-            await asyncio.sleep(FLUSH_S)
+            if (early_s := next_at - loop.time()) > 0:
+                await asyncio.sleep(early_s)
+            next_at = loop.time() + FLUSH_S
             work.clear()
             while await self._send_batch(connection):
                 pass
             if self._holdback:
-                asyncio.get_running_loop().call_later(ASK_EVERY_S, work.set)
+                loop.call_later(ASK_EVERY_S, work.set)
 
     async def _learn_state(self, connection: RawConnection, symbols: Sequence[Instrument]) -> set[Instrument]:
         """Learn what this server has: its time, the newest id of each stream, and which books. What it lost is written again.
@@ -194,7 +198,7 @@ class Lane:
             self._on_gone(gone)
 
     async def _send_batch(self, connection: RawConnection) -> bool:
-        """Send what is due, snapshots first; return False if there is nothing more."""
+        """Send what is due, snapshots first; return whether there may be more that should not wait."""
         await self._catch_up(connection)
         pending = self.pending
         creating, self._to_create = pending.deletes() + self._to_create, []
@@ -252,7 +256,7 @@ class Lane:
                 answered += call.entries
                 answers += found
         self._on_replies(answered, answers)
-        return True
+        return bool(requests or calls or self._to_create) or len(entries) >= BATCH_ENTRIES
 
     def _on_call(self, call: Call, reply: Any) -> Sequence[Any] | None:
         """Take in Redis's reply to the entries of one symbol, which it took only under the symbol's lease.
@@ -274,9 +278,8 @@ class Lane:
     def _on_replies(self, entries: Sequence[Entry], replies: Sequence[Any]) -> None:
         """Take in Redis's reply to each entry."""
         taken = copies = 0
-        diffs, trades = self._streams.diffs, self._streams.trades
         for entry, reply in zip(entries, replies, strict=True):
-            state = (diffs if entry.is_book else trades)[entry.symbol]
+            state = entry.state
             if type(reply) is bytes:
                 taken += 1
                 state.acknowledged = (entry.time_ms, entry.sequence)

@@ -64,6 +64,9 @@ class SnapshotSchedule:
         interval_s: how often each symbol's turn comes, in seconds.
         start: when the first interval begins, in seconds of any clock.
 
+    Attributes:
+        step_s: seconds between two turns.
+
     Example:
         >>> schedule = SnapshotSchedule(["A", "B"], 1.0, start=0.0)
         >>> schedule.due(0.5), schedule.due(0.5), schedule.due(1.0)
@@ -83,14 +86,14 @@ class SnapshotSchedule:
         before = (*self._symbols[turn:], *self._symbols[:turn])
         kept = [symbol for symbol in before if symbol in symbols]
         self._symbols = [*kept, *(symbol for symbol in symbols if symbol not in kept)]
-        self._step_s = self._interval_s / max(len(self._symbols), 1)
+        self.step_s = self._interval_s / max(len(self._symbols), 1)
         self._start, self._done = now, 0
 
     def due(self, now: float) -> list[Instrument]:
         """The symbols whose turn has come since the last call, each at most once."""
         if not self._symbols:
             return []
-        total = int((now - self._start) / self._step_s)
+        total = int((now - self._start) / self.step_s)
         first = max(self._done, total - len(self._symbols))
         self._done = total
         return [self._symbols[turn % len(self._symbols)] for turn in range(first, total)]

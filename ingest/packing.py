@@ -54,7 +54,6 @@ class EntryPacker:
 
     def __init__(self, symbols: Iterable[Instrument], streams: Streams) -> None:
         # Each a pair, for `Entry.is_book` to choose from.
-        self._states = (streams.trades, streams.diffs)
         self._key_of = (streams.keys.trades, streams.keys.book)
         self._keep_ms = (KEEP_TRADES_MS, KEEP_BOOK_INTERVALS * streams.snapshot_interval_ms)
         self._fields = (append.TRADE_FIELDS, append.DIFF_FIELDS)
@@ -82,15 +81,13 @@ class EntryPacker:
     def pack(self, creating: Sequence[Entry], entries: Sequence[Entry]) -> bytes:
         """The commands for ``creating``, which may create their streams, and then for ``entries``."""
         parts = [part for entry in creating for part in (self._head(entry, create=True), entry.text)]
-        states, heads = self._states, self._heads
+        heads = self._heads
         for entry in entries:
-            symbol, is_book = entry.symbol, entry.is_book
-            state = states[is_book][symbol]
-            if entry.text and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
-                parts.append(heads[is_book][symbol])
+            state, text = entry.state, entry.text
+            if text and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
+                parts += (heads[entry.is_book][entry.symbol], text)
             else:  # without a stream there is nothing that could have been lost
-                parts.append(self._head(entry, create=state.acknowledged is None))
-            parts.append(entry.text)
+                parts += (self._head(entry, create=state.acknowledged is None), text)
         return b"".join(parts)
 
     def calls(self, creating: Sequence[Entry], entries: Sequence[Entry], *, load: bool) -> list[Call]:
@@ -121,7 +118,7 @@ class EntryPacker:
         parts = [b"", head]
         for number, entry in enumerate(entries):
             is_book, create = entry.is_book, number < may_create
-            state = self._states[is_book][symbol]
+            state = entry.state
             if not create and state.acknowledged and entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
                 arguments, more = self._usual_arguments[is_book]
             else:
@@ -160,7 +157,7 @@ class EntryPacker:
 
     def _keep_from_ms(self, entry: Entry) -> int | None:
         """From which time on the stream is kept, if it is to be trimmed with this entry."""
-        state = self._states[entry.is_book][entry.symbol]
+        state = entry.state
         if entry.time_ms - state.trimmed_ms < TRIM_EVERY_MS:
             return None
         state.trimmed_ms = entry.time_ms

@@ -123,6 +123,7 @@ class Pending:
         if not entries:
             return
         metrics.dropped.labels(reason).inc(len(entries))
+        self.work.set()
         for entry in entries:
             if entry.is_book:
                 self._snapshots.want(entry.symbol, metrics.SnapshotReason.DROPPED)

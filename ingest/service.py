@@ -26,7 +26,8 @@ from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-WAKE_EVERY_S = 0.05
+SOONEST_WAKE_S, LATEST_WAKE_S = 0.05, 0.1
+"""How often is looked at what is due by time: as often as a book is, between these limits."""
 DRAIN_S = 2.0
 FIRST_RESTART_S, MAXIMUM_RESTART_S = 1.0, 60.0
 
@@ -222,7 +223,7 @@ class Ingest:
 
     async def _run_on_time(self) -> None:
         while True:
-            await asyncio.sleep(WAKE_EVERY_S)
+            await asyncio.sleep(min(max(self._schedule.step_s, SOONEST_WAKE_S), LATEST_WAKE_S))
             for symbol in self._schedule.due(time.monotonic()):
                 self._writer.want_snapshot(symbol, metrics.SnapshotReason.INTERVAL)
             self._writer.wake()

@@ -186,7 +186,7 @@ class Writer:
         if place is Place.RESTART:
             ids = {"symbol": diff.symbol, "update_id": diff.last_update_id}
             logger.warning("the exchange numbers its updates from the start again", extra=ids)
-            pending.add(Entry(diff.symbol, True, state.time_ms, diff.last_update_id, DELETE, token))
+            pending.add(Entry(diff.symbol, True, state, state.time_ms, diff.last_update_id, DELETE, token))
             pending.want_snapshot(diff.symbol, metrics.SnapshotReason.RENUMBERED)
         time_ms, last_update_id = state.time_ms, diff.last_update_id
         trades = TradesUpTo.KNOWN
@@ -195,7 +195,7 @@ class Writer:
         text = append.packed_diff(
             time_ms, diff.first_update_id, last_update_id, diff.bids, diff.asks, received_ms, trades
         )
-        pending.add(Entry(diff.symbol, True, time_ms, last_update_id, text, token))
+        pending.add(Entry(diff.symbol, True, state, time_ms, last_update_id, text, token))
 
     def begin(self, symbol: Instrument) -> None:
         """Start a symbol again behind what is in Redis: this process is the only one to write it from now on."""
@@ -253,7 +253,7 @@ class Writer:
             time_ms, trade_id, trade.price, trade.quantity, trade.is_buy, received_ms, trade.count
         )
         token = self.leases[symbol].token if symbol in self._leased else 0
-        self._pending[symbol].add(Entry(symbol, False, time_ms, trade_id, text, token))
+        self._pending[symbol].add(Entry(symbol, False, state, time_ms, trade_id, text, token))
 
     def _skipped(self, symbol: Instrument, state: StreamState, time_ms: int) -> None:
         metrics.duplicates.labels(metrics.Duplicate.INGEST).inc()

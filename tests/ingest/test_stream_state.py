@@ -58,7 +58,7 @@ def test_a_stream_that_is_gone_or_shorter_was_lost() -> None:
 
 
 def entry(number: int) -> Entry:
-    return Entry("S", True, number, number, b"%d" % number)
+    return Entry("S", True, StreamState(), number, number, b"%d" % number)
 
 
 @given(st.lists(st.sampled_from(["add", "take", "put back"])), st.integers(1, 5))

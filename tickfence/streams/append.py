@@ -19,6 +19,7 @@ from tickfence.streams.codec import Level, Snapshot, TradesUpTo, encode_levels, 
 TRADE_FIELDS, DIFF_FIELDS = 4, 5
 """Fields of a `packed_trade` and of a `packed_diff`."""
 
+_DIFF = b"$%d\r\n%b\r\n$1\r\nU\r\n$%d\r\n%b\r\n$1\r\nb\r\n$%d\r\n%b\r\n$1\r\na\r\n$%d\r\n%b\r\n$1\r\nr\r\n$%d\r\n%b\r\n$1\r\nt\r\n$1\r\n%d\r\n"
 _REFUSED = "equal or smaller than the target stream top item"
 _ANY_TIME_MS = 10**15
 PUT_SNAPSHOT = Script("streams/lua/put_snapshot.lua")
@@ -68,12 +69,9 @@ def packed_diff(
         received_ms: when ingest received it, ms on the Redis server's clock.
         trades: what is known of the trades before it.
     """
-    entry_id, first, received = f"{time_ms}-{last_update_id}", str(first_update_id), str(received_ms)
-    b, a = encode_levels(bids).decode(), encode_levels(asks).decode()
-    return (
-        f"${len(entry_id)}\r\n{entry_id}\r\n$1\r\nU\r\n${len(first)}\r\n{first}\r\n$1\r\nb\r\n${len(b)}\r\n{b}"
-        f"\r\n$1\r\na\r\n${len(a)}\r\n{a}\r\n$1\r\nr\r\n${len(received)}\r\n{received}\r\n$1\r\nt\r\n$1\r\n{trades:d}\r\n"
-    ).encode()
+    entry_id, first, received = b"%d-%d" % (time_ms, last_update_id), b"%d" % first_update_id, b"%d" % received_ms
+    b, a = encode_levels(bids), encode_levels(asks)
+    return _DIFF % (len(entry_id), entry_id, len(first), first, len(b), b, len(a), a, len(received), received, trades)
 
 
 def xadd_head(key: str, fields: int, *, keep_from_ms: int | None = None, create: bool = True) -> bytes:
