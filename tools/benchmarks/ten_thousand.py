@@ -22,13 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks import machine
+from tools.benchmarks import machine, plots
 from tools.benchmarks.fleet_faults import leader_kill, master_kill, node_kill, rolling_restart
 from tools.benchmarks.regularity import regularity
 from tools.benchmarks.scene import Scene
 
 READY_S = 240.0
 SLOW_CYCLES = 8
+END_PERIODS = 3
+"""In so long every symbol must have a new report at the end."""
 LEASE_PERIODS = 3
 FAULT_PERIODS = 2
 """So long is the time after a fault that is judged for regularity."""
@@ -144,13 +146,13 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
                 measured.phase(f"kill {node}", partial(node_kill, scene, node))
             for number in range(min(given.beat_kills, given.beats - 1)):
                 measured.phase(f"kill beat {number + 1}", lambda: leader_kill(scene))
-            restarted = nodes[given.node_kills : given.node_kills + given.restarts]
-            measured.phase("rolling restart", lambda: rolling_restart(scene, restarted))
-            lost_master_at = time.time()
+            if restarted := nodes[given.node_kills : given.node_kills + given.restarts]:
+                measured.phase("rolling restart", lambda: rolling_restart(scene, restarted))
+        lost_master_at = time.time()
+        if not given.no_faults and not given.no_master_kill:
             measured.phase("kill a master", lambda: master_kill(scene))
-        else:
-            lost_master_at = time.time()
-        fresh_since = (time.time() - 2 * given.period) * 1000
+        fresh_since = time.time() * 1000
+        time.sleep(END_PERIODS * given.period)
         falls = scene.leases.falls
         end = {
             "stale symbols": len(scene.without_report_since(fresh_since)),
@@ -162,7 +164,13 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
             "node events": dict(scene.departures()),
         }
         print(f"{'end':16}", "; ".join(f"{key} {_shown(value)}" for key, value in end.items()))
-        return {**measured.found, "end": end, "marks": measured.marks, "per_second": measured.per_second()}
+        return {
+            "symbols": given.symbols,
+            "period": given.period,
+            "phases": {**measured.found, "end": end},
+            "marks": measured.marks,
+            "per_second": measured.per_second(),
+        }
 
 
 def _shown(value: Any) -> str:
@@ -186,17 +194,20 @@ def main() -> int:
     p.add_argument("--node-kills", type=int, default=1, help="nodes that are killed (%(default)s)")
     p.add_argument("--beat-kills", type=int, default=1, help="leading beats that are killed (%(default)s)")
     p.add_argument("--restarts", type=int, default=4, help="nodes that are restarted (%(default)s)")
+    p.add_argument("--no-master-kill", action="store_true", help="let all Redis masters live")
     p.add_argument("--no-faults", action="store_true", help="measure the steady time alone")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of nodes and beats")
     p.add_argument("--logs", type=Path, help="folder for the logs of nodes and beats, which are not kept by default")
-    p.add_argument("--out", type=Path, help="file for the numbers, as JSON")
+    p.add_argument("--out", type=Path, help="folder for the numbers and the plot")
     given = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(machine.described(), flush=True)
     found = run(given)
     if given.out:
-        given.out.write_text(json.dumps({"machine": machine.facts(), "found": found}, indent=1) + "\n")
-    end = found["end"]
+        kept = {"machine": machine.facts(), "found": found}
+        (given.out / "ten_thousand.json").write_text(json.dumps(kept, indent=1) + "\n")
+        plots.draw("ten_thousand", found, given.out / "ten_thousand.png")
+    end = found["phases"]["end"]
     wrong = ("stale symbols", "conflicts", "tokens fell before the loss of a master")
     return int(any(end[name] for name in wrong))
 
