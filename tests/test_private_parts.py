@@ -75,6 +75,11 @@ def test_redis_connection_of_a_client(redis_server: EmbeddedRedis) -> None:
         client.connection_pool.release(connection)
 
 
+def test_redis_cluster_slots_read_again() -> None:
+    accepts("redis.cluster:NodesManager.initialize", "self")
+    says("redis.cluster:RedisCluster.__init__", "self.nodes_manager", "raw_pipeline reads the slots again by it")
+
+
 def test_celery_consumer_hooks() -> None:
     accepts("celery.worker.consumer:Consumer.create_task_handler", "self")
     accepts("celery.worker.consumer:Consumer.call_soon_ack", "self", "p")

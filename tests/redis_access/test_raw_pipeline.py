@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import redis
 from redis import exceptions
 from redis.exceptions import DataError, ResponseError
 
+from tests.processes import wait_until
+from tests.redis_groups import ClusterGroup
 from tickfence.redis_access.connect import connect
 from tickfence.redis_access.raw_pipeline import exchange
 from tools.local.embedded_redis import EmbeddedRedis
@@ -42,3 +46,62 @@ def test_what_cannot_be_sent_leaves_no_connection_behind(redis_client: redis.Red
     with pytest.raises((TypeError, DataError)):
         exchange(redis_client, [("SET", "k", object())])
     assert redis_client.ping()
+
+
+@pytest.fixture
+def cluster() -> Iterator[ClusterGroup]:
+    with ClusterGroup(replica=True, full_coverage=False) as group:
+        yield group
+
+
+SYMBOLS = [f"T{number:02}USDT" for number in range(30)]
+WRITES = [("SET", f"{{{symbol}}}", symbol) for symbol in SYMBOLS]
+READS = [
+    command
+    for symbol in SYMBOLS
+    for command in (
+        ("EVAL", "return redis.call('GET', KEYS[1])", 1, f"{{{symbol}}}"),
+        ("XREAD", "COUNT", 10, "STREAMS", f"{{{symbol}}}:a", f"{{{symbol}}}:b", "0-0", "0-0"),
+    )
+]
+FOUND = [reply for symbol in SYMBOLS for reply in (symbol.encode(), None)]
+
+
+def test_a_cluster_is_asked_nothing_but_the_commands(cluster: ClusterGroup) -> None:
+    client = connect(cluster.url, name="raw")
+    assert exchange(client, WRITES) == [b"OK"] * len(WRITES)
+    for master in cluster.masters:
+        master.client.config_resetstat()
+    assert exchange(client, READS) == FOUND
+    for master in cluster.masters:
+        calls = {name: found["calls"] for name, found in master.client.info("commandstats").items()}
+        assert set(calls) <= {"cmdstat_eval", "cmdstat_get", "cmdstat_xread", "cmdstat_info", "cmdstat_config"}
+    client.close()
+
+
+def test_a_master_that_dies_costs_its_own_commands_only_and_only_until_a_replica_takes_over(
+    cluster: ClusterGroup,
+) -> None:
+    client = connect(cluster.url, name="raw")
+    dying = cluster.masters[0]
+    client.set_default_node(client.get_node(port=dying.port, host="127.0.0.1"))
+    exchange(client, WRITES)
+    wait_until(lambda: dying.client.wait(1, 1000) == 1, "the replica to have the writes")
+    there = [cluster.master_of(symbol) == 0 for symbol in SYMBOLS for _ in range(2)]
+    assert any(there) and not all(there)
+    dying.kill()
+    replies = exchange(client, READS)
+    assert [isinstance(reply, exceptions.ConnectionError) for reply in replies] == there
+    assert all(reply == found for reply, found, lost in zip(replies, FOUND, there, strict=True) if not lost)
+    wait_until(lambda: exchange(client, READS) == FOUND, "the replica to serve", 20)
+    client.close()
+
+
+def test_a_slot_that_has_moved_is_followed(cluster: ClusterGroup) -> None:
+    client = connect(cluster.url, name="raw")
+    exchange(client, WRITES)
+    symbol = next(one for one in SYMBOLS if cluster.master_of(one) == 1)
+    cluster.move(symbol, cluster.masters[2])
+    assert [reply or None for reply in exchange(client, READS)] == FOUND
+    assert exchange(client, READS) == FOUND
+    client.close()

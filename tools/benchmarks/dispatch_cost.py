@@ -9,24 +9,25 @@ node's connection is closed, as by SIGKILL: the time until an assignment without
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
 from tickfence.coordination.assignment_store import read_assignment
 from tickfence.coordination.registration import REGISTER
 from tickfence.keys import Keys
-from tools.benchmarks.machine import described, process_cpu_seconds
+from tools.benchmarks.machine import described, facts, process_cpu_seconds
+from tools.benchmarks.plots import draw
 from tools.benchmarks.stack import StackError
 from tools.local.embedded_redis import EmbeddedRedis
 from tools.local.parent_death import ends_with_parent
@@ -116,8 +117,22 @@ def beat(code: Path, server: EmbeddedRedis, folder: Path, symbols: list[str]) ->
         process.wait()
 
 
-def measure(code: Path, symbols: int, nodes: int, seconds: float) -> tuple[float, float]:
-    """CPU of beat as a share of a core, and the seconds from a node's death to an assignment without it."""
+class Cost(NamedTuple):
+    """One measurement.
+
+    Attributes:
+        beat: CPU of beat as a share of a core.
+        redis: the same of Redis, which is data plane and broker.
+        noticed_s: from a node's death to a published assignment without it, s.
+    """
+
+    beat: float
+    redis: float
+    noticed_s: float
+
+
+def measure(code: Path, symbols: int, nodes: int, seconds: float) -> Cost:
+    """Measure a new beat, Redis and nodes."""
     names = [f"T{number:06}USDT" for number in range(symbols)]
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis() as server:
         client: Any = redis.Redis.from_url(server.url())
@@ -128,9 +143,13 @@ def measure(code: Path, symbols: int, nodes: int, seconds: float) -> tuple[float
                     raise StackError(f"not all nodes have symbols: {(Path(folder) / 'log').read_text()[-500:]}")
                 time.sleep(0.2)
             time.sleep(SETTLE_S)
-            before, started = process_cpu_seconds(pid), time.monotonic()
+            watched = pid, int(client.info("server")["process_id"])
+            before, started = [*map(process_cpu_seconds, watched)], time.monotonic()
             time.sleep(seconds)
-            share = (process_cpu_seconds(pid) - before) / (time.monotonic() - started)
+            took = time.monotonic() - started
+            beat_share, redis_share = (
+                (process_cpu_seconds(one) - spent) / took for one, spent in zip(watched, before, strict=True)
+            )
             generation = client.hget(KEYS.assignment, "generation")
             killed = time.monotonic()
             fake.kill(fake.names[0])
@@ -138,7 +157,7 @@ def measure(code: Path, symbols: int, nodes: int, seconds: float) -> tuple[float
                 if time.monotonic() > killed + READY_S:
                     raise StackError("the death of a node is not noticed")
                 time.sleep(0.002)
-            return share, time.monotonic() - killed
+            return Cost(beat_share, redis_share, time.monotonic() - killed)
 
 
 def main() -> None:
@@ -148,21 +167,28 @@ def main() -> None:
     p.add_argument("--before", type=Path, help="folder of another version")
     p.add_argument("--seconds", type=float, default=10.0, help="length of a measurement (%(default)s)")
     p.add_argument("--times", type=int, default=2, help="how often each is measured; the median counts (%(default)s)")
+    p.add_argument("--out", type=Path, help="folder for the numbers and the plot")
     given = p.parse_args()
+    rows: list[dict[str, Any]] = []
     versions = {"now": ROOT} | ({"before": given.before.resolve()} if given.before else {})
     print(described())
     for size in given.sizes.split(","):
         symbols, nodes = map(int, size.split("x"))
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in versions}
+        found: dict[str, list[Cost]] = {name: [] for name in versions}
         for _ in range(given.times):
             for name, code in versions.items():
                 found[name].append(measure(code, symbols, nodes, given.seconds))
         for name, each in found.items():
-            cpu, noticed = (statistics.median(values) for values in zip(*each, strict=True))
+            cost = Cost(*(statistics.median(values) for values in zip(*each, strict=True)))
             print(
-                f"{symbols:7} symbols, {nodes:4} nodes, {name:6}: {cpu:6.1%} of a core, published after {noticed:.3f} s"
+                f"{symbols:7} symbols, {nodes:4} nodes, {name:6}: beat {cost.beat:6.1%} of a core, Redis {cost.redis:6.1%}, "
+                f"published after {cost.noticed_s:.3f} s",
+                flush=True,
             )
-            sys.stdout.flush()
+            rows.append({"symbols": symbols, "nodes": nodes, "version": name, **cost._asdict()})
+    if given.out:
+        (given.out / "dispatch_cost.json").write_text(json.dumps({"machine": facts(), "found": rows}, indent=1) + "\n")
+        draw("dispatch_cost", rows, given.out / "dispatch_cost.png")
 
 
 if __name__ == "__main__":

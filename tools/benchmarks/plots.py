@@ -22,6 +22,8 @@ def draw(name: str, found: Any, path: Path) -> None:
         "capacity": _capacity,
         "overload": _overload,
         "side_by_side": _peers,
+        "dispatch_cost": _dispatch_cost,
+        "ten_thousand": _ten_thousand,
     }
     drawing = drawings.get(name)
     if drawing is None:
@@ -101,4 +103,38 @@ def _peers(rows: list[dict[str, Any]]) -> Figure:
     axes.set(title="Symbols at 4 Hz, 99 % of the reports on time", xlabel="symbols")
     axes.invert_yaxis()
     axes.legend()
+    return figure
+
+
+def _dispatch_cost(rows: list[dict[str, Any]]) -> Figure:
+    figure, (cores, noticed) = pyplot.subplots(1, 2, figsize=SIZE, layout="constrained")
+    for version, style in (("now", "o-"), ("before", "s--")):
+        of = [row for row in rows if row["version"] == version]
+        if not of:
+            continue
+        symbols = [row["symbols"] for row in of]
+        cores.plot(symbols, [100 * row["beat"] for row in of], style, color="tab:blue", label=f"beat, {version}")
+        cores.plot(symbols, [100 * row["redis"] for row in of], style, color="tab:red", label=f"Redis, {version}")
+        noticed.plot(symbols, [row["noticed_s"] for row in of], style, label=version)
+    cores.set(title="CPU", xlabel="symbols at 4 Hz", ylabel="% of a core", xscale="log", yscale="log")
+    noticed.set(title="Death of a node to a new assignment", xlabel="symbols at 4 Hz", ylabel="s", xscale="log")
+    noticed.axhline(0.5, color="tab:red", linewidth=1)
+    for axes in (cores, noticed):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def _ten_thousand(found: dict[str, Any]) -> Figure:
+    period_s, counts = found["period"], found["per_second"]
+    width = round(period_s)
+    figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
+    at = list(range(width, len(counts)))
+    axes.plot(at, [sum(counts[one - width : one]) for one in at])
+    axes.axhline(found["symbols"], color="tab:green", linewidth=1)
+    axes.set(title=f"Reports in the last {width} s", xlabel="s", ylim=(0, None))
+    for since, name in found["marks"]:
+        axes.axvline(since, color="tab:red", linewidth=1)
+        axes.text(since, 0, f" {name}", rotation=90, va="bottom", fontsize="small")
+    axes.grid(alpha=0.3)
     return figure

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
@@ -119,12 +120,14 @@ class EmbeddedRedis:
     Args:
         port: where to listen; a free port by default.
         append_only: write every change to disk before answering.
+        options: further options of the server's command line.
     """
 
-    def __init__(self, port: int | None = None, *, append_only: bool = False) -> None:
+    def __init__(self, port: int | None = None, *, append_only: bool = False, options: Sequence[str] = ()) -> None:
         self.port = ports.pick(port) if port is None else port
         self.process: subprocess.Popen[bytes] | None = None
         self._append_only = append_only
+        self._options = options
         self._data_dir = Path(tempfile.mkdtemp(prefix="tickfence-redis-"))
 
     def url(self, db: int = 0) -> str:
@@ -146,7 +149,7 @@ class EmbeddedRedis:
         log = self._data_dir / "redis.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                server_command(self.port, self._data_dir, append_only=self._append_only),
+                [*server_command(self.port, self._data_dir, append_only=self._append_only), *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
