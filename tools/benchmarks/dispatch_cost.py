@@ -1,8 +1,8 @@
 """What dispatch costs: a real beat and a real Redis, with nodes that register and empty their queues, and no more.
 
-    python -m tools.benchmarks.dispatch_cost [--sizes 4000x40,1000x10] [--before FOLDER] [--seconds 10]
+    python -m tools.benchmarks.dispatch_cost [--sizes 4000x40,1000x10] [--beats 3] [--before FOLDER] [--seconds 10]
 
-``--before`` is a folder with another version and its ``.venv``: both are measured in turn. After each measurement a
+With ``--beats 3`` three beats share three shards. ``--before`` is a folder with another version and its ``.venv``: both are measured in turn. After each measurement a
 node's connection is closed, as by SIGKILL: the time until an assignment without it is published is the time to notice.
 """
 
@@ -82,7 +82,7 @@ class FakeNodes:
         while not self._ended.wait(TTL_MS / 4000):
             for name, client_id in list(self._ids.items()):
                 self._ended.wait(TTL_MS / 4000 / len(self.names) / 2)
-                fields = ("client_id", client_id, "weight", 1, "host", "bench", "pid", 1, "status_of", "a")
+                fields = ("client_id", client_id, "weight", 1, "host", "bench", "pid", 1, "status_of", "a", "shards", 1)
                 _, now, *_ = REGISTER.run(self._client, [KEYS.node(name)], ["a", TTL_MS, "", *fields])
                 if name in self._ids:
                     self._client.zadd(KEYS.nodes, {name: int(now)})
@@ -93,8 +93,10 @@ class FakeNodes:
 
 
 @contextmanager
-def beat(code: Path, server: EmbeddedRedis, folder: Path, symbols: list[str]) -> Iterator[int]:
-    """A beat of the version in ``code``; gives its process id."""
+def running_beats(
+    count: int, code: Path, server: EmbeddedRedis, folder: Path, symbols: list[str]
+) -> Iterator[list[int]]:
+    """Beats of the version in ``code``, with a shard each; gives their process ids."""
     (folder / "symbols").write_text(",".join(symbols))
     environment = {
         **without_settings(os.environ),
@@ -102,52 +104,63 @@ def beat(code: Path, server: EmbeddedRedis, folder: Path, symbols: list[str]) ->
         "CELERY_BROKER_URL": server.url(1),
         "NT_METRICS_PORT": "0",
         "NT_LOG_LEVEL": "WARNING",
+        "NT_DISPATCH_SHARDS": str(count),
         "PYTHONPATH": str(code),
         "PARENT_PID": str(os.getpid()),
     }
     command = [str(code / ".venv/bin/python"), "-c", _BEAT, str(folder / "symbols"), "-A", "tasks", "beat"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ends_with_parent("KILL", command), cwd=folder, env=environment, stdout=log, stderr=log
-        )
+    processes = []
     try:
-        yield process.pid
+        for _ in range(count):
+            with (folder / "log").open("ab") as log:
+                processes.append(
+                    subprocess.Popen(
+                        ends_with_parent("KILL", command), cwd=folder, env=environment, stdout=log, stderr=log
+                    )
+                )
+        yield [process.pid for process in processes]
     finally:
-        process.kill()
-        process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 class Cost(NamedTuple):
     """One measurement.
 
     Attributes:
-        beat: CPU of beat as a share of a core.
+        beat: CPU of the busiest beat as a share of a core.
+        beats: the same of all beats.
         redis: the same of Redis, which is data plane and broker.
         noticed_s: from a node's death to a published assignment without it, s.
     """
 
     beat: float
+    beats: float
     redis: float
     noticed_s: float
 
 
-def measure(code: Path, symbols: int, nodes: int, seconds: float) -> Cost:
-    """Measure a new beat, Redis and nodes."""
+def measure(code: Path, symbols: int, nodes: int, beats: int, seconds: float) -> Cost:
+    """Measure new beats, Redis and nodes."""
     names = [f"T{number:06}USDT" for number in range(symbols)]
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis() as server:
         client: Any = redis.Redis.from_url(server.url())
-        with FakeNodes(server.port, nodes) as fake, beat(code, server, Path(folder), names) as pid:
+        with (
+            FakeNodes(server.port, nodes) as fake,
+            running_beats(beats, code, server, Path(folder), names) as pids,
+        ):
             deadline = time.monotonic() + READY_S
             while len({owner.node for owner in read_assignment(client, KEYS).owners.values()}) < nodes:
                 if time.monotonic() > deadline:
                     raise StackError(f"not all nodes have symbols: {(Path(folder) / 'log').read_text()[-500:]}")
                 time.sleep(0.2)
             time.sleep(SETTLE_S)
-            watched = pid, int(client.info("server")["process_id"])
+            watched = [*pids, int(client.info("server")["process_id"])]
             before, started = [*map(process_cpu_seconds, watched)], time.monotonic()
             time.sleep(seconds)
             took = time.monotonic() - started
-            beat_share, redis_share = (
+            *of_beats, of_redis = (
                 (process_cpu_seconds(one) - spent) / took for one, spent in zip(watched, before, strict=True)
             )
             generation = client.hget(KEYS.assignment, "generation")
@@ -157,13 +170,14 @@ def measure(code: Path, symbols: int, nodes: int, seconds: float) -> Cost:
                 if time.monotonic() > killed + READY_S:
                     raise StackError("the death of a node is not noticed")
                 time.sleep(0.002)
-            return Cost(beat_share, redis_share, time.monotonic() - killed)
+            return Cost(max(of_beats), sum(of_beats), of_redis, time.monotonic() - killed)
 
 
 def main() -> None:
     """Carry out the command line."""
     p = argparse.ArgumentParser(prog="python -m tools.benchmarks.dispatch_cost", description=__doc__.splitlines()[0])
     p.add_argument("--sizes", default="1000x10,4000x40,10000x100", help="SYMBOLSxNODES, comma-separated (%(default)s)")
+    p.add_argument("--beats", type=int, default=1, help="how many beats share as many shards (%(default)s)")
     p.add_argument("--before", type=Path, help="folder of another version")
     p.add_argument("--seconds", type=float, default=10.0, help="length of a measurement (%(default)s)")
     p.add_argument("--times", type=int, default=2, help="how often each is measured; the median counts (%(default)s)")
@@ -177,11 +191,12 @@ def main() -> None:
         found: dict[str, list[Cost]] = {name: [] for name in versions}
         for _ in range(given.times):
             for name, code in versions.items():
-                found[name].append(measure(code, symbols, nodes, given.seconds))
+                found[name].append(measure(code, symbols, nodes, given.beats, given.seconds))
         for name, each in found.items():
             cost = Cost(*(statistics.median(values) for values in zip(*each, strict=True)))
             print(
-                f"{symbols:7} symbols, {nodes:4} nodes, {name:6}: beat {cost.beat:6.1%} of a core, Redis {cost.redis:6.1%}, "
+                f"{symbols:7} symbols, {nodes:4} nodes, {name:6}: busiest beat {cost.beat:6.1%} of a core, "
+                f"all {cost.beats:6.1%}, Redis {cost.redis:6.1%}, "
                 f"published after {cost.noticed_s:.3f} s",
                 flush=True,
             )
