@@ -33,7 +33,7 @@ from tickfence.streams import append
 
 logger = logging.getLogger(__name__)
 
-FLUSH_S = 0.02
+FLUSH_S = 0.01
 """Least time between two batches. The first after a pause is sent at once."""
 BATCH_ENTRIES = 2_000
 READ_TIME_EVERY_S = 1.0

@@ -48,20 +48,25 @@ def says(path: str, text: str, why: str) -> None:
 
 
 def test_redis_parser_of_an_asyncio_connection(redis_server: EmbeddedRedis) -> None:
-    nothing = part("redis._parsers.hiredis:NOT_ENOUGH_DATA")
-
-    async def ping() -> Any:
+    async def ping() -> tuple[bytes, Exception]:
         connection: Any = redis.asyncio.ConnectionPool(port=redis_server.port).make_connection()
         await connection.connect()
-        parser = connection._parser
-        assert parser._reader.gets() is nothing
-        await connection.send_packed_command(PING, check_health=False)
-        while (reply := parser._reader.gets()) is nothing:
-            await parser.read_from_socket()
-        await connection.disconnect(nowait=True)
-        return reply
+        received = asyncio.get_running_loop().create_future()
 
-    assert asyncio.run(ping()) == b"PONG"
+        class Receiver(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                received.set_result(data)
+
+        transport = connection._writer.transport
+        transport.set_protocol(Receiver())
+        transport.write(PING)
+        pong = await received
+        await connection.disconnect(nowait=True)
+        return pong, connection._parser.parse_error("READONLY You can't write against a read only replica.")
+
+    pong, error = asyncio.run(ping())
+    assert pong == b"+PONG\r\n"
+    assert isinstance(error, redis.ReadOnlyError)
 
 
 def test_redis_connection_of_a_client(redis_server: EmbeddedRedis) -> None:

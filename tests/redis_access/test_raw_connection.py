@@ -93,10 +93,23 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(redis_server: Embedde
     async def test() -> None:
         connection = await opener(redis_server.url(), name="test", timeout_s=0.1)()
         with pytest.raises(TimeoutError):
-            await connection.exchange(pack([("BLPOP", "nothing", 10)]), 1)
+            await connection.exchange(pack([("BLPOP", "nothing", 0.15)]), 1)
+        with pytest.raises(TimeoutError):  # the late reply is not taken for that to another command
+            await connection.exchange(pack([("PING",)]), 1)
         await connection.close()
 
     asyncio.run(test())
+
+
+def test_a_connection_that_ended_between_two_exchanges_raises(redis_server: EmbeddedRedis) -> None:
+    async def test(connection: RawConnection) -> None:
+        assert await connection.exchange(pack([("QUIT",)]), 1) == [b"OK"]
+        with pytest.raises(exceptions.ConnectionError):
+            await connection.exchange(pack([("PING",)]), 1)
+        with pytest.raises(exceptions.ConnectionError):
+            await connection.exchange(pack([("PING",)]), 1)
+
+    connected(redis_server.url(), test)
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
