@@ -220,7 +220,8 @@ class Dispatcher:
         self._controller.adopt(dict(self._controller.owners) if older else stored.owners, lead.server_ms)
         self.generation = max(self.generation, stored.generation)
         self._journal.note_adopted(stored.owners.values())
-        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in self._desired.symbols}
+        wanted = frozenset(self._desired.symbols)
+        dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in wanted}
         self._noted_desired = 0
         return dropped, older or self._journal.lost_data
 
