@@ -58,6 +58,7 @@ class NodeRecord(NamedTuple):
         working: the symbol that its main thread works on; empty while it works on none.
         probe: id of the last probe message that its main thread has taken; empty before the first.
         drained: whether it takes no messages, because its consumer was cancelled.
+        client_of: on a Redis Cluster, the run id of the server that gave ``client_id``; else empty.
     """
 
     owner: Owner
@@ -72,6 +73,7 @@ class NodeRecord(NamedTuple):
     working: str = ""
     probe: str = ""
     drained: bool = False
+    client_of: str = ""
 
     def state(
         self,
@@ -132,6 +134,7 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
             status.get("working", ""),
             status.get("probe", ""),
             bool(status.get("drained")),
+            fields.get("client_of", ""),
         )
     except (KeyError, ValueError):
         return None
