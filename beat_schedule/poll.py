@@ -15,9 +15,8 @@ from tickfence.coordination.leadership import BeatRecord, Lead, Leadership
 from tickfence.coordination.membership import GRACE_MS, Membership, NodeRecord, parse_node
 from tickfence.coordination.owner import Owner
 from tickfence.monitoring import dispatcher_metrics as metrics
-from tickfence.redis_access.address import parse_cluster
 from tickfence.redis_access.command import Command, checked
-from tickfence.redis_access.connect import connect
+from tickfence.redis_access.connect import connect, is_cluster
 from tickfence.redis_access.errors import REDIS_ERRORS, NoScript, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import with_source
@@ -88,8 +87,9 @@ class Poller:
         self._client: Any = None
         self._client_id = 0
         self._resuming = False
-        # A cluster's connections end at several servers, so there only the heartbeats count.
-        self._watch_connections = parse_cluster(settings.redis_url) is None
+        self._watch_connections = True
+        self._asked: Any = None  # on a cluster, the master of the live nodes
+        self._asked_run = ""
         self._outage = Outage("the data plane", logger)
         self._next_try = 0.0
 
@@ -189,6 +189,12 @@ class Poller:
 
     def _read(self, *, can_send: bool) -> _Shown:
         """One round trip: the lead, all heartbeats, what else has changed, and which registration connections stand."""
+        if is_cluster(self._client):
+            asked = self._client.get_node_from_key(self._keys.nodes)
+            if asked != self._asked:
+                run = self._client.get_redis_connection(asked).info("server")["run_id"]
+                self._resuming |= self._asked is not None
+                self._asked, self._asked_run = asked, run
         watched = {*self.membership.client_ids, *self._beats.client_ids, self.leadership.leader_client_id} - {0}
         poll = self.leadership.poll(self._client_id, can_send=can_send)
         sent_at = time.monotonic()
@@ -210,9 +216,12 @@ class Poller:
         pipe.execute_command(*version_command(self._keys))
         pipe.hget(self._keys.assignment, "generation")
         if self._watch_connections:
-            pipe.client_id()  # the pool may have opened a new connection since
+            # On a cluster, nodes and beats are connected to the master of the live nodes, and it is asked.
+            at = {"target_nodes": self._asked} if self._asked else {}
+            pipe.execute_command("CLIENT ID", **at)  # the pool may have opened a new connection since
             if watched:
-                pipe.execute_command("CLIENT", "LIST", "ID", *sorted(watched))  # raw: redis-py would parse each field
+                # Raw: redis-py would parse each field.
+                pipe.execute_command("CLIENT", "LIST", "ID", *sorted(watched), **at)
         return list(pipe.execute(raise_on_error=False))
 
     def _connected(self, lead: Lead, watched: set[int], own_id: Any = 0, clients: Any = b"") -> set[int] | None:
@@ -236,7 +245,12 @@ class Poller:
         pipe = self._client.pipeline(transaction=False)
         for node in nodes:
             pipe.hgetall(self._keys.node(node))
-        return {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
+        records = {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
+        # Another server's numbers say nothing here.
+        return {
+            node: record if record is None or record.client_of == self._asked_run else record._replace(client_id=0)
+            for node, record in records.items()
+        }
 
     def _disconnect(self) -> None:
         if self._client is not None:

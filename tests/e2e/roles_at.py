@@ -41,10 +41,18 @@ class RolesAt:
         folder: for logs.
         namespace: for ``NT_NAMESPACE``.
         nodes: ids of the nodes.
+        variables: further settings of the roles.
     """
 
     def __init__(
-        self, data: str, broker: str, folder: Path, *, namespace: str = "", nodes: tuple[str, ...] = NODES
+        self,
+        data: str,
+        broker: str,
+        folder: Path,
+        *,
+        namespace: str = "",
+        nodes: tuple[str, ...] = NODES,
+        variables: Mapping[str, str] = {},
     ) -> None:
         self._folder = folder
         self._keys = Keys(namespace)
@@ -65,6 +73,7 @@ class RolesAt:
             "CELERY_BROKER_URL": broker,
             "SYMBOLS": ",".join(SYMBOLS),
             "NT_NAMESPACE": namespace,
+            **variables,
             "NT_EXCHANGE_WS_URL": self._exchange.ws,
             "NT_EXCHANGE_REST_URL": self._exchange.http,
         }

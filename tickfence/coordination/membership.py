@@ -59,6 +59,7 @@ class NodeRecord(NamedTuple):
         probe: id of the last probe message that its main thread has taken; empty before the first.
         drained: whether it takes no messages, because its consumer was cancelled.
         shards: whether it knows shards of dispatch; a node of an older version does not.
+        client_of: on a Redis Cluster, the run id of the server that gave ``client_id``; else empty.
     """
 
     owner: Owner
@@ -74,6 +75,7 @@ class NodeRecord(NamedTuple):
     probe: str = ""
     drained: bool = False
     shards: bool = False
+    client_of: str = ""
 
     def state(
         self,
@@ -135,6 +137,7 @@ def parse_node(node_id: str, found: Mapping[bytes, bytes]) -> NodeRecord | None:
             status.get("probe", ""),
             bool(status.get("drained")),
             "shards" in status,
+            fields.get("client_of", ""),
         )
     except (KeyError, ValueError):
         return None

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.owner import Owner
 from tickfence.keys import Group
-from tickfence.redis_access.address import parse_cluster
-from tickfence.redis_access.connect import connect
+from tickfence.redis_access.connect import connect, is_cluster
 from tickfence.redis_access.errors import REDIS_ERRORS, ConnectionLost, ResponseError, not_offered
 from tickfence.redis_access.outage import Outage
 from tickfence.redis_access.scripts import Script
@@ -88,7 +87,9 @@ class Registration:
         self._url, self._group, self._details = url, group, details
         self._interval_ms, self._ttl_ms = interval_ms, ttl_ms
         self._on_replaced, self._on_heartbeat, self._status = on_replaced, on_heartbeat, status
-        self._watched = parse_cluster(url) is None  # a cluster's connections end at several servers
+        self._watched = True
+        self._connection: Any = None  # the sign of life
+        self._client_of = ""
         self._client: Any = None
         self._client_id = 0
         # No events: a signal handler that sets one waits for ever if it interrupts its own thread in the middle of that.
@@ -194,7 +195,7 @@ class Registration:
             redis.exceptions.ConnectionError: the connection broke meanwhile.
         """
         due = time.monotonic() + self._interval_ms / 1000 * random.uniform(0.9, 1.1)
-        connection = self._client.connection if self._watched else None
+        connection = self._connection if self._watched else None
         signs = select.poll()
         signs.register(self._woken, select.POLLIN)
         if connection is not None:
@@ -216,16 +217,29 @@ class Registration:
     def _connect(self) -> None:
         self._client = connect(self._url, name=f"node:{self.owner.node}", dedicated=True)
         if self._watched:
-            try:
-                self._client_id = self._client.client_id()
-            except ResponseError as error:
-                if not not_offered(error):
-                    raise
-                logger.warning("no CLIENT ID here, so a kill is noticed by silence only: %s", error)
-                self._watched, self._client_id = False, 0
+            self._show_connection()
+
+    def _show_connection(self) -> None:
+        """Choose the connection that is the sign of life. On a Redis Cluster it leads to the master of the live nodes."""
+        server, self._connection, self._client_of = self._client, None, ""
+        if is_cluster(self._client):
+            server = self._client.get_redis_connection(self._client.get_node_from_key(self._group.live))
+        try:
+            if server is not self._client:
+                self._client_of = server.info("server")["run_id"]
+            self._connection = server.connection or server.connection_pool.get_connection()
+            self._connection.send_command("CLIENT", "ID")
+            self._client_id = self._connection.read_response()
+        except ResponseError as error:
+            if not not_offered(error):
+                raise
+            logger.warning("no CLIENT ID here, so a kill is noticed by silence only: %s", error)
+            self._watched, self._client_id = False, 0
 
     def _disconnect(self) -> None:
         if self._client is not None:
+            if self._connection is not None:
+                self._connection.disconnect()
             self._client.close()
             self._client = None
 
@@ -235,13 +249,19 @@ class Registration:
         Args:
             gone: client id of a holder whose connection is gone.
         """
-        fields = {**self._details, "status_of": self.owner.incarnation, **self._status()}
+        fields = {
+            "client_id": self._client_id,
+            "client_of": self._client_of,
+            **self._details,
+            "status_of": self.owner.incarnation,
+            **self._status(),
+        }
         record = [part for field in fields.items() for part in field]
         sent_at = time.monotonic()
         outcome, server_ms, *holder = REGISTER.run(
             self._client,
             [self._group.record(self.owner.node)],
-            [self.owner.incarnation, self._ttl_ms, gone, "client_id", self._client_id, *record],
+            [self.owner.incarnation, self._ttl_ms, gone, *record],
         )
         self.clock.observe(sent_at, time.monotonic(), int(server_ms))
         if outcome == b"in use":
@@ -252,7 +272,7 @@ class Registration:
 
     def _is_gone(self, holder: _Holder) -> bool:
         """Whether the holder's connection is not in ``CLIENT LIST``."""
-        if not self._watched or not holder.client_id.isdigit():
+        if not self._watched or is_cluster(self._client) or not holder.client_id.isdigit():
             return False
         try:
             return not self._client.client_list(client_id=[int(holder.client_id)])
