@@ -11,7 +11,7 @@ from tickfence.cli import explain_view, nodes_view, owners_view, show_view, symb
 from tickfence.cli.operate import change
 from tickfence.cli.request import symbols_request
 from tickfence.cli.waiting import look
-from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.assignment_store import StoredAssignment, publish_assignment
 from tickfence.coordination.controller import Move
 from tickfence.coordination.desired import DesiredSymbol, SymbolState, seed
 from tickfence.coordination.desired_store import seed_desired
@@ -31,7 +31,7 @@ def test_what_is_told_and_shown() -> None:
     with ClusterGroup() as group:
         settings = Settings.from_environment({"REDIS_URL": group.url})
         client, now = connect(group.url, name="test"), now_ms(group.masters[0].client)
-        generation = publish_assignment(client, Keys(), 5, 1, OWNERS)
+        generation = publish_assignment(client, Keys(), 5, StoredAssignment(0, 1, {}), OWNERS).generation
         for symbol, owner in OWNERS.items():
             client.hset(KEYS.node(owner.node), mapping={"incarnation": owner.incarnation, "client_id": 0, "weight": 1})
             client.zadd(KEYS.nodes, {owner.node: now + 60_000})

@@ -14,7 +14,7 @@ import redis
 from tests import appending
 from tickfence.analytics.history_row import HistoryRow, pack
 from tickfence.analytics.report import Report
-from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.assignment_store import StoredAssignment, publish_assignment
 from tickfence.coordination.desired import Desired, seed
 from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
 from tickfence.coordination.owner import Owner
@@ -82,9 +82,8 @@ class Cluster:
         self.client.hset(KEYS.dispatcher, mapping={"leader": leader, "term": term, "until": self.now_ms() + for_ms})
 
     def assign(self, owners: Mapping[str, str], generation: int = 1) -> None:
-        publish_assignment(
-            self.client, KEYS, 5, generation, {s: Owner(node, INCARNATION) for s, node in owners.items()}
-        )
+        placed = {symbol: Owner(node, INCARNATION) for symbol, node in owners.items()}
+        publish_assignment(self.client, KEYS, 5, StoredAssignment(0, generation, {}), placed)
 
     def want(self, change: Callable[[Desired, int], Desired]) -> None:
         """Change what operators want, beginning with AAUSDT and BBUSDT."""

@@ -13,7 +13,7 @@ import redis
 
 from tests.web.reporting import EXAMPLE, Cluster
 from tickfence.analytics.history_row import HistoryRow
-from tickfence.coordination.assignment_store import publish_assignment
+from tickfence.coordination.assignment_store import StoredAssignment, publish_assignment
 from tickfence.coordination.controller import MoveReason
 from tickfence.coordination.desired import Desired, seed
 from tickfence.coordination.desired_store import read_desired, replace_desired, seed_desired
@@ -172,7 +172,8 @@ class Scene:
 
     def _publish(self, reason: MoveReason, moves: Moves) -> None:
         owners = {symbol: self._owners[node] for symbol, node in self._held.items()}
-        self._generation = publish_assignment(self.client, KEYS, self._term, self._generation, owners)
+        before = StoredAssignment(0, self._generation, {})
+        self._generation = publish_assignment(self.client, KEYS, self._term, before, owners).generation
         events.queue_append(
             self.client, KEYS, events.moved_event(reason, self._generation, self._term, "beat@here/1", moves)
         )
