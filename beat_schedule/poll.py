@@ -89,7 +89,6 @@ class Poller:
         self._resuming = False
         self._watch_connections = True
         self._asked: Any = None  # on a cluster, the master of the live nodes
-        self._asked_run = ""
         self._outage = Outage("the data plane", logger)
         self._next_try = 0.0
 
@@ -192,9 +191,8 @@ class Poller:
         if is_cluster(self._client):
             asked = self._client.get_node_from_key(self._keys.nodes)
             if asked != self._asked:
-                run = self._client.get_redis_connection(asked).info("server")["run_id"]
                 self._resuming |= self._asked is not None
-                self._asked, self._asked_run = asked, run
+                self._asked = asked
         watched = {*self.membership.client_ids, *self._beats.client_ids, self.leadership.leader_client_id} - {0}
         poll = self.leadership.poll(self._client_id, can_send=can_send)
         sent_at = time.monotonic()
@@ -246,9 +244,9 @@ class Poller:
         for node in nodes:
             pipe.hgetall(self._keys.node(node))
         records = {node: parse_node(node, found) for node, found in zip(nodes, pipe.execute(), strict=True)}
-        # Another server's numbers say nothing here.
-        return {
-            node: record if record is None or record.client_of == self._asked_run else record._replace(client_id=0)
+        asked = self._asked.name if self._asked else ""
+        return {  # another server's numbers say nothing here
+            node: record if record is None or record.client_of == asked else record._replace(client_id=0)
             for node, record in records.items()
         }
 

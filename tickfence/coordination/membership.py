@@ -59,7 +59,7 @@ class NodeRecord(NamedTuple):
         probe: id of the last probe message that its main thread has taken; empty before the first.
         drained: whether it takes no messages, because its consumer was cancelled.
         shards: whether it knows shards of dispatch; a node of an older version does not.
-        client_of: on a Redis Cluster, the run id of the server that gave ``client_id``; else empty.
+        client_of: on a Redis Cluster, the address of the server that gave ``client_id``; else empty.
     """
 
     owner: Owner

@@ -223,10 +223,9 @@ class Registration:
         """Choose the connection that is the sign of life. On a Redis Cluster it leads to the master of the live nodes."""
         server, self._connection, self._client_of = self._client, None, ""
         if is_cluster(self._client):
-            server = self._client.get_redis_connection(self._client.get_node_from_key(self._group.live))
+            master = self._client.get_node_from_key(self._group.live)
+            server, self._client_of = self._client.get_redis_connection(master), master.name
         try:
-            if server is not self._client:
-                self._client_of = server.info("server")["run_id"]
             self._connection = server.connection or server.connection_pool.get_connection()
             self._connection.send_command("CLIENT", "ID")
             self._client_id = self._connection.read_response()
