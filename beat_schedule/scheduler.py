@@ -174,6 +174,7 @@ class HRWScheduler(Scheduler):
         now, count = time.monotonic(), self.dispatcher.shard_count
         if len(self._cycles) != count:
             self._cycles = {shard: {} for shard in range(count)}
+            self._pending = {}  # what waits has cycles of other symbols
         symbols = self._split(self.dispatcher.symbols, count)
         for shard, cycles in self._cycles.items():
             if entry.name not in cycles:

@@ -19,6 +19,7 @@ from beat_schedule.schedule import fixed_rate
 from beat_schedule.scheduler import HRWScheduler
 from beat_schedule.slices import PHASE_MS, phase_of
 from tickfence.coordination.dispatch import ALONE, Dispatch
+from tickfence.coordination.shards import shard_of
 from tickfence.monitoring import dispatcher_metrics
 from tickfence.settings import load
 from tools.local.embedded_redis import EmbeddedRedis
@@ -307,3 +308,47 @@ def test_who_begins_to_send_goes_on_in_the_middle_of_the_cycle(
     to_come = {s for s in load().symbols if phase_of(s, phases) * period_ms / phases > since_ms + PHASE_MS}
     assert to_come
     assert to_come <= in_this_cycle
+
+
+class Split(Dispatcher):
+    """Sends for the first shard, of as many as it is told."""
+
+    shard_count = 3
+
+
+def test_what_waits_for_a_node_is_of_the_shards_that_there_are(
+    app: Celery, redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where something always waits, because the node cannot keep up."""
+    period_ms = 100
+    monkeypatch.setattr("beat_schedule.scheduler.Dispatcher", Split)
+    app.conf.broker_url = redis_server.url(1)
+
+    @app.task(name="fan.out.split", fan_out=True, spread=False)
+    def fan_out(symbols: list[str], dispatch: list[object]) -> None: ...
+
+    app.conf.beat_schedule = {"fast-cycle": {"task": fan_out.name, "schedule": fixed_rate(period_ms, app=app)}}
+    one = HRWScheduler(app=app, lazy=True)
+    one.setup_schedule()
+    with redis_server.client(db=1) as broker:
+        sent: set[str] = set()
+        takes_at = time.monotonic()
+
+        def the_node_has_got(symbols: set[str]) -> bool:
+            nonlocal takes_at
+            if time.monotonic() >= takes_at and broker.llen(ALONE) > 1:
+                takes_at = time.monotonic() + 1.5 * period_ms / 1000
+                (symbols_of_one, _), _, _ = json.loads(base64.b64decode(json.loads(broker.lpop(ALONE))["body"]))
+                sent.update(symbols_of_one)
+            return sent >= symbols
+
+        broker.delete(ALONE)
+        of_the_shard = {symbol for symbol in load().symbols if shard_of(symbol, 3) == 0}
+        assert of_the_shard < set(load().symbols)
+        run_until(one, lambda: the_node_has_got(of_the_shard))
+        one.dispatcher.shard_count = 1  # type: ignore[misc]
+        # Symbols are dispatched at once when the shards change. Those of the cycles must follow.
+        run_until(one, lambda: the_node_has_got(set(load().symbols)))
+        sent.clear()
+        run_until(one, lambda: the_node_has_got(set(load().symbols)))
+    one.close()
