@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from operator import attrgetter
 from typing import Any
 
 from beat_schedule.poll import Poll
@@ -67,8 +68,10 @@ class ShardLeads:
         reason = count, able, settled, lead.shards, lead.term
         if reason == self._decided_for:
             return True
-        present = [shard.beat for shard in lead.shards.leads]
-        shards = lead.shards.next(lead.term, share_shards(count, able, present, settled=settled))
+        # What Redis shows may be older than what nodes have seen: it may have lost its last second, or everything.
+        before = max(lead.shards, self.noted, key=attrgetter("newest"))
+        present = [shard.beat for shard in before.leads]
+        shards = before.next(lead.term, share_shards(count, able, present, settled=settled))
         if shards != lead.shards and not leadership.note(
             client, self._keys, self._name, lead.term, {"shards": shards.to_json()}
         ):

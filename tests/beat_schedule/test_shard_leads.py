@@ -246,6 +246,20 @@ def test_after_redis_has_lost_everything_the_shards_have_newer_terms(three: Scen
     assert all(term > before[shard] for shard, term in three.terms().items())
 
 
+def test_terms_do_not_fall_when_redis_has_lost_its_last_seconds(three: Scene) -> None:
+    """A node has seen them, so it would refuse all that is sent by lower ones. The leader goes on in its term."""
+    name, before = three.follower(), three.client.hget(KEYS.dispatcher, "shards")
+    away = three.kill(name)
+    three.until(three.shared, "the others to have its shard")
+    three.beats[name] = away
+    three.until(three.shared, "three to share the shards again")
+    seen = three.terms()
+    three.client.hset(KEYS.dispatcher, "shards", before)
+    assert three.terms() != seen
+    three.until(lambda: all(term >= seen[shard] for shard, term in three.terms().items()), "terms not to fall")
+    three.until(three.shared, "three to share the shards")
+
+
 def test_a_beat_that_knows_no_shards_and_leads_silences_the_others(three: Scene) -> None:
     """A version before this one notes no shards, and sends everything."""
     term = max(three.beats[three.leader()].term, *three.terms().values()) + 1_000_000

@@ -42,6 +42,11 @@ class Shards(NamedTuple):
         """The shards that a dispatcher sends for -> their terms."""
         return {number: lead.term for number, lead in enumerate(self.leads) if lead.beat == beat}
 
+    @property
+    def newest(self) -> int:
+        """The highest term in it. What is noted later has a higher one."""
+        return max((self.term, *(lead.term for lead in self.leads)))
+
     def next(self, term: int, beats: Sequence[str]) -> Shards:
         """What the leader of ``term`` notes so that these dispatchers send, one for each shard.
 
