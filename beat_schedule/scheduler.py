@@ -228,13 +228,13 @@ class HRWScheduler(Scheduler):
                 backlog[message.owner] += 1
 
     def _keep_connected(self) -> None:
-        """Standing by, use the connection to the broker, so that it stands when the lead comes.
+        """Use the connection to the broker also when there is nothing to send, so that it stands when there is.
 
         To resolve the broker's name may take seconds, RabbitMQ ends a connection on which nothing is said, and it is
         better to know in advance that a stand-by cannot reach its broker.
         """
         now = time.monotonic()
-        if self.dispatcher.shards or now < self._next_keep_connected:
+        if now < self._next_keep_connected:
             return
         self._next_keep_connected = now + KEEP_CONNECTED_EVERY_S
         if nodes := self.dispatcher.nodes:
