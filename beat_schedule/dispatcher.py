@@ -210,12 +210,16 @@ class Dispatcher:
         """Take over from the leader what is needed to send for a shard."""
         self._shard_leads.follow(poll)
         self._replace_symbols()
-        # A lower generation is from before: Redis has lost the newest, and the leader is about to publish it again.
-        if self._shard_leads.noted.of(self._name) and poll.generation > self.generation:
-            try:
-                self._published = read_assignment(client, self._keys)
-            except ValueError as error:
-                logger.warning("%s is not readable, the one before stays in force: %s", self._keys.assignment, error)
+        if not self._shard_leads.noted.of(self._name) or poll.generation <= self.generation:
+            return
+        try:
+            found = read_assignment(client, self._keys)
+        except ValueError as error:
+            logger.warning("%s is not readable, the one before stays in force: %s", self._keys.assignment, error)
+            return
+        # A lower generation is from before: Redis has lost the newest, and the leader publishes it again.
+        if found.generation > self.generation:
+            self._published = found
 
     def _hand_over(self, client: Any, lead: Lead) -> bool:
         """Resign if another dispatcher can send and we cannot; whether we did."""
@@ -247,7 +251,9 @@ class Dispatcher:
         dropped |= self._replace_symbols()
         moves = self._controller.step(lead.server_ms, *self._nodes.shares(self._desired.followed))
         change = None
-        if moves or dropped or new_term:
+        # Redis may have lost its last second, and with it an assignment that others are to follow.
+        lost_newest = 0 <= poll.generation < self.generation
+        if moves or dropped or new_term or lost_newest:
             self._acting_term = 0  # if publishing fails, the next poll starts again from what is published
             self._published = publish_assignment(
                 client, self._keys, lead.term, self._published, self._controller.owners

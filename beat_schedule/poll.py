@@ -39,7 +39,7 @@ class Poll(NamedTuple):
         live: the live nodes, with what they registered.
         heard: those whose heartbeat has come since the poll before.
         beats: the dispatchers that live, if we lead and shards are to be shared.
-        generation: of the published assignment; 0 if there is none.
+        generation: of the published assignment; 0 if there is none, -1 if it cannot be read.
         desired: version of the stored desired state; 0 if none is stored, -1 if it cannot be read.
         resumed: whether Redis could not be reached for a while before this poll.
     """
@@ -203,7 +203,7 @@ class Poller:
         lead = self.leadership.handle_reply(led, sent_at)
         self.clock.observe(sent_at, time.monotonic(), lead.server_ms)
         heartbeats = {node.decode(errors="replace"): int(score) for node, score in scores if isfinite(score)}
-        generation = int(replies[3]) if isinstance(replies[3], bytes) and replies[3].isdigit() else 0
+        generation = _generation(replies[3])
         connected = self._connected(lead, watched, *replies[4:])
         return _Shown(lead, heartbeats, parse_version(replies[2]), generation, connected)
 
@@ -255,3 +255,9 @@ class Poller:
             self._client.close()
             self._client = None
         self._resuming = True
+
+
+def _generation(reply: Any) -> int:
+    if reply is None:
+        return 0
+    return int(reply) if isinstance(reply, bytes) and reply.isdigit() else -1

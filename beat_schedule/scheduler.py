@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
@@ -19,7 +19,6 @@ from beat_schedule.schedule import FAST_CYCLE
 from beat_schedule.slices import Message, SlicedCycle, fan_out
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.owner import Owner
-from tickfence.coordination.shards import shard_of
 from tickfence.instrument import Instrument
 from tickfence.monitoring import dispatcher_metrics as metrics
 from tickfence.monitoring import exporter, logs
@@ -68,8 +67,6 @@ class HRWScheduler(Scheduler):
         self._hang_guard = HangGuard(self.settings.nt_hang_exit_s)
         self._pending: dict[int, PendingSlices] = {}  # by shard
         self._cycles: dict[int, dict[str, SlicedCycle]] = {}  # by shard and entry
-        self._split_of: tuple[Collection[Instrument], int] = (), 0
-        self._by_shard: Sequence[Collection[Instrument]] = ()
         self._next_poll = 0.0
         self._next_keep_connected = 0.0
         self._ask_again: dict[str, tuple[ScheduleEntry, float]] = {}  # by name: one that is not due, until when
@@ -85,14 +82,9 @@ class HRWScheduler(Scheduler):
         modes = {"multi_instance": settings.nt_enable_multi_instance, "kv_reports": settings.nt_enable_kv_reports}
         logger.info("starting", extra=modes)
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
-        metrics.leading.set_function(lambda: self.leading)
+        metrics.leading.set_function(lambda: self.dispatcher.leading)
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
         exporter.serve(port, settings.nt_metrics_host, metrics.registry)
-
-    @property
-    def leading(self) -> bool:
-        """Whether this beat leads, and so sends what is not fanned out."""
-        return self.dispatcher.leading
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""
@@ -103,9 +95,8 @@ class HRWScheduler(Scheduler):
         next_entry = self._run_entries()
         self._send_due_slices()
         self._keep_connected()
-        wake_at = min(self._next_poll, next_entry)
+        wake_at, owners = min(self._next_poll, next_entry), self.dispatcher.owners
         for shard in self.dispatcher.shards:
-            owners = self.dispatcher.owners
             for cycle in self._cycles.get(shard, {}).values():
                 wake_at = min(wake_at, cycle.next_due(owners) or wake_at)
         return max(wake_at - time.monotonic(), 0)
@@ -114,7 +105,7 @@ class HRWScheduler(Scheduler):
     def _poll_every_s(self) -> float:
         if self.dispatcher.in_a_hurry or any(pending.nodes() for pending in self._pending.values()):
             return HURRIED_POLL_EVERY_S
-        return POLL_EVERY_S if self.dispatcher.shards or self.leading else STAND_BY_POLL_EVERY_S
+        return POLL_EVERY_S if self.dispatcher.shards or self.dispatcher.leading else STAND_BY_POLL_EVERY_S
 
     def _run_entries(self) -> float:
         """Run the entries that are due; return when to ask the next one (monotonic seconds).
@@ -159,7 +150,7 @@ class HRWScheduler(Scheduler):
         """
         task = self.app.tasks.get(entry.task)
         if not getattr(task, "fan_out", False):
-            if not self.leading:
+            if not self.dispatcher.leading:
                 return
             logger.info("sending %s (%s)", entry.name, entry.task)
             try:
@@ -169,17 +160,16 @@ class HRWScheduler(Scheduler):
                 # Kombu counts an argument that cannot be serialized among its errors, but the broker is well.
                 raise error if cause is None or isinstance(cause, SerializationError) else cause from None
             return
-        if self.leading:
+        if self.dispatcher.leading:
             metrics.cycles.labels(entry.name).inc()
         now, count = time.monotonic(), self.dispatcher.shard_count
         if len(self._cycles) != count:
             self._cycles = {shard: {} for shard in range(count)}
             self._pending = {}  # what waits has cycles of other symbols
-        symbols = self._split(self.dispatcher.symbols, count)
         for shard, cycles in self._cycles.items():
             if entry.name not in cycles:
-                cycles[entry.name] = SlicedCycle.of(entry, task, self._limit, count)
-            cycles[entry.name].begin(entry, symbols[shard], now)
+                cycles[entry.name] = SlicedCycle.of(entry, task, self._limit, shard, count)
+            cycles[entry.name].begin(entry, self.dispatcher.symbols, now)
 
     def close(self) -> None:
         """Resign, and close all connections."""
@@ -192,15 +182,6 @@ class HRWScheduler(Scheduler):
     def _limit(self) -> int:
         """How many messages a node may get in a cycle, of each shard."""
         return max(1, self.settings.nt_max_tasks_per_cycle // self.dispatcher.shard_count)
-
-    def _split(self, symbols: Collection[Instrument], count: int) -> Sequence[Collection[Instrument]]:
-        """The symbols of each shard. The same objects as long as nothing of it changes."""
-        if self._split_of != (symbols, count):
-            by_shard: list[list[Instrument]] = [[] for _ in range(count)]
-            for symbol in symbols:
-                by_shard[shard_of(symbol, count)].append(symbol)
-            self._by_shard, self._split_of = by_shard, (symbols, count)
-        return self._by_shard
 
     def _send_due_slices(self) -> None:
         """Send the slices that are due, and those that still wait, to the owners that their symbols have by now."""

@@ -34,6 +34,7 @@ class ShardLeads:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.noted = Shards()
+        self._newest = 0  # term of a shard, of all that were seen
         self._wanted, self._keys, self._name = settings.nt_dispatch_shards, settings.keys, name
         self._able: frozenset[str] = frozenset()
         self._able_since = 0.0
@@ -68,10 +69,10 @@ class ShardLeads:
         reason = count, able, settled, lead.shards, lead.term
         if reason == self._decided_for:
             return True
-        # What Redis shows may be older than what nodes have seen: it may have lost its last second, or everything.
+        # Redis may have lost its last second, or everything. Nodes have seen what was noted then.
         before = max(lead.shards, self.noted, key=attrgetter("newest"))
         present = [shard.beat for shard in before.leads]
-        shards = before.next(lead.term, share_shards(count, able, present, settled=settled))
+        shards = before.next(lead.term, share_shards(count, able, present, settled=settled), self._newest)
         if shards != lead.shards and not leadership.note(
             client, self._keys, self._name, lead.term, {"shards": shards.to_json()}
         ):
@@ -87,7 +88,7 @@ class ShardLeads:
 
     def _take(self, shards: Shards) -> None:
         before = self.noted.of(self._name) if self.noted.leads else {}
-        self.noted = shards
+        self.noted, self._newest = shards, max(self._newest, shards.newest)
         own = shards.of(self._name)
         metrics.shards.set(len(own))
         if own.keys() != before.keys():

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from celery.beat import ScheduleEntry
 
 from tickfence.coordination.owner import Owner
+from tickfence.coordination.shards import shard_of
 from tickfence.instrument import Instrument
 
 PHASE_MS = 50
@@ -145,7 +146,8 @@ class SlicedCycle:
         phases: how many phases its period has: a power of two.
         limit: how many messages a node may get in a cycle.
         urgent: whether its reports go first if a node cannot serve all.
-        shards: into how many shards the symbols of all nodes are split; this cycle is that of one.
+        shard: whose symbols this cycle has.
+        shards: into how many the symbols of all nodes are split.
         due: (monotonic seconds, phase) of what is still to fall due, the next one first.
     """
 
@@ -153,6 +155,7 @@ class SlicedCycle:
     phases: int
     limit: int
     urgent: bool
+    shard: int = 0
     shards: int = 1
     due: deque[tuple[float, int]] = field(default_factory=deque)
     _phase: dict[Instrument, int] = field(default_factory=dict)
@@ -162,23 +165,24 @@ class SlicedCycle:
     _at: Mapping[int, list[Owner]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: ScheduleEntry, task: Any, max_messages: int, shards: int = 1) -> SlicedCycle:
-        """The cycle of ``entry``, with as many phases as its period and ``max_messages`` to a node allow.
+    def of(cls, entry: ScheduleEntry, task: Any, limit: int, shard: int = 0, shards: int = 1) -> SlicedCycle:
+        """The cycle of ``entry``, with as many phases as its period and ``limit`` allow.
 
         If ``task.spread`` is true, it is not urgent.
         """
-        count = max(1, min(max_messages, entry.schedule.run_every // timedelta(milliseconds=PHASE_MS)))
-        return cls(entry, 1 << (count.bit_length() - 1), max_messages, not task.spread, shards)
+        count = max(1, min(limit, entry.schedule.run_every // timedelta(milliseconds=PHASE_MS)))
+        return cls(entry, 1 << (count.bit_length() - 1), limit, not task.spread, shard, shards)
 
     def begin(self, entry: ScheduleEntry, symbols: Collection[Instrument], now: float) -> None:
-        """Begin a cycle of ``symbols`` at ``now`` (monotonic seconds).
+        """Begin a cycle of those of ``symbols`` that are in its shard, at ``now`` (monotonic seconds).
 
         Phases of the cycle before that are overdue fall due with it. Those that were to fall due later do not.
         """
         self.entry = entry
         if symbols != self._symbols:
             self._symbols = symbols
-            self._phase = {symbol: phase_of(symbol, self.phases) for symbol in symbols}
+            own = (symbol for symbol in symbols if shard_of(symbol, self.shards) == self.shard)
+            self._phase = {symbol: phase_of(symbol, self.phases) for symbol in own}
             self._owners = {}
         phase_s = entry.schedule.run_every.total_seconds() / self.phases
         first = now if self.urgent else now + phase_s / 2  # between those of urgent cycles, which then need not wait

@@ -236,8 +236,7 @@ class BookSync:
         book = self.book
         book.apply(diff.first_update_id, diff.last_update_id, diff.bids, diff.asks)
         self.received_ms = received_ms
-        if book.bids.meets(book.asks):  # a call less for each diff
-            self._require_uncrossed(book)
+        self._require_uncrossed(book)
         if self.proof is not None:
             self.proof.apply(diff)
             self._check(diff)

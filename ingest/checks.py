@@ -146,7 +146,7 @@ def checked_trade(
     Raises:
         Rejected: one cannot.
     """
-    if not (_are_decimals(f"{price} {quantity}") and price.strip("0.") and quantity.strip("0.")):
+    if not (_are_decimals(f"{price} {quantity}") and float(price) > 0.0 and float(quantity) > 0.0):
         check_decimal(price, Refusal.BAD_PRICE, symbol)
         check_decimal(quantity, Refusal.BAD_QUANTITY, symbol)
     check_time(time_ms, symbol)

@@ -123,10 +123,9 @@ class Pending:
         if not entries:
             return
         metrics.dropped.labels(reason).inc(len(entries))
-        self.work.set()
         for entry in entries:
             if entry.is_book:
-                self._snapshots.want(entry.symbol, metrics.SnapshotReason.DROPPED)
+                self.want_snapshot(entry.symbol, metrics.SnapshotReason.DROPPED)
             if not entry.text:
                 self._to_delete[entry.symbol] = entry
                 if reason is metrics.EntryLost.REDIS_ERROR:

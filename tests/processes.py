@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,3 +36,11 @@ def wait_until(
             raise AssertionError(f"not within {timeout_s:g} s: {what() if callable(what) else what}")
         time.sleep(every_s)
     return value
+
+
+def await_threads(name: str, timeout_s: float = 10.0) -> None:
+    """Wait until every thread of this name has ended."""
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(timeout_s)
+            assert not thread.is_alive(), f"{name} still runs after {timeout_s:g} s"

@@ -21,7 +21,7 @@ import pytest
 import redis
 
 from tests.frozen_objects import frozen, telling
-from tests.processes import wait_until
+from tests.processes import await_threads, wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.dispatch import Dispatch
 from tickfence.coordination.leadership import HOLD_LEAD_S, SENDER_FOR_MS, parse_leader
@@ -139,9 +139,7 @@ class Beats:
             process.wait()
         for one in self.nodes:
             one.leave()
-        for thread in threading.enumerate():
-            if thread.name == "registration":
-                thread.join(10)
+        await_threads("registration")
         self.broker.close()
 
 

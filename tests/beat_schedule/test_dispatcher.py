@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,7 +11,7 @@ from celery import Celery
 
 from beat_schedule.broker import Broker
 from beat_schedule.dispatcher import Dispatcher
-from tests.processes import wait_until
+from tests.processes import await_threads, wait_until
 from tickfence.coordination import desired
 from tickfence.coordination.assignment_store import publish_assignment, read_assignment
 from tickfence.coordination.clock import ServerClock
@@ -103,9 +102,7 @@ def node(redis_server: EmbeddedRedis) -> Iterator[MakeNode]:
     yield make
     for one in made:
         one.leave()
-    for thread in threading.enumerate():
-        if thread.name == "registration":
-            thread.join(10)
+    await_threads("registration")
 
 
 @pytest.fixture

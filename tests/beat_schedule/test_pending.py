@@ -25,11 +25,18 @@ APP = Celery()
 
 
 def cycle(
-    symbols: list[str], phases: int, limit: int = 32, *, urgent: bool = True, name: str = "", shards: int = 1
+    symbols: list[str],
+    phases: int,
+    limit: int = 32,
+    *,
+    urgent: bool = True,
+    name: str = "",
+    shard: int = 0,
+    shards: int = 1,
 ) -> SlicedCycle:
     name = name or ("fast" if urgent else "slow")
     entry = ScheduleEntry(name=name, task="one", schedule=fixed_rate(250), app=APP)
-    one = SlicedCycle(entry, phases, limit, urgent, shards)
+    one = SlicedCycle(entry, phases, limit, urgent, shard, shards)
     one.begin(entry, symbols, 0.0)
     return one
 
@@ -230,7 +237,8 @@ def test_owners_that_come_and_go_leave_nothing_behind() -> None:
 def test_shards_share_a_node_that_cannot_keep_up_equally(load: float, beats: tuple[int, ...]) -> None:
     """A node that needs ``load`` periods for all its symbols, and beats that poll every 25 ms; ``beats`` has each shard's."""
     shards = [[symbol for symbol in SYMBOLS if shard_of(symbol, len(beats)) == number] for number in range(len(beats))]
-    cycles, owners = [cycle(symbols, 4, shards=len(shards)) for symbols in shards], dict.fromkeys(SYMBOLS, A)
+    cycles = [cycle(SYMBOLS, 4, shard=number, shards=len(shards)) for number in range(len(shards))]
+    owners = dict.fromkeys(SYMBOLS, A)
     pending, queue = [PendingSlices() for _ in shards], deque[tuple[str, ...]]()
     served: Counter[str] = Counter()
     chance, polls, free_at = random.Random(7), [0.0, 8.0, 16.0], 0.0

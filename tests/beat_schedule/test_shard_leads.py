@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,7 +12,7 @@ from celery import Celery
 from beat_schedule import shard_leads
 from beat_schedule.broker import Broker
 from beat_schedule.dispatcher import Dispatcher
-from tests.processes import wait_until
+from tests.processes import await_threads, wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.leadership import parse_leader
 from tickfence.coordination.owner import Owner
@@ -120,9 +119,7 @@ def scene(redis_client: redis.Redis, redis_server: EmbeddedRedis, monkeypatch: p
         beat.close()
     for node in one.nodes:
         node.leave()
-    for thread in threading.enumerate():
-        if thread.name == "registration":
-            thread.join(10)
+    await_threads("registration")
 
 
 @pytest.fixture

@@ -104,11 +104,12 @@ def test_all_shards_of_a_node_have_as_many_slices(shards: int, symbols: int) -> 
     owners = dict.fromkeys(names(symbols), A)
     widths = set()
     for number in range(shards):
-        one = SlicedCycle(cycle().entry, 4, 32, urgent=True, shards=shards)
-        one.begin(one.entry, [symbol for symbol in owners if shard_of(symbol, shards) == number], 0.0)
-        if len(sent(one, owners).get(A, ())) and symbols > 100 * shards:
-            widths.add(one.node(A, owners).width)
-    assert len(widths) <= 1
+        one = SlicedCycle(cycle().entry, 4, 32, True, number, shards)
+        one.begin(one.entry, list(owners), 0.0)
+        widths.add(one.node(A, owners).width)
+        found = [symbol for messages in sent(one, owners).get(A, {}).values() for m in messages for symbol in m]
+        assert sorted(found) == sorted(symbol for symbol in owners if shard_of(symbol, shards) == number)
+    assert len(widths) == 1
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=OF_THEIR_OWN + 1, max_size=300), st.integers(0, 5))

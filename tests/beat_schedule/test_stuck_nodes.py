@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from celery.schedules import schedule
 from beat_schedule.broker import PROBE, Broker
 from beat_schedule.dispatcher import Dispatcher
 from beat_schedule.slices import fan_out
-from tests.processes import wait_until
+from tests.processes import await_threads, wait_until
 from tickfence.coordination import leadership
 from tickfence.coordination.assignment_store import read_assignment
 from tickfence.coordination.clock import ServerClock
@@ -172,9 +171,7 @@ def scene(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Iterator[Sc
             broker.close()
     for node in one.nodes.values():
         node.registration.leave()
-    for thread in threading.enumerate():
-        if thread.name == "registration":
-            thread.join(10)
+    await_threads("registration")
 
 
 def metric(name: str) -> float:

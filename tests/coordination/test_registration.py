@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.processes import wait_until
+from tests.processes import await_threads, wait_until
 from tickfence.coordination.clock import ServerClock
 from tickfence.coordination.membership import parse_node
 from tickfence.coordination.owner import Owner
@@ -76,10 +76,7 @@ def registering(redis_client: redis.Redis, redis_server: EmbeddedRedis) -> Itera
     yield make
     for one in made:
         one.registration.leave()
-    for thread in threading.enumerate():
-        if thread.name == "registration":
-            thread.join(10)
-            assert not thread.is_alive()
+    await_threads("registration")
 
 
 @pytest.fixture

@@ -22,9 +22,6 @@ ALL_LEVELS = sys.maxsize
 MIN_LEVELS = 40
 """A side that knows fewer levels is near its horizon: twice what a report shows."""
 
-NEAR = 64
-"""Levels that are looked through first."""
-
 _COMPLETE = -math.inf
 
 
@@ -88,8 +85,7 @@ class BookSide:
         append = None if log is None else log.append
         for price, quantity in levels:
             key = price * sign
-            near = size - NEAR  # most changes are of the best levels: those are looked through first
-            place = bisect_left(keys, key, near) if near > 0 and keys[near] < key else bisect_left(keys, key)
+            place = bisect_left(keys, key)
             if place < size and keys[place] == key:
                 before = quantities[place]
                 if quantity > 0:

@@ -233,8 +233,7 @@ class SymbolState:
         if event_ms is None:
             event_ms = received_ms
         self.trades.coverage.add_diff(first_update_id, last_update_id, event_ms, trades_held, trades_broken)
-        log = self._log
-        logged = len(log)
+        log = array("d")
         applied = self.book.apply(first_update_id, last_update_id, bids, asks, log)
         if applied or self.book_event_ms is None:
             self.book_event_ms = event_ms
@@ -249,11 +248,10 @@ class SymbolState:
             elif first_update_id > self.observed_update_id + 1 or changes.complete_after_ms == UNKNOWN:
                 changes.complete_after_ms = event_ms - 1
             self.observed_update_id = last_update_id
-            self._pending.append((event_ms, (len(log) - logged) // 3))
-            if len(log) >= 3 * _FOLD_AT_LEVELS:
+            self._pending.append((event_ms, len(log) // 3))
+            self._log += log
+            if len(self._log) >= 3 * _FOLD_AT_LEVELS:
                 self.fold()
-        else:
-            del log[logged:]
         return applied
 
     def add_trades(

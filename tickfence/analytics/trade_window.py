@@ -167,7 +167,7 @@ class TradeWindow:
         times = self._times
         in_order = sorted(new)
         lowest = in_order[0]
-        late = self.newest_ms is not None and lowest < self.newest_ms
+        late = old_end > self._start and lowest < times[old_end - 1]
         if not late and in_order == list(new):
             return
         begin = self._start + int(times[self._start : old_end].searchsorted(lowest, "right"))
@@ -178,11 +178,9 @@ class TradeWindow:
             self.reordered += 1
 
     def _trim(self) -> None:
-        oldest = self._times.item(self._end - 1) - self._keep_ms
-        if self._times.item(self._start) > oldest and len(self) <= self._max_trades:  # as nearly always
-            return
         times = self._times[self._start : self._end]
-        drop = int(times.searchsorted(oldest, "right"))
+        oldest = int(times[-1]) - self._keep_ms
+        drop = int(times.searchsorted(oldest, "right")) if times[0] <= oldest else 0
         if len(times) - drop > self._max_trades:
             drop = len(times) - self._max_trades
             self.coverage.drop(int(times[drop - 1]))

@@ -57,4 +57,4 @@ class ServerClock:
 
     def now_ms(self) -> int:
         """Server ms now."""
-        return round(time.monotonic() * 1000 + self._offset)
+        return self.at(time.monotonic())

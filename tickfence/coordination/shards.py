@@ -44,17 +44,18 @@ class Shards(NamedTuple):
 
     @property
     def newest(self) -> int:
-        """The highest term in it. What is noted later has a higher one."""
-        return max((self.term, *(lead.term for lead in self.leads)))
+        """The highest term of a shard; 0 if there is none."""
+        return max((lead.term for lead in self.leads), default=0)
 
-    def next(self, term: int, beats: Sequence[str]) -> Shards:
+    def next(self, term: int, beats: Sequence[str], newest: int = 0) -> Shards:
         """What the leader of ``term`` notes so that these dispatchers send, one for each shard.
 
-        A shard keeps its term while its dispatcher and the leader stay. Every new term is above all that there are.
+        A shard keeps its term while its dispatcher and the leader stay. Every new term is above all that there are, and
+        above ``newest``, the highest one that the leader has seen: Redis may have lost it.
         """
         if self.term == term and [lead.beat for lead in self.leads] == list(beats):
             return self
-        new = max([term, *(lead.term + 1 for lead in self.leads)])
+        new = max(term, self.newest + 1, newest + 1)
         goes_on = self.term == term and len(self.leads) == len(beats)
         before = self.leads if goes_on else (ShardLead("", 0),) * len(beats)
         pairs = zip(before, beats, strict=True)

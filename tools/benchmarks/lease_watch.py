@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 from tickfence.keys import Keys
-from tools.benchmarks.slot_routing import Addressed, SlotRouting
+from tickfence.redis_access.connect import connect
+from tickfence.redis_access.errors import REDIS_ERRORS
+from tickfence.redis_access.raw_pipeline import exchange
 
 EVERY_S = 1.0
 """Well below a period, so that no report is replaced unseen."""
@@ -56,7 +58,7 @@ class LeaseWatch:
     """Reads every report's head and every lease's token again and again, within the ``with`` block.
 
     Args:
-        ports: loopback ports of the cluster's servers.
+        url: of the data plane.
         symbols: whose reports.
 
     Attributes:
@@ -66,14 +68,14 @@ class LeaseWatch:
         longest_pass_s: the longest time from one look at a symbol to the next.
     """
 
-    def __init__(self, ports: Sequence[int], symbols: Sequence[str]) -> None:
+    def __init__(self, url: str, symbols: Sequence[str]) -> None:
         keys = Keys()
         self.seen: dict[str, list[Seen]] = defaultdict(list)
         self.falls: list[Fall] = []
         self.passes, self.longest_pass_s = 0, 0.0
         self._symbols = symbols
         self._commands = [
-            Addressed.of(command)
+            command
             for symbol in symbols
             for command in (
                 ("GETRANGE", keys.report(symbol), 0, _HEAD_BYTES),
@@ -83,7 +85,8 @@ class LeaseWatch:
         self._heads: dict[str, bytes] = {}
         # Apart, because a lease is taken before the first report under its token.
         self._highest: dict[tuple[str, str], int] = defaultdict(int)
-        self._routing = SlotRouting(ports)
+        self._url = url
+        self._client: Any = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-watch", daemon=True)
 
@@ -93,20 +96,24 @@ class LeaseWatch:
         return self._thread.is_alive()
 
     def __enter__(self) -> Self:
+        self._client = connect(self._url, name="lease-watch", timeout_s=2)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        self._routing.close()
+        self._client.close()
 
     def _run(self) -> None:
         began = time.monotonic()
         pause_s = EVERY_S / 2 / -(-len(self._symbols) // _SHARE)
         while not self._ended.is_set():
             for first in range(0, len(self._symbols), _SHARE):
-                replies = self._routing.call(self._commands[2 * first : 2 * (first + _SHARE)])
+                try:
+                    replies = exchange(self._client, self._commands[2 * first : 2 * (first + _SHARE)])
+                except REDIS_ERRORS:  # no server can be reached, or a slot has none: they are asked in the next pass
+                    replies = []
                 for symbol, head, token in zip(self._symbols[first:], replies[::2], replies[1::2], strict=False):
                     self._note(symbol, head, token)
                 if self._ended.wait(pause_s):

@@ -1,8 +1,8 @@
 """A market in which little happens: one diff and one trade a symbol every few seconds, at little cost.
 
-    python -m tools.benchmarks.quiet_market --ports 7000,7001,7002 --symbols 10000 --every 4
+    python -m tools.benchmarks.quiet_market --url redis+cluster://127.0.0.1:7000 --symbols 10000 --every 4
 
-It writes what ingest writes, with ingest's own encoder, to a Redis Cluster, until it is ended. Symbols are spread over the
+It writes what ingest writes, until it is ended. Symbols are spread over the
 interval. After an error, as in a failover, a symbol begins again with a snapshot.
 """
 
@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import chain
 
 from tickfence.keys import Keys
+from tickfence.redis_access.command import Command
+from tickfence.redis_access.connect import connect
+from tickfence.redis_access.errors import REDIS_ERRORS
+from tickfence.redis_access.raw_pipeline import exchange
 from tickfence.streams import append
-from tickfence.streams.codec import Level, Snapshot
-from tools.benchmarks.slot_routing import Addressed, SlotRouting
+from tickfence.streams.codec import INFO_FIELDS, TICKER_FIELDS, Level, Snapshot, encode_levels
 
 KEYS = Keys()
 TICK_S = 0.1
@@ -44,45 +48,28 @@ class QuietSymbol:
         self._update = 0
         self.broken = True
 
-    def listing(self, now_ms: int) -> list[Addressed]:
+    def listing(self, now_ms: int) -> list[Command]:
         """The rules and the statistics of 24 hours."""
-        info = (
-            "tick_size",
-            "0.01",
-            "step_size",
-            "0.01",
-            "status",
-            "trading",
-            "book_from",
-            0,
-            "base",
-            "T",
-            "quote",
-            "USD",
-        )
-        ticker = ("last", "100", "change_pct", "0", "high", "101", "low", "99", "volume", "1000", "r", now_ms)
-        return [
-            Addressed.of(append.set_hash(self._info, info)),
-            Addressed.of(append.set_hash(self._ticker, ticker)),
-        ]
+        info = zip(INFO_FIELDS, ("0.01", "0.01", "trading", "0", "T", "USD"), strict=True)
+        ticker = zip(TICKER_FIELDS, ("100", "0", "101", "99", "1000", str(now_ms)), strict=True)
+        return [append.set_hash(self._info, chain(*info)), append.set_hash(self._ticker, chain(*ticker))]
 
-    def next(self, now_ms: int) -> list[Addressed]:
+    def next(self, now_ms: int) -> list[Command]:
         """The next diff and trade, and now and then a snapshot before them."""
         found = []
         if self.broken or self._update % SNAPSHOT_EVERY == 0:
-            found.append(Addressed.of(append.set_snapshot(self._snapshot, self._as_snapshot(now_ms))))
+            found.append(append.set_snapshot(self._snapshot, self._as_snapshot(now_ms)))
             self.broken = False
         self._update += 1
         quantity = 1.0 + self._update % 7
         (bid, _), (ask, _) = self._bids[0], self._asks[0]
         self._bids[0], self._asks[0] = (bid, quantity), (ask, quantity)
-        diff = append.packed_diff(now_ms, self._update, self._update, self._bids[:1], self._asks[:1], now_ms)
-        buys = self._update % 2 == 0
-        trade = append.packed_trade(now_ms, self._update, str(ask if buys else bid), "0.5", buys, now_ms)
-        for key, fields, entry in ((self._trades, append.TRADE_FIELDS, trade), (self._book, append.DIFF_FIELDS, diff)):
-            head = append.xadd_head(key, fields, keep_from_ms=now_ms - KEEP_MS)
-            found.append(Addressed(key, head + entry))
-        return found
+        bids, asks = encode_levels(self._bids[:1]), encode_levels(self._asks[:1])
+        side, price = ("b", ask) if self._update % 2 == 0 else ("s", bid)
+        id_ = *append.xadd_options(now_ms - KEEP_MS, create=True), f"{now_ms}-{self._update}"
+        trade = ("p", str(price), "q", "0.5", "s", side, "r", now_ms)
+        diff = ("U", self._update, "b", bids, "a", asks, "r", now_ms, "t", 0)
+        return [*found, ("XADD", self._trades, *id_, *trade), ("XADD", self._book, *id_, *diff)]
 
     def _as_snapshot(self, now_ms: int) -> Snapshot:
         # Exchange times never fall, so this is at or above the id of the newest entry that it includes.
@@ -90,9 +77,9 @@ class QuietSymbol:
         return Snapshot(last_update_id=self._update, stream_id=stream_id, bids=self._bids, asks=self._asks, time=now_ms)
 
 
-def run(ports: list[int], count: int, every_s: float) -> None:
+def run(url: str, count: int, every_s: float) -> None:
     """Write until this process is ended."""
-    routing = SlotRouting(ports)
+    client = connect(url, name="market", timeout_s=2)
     symbols = [QuietSymbol(name, 100.0 + number % 50) for number, name in enumerate(names(count))]
     began, done = time.monotonic(), 0
     while True:
@@ -104,7 +91,11 @@ def run(ports: list[int], count: int, every_s: float) -> None:
             wanted = [*(symbol.listing(now_ms) if number < count else ()), *symbol.next(now_ms)]
             owners += [symbol] * len(wanted)
             commands += wanted
-        for symbol, reply in zip(owners, routing.call(commands), strict=True):
+        try:
+            replies = exchange(client, commands)
+        except REDIS_ERRORS as error:  # no server can be reached, or a slot has none
+            replies = [error] * len(commands)
+        for symbol, reply in zip(owners, replies, strict=True):
             symbol.broken |= isinstance(reply, Exception) and not append.refused(reply)
         done = due
         time.sleep(TICK_S)
@@ -113,11 +104,11 @@ def run(ports: list[int], count: int, every_s: float) -> None:
 def main() -> None:
     """Carry out the command line."""
     p = argparse.ArgumentParser(prog="python -m tools.benchmarks.quiet_market", description=__doc__.splitlines()[0])
-    p.add_argument("--ports", required=True, help="loopback ports of the cluster's servers, comma-separated")
+    p.add_argument("--url", required=True, help="of the data plane, as REDIS_URL")
     p.add_argument("--symbols", type=int, default=10_000, help="how many (%(default)s)")
     p.add_argument("--every", type=float, default=4.0, help="seconds between two diffs of a symbol (%(default)s)")
     given = p.parse_args()
-    run([int(port) for port in given.ports.split(",")], given.symbols, given.every)
+    run(given.url, given.symbols, given.every)
 
 
 if __name__ == "__main__":

@@ -46,11 +46,6 @@ class RedisCluster:
         """For ``REDIS_URL``."""
         return "redis+cluster://" + ",".join(f"{ports.LOOPBACK}:{server.port}" for server in self.servers)
 
-    @property
-    def ports(self) -> list[int]:
-        """The ports of all servers."""
-        return [server.port for server in self.servers]
-
     def first_master_of(self, key: str) -> EmbeddedRedis:
         """The server that has a key until there is a failover."""
         return self.servers[MASTERS * key_slot(key.encode()) // SLOTS]

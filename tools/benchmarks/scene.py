@@ -67,7 +67,7 @@ class Scene:
         }
         node_names = [f"node-{number:03}" for number in range(1, nodes + 1)]
         self.fleet = Fleet(folder, environment, node_names, [f"beat-{number}" for number in range(1, beats + 1)])
-        self.leases = LeaseWatch(self.cluster.ports, self.symbols)
+        self.leases = LeaseWatch(self.cluster.url, self.symbols)
         self.dispatches = DispatchWatch(self.broker.port)
         self.events: list[Mapping[bytes, bytes]] = []
         self._last_event = b"0"
@@ -167,8 +167,7 @@ class Scene:
 
     def _start_market(self) -> None:
         options = ("--symbols", str(len(self.symbols)), "--every", str(self._market_every_s))
-        ports = ",".join(map(str, self.cluster.ports))
-        command = (sys.executable, "-m", "tools.benchmarks.quiet_market", "--ports", ports, *options)
+        command = (sys.executable, "-m", "tools.benchmarks.quiet_market", "--url", self.cluster.url, *options)
         environment = {**os.environ, "PARENT_PID": str(os.getpid())}
         with self._log.open("wb") as log:
             self._market = subprocess.Popen(

@@ -109,8 +109,8 @@ class PlainDecoder:
                 and 0 < time_ms < LAST_TIME_MS
                 and 0 <= trade_id <= MAX_ID
                 and _are_decimals(f"{price} {quantity}")
-                and price.strip("0.")  # above 0
-                and quantity.strip("0.")
+                and float(price) > 0.0
+                and float(quantity) > 0.0
             ):
                 # "m": the buyer is the market maker, so the seller was the aggressor.
                 return Trade(symbol, time_ms, trade_id, price, quantity, not data.m)
