@@ -257,6 +257,38 @@ def test_terms_do_not_fall_when_redis_has_lost_its_last_seconds(three: Scene) ->
     three.until(three.shared, "three to share the shards")
 
 
+def test_terms_do_not_fall_though_only_nodes_and_beats_remember_them(three: Scene) -> None:
+    """Redis comes back empty with its clock behind, and a beat that knows no shards leads for a while."""
+    shards = parse_leader(three.client.hgetall(KEYS.dispatcher)).shards
+    ahead = shards._replace(leads=tuple(lead._replace(term=lead.term + 10**9) for lead in shards.leads))
+    three.client.hset(KEYS.dispatcher, "shards", ahead.to_json())
+    three.until(lambda: all(min(beat.shards.values()) >= 10**9 for beat in three.beats.values()), "all to follow")
+    known = three.terms()
+    three.client.flushall()
+    term = max(beat.term for beat in three.beats.values()) + 1_000
+    until = int(time.time() * 1000) + 60_000
+    old = {"leader": "old", "client_id": "", "term": term, "until": until}
+    three.client.hset(KEYS.dispatcher, mapping=old)
+    three.until(lambda: not any(beat.shards for beat in three.beats.values()), "nobody to send")
+    three.client.hset(KEYS.dispatcher, "until", 1)
+    three.until(three.shared, "one of them to lead")
+    assert all(term > known[shard] for shard, term in three.terms().items())
+
+
+def test_an_assignment_that_redis_has_lost_is_published_again(three: Scene) -> None:
+    before = three.client.hgetall(KEYS.assignment)
+    leaving = three.nodes[0]
+    leaving.leave()
+    three.until(lambda: leaving.owner not in three.beats[three.leader()].owners.values(), "its symbols to move")
+    generation = max(beat.generation for beat in three.beats.values())
+    three.client.delete(KEYS.assignment)
+    three.client.hset(KEYS.assignment, mapping=before)
+    three.beat("beat-4", NT_DISPATCH_SHARDS="3")
+    three.kill(three.follower())
+    three.until(three.shared, "the beat that knows nothing to send, too")
+    assert three.beats["beat-4"].generation > generation
+
+
 def test_a_beat_that_knows_no_shards_and_leads_silences_the_others(three: Scene) -> None:
     """A version before this one notes no shards, and sends everything."""
     term = max(three.beats[three.leader()].term, *three.terms().values()) + 1_000_000
