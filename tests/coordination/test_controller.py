@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -323,3 +324,25 @@ def test_ten_thousand_symbols_are_replaced_within_a_poll() -> None:
     started = time.process_time()
     assert controller.replace_symbols(symbols[1:]).keys() == {symbols[0]}
     assert time.process_time() - started < 0.5  # some milliseconds; seconds if it grew with the square
+
+
+def test_what_is_balanced_stays_so_only_until_something_changes() -> None:
+    """Each change is made when a rebalance is overdue."""
+    symbols = [f"S{i}USDT" for i in range(60)]
+    controller, now = settled(owner(1), owner(2), symbols=symbols)
+    alike, heavy = live(owner(1), owner(2)), {owner(1): 9.0, owner(2): 1.0}
+
+    def moved(weights: Mapping[Owner, float]) -> int:
+        nonlocal now
+        now += 10 * LONG_MS
+        return len(controller.step(now, weights))
+
+    assert moved(alike) == 0
+    assert moved(heavy) > 0
+    assert moved(alike) > 0, "the weights are as they were when all was balanced, and the symbols are not"
+    assert moved(alike) == 0
+    controller.replace_symbols([*symbols, "NEWUSDT"])
+    assert moved(alike) >= 1
+    moved(alike)
+    controller.adopt(dict.fromkeys(symbols, owner(1)), now)
+    assert moved(alike) > 10
