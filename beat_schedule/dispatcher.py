@@ -240,7 +240,7 @@ class Dispatcher:
         lost = False
         if new_term:
             self._replace_symbols()
-            dropped, lost = self._adopt(client, lead)
+            dropped, lost = self._adopt(client, poll)
             self._nodes.begin(client, lead)
         others_send = any(shard.beat != self._name for shard in self._shard_leads.noted.leads)
         owners = self._controller.owners.values()
@@ -276,18 +276,21 @@ class Dispatcher:
             client.zremrangebyscore(self._keys.nodes, 0, lead.server_ms - PURGE_AFTER_MS)
             self._next_purge = time.monotonic() + PURGE_EVERY_S
 
-    def _adopt(self, client: Any, lead: Lead) -> tuple[dict[Instrument, Owner], bool]:
+    def _adopt(self, client: Any, poll: Poll) -> tuple[dict[Instrument, Owner], bool]:
         """Start from the published assignment; return its symbols that are not ours, and whether data was lost."""
         try:
-            stored = read_assignment(client, self._keys)
+            # With very many symbols, a lead may run out over them. It goes on with what it knows, if nothing has changed.
+            known = poll.generation == self.generation > 0
+            stored = self._published if known else read_assignment(client, self._keys)
         except ValueError as error:
             logger.warning("%s is not readable and counts as lost: %s", self._keys.assignment, error)
             stored = StoredAssignment(term=0, generation=-1, owners={})  # older than any
         # If Redis came back without its last seconds, what it shows is older than what we published.
         older = stored.generation < self.generation
-        in_force = self._published if older else stored
-        self._controller.adopt(in_force.owners, lead.server_ms)
-        self._published = in_force._replace(term=0)  # whatever is recorded by now is replaced
+        if not older:
+            self._published = stored
+        if not known or self._controller.owners != stored.owners:
+            self._controller.adopt(self._published.owners, poll.lead.server_ms)
         self._journal.note_adopted(stored.owners.values())
         wanted = frozenset(self._desired.symbols)
         dropped = {symbol: owner for symbol, owner in stored.owners.items() if symbol not in wanted}

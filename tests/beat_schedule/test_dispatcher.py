@@ -397,6 +397,24 @@ def test_lost_data_costs_no_symbol_its_owner_and_numbers_go_on(
     assert read_assignment(redis_client, KEYS) == (one.term, one.generation, before)
 
 
+def test_a_lead_that_ran_out_goes_on_without_reading_what_it_knows(
+    dispatcher: MakeDispatcher, node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To read 100,000 symbols and to adopt them takes longer than a lead lasts, so it would run out again and again."""
+    node("node-001")
+    one = dispatcher()
+    poll_until(one, lambda: one.owners, "an assignment")
+    before, generation, term = dict(one.owners), one.generation, one.term
+    redis_client.hset(KEYS.assignment, "UNREADABLE", "no owner")
+    redis_client.hset(KEYS.dispatcher, "until", 1)
+    poll_until(one, lambda: one.term > term, "it to lead again")
+    assert dict(one.owners) == before
+    assert one.generation > generation
+    assert "is not readable" not in caplog.text
+    redis_client.hdel(KEYS.assignment, "UNREADABLE")
+    assert read_assignment(redis_client, KEYS) == (one.term, one.generation, before)
+
+
 def test_a_server_that_comes_back_empty_costs_no_symbol_its_owner(
     own_redis_server: Callable[..., EmbeddedRedis], dispatcher: MakeDispatcher, node: MakeNode
 ) -> None:

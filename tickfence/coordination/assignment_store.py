@@ -87,12 +87,10 @@ def publish_assignment(
         Deposed: a newer leader has written meanwhile; nothing changed.
         redis.exceptions.RedisError: Redis cannot be reached, or the key is not a hash.
     """
-    accepted = CHANGED_SINCE
-    if term == published.term:
-        before = published.owners
-        changes = {symbol: str(owner) for symbol, owner in owners.items() if before.get(symbol) != owner}
-        changes |= dict.fromkeys(before.keys() - owners.keys(), "")
-        accepted, number = _publish(client, keys, term, published.generation, changes, changes_only=True)
+    before = published.owners
+    changes = {symbol: str(owner) for symbol, owner in owners.items() if before.get(symbol) != owner}
+    changes |= dict.fromkeys(before.keys() - owners.keys(), "")
+    accepted, number = _publish(client, keys, term, published.generation, changes, changes_only=True)
     if accepted == CHANGED_SINCE:
         placed = {symbol: str(owner) for symbol, owner in owners.items()}
         accepted, number = _publish(client, keys, term, published.generation, placed, changes_only=False)

@@ -4,7 +4,7 @@
 --            Symbols are upper case or have a colon, so they differ from these two names.
 -- ARGV[1]  the leader's term
 -- ARGV[2]  the highest generation that the leader has seen
--- ARGV[3]  "1" to change the assignment of just this term and generation, "" to replace whatever there is
+-- ARGV[3]  "1" to change the assignment of just this generation, "" to replace whatever there is
 -- ARGV[4], ARGV[5] …  symbol and owner, for every symbol or for those that change; "" if it has none any more
 --
 -- Returns {1, the new generation}. If the recorded term is newer than the caller's, nothing changes, and it returns
@@ -17,7 +17,7 @@ if term > tonumber(ARGV[1]) then
 end
 if ARGV[3] == '' then
   redis.call('DEL', KEYS[1])
-elseif term ~= tonumber(ARGV[1]) or recorded ~= tonumber(ARGV[2]) then
+elseif recorded ~= tonumber(ARGV[2]) then
   return {2, 0}
 end
 
