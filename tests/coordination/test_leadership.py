@@ -330,6 +330,18 @@ def test_a_leader_that_redis_has_forgotten_the_term_of_gets_a_newer_one(candidat
     assert one.leadership.term == lead.term
 
 
+def test_a_leader_gets_a_term_above_one_that_only_a_stand_by_knows(candidate: Candidates) -> None:
+    a, b = candidate("a"), candidate("b")
+    known = b.leadership.term = a.poll().term + 100  # Redis has lost it, with its last second
+    follower = b.poll()
+    lead = a.poll()
+    assert lead.leading
+    assert lead.reason is LeaderReason.RENEWED
+    assert lead.term == follower.term == known + 1
+    assert a.poll().reason is None
+    assert b.poll().term == lead.term
+
+
 NOTHING = StoredAssignment(0, 0, {})
 
 

@@ -36,6 +36,11 @@ local sent = ARGV[6] ~= '' and whole(now) or string.match(held[7] or '', '%d+$')
 redis.call('HSET', KEYS[1], own, ARGV[2] .. ' ' .. whole(now) .. ' ' .. sent)
 
 if live and leader ~= ARGV[1] and not (ARGV[4] ~= '' and client_id == ARGV[4]) then
+  if tonumber(ARGV[5]) > term then
+    -- Redis may have lost its last second, and the leader does not know this term: the lead goes on in a newer one.
+    term = tonumber(ARGV[5]) + 1
+    redis.call('HSET', KEYS[1], 'term', whole(term))
+  end
   return {0, term, now, client_id, shards}
 end
 
