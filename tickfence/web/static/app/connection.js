@@ -64,6 +64,7 @@ export class Connection {
   #explain(what, then) {
     const seen = this.#seenAt === null ? "" : `What you see is from ${clock(this.#seenAt)}.`;
     byId("banner").hidden = !what;
+    setData(byId("banner"), "tone", this.#seenAt === null ? "calm" : "");
     setText(byId("banner"), what && [what, seen, then].filter(Boolean).join(" "));
   }
 }

@@ -23,20 +23,21 @@ export class NodesPanel {
   #market;
   #views = new Map();
   #body = el("tbody");
+  #table;
   #leader = el("p", { class: "leader" });
   #empty = el("p", { class: "empty" });
 
   constructor(market) {
     this.#market = market;
     const heads = HEADS.map(([label, kind]) => el("th", { scope: "col", class: kind }, label));
-    const table = el(
+    this.#table = el(
       "table",
       { class: "nodes-table" },
       el("caption", { class: "unseen" }, "Nodes"),
       el("thead", {}, el("tr", {}, ...heads)),
       this.#body,
     );
-    byId("nodes").append(this.#leader, table, this.#empty);
+    byId("nodes").append(this.#leader, this.#table, this.#empty);
   }
 
   update() {
@@ -45,6 +46,7 @@ export class NodesPanel {
     for (const [name, view] of this.#views) if (!present.has(name)) this.#remove(name, view);
     for (const node of [...nodes].sort((a, b) => (a.node < b.node ? -1 : 1))) this.#show(node);
     this.#empty.hidden = nodes.length > 0;
+    this.#table.hidden = nodes.length === 0;
     setText(this.#empty, isSingle ? SINGLE : NO_NODE);
     setText(byId("nodes-count"), workingText(nodes));
     this.#leader.hidden = isSingle;

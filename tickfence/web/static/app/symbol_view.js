@@ -108,6 +108,7 @@ export class SymbolView {
       else this.#cards.hidden = isAbsent;
       const trading = TRADING[this.#report?.ingestion.trading];
       const waiting = isWaiting && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
+      this.#root.classList.toggle("waiting", Boolean(waiting));
       const told = [waiting, trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
       setData(this.#banner, "tone", isIdle(status) || waiting ? "calm" : "");
