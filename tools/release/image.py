@@ -1,0 +1,39 @@
+"""The image of a release, with docker or podman."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tools.release.source import Source
+
+
+def engine() -> str | None:
+    """The container engine of this machine, if it has one."""
+    return next((name for name in ("docker", "podman") if shutil.which(name)), None)
+
+
+def tags(version: str) -> list[str]:
+    """The image's names: one that stays, and one that moves on with each patch.
+
+    Example:
+        >>> tags("0.2.1")
+        ['tickfence:0.2.1', 'tickfence:0.2']
+    """
+    return [f"tickfence:{version}", f"tickfence:{version.rpartition('.')[0]}"]
+
+
+def build(source: Source, archive: Path, engine: str) -> str:
+    """Build the image from the archive of its context, and tag it.
+
+    Returns:
+        The digest of its configuration, which is its id: 64 hexadecimal digits.
+    """
+    names = [word for tag in tags(source.version) for word in ("--tag", tag)]
+    labels = [f"org.opencontainers.image.{key}" for key in (f"version={source.version}", f"revision={source.commit}")]
+    options = [*names, *(word for label in labels for word in ("--label", label))]
+    with archive.open("rb") as context:
+        subprocess.run([engine, "build", *options, "-"], stdin=context, check=True)
+    ask = [engine, "image", "inspect", "--format", "{{.Id}}", tags(source.version)[0]]
+    return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip().removeprefix("sha256:")
