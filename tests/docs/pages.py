@@ -92,6 +92,16 @@ def commands() -> dict[str, Command]:
     return found
 
 
+def files() -> dict[str, str]:
+    """The programs that the pages ask you to save, by name: those that begin with it, like ``# spread_watch.py``."""
+    return {
+        named[1]: text
+        for page in PAGES
+        for language, text in blocks(page.read_text())
+        if language == "python" and (named := re.match(r"# (\w+\.py)\n", text))
+    }
+
+
 def _in_one_line(loop: re.Match[str]) -> str:
     return re.sub(r"\s*\n\s*", "; ", loop[0]).replace("do; ", "do ")
 
