@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 
 from tools.release.source import Source
@@ -28,12 +30,14 @@ def build(source: Source, archive: Path, engine: str) -> str:
     """Build the image from the archive of its context, and tag it.
 
     Returns:
-        The digest of its configuration, which is its id: 64 hexadecimal digits.
+        Its id, a SHA-256 in 64 hexadecimal digits.
     """
     names = [word for tag in tags(source.version) for word in ("--tag", tag)]
     labels = [f"org.opencontainers.image.{key}" for key in (f"version={source.version}", f"revision={source.commit}")]
     options = [*names, *(word for label in labels for word in ("--label", label))]
-    with archive.open("rb") as context:
-        subprocess.run([engine, "build", *options, "-"], stdin=context, check=True)
+    with tempfile.TemporaryDirectory() as context:
+        with tarfile.open(archive) as files:
+            files.extractall(context, filter="data")
+        subprocess.run([engine, "build", *options, context], check=True)
     ask = [engine, "image", "inspect", "--format", "{{.Id}}", tags(source.version)[0]]
     return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip().removeprefix("sha256:")
