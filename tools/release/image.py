@@ -12,8 +12,8 @@ from tools.release.source import Source
 
 
 def engine() -> str | None:
-    """The container engine of this machine, if it has one."""
-    return next((name for name in ("docker", "podman") if shutil.which(name)), None)
+    """The container engine that runs on this machine, if one does."""
+    return next((name for name in ("docker", "podman") if shutil.which(name) and _runs(name)), None)
 
 
 def tags(version: str) -> list[str]:
@@ -41,3 +41,7 @@ def build(source: Source, archive: Path, engine: str) -> str:
         subprocess.run([engine, "build", *options, context], check=True)
     ask = [engine, "image", "inspect", "--format", "{{.Id}}", tags(source.version)[0]]
     return subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip().removeprefix("sha256:")
+
+
+def _runs(name: str) -> bool:
+    return subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0
