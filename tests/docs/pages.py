@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+_DOCS = sorted((ROOT / "docs").glob("*.md"), key=lambda page: (page.name.startswith("how-to-"), page.name))
+# Guides come last: they show some commands of other pages, where these stand in an order in which they work.
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *_DOCS]
 
 PROGRAMS = {
     *("make", "celery", "tickfence", "python", "pip", "sh", ".", "for", "pre-commit"),
