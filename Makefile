@@ -3,6 +3,7 @@
 VENV_PYTHON = .venv/bin/python
 ROLE =
 ARGS =
+VERSION =
 
 help:
 	@echo 'make run      the whole stack on this machine, in the foreground; Ctrl-C stops it; ARGS=--record records it'
@@ -13,7 +14,9 @@ help:
 	@echo 'make compose-test  docker-compose.yml in real containers (Docker or podman)'
 	@echo 'make lint     ruff and mypy'
 	@echo 'make bench    the benchmarks'
-	@echo 'make reference  docs/configuration.md, metrics.md and report.schema.json from the code'
+	@echo 'make docs     the documentation site, in .local/site; fails on a dead link'
+	@echo 'make release VERSION=0.2.0  what a release consists of, in dist/'
+	@echo 'make reference  the pages of docs/ that are made from the code'
 	@echo 'make lock     pin requirements*.in: versions and hashes'
 	@echo 'With recordings (make run ARGS=--record, then ". .local/env"), see docs/recordings.md and docs/batch.md:'
 	@echo '.venv/bin/celery -A tasks audit      compare live reports with those computed from recordings'
@@ -58,6 +61,13 @@ bench: .venv/installed-dev
 reference: .venv/installed-dev
 	@exec $(VENV_PYTHON) -m tools.reference
 
+docs: .venv/installed-dev
+	@exec $(VENV_PYTHON) -m mkdocs build
+
+release: .venv/installed-dev
+	@test -n '$(VERSION)' || { echo 'error: VERSION is missing; for example: make release VERSION=0.2.0' >&2; exit 2; }
+	@exec $(VENV_PYTHON) -m tools.release '$(VERSION)' $(ARGS)
+
 lock: .venv/installed-dev
 	@sh tools/local/lock.sh
 
@@ -67,4 +77,4 @@ lock: .venv/installed-dev
 .venv/installed-dev: requirements.txt requirements-dev.txt tools/local/redis-server.txt pyproject.toml
 	@sh tools/local/install.sh requirements-dev.txt
 
-.PHONY: help run status start stop kill test test-ccxt compose-test chaos lint bench reference lock
+.PHONY: help run status start stop kill test test-ccxt compose-test chaos fuzz lint bench docs release reference lock

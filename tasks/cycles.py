@@ -218,8 +218,11 @@ def _write(node: Node, cycle: Cycle, writes: list[tuple[Reporter, Write]]) -> tu
         progress = _alone(node.work, reporter, cycle.compute, reporter.written, write, outcome, now_s)
         if progress is Progress.READY:
             accepted += 1
-            if cycle.data_age is not None and (age_ms := reporter.data_age_ms) is not None:
-                cycle.data_age.observe(age_ms)
+            if cycle.data_age is not None:
+                if (age_ms := reporter.data_age_ms) is not None:
+                    cycle.data_age.observe(age_ms)
+                if (news_ms := reporter.news_age_ms()) is not None:
+                    metrics.exchange_to_report.observe(news_ms)
         elif progress is Progress.AGAIN:
             lost.append(reporter)
     metrics.report_publish.labels(cycle.name).inc(accepted)

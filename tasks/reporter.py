@@ -82,6 +82,7 @@ class Reporter:
         self.warm = WarmSymbol(symbol, keys, note)
         self._keys = keys
         self.computed_ms = 0
+        self._told_ms: int | None = None  # the exchange's time of the newest event in an accepted report
         self._node = lease.owner.node
         self._report_key = keys.report(symbol)
         self._carry_every_s, self._carried_at = carry_every_s, -math.inf
@@ -216,6 +217,15 @@ class Reporter:
         """Age of the newest market data in the last values, as of their computation; ``None`` where there is none."""
         newest_ms = self.warm.state.last_update_ms
         return None if newest_ms is None else max(0, self.computed_ms - newest_ms)
+
+    def news_age_ms(self) -> int | None:
+        """Age of the newest event in the report that was accepted last, by the exchange's clock, as of its computation.
+
+        Ask once for each report: ``None`` where the report before had the same newest event, or was another node's.
+        """
+        before_ms, self._told_ms = self._told_ms, self.warm.state.market_ms(0)
+        news = before_ms is not None and self._told_ms > before_ms
+        return max(0, self.computed_ms - self._told_ms) if news else None
 
     def _take_grant(self, now_s: float, reply: Any) -> None:
         if isinstance(reply, Exception):

@@ -26,7 +26,7 @@ LEVELS = [
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
-    {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
+    {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference", "tools.release", "tools.site"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, files
 from tests.processes import wait_until
 from tests.programs import libraries
 from tools.local import ports
@@ -31,6 +31,8 @@ class Checkout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "tickfence"
         shutil.copytree(ROOT, self.folder, ignore=_LEFT_OUT)
+        for name, text in files().items():
+            (self.folder / name).write_text(text)
         _link_environment(self.folder / ".venv")
         self._output = folder / "make-run"
         self._stand_ins = folder / "stand-ins"

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+_DOCS = sorted((ROOT / "docs").glob("*.md"), key=lambda page: (page.name.startswith("how-to-"), page.name))
+# Guides come last: they show some commands of other pages, where these stand in an order in which they work.
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *_DOCS]
 
 PROGRAMS = {
     *("make", "celery", "tickfence", "python", "pip", "sh", ".", "for", "pre-commit"),
@@ -90,6 +92,16 @@ def commands() -> dict[str, Command]:
             if command.shown or command.text not in found:
                 found[command.text] = command
     return found
+
+
+def files() -> dict[str, str]:
+    """The programs that the pages ask you to save, by name: those that begin with it, like ``# spread_watch.py``."""
+    return {
+        named[1]: text
+        for page in PAGES
+        for language, text in blocks(page.read_text())
+        if language == "python" and (named := re.match(r"# (\w+\.py)\n", text))
+    }
 
 
 def _in_one_line(loop: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ from tools.local.ports import LOOPBACK
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-ABOUT_IT = [ROOT / "docs" / name for name in ("web.md", "quick-start.md", "runbook.md")]
+ABOUT_IT = [ROOT / "docs" / name for name in ("web.md", "quick-start.md", "runbook.md", "report.md")]
 ADDRESSES = sorted(
     {span for page in ABOUT_IT for span in spans(page.read_text()) if re.match(r"/(?!v1$)([a-z]|$)", span)}
 )

@@ -36,6 +36,8 @@ NOT_RUN = {
     "make (test|lint)": "`.ci/run` runs them",
     "python -m pytest .*": "part of `make test`",
     "make bench": "takes half an hour",
+    "make docs": "tests/docs/test_site.py builds the site",
+    "make release.*": "tests/tools/release builds one",
     "make lock": "asks a package index",
     "make compose-test": "needs a container engine, and minutes",
     "make fuzz.*": "takes minutes; tests/tools/fuzz runs a short one",
@@ -95,6 +97,7 @@ SERVERS = [
     Server(r"tickfence web --port \d+", '"message": "web starts"', ("8000",)),
     Server(r"python -m tools\.simulator --port \d+ --symbols .*", "listening on", ("9443",)),
     Server(r"(\.venv/bin/)?celery .* --watch", "(BTCUSDT.*){2}"),
+    Server("celery -A spread_watch worker .*", "written .* ms ago by node-00", ends=CELERYS_CTRL_C),
     Server("prometheus .*", "Server is ready to receive web requests", ("9090",)),
 ]
 
@@ -180,6 +183,7 @@ def test_a_command_is_in_one_row_of_the_tables_and_no_row_is_empty() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_command_hides(page: Path) -> None:
     text = page.read_text()
+    assert re.search(r"^ +```", text, re.MULTILINE) is None, "pages.py does not see a block that is indented"
     assert {language for language, _ in blocks(text)} <= LANGUAGES
     assert {command.program for command in in_blocks(text)} <= PROGRAMS
     # In running text, a word and an option look like a command, whatever the program.

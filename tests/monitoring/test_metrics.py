@@ -124,6 +124,7 @@ def test_promtool_finds_fault_with_the_agreed_milliseconds_alone(registry: Colle
     assert complaints(generate_latest(registry)) == wanted
     assert in_ms <= {
         "nt_data_age_ms",
+        "nt_exchange_to_report_ms",
         "nt_calc_latency_ms",
         "nt_dispatch_to_written_ms",
         "nt_ingest_append_ms",

@@ -587,6 +587,17 @@ def test_without_coordination_no_lease_is_asked_for_and_the_token_is_1() -> None
     assert node.reporter.lease.held_at == 7.0
 
 
+def test_the_time_from_the_exchange_is_told_once_of_each_newest_event() -> None:
+    node = Node().start(book=[diff(11, at_ms=-40)])
+    node.reporter.compute(Reporter.report, NOW_MS + 10, 0.0)
+    assert node.reporter.news_age_ms() is None, "another node may have told of it"
+    assert node.read(new=([trade(2, at_ms=100)], [])) is Progress.READY
+    node.reporter.compute(Reporter.report, NOW_MS + 260, 0.0)
+    assert node.reporter.news_age_ms() == 160
+    node.reporter.compute(Reporter.report, NOW_MS + 510, 0.0)
+    assert node.reporter.news_age_ms() is None, "nothing new"
+
+
 def test_the_age_of_the_data_is_that_of_the_computation() -> None:
     node = Node().start(book=[diff(11, at_ms=-40)], trades=[trade(1, at_ms=-30)])
     node.reporter.compute(Reporter.report, NOW_MS + 125, 0.0)

@@ -52,6 +52,11 @@ data_age = registry.histogram(
     "Age of the newest market data in an accepted report, when it was computed",
     buckets=(10, 25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300, 350, 400, 500, 750, 1000, 2000, 5000),
 )
+exchange_to_report = registry.histogram(
+    "nt_exchange_to_report_ms",
+    "Time from the newest event at the exchange, by its clock, to the accepted report that is the first to tell of it",
+    buckets=(25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000, 2000, 5000),
+)
 calc_latency = registry.histogram(
     "nt_calc_latency_ms",
     "Time to compute what is written for one symbol, accepted or not",

@@ -85,7 +85,7 @@ async def get_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as its node wrote it, with `freshness` added.
 
     `data_age_ms` and `ingestion.status` date from when it was written; `freshness` and the headers `Report-Stale`
-    (`true` or `false`) and `Report-Age-Ms` from now. docs/report.md explains every field.
+    (`true` or `false`) and `Report-Age-Ms` from now. [The report](/docs/report.html) explains every field.
     """
     found = await reader_of(request).report(symbol)
     headers = {"Report-Age-Ms": str(found.fresh.report_age_ms), **_stale([found])}

@@ -98,7 +98,7 @@ async def get_history(
     """What the reports of one symbol said, one row a second: the last hour from Redis, older rows from recordings.
 
     Rows come oldest first. If there are more than `limit`, `next` and the `Link` header have the address of the others.
-    docs/report.md explains every field.
+    [The report](/docs/report.html) explains every field.
     """
     reader, names = reader_of(request), fields_named(fields)
     now_ms, _ = await reader.plane.read([])
