@@ -222,6 +222,8 @@ class Settings(BaseModel):
     """Least time between two rows of a symbol's history."""
     nt_history_minutes: int = Field(60, ge=0, le=1440)
     """How long history is kept in Redis: rows are trimmed by their number. 0 turns it off."""
+    nt_section_budget_ms: float = Field(5.0, ge=0.01, le=10_000, allow_inf_nan=False)
+    """How long a section of another package may take for one symbol. One that takes longer again and again is switched off."""
     nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
     """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 
