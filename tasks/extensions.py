@@ -25,7 +25,7 @@ STRIKES = 20
 
 
 class Extensions:
-    """Computes sections, and switches off what takes too long again and again, until the node starts anew.
+    """Computes sections, and switches off what takes too long again and again, until the next start of the node.
 
     Args:
         found: what is installed.

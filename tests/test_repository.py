@@ -26,6 +26,7 @@ LEVELS = [
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
+    {"examples"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

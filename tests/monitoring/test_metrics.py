@@ -22,6 +22,7 @@ REGISTRIES = tuple(
 )
 
 ingest_metrics.registry.begin(venue="binance")
+node_metrics.registry.begin(section="pressure")
 
 # Who writes which registry.
 WRITERS = {
@@ -111,6 +112,7 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "operation",
         "outcome",
         "reason",
+        "section",
         "state",
         "venue",
         "where",

@@ -19,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from tasks.cycles import SLOW
 from tasks.extensions import STRIKES, Extensions
+from tests.docs.pages import blocks
 from tests.tasks.cycle_runs import KEYS, Counted, MakeNode, S, report, run
 from tests.tasks.market import Market
 from tests.tasks.workers import ROOT, Workers
@@ -153,6 +154,13 @@ def test_a_section_over_its_budget_again_and_again_is_switched_off(
 def test_what_cannot_be_a_section_says_why(name: str, find: Callable, said: str) -> None:
     with pytest.raises(BadSection, match=said):
         Installed(name, Section(find))
+
+
+def test_the_tutorial_shows_the_packages_files() -> None:
+    shown = dict(blocks((ROOT / "docs" / "extensions.md").read_text()))
+    assert shown["python"] == (ROOT / "examples" / "extension" / "tickfence_pressure.py").read_text()
+    page = (ROOT / "docs" / "extensions.md").read_text()
+    assert (ROOT / "examples" / "extension" / "pyproject.toml").read_text() in page
 
 
 def package(folder: Path, module: str, source: str, points: dict[str, str]) -> None:

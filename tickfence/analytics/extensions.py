@@ -1,6 +1,6 @@
 """Sections of other packages: `pip install` one, and every report has its section at `extensions.<name>`.
 
-A package names its sections in the entry-point group `tickfence.sections`. docs/extensions.md is the tutorial.
+A package names its sections in the entry-point group "tickfence.sections". docs/extensions.md is the tutorial.
 """
 
 from __future__ import annotations

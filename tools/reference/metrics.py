@@ -34,6 +34,8 @@ _ROLES = (
 _OPEN = {
     "nt_node_heartbeat": {"node": "node-001"},
     "nt_symbols_assigned": {"node": "node-001"},
+    "nt_section_failures": {"section": "pressure", "reason": "error"},
+    "nt_section_off": {"section": "pressure"},
     "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
 }
 
