@@ -287,8 +287,11 @@ class Settings(BaseModel):
     nt_web_max_streams: int = Field(1000, ge=1, le=100_000)
     """Maximum number of open streams of the web server."""
 
+    nt_alert_rules: str = ""
+    """File with the rules and targets of alerts, in TOML."""
+
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder."""
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder, 9151 for alerts."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
