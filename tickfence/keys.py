@@ -170,12 +170,12 @@ class Keys:
     @property
     def alerts(self) -> str:
         """Hash: the firings of alerts. Its fields: ``alerts/ledger.py``."""
-        return f"{self.prefix}nt:alerts"
+        return f"{self.prefix}nt:{{alerts}}:firings"
 
     @property
     def alerts_lease(self) -> str:
         """Hash: who sends alerts. Its fields: ``coordination/lua/take.lua``."""
-        return f"{self.prefix}lease:{{{self.alerts}}}"
+        return f"{self.prefix}nt:{{alerts}}:lease"
 
     @property
     def events(self) -> str:

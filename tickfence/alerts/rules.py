@@ -79,7 +79,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     equals: str | float | bool | None = None
     clear: float | None = None
     for_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
-    symbols: Annotated[list[str], Meta(min_length=1)] = ["*"]
+    symbols: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     note: str = ""
 
     @cached_property
