@@ -59,6 +59,7 @@ class Delivery:
         self._rules = rules
         self._secrets = {name: target.secret() for name, target in rules.targets.items() if target.webhook}
         self._apprise = {name: _apprise(name, target) for name, target in rules.targets.items() if target.apprise_file}
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's may be a secret
         self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=True)
 
     async def attempt(self, firing: Firing, message: Message) -> Outcome:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -57,16 +58,18 @@ class Alerts:
         self._attempts: dict[asyncio.Task[Outcome], tuple[Firing, Message]] = {}
         self._changed: dict[str, Firing] = {}
         self._looked_at = 0.0
-        self._stopping = asyncio.Event()
+        self._stopping = False
+        self._wake = asyncio.Event()
         self._leads = False
 
     def stop(self) -> None:
         """Let :meth:`run` finish what is under way, give the lease back, and return."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Run until :meth:`stop`. An outage of Redis ends nothing."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             pause_s = TURN_S
             try:
                 await self._turn()
@@ -76,10 +79,10 @@ class Alerts:
             else:
                 self._outage.over()
                 metrics.heartbeat.set_to_current_time()
-            try:
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause_s)
+            if not self._stopping:
+                self._wake.clear()
         await self._finish()
 
     async def _turn(self) -> None:
@@ -173,7 +176,10 @@ class Alerts:
         if recorded:
             self._changed.clear()
             for firing, message in begin:
-                self._attempts[asyncio.create_task(self._delivery.attempt(firing, message))] = firing, message
+                attempt = asyncio.create_task(self._delivery.attempt(firing, message))
+                # Its outcome is recorded at once: until then, nobody else could go on with it.
+                attempt.add_done_callback(lambda _: self._wake.set())
+                self._attempts[attempt] = firing, message
 
     def _take_outcomes(self) -> None:
         for task in [task for task in self._attempts if task.done()]:
