@@ -3,6 +3,7 @@
 #   redis-<user>     password of a Redis user
 #   redis-users.acl  deploy/redis/users.acl with the hashes of those passwords, as Redis loads it
 #   grafana-admin    password of Grafana's user admin
+#   alerts-webhook   secret that signs the webhooks of alerts
 #   web-token        what the HTTP API asks for, if it is told to
 # It keeps the passwords that exist. To replace one, remove its file, run this again, and restart what uses it.
 set -eu
@@ -24,6 +25,7 @@ umask 022
 
 password grafana-admin
 password web-token
+password alerts-webhook
 one_line_a_user=$(sed 's/ *#.*//; /^$/d' "$rules" | awk '/^user / && line { print line; line = "" } { sub(/^ +/, " "); line = line $0 } END { print line }')
 echo "$one_line_a_user" | while read -r _ user rest; do
     if [ "$user" = default ]; then

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 from celery import Celery
 
+from tasks.extensions import Extensions
 from tasks.member import Member
 from tasks.reporter import Reporter
 from tasks.symbol_events import Event, Kind
 from tasks.symbol_history import SymbolHistory
 from tasks.symbol_log import SymbolLog
 from tasks.writers import UnfencedWriter, Writer
+from tickfence.analytics.extensions import installed
 from tickfence.coordination.dispatch import ALONE, Dispatch
 from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument, parse_instrument
@@ -35,6 +37,7 @@ class Node(Member):
     Attributes:
         symbols: reporter of every symbol that this node has worked on lately.
         writer: how its writes are sent. Another one takes effect for symbols that come after.
+        extensions: the sections of other packages; None without any. As the writer.
         outage: failures to reach the data plane in the course of a task.
         lock: held while a task works on the symbols; pools other than solo run several tasks at once.
 
@@ -55,6 +58,10 @@ class Node(Member):
         super().__init__(settings, node_id, settings.keys.node_group)
         self.symbols: dict[Instrument, Reporter] = {}
         self.writer = (Writer if self.fenced else UnfencedWriter)(self.owner, settings)
+        found = installed()
+        self.extensions: Extensions | None = None
+        if found.sections or found.bad:
+            self.extensions = Extensions(found, node_id, settings.nt_section_budget_ms)
         self.lock = threading.RLock()
         self.outage = Outage("the data plane for this cycle's reports", logger)
         self._log = SymbolLog(settings.redis_url, settings.keys, node_id)
@@ -79,7 +86,15 @@ class Node(Member):
                 symbol, settings.keys, str(self.owner), interval_ms=interval_ms, rows=rows, note=self._log
             )
             lease = self.writer.lease(symbol)
-            reporter = Reporter(symbol, settings.keys, lease, history, carry_every_s=every_s, note=self._log)
+            reporter = Reporter(
+                symbol,
+                settings.keys,
+                lease,
+                history,
+                carry_every_s=every_s,
+                note=self._log,
+                extensions=self.extensions,
+            )
             self.symbols[symbol] = reporter
         return reporter
 

@@ -15,6 +15,7 @@ from tasks.recorded_entries import SLICE_MS, Id, Recorded, RecordedDiffs, Record
 from tickfence.analytics import basis as bases
 from tickfence.analytics.basis import Basis, Inputs
 from tickfence.analytics.book import BookGap, OrderBook
+from tickfence.analytics.extensions import without_extensions
 from tickfence.analytics.trade_window import KEEP_MS
 from tickfence.instrument import Instrument
 from tickfence.recordings import rows
@@ -181,7 +182,8 @@ class RecordedMarket:
     def sections(self, digest: bytes, at_ms: int) -> bytes | None:
         """The slow sections with this digest that were in use at ``at_ms``; ``None`` where they are not recorded."""
         found = self._stored(Kind.SECTIONS, at_ms - 6 * POLLED_MS, at_ms + POLLED_MS)
-        return next((each.data for each in reversed(found) if bases.digest(each.data) == digest), None)
+        cores = (without_extensions(each.data) for each in reversed(found))
+        return next((core for core in cores if bases.digest(core) == digest), None)
 
     def carry(self, digest: bytes, at_ms: int) -> bytes | None:
         """The carry with this digest that an owner took over at ``at_ms``; ``None`` where it is not recorded."""

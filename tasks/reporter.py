@@ -12,11 +12,13 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+from tasks.extensions import Extensions
 from tasks.retry import Retry
 from tasks.symbol_events import Event, Kind, Note
 from tasks.symbol_history import SymbolHistory
 from tasks.warm_symbol import WarmSymbol
 from tickfence.analytics import carry, report, slow_cycle
+from tickfence.analytics.market import SlowMarket
 from tickfence.coordination.lease import Acquired, Lease, Write, Written, parse_grant
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
@@ -54,6 +56,7 @@ class Reporter:
         history: what its writes append.
         carry_every_s: how often it leaves what a new owner cannot read from the streams.
         note: is called with what happens.
+        extensions: the sections of other packages.
 
     Attributes:
         warm: the market data.
@@ -76,6 +79,7 @@ class Reporter:
         *,
         carry_every_s: float,
         note: Note,
+        extensions: Extensions | None = None,
     ) -> None:
         self.symbol, self.lease = symbol, lease
         self._history = history
@@ -86,7 +90,7 @@ class Reporter:
         self._node = lease.owner.node
         self._report_key = keys.report(symbol)
         self._carry_every_s, self._carried_at = carry_every_s, -math.inf
-        self._note = note
+        self._note, self._extensions = note, extensions
         self._reading = Retry()
         self._computing: dict[Compute, Retry] = {}
         self._pausing = False
@@ -200,15 +204,21 @@ class Reporter:
         data = report.encode(made)
         if self._history.due(now_ms):
             self._history.add_report(made, data, self.warm)
+        if self._extensions is not None:
+            data = self._extensions.report(data, self.warm.state, now_ms)
         return {self._report_key: data}
 
     def sections(self, now_ms: int, now_s: float) -> Values:
         """The slow sections, which every report of the next two seconds repeats; now and then the carry as well."""
-        sections, carried = slow_cycle.run(self.warm.state, now_ms), None
+        state = self.warm.state
+        market, carried = SlowMarket(state, now_ms), None
+        sections = slow_cycle.run(state, now_ms, market)
         values = {self.warm.slow_key: sections}
+        if self._extensions is not None:
+            values[self.warm.slow_key] = self._extensions.sections(sections, state, market)
         # The streams keep the diffs of three snapshot intervals, so a new owner finds those that follow on a carry.
         if now_s - self._carried_at >= self._carry_every_s:
-            values[self.warm.carry_key] = carried = carry.dump(self.warm.state, now_ms)
+            values[self.warm.carry_key] = carried = carry.dump(state, now_ms)
         self._history.add_sections(now_ms, sections, carried, self.warm, self.lease.token)
         return values
 

@@ -10,6 +10,7 @@ from functools import partial
 from tasks.symbol_events import BesideTheReport, Event, Kind, Note
 from tickfence.analytics import basis, carry
 from tickfence.analytics.book import BookGap, BookNotInSync
+from tickfence.analytics.extensions import without_extensions
 from tickfence.analytics.symbol_state import SymbolState, Ticker24h
 from tickfence.analytics.trade_window import KEEP_MS, MAX_TRADES
 from tickfence.instrument import Instrument
@@ -226,7 +227,7 @@ class WarmSymbol:
                     of_carry = basis.digest(carried)
             if sections is not None:
                 self.state.restore_slow(sections)
-                of_sections = basis.digest(sections)
+                of_sections = basis.digest(without_extensions(sections))
         except ValueError as error:  # left by another version: the windows fill from now on
             self._note(Event(Kind.NOT_TAKEN_OVER, self.symbol, str(error)))
         return of_carry, of_sections

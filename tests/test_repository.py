@@ -24,8 +24,18 @@ LEVELS = [
     {"tickfence.timeline", "tickfence.recordings"},
     {"tickfence.readers", "tickfence.batch"},
     {"tickfence.mcp"},
-    {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
+    {
+        "tasks",
+        "beat_schedule",
+        "ingest",
+        "tickfence.web",
+        "tickfence.cli",
+        "tickfence.recorder",
+        "tickfence.alerts",
+        "tools.simulator",
+    },
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
+    {"examples"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference", "tools.release", "tools.site"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

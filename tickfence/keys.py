@@ -168,6 +168,16 @@ class Keys:
         return f"{self.prefix}nt:desired"
 
     @property
+    def alerts(self) -> str:
+        """Hash: the firings of alerts. Its fields: ``alerts/ledger.py``."""
+        return f"{self.prefix}nt:{{alerts}}:firings"
+
+    @property
+    def alerts_lease(self) -> str:
+        """Hash: who sends alerts. Its fields: ``coordination/lua/take.lua``."""
+        return f"{self.prefix}nt:{{alerts}}:lease"
+
+    @property
     def events(self) -> str:
         """Stream: what happened, for people to read."""
         return f"{self.prefix}nt:events"

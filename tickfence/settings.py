@@ -237,6 +237,8 @@ class Settings(BaseModel):
     """Least time between two rows of a symbol's history."""
     nt_history_minutes: int = Field(60, ge=0, le=1440)
     """How long history is kept in Redis: rows are trimmed by their number. 0 turns it off."""
+    nt_section_budget_ms: float = Field(5.0, ge=0.01, le=10_000, allow_inf_nan=False)
+    """How long a section of another package may take for one symbol. One that takes longer again and again is switched off."""
     nt_max_tasks_per_cycle: int = Field(32, ge=1, le=10_000)
     """Maximum number of messages to a node per cycle. With more symbols, several share a message."""
 
@@ -302,8 +304,11 @@ class Settings(BaseModel):
     nt_web_links: Annotated[dict[str, str], BeforeValidator(_links)] = {}
     """Other pages that the live page links to, comma-separated, like Flower=http://localhost:5555,Grafana=https://grafana.example. Default: none."""
 
+    nt_alert_rules: str = ""
+    """File with the rules and targets of alerts, in TOML."""
+
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder."""
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder, 9151 for alerts."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

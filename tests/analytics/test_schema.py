@@ -51,6 +51,7 @@ def test_reports_keep_to_the_schema():
         "volume_24h",
         "base",
         "quote",
+        "extensions",
     }
 
 

@@ -23,7 +23,7 @@ def accept(words: list[str]) -> None:
             assert left == []
         case ["python", "-m", "tools.simulator", *rest]:
             simulators_parser().parse_args(rest)
-        case ["python", "-m", "ingest" | "tickfence.recorder"]:
+        case ["python", "-m", "ingest" | "tickfence.recorder" | "tickfence.alerts"]:
             pass
         case ["tickfence", *rest]:
             readers_parser().parse_args(rest)

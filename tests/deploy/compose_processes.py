@@ -21,7 +21,7 @@ from tools.local import ports
 OURS = "tickfence"
 """The image of our own roles."""
 
-_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141}
+_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141, "alerts": 9151}
 
 
 def image(folder: Path) -> Path:
@@ -58,7 +58,7 @@ class ComposeProcesses:
         for name, service in self.services.items():
             self.ports[name] = {}
             spoken_of = f"{command(service)} {service.get('healthcheck', {}).get('test')}"
-            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-4]1|5555|8000|9443)\b", spoken_of)}):
+            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-5]1|5555|8000|9443)\b", spoken_of)}):
                 taken.append(ports.pick(taken=taken))
                 self.ports[name][inner] = taken[-1]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

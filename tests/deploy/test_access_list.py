@@ -19,7 +19,7 @@ from tickfence.coordination.desired_store import seed_desired
 from tickfence.instrument import Instrument
 from tickfence.settings import Settings
 
-ROLES = ("ingest", "recorder", "node", "batch", "beat", "flower", "web", "operator")
+ROLES = ("alerts", "ingest", "recorder", "node", "batch", "beat", "flower", "web", "operator")
 
 WRITERS = {
     "md:{BTCUSDT}:trades": {"ingest"},
@@ -36,6 +36,8 @@ WRITERS = {
     "nt:node:node-001": {"node"},
     "nt:events": {"node", "beat"},
     "nt:events:recording": {"recorder"},
+    "nt:{alerts}:firings": {"alerts"},
+    "nt:{alerts}:lease": {"alerts"},
     "nt:recorders": {"recorder"},
     "nt:recorder:recorder-1": {"recorder"},
     "nt:batch-workers": {"batch"},
@@ -70,12 +72,12 @@ WRITES = {
 
 READERS = {
     "md:{BTCUSDT}:trades": {"ingest", "recorder", "node", "web", "operator"},
-    "report:BTCUSDT": {"node", "beat", "web", "operator"},
+    "report:BTCUSDT": {"alerts", "node", "beat", "web", "operator"},
     "history:{report:BTCUSDT}": {"recorder", "node", "beat", "web", "operator"},
     "nt:batch:{1}": {"batch", "web", "operator", "recorder"},
-    "nt:assignment": {"beat", "web", "operator"},
-    "nt:dispatcher": {"beat", "web", "operator"},
-    "nt:desired": {"ingest", "recorder", "beat", "web", "operator"},
+    "nt:assignment": {"alerts", "beat", "web", "operator"},
+    "nt:dispatcher": {"alerts", "beat", "web", "operator"},
+    "nt:desired": {"alerts", "ingest", "recorder", "beat", "web", "operator"},
     "node-001": {"node", "beat", "flower"},
     "single": {"node", "beat", "flower"},
     "anything": set(),
@@ -163,6 +165,7 @@ def test_web_has_no_writing_command_and_no_key_to_write(admin: redis.Redis) -> N
         ("beat", "return redis.call('HSET', 'nt:node:node-001', 'left', '1')"),
         ("operator", "return redis.call('HSET', 'nt:assignment', 'BTCUSDT', 'node-001/x')"),
         ("operator", "return redis.call('DEL', 'report:BTCUSDT')"),
+        ("alerts", "return redis.call('DEL', 'report:BTCUSDT')"),
     ],
 )
 def test_a_script_does_not_get_round_it(acl_redis: AclRedis, admin: redis.Redis, role: str, script: str) -> None:

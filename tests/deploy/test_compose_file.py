@@ -23,6 +23,7 @@ OURS = {
     **dict.fromkeys(("beat-1", "beat-2"), "beat"),
     **dict.fromkeys(("node-001", "node-002", "node-003", "node"), "node"),
     **dict.fromkeys(("recorder-1", "recorder-2"), "recorder"),
+    **dict.fromkeys(("alerts-1", "alerts-2"), "alerts"),
     "batch": "batch",
     "flower": "flower",
     "web": "web",
@@ -31,8 +32,9 @@ OURS = {
 }
 """Service of our image -> its Redis user."""
 
-PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000}
-METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141}
+PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000, "alertmanager": 9093}
+SENDERS = ("alerts-1", "alerts-2")
+METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141, "alerts": 9151}
 OTHERS_VARIABLES = {"grafana": "GF_", "flower": "FLOWER_"}
 
 SERVICES = services()
@@ -41,7 +43,7 @@ every_service_of_ours = pytest.mark.parametrize("name", OURS)
 
 
 def test_the_services_are_those_of_the_whole_system() -> None:
-    assert SERVICES.keys() == OURS.keys() | {"redis", "prometheus", "grafana"}
+    assert SERVICES.keys() == OURS.keys() | {"redis", "prometheus", "grafana", "alertmanager"}
     assert {name for name, service in SERVICES.items() if service["image"] == "tickfence"} == OURS.keys()
     assert SERVICES["node"]["deploy"]["replicas"] == "0"
     assert services({"EXTRA_NODES": "2"})["node"]["deploy"]["replicas"] == "2"
@@ -86,7 +88,7 @@ def test_grafana_fetches_nothing() -> None:
 
 
 def test_operators_and_batch_workers_run_only_when_they_are_asked_for() -> None:
-    assert {name for name, service in SERVICES.items() if is_optional(service)} == {"operator", "batch"}
+    assert {name for name, service in SERVICES.items() if is_optional(service)} == {"operator", "batch", *SENDERS}
     assert {name for name, service in SERVICES.items() if is_one_off(service)} == {"operator"}
 
 
@@ -98,10 +100,11 @@ def test_a_container_has_a_health_check(name: str) -> None:
     if words[:3] == ["python", "-m", "tickfence.monitoring.probe"]:
         asked = probes_parser().parse_args(words[3:])
         gauge = f'"{asked.fresh}"' if asked.fresh else ""
-        metrics = "recorder_metrics" if name.startswith("recorder") else "node_metrics"
+        role = name.partition("-")[0]
+        metrics = f"{role}_metrics" if role in ("recorder", "alerts") else "node_metrics"
         assert gauge in (ROOT / "tickfence" / "monitoring" / f"{metrics}.py").read_text()
     else:
-        assert name in ("redis", "prometheus", "grafana")
+        assert name in ("redis", "prometheus", "grafana", "alertmanager")
 
 
 def test_what_is_published_is_published_on_the_loopback_address_only() -> None:
@@ -117,8 +120,8 @@ def test_only_ingest_can_reach_the_exchange_and_only_what_is_published_the_outsi
     assert networks == {"data": {"internal": True}, "market": None, "edge": None}
     on = {net: {name for name, service in SERVICES.items() if net in service["networks"]} for net in networks}
     assert on["market"] == {"simulator", "ingest-1", "ingest-2"}
-    assert on["edge"] == PUBLISHED.keys()
-    assert on["data"] == SERVICES.keys() - {"simulator", "grafana"}
+    assert on["edge"] == {*PUBLISHED, *SENDERS}
+    assert on["data"] == SERVICES.keys() - {"simulator", "grafana", "alertmanager"}
 
 
 def test_each_service_gets_its_own_secrets_and_all_of_them_are_made(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ def test_each_service_gets_its_own_secrets_and_all_of_them_are_made(tmp_path: Pa
         name: f"./secrets/{name}" for name in made - {"redis-admin"}
     }
     for name, user in OURS.items():
-        more = ["web-token"] if name == "web" else []
+        more = {"web": ["web-token"], "alerts": ["alerts-webhook"]}.get(user or "", [])
         assert SERVICES[name].get("secrets", []) == ([f"redis-{user}", *more] if user else [])
     assert SERVICES["redis"]["secrets"] == ["redis-users.acl", "redis-health"]
     assert SERVICES["grafana"]["secrets"] == ["grafana-admin"]
@@ -262,7 +265,7 @@ def test_a_batch_worker_has_the_time_that_it_takes_to_end_while_redis_is_frozen(
 def test_beats_ingests_and_recorders_have_the_names_of_their_services() -> None:
     named = {name: one["environment"].get("NT_NAME") for name, one in services().items() if "environment" in one}
     assert {name for name, given in named.items() if given} == {
-        name for name in OURS if name[:-1] in ("beat-", "ingest-", "recorder-")
+        name for name in OURS if name[:-1] in ("beat-", "ingest-", "recorder-", "alerts-")
     }
     assert all(given in (name, None) for name, given in named.items())
 

@@ -16,12 +16,14 @@ from tests.docs.pages import PAGES, ROOT, blocks
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+OTHER_TESTS = {ROOT / "docs" / "extensions.md", ROOT / "docs" / "alerts.md"}
+"""Their programs read no reports: tests/tasks/test_extensions.py, tests/alerts/test_alerts_process.py."""
 OF_RECORDINGS = {ROOT / "docs" / "recordings.md", ROOT / "docs" / "batch.md"}
 """Their programs need recorded data: tests/recordings/test_page.py, tests/batch/test_backfill_command.py."""
 PROGRAMS = [
     text
     for page in PAGES
-    if page not in OF_RECORDINGS
+    if page not in OF_RECORDINGS | OTHER_TESTS
     for language, text in blocks(page.read_text())
     if language == "python"
 ]

@@ -22,7 +22,7 @@ from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 
 Ask = Callable[..., Answer]
-MOST_TEXT = 30_000
+MOST_TEXT = 30_300
 """Characters of JSON that describe all tools to a client: it reads them before it has asked anything."""
 
 ALWAYS = {

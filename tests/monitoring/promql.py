@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring import (
+    alerts_metrics,
+    batch_metrics,
+    dispatcher_metrics,
+    ingest_metrics,
+    node_metrics,
+    recorder_metrics,
+)
 from tools.reference import metrics
 
-_ROLES = (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics)
+_ROLES = (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics, alerts_metrics)
 
 _KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
 

@@ -91,6 +91,7 @@ def test_the_configuration_for_this_machine_names_the_roles_that_run(tmp_path: P
         "beat": None,
         "recorder": None,
         "batch": None,
+        "alerts": None,
         "ingest": [{"targets": ["127.0.0.1:20002"], "labels": {"instance": "ingest-1"}}],
     }
     assert all(job.keys() <= {"job_name", "static_configs"} for job in jobs)

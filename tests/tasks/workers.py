@@ -30,7 +30,9 @@ class Workers:
         self.producer = Celery(broker=server.url(1))
         self.generation = 1
 
-    def start(self, *arguments: str, output: int | None = None, **variables: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str, output: int | None = None, role: str = "worker", **variables: str
+    ) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
             "REDIS_URL": self.server.url(),
             "CELERY_BROKER_URL": self.server.url(1),
@@ -44,7 +46,7 @@ class Workers:
         with self.log(len(self.processes)).open("wb") as log:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "celery", "-A", "tasks", "worker", *arguments],
+                    [sys.executable, "-m", "celery", "-A", "tasks", role, *arguments],
                     cwd=ROOT,
                     env=environment | variables,
                     stdout=log if output is None else output,
@@ -76,11 +78,13 @@ class Workers:
     def owner(self, node: str) -> str:
         return str(Owner(node, self.client.hget(KEYS.node(node), "incarnation").decode()))
 
-    def dispatch(self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0) -> None:
+    def dispatch(
+        self, node: str, owner: str | None = None, queue: str | None = None, late_ms: int = 0, task: str = "fast_cycle"
+    ) -> None:
         seconds, microseconds = self.client.time()
         sent_ms = seconds * 1000 + microseconds // 1000 - late_ms
         sent = Dispatch(owner or self.owner(node), self.generation, 1, sent_ms)
-        self.producer.send_task("tasks.fast_cycle", ([S], sent), queue=queue or node, serializer="json")
+        self.producer.send_task(f"tasks.{task}", ([S], sent), queue=queue or node, serializer="json")
 
     def report(self) -> dict | None:
         text = self.client.get(KEYS.report(S))

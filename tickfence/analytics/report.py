@@ -7,7 +7,7 @@ where the number is exactly halfway.
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -117,6 +117,7 @@ class Report(Struct, frozen=True, kw_only=True):
     liquidity: Liquidity | UnsetType = UNSET
     anomalies: list[AnyAnomaly] | UnsetType = UNSET
     health: Health
+    extensions: dict[str, dict[str, Any]] | UnsetType = UNSET
 
 
 def build(state: SymbolState, now_ms: int, node_id: str, writer_token: int) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickfence.analytics.anomalies import AnyAnomaly, find_anomalies
 from tickfence.analytics.fields import Milliseconds, Severity
@@ -22,12 +23,14 @@ class SlowSections(Struct, frozen=True):
     computed_at: Milliseconds
     liquidity: Liquidity
     anomalies: list[AnyAnomaly]
+    extensions: dict[str, Raw] | UnsetType = UNSET
 
 
 class SplicedSections(NamedTuple):
     """Slow sections in their encoded form, so that each fast report only copies their bytes.
 
     `walls` and `vacuums` are how many there are, None without enough data; `worst` is the highest severity, None without any.
+    `extensions` are the slow sections of other packages, by name.
     """
 
     computed_at: int
@@ -37,6 +40,7 @@ class SplicedSections(NamedTuple):
     walls: int | None
     vacuums: int | None
     worst: Severity | None
+    extensions: Mapping[str, Raw] = {}
 
 
 _RANKS = {severity: rank for rank, severity in enumerate(get_args(Severity))}
@@ -45,7 +49,7 @@ encode_json = msgspec.json.Encoder().encode
 _decode_slow_sections = msgspec.json.Decoder(SlowSections).decode
 
 
-def run(state: SymbolState, now_ms: int) -> bytes:
+def run(state: SymbolState, now_ms: int, market: SlowMarket | None = None) -> bytes:
     """Computes the slow sections, stores them in the state for the reports that follow, and returns them as JSON.
 
     A node that passes this JSON to SymbolState.restore_slow() has the sections in its first report.
@@ -53,11 +57,12 @@ def run(state: SymbolState, now_ms: int) -> bytes:
     Args:
         state: the symbol's state, with everything that is new already applied.
         now_ms: ms since the epoch on the clock of the receive times (the Redis server's).
+        market: the state as of then, where the caller has it already.
 
     Raises:
         NotPublishable: the book has a gap, no snapshot, or sides that cross.
     """
-    market = SlowMarket(state, now_ms)
+    market = market or SlowMarket(state, now_ms)
     sections = SlowSections(now_ms, find_liquidity(market), find_anomalies(market))
     state.slow = splice(sections)
     return encode_json(sections)
@@ -74,6 +79,7 @@ def splice(sections: SlowSections) -> SplicedSections:
         _count(sections.liquidity.walls),
         _count(sections.liquidity.vacuums),
         max(severities, key=_RANKS.__getitem__, default=None),
+        sections.extensions or {},
     )
 
 

@@ -16,6 +16,7 @@ _MEMBERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_LIQUIDITY, ("liquidity",)),
     "anomalies": ("anomalies",),
     "health": ("health",),
+    "extensions": ("extensions",),
 }
 
 SECTIONS: tuple[str, ...] = tuple(_MEMBERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from msgspec import UNSET
+from msgspec import UNSET, json
 
 from tickfence.analytics.fields import Finding
 from tickfence.analytics.flow import Flow
@@ -37,6 +37,8 @@ def report_text(report: FreshReport, sections: Collection[str] = SECTIONS) -> st
     if "health" in sections:
         components = ", ".join(f"{part.metric} {part.score:g}" for part in report.health.components)
         lines.append(f"health {report.health.score:g} of 100 ({components})")
+    if "extensions" in sections:
+        lines += [f"{name}: {json.encode(found).decode()}" for name, found in (report.extensions or {}).items()]
     lines.append(f"written by {report.writer.node_id}, token {report.writer.writer_token}")
     if others := without(sections):
         lines.append(f"not asked for: {', '.join(others)}")

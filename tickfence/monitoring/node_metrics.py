@@ -34,6 +34,15 @@ history_missing = registry.counter(
     "Entries of history that could not be made, so that a report went out without them: its row, or its basis",
     entry=("basis", "row"),
 )
+section_failures = registry.counter(
+    "nt_section_failures",
+    "Sections of other packages that failed, or took longer than they may, by section",
+    section=(),
+    reason=("error", "over budget"),
+)
+section_off = registry.gauge(
+    "nt_section_off", "1 for a section of another package that is switched off, or cannot be used", "section"
+)
 ticks_dropped = registry.counter(
     "nt_ticks_dropped",
     "Task messages dropped unprocessed, by reason",

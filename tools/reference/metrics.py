@@ -9,7 +9,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Metric
 
 from tickfence.instrument import DEFAULT_VENUE
-from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring import (
+    alerts_metrics,
+    batch_metrics,
+    dispatcher_metrics,
+    ingest_metrics,
+    node_metrics,
+    recorder_metrics,
+)
 from tickfence.monitoring.registry import RoleRegistry
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -27,6 +34,7 @@ _ROLES = (
     ("beat", "`celery -A tasks beat`, port 9111", dispatcher_metrics.registry),
     ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
     ("recorder", "`python -m tickfence.recorder`, port 9131", recorder_metrics.registry),
+    ("alerts", "`python -m tickfence.alerts`, port 9151", alerts_metrics.registry),
     ("batch worker", "`celery -A tasks worker -Q node-001.batch`, port 9141", batch_metrics.registry),
 )
 
@@ -34,6 +42,8 @@ _ROLES = (
 _OPEN = {
     "nt_node_heartbeat": {"node": "node-001"},
     "nt_symbols_assigned": {"node": "node-001"},
+    "nt_section_failures": {"section": "pressure", "reason": "error"},
+    "nt_section_off": {"section": "pressure"},
     "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
 }
 

@@ -1,0 +1,1 @@
+"""Alerts out: rules over reports, and one sender that tells webhooks and chats. docs/alerts.md says how to use it."""

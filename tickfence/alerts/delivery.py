@@ -1,0 +1,119 @@
+"""One attempt to tell a target: a signed webhook, or what Apprise knows."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from hashlib import sha256
+from importlib import import_module
+from typing import Any
+
+import httpx2 as httpx
+import msgspec
+
+from tickfence.alerts.firing import Firing, Message, Outcome
+from tickfence.alerts.rules import BadRules, Rule, Rules, Target
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+_AGAIN = (408, 425, 429)
+_GATEWAY_TIMEOUT = 504
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """What the header `Tickfence-Signature` holds: HMAC-SHA256 of timestamp, a dot and the body."""
+    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, sha256).hexdigest()
+
+
+def payload(firing: Firing, message: Message, rule: Rule | None) -> dict[str, Any]:
+    """The body of a message."""
+    return {
+        "id": firing.id,
+        "state": message.kind,
+        "rule": firing.rule,
+        "symbol": firing.symbol,
+        "field": rule.field if rule else "",
+        "value": firing.value,
+        "since_ms": firing.since_ms,
+        "fired_ms": firing.fired_ms,
+        "ended_ms": firing.ended_ms,
+        "reason": firing.reason,
+        "note": rule.note if rule else "",
+    }
+
+
+class Delivery:
+    """Sends messages to the targets of the rules.
+
+    Args:
+        rules: with the targets.
+
+    Raises:
+        BadRules: a target needs Apprise, which is not installed.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._secrets = {name: target.secret() for name, target in rules.targets.items() if target.webhook}
+        self._apprise = {name: _apprise(name, target) for name, target in rules.targets.items() if target.apprise_file}
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's may be a secret
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=True)
+
+    async def attempt(self, firing: Firing, message: Message) -> Outcome:
+        """Send a message once."""
+        body = payload(firing, message, self._rules.rules.get(firing.rule))
+        extra = {"alert": firing.id, "target": message.target, "state": message.kind}
+        if (channel := self._apprise.get(message.target)) is not None:
+            # Apprise does not tell a refusal from an answer that did not come.
+            title = f"{firing.rule}: {firing.symbol} {message.kind}"
+            done = await channel.async_notify(title=title, body=_text(body))
+            outcome, why = (Outcome.ACCEPTED, "") if done else (Outcome.UNKNOWN, "Apprise could not send it")
+        else:
+            outcome, why = await self._post(message, body)
+        if outcome is not Outcome.ACCEPTED:
+            logger.warning("an alert was not accepted: %s: %s", outcome, why, extra=extra)
+        return outcome
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _post(self, message: Message, body: dict[str, Any]) -> tuple[Outcome, str]:
+        data, timestamp = msgspec.json.encode(body), str(int(time.time()))
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": f"{body['id']}/{message.kind}",
+            "Tickfence-Timestamp": timestamp,
+            "Tickfence-Signature": signature(self._secrets[message.target], timestamp, data),
+        }
+        try:
+            answer = await self._http.post(self._rules.targets[message.target].webhook, content=data, headers=headers)
+        except _NOT_SENT as error:
+            return Outcome.REFUSED, f"{type(error).__name__}: {error}"
+        except httpx.HTTPError as error:
+            return Outcome.UNKNOWN, f"{type(error).__name__}: {error}"
+        status = answer.status_code
+        if answer.is_success:
+            return Outcome.ACCEPTED, ""
+        if status == _GATEWAY_TIMEOUT:
+            return Outcome.UNKNOWN, f"status {status}"
+        return Outcome.REFUSED if status in _AGAIN or status >= 500 else Outcome.REJECTED, f"status {status}"
+
+
+def _apprise(name: str, target: Target) -> Any:
+    try:
+        channel = import_module("apprise").Apprise()
+    except ModuleNotFoundError:
+        raise BadRules(f"targets.{name}: needs the package apprise: pip install 'tickfence[alerts]' apprise") from None
+    if not channel.add(target.apprise_url()):
+        raise BadRules(f"targets.{name}: apprise_file={target.apprise_file}: Apprise does not know such a URL")
+    return channel
+
+
+def _text(body: dict[str, Any]) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(body["since_ms"] / 1000))
+    lines = [f"{body['field']} = {body['value']}, since {since} UTC", body["reason"], body["note"], body["id"]]
+    return "\n".join(line for line in lines if line)
