@@ -25,6 +25,8 @@ LEVELS = [
     {"tickfence.readers", "tickfence.batch"},
     {"tickfence.mcp"},
     {"tasks", "beat_schedule", "ingest", "tickfence.web", "tickfence.cli", "tickfence.recorder", "tools.simulator"},
+    {"tickfence.client"},
+    {"examples"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference"},
 ]
