@@ -24,9 +24,18 @@ __all__ = ["AsyncClient", "Client"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the clients when somebody asks for one: nothing else here needs an HTTP library."""
+    """Import the clients when somebody asks for one: nothing else here needs an HTTP library.
+
+    Raises:
+        ImportError: That library is not installed.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415
 
-    return getattr(import_module("tickfence.client"), name)
+    try:
+        return getattr(import_module("tickfence.client"), name)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "httpx2":
+            raise
+        raise ImportError(f"tickfence.{name} needs the package httpx2: pip install 'tickfence[client]'") from error
