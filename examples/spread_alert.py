@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--url", default="http://localhost:8000", help="where `tickfence web` answers")
     given = parser.parse_args()
     with Client(given.url, token=os.environ.get("NT_WEB_TOKEN")) as client:
-        for line in alerts(client.stream(*given.symbols), given.above, given.seconds):
+        for line in alerts(client.stream(given.symbols), given.above, given.seconds):
             print(line, flush=True)
 
 

@@ -33,7 +33,7 @@ class InLoop:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *given, **options: self._runner.run(getattr(self._client, name)(*given, **options))
 
-    def stream(self, *symbols: str, **options: Any) -> Iterator[Any]:
+    def stream(self, *symbols: Any, **options: Any) -> Iterator[Any]:
         told = self._client.stream(*symbols, **options)
         try:
             while True:

@@ -77,7 +77,7 @@ def test_what_the_server_calls_stale_is_stale_at_any_limit_but_none(connect: Con
 def test_several_reports_come_with_why_the_others_do_not(connect: Connect, cluster: Cluster) -> None:
     cluster.report("AAUSDT", age_ms=70_000)
     cluster.report("kraken:BTC/USD")
-    for found in (connect().reports(), connect().reports("AAUSDT", "BBUSDT", "kraken:BTC/USD")):
+    for found in (connect().reports(), connect().reports(["AAUSDT", "BBUSDT", "kraken:BTC/USD"])):
         assert list(found.fresh) == ["kraken:BTC/USD"]
         assert {symbol: type(why) for symbol, why in found.refused.items()} == {
             "AAUSDT": StaleReport,
@@ -210,4 +210,6 @@ def test_a_stream_gives_up_when_its_patience_is_over(connect: Connect) -> None:
     with pytest.raises(Unreachable):
         next(told)
     with pytest.raises(ValueError, match="at least one symbol"):
-        next(connect().stream())
+        connect().reports([])
+    with pytest.raises(ValueError, match="at least one symbol"):
+        next(connect().stream([]))

@@ -21,7 +21,7 @@ from tickfence.client import (
 )
 from tickfence.client.delay import Delay
 from tickfence.client.errors import refusal
-from tickfence.client.exchange import Answer
+from tickfence.client.exchange import Answer, Known
 from tickfence.client.following import LONGEST_WAIT_S, Following
 from tickfence.client.queries import Queries
 from tickfence.web.examples import AT, REPORT
@@ -58,6 +58,22 @@ def test_the_age_counts_from_before_the_request_and_goes_on_while_nothing_change
         asked(304, 10.6, 10.7, **{"report-stale": "true"})
     with pytest.raises(StaleReport, match="of unknown age"):
         asked(200, 10.0, 10.0, report(data_age_ms=None))
+
+
+def test_only_so_many_bytes_of_answers_are_kept() -> None:
+    known = Known(most_bytes=10)
+
+    def asked(target: str, size: int) -> bool:
+        """Whether the client said that it has an answer."""
+        exchange = known.fetch(target)
+        request = next(exchange)
+        with pytest.raises(StopIteration):
+            exchange.send(Answer(200, {"etag": "1"}, b"x" * size, 0.0, 0.0))
+        return "If-None-Match" in request.headers
+
+    assert [asked("/a", 4), asked("/b", 4), asked("/a", 4), asked("/c", 4)] == [False, False, True, False]
+    assert [asked("/a", 4), asked("/b", 4)] == [True, False], "the one that was not used for longest is gone"
+    assert [asked("/d", 11), asked("/d", 1)] == [False, False]
 
 
 def test_an_answer_that_is_no_success_is_an_error_that_says_what_to_do() -> None:

@@ -70,11 +70,12 @@ class Known:
     """The last answers that had an ``ETag``: the server sends the same data only once.
 
     Args:
-        most: How many answers are kept; the one that was not used for the longest time goes first.
+        most_bytes: How many bytes of them are kept; the answer that was not used for the longest time goes first.
     """
 
-    def __init__(self, most: int = 256) -> None:
-        self._most = most
+    def __init__(self, most_bytes: int = 16 * 1024 * 1024) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._lock = Lock()
 
@@ -100,8 +101,11 @@ class Known:
 
     def _keep(self, target: str, answer: Answer | None) -> None:
         with self._lock:
-            self._answers.pop(target, None)
+            if before := self._answers.pop(target, None):
+                self._bytes -= len(before.body)
             if answer:
                 self._answers[target] = answer
-            if len(self._answers) > self._most:
-                self._answers.popitem(last=False)
+                self._bytes += len(answer.body)
+            while self._bytes > self._most_bytes:
+                _, oldest = self._answers.popitem(last=False)
+                self._bytes -= len(oldest.body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from tickfence.client.delay import Delay
 from tickfence.client.errors import ClientError, NoReport, StaleReport, Unavailable, Unreachable
 from tickfence.client.exchange import Request, target
 from tickfence.client.freshness import aged, require_fresh
-from tickfence.client.queries import decoded
+from tickfence.client.queries import decoded, named
 from tickfence.readers.reports import FreshReport
 
 SILENCE_S = 20.0
@@ -50,15 +50,16 @@ class Following:
     """The state of one stream.
 
     Args:
-        symbols: Which symbols; at least one.
+        symbols: One symbol or several.
         max_age_s: As of `require_fresh`.
         patience_s: How long it tries to come back before it gives up.
+
+    Raises:
+        ValueError: There is no symbol.
     """
 
-    def __init__(self, symbols: Sequence[str], max_age_s: float | None, patience_s: float) -> None:
-        self._symbols = tuple(dict.fromkeys(symbols))
-        if not self._symbols:
-            raise ValueError("name at least one symbol")
+    def __init__(self, symbols: str | Iterable[str], max_age_s: float | None, patience_s: float) -> None:
+        self._symbols = named(symbols)
         self._max_age_s, self._patience_s = max_age_s, patience_s
         self._seen: dict[str, tuple[int, int]] = {}
         self._lost: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -91,13 +91,13 @@ class Queries:
             aged(decoded(data.body, FreshReport), now.came_at - data.sent_at, stale=stale), self.max_age_s
         )
 
-    def reports(self, symbols: Sequence[str]) -> Exchange[Reports]:
-        """The reports of ``symbols``, or of all if there are none."""
-        if not symbols:
+    def reports(self, symbols: str | Iterable[str] | None) -> Exchange[Reports]:
+        """The reports of ``symbols``, or of all."""
+        if symbols is None:
             return (yield from self._several(target("reports")))
-        parts = []
-        for start in range(0, len(symbols), _ASKED_AT_ONCE):
-            chosen = ",".join(symbols[start : start + _ASKED_AT_ONCE])
+        parts, names = [], named(symbols)
+        for start in range(0, len(names), _ASKED_AT_ONCE):
+            chosen = ",".join(names[start : start + _ASKED_AT_ONCE])
             parts.append((yield from self._several(target("reports", symbols=chosen))))
         fresh = {symbol: report for part in parts for symbol, report in part.fresh.items()}
         return Reports(parts[0].now_ms, fresh, {symbol: why for part in parts for symbol, why in part.refused.items()})
@@ -176,6 +176,18 @@ def decoded(body: bytes | str | msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadAnswer(f"the answer is no {kind.__name__} that this client knows: {error}") from error
+
+
+def named(symbols: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one symbol or several as names, each once.
+
+    Raises:
+        ValueError: There is none.
+    """
+    names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+    if not names:
+        raise ValueError("name at least one symbol")
+    return names
 
 
 def written(time: Time | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -76,8 +76,8 @@ class Client:
         """
         return self._run(self._queries.report(symbol))
 
-    def reports(self, *symbols: str) -> Reports:
-        """Return the reports of ``symbols``, or of all: those that you can act on, and why there is none of the others.
+    def reports(self, symbols: str | Iterable[str] | None = None) -> Reports:
+        """Return the reports of one symbol, of several or of all: those that you can act on, and why there is none of the others.
 
         Raises:
             UnknownSymbol: There is no such symbol.
@@ -127,14 +127,14 @@ class Client:
         """
         return self._run(self._queries.history(symbol, since, until, step, fields, max_rows))
 
-    def stream(self, *symbols: str, patience: float = PATIENCE_S) -> Iterator[FreshReport | Lost]:
+    def stream(self, symbols: str | Iterable[str], *, patience: float = PATIENCE_S) -> Iterator[FreshReport | Lost]:
         """Yield each new report of ``symbols``, and a `Lost` whenever there is none that you can act on.
 
         The stream opens its connection again when it breaks, after waits of 0.25 to 10 seconds, and goes on with the
         newest reports. What was written meanwhile is skipped.
 
         Args:
-            symbols: Which symbols; at least one.
+            symbols: One symbol or several, up to 100.
             patience: After how many seconds without a connection it gives up.
 
         Raises:
