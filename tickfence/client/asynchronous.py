@@ -159,7 +159,7 @@ class AsyncClient:
                         await source.response.aread()
                         raise stream_refusal(source.response)
                     async for event in source:
-                        for told in following.event(event.event, event.data, event.id, time.monotonic()):
+                        for told in following.event(event.event, event.data, time.monotonic()):
                             yield told
                 error: ClientError = Unreachable("the server ended the stream")
             except httpx2.HTTPError as caught:

@@ -63,7 +63,6 @@ class Following:
         self._max_age_s, self._patience_s = max_age_s, patience_s
         self._seen: dict[str, tuple[int, int]] = {}
         self._lost: set[str] = set()
-        self._event_id = ""
         self._attempts = 0
         self._broke_at: float | None = None
         self._delay = Delay()
@@ -72,20 +71,17 @@ class Following:
         """Return what opens the stream, or opens it again."""
         self._delay = Delay()
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
-        if self._event_id:
-            headers["Last-Event-ID"] = self._event_id
         [first, *others] = self._symbols
         if others:
             return Request(target("stream", "reports", symbols=",".join(self._symbols)), headers)
         return Request(target("stream", first), headers)
 
-    def event(self, name: str, data: str, event_id: str, now: float) -> Iterator[FreshReport | Lost]:
+    def event(self, name: str, data: str, now: float) -> Iterator[FreshReport | Lost]:
         """Return what an event tells: a new report, or that there is none to act on.
 
         Args:
             name: The event's name.
             data: Its data.
-            event_id: The last id that the stream gave.
             now: Monotonic seconds.
 
         Raises:
@@ -93,7 +89,6 @@ class Following:
             Unreachable: It was too long on its way. What waits behind it is as old: open the stream again.
         """
         self._attempts, self._broke_at = 0, None
-        self._event_id = event_id
         if name == "report":
             yield from self._report(decoded(data, FreshReport), now)
         elif name == "absent":

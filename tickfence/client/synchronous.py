@@ -153,7 +153,7 @@ class Client:
                         source.response.read()
                         raise stream_refusal(source.response)
                     for event in source:
-                        yield from following.event(event.event, event.data, event.id, time.monotonic())
+                        yield from following.event(event.event, event.data, time.monotonic())
                 error: ClientError = Unreachable("the server ended the stream")
             except httpx2.HTTPError as caught:
                 error = failed(caught)
