@@ -34,6 +34,7 @@ LEVELS = [
         "tickfence.alerts",
         "tools.simulator",
     },
+    {"tickfence.client"},
     {"tickfence.__main__", "celeryconfig", "flowerconfig", "tools.local"},
     {"examples"},
     {"tools.chaos", "tools.benchmarks", "tools.fuzz", "tools.reference", "tools.release", "tools.site"},

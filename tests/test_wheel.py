@@ -97,11 +97,12 @@ def test_it_is_typed_finds_its_lua_and_imports_without_celery(installed: Install
         "folder = pathlib.Path(tickfence.__file__).parent\n"
         # Private parts of redis-py: only the roles, which requirements.in binds to one minor version, may use them.
         "roles_only = {'tickfence.redis_access.raw_connection', 'tickfence.coordination.registration'}\n"
-        "print(folder, (folder / 'py.typed').is_file(), bool(LEAD.source), roles_only.isdisjoint(sys.modules))"
+        "print(folder, (folder / 'py.typed').is_file(), bool(LEAD.source), roles_only.isdisjoint(sys.modules),\n"
+        "      'tickfence.client' not in sys.modules)"
     )
     shown = installed.run("python", "-c", code)
     folder, *found = shown.stdout.split()
-    assert (shown.stderr, found) == ("", ["True", "True", "True"])
+    assert (shown.stderr, found) == ("", ["True"] * 4)
     assert Path(folder).is_relative_to(installed.folder)
 
 
@@ -110,7 +111,11 @@ def test_the_command_says_its_version_and_which_extra_is_missing(
 ) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert installed.run("tickfence", "--version").stdout == f"tickfence {version}\n"
-    bare = Installed(tmp_path, wheel, [*ROLES_ONLY, "fastapi", "uvicorn", "starlette", "sse_starlette", "mcp", "anyio"])
+    bare = Installed(
+        tmp_path, wheel, [*ROLES_ONLY, "fastapi", "uvicorn", "starlette", "sse_starlette", "mcp", "anyio", "httpx2"]
+    )
+    shown = bare.run("python", "-c", "import tickfence; tickfence.Client")
+    assert shown.stderr.endswith("tickfence.Client needs the package httpx2: pip install 'tickfence[client]'\n")
     for command in (("web", "--port", str(ports.pick())), ("mcp",)):
         shown = bare.run("tickfence", *command)
         assert (shown.returncode, shown.stdout) == (1, "")
@@ -174,6 +179,11 @@ def test_it_serves_reports_page_and_files_without_celery_and_beside_foreign_vari
     ):
         assert get(web + path), path
     assert json.loads(get(f"{web}/reports/AAUSDT") or "")["symbol"] == "AAUSDT"
+    ask = f"import sys; from tickfence import Client; print(Client('{web}', max_age=None).report('AAUSDT').symbol)"
+    shown = installed.run("python", "-c", f"{ask}; print({{'fastapi', 'starlette', 'mcp'}} & sys.modules.keys())")
+    assert (shown.stdout, shown.stderr) == ("AAUSDT\nset()\n", "")
+    [package] = json.loads((ROOT / "server.json").read_text())["packages"]
+    arguments = [argument["value"] for argument in package["packageArguments"]]
     initialize = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -181,7 +191,7 @@ def test_it_serves_reports_page_and_files_without_celery_and_beside_foreign_vari
         "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
     }
     spoken = subprocess.run(
-        [installed.folder / "env" / "bin" / "tickfence", "mcp"],
+        [installed.folder / "env" / "bin" / package["identifier"], *arguments],
         cwd=installed.folder,
         env={"REDIS_URL": redis_server.url(), "CELERY_BROKER_URL": "sqs://"},
         input=json.dumps(initialize) + "\n",

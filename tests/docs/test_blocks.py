@@ -33,7 +33,7 @@ MCP_SERVERS = sorted({text for text in DATA if "mcpServers" in text})
 
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_a_program_reads_reports_or_their_history(text: str, checkout: Checkout, tmp_path: Path) -> None:
-    (tmp_path / "program.py").write_text(text)
+    (tmp_path / "program.py").write_text(checkout.here(text))
     done = checkout.type(f"python {tmp_path}/program.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert ("HistoryRow(time_ms=" if "history:" in text else " ms ago by node-00") in done.stdout

@@ -16,6 +16,7 @@ from tickfence.mcp.scan import ANY, Scan, Wanted, scan_text, search
 from tickfence.mcp.sections import SECTIONS, Section, chosen, partial_schema
 from tickfence.mcp.summary import pair_text, report_text, table_text
 from tickfence.mcp.tool import Refused, Symbol, read_only, result, schema_of, symbol_name
+from tickfence.readers.cluster import Cluster
 from tickfence.readers.pairs import AcrossVenues
 from tickfence.readers.reader import Reader
 from tickfence.readers.reports import FreshReport, decode_report, with_freshness
@@ -44,6 +45,12 @@ class Compared(msgspec.Struct, frozen=True, rename="camel"):
     now: int
     rows: list[Row]
     across_venues: AcrossVenues | None = None
+
+
+def listed(cluster: Cluster, reader: Reader) -> Listed:
+    """Return all symbols of ``cluster``, which ``reader`` has read."""
+    symbols = cluster.symbols(reader.settings.symbols)
+    return Listed(list(symbols), {symbol: cluster.idle[symbol] for symbol in symbols if symbol in cluster.idle})
 
 
 def report_tools(reader: Reader) -> list[Tool]:
@@ -81,11 +88,10 @@ def report_tools(reader: Reader) -> list[Tool]:
 
         If another one has no report at the moment, get_report says so.
         """
-        cluster = await reader.cluster()
-        symbols = cluster.symbols(reader.settings.symbols)
-        idle = {str(symbol): cluster.idle[symbol] for symbol in symbols if symbol in cluster.idle}
-        text = ", ".join(f"{symbol} ({idle[symbol]})" if symbol in idle else symbol for symbol in symbols)
-        return result(text, Listed(list(symbols), idle))
+        found = listed(await reader.cluster(), reader)
+        idle = found.idle
+        text = ", ".join(f"{symbol} ({idle[symbol]})" if symbol in idle else symbol for symbol in found.symbols)
+        return result(text, found)
 
     async def compare(
         symbols: Annotated[

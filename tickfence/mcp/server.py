@@ -1,4 +1,4 @@
-"""The MCP server and its tools (https://modelcontextprotocol.io), over stdio and over streamable HTTP."""
+"""The MCP server with its tools, resources and prompts (https://modelcontextprotocol.io), over stdio and over streamable HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import Route
 
 from tickfence.mcp.history_tools import history_tools
+from tickfence.mcp.prompts import add_prompts
 from tickfence.mcp.report_tools import report_tools
+from tickfence.mcp.resources import add_resources
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 
@@ -20,16 +22,19 @@ Near-real-time market reports, one a symbol, rewritten four times a second. Each
 stale one. A symbol is like BTCUSDT (Binance's) or okx:BTC-USDT (another exchange's). Prices are in quote currency (USDT in
 BTCUSDT), quantities in base currency (BTC), times in ms since 1970 UTC. To find a symbol: list_symbols; for one report:
 get_report; for up to 20 in brief, or one pair on several exchanges: compare; for the symbols with an anomaly: scan. For the
-past: get_changes says what changed in the last minutes, get_history gives rows over time. Nothing can be changed or traded
-here.
+past: get_changes says what changed in the last minutes, get_history gives rows over time. report://BTCUSDT is a report as a
+resource. Nothing can be changed or traded here.
 """
 
 
 def server(reader: Reader) -> MCPServer:
-    """Return the server with its tools, which read through ``reader``."""
+    """Return the server with its tools, resources and prompts, which read through ``reader``."""
     logging.getLogger("mcp").setLevel(logging.WARNING)  # at INFO the SDK logs a line for each request
     tools = [*report_tools(reader), *history_tools(reader)]
-    return MCPServer("tickfence", version="1", instructions=_INSTRUCTIONS, tools=tools, log_level="WARNING")
+    made = MCPServer("tickfence", version="1", instructions=_INSTRUCTIONS, tools=tools, log_level="WARNING")
+    add_resources(made, reader)
+    add_prompts(made, reader)
+    return made
 
 
 def http_route(tools: MCPServer) -> Route:

@@ -11,7 +11,7 @@ pin() { # pin INPUT OUTPUT [OPTION...]; a lock names no package host, so that yo
         --no-emit-index-url --no-header --no-annotate ${UV_OPTIONS:-} "$@" "$input" -o "$output"
 }
 
-package="pyproject.toml --extra web --extra mcp --extra cli --extra recordings"
+package="pyproject.toml --extra web --extra mcp --extra cli --extra recordings --extra client --extra arrow"
 pin requirements.in requirements.txt $package
 # ccxt binds many packages to single versions, which nobody else is to get.
 pin requirements.in requirements-ccxt.txt $package --extra ccxt
