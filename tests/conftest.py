@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -14,6 +15,10 @@ from tools.local.embedded_redis import EmbeddedRedis
 # How long an example takes says more about the machine than about the product.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# The tests start hundreds of processes. Where nothing keeps the compiled code, each of them compiles all of it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A scheduler that a test ticks would end pytest when nothing ticks it any more.
 os.environ["NT_HANG_EXIT_S"] = "0"
