@@ -26,7 +26,7 @@ sys.dont_write_bytecode = False
 os.environ["NT_HANG_EXIT_S"] = "0"
 
 
-ON_ONE_WORKER = ("tests/docs/", "tests/e2e/one_stack/", "tests/web/page/")
+ON_ONE_WORKER = ("tests/docs/", "tests/e2e/one_stack/", "tests/monitoring/live/", "tests/web/page/")
 """Folders whose modules share a stack, or a server and a browser. Each worker that runs one of them starts its own."""
 
 
