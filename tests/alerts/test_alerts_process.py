@@ -120,10 +120,12 @@ def scene(own_redis_server: Callable[..., EmbeddedRedis], receiver: Receiver, tm
     server = own_redis_server()
     with server.client() as client:
         workers = Workers(server, client, tmp_path)
-        one = Scene(workers, receiver, tmp_path)
-        yield one
-        one.close()
-        workers.close()
+        try:
+            one = Scene(workers, receiver, tmp_path)
+            yield one
+            one.close()
+        finally:
+            workers.close()
 
 
 def test_a_planted_wall_is_told_once_and_its_end_too_whatever_is_killed(scene: Scene) -> None:
