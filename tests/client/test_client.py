@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.client.conftest import SETTINGS, TOKEN, Statuses, address
+from tests.client.conftest import SETTINGS, TOKEN, InLoop, Statuses, address
 from tests.web.reporting import KEYS, Cluster
 from tests.web.web_process import WebProcess
 from tickfence import Client
@@ -159,13 +159,9 @@ def test_what_has_not_changed_is_not_sent_again(server: WebProcess, cluster: Clu
         first, second = (client.history("AAUSDT", since, until) for _ in range(2))
         assert seen.seen == [200, 304]
         assert second["time_ms"].tolist() == first["time_ms"].tolist()
-        cluster.history("AAUSDT", *rows(until - 100, 1))
+        cluster.history("AAUSDT", *rows(until + 950, 1))
         assert len(client.history("AAUSDT", since, until)) == 31
         assert seen.seen == [200, 304, 200]
-
-
-def reports(told: Iterator[Any]) -> Iterator[FreshReport]:
-    return (one for one in told if isinstance(one, FreshReport))
 
 
 def test_a_stream_tells_each_report_once_and_when_there_is_none(connect: Connect, cluster: Cluster) -> None:
@@ -181,27 +177,29 @@ def test_a_stream_tells_each_report_once_and_when_there_is_none(connect: Connect
     assert next(told).updated_at == written["updatedAt"]
 
 
-def test_a_stream_comes_back_and_goes_on_with_the_newest(
-    connect: Connect, cluster: Cluster, data: EmbeddedRedis
-) -> None:
-    cluster.report("AAUSDT")
-    port = ports.pick()
-    with WebProcess(data.url(), port=port, **SETTINGS) as first:
-        told = connect(url=address(first.wait_until_up().port), max_age=60).stream("AAUSDT")
-        before = next(told)
+def test_streams_come_back_and_go_on_with_the_newest(cluster: Cluster, data: EmbeddedRedis) -> None:
+    port, cluster_url = ports.pick(), data.url()
+    clients = [make(address(port), token=TOKEN, max_age=60) for make in (Client, InLoop)]
+    before = cluster.report("AAUSDT")["updatedAt"]
+    with WebProcess(cluster_url, port=port, **SETTINGS) as first:
+        first.wait_until_up()
+        streams = [client.stream("AAUSDT") for client in clients]
+        assert [next(told).updated_at for told in streams] == [before] * 2
         data.pause()
         try:
-            assert isinstance(next(told).error, Unavailable)
+            assert [type(next(told).error) for told in streams] == [Unavailable] * 2
         finally:
             data.resume()
-        assert next(told).updated_at == before.updated_at, "it ends the outage"
+        assert [next(told).updated_at for told in streams] == [before] * 2, "it ends the outage"
         first.process.kill()
-    lost = next(told)
-    assert isinstance(lost, Lost) and isinstance(lost.error, Unreachable)
-    with WebProcess(data.url(), port=port, **SETTINGS):
-        assert next(told).updated_at == before.updated_at
-        newer = cluster.report("AAUSDT")
-        assert next(told).updated_at == newer["updatedAt"]
+    lost = [next(told) for told in streams]
+    assert [(type(one), type(one.error)) for one in lost] == [(Lost, Unreachable)] * 2
+    with WebProcess(cluster_url, port=port, **SETTINGS):
+        assert [next(told).updated_at for told in streams] == [before] * 2
+        newer = cluster.report("AAUSDT")["updatedAt"]
+        assert [next(told).updated_at for told in streams] == [newer] * 2
+    for client in clients:
+        client.close()
 
 
 def test_a_stream_gives_up_when_its_patience_is_over(connect: Connect) -> None:

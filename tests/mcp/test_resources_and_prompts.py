@@ -38,7 +38,7 @@ def ask(redis_client: redis.Redis) -> Ask:
 
 
 def test_reports_and_symbols_are_resources(cluster: Cluster, ask: Ask) -> None:
-    cluster.assign({"kraken:BTC/USD": "node-001"})
+    cluster.assign(dict.fromkeys(("AAUSDT", "BBUSDT", "kraken:BTC/USD"), "node-001"))
     written = {symbol: cluster.report(symbol) for symbol in ("AAUSDT", "kraken:BTC/USD")}
 
     async def question(client: Client) -> None:
@@ -47,7 +47,7 @@ def test_reports_and_symbols_are_resources(cluster: Cluster, ask: Ask) -> None:
         assert "stale" in (template.description or "")
         [symbols] = (await client.list_resources()).resources
         [content] = (await client.read_resource(str(symbols.uri))).contents
-        assert json.loads(content.text)["symbols"] == ["AAUSDT", "BBUSDT", "CCUSDT", "kraken:BTC/USD"]
+        assert json.loads(content.text)["symbols"] == ["AAUSDT", "BBUSDT", "kraken:BTC/USD"]
         for name in ("AAUSDT", "aausdt", "kraken:BTC/USD", "kraken%3ABTC%2FUSD"):
             [content] = (await client.read_resource(f"report://{name}")).contents
             report = json.loads(content.text)
@@ -61,7 +61,7 @@ def test_reports_and_symbols_are_resources(cluster: Cluster, ask: Ask) -> None:
 
 
 def test_names_are_completed(cluster: Cluster, ask: Ask) -> None:
-    cluster.assign(dict.fromkeys(("kraken:AA/USD", "ZAAUSDT"), "node-001"))
+    cluster.assign(dict.fromkeys(("ZAAUSDT", "AAUSDT", "BBUSDT", "kraken:AA/USD"), "node-001"))
 
     async def question(client: Client) -> None:
         async def completed(ref: Any, name: str, begun: str) -> list[str]:
@@ -79,8 +79,6 @@ def test_names_are_completed(cluster: Cluster, ask: Ask) -> None:
 def test_prompts_name_the_tools_and_the_symbols(cluster: Cluster, ask: Ask) -> None:
     cluster.node("node-002")
     cluster.assign({"AAUSDT": "node-002"})
-    cluster.report("BBUSDT", node="node-009", age_ms=200_000)
-    cluster.want(lambda desired, _: pause(desired, [Instrument("BBUSDT")]))
 
     async def question(client: Client) -> None:
         tools = {tool.name for tool in (await client.list_tools()).tools}
@@ -101,9 +99,11 @@ def test_prompts_name_the_tools_and_the_symbols(cluster: Cluster, ask: Ask) -> N
         assert "AAUSDT is known, but has no report" in why
         assert "node-002 has the symbol; that node is alive" in why and "no beat leads" in why
         cluster.lead("beat-1/5f0c")
-        why = await text("why_no_report", symbol="BBUSDT")
+        cluster.report("AAUSDT")
+        cluster.want(lambda desired, now_ms: pause(desired, [Instrument("AAUSDT")], now_ms))
+        why = await text("why_no_report", symbol="AAUSDT")
         assert "stale: an operator has paused the symbol" in why and "beat-1 leads" in why
-        assert "no node has the symbol; 1 of 1 nodes" in await text("why_no_report", symbol="CCUSDT")
+        assert "no node has the symbol; 1 of 1 nodes" in await text("why_no_report", symbol="BBUSDT")
         assert "there is no symbol 'AAUSD'" in await text("why_no_report", symbol="AAUSD")
 
     ask(question)

@@ -53,7 +53,6 @@ def add_resources(server: MCPServer, reader: Reader) -> None:
             raise ResourceError(str(error)) from error
         return with_freshness(found.report, found.fresh).decode()
 
-    @server.completion()
     async def complete(
         _: PromptReference | ResourceTemplateReference, argument: CompletionArgument, __: CompletionContext | None
     ) -> Completion | None:
@@ -64,6 +63,8 @@ def add_resources(server: MCPServer, reader: Reader) -> None:
         except Unavailable as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from error
         return Completion(values=found[:_MOST], total=len(found), has_more=len(found) > _MOST)
+
+    server.completion()(complete)  # type: ignore[no-untyped-call]
 
 
 def completed(begun: str, names: tuple[str, ...]) -> list[str]:
