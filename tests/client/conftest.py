@@ -29,19 +29,20 @@ class InLoop:
     def __init__(self, *given: Any, **options: Any) -> None:
         self._runner = asyncio.Runner()
         self._client = AsyncClient(*given, **options)
+        self._streams: list[Any] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *given, **options: self._runner.run(getattr(self._client, name)(*given, **options))
 
     def stream(self, *symbols: Any, **options: Any) -> Iterator[Any]:
-        told = self._client.stream(*symbols, **options)
-        try:
-            while True:
-                yield self._runner.run(anext(told))
-        finally:
-            self._runner.run(told.aclose())
+        self._streams.append(self._client.stream(*symbols, **options))
+        told = self._streams[-1]
+        while True:
+            yield self._runner.run(anext(told))
 
     def close(self) -> None:
+        for told in self._streams:
+            self._runner.run(told.aclose())
         self._runner.run(self._client.close())
         self._runner.close()
 
