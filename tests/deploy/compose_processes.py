@@ -21,7 +21,7 @@ from tools.local import ports
 OURS = "tickfence"
 """The image of our own roles."""
 
-_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141}
+_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141, "web": 9151}
 
 
 def image(folder: Path) -> Path:

@@ -32,7 +32,7 @@ OURS = {
 """Service of our image -> its Redis user."""
 
 PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000}
-METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141}
+METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141, "web": 9151}
 OTHERS_VARIABLES = {"grafana": "GF_", "flower": "FLOWER_"}
 
 SERVICES = services()

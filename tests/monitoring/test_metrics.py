@@ -12,13 +12,21 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.monitoring.promtool import complaints
-from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring import (
+    batch_metrics,
+    dispatcher_metrics,
+    ingest_metrics,
+    node_metrics,
+    recorder_metrics,
+    web_metrics,
+)
 from tickfence.recordings.kinds import Kind
 from tools.reference import metrics
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = tuple(
-    one.registry for one in (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics)
+    one.registry
+    for one in (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics, web_metrics)
 )
 
 ingest_metrics.registry.begin(venue="binance")
@@ -112,6 +120,7 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "outcome",
         "reason",
         "state",
+        "status",
         "venue",
         "where",
     }

@@ -286,4 +286,4 @@ def test_what_many_are_sent_is_encoded_once() -> None:
     market = Market("AA")
     market.update()
     assert market.board.table_news(Cursor()) is market.board.table_news(Cursor())
-    assert market.board.report_news(["AA"], Cursor()) is market.board.report_news("AA", Cursor())
+    assert market.board.report_news(["AA"], Cursor()) is market.board.report_news(["AA"], Cursor())

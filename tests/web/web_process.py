@@ -53,7 +53,8 @@ class WebProcess(RoleProcess):
     def __init__(self, redis_url: str, *arguments: str, port: int | None = None, **variables: object) -> None:
         self.port = port or ports.pick()
         command = ("tickfence", "web", "--port", str(self.port))
-        super().__init__(*command, *arguments, **{"REDIS_URL": redis_url} | variables)
+        self.metrics_port = 0
+        super().__init__(*command, *arguments, **{"REDIS_URL": redis_url, "NT_METRICS_PORT": 0} | variables)
 
     def wait_until_up(self) -> Self:
         """Return once it answers."""

@@ -23,4 +23,4 @@ latency = registry.histogram(
     operation=(),
 )
 streams = registry.gauge("nt_web_streams", "Open streams")
-refused = registry.counter("nt_web_refused", "Requests refused, by the code of the problem", code=())
+refused = registry.counter("nt_web_refused", "Requests refused, by the code of the problem", reason=())

@@ -16,6 +16,7 @@ from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 from tickfence.web.app import create_app
 from tickfence.web.command import BACKLOG
+from tickfence.web.connections import PromptProtocol
 from tickfence.web.feed import Feed
 from tickfence.web.tokens import Tokens
 
@@ -58,6 +59,7 @@ def serve(listener: socket.socket, settings: Settings, tokens: Tokens, *, loopba
         log_level="warning",
         access_log=False,  # a page's address may contain a token
         server_header=False,
+        http=PromptProtocol,
         ws="none",
         backlog=BACKLOG,
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,

@@ -9,7 +9,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Metric
 
 from tickfence.instrument import DEFAULT_VENUE
-from tickfence.monitoring import batch_metrics, dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring import (
+    batch_metrics,
+    dispatcher_metrics,
+    ingest_metrics,
+    node_metrics,
+    recorder_metrics,
+    web_metrics,
+)
 from tickfence.monitoring.registry import RoleRegistry
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -28,6 +35,7 @@ _ROLES = (
     ("ingest", "`python -m ingest`, port 9121", ingest_metrics.registry),
     ("recorder", "`python -m tickfence.recorder`, port 9131", recorder_metrics.registry),
     ("batch worker", "`celery -A tasks worker -Q node-001.batch`, port 9141", batch_metrics.registry),
+    ("web server", "`tickfence web`, port 9151", web_metrics.registry),
 )
 
 # Metrics with labels whose values are not known in advance: each label and an example.
@@ -35,6 +43,9 @@ _OPEN = {
     "nt_node_heartbeat": {"node": "node-001"},
     "nt_symbols_assigned": {"node": "node-001"},
     "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
+    "nt_web_requests": {"operation": "getReport", "status": "2xx"},
+    "nt_web_latency_ms": {"operation": "getReport"},
+    "nt_web_refused": {"reason": "token-needed"},
 }
 
 
