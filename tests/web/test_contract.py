@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
 from tickfence.coordination.membership import NodeReason
@@ -19,22 +21,32 @@ from tools.local.embedded_redis import EmbeddedRedis
 
 BIN = Path(sys.executable).parent
 SYMBOLS = ("BTCUSDT", "ETHUSDT")  # of the description's examples
-AHEAD_MS = -120_000  # fresh as long as this module takes
 
 
 @pytest.fixture
 def served(redis_server: EmbeddedRedis, cluster: Cluster) -> Iterator[WebProcess]:
     """A server that has answers to the examples, and takes as many requests as the tool likes."""
+    over = threading.Event()
+
+    def rewrite() -> None:
+        """What a node does."""
+        while not over.wait(0.1):
+            for symbol in SYMBOLS:
+                cluster.report(symbol)
+
+    node = threading.Thread(target=rewrite)
+    node.start()
     for symbol in SYMBOLS:
-        cluster.report(symbol, age_ms=AHEAD_MS)
         cluster.listed(symbol, symbol[:3], "USD")
     cluster.assign(dict.fromkeys(SYMBOLS, "node-001"))
-    cluster.node(silent_ms=AHEAD_MS)
+    cluster.node()
     cluster.lead()
     cluster.event(node_event(NodeReason.DIED, Owner("node-1", "aa"), 7))
     limits = {"NT_WEB_CLIENT_REQUESTS_PER_S": 0, "NT_WEB_MAX_CLIENT_STREAMS": 1}
     with WebProcess(redis_server.url(), SYMBOLS=",".join(SYMBOLS), **limits) as web:
         yield web.wait_until_up()
+    over.set()
+    node.join()
 
 
 def test_all_operations_answer_made_up_requests_as_described(served: WebProcess, tmp_path: Path) -> None:
@@ -46,6 +58,7 @@ def test_all_operations_answer_made_up_requests_as_described(served: WebProcess,
     ]
     with served.stream("/v1/stream") as stream:
         stream.until("state")
+        wait_until(lambda: served.status("/readyz") == 200, "its reports are fresh")
         ended = subprocess.run(
             [BIN / "schemathesis", "run", f"http://127.0.0.1:{served.port}/openapi.json", *options],
             capture_output=True,
@@ -79,7 +92,7 @@ def test_a_client_that_is_generated_reads_reports(
     monkeypatch.syspath_prepend(tmp_path)
     client = importlib.import_module("market").Client(base_url=f"http://127.0.0.1:{served.port}")
     report = importlib.import_module("market.api.reports.get_report").sync(client=client, symbol="btcusdt")
-    assert (report.symbol, report.freshness.stale) == ("BTCUSDT", False)
+    assert (report.symbol, report.freshness.reason) == ("BTCUSDT", None)
     prices = importlib.import_module("market.api.reports.get_prices").sync(client=client, symbol="BTCUSDT")
     assert prices.points == []
     problem = importlib.import_module("market.api.reports.get_report").sync(client=client, symbol="NOPE")

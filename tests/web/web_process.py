@@ -71,7 +71,7 @@ class WebProcess(RoleProcess):
         """One request with the path exactly as given; ``User_Agent="x"`` is the header User-Agent."""
         connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=timeout_s)
         try:
-            connection.putrequest(method, path, skip_host="Host" in headers)
+            connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders()

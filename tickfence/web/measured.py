@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tickfence.monitoring import web_metrics
 from tickfence.web.clients import READER
+from tickfence.web.openapi import operation_id
 from tickfence.web.tokens import ONLY
 
 logger = logging.getLogger("web")
@@ -44,7 +45,7 @@ class Measured:
 
 def _note(scope: Scope, status: int, took_ms: float) -> None:
     route = scope.get("route")
-    operation = route.unique_id if isinstance(route, APIRoute) else web_metrics.OTHER
+    operation = operation_id(route) if isinstance(route, APIRoute) else web_metrics.OTHER
     web_metrics.requests.labels(operation, f"{status // 100}xx").inc()
     web_metrics.latency.labels(operation).observe(took_ms)
     reader = scope.get(READER, ONLY)
