@@ -84,7 +84,7 @@ class HRWScheduler(Scheduler):
         # Computed at each scrape: a dispatcher that hangs cannot report that its lead has run out.
         metrics.leading.set_function(lambda: self.dispatcher.leading)
         port = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
-        exporter.serve(port, settings.nt_metrics_host, metrics.registry)
+        exporter.serve(port, settings.nt_metrics_host, metrics.registry, settings.nt_metrics_allowed_hosts)
 
     def tick(self) -> float:
         """Poll membership if it is time, run the entries that are due, send; return the seconds to sleep."""

@@ -61,7 +61,7 @@ if __name__ == "__main__":
     loaded = environment.load()
     logs.configure(loaded.nt_log_level, role="ingest", ingest=loaded.process_name("ingest"))
     port = DEFAULT_METRICS_PORT if loaded.nt_metrics_port is None else loaded.nt_metrics_port
-    exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry)
+    exporter.serve(port, loaded.nt_metrics_host, ingest_metrics.registry, loaded.nt_metrics_allowed_hosts)
     try:
         asyncio.run(main(loaded))
     except (BadProxy, environment.BadSetting) as error:

@@ -160,7 +160,7 @@ def register(sender: Any, **_: Any) -> None:
         },
     )
     wanted = worker.metrics_port if settings.nt_metrics_port is None else settings.nt_metrics_port
-    port = exporter.serve(wanted, settings.nt_metrics_host, worker.registry)
+    port = exporter.serve(wanted, settings.nt_metrics_host, worker.registry, settings.nt_metrics_allowed_hosts)
     if isinstance(worker, Node) and not worker.fenced:
         app.amqp.queues.select_add(app.amqp.perishable_queue(ALONE))
         return

@@ -169,6 +169,15 @@ def test_celery_beat_service_uses_nothing_that_our_tick_leaves_out() -> None:
         assert left_out not in used, f"celery.beat:Service uses the scheduler's {left_out}"
 
 
+def test_uvicorn_protocol_of_a_connection() -> None:
+    name = "uvicorn.protocols.http.h11_impl:H11Protocol"
+    for method, arguments in (("connection_made", 1), ("connection_lost", 1), ("data_received", 1)):
+        accepts(f"{name}.{method}", "self", *["x"] * arguments)
+    says(f"{name}.__init__", "self.cycle: ", "it is the request that is answered")
+    says(f"{name}.handle_events", "on_response=self.on_response_complete", "it is called after each answer")
+    says("uvicorn.protocols.http.h11_impl:RequestResponseCycle.__init__", "self.response_complete", "it tells the end")
+
+
 def test_flower_start() -> None:
     accepts("flower.app:Flower.start", "self")
     accepts("flower.app:Flower.update_workers", "self", workername="celery@node-001")

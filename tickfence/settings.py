@@ -43,6 +43,7 @@ TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
 SHARD = re.compile(r"[1-9][0-9]?/[1-9][0-9]?")
 VENUE = re.compile(r"[a-z][a-z0-9]{0,19}")
 HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]+\]")
+ORIGIN = re.compile(rf"https?://(?:{HOST.pattern})(?::[0-9]{{1,5}})?")
 
 _WITH_PASSWORD = ("REDIS_URL", "CELERY_BROKER_URL")
 _PASSWORD_FILES = {"nt_redis_password_file": "redis_url", "nt_broker_password_file": "celery_broker_url"}
@@ -90,6 +91,13 @@ def _hosts(value: object) -> object:
             "must be a comma-separated list of host names or addresses without a port, like reports.example"
         )
     return tuple(names)
+
+
+def _origins(value: object) -> object:
+    sites = _listed(value)
+    if not isinstance(sites, list | tuple) or not all(site == "*" or ORIGIN.fullmatch(site) for site in sites):
+        raise ValueError("must be a comma-separated list of sites without a path, like https://dashboard.example, or *")
+    return tuple(sites)
 
 
 def _venues(value: object) -> object:
@@ -297,10 +305,20 @@ class Settings(BaseModel):
     """Bearer token that the HTTP API, its streams and the MCP server require. Default: none."""
     nt_web_token_file: Annotated[str, AfterValidator(_path)] = ""
     """File with NT_WEB_TOKEN on a single line."""
+    nt_web_tokens_file: Annotated[str, AfterValidator(_path)] = ""
+    """File with several tokens, each on a line with the name of its reader before it, like grafana 5f0c9a1be2d43786. The log then says who read what."""
+    nt_web_allow_anonymous: Flag = False
+    """Let the web server listen on an address that other machines reach, although it asks for no token."""
+    nt_web_cors_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] = ()
+    """Sites whose pages may read the HTTP API in a browser, comma-separated, like https://dashboard.example, or * for all. Default: none but the server's own page."""
     nt_web_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
-    """Host names that clients may use for the web server, comma-separated. Others are refused. Default: the names of loopback if it listens there, otherwise any."""
+    """Host names that clients may use for the web server, comma-separated, beside IP addresses and names without a dot. Others are refused. Default: none, or any if the server requires a token and other machines reach it."""
     nt_web_max_streams: int = Field(1000, ge=1, le=100_000)
     """Maximum number of open streams of the web server."""
+    nt_web_max_client_streams: int = Field(50, ge=1, le=100_000)
+    """Maximum number of open streams of one client of the web server."""
+    nt_web_client_requests_per_s: int = Field(200, ge=0, le=100_000)
+    """Requests that one client of the web server may make each second over a longer time; two seconds' worth at once. 0: any number."""
     nt_web_links: Annotated[dict[str, str], BeforeValidator(_links)] = {}
     """Other pages that the live page links to, comma-separated, like Flower=http://localhost:5555,Grafana=https://grafana.example. Default: none."""
 
@@ -308,9 +326,11 @@ class Settings(BaseModel):
     """File with the rules and targets of alerts, in TOML."""
 
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder, 9151 for alerts."""
+    """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder, 9141 for a batch worker, 9151 for alerts, 9161 for the web server."""
     nt_metrics_host: str = Field("127.0.0.1", min_length=1)
     """Address the metrics port listens on."""
+    nt_metrics_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    """Host names that clients may use for the metrics port and for Flower, comma-separated, beside IP addresses and names without a dot. Others are refused."""
     nt_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Minimum severity of the log lines that are written."""
 

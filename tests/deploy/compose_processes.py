@@ -21,7 +21,15 @@ from tools.local import ports
 OURS = "tickfence"
 """The image of our own roles."""
 
-_DEFAULT_METRICS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "batch": 9141, "alerts": 9151}
+_DEFAULT_METRICS = {
+    "ingest": 9121,
+    "beat": 9111,
+    "node": 9101,
+    "recorder": 9131,
+    "batch": 9141,
+    "alerts": 9151,
+    "web": 9161,
+}
 
 
 def image(folder: Path) -> Path:

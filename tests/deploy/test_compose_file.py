@@ -34,7 +34,15 @@ OURS = {
 
 PUBLISHED = {"flower": 5555, "web": 8000, "prometheus": 9090, "grafana": 3000, "alertmanager": 9093}
 SENDERS = ("alerts-1", "alerts-2")
-METRICS_PORTS = {"node": 9101, "beat": 9111, "ingest": 9121, "recorder": 9131, "batch": 9141, "alerts": 9151}
+METRICS_PORTS = {
+    "node": 9101,
+    "beat": 9111,
+    "ingest": 9121,
+    "recorder": 9131,
+    "batch": 9141,
+    "alerts": 9151,
+    "web": 9161,
+}
 OTHERS_VARIABLES = {"grafana": "GF_", "flower": "FLOWER_"}
 
 SERVICES = services()

@@ -184,13 +184,15 @@ def test_a_pod_gets_its_own_secrets_and_all_of_them_are_made(name: str, tmp_path
 @every_role
 def test_probes_ask_where_the_role_answers(name: str) -> None:
     only = container(name)
-    [port] = only["ports"]
+    port, *others = only["ports"]
     annotations = WORKLOADS[name]["spec"]["template"]["metadata"].get("annotations", {})
     if name in METRICS_PORTS:
         assert port == {"name": "metrics", "containerPort": METRICS_PORTS[name]}
         assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": str(METRICS_PORTS[name])}
         assert only["livenessProbe"]["httpGet"]["path"] == "/metrics"
     else:
+        assert others == [{"name": "metrics", "containerPort": 9161}]
+        assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": "9161"}
         assert only["command"][-1] == str(port["containerPort"])
         assert (only["livenessProbe"]["httpGet"]["path"], only["readinessProbe"]["httpGet"]["path"]) == (
             "/healthz",

@@ -12,10 +12,23 @@ from tickfence.monitoring import (
     ingest_metrics,
     node_metrics,
     recorder_metrics,
+    web_metrics,
 )
 from tools.reference import metrics
 
-_ROLES = (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics, alerts_metrics)
+_ROLES = (
+    node_metrics,
+    dispatcher_metrics,
+    ingest_metrics,
+    recorder_metrics,
+    batch_metrics,
+    alerts_metrics,
+    web_metrics,
+)
+
+
+for _operation in ("getReport", "getReadiness"):
+    web_metrics.registry.begin(operation=_operation)
 
 _KEYWORDS = {"and", "bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "or", "unless", "without"}
 
@@ -46,7 +59,7 @@ def grouped(expression: str) -> set[str]:
 
 def labels(metric: str) -> dict[str, set[str]]:
     """Label -> its values there are from the start, of the series of this name; with those that Prometheus adds."""
-    found: dict[str, set[str]] = {"instance": set(), "job": {"node", "beat", "ingest", "recorder", "batch"}}
+    found: dict[str, set[str]] = {"instance": set(), "job": {"node", "beat", "ingest", "recorder", "batch", "web"}}
     for module in _ROLES:
         for family in module.registry.collect():
             for sample in family.samples:

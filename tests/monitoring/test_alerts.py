@@ -79,6 +79,7 @@ def test_every_role_is_scraped_at_its_usual_port() -> None:
         **{name: ("beat", f"{name}:9111") for name in BEATS},
         **{name: ("ingest", f"{name}:9121") for name in INGESTS},
         **{name: ("recorder", f"{name}:9131") for name in RECORDERS},
+        "web": ("web", "web:9161"),
     }
 
 
@@ -90,6 +91,7 @@ def test_the_configuration_for_this_machine_names_the_roles_that_run(tmp_path: P
         "node": [{"targets": ["127.0.0.1:20001"], "labels": {"instance": "node-001"}}],
         "beat": None,
         "recorder": None,
+        "web": None,
         "batch": None,
         "alerts": None,
         "ingest": [{"targets": ["127.0.0.1:20002"], "labels": {"instance": "ingest-1"}}],

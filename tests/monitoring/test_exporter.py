@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import select
@@ -37,6 +38,17 @@ def test_metrics_are_served_under_their_names() -> None:
     text = page(port)
     assert "nt_lease_conflicts_total " in text
     assert "_created" not in text
+
+
+@pytest.mark.parametrize(("host", "status"), [("node-001:9101", 200), ("metrics.example", 200), ("evil.example", 421)])
+def test_a_name_that_another_site_made_up_is_refused(host: str, status: int) -> None:
+    port = pick()
+    exporter.serve(port, "127.0.0.1", node_metrics.registry, ("metrics.example",))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Host": host})
+    answer = connection.getresponse()
+    assert (answer.status, b"nt_lease_conflicts_total" in answer.read()) == (status, status == 200)
+    connection.close()
 
 
 def test_the_page_of_a_node_with_a_thousand_symbols_takes_less_than_50_ms() -> None:

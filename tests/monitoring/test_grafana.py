@@ -17,7 +17,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
 def test_there_is_an_overview_and_one_of_each_role_that_works_on_data() -> None:
-    assert [page.stem for page in PAGES] == ["ingest", "node", "overview", "recorder"]
+    assert [page.stem for page in PAGES] == ["ingest", "node", "overview", "recorder", "web"]
     assert len({load(page)["uid"] for page in PAGES}) == len(PAGES)
 
 

@@ -19,6 +19,7 @@ from tickfence.monitoring import (
     ingest_metrics,
     node_metrics,
     recorder_metrics,
+    web_metrics,
 )
 from tickfence.recordings.kinds import Kind
 from tools.reference import metrics
@@ -26,7 +27,15 @@ from tools.reference import metrics
 ROOT = Path(__file__).parents[2]
 REGISTRIES = tuple(
     one.registry
-    for one in (node_metrics, dispatcher_metrics, ingest_metrics, recorder_metrics, batch_metrics, alerts_metrics)
+    for one in (
+        node_metrics,
+        dispatcher_metrics,
+        ingest_metrics,
+        recorder_metrics,
+        batch_metrics,
+        alerts_metrics,
+        web_metrics,
+    )
 )
 
 ingest_metrics.registry.begin(venue="binance")
@@ -122,6 +131,7 @@ def test_no_series_depends_on_the_symbols(registry: CollectorRegistry) -> None:
         "reason",
         "section",
         "state",
+        "status",
         "venue",
         "where",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -23,10 +24,12 @@ from tickfence.coordination.owner import Owner
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
 from tickfence.timeline.events import moved_event, node_event
+from tickfence.web.problems import Kind
 
 KEYS = Keys()
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
 
 
 def test_a_report_is_as_its_node_wrote_it_with_its_freshness(web: WebProcess, cluster: Cluster) -> None:
@@ -118,7 +121,7 @@ def test_a_pair_on_each_venue_and_the_best_of_all(web: WebProcess, cluster: Clus
     assert (problem["title"], problem["accepted"]) == ("Unknown pair", ["BTC-USD", "BTC-USDT"])
 
 
-@pytest.mark.parametrize("given", ["NOPEUSDT", "aausdt", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])
+@pytest.mark.parametrize("given", ["NOPEUSDT", "AAUSDT%20", "AAUSDT%00", "%2e%2e", "A" * 500, "%F0%9F%92%A5"])
 def test_an_unknown_symbol_is_named_with_those_that_there_are(web: WebProcess, given: str) -> None:
     for path in (
         f"/reports/{given}",
@@ -137,7 +140,7 @@ def test_an_unknown_symbol_is_named_with_those_that_there_are(web: WebProcess, g
 
 
 def test_the_nearest_symbol_is_named_first(web: WebProcess) -> None:
-    assert web.get("/reports/bbusdt").json["accepted"][0] == "BBUSDT"
+    assert web.get("/reports/bbusd").json["accepted"][0] == "BBUSDT"
 
 
 def test_what_is_no_symbol_names_no_key(web: WebProcess, cluster: Cluster) -> None:
@@ -480,7 +483,7 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     paths = {re.sub(r"{.*}", lambda name: given[name[0]], path): item["get"] for path, item in page["paths"].items()}
     versioned = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT")
     versioned += ("pairs", "pairs/AA-USDT")
-    new = ("reports/AAUSDT/history", "sparklines", "trades/AAUSDT")
+    new = ("reports/AAUSDT/history", "sparklines", "reports/stream", "trades/AAUSDT")
     assert paths.keys() == {
         *(f"/v1/{path}" for path in (*versioned, *new, "stream", "stream/AAUSDT")),
         *("/healthz", "/readyz"),
@@ -488,17 +491,108 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     assert {web.status(f"/{path}") for path in (*versioned, "stream", "stream/AAUSDT")} == {200}
     for path, operation in paths.items():
         assert operation["summary"] and operation["description"]
+        query = "?symbols=AAUSDT" if path in ("/v1/sparklines", "/v1/reports/stream") else ""
         if "application/json" in operation["responses"]["200"]["content"]:
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-            query = "?symbols=AAUSDT" if path == "/v1/sparklines" else ""
             assert errors(web.get(path + query).json, schema, page) == [], path
         else:
-            name, data = next(read_some(web, path))
+            name, data = next(read_some(web, path + query))
             schema = operation["responses"]["200"]["content"]["text/event-stream"]["x-events"][name]
             assert errors(data, schema, page) == [], path
     assert page["components"]["schemas"]["Depth"] == _components(SCHEMA["$defs"]["Depth"])
     wanted = _components(SCHEMA["$defs"]["Report"]["properties"])
     assert wanted.items() <= page["components"]["schemas"]["FreshReport"]["properties"].items()
+
+
+def test_a_symbol_is_known_in_lower_case_too(web: WebProcess, cluster: Cluster) -> None:
+    cluster.report("AAUSDT")
+    cluster.assign({"AAUSDT": "node-001", "okx:AA-USDT": "node-001"})
+    for path in ("/reports/aausdt", "/prices/aausdt", "/profiles/aausdt", "/v1/reports/aausdt/history"):
+        assert web.get(path).json["symbol"] == "AAUSDT", path
+    assert [one["symbol"] for one in web.get("/reports?symbols=aausdt,AAUSDT").json["reports"]] == ["AAUSDT"]
+    assert web.status("/reports/okx:aa-usdt") == 404  # a venue's names may differ in case alone
+
+
+def test_operations_have_names_for_people_and_lists_no_tuples(web: WebProcess) -> None:
+    answer = web.get("/openapi.json")
+    names = {item["get"]["operationId"] for item in answer.json["paths"].values()}
+    assert names == {
+        *("getReport", "listReports", "getHistory", "listSparklines", "listSymbols", "getPrices", "getProfile"),
+        *("listPairs", "getPair", "listNodes", "listEvents", "streamTable", "streamReport", "streamReports"),
+        *("getHealth", "getReadiness"),
+    }
+    assert b"prefixItems" not in answer.body
+    points = answer.json["components"]["schemas"]["Prices"]["properties"]["points"]["items"]
+    assert (points["minItems"], points["maxItems"]) == (2, 2)
+    assert points["items"] == {"anyOf": [{"type": "integer"}, {"type": "number"}]}
+
+
+def test_what_has_not_changed_is_not_sent_again(web: WebProcess, cluster: Cluster) -> None:
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+        cluster.listed(symbol, symbol[:2], "USDT")
+    cluster.node(silent_ms=-10_000)
+    cluster.lead()
+    cluster.event(node_event(NodeReason.JOINED, Owner("node-1", "aa"), 7))
+    paths = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT", "pairs")
+    for path in (
+        *(f"/v1/{path}" for path in paths),
+        "/v1/sparklines?symbols=AAUSDT",
+        "/v1/pairs/AA-USDT",
+        "/openapi.json",
+    ):
+
+        def unchanged(path: str = path) -> bool:
+            """On a slow machine the report becomes stale in between, which is a change."""
+            for symbol in ("AAUSDT", "BBUSDT"):
+                cluster.client.expire(f"report:{symbol}", 300)
+            tag = web.get(path).headers["ETag"]
+            again = web.get(path, If_None_Match=tag)
+            assert again.headers["Cache-Control"] == "private, no-cache"
+            return (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+
+        wait_until(unchanged, f"304 for {path}")
+    tag = web.get("/v1/reports/AAUSDT").headers["ETag"]
+    cluster.report("AAUSDT", last_price=8.5)
+    changed = web.get("/v1/reports/AAUSDT", If_None_Match=tag)
+    assert (changed.status, changed.json["last_price"]) == (200, 8.5)
+    again = wait_until(
+        lambda: (found := web.get("/v1/reports/AAUSDT", If_None_Match="*")).status == 304 and found, "not sent again"
+    )
+    assert int(again.headers["Report-Age-Ms"]) >= 0 and again.headers["Report-Stale"] in ("true", "false")
+    stale = wait_until(
+        lambda: (found := web.get("/v1/reports/AAUSDT")).headers["Report-Stale"] == "true" and found, "it is stale"
+    )
+    assert stale.headers["ETag"] != changed.headers["ETag"]
+
+
+def test_long_answers_are_compressed(web: WebProcess, cluster: Cluster) -> None:
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+    for path in (
+        "/v1/reports",
+        "/v1/reports/AAUSDT",
+        "/openapi.json",
+        "/docs/swagger-ui.css",
+        "/static/vendor/uplot/uPlot.esm.js",
+    ):
+        packed = web.get(path, Accept_Encoding="gzip")
+        if packed.status == 404:
+            continue  # the page's files have other names
+        assert packed.headers["Content-Encoding"] == "gzip", path
+        assert len(gzip.decompress(packed.body)) > 1.5 * len(packed.body), path
+        assert "Accept-Encoding" in packed.headers["Vary"]
+    assert "Content-Encoding" not in web.get("/v1/reports").headers
+
+
+def test_each_kind_of_problem_has_a_documented_code(web: WebProcess) -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", (ROOT / "docs" / "web.md").read_text(), re.MULTILINE)
+    told = {kind.code: kind.value[0] for kind in Kind}
+    assert {code: int(status) for code, status in rows} == told
+    described = web.get("/openapi.json").json["x-problem-codes"]
+    assert {code: each["status"] for code, each in described.items()} == told
+    given = {path: web.get(path).json["code"] for path in ("/x", "/reports/NOPE", "/reports/AAUSDT", "/reports?x=1")}
+    assert list(given.values()) == ["not-found", "unknown-symbol", "no-report", "bad-parameter"]
 
 
 def read_some(web: WebProcess, path: str) -> Iterator[tuple[str, Any]]:

@@ -132,7 +132,7 @@ def test_one_who_comes_later_is_told_the_age_as_it_is_then() -> None:
     market.update(NOW + 60_000)
     [(_, state)] = market.news(Cursor())
     assert (state["symbols"][0]["ageMs"], state["symbols"][0]["status"]) == (60_050, "down")
-    [(_, told)] = frames(market.board.report_news("AA", Cursor()))
+    [(_, told)] = frames(market.board.report_news(["AA"], Cursor()))
     assert told["freshness"]["report_age_ms"] == 60_000
 
 
@@ -152,15 +152,15 @@ def test_a_symbol_without_a_report_has_the_node_it_is_assigned_to() -> None:
 def test_a_symbol_that_is_paused_says_so_with_and_without_a_report() -> None:
     market, cursor, one = Market("AA", "BB"), Cursor(), Cursor()
     market.update(BB=None)
-    market.news(cursor), market.board.report_news("AA", one)
+    market.news(cursor), market.board.report_news(["AA"], one)
     market.idle = {Instrument("AA"): "paused", Instrument("BB"): "set aside"}
     market.update()
     [(_, rows)] = market.news(cursor)
     assert [(row["symbol"], row["status"]) for row in rows["rows"]] == [("AA", "paused"), ("BB", "set aside")]
     assert rows["rows"][0]["owner"] is None, "the writer of the last report does not work on it any more"
-    [(_, told)] = frames(market.board.report_news("AA", one))
+    [(_, told)] = frames(market.board.report_news(["AA"], one))
     assert (told["freshness"]["status"], told["freshness"]["stale"]) == ("paused", True)
-    [(_, absent)] = frames(market.board.report_news("BB", Cursor()))
+    [(_, absent)] = frames(market.board.report_news(["BB"], Cursor()))
     assert absent["text"].startswith("BB has no report now: two nodes got stuck while they worked on the symbol")
     market.idle = {}
     market.update()
@@ -247,7 +247,7 @@ def test_an_update_tells_which_reports_are_new() -> None:
 def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
     market, cursor = Market("AA", "BB"), Cursor()
     market.update(NOW + 10)
-    [(name, data)] = frames(market.board.report_news("AA", cursor))
+    [(name, data)] = frames(market.board.report_news(["AA"], cursor))
     fresh = {
         "read_at": NOW + 10,
         "report_age_ms": 10,
@@ -261,12 +261,12 @@ def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:
         json.loads(report("AA")) | {"freshness": fresh},
     )
     market.update(BB=report("BB", NOW + 1))
-    assert market.board.report_news("AA", cursor) == b""
+    assert market.board.report_news(["AA"], cursor) == b""
     market.update(NOW + 9_250)
-    [(_, data)] = frames(market.board.report_news("AA", cursor))
+    [(_, data)] = frames(market.board.report_news(["AA"], cursor))
     assert data["freshness"]["reason"] == "the report has not been rewritten for 9.0 s"
     market.update(AA=None)
-    [(name, data)] = frames(market.board.report_news("AA", cursor))
+    [(name, data)] = frames(market.board.report_news(["AA"], cursor))
     assert (name, data["symbol"]) == ("absent", "AA")
 
 
@@ -275,14 +275,14 @@ def test_a_symbol_that_is_only_watched_is_not_in_the_table() -> None:
     market.update()
     [(_, state)] = market.news(table)
     assert [row["symbol"] for row in state["symbols"]] == ["AA"]
-    market.board.report_news("WATCHED", one)
+    market.board.report_news(["WATCHED"], one)
     market.update(WATCHED=report("WATCHED", NOW + 1))
     assert market.news(table) == []
-    assert market.board.report_news("WATCHED", one) != b""
+    assert market.board.report_news(["WATCHED"], one) != b""
 
 
 def test_what_many_are_sent_is_encoded_once() -> None:
     market = Market("AA")
     market.update()
     assert market.board.table_news(Cursor()) is market.board.table_news(Cursor())
-    assert market.board.report_news("AA", Cursor()) is market.board.report_news("AA", Cursor())
+    assert market.board.report_news(["AA"], Cursor()) is market.board.report_news(["AA"], Cursor())

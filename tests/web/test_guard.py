@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from tests.processes import wait_until
 from tests.web.web_process import Answer, WebProcess
+from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
 TOKEN = "a-token-of-some-length"
+GRAFANA = "another-token-of-some-length"
 DATA = [
     "/reports",
     "/reports/AAUSDT",
@@ -27,11 +33,20 @@ OPEN = ["/", "/docs", "/docs/start.js", "/openapi.json", "/healthz"]
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_server: EmbeddedRedis) -> Iterator[WebProcess]:
-    """One that asks for a token, and is called reports.example."""
+def guarded(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    """One that asks for a token, is called reports.example, and is read by a page of another site."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens"
+    tokens.write_text(f"# who reads\ngrafana {GRAFANA}  # the panels\n\n")
+    metrics_port = ports.pick()
     with WebProcess(
-        redis_server.url(), NT_WEB_TOKEN=TOKEN, NT_WEB_ALLOWED_HOSTS="reports.example,127.0.0.1"
+        redis_server.url(),
+        NT_WEB_TOKEN=TOKEN,
+        NT_WEB_TOKENS_FILE=tokens,
+        NT_WEB_ALLOWED_HOSTS="reports.example,127.0.0.1",
+        NT_WEB_CORS_ORIGINS="https://dashboard.example",
+        NT_METRICS_PORT=metrics_port,
     ) as process:
+        process.metrics_port = metrics_port
         yield process.wait_until_up()
 
 
@@ -84,14 +99,61 @@ def test_on_loopback_other_names_are_refused(web: WebProcess, host: str) -> None
     assert answer.json["accepted"] == ["127.0.0.1", "[::1]", "localhost"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8000"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8000", "10.0.0.7", "node-001:80"])
 def test_on_loopback_its_names_are_accepted(web: WebProcess, host: str) -> None:
     assert web.get("/healthz", Host=host).status == 200
 
 
-def test_names_that_are_set_are_accepted_and_no_others(guarded: WebProcess) -> None:
+def test_names_that_are_set_are_accepted_and_no_other_sites(guarded: WebProcess) -> None:
     assert guarded.get("/healthz", Host="reports.example:443").status == 200
-    assert guarded.get("/healthz", Host="localhost").status == 421
+    assert guarded.get("/healthz", Host="localhost").status == 200
+    assert guarded.get("/healthz", Host="evil.example").status == 421
+
+
+def test_pages_of_sites_that_are_set_may_read(guarded: WebProcess) -> None:
+    site = "https://dashboard.example"
+    asked = {"Origin": site, "Access_Control_Request_Method": "GET", "Access_Control_Request_Headers": "authorization"}
+    permission = guarded.get("/v1/symbols", method="OPTIONS", **asked)
+    assert (permission.status, permission.headers["Access-Control-Allow-Origin"]) == (200, site)
+    assert "Authorization" in permission.headers["Access-Control-Allow-Headers"]
+    for given, status in (({"Authorization": f"Bearer {TOKEN}"}, 200), ({}, 401)):
+        answer = guarded.get("/v1/symbols", Origin=site, **given)
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, site)
+        assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
+    other = guarded.get("/v1/symbols", Origin="https://evil.example", Authorization=f"Bearer {TOKEN}")
+    assert (other.status, other.headers["Access-Control-Allow-Origin"]) == (403, None)
+
+
+def test_each_reader_has_a_token_of_its_own_and_the_log_says_who_read_what(guarded: WebProcess) -> None:
+    assert guarded.get("/v1/symbols", Authorization=f"Bearer {GRAFANA}").status == 200
+    guarded.get("/v1/reports?symbols=NOPE&token=" + GRAFANA, Authorization=f"Bearer {GRAFANA}")
+    guarded.get("/v1/events?limit=3", Authorization=f"Bearer {GRAFANA}")
+    wait_until(lambda: "limit=3" in guarded.log_text(), "it is logged")
+    read = [json.loads(line) for line in guarded.log_text().splitlines() if '"message": "read"' in line]
+    assert [(one["reader"], one["operation"], one["path"], one["query"], one["status"]) for one in read] == [
+        ("grafana", "listSymbols", "/v1/symbols", "", 200),
+        ("grafana", "listReports", "/v1/reports", "", 422),
+        ("grafana", "listEvents", "/v1/events", "limit=3", 200),
+    ]
+    assert read[0]["client"] == "127.0.0.1"
+    assert GRAFANA not in guarded.log_text() and TOKEN not in guarded.log_text()
+
+
+def test_requests_and_refusals_are_counted_by_operation(guarded: WebProcess) -> None:
+    def counted() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{guarded.metrics_port}/metrics", timeout=5) as page:
+            found = text_string_to_metric_families(page.read().decode())
+            return {f"{s.name}{sorted(s.labels.values())}": s.value for family in found for s in family.samples}
+
+    before = counted()
+    guarded.get("/v1/nodes", Authorization=f"Bearer {TOKEN}")
+    guarded.get("/v1/nodes")
+    grown = {name: value - before[name] for name, value in counted().items() if value != before[name]}
+    assert grown["nt_web_requests_total['2xx', 'listNodes']"] == 1
+    assert grown["nt_web_requests_total['4xx', 'other']"] == 1
+    assert grown["nt_web_refused_total['token-needed']"] == 1
+    assert grown["nt_web_latency_ms_count['listNodes']"] == 1
+    assert before["nt_web_streams[]"] == 0
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "http://127.0.0.1"])
@@ -129,7 +191,7 @@ def test_files_may_be_kept_and_are_asked_for_again_and_data_may_not(web: WebProc
     for path, wanted in (
         ("/", "no-cache"),
         ("/docs/start.js", "no-cache"),
-        ("/symbols", "no-store"),
+        ("/symbols", "private, no-cache"),
         ("/x", "no-store"),
     ):
         assert web.get(path).headers["Cache-Control"] == wanted

@@ -15,6 +15,7 @@ import pytest
 from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
+from tickfence.web.connections import HEADERS_WITHIN_S
 from tickfence.web.sending import MAX_WAITING
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
@@ -47,7 +48,9 @@ def test_a_thousand_idle_clients(redis_server: EmbeddedRedis, cluster: Cluster) 
     cluster.assign(dict.fromkeys(symbols, "node-001"))
     with ExitStack() as opened:
         with files(CLIENTS // 2):  # it has to ask for more by itself
-            web = opened.enter_context(WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=CLIENTS)).wait_until_up()
+            web = opened.enter_context(
+                WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=CLIENTS, NT_WEB_MAX_CLIENT_STREAMS=CLIENTS)
+            ).wait_until_up()
         opened.enter_context(files(2 * CLIENTS))
         wait_until(lambda: web.get("/healthz").status == 200, "it is up")
         before = resident_mb(web.process.pid)
@@ -71,6 +74,24 @@ def test_a_thousand_idle_clients(redis_server: EmbeddedRedis, cluster: Cluster) 
         assert resident_mb(web.process.pid) - before < GROWTH_MB
         assert "Traceback" not in web.log_text()
         assert web.stop() == 0
+
+
+@pytest.mark.skipif(0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4 * CLIENTS, reason="too few files allowed")
+def test_three_thousand_connections_that_send_half_a_request(web: WebProcess) -> None:
+    with ExitStack() as opened:
+        opened.enter_context(files(4 * CLIENTS))
+        halves = []
+        for _ in range(3 * CLIENTS):
+            half = opened.enter_context(socket.create_connection((ports.LOOPBACK, web.port), timeout=20))
+            half.sendall(b"GET /v1/symbols HTTP/1.1\r\nHost: localhost\r\n")
+            halves.append(half)
+        assert web.get("/v1/symbols").status == 200
+        assert halves[0].recv(1) == b"", "the oldest was closed"
+        started = time.monotonic()
+        while halves[-1].recv(1) != b"":
+            pass
+        assert time.monotonic() - started < HEADERS_WITHIN_S + 5
+        assert web.get("/v1/symbols").status == 200
 
 
 def test_large_answers_that_nobody_takes_fill_no_more_than_their_room(web: WebProcess, cluster: Cluster) -> None:

@@ -20,6 +20,8 @@ from tests.processes import wait_until
 from tests.role_process import ROOT
 from tests.web.web_process import WebProcess
 from tickfence.__main__ import main
+from tickfence.settings import Settings
+from tickfence.web import command
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -101,18 +103,39 @@ def test_a_signal_that_comes_before_it_serves_is_not_lost(redis_server: Embedded
         assert web.stop(signal.SIGTERM) == 0
 
 
-def test_it_says_its_address_and_warns_of_one_that_all_can_reach(
-    redis_server: EmbeddedRedis, web_process: WebProcess
+def test_it_lets_everyone_read_only_if_that_is_wanted(
+    redis_server: EmbeddedRedis, run: Callable[..., tuple[int, str]]
 ) -> None:
-    warning = "everyone who reaches this address can read everything: set NT_WEB_TOKEN"
-    with WebProcess(redis_server.url(), "--host", "0.0.0.0").wait_until_up() as web:
-        wait_until(lambda: warning in web.log_text(), "the warning is told")
+    why = "everyone who reaches 0.0.0.0 could read everything: set NT_WEB_TOKEN, or NT_WEB_ALLOW_ANONYMOUS=true"
+    status, told = run("--host", "0.0.0.0", "--port", "0")
+    assert status == 2 and why in told
+    with WebProcess(redis_server.url(), "--host", "0.0.0.0", NT_WEB_ALLOW_ANONYMOUS="true").wait_until_up() as web:
         wait_until(lambda: f'"address": "http://0.0.0.0:{web.port}"' in web.log_text(), "its address is told")
-        assert web.get("/healthz", Host="any.example").status == 200
+        assert (web.get("/healthz").status, web.get("/healthz", Host="any.example").status) == (200, 421)
     with WebProcess(redis_server.url(), "--host", "0.0.0.0", NT_WEB_TOKEN="a-token-of-some-length") as web:
-        wait_until(lambda: "web starts" in web.wait_until_up().log_text(), "its start is told")
-        assert warning not in web.log_text()
-    assert warning not in web_process.log_text()
+        assert web.wait_until_up().get("/healthz", Host="any.example").status == 200
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("grafana short-token", "line 1 must be a name and a token of 16 to 256 characters"),
+        ("a-token-of-some-length", "line 1 must be a name and a token"),
+        ("a a-token-of-some-length\nb a-token-of-some-length", "line 2 repeats a name or a token"),
+        ("# nobody", "must hold at least one name and token"),
+        (None, "must be a file that can be read: No such file or directory"),
+    ],
+)
+def test_a_file_of_tokens_that_cannot_be_used_is_told_without_a_token(
+    run: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str | None, told: str
+) -> None:
+    path = tmp_path / "tokens"
+    if lines is not None:
+        path.write_text(lines)
+    settings = Settings.from_environment({"NT_WEB_TOKENS_FILE": str(path)})
+    monkeypatch.setattr(command, "load_for_reader", lambda: settings)
+    status, error = run("--port", "0")
+    assert status == 2 and f"NT_WEB_TOKENS_FILE={path}: {told}" in error and "-token-" not in error.replace(told, "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
@@ -130,7 +153,7 @@ def test_it_is_called_by_the_loopback_address_that_it_listens_on(redis_server: E
                 connection.close()
 
         wait_until(lambda: status(f"127.0.0.2:{web.port}") == 200, web.log_text, 60)
-        assert (status("localhost"), status("127.0.0.3"), status("evil.example")) == (200, 421, 421)
+        assert (status("localhost"), status("127.0.0.3"), status("evil.example")) == (200, 200, 421)
 
 
 def test_a_token_that_is_too_short_ends_it_without_showing_it() -> None:

@@ -78,6 +78,26 @@ def test_one_symbols_report_comes_whenever_it_was_rewritten(web: WebProcess, clu
         assert stream.until("absent")["symbol"] == "AAUSDT"
 
 
+def test_the_reports_of_chosen_symbols_come_in_one_stream(web: WebProcess, cluster: Cluster) -> None:
+    for symbol in ("AAUSDT", "BBUSDT", "CCUSDT"):
+        cluster.report(symbol)
+    cluster.assign(dict.fromkeys(("AAUSDT", "BBUSDT", "CCUSDT", "DDUSDT"), "node-001"))
+    with web.stream("/v1/reports/stream?symbols=aausdt,CCUSDT,DDUSDT") as stream:
+        events = stream.events()
+        first = [(name, data["symbol"]) for name, data in (next(events), next(events), next(events))]
+        assert first == [("report", "AAUSDT"), ("report", "CCUSDT"), ("absent", "DDUSDT")]
+        cluster.report("BBUSDT", last_price=7.5)
+        cluster.report("CCUSDT", last_price=8.5)
+        name, report = next(event for event in events if event[1].get("last_price") == 8.5)
+        assert (name, report["symbol"], report["freshness"]["stale"]) == ("report", "CCUSDT", False)
+    for query, code in (
+        ("symbols=NOPE,AAUSDT", "unknown-symbol"),
+        ("symbols=", "bad-parameter"),
+        ("", "bad-parameter"),
+    ):
+        assert web.get(f"/v1/reports/stream?{query}").json["code"] == code
+
+
 def test_a_symbol_that_nobody_owns_any_more_can_be_watched_as_long_as_it_has_a_report(
     web: WebProcess, cluster: Cluster
 ) -> None:
@@ -196,6 +216,23 @@ def test_more_streams_than_allowed_are_refused_and_room_is_made_again(redis_serv
             assert answer.json["detail"] == "2 streams are open; NT_WEB_MAX_STREAMS allows no more"
             assert web.get("/healthz").status == 200
         wait_until(lambda: web.status("/stream") == 200, "room is made")
+
+
+def test_one_client_takes_neither_all_streams_nor_all_requests(redis_server: EmbeddedRedis) -> None:
+    limits = {"NT_WEB_MAX_CLIENT_STREAMS": 1, "NT_WEB_CLIENT_REQUESTS_PER_S": 5}
+    with WebProcess(redis_server.url(), **limits).wait_until_up() as web, web.stream() as stream:
+        stream.until("state")
+        refused = web.get("/v1/stream")
+        assert (refused.status, refused.json["code"]) == (429, "client-streams")
+        other = {"X_Forwarded_For": "192.0.2.7"}  # as a proxy on this machine names its clients
+        with web.stream("/v1/stream", **other) as second:
+            second.until("state")
+        answers = [web.get("/v1/symbols") for _ in range(20)]
+        refused = next(answer for answer in answers if answer.status == 429)
+        assert (refused.json["code"], refused.headers["Retry-After"]) == ("client-requests", "1")
+        assert web.get("/v1/symbols", **other).status == 200
+        assert web.get("/healthz").status == 200
+        wait_until(lambda: web.get("/v1/symbols").status == 200, "the client may ask again")
 
 
 def test_not_one_more_is_let_in_when_many_come_together(redis_server: EmbeddedRedis, cluster: Cluster) -> None:

@@ -53,7 +53,8 @@ class WebProcess(RoleProcess):
     def __init__(self, redis_url: str, *arguments: str, port: int | None = None, **variables: object) -> None:
         self.port = port or ports.pick()
         command = ("tickfence", "web", "--port", str(self.port))
-        super().__init__(*command, *arguments, **{"REDIS_URL": redis_url} | variables)
+        self.metrics_port = 0
+        super().__init__(*command, *arguments, **{"REDIS_URL": redis_url, "NT_METRICS_PORT": 0} | variables)
 
     def wait_until_up(self) -> Self:
         """Return once it answers."""
@@ -70,7 +71,7 @@ class WebProcess(RoleProcess):
         """One request with the path exactly as given; ``User_Agent="x"`` is the header User-Agent."""
         connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=timeout_s)
         try:
-            connection.putrequest(method, path, skip_host="Host" in headers)
+            connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders()

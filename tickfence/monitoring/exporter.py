@@ -5,17 +5,23 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from tickfence.monitoring import host_names
 from tickfence.monitoring.page_server import PageServer
 
 logger = logging.getLogger(__name__)
 
+Page = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""A WSGI application."""
+
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
-def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
+def serve(port: int, host: str, registry: CollectorRegistry, names: Collection[str] = ()) -> int | None:
     """Serves a role's metrics from a daemon thread.
 
     If the port is taken, the process runs on without metrics and logs an error.
@@ -24,6 +30,7 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
         port: `NT_METRICS_PORT`; 0 turns metrics off.
         host: the address to listen on.
         registry: the role's metrics.
+        names: `NT_METRICS_ALLOWED_HOSTS`.
 
     Returns:
         The port, or None when nothing is served.
@@ -34,7 +41,7 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
     if port == 0:
         return None
     try:
-        PageServer(host, port, make_wsgi_app(registry)).start()
+        PageServer(host, port, _guarded(make_wsgi_app(registry), names)).start()
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise
@@ -46,6 +53,18 @@ def serve(port: int, host: str, registry: CollectorRegistry) -> int | None:
         )
         return None
     return port
+
+
+def _guarded(page: Page, names: Collection[str]) -> Page:
+    """The page, for requests whose `Host` header is accepted."""
+
+    def answer(environment: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if host_names.accepted(environment.get("HTTP_HOST", ""), names):
+            return page(environment, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"this name is not accepted; add it to NT_METRICS_ALLOWED_HOSTS\n"]
+
+    return answer
 
 
 def page_url(port: int | None, host: str) -> str:

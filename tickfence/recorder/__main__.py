@@ -42,7 +42,9 @@ def main(settings: environment.Settings) -> int:
     except OSError as error:
         return _end(f"NT_RECORDER_WAL={folder}: must be a folder that can be written: {error.strerror}")
     wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
-    port = exporter.serve(wanted, settings.nt_metrics_host, recorder_metrics.registry)
+    port = exporter.serve(
+        wanted, settings.nt_metrics_host, recorder_metrics.registry, settings.nt_metrics_allowed_hosts
+    )
     recorder = import_module("tickfence.recorder.service").Recorder(  # needs the extra
         settings, log, recordings, exporter.page_url(port, settings.nt_metrics_host)
     )

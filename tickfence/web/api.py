@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from tickfence.analytics.freshness import Idle
@@ -24,8 +24,7 @@ from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, 
 from tickfence.web.prices import MAX_MINUTES, Prices, fetch_prices
 from tickfence.web.problems import known_parameters_only
 from tickfence.web.profile import Profile
-from tickfence.web.representation import Page, next_address, represented
-from tickfence.web.sending import LargeAnswer
+from tickfence.web.representation import Page, json_answer, next_address, represented
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)])
 
@@ -89,7 +88,8 @@ async def get_report(request: Request, symbol: Symbol) -> Response:
     """
     found = await reader_of(request).report(symbol)
     headers = {"Report-Age-Ms": str(found.fresh.report_age_ms), **_stale([found])}
-    return _json(Raw(with_freshness(found.report, found.fresh)), headers)
+    report = Raw(with_freshness(found.report, found.fresh))
+    return await json_answer(request, report, headers, same=_same([found]))
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def get_report(request: Request, symbol: Symbol) -> Response:
     responses=answers(Reports(examples.AT, [examples.REPORT], ["ETHUSDT"], []), 404, headers=("Report-Stale",)),
     tags=["reports"],
 )
-async def get_reports(
+async def list_reports(
     request: Request,
     symbols: Annotated[
         str | None,
@@ -109,11 +109,12 @@ async def get_reports(
     read = await reader.all_reports() if symbols is None else await reader.reports(several(symbols))
     reports = [Raw(with_freshness(one.report, one.fresh)) for one in read.found]
     answer = Reports(read.now_ms, cast(list[FreshReport], reports), read.missing, list(read.bad))
-    return LargeAnswer(msgspec.json.encode(answer), request.app.state.room, _stale(read.found))
+    same = (_same(read.found), read.missing, list(read.bad))
+    return await json_answer(request, answer, _stale(read.found), same=same)
 
 
 @router.get("/symbols", responses=answers(Symbols(examples.AT, [Assigned("BTCUSDT", "node-002")])), tags=["reports"])
-async def get_symbols(request: Request) -> Response:
+async def list_symbols(request: Request) -> Response:
     """All symbols, and the node that each is assigned to."""
     reader = reader_of(request)
     cluster = await reader.cluster()
@@ -121,7 +122,7 @@ async def get_symbols(request: Request) -> Response:
         Assigned(symbol, cluster.node_of(symbol), cluster.idle.get(symbol))
         for symbol in cluster.symbols(reader.settings.symbols)
     ]
-    return _json(Symbols(cluster.assignment.generation, rows))
+    return await json_answer(request, Symbols(cluster.assignment.generation, rows))
 
 
 @router.get("/prices/{symbol}", responses=answers(Prices("BTCUSDT", [(examples.AT, 67_123.45)]), 404), tags=["reports"])
@@ -133,7 +134,7 @@ async def get_prices(
     """The price line of one symbol: the last trade of each second that had one."""
     reader = reader_of(request)
     await reader.require_known(symbol)
-    return _json(await fetch_prices(reader, symbol, minutes))
+    return await json_answer(request, await fetch_prices(reader, symbol, minutes))
 
 
 @router.get(
@@ -144,13 +145,15 @@ async def get_prices(
 async def get_profile(request: Request, symbol: Symbol) -> Response:
     """The volume profile of one symbol as a histogram, at most five seconds old."""
     await reader_of(request).require_known(symbol)
-    return _json(await request.app.state.profiles.get(symbol))
+    return await json_answer(request, await request.app.state.profiles.get(symbol))
 
 
 @router.get("/nodes", responses=answers(examples.NODES), tags=["cluster"])
-async def get_nodes(request: Request) -> Response:
+async def list_nodes(request: Request) -> Response:
     """The nodes, and the beat that leads. A dead node stays for some time, with `alive` false."""
-    return _json(nodes_of(await reader_of(request).cluster(), request.app.state.feed.rates()))
+    found = nodes_of(await reader_of(request).cluster(), request.app.state.feed.rates())
+    ageless = [replace(node, heartbeat_age_ms=0) for node in found.nodes]
+    return await json_answer(request, found, same=(ageless, found.leader))
 
 
 @router.get(
@@ -158,7 +161,7 @@ async def get_nodes(request: Request) -> Response:
     responses=answers(Events(examples.AT, [examples.EVENT]), csv=csv_of(event_columns([examples.EVENT]))),
     tags=["cluster"],
 )
-async def get_events(
+async def list_events(
     request: Request,
     after: Annotated[
         str,
@@ -200,5 +203,6 @@ def _stale(found: list[Found]) -> dict[str, str]:
     return {"Report-Stale": str(any(one.fresh.stale for one in found)).lower()}
 
 
-def _json(data: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(data), headers=headers, media_type="application/json")
+def _same(found: list[Found]) -> list[tuple[bytes, str, bool]]:
+    """What two answers with the same reports have in common: all but the ages, which are in headers too."""
+    return [(one.report, one.fresh.status, one.fresh.stale) for one in found]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -198,16 +198,19 @@ class Board:
         self._advance(cursor)
         return news
 
-    def report_news(self, symbol: str, cursor: Cursor) -> bytes:
-        """Return what is new for a client of one symbol, as frames, and advance its cursor."""
+    def report_news(self, symbols: Iterable[str], cursor: Cursor) -> bytes:
+        """Return what is new for a client of these symbols' reports, as frames, and advance its cursor."""
         if self._outage is not None:
             return self._outage_news(cursor)
-        line = self._lines.get(symbol)
-        news = b""
-        if line is not None and (line.changed > cursor.update or cursor.epoch != self._epoch):
-            news = self._once(("report", symbol), lambda: self._report(symbol, line))
+        news = b"".join(self._news_of(symbol, cursor) for symbol in symbols)
         self._advance(cursor)
         return news
+
+    def _news_of(self, symbol: str, cursor: Cursor) -> bytes:
+        line = self._lines.get(symbol)
+        if line is None or (line.changed <= cursor.update and cursor.epoch == self._epoch):
+            return b""
+        return self._once(("report", symbol), lambda: self._report(symbol, line))
 
     def _next_update(self) -> None:
         self.update += 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import errno
 import ipaddress
-import logging
 import re
 import socket
 import sys
 
 from tickfence.monitoring import logs
-from tickfence.settings import load_for_reader
+from tickfence.settings import BadSetting, load_for_reader
+from tickfence.web.tokens import read_tokens
 
 DEFAULT_PORT = 8000
 BACKLOG = 1024
@@ -22,8 +22,6 @@ _SEND_BUFFER = (
     64 * 1024
 )  # bytes the kernel keeps for a client that does not read; by default megabytes of outdated state
 _DEAD_AFTER_MS = 30_000  # the kernel closes the connection of a client that accepts nothing for this long (Linux)
-
-logger = logging.getLogger("web")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,22 +34,30 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
     settings = load_for_reader()
     try:
+        tokens = read_tokens(settings)
+    except BadSetting as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
         listener = listen(arguments.host, arguments.port)
     except OSError as error:
         other = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
         why = f"{error.strerror or error}; give another {other}"
         print(f"error: cannot listen on {arguments.host}, port {arguments.port}: {why}", file=sys.stderr)
         return 1
-    logs.configure(settings.nt_log_level, role="web")
     loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-    if not loopback and not settings.nt_web_token:
-        logger.warning(
-            "everyone who reaches this address can read everything: set NT_WEB_TOKEN", extra={"host": arguments.host}
+    if not loopback and not tokens and not settings.nt_web_allow_anonymous:
+        print(
+            f"error: everyone who reaches {arguments.host} could read everything: set NT_WEB_TOKEN, or "
+            "NT_WEB_ALLOW_ANONYMOUS=true if that is what you want",
+            file=sys.stderr,
         )
+        return 2
+    logs.configure(settings.nt_log_level, role="web")
     # These imports take a second, on a busy machine many. The port is already open, so clients wait instead of failing.
     from tickfence.web.serving import serve  # noqa: PLC0415
 
-    serve(listener, settings, loopback=loopback)
+    serve(listener, settings, tokens, loopback=loopback)
     return 0
 
 

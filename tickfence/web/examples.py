@@ -12,7 +12,7 @@ from tickfence.readers.rows import Row
 from tickfence.web.board import Absent, Outage, Rows, State
 from tickfence.web.events import Event
 from tickfence.web.nodes import Leader, Node, Nodes
-from tickfence.web.problems import Problem
+from tickfence.web.problems import Kind, problem
 
 AT = 1_700_000_000_000
 _LEADER = Leader("beat-1/7c4f9a1be2d43786", "beat-1", AT - 90_000)
@@ -80,14 +80,15 @@ OUTAGE = Outage(1_020, "Redis is away: no answer within 2 s")
 ABSENT = Absent(AT, "BTCUSDT", "BTCUSDT has no report now")
 
 PROBLEMS = {
-    401: Problem("Token needed", 401, "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"),
-    404: Problem("Unknown symbol", 404, "there is no symbol 'BTCUSD'; there are BTCUSDT", ["BTCUSDT"]),
-    422: Problem("Bad parameter", 422, "there is no parameter 'symbol'; there are symbols"),
-    502: Problem(
-        "Bad report", 502, "BTCUSDT has no readable report: what Redis holds is not one line with a JSON object"
+    401: problem(Kind.TOKEN_NEEDED, "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"),
+    404: problem(Kind.UNKNOWN_SYMBOL, "there is no symbol 'BTCUSD'; there are BTCUSDT", ["BTCUSDT"]),
+    422: problem(Kind.BAD_PARAMETER, "there is no parameter 'symbol'; there are symbols"),
+    429: problem(Kind.CLIENT_REQUESTS, "one client may make 200 requests a second"),
+    502: problem(
+        Kind.BAD_REPORT, "BTCUSDT has no readable report: what Redis holds is not one line with a JSON object"
     ),
-    503: Problem("Data unavailable", 503, "Redis is away: no answer within 2 s"),
+    503: problem(Kind.DATA_UNAVAILABLE, "Redis is away: no answer within 2 s"),
 }
-WRONG_HOST = Problem(
-    "Wrong host", 421, "Host 'evil.example' is not accepted; name more in NT_WEB_ALLOWED_HOSTS", ["localhost"]
+WRONG_HOST = problem(
+    Kind.WRONG_HOST, "Host 'evil.example' is not accepted; add it to NT_WEB_ALLOWED_HOSTS", ["localhost"]
 )

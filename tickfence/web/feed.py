@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from tickfence.monitoring import web_metrics
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import Reader
 from tickfence.redis_access.outage import Outage
@@ -29,6 +30,10 @@ class Full(Exception):
     """The maximum number of streams is open."""
 
 
+class ClientFull(Full):
+    """One client has the maximum number of streams open."""
+
+
 class Feed:
     """The latest state for all clients of streams.
 
@@ -43,7 +48,7 @@ class Feed:
     def __init__(self, reader: Reader) -> None:
         self._reader, self._settings = reader, reader.settings
         self._board = Board(self._settings.nt_report_period_ms)  # a new one whenever reading starts
-        self._places = 0
+        self._places: Counter[str] = Counter()  # taken by each client
         self._watched: Counter[str | None] = Counter()  # streams of a symbol, and under None those of the table
         self._owners: dict[str, str] = {}
         self._table: tuple[str, ...] = self._settings.symbols
@@ -60,19 +65,28 @@ class Feed:
         return self._rates.by_node() if self._watched[None] else None
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the ``NT_WEB_MAX_STREAMS`` places.
+    def place(self, client: str) -> Iterator[None]:
+        """Take one of the ``NT_WEB_MAX_STREAMS`` places for ``client``.
 
         Raises:
+            ClientFull: The client has ``NT_WEB_MAX_CLIENT_STREAMS``.
             Full: There is none left.
         """
-        if self._places >= self._settings.nt_web_max_streams:
-            raise Full(f"{self._places} streams are open; NT_WEB_MAX_STREAMS allows no more")
-        self._places += 1
+        taken = self._places.total()
+        if taken >= self._settings.nt_web_max_streams:
+            raise Full(f"{taken} streams are open; NT_WEB_MAX_STREAMS allows no more")
+        if self._places[client] >= self._settings.nt_web_max_client_streams:
+            raise ClientFull(
+                f"{self._places[client]} streams of this client are open; NT_WEB_MAX_CLIENT_STREAMS allows no more"
+            )
+        self._places[client] += 1
+        web_metrics.streams.set(taken + 1)
         try:
             yield
         finally:
-            self._places -= 1
+            self._places[client] -= 1
+            self._places += Counter()  # drops those at 0
+            web_metrics.streams.set(self._places.total())
 
     def table(self) -> AsyncIterator[bytes]:
         """Return the frames of ``/stream``."""
@@ -81,6 +95,10 @@ class Feed:
     def report(self, symbol: str) -> AsyncIterator[bytes]:
         """Return the frames of ``/stream/{symbol}``."""
         return self._follow(symbol)
+
+    def reports(self, symbols: Sequence[str]) -> AsyncIterator[bytes]:
+        """Return the frames of ``/reports/stream``."""
+        return self._follow(*symbols)
 
     def end(self) -> None:
         """End all streams now."""
@@ -94,8 +112,8 @@ class Feed:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _follow(self, symbol: str | None) -> AsyncIterator[bytes]:
-        with self._watching(symbol):
+    async def _follow(self, *symbols: str | None) -> AsyncIterator[bytes]:
+        with self._watching(symbols):
             # A reading that has already begun may not include what this client wants. And not every wake-up is the end
             # of a reading: the task of clients that left announces its own end.
             cursor, first, wake = Cursor(), self._readings_begun + 1, self._wake
@@ -105,16 +123,17 @@ class Feed:
                 if self._ended or self._task is None or self._task.done():
                     return  # a task that failed has logged why
                 if self._readings_done >= first:
-                    news = self._news(symbol, cursor)
+                    news = self._news(symbols, cursor)
                     for start in range(0, len(news), PIECE):
                         yield news[start : start + PIECE]
 
-    def _news(self, symbol: str | None, cursor: Cursor) -> bytes:
-        return self._board.table_news(cursor) if symbol is None else self._board.report_news(symbol, cursor)
+    def _news(self, symbols: Sequence[str | None], cursor: Cursor) -> bytes:
+        named = [symbol for symbol in symbols if symbol is not None]
+        return self._board.report_news(named, cursor) if named else self._board.table_news(cursor)
 
     @contextmanager
-    def _watching(self, symbol: str | None) -> Iterator[None]:
-        self._watched[symbol] += 1
+    def _watching(self, symbols: Sequence[str | None]) -> Iterator[None]:
+        self._watched.update(symbols)
         if self._task is None or self._task.done():
             period_ms = self._settings.nt_report_period_ms
             self._board, self._rates = Board(period_ms), Rates(period_ms)
@@ -123,7 +142,7 @@ class Feed:
         try:
             yield
         finally:
-            self._watched[symbol] -= 1
+            self._watched.subtract(symbols)
             self._watched += Counter()  # drops those at 0
             if not self._watched and self._task is not None:
                 self._task.cancel()

@@ -40,7 +40,7 @@ class Readiness(Struct, frozen=True):
 
 
 @router.get("/healthz", responses=open_answers(Liveness()))
-async def healthz() -> Response:
+async def get_health() -> Response:
     """The process lives and answers. Does not ask Redis."""
     return Response(msgspec.json.encode(Liveness()), media_type="application/json")
 
@@ -51,7 +51,7 @@ async def healthz() -> Response:
         Readiness(True, None, 3, 1, 1, ["ETHUSDT"]), s503=Readiness(False, "Redis is away: no answer within 2 s")
     ),
 )
-async def readyz(request: Request) -> Response:
+async def get_readiness(request: Request) -> Response:
     """200 when Redis answers and at least one report is fresh, else 503 with the reason. Checks at most once a second.
 
     A single symbol that has stopped, because it was delisted for example, is listed in `not_fresh`. The others remain

@@ -19,7 +19,7 @@ from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import MAX_SYMBOLS, Format, Since, Symbol, Until, several
 from tickfence.web.problems import known_parameters_only
-from tickfence.web.representation import Page, next_address, represented
+from tickfence.web.representation import Page, json_answer, next_address, represented
 from tickfence.web.sparklines import STEP_MS, Sparks
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["history"])
@@ -123,7 +123,7 @@ async def get_history(
 
 
 @router.get("/sparklines", responses=answers(Sparks(AT, STEP_MS, {"BTCUSDT": [(AT - 30_250, 67_123.45)]})))
-async def get_sparklines(
+async def list_sparklines(
     request: Request,
     symbols: Annotated[
         str, Query(description=f"At most {MAX_SYMBOLS}, comma-separated.", examples=["BTCUSDT,ETHUSDT"])
@@ -134,4 +134,4 @@ async def get_sparklines(
     A symbol without a history has an empty line, whether it is known or not.
     """
     lines = await request.app.state.sparklines.get(several(symbols))
-    return Response(msgspec.json.encode(lines), media_type="application/json")
+    return await json_answer(request, lines, same=(lines.lines, lines.unreadable))

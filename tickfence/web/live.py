@@ -12,15 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 from tickfence.web import examples
 from tickfence.web.api import reader_of
-from tickfence.web.feed import Feed, Full
+from tickfence.web.clients import client_of
+from tickfence.web.feed import ClientFull, Feed, Full
 from tickfence.web.openapi import streams
 from tickfence.web.parameters import Symbol
-from tickfence.web.problems import Refusal, known_parameters_only
+from tickfence.web.problems import Kind, Refusal, known_parameters_only
 
 PING_S = 15
-_OUTAGE = {"outage": examples.OUTAGE}
-_TABLE = {"state": examples.STATE, "rows": examples.ROWS, "nodes": examples.NODES, "event": examples.EVENT} | _OUTAGE
-_ONE = {"report": examples.REPORT, "absent": examples.ABSENT} | _OUTAGE
+OUTAGE = {"outage": examples.OUTAGE}
+_TABLE = {"state": examples.STATE, "rows": examples.ROWS, "nodes": examples.NODES, "event": examples.EVENT} | OUTAGE
+REPORTS = {"report": examples.REPORT, "absent": examples.ABSENT} | OUTAGE
 router = APIRouter(tags=["streams"], dependencies=[Depends(known_parameters_only)])
 
 
@@ -42,9 +43,10 @@ class EventStream(EventSourceResponse):
         """Send events until the client goes."""
         with ExitStack() as held:
             try:
-                held.enter_context(self._feed.place())
+                held.enter_context(self._feed.place(client_of(scope)))
             except Full as error:
-                refusal = Refusal(503, "Too many streams", str(error), headers={"Retry-After": "5"})
+                kind = Kind.CLIENT_STREAMS if isinstance(error, ClientFull) else Kind.TOO_MANY_STREAMS
+                refusal = Refusal(kind, str(error), headers={"Retry-After": "5"})
                 await refusal.response()(scope, receive, send)
                 return
             await super().__call__(scope, receive, send)
@@ -62,7 +64,7 @@ async def stream_table(request: Request) -> Response:
     return EventStream(feed, feed.table())
 
 
-@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(_ONE, 404))
+@router.get("/stream/{symbol}", status_code=200, response_class=EventStream, responses=streams(REPORTS, 404))
 async def stream_report(request: Request, symbol: Symbol) -> Response:
     """The report of one symbol, as in `GET /reports/{symbol}`, whenever it was rewritten or became stale.
 

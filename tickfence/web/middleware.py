@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Collection
 from urllib.parse import quote, unquote
@@ -10,16 +9,17 @@ from urllib.parse import quote, unquote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tickfence.monitoring import host_names
 from tickfence.readers.quoting import quoted
-from tickfence.web.problems import Refusal
+from tickfence.web.clients import READER, Requests, client_of
+from tickfence.web.problems import Kind, Refusal
+from tickfence.web.tokens import Tokens
 
 MAX_URL = 8_000
 """Bytes of path and query: the least that RFC 9110 asks servers to support."""
 
 _IN_SEGMENTS = ":@!$&'()*+,;="
 """Stand for themselves in a segment of a path, beside letters, digits and ``-._~`` (RFC 3986, pchar)."""
-
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -39,22 +39,34 @@ _HEADERS = {
 # health checks, which machines without a token ask.
 _FILES = re.compile(r"/|/static/.*|/docs(?:/.*)?")
 _OPEN = re.compile(rf"{_FILES.pattern}|/favicon\.ico|/openapi\.json|/healthz|/readyz")
+_HEALTH = ("/healthz", "/readyz")
 
 
 class Guard:
-    """Checks address, length, origin and token of a request, and adds headers to its answer. Outermost.
+    """Checks address, length, origin, token and number of requests, and adds headers to the answers.
 
     Args:
         app: The application behind it.
-        token: What requests for data must carry as ``Authorization: Bearer <token>``; empty: nothing.
-        hosts: Names accepted in the ``Host`` header; empty: any. A foreign site can make its own name resolve to
-            127.0.0.1 and then send requests to this server as its own site (DNS rebinding). The header reveals it.
+        tokens: What requests for data must carry as ``Authorization: Bearer <token>``.
+        hosts: Names accepted in the ``Host`` header, beside those that `host_names` accepts; ``None``: any.
+        origins: Other sites whose pages may read; ``*``: all.
+        per_s: Requests a second of one client; 0: any number.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tokens: Tokens,
+        hosts: Collection[str] | None,
+        origins: Collection[str] = (),
+        per_s: int = 0,
+    ) -> None:
         self._app = app
-        self._token = token.encode()
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._tokens = tokens
+        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._origins = frozenset(origins)
+        self._requests = Requests(per_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
@@ -77,20 +89,25 @@ class Guard:
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        name = re.sub(r":[0-9]*\Z", "", host).lower()
-        if self._hosts and name not in self._hosts:
+        if self._hosts is not None and not host_names.accepted(host, self._hosts):
             detail = f"Host {quoted(host)} is not accepted; add it to NT_WEB_ALLOWED_HOSTS"
-            return Refusal(421, "Wrong host", detail, accepted=sorted(self._hosts))
-        if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return Refusal(403, "Wrong origin", f"Origin {quoted(origin)} is another site than {quoted(host)}")
+            return Refusal(Kind.WRONG_HOST, detail, accepted=sorted({*host_names.EXAMPLES, *self._hosts}))
+        own = origin is None or origin.partition("://")[2].lower() == host.lower()
+        if not own and not self._origins & {origin, "*"}:
+            detail = f"Origin {quoted(origin or '')} is another site than {quoted(host)}; add it to NT_WEB_CORS_ORIGINS"
+            return Refusal(Kind.WRONG_ORIGIN, detail)
         length = len(scope["raw_path"]) + len(scope["query_string"])
         if length > MAX_URL:
-            return Refusal(414, "URL too long", f"path and query have {length} bytes; the maximum is {MAX_URL}")
-        if self._token and not _OPEN.fullmatch(scope["path"]):
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1"), self._token):
+            return Refusal(Kind.URL_TOO_LONG, f"path and query have {length} bytes; the maximum is {MAX_URL}")
+        if self._tokens and not _OPEN.fullmatch(scope["path"]):
+            reader = self._tokens.reader(headers.get("authorization", ""))
+            if reader is None:
                 detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
-                return Refusal(401, "Token needed", detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
+                return Refusal(Kind.TOKEN_NEEDED, detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
+            scope[READER] = reader
+        if scope["path"] not in _HEALTH and not self._requests.take(client_of(scope)):
+            detail = f"one client may make {self._requests.per_s} requests a second; NT_WEB_CLIENT_REQUESTS_PER_S allows no more"
+            return Refusal(Kind.CLIENT_REQUESTS, detail, headers={"Retry-After": "1"})
         return None
 
 

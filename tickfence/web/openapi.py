@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from tickfence.web import examples
 from tickfence.web.board import frame
-from tickfence.web.problems import MEDIA_TYPE, Problem
+from tickfence.web.problems import MEDIA_TYPE, Kind, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 _REF = "#/components/schemas/"
@@ -21,6 +22,7 @@ _MEANING = {
     401: "Without the token",
     404: "Unknown symbol or pair",
     422: "Bad parameter",
+    429: "Too many requests, or open streams, of one client",
     502: "Redis holds no report of this schema version",
     503: "Redis does not answer, there is no report, or the server is busy",
 }
@@ -53,11 +55,10 @@ def answers(
     found: Responses = {200: {"content": _json(example)}}
     if csv:
         found[200]["content"]["text/csv"] = {"schema": {"type": "string"}, "example": csv}
-        found[304] = {"description": "The client has it: `If-None-Match` names its `ETag`"}
-        headers = (*headers, "ETag", "Link", "Note")
-    if headers:
-        found[200]["headers"] = {name: _HEADERS[name] for name in headers}
-    return found | _refusals(401, *refusals, 422, 503)
+        headers = (*headers, "Link", "Note")
+    found[200]["headers"] = {name: _HEADERS[name] for name in ("ETag", *headers)}
+    found[304] = {"description": "The client has it: `If-None-Match` names its `ETag`"}
+    return found | _refusals(401, *refusals, 422, 429, 503)
 
 
 def open_answers(example: msgspec.Struct, **others: msgspec.Struct) -> Responses:
@@ -93,7 +94,7 @@ def streams(events: Mapping[str, msgspec.Struct], *refusals: int) -> Responses:
         "description": f"Server-sent events, an endless stream: {listed}",
         "content": {"text/event-stream": content},
     }
-    return {200: stream} | _refusals(401, *refusals, 422, 503)
+    return {200: stream} | _refusals(401, *refusals, 422, 429, 503)
 
 
 def install(app: FastAPI) -> None:
@@ -104,6 +105,7 @@ def install(app: FastAPI) -> None:
             page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             components = page.setdefault("components", {})
             components["schemas"] = schemas()
+            page["x-problem-codes"] = {kind.code: {"status": kind.value[0], "title": kind.value[1]} for kind in Kind}
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             page["security"] = [{}, {"token": []}]
             for path in page["paths"].values():
@@ -119,7 +121,36 @@ def install(app: FastAPI) -> None:
 def schemas() -> dict[str, Any]:
     """Return all schemas by name."""
     _, found = msgspec.json.schema_components(_answered.values(), ref_template=_REF + "{name}")
-    return dict(found)
+    return {name: _without_tuples(schema) for name, schema in found.items()}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of a route for people and for the methods of generated clients: ``getReport``.
+
+    Args:
+        route: Its function is called ``get_report``.
+    """
+    first, *others = route.name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def operations(app: FastAPI) -> list[str]:
+    """Return the names of all operations that ``app`` describes."""
+    return [one["operationId"] for path in app.openapi()["paths"].values() for one in path.values()]
+
+
+def _without_tuples(schema: Any) -> Any:
+    """Describe a tuple as a list of so many items of its types: generators of clients know no ``prefixItems``."""
+    if isinstance(schema, list):
+        return [_without_tuples(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _without_tuples(value) for key, value in schema.items() if key != "prefixItems"}
+    if "prefixItems" in schema:
+        first, *others = schema["prefixItems"]
+        kinds = [first, *(kind for kind in others if kind != first)]
+        found["items"] = {"anyOf": kinds} if len(kinds) > 1 else first
+    return found
 
 
 def _refusals(*problems: int | Problem) -> Responses:

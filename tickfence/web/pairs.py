@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from tickfence.analytics.report import Level
@@ -17,7 +17,8 @@ from tickfence.web.api import reader_of
 from tickfence.web.examples import AT
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import PairName
-from tickfence.web.problems import Problem, known_parameters_only
+from tickfence.web.problems import Kind, known_parameters_only, problem
+from tickfence.web.representation import json_answer
 
 router = APIRouter(dependencies=[Depends(known_parameters_only)], tags=["pairs"])
 
@@ -85,13 +86,13 @@ EXAMPLE = AcrossVenues(
 )
 
 
-UNKNOWN = Problem("Unknown pair", 404, "there is no pair 'BTC-EUR'; there are BTC-USD", ["BTC-USD"])
+UNKNOWN = problem(Kind.UNKNOWN_PAIR, "there is no pair 'BTC-EUR'; there are BTC-USD", ["BTC-USD"])
 
 
 @router.get("/pairs", responses=answers(Pairs({"BTC-USD": ["coinbase:BTC-USD", "kraken:BTC/USD"]})))
-async def get_pairs(request: Request) -> Response:
+async def list_pairs(request: Request) -> Response:
     """All pairs, and the symbols of each. A symbol whose exchange does not tell its base and quote is of none."""
-    return _json(Pairs(await reader_of(request).pairs()))
+    return await json_answer(request, Pairs(await reader_of(request).pairs()))
 
 
 @router.get("/pairs/{pair}", responses=answers(EXAMPLE, UNKNOWN))
@@ -103,8 +104,6 @@ async def get_pair(request: Request, pair: PairName) -> Response:
     name the same base and quote.
     """
     cache: PairCache = request.app.state.pairs
-    return _json(await cache.get(pair))
-
-
-def _json(data: Struct) -> Response:
-    return Response(msgspec.json.encode(data), media_type="application/json")
+    found = await cache.get(pair)
+    ageless = replace(found, now=0, venues=[replace(quote, age_ms=0, reason=None) for quote in found.venues])
+    return await json_answer(request, found, same=ageless)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tickfence.web.problems import Refusal
+from tickfence.web.problems import Kind, Refusal
 
 PIECE = 64 * 1024
 """Bytes sent at once. The next piece is sent when the client has room for it."""
@@ -55,7 +55,7 @@ class LargeAnswer(Response):
             detail = (
                 f"{MAX_WAITING >> 20} MiB of other answers wait for slow clients; ask for fewer symbols, or try later"
             )
-            full = Refusal(503, "Too many answers wait", detail, headers={"Retry-After": "5"})
+            full = Refusal(Kind.TOO_MANY_ANSWERS, detail, headers={"Retry-After": "5"})
             await full.response()(scope, receive, send)
             return
         try:

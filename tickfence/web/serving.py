@@ -10,14 +10,17 @@ import socket
 import uvicorn
 from sse_starlette.sse import AppStatus
 
+from tickfence.monitoring import exporter, web_metrics
 from tickfence.monitoring.garbage import collect_less
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 from tickfence.web.app import create_app
 from tickfence.web.command import BACKLOG
+from tickfence.web.connections import PromptProtocol
 from tickfence.web.feed import Feed
-from tickfence.web.middleware import LOOPBACK_NAMES
+from tickfence.web.tokens import Tokens
 
+DEFAULT_METRICS_PORT = 9161
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
 _OTHER_FILES = 100
@@ -35,24 +38,28 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(listener: socket.socket, settings: Settings, *, loopback: bool) -> None:
+def serve(listener: socket.socket, settings: Settings, tokens: Tokens, *, loopback: bool) -> None:
     """Serve on ``listener`` until SIGTERM or SIGINT. Open streams do not delay the end.
 
     Args:
         listener: A listening socket.
         settings: The environment's.
-        loopback: Whether only this machine can reach the socket: then only its own names are accepted as ``Host``.
+        tokens: Who may read.
+        loopback: Whether only this machine can reach the socket.
     """
     reader = Reader(settings)
     feed = Feed(reader)
     host, port, *_ = listener.getsockname()
     written = f"[{host}]" if ":" in host else host
+    # A page of another site has no token, so a name that it makes up for this machine (see `host_names`) is of no use to it.
+    any_host = tokens and not loopback and not settings.nt_web_allowed_hosts
     config = uvicorn.Config(
-        create_app(reader, feed, names={*LOOPBACK_NAMES, written} if loopback else ()),
+        create_app(reader, feed, tokens, hosts=None if any_host else settings.nt_web_allowed_hosts),
         log_config=None,
         log_level="warning",
         access_log=False,  # a page's address may contain a token
         server_header=False,
+        http=PromptProtocol,
         ws="none",
         backlog=BACKLOG,
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
@@ -67,6 +74,8 @@ def serve(listener: socket.socket, settings: Settings, *, loopback: bool) -> Non
         # uvicorn installs its own handlers while it serves, and sends the signal to itself again at its end. A signal
         # that comes before that must not be lost.
         signal.signal(number, end)
+    port_of_metrics = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
+    exporter.serve(port_of_metrics, settings.nt_metrics_host, web_metrics.registry, settings.nt_metrics_allowed_hosts)
     logger.info("web starts", extra={"address": f"http://{written}:{port}"})
     AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # it polls twice a second, and cuts streams off
     _allow_sockets(config.limit_concurrency or 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from msgspec import Meta, Struct
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from tickfence.web.api import reader_of
 from tickfence.web.openapi import answers
 from tickfence.web.parameters import Symbol
 from tickfence.web.problems import known_parameters_only
+from tickfence.web.representation import json_answer
 
 MAX_TRADES = 200
 _USUAL = 50
@@ -55,7 +55,8 @@ async def get_trades(
     """The newest trades of one symbol, the newest first. Redis keeps about half an hour of them."""
     reader = reader_of(request)
     await reader.require_known(symbol)
-    return Response(msgspec.json.encode(await fetch_trades(reader, symbol, limit)), media_type="application/json")
+    found = await fetch_trades(reader, symbol, limit)
+    return await json_answer(request, found, same=found.trades)
 
 
 async def fetch_trades(reader: Reader, symbol: str, limit: int) -> Trades:

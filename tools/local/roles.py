@@ -26,6 +26,7 @@ _METRICS_PORTS = {
     **{name: 9111 + number for number, name in enumerate(BEATS)},
     **{name: 9121 + number for number, name in enumerate(INGESTS)},
     **{name: 9131 + number for number, name in enumerate(RECORDERS)},
+    "web": 9161,
 }
 
 # Settings of a single process, or of servers outside this stack.
@@ -184,7 +185,7 @@ def stack_roles(
     flower = celery("flower", f"--address={ports.LOOPBACK}", f"--port={where.flower}")
     roles.append(Role("flower", flower, REPORT_PHASE))
     web = (sys.executable, "-m", "tickfence", "web", "--host", ports.LOOPBACK, "--port", str(where.web))
-    roles.append(Role("web", web, REPORT_PHASE))
+    roles.append(_measured("web", web, REPORT_PHASE, where))
     return roles
 
 

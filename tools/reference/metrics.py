@@ -16,6 +16,7 @@ from tickfence.monitoring import (
     ingest_metrics,
     node_metrics,
     recorder_metrics,
+    web_metrics,
 )
 from tickfence.monitoring.registry import RoleRegistry
 
@@ -36,6 +37,7 @@ _ROLES = (
     ("recorder", "`python -m tickfence.recorder`, port 9131", recorder_metrics.registry),
     ("alerts", "`python -m tickfence.alerts`, port 9151", alerts_metrics.registry),
     ("batch worker", "`celery -A tasks worker -Q node-001.batch`, port 9141", batch_metrics.registry),
+    ("web server", "`tickfence web`, port 9161", web_metrics.registry),
 )
 
 # Metrics with labels whose values are not known in advance: each label and an example.
@@ -45,6 +47,9 @@ _OPEN = {
     "nt_section_failures": {"section": "pressure", "reason": "error"},
     "nt_section_off": {"section": "pressure"},
     "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
+    "nt_web_requests": {"operation": "getReport", "status": "2xx"},
+    "nt_web_latency_ms": {"operation": "getReport"},
+    "nt_web_refused": {"reason": "token-needed"},
 }
 
 

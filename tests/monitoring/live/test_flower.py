@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -40,6 +41,16 @@ def test_nothing_is_shown_without_the_password(stack: Stack, path: str, user: st
     with pytest.raises(urllib.error.HTTPError) as refused:
         get(stack, path, user)
     assert refused.value.code == 401
+
+
+def test_a_name_that_another_site_made_up_is_refused(stack: Stack) -> None:
+    connection = http.client.HTTPConnection(LOOPBACK, stack.ports.flower, timeout=10)
+    for host, status in (("evil.example", 421), ("flower:5555", 401)):
+        connection.request("GET", "/api/workers", headers={"Host": host})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status
+    connection.close()
 
 
 def test_every_node_shows_with_its_queue_though_flower_started_with_them(stack: Stack) -> None:

@@ -1,0 +1,56 @@
+"""Counts and times requests, and logs who reads what."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tickfence.monitoring import web_metrics
+from tickfence.web.clients import READER
+from tickfence.web.openapi import operation_id
+from tickfence.web.tokens import ONLY
+
+logger = logging.getLogger("web")
+
+_LONGEST = 300  # characters of a query in the log
+
+
+class Measured:
+    """Counts each answer and the time until it begins. Logs the requests of readers with a token of their own.
+
+    Args:
+        app: The application behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+
+        async def send_measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _note(scope, message["status"], (time.monotonic() - started) * 1000)
+            await send(message)
+
+        await self._app(scope, receive, send_measured)
+
+
+def _note(scope: Scope, status: int, took_ms: float) -> None:
+    route = scope.get("route")
+    operation = operation_id(route) if isinstance(route, APIRoute) else web_metrics.OTHER
+    web_metrics.requests.labels(operation, f"{status // 100}xx").inc()
+    web_metrics.latency.labels(operation).observe(took_ms)
+    reader = scope.get(READER, ONLY)
+    if reader != ONLY:
+        # A query with parameters that the operation does not have may hold anything, even a token.
+        query = scope["query_string"].decode("latin-1")[:_LONGEST] if status < 400 else ""
+        said = {"reader": reader, "operation": operation, "path": scope["path"], "query": query, "status": status}
+        logger.info("read", extra=said | {"client": (scope.get("client") or ("",))[0]})
