@@ -90,7 +90,9 @@ def connect(request: pytest.FixtureRequest, server: WebProcess) -> Iterator[Call
 
     def make(**options: Any) -> Any:
         made.append(
-            request.param(options.pop("url", address(server.port)), **{"token": TOKEN, "max_age": 60} | options)
+            request.param(
+                options.pop("url", address(server.port)), **{"token": TOKEN, "max_age": 60, "timeout": 60} | options
+            )
         )
         return made[-1]
 

@@ -179,7 +179,7 @@ def test_a_stream_tells_each_report_once_and_when_there_is_none(connect: Connect
 
 def test_streams_come_back_and_go_on_with_the_newest(cluster: Cluster, data: EmbeddedRedis) -> None:
     port, cluster_url = ports.pick(), data.url()
-    clients = [make(address(port), token=TOKEN, max_age=60) for make in (Client, InLoop)]
+    clients = [make(address(port), token=TOKEN, max_age=60, timeout=60) for make in (Client, InLoop)]
     before = cluster.report("AAUSDT")["updatedAt"]
     with WebProcess(cluster_url, port=port, **SETTINGS) as first:
         first.wait_until_up()
