@@ -12,6 +12,7 @@ from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 from tickfence.web.app import create_app
 from tickfence.web.feed import Feed
+from tickfence.web.tokens import Tokens
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -37,7 +38,7 @@ def page() -> str:
 def openapi() -> dict[str, Any]:
     """The API's description as a web server with the default settings serves it. Redis is not asked."""
     reader = Reader(Settings.from_environment({}))
-    app = create_app(reader, Feed(reader), names=())
+    app = create_app(reader, Feed(reader), Tokens({}), hosts=None)
     described: dict[str, Any] = TestClient(app).get("/openapi.json").json()
     return described
 
