@@ -97,6 +97,8 @@ BAD = [
     ("NT_WEB_ALLOWED_HOSTS", "reports.example:8000", "host names or addresses without a port"),
     ("NT_WEB_LINKS", "Flower=javascript:alert(1)", "a URL that starts with http:// or https://"),
     ("NT_WEB_ALLOWED_HOSTS", "a b", "host names or addresses without a port"),
+    ("NT_WEB_CORS_ORIGINS", "dashboard.example", "sites without a path, like https://dashboard.example, or *"),
+    ("NT_WEB_CORS_ORIGINS", "https://dashboard.example/", "sites without a path"),
     ("NT_WEB_TOKEN_FILE", "secrets/web", "an absolute path"),
     ("NT_WEB_MAX_STREAMS", "0", "greater than or equal to 1"),
     ("NT_METRICS_PORT", "65536", "less than or equal to 65535"),

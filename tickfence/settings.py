@@ -90,7 +90,7 @@ def _hosts(value: object) -> object:
         raise ValueError(
             "must be a comma-separated list of host names or addresses without a port, like reports.example"
         )
-    return tuple(names)
+    return tuple(name.lower() for name in names)
 
 
 def _origins(value: object) -> object:

@@ -177,6 +177,13 @@ def test_a_stream_tells_each_report_once_and_when_there_is_none(connect: Connect
     assert next(told).updated_at == written["updatedAt"]
 
 
+def test_one_stream_has_several_symbols(connect: Connect, cluster: Cluster) -> None:
+    for symbol in ("AAUSDT", "BBUSDT"):
+        cluster.report(symbol)
+    told = connect().stream("AAUSDT", "BBUSDT")
+    assert {next(told).symbol for _ in range(2)} == {"AAUSDT", "BBUSDT"}
+
+
 def test_streams_come_back_and_go_on_with_the_newest(cluster: Cluster, data: EmbeddedRedis) -> None:
     port, cluster_url = ports.pick(), data.url()
     clients = [make(address(port), token=TOKEN, max_age=60, timeout=60) for make in (Client, InLoop)]

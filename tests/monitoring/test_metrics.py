@@ -146,6 +146,7 @@ def test_promtool_finds_fault_with_the_agreed_milliseconds_alone(registry: Colle
         "nt_data_age_ms",
         "nt_exchange_to_report_ms",
         "nt_calc_latency_ms",
+        "nt_web_latency_ms",
         "nt_dispatch_to_written_ms",
         "nt_ingest_append_ms",
         "nt_exchange_clock_skew_ms",

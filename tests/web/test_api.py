@@ -483,7 +483,11 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     paths = {re.sub(r"{.*}", lambda name: given[name[0]], path): item["get"] for path, item in page["paths"].items()}
     versioned = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT")
     versioned += ("pairs", "pairs/AA-USDT")
+<<<<<<< ours
     new = ("reports/AAUSDT/history", "sparklines", "reports/stream", "trades/AAUSDT")
+=======
+    new = ("reports/AAUSDT/history", "sparklines", "stream/reports")
+>>>>>>> theirs
     assert paths.keys() == {
         *(f"/v1/{path}" for path in (*versioned, *new, "stream", "stream/AAUSDT")),
         *("/healthz", "/readyz"),
@@ -491,7 +495,7 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     assert {web.status(f"/{path}") for path in (*versioned, "stream", "stream/AAUSDT")} == {200}
     for path, operation in paths.items():
         assert operation["summary"] and operation["description"]
-        query = "?symbols=AAUSDT" if path in ("/v1/sparklines", "/v1/reports/stream") else ""
+        query = "?symbols=AAUSDT" if path in ("/v1/sparklines", "/v1/stream/reports") else ""
         if "application/json" in operation["responses"]["200"]["content"]:
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             assert errors(web.get(path + query).json, schema, page) == [], path
@@ -586,13 +590,13 @@ def test_long_answers_are_compressed(web: WebProcess, cluster: Cluster) -> None:
 
 
 def test_each_kind_of_problem_has_a_documented_code(web: WebProcess) -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", (ROOT / "docs" / "web.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", (ROOT / "docs" / "web.md").read_text(), re.MULTILINE)
     told = {kind.code: kind.value[0] for kind in Kind}
     assert {code: int(status) for code, status in rows} == told
     described = web.get("/openapi.json").json["x-problem-codes"]
     assert {code: each["status"] for code, each in described.items()} == told
     given = {path: web.get(path).json["code"] for path in ("/x", "/reports/NOPE", "/reports/AAUSDT", "/reports?x=1")}
-    assert list(given.values()) == ["not-found", "unknown-symbol", "no-report", "bad-parameter"]
+    assert list(given.values()) == ["not_found", "unknown_symbol", "no_report", "bad_parameter"]
 
 
 def read_some(web: WebProcess, path: str) -> Iterator[tuple[str, Any]]:

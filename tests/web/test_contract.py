@@ -96,4 +96,4 @@ def test_a_client_that_is_generated_reads_reports(
     prices = importlib.import_module("market.api.reports.get_prices").sync(client=client, symbol="BTCUSDT")
     assert prices.points == []
     problem = importlib.import_module("market.api.reports.get_report").sync(client=client, symbol="NOPE")
-    assert (problem.code, problem.status) == ("unknown-symbol", 404)
+    assert (problem.code, problem.status) == ("unknown_symbol", 404)

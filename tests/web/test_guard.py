@@ -151,7 +151,7 @@ def test_requests_and_refusals_are_counted_by_operation(guarded: WebProcess) -> 
     grown = {name: value - before[name] for name, value in counted().items() if value != before[name]}
     assert grown["nt_web_requests_total['2xx', 'listNodes']"] == 1
     assert grown["nt_web_requests_total['4xx', 'other']"] == 1
-    assert grown["nt_web_refused_total['token-needed']"] == 1
+    assert grown["nt_web_refused_total['token_needed']"] == 1
     assert grown["nt_web_latency_ms_count['listNodes']"] == 1
     assert before["nt_web_streams[]"] == 0
 

@@ -49,7 +49,12 @@ def test_a_thousand_idle_clients(redis_server: EmbeddedRedis, cluster: Cluster) 
     with ExitStack() as opened:
         with files(CLIENTS // 2):  # it has to ask for more by itself
             web = opened.enter_context(
-                WebProcess(redis_server.url(), NT_WEB_MAX_STREAMS=CLIENTS, NT_WEB_MAX_CLIENT_STREAMS=CLIENTS)
+                WebProcess(
+                    redis_server.url(),
+                    NT_WEB_MAX_STREAMS=CLIENTS,
+                    NT_WEB_MAX_CLIENT_STREAMS=CLIENTS,
+                    NT_WEB_CLIENT_REQUESTS_PER_S=0,
+                )
             ).wait_until_up()
         opened.enter_context(files(2 * CLIENTS))
         wait_until(lambda: web.get("/healthz").status == 200, "it is up")

@@ -82,7 +82,7 @@ def test_the_reports_of_chosen_symbols_come_in_one_stream(web: WebProcess, clust
     for symbol in ("AAUSDT", "BBUSDT", "CCUSDT"):
         cluster.report(symbol)
     cluster.assign(dict.fromkeys(("AAUSDT", "BBUSDT", "CCUSDT", "DDUSDT"), "node-001"))
-    with web.stream("/v1/reports/stream?symbols=aausdt,CCUSDT,DDUSDT") as stream:
+    with web.stream("/v1/stream/reports?symbols=aausdt,CCUSDT,DDUSDT") as stream:
         events = stream.events()
         first = [(name, data["symbol"]) for name, data in (next(events), next(events), next(events))]
         assert first == [("report", "AAUSDT"), ("report", "CCUSDT"), ("absent", "DDUSDT")]
@@ -91,11 +91,11 @@ def test_the_reports_of_chosen_symbols_come_in_one_stream(web: WebProcess, clust
         name, report = next(event for event in events if event[1].get("last_price") == 8.5)
         assert (name, report["symbol"], report["freshness"]["stale"]) == ("report", "CCUSDT", False)
     for query, code in (
-        ("symbols=NOPE,AAUSDT", "unknown-symbol"),
-        ("symbols=", "bad-parameter"),
-        ("", "bad-parameter"),
+        ("symbols=NOPE,AAUSDT", "unknown_symbol"),
+        ("symbols=", "bad_parameter"),
+        ("", "bad_parameter"),
     ):
-        assert web.get(f"/v1/reports/stream?{query}").json["code"] == code
+        assert web.get(f"/v1/stream/reports?{query}").json["code"] == code
 
 
 def test_a_symbol_that_nobody_owns_any_more_can_be_watched_as_long_as_it_has_a_report(
@@ -223,13 +223,13 @@ def test_one_client_takes_neither_all_streams_nor_all_requests(redis_server: Emb
     with WebProcess(redis_server.url(), **limits).wait_until_up() as web, web.stream() as stream:
         stream.until("state")
         refused = web.get("/v1/stream")
-        assert (refused.status, refused.json["code"]) == (429, "client-streams")
+        assert (refused.status, refused.json["code"]) == (429, "client_streams")
         other = {"X_Forwarded_For": "192.0.2.7"}  # as a proxy on this machine names its clients
         with web.stream("/v1/stream", **other) as second:
             second.until("state")
         answers = [web.get("/v1/symbols") for _ in range(20)]
         refused = next(answer for answer in answers if answer.status == 429)
-        assert (refused.json["code"], refused.headers["Retry-After"]) == ("client-requests", "1")
+        assert (refused.json["code"], refused.headers["Retry-After"]) == ("client_requests", "1")
         assert web.get("/v1/symbols", **other).status == 200
         assert web.get("/healthz").status == 200
         wait_until(lambda: web.get("/v1/symbols").status == 200, "the client may ask again")

@@ -17,7 +17,7 @@ from tickfence.web.problems import known_parameters_only
 router = APIRouter(tags=["streams"], dependencies=[Depends(known_parameters_only)])
 
 
-@router.get("/reports/stream", status_code=200, response_class=EventStream, responses=streams(REPORTS, 404))
+@router.get("/stream/reports", status_code=200, response_class=EventStream, responses=streams(REPORTS, 404))
 async def stream_reports(
     request: Request,
     symbols: Annotated[

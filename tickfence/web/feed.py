@@ -97,7 +97,7 @@ class Feed:
         return self._follow(symbol)
 
     def reports(self, symbols: Sequence[str]) -> AsyncIterator[bytes]:
-        """Return the frames of ``/reports/stream``."""
+        """Return the frames of ``/stream/reports``."""
         return self._follow(*symbols)
 
     def end(self) -> None:

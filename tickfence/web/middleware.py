@@ -48,7 +48,7 @@ class Guard:
     Args:
         app: The application behind it.
         tokens: What requests for data must carry as ``Authorization: Bearer <token>``.
-        hosts: Names accepted in the ``Host`` header, beside those that `host_names` accepts; ``None``: any.
+        hosts: Names in lower case that are accepted in the ``Host`` header, beside those that `host_names` accepts; ``None``: any.
         origins: Other sites whose pages may read; ``*``: all.
         per_s: Requests a second of one client; 0: any number.
     """
@@ -64,7 +64,7 @@ class Guard:
     ) -> None:
         self._app = app
         self._tokens = tokens
-        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._hosts = None if hosts is None else frozenset(hosts)
         self._origins = frozenset(origins)
         self._requests = Requests(per_s)
 

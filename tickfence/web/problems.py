@@ -49,7 +49,7 @@ class Kind(Enum):
     @property
     def code(self) -> str:
         """What programs tell kinds apart by."""
-        return self.name.lower().replace("_", "-")
+        return self.name.lower()
 
 
 for _kind in Kind:

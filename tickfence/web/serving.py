@@ -23,7 +23,7 @@ from tickfence.web.tokens import Tokens
 DEFAULT_METRICS_PORT = 9161
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
-_OTHER_FILES = 100
+_OTHER_FILES = 100 + BACKLOG  # so many connections may come before the first of them is looked at
 
 logger = logging.getLogger("web")
 

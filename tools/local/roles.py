@@ -92,14 +92,20 @@ class Ports:
         Raises:
             RuntimeError: no free port was found.
         """
-        usuals = {"redis": 6379, "simulator": 9443, "flower": 5555, "web": 8000, **_METRICS_PORTS}
-        chosen: dict[str, int] = {}
+        taken: list[int] = []
         claims = []
-        for name, port in usuals.items():
-            chosen[name], claim = ports.choose(port if usual else None, taken=chosen.values())
-            claims.append(claim)
-        metrics = {role: chosen.pop(role) for role in _METRICS_PORTS}
-        return cls(**chosen, metrics=metrics, claims=tuple(claims))
+
+        def choose(usuals: Mapping[str, int]) -> dict[str, int]:
+            chosen = {}
+            for name, port in usuals.items():
+                chosen[name], claim = ports.choose(port if usual else None, taken=taken)
+                taken.append(chosen[name])
+                claims.append(claim)
+            return chosen
+
+        own = choose({"redis": 6379, "simulator": 9443, "flower": 5555, "web": 8000})
+        metrics = choose(_METRICS_PORTS)
+        return cls(**own, metrics=metrics, claims=tuple(claims))
 
 
 def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:

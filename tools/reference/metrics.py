@@ -49,7 +49,7 @@ _OPEN = {
     "nt_ingest_rest_requests": {"venue": "binance", "outcome": "200"},
     "nt_web_requests": {"operation": "getReport", "status": "2xx"},
     "nt_web_latency_ms": {"operation": "getReport"},
-    "nt_web_refused": {"reason": "token-needed"},
+    "nt_web_refused": {"reason": "token_needed"},
 }
 
 

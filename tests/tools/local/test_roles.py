@@ -11,7 +11,7 @@ from tools.local.roles import Ports, Role, stack_environment, stack_roles, with_
 
 PORTS = Ports(redis=7001, simulator=7002, flower=7003, web=7004, metrics={
     "node-001": 7101, "node-002": 7102, "node-003": 7103, "beat-1": 7111, "beat-2": 7112, "ingest-1": 7121, "ingest-2": 7122,
-    "recorder-1": 7131, "recorder-2": 7132,
+    "recorder-1": 7131, "recorder-2": 7132, "web": 7151,
 })  # fmt: skip
 
 
