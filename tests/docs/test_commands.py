@@ -57,11 +57,8 @@ NOT_RUN = {
     "redis-cli --scan .* UNLINK": "deletes the stack's market data; tests/docs/test_redis_commands.py runs it",
     "rabbitmq.*": "tests/e2e/test_rabbitmq.py runs them with a real server",
     "python -m build --wheel|pip install .*": "tests/test_wheel.py builds and installs the wheel",
-<<<<<<< ours
     r"python examples/.*": "tests/examples runs each of them",
-=======
     "openapi-python-client generate .*": "tests/web/test_contract.py generates a client, and reads a report with it",
->>>>>>> theirs
     "pre-commit install": "changes the git hooks of the checkout",
 }
 """Pattern of a whole command: why it does not run here."""

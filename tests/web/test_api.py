@@ -483,11 +483,7 @@ def test_the_description_has_the_schema_of_all_that_is_answered(web: WebProcess,
     paths = {re.sub(r"{.*}", lambda name: given[name[0]], path): item["get"] for path, item in page["paths"].items()}
     versioned = ("reports/AAUSDT", "reports", "symbols", "nodes", "events", "prices/AAUSDT", "profiles/AAUSDT")
     versioned += ("pairs", "pairs/AA-USDT")
-<<<<<<< ours
-    new = ("reports/AAUSDT/history", "sparklines", "reports/stream", "trades/AAUSDT")
-=======
-    new = ("reports/AAUSDT/history", "sparklines", "stream/reports")
->>>>>>> theirs
+    new = ("reports/AAUSDT/history", "sparklines", "stream/reports", "trades/AAUSDT")
     assert paths.keys() == {
         *(f"/v1/{path}" for path in (*versioned, *new, "stream", "stream/AAUSDT")),
         *("/healthz", "/readyz"),
