@@ -57,6 +57,7 @@ NOT_RUN = {
     "redis-cli --scan .* UNLINK": "deletes the stack's market data; tests/docs/test_redis_commands.py runs it",
     "rabbitmq.*": "tests/e2e/test_rabbitmq.py runs them with a real server",
     "python -m build --wheel|pip install .*": "tests/test_wheel.py builds and installs the wheel",
+    r"(NT_ALERT_RULES=\S+ )?python -m tickfence\.alerts( --check)?": "tests/alerts runs it, with rules of its own",
     r"python examples/.*": "tests/examples runs each of them",
     "openapi-python-client generate .*": "tests/web/test_contract.py generates a client, and reads a report with it",
     "pre-commit install": "changes the git hooks of the checkout",
