@@ -100,7 +100,7 @@ def create_app(reader: Reader, feed: Feed, tokens: Tokens, *, hosts: Collection[
 
     app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
     app.mount("/docs", GZipMiddleware(StaticFiles(directory=SWAGGER)))
-    for operation in openapi.operations(app):
+    for operation in (*openapi.operations(app), web_metrics.OTHER):
         web_metrics.registry.begin(operation=operation)
     origins = settings.nt_web_cors_origins
     guard: ASGIApp = Guard(
