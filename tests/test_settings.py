@@ -95,6 +95,7 @@ BAD = [
     ("NT_LEASE_TTL_MS", "400", "two report periods (NT_REPORT_PERIOD_MS=250), that is 500 or more"),
     ("NT_SLOW_PERIOD_MS", "200", "one report period (NT_REPORT_PERIOD_MS=250), that is 250 or more"),
     ("NT_WEB_ALLOWED_HOSTS", "reports.example:8000", "host names or addresses without a port"),
+    ("NT_WEB_LINKS", "Flower=javascript:alert(1)", "a URL that starts with http:// or https://"),
     ("NT_WEB_ALLOWED_HOSTS", "a b", "host names or addresses without a port"),
     ("NT_WEB_TOKEN_FILE", "secrets/web", "an absolute path"),
     ("NT_WEB_MAX_STREAMS", "0", "greater than or equal to 1"),

@@ -120,6 +120,21 @@ def _venue_urls(value: object) -> object:
     return urls
 
 
+def _links(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    links: dict[str, str] = {}
+    for each in filter(None, map(str.strip, str(value).split(","))):
+        name, _, url = each.partition("=")
+        if not name.strip().isprintable() or not name.strip() or not re.match(r"https?://[^\s/]", url.strip()):
+            raise ValueError(
+                "must be a comma-separated list of name=URL with a URL that starts with http:// or https://, "
+                "like Flower=http://localhost:5555,Grafana=https://grafana.example"
+            )
+        links[name.strip()] = url.strip()
+    return links
+
+
 def _matches(pattern: re.Pattern[str], accepted: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if value and not pattern.fullmatch(value):
@@ -284,6 +299,8 @@ class Settings(BaseModel):
     """Host names that clients may use for the web server, comma-separated. Others are refused. Default: the names of loopback if it listens there, otherwise any."""
     nt_web_max_streams: int = Field(1000, ge=1, le=100_000)
     """Maximum number of open streams of the web server."""
+    nt_web_links: Annotated[dict[str, str], BeforeValidator(_links)] = {}
+    """Other pages that the live page links to, comma-separated, like Flower=http://localhost:5555,Grafana=https://grafana.example. Default: none."""
 
     nt_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """Prometheus port of this process; 0 turns it off. Default: 9101 for a node, 9111 for beat, 9121 for ingest, 9131 for a recorder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -49,15 +48,15 @@ class Market:
 
     def update(
         self, now: int = NOW, *events: Event, nodes: list[Node] | None = None, **changed: bytes | None
-    ) -> Counter[str]:
+    ) -> list[str]:
         self.reports |= changed
         self.board.begin(now)
         self.board.put_table(tuple(symbol for symbol in self.reports if symbol != "WATCHED"))
-        written = self.board.put_reports(self.reports, self.owners, self.idle)
+        new = self.board.put_reports(self.reports, self.owners, self.idle)
         self.board.put_events(events)
         if nodes is not None:
             self.board.put_nodes(nodes, Leader("beat", "beat", 1))
-        return written
+        return list(new)
 
     def news(self, cursor: Cursor) -> list[tuple[str, Any]]:
         return frames(self.board.table_news(cursor))
@@ -237,12 +236,12 @@ def test_an_outage_is_told_and_after_it_comes_a_new_state() -> None:
     assert [name for name, _ in market.news(late)] == ["state"]
 
 
-def test_the_reports_of_each_node_are_counted_as_they_change() -> None:
+def test_an_update_tells_which_reports_are_new() -> None:
     market = Market("AA", "BB", "CC")
-    assert market.update() == Counter()
+    assert market.update() == ["AA", "BB", "CC"]
     later = {"AA": report("AA", NOW + 1), "BB": report("BB", NOW + 1, "node-002"), "CC": None}
-    assert market.update(NOW, **later) == Counter({"node-001": 1, "node-002": 1})
-    assert market.update() == Counter()
+    assert market.update(NOW, **later) == ["AA", "BB"]
+    assert market.update() == []
 
 
 def test_a_watcher_of_one_symbol_gets_its_report_when_it_changed() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 
 from tests.web.reporting import KEYS, Cluster
 from tickfence.readers.reader import Reader
 from tickfence.settings import Settings
 from tickfence.timeline.events import conflict_event
 from tickfence.web.events import fetch_events
-from tickfence.web.feed import Feed, Rates
+from tickfence.web.feed import Feed
 from tools.local.embedded_redis import EmbeddedRedis
 
 SYMBOLS = ["AAUSDT", "BBUSDT"]
@@ -62,25 +61,3 @@ def test_events_go_on_when_redis_has_lost_those_before_and_its_clock_is_behind(
     assert len(asyncio.run(read())) == 1
     cluster.client.xadd(KEYS.events, {"kind": "node", "reason": "joined"}, id=ahead)
     assert asyncio.run(read()) == []
-
-
-def test_the_rate_is_over_the_time_between_the_looks() -> None:
-    rates = Rates()
-    assert rates.of("a") is None
-    for number in range(9):
-        rates.add(10 + number / 4, Counter(a=6, b=1))
-    assert (rates.of("a"), rates.of("b"), rates.of("c")) == (24.0, 4.0, 0.0)
-
-
-def test_only_the_last_seconds_count() -> None:
-    rates = Rates()
-    for number in range(40):
-        rates.add(number / 4, Counter(a=100 if number < 10 else 1))
-    assert rates.of("a") == 4.0
-
-
-def test_a_pause_in_looking_is_no_time_without_reports() -> None:
-    rates = Rates()
-    rates.add(0, Counter(a=1))
-    rates.add(60, Counter(a=1))
-    assert rates.of("a") is None

@@ -58,7 +58,7 @@ def test_reports_a_second_are_told_with_the_nodes(web: WebProcess, cluster: Clus
         for name, data in stream.events():
             cluster.report("AAUSDT")
             if name == "nodes" and (rate := data["nodes"][0]["reportsPerSec"]):
-                assert 0 < rate <= 5
+                assert 0 < rate < 10  # six events a second come, and a report is written at each
                 break
         assert web.get("/nodes").json["nodes"][0]["reportsPerSec"] > 0
 

@@ -150,7 +150,7 @@ async def get_profile(request: Request, symbol: Symbol) -> Response:
 @router.get("/nodes", responses=answers(examples.NODES), tags=["cluster"])
 async def get_nodes(request: Request) -> Response:
     """The nodes, and the beat that leads. A dead node stays for some time, with `alive` false."""
-    return _json(nodes_of(await reader_of(request).cluster(), request.app.state.feed.rate))
+    return _json(nodes_of(await reader_of(request).cluster(), request.app.state.feed.rates()))
 
 
 @router.get(

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from tickfence.mcp import server as mcp
 from tickfence.readers.reader import Reader
-from tickfence.web import api, health, history, live, openapi, pairs, problems
+from tickfence.web import api, health, history, links, live, openapi, pairs, problems, trades
 from tickfence.web.feed import Feed
 from tickfence.web.middleware import EncodedPath, Guard, Head
 from tickfence.web.profile import Profiles
@@ -69,7 +69,8 @@ def create_app(reader: Reader, feed: Feed, *, names: Collection[str]) -> ASGIApp
     for router in (api.router, pairs.router, live.router):
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)  # the addresses before there was a version
-    app.include_router(history.router, prefix="/v1")
+    for router in (history.router, trades.router, links.router):
+        app.include_router(router, prefix="/v1")
     app.include_router(health.router)
     app.router.routes.append(mcp.http_route(tools))
 

@@ -7,7 +7,7 @@ intermediate states and needs no memory meanwhile. What many clients get is enco
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ class State(Struct, frozen=True, rename="camel"):
     nodes: list[Node]
     leader: Leader | None
     events: list[Event]
+    reports_per_sec: float | None = None
 
 
 class Rows(Struct, frozen=True):
@@ -115,6 +116,7 @@ class Board:
         self._table: tuple[str, ...] = ()
         self._nodes: list[Node] = []
         self._leader: Leader | None = None
+        self._rate: float | None = None
         self._nodes_changed = 0
         self._events: deque[Event] = deque(maxlen=NEWEST)
         self._event_number = 0
@@ -149,7 +151,7 @@ class Board:
         reports: Mapping[str, bytes | None],
         owners: Mapping[str, str],
         idle: Mapping[Instrument, Idle] | None = None,
-    ) -> Counter[str]:
+    ) -> dict[str, Head]:
         """Put what was just read.
 
         Args:
@@ -158,23 +160,22 @@ class Board:
             idle: The symbols that nobody is to work on, and why.
 
         Returns:
-            How many reports each node has written since the last update. A report that was replaced in between is not
-            counted.
+            The reports that the update before did not have, by symbol; not those that cannot be read.
         """
-        written: Counter[str] = Counter()
+        new = {}
         lines = {}
         for symbol, report in reports.items():
             known = self._lines.get(symbol)
             why = (idle or {}).get(Instrument(symbol))
             lines[symbol] = line = self._line(symbol, report, owners.get(symbol), why, known)
-            if known is not None and known.report != report and line.head is not None:
-                written[line.head.writer.node_id] += 1
+            if line.head is not None and (known is None or known.report != report):
+                new[symbol] = line.head
         self._lines = lines
-        return written
+        return new
 
-    def put_nodes(self, nodes: list[Node], leader: Leader | None) -> None:
-        """Put the nodes and the leader."""
-        self._nodes, self._leader, self._nodes_changed = nodes, leader, self.update
+    def put_nodes(self, nodes: list[Node], leader: Leader | None, rate: float | None = None) -> None:
+        """Put the nodes, the leader, and how many reports a second all writers write."""
+        self._nodes, self._leader, self._rate, self._nodes_changed = nodes, leader, rate, self.update
 
     def put_events(self, events: Sequence[Event]) -> None:
         """Put those events that are not here, oldest first."""
@@ -233,7 +234,7 @@ class Board:
         # Not the stored rows: their ages were right when they changed.
         lines = [(symbol, self._lines[symbol]) for symbol in self._table]
         rows = [self._row(symbol, line.head, line.owner, line.idle) for symbol, line in lines]
-        return State(self._now_ms, self.period_ms, rows, self._nodes, self._leader, list(self._events))
+        return State(self._now_ms, self.period_ms, rows, self._nodes, self._leader, list(self._events), self._rate)
 
     def _changes(self, since: int, missed: int) -> bytes:
         rows = [self._lines[symbol].row for symbol in self._table if self._lines[symbol].changed > since]
@@ -241,7 +242,7 @@ class Board:
         if rows:
             news.append(frame("rows", {"now": self._now_ms, "rows": rows}))
         if self._nodes_changed > since:
-            news.append(frame("nodes", Nodes(self._now_ms, self._nodes, self._leader)))
+            news.append(frame("nodes", Nodes(self._now_ms, self._nodes, self._leader, self._rate)))
         return b"".join(news)
 
     def _report(self, symbol: str, line: _Line) -> bytes:

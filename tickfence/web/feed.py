@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 
 from tickfence.readers.data_plane import Unavailable
@@ -15,43 +15,18 @@ from tickfence.redis_access.outage import Outage
 from tickfence.web.board import Board, Cursor
 from tickfence.web.events import NEWEST, fetch_events
 from tickfence.web.nodes import nodes_of
+from tickfence.web.rates import Rates
 from tickfence.web.sending import PIECE
 
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 0.25
 NODES_PERIOD_S = 0.5
-RATE_WINDOW_S = 5.0
 _OUTAGE_PERIOD_S = 1.0
 
 
 class Full(Exception):
     """The maximum number of streams is open."""
-
-
-class Rates:
-    """Reports a second of each node over the last `RATE_WINDOW_S`. Times are monotonic seconds.
-
-    A report that is replaced between two readings is not seen, so a rate is slightly lower than the true one.
-    """
-
-    def __init__(self) -> None:
-        self._readings: deque[tuple[float, Counter[str]]] = deque()
-
-    def add(self, at: float, written: Counter[str]) -> None:
-        """Add one reading: how many new reports of each node it found."""
-        if self._readings and at - self._readings[-1][0] > RATE_WINDOW_S:
-            self._readings.clear()  # nothing was read for a while
-        self._readings.append((at, written))
-        while at - self._readings[0][0] > RATE_WINDOW_S:
-            self._readings.popleft()
-
-    def of(self, node: str) -> float | None:
-        """Return the reports a second of ``node``, with one decimal; ``None`` until there are two readings."""
-        if len(self._readings) < 2:
-            return None
-        (first, _), *later = self._readings  # what the first reading found was written before it
-        return round(sum(written[node] for _, written in later) / (later[-1][0] - first), 1)
 
 
 class Feed:
@@ -74,15 +49,15 @@ class Feed:
         self._table: tuple[str, ...] = self._settings.symbols
         self._last_event = ""
         self._nodes_due = 0.0
-        self._rates = Rates()
+        self._rates = Rates(self._settings.nt_report_period_ms)
         self._readings_begun = self._readings_done = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
-    def rate(self, node: str) -> float | None:
-        """Return the reports a second of ``node``; ``None`` while no stream of all symbols is open."""
-        return self._rates.of(node) if self._watched[None] else None
+    def rates(self) -> Mapping[str, float] | None:
+        """Return the reports a second of each writer; ``None`` while no stream of all symbols is open."""
+        return self._rates.by_node() if self._watched[None] else None
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -141,7 +116,9 @@ class Feed:
     def _watching(self, symbol: str | None) -> Iterator[None]:
         self._watched[symbol] += 1
         if self._task is None or self._task.done():
-            self._board, self._last_event, self._nodes_due = Board(self._settings.nt_report_period_ms), "", 0.0
+            period_ms = self._settings.nt_report_period_ms
+            self._board, self._rates = Board(period_ms), Rates(period_ms)
+            self._last_event, self._nodes_due = "", 0.0
             self._task = asyncio.create_task(self._run(), name="feed")
         try:
             yield
@@ -164,6 +141,7 @@ class Feed:
                     await self._read(started)
                 except Unavailable as error:
                     away_since = away_since or started
+                    self._rates = Rates(self._settings.nt_report_period_ms)  # nobody saw what was written meanwhile
                     if started - last_told >= _OUTAGE_PERIOD_S:
                         last_told = started
                         self._board.lose(round((time.monotonic() - away_since) * 1000), str(error))
@@ -198,14 +176,14 @@ class Feed:
         # From here on nothing is awaited, so no client gets half of it.
         self._board.begin(now_ms)
         if self._board.put_table(table):
-            self._rates = Rates()
-        self._rates.add(started, self._board.put_reports(reports, self._owners, idle))
+            self._rates = Rates(self._settings.nt_report_period_ms)
+        self._rates.add(now_ms, self._board.put_reports(reports, self._owners, idle))
         self._board.put_events(events)
         if events:
             self._last_event = events[-1].id
         if cluster is not None:
-            found = nodes_of(cluster, self._rates.of)
-            self._board.put_nodes(found.nodes, found.leader)
+            found = nodes_of(cluster, self._rates.by_node())
+            self._board.put_nodes(found.nodes, found.leader, found.reports_per_sec)
 
     def _announce(self) -> None:
         """Wake the streams of all clients."""

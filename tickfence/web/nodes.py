@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -22,7 +22,7 @@ class Node(Struct, frozen=True, rename="camel", gc=False):
     heartbeat_age_ms: Annotated[int, Meta(ge=0)]
     symbols: Annotated[int, Meta(ge=0, description="How many symbols are assigned to it.")]
     reports_per_sec: Annotated[
-        float | None, Meta(description="Reports seen from it in the last seconds; null while no stream is open.")
+        float | None, Meta(description="Reports of it in the last second; null while no stream of all symbols is open.")
     ]
     weight: Annotated[float, Meta(description="What operators want, else NT_NODE_WEIGHT.")]
     alive: Annotated[
@@ -46,20 +46,24 @@ class Leader(Struct, frozen=True, gc=False):
     term: int
 
 
-class Nodes(Struct, frozen=True):
+class Nodes(Struct, frozen=True, rename="camel"):
     """The nodes, sorted by id, and the beat that leads, null while none does."""
 
     now: int
     nodes: list[Node]
     leader: Leader | None
+    reports_per_sec: Annotated[
+        float | None,
+        Meta(description="Reports of all writers in the last second; null while no stream of all symbols is open."),
+    ] = None
 
 
-def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
+def nodes_of(cluster: Cluster, rates: Mapping[str, float] | None) -> Nodes:
     """Return the nodes that have a heartbeat, and the leader.
 
     Args:
         cluster: The state.
-        rate: A node's reports a second.
+        rates: The reports a second of each writer; ``None`` if they are not known.
     """
     nodes = [
         Node(
@@ -69,7 +73,7 @@ def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
             incarnation=node.record.owner.incarnation,
             heartbeat_age_ms=node.heartbeat_age_ms,
             symbols=len(node.symbols),
-            reports_per_sec=rate(node.name),
+            reports_per_sec=None if rates is None else round(rates.get(node.name, 0.0), 1),
             weight=node.weight,
             alive=node.alive,
             state=node.state,
@@ -78,4 +82,5 @@ def nodes_of(cluster: Cluster, rate: Callable[[str], float | None]) -> Nodes:
         if node.heartbeat_age_ms is not None
     ]
     leader = cluster.leader
-    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader_name(leader.name), leader.term))
+    total = None if rates is None else round(sum(rates.values()), 1)
+    return Nodes(cluster.now_ms, nodes, leader and Leader(leader.name, leader_name(leader.name), leader.term), total)

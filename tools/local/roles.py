@@ -113,6 +113,7 @@ def stack_environment(given: Mapping[str, str], where: Ports) -> dict[str, str]:
         "CELERY_BROKER_URL": f"redis://{ports.LOOPBACK}:{where.redis}/1",
         "PYTHONUNBUFFERED": "1",
     }
+    environment.setdefault("NT_WEB_LINKS", f"Flower=http://{ports.LOOPBACK}:{where.flower}")
     if not uses_other_exchange(given):
         environment["NT_EXCHANGE_WS_URL"] = f"ws://{ports.LOOPBACK}:{where.simulator}"
         environment["NT_EXCHANGE_REST_URL"] = f"http://{ports.LOOPBACK}:{where.simulator}"

@@ -102,6 +102,7 @@ def test_all_roles_are_told_this_stacks_addresses_and_none_anothers_name() -> No
         "NT_EXCHANGE_REST_URL": "http://127.0.0.1:7002",
         "NT_VENUE_URLS": "okx.ws=ws://127.0.0.1:7002,okx.rest=http://127.0.0.1:7002,kraken.ws=ws://127.0.0.1:7002/kraken",
         "NT_LOG_LEVEL": "DEBUG",
+        "NT_WEB_LINKS": "Flower=http://127.0.0.1:7003",
         "PYTHONUNBUFFERED": "1",
         "no_proxy": "127.0.0.1",
     }

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import redis
 
+from tests import appending
 from tests.web.reporting import EXAMPLE, Cluster
 from tickfence.analytics.history_row import HistoryRow
 from tickfence.coordination.assignment_store import StoredAssignment, publish_assignment
@@ -22,6 +23,7 @@ from tickfence.coordination.owner import Owner
 from tickfence.coordination.verdicts import Verdicts
 from tickfence.instrument import Instrument
 from tickfence.keys import Keys
+from tickfence.streams import append
 from tickfence.timeline import events
 from tickfence.timeline.events import Moves
 
@@ -56,6 +58,7 @@ class Scene:
         self._owners = {node: Owner.start(node) for node in NODES_AT_START}
         self._held = {s: NODES_AT_START[place % 3] for place, s in enumerate(self._prices)}
         self._generation, self._term = 1, self.now_ms()
+        self._single = False
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._keep_writing, name="scene")
@@ -89,11 +92,12 @@ class Scene:
         """One cycle: heartbeats, the lead, a report of each symbol with another price."""
         now = self.now_ms()
         with self._lock, self.client.pipeline(transaction=False) as pipe:
-            for number, (node, owner) in enumerate(self._owners.items()):
+            for number, (node, owner) in enumerate(() if self._single else self._owners.items()):
                 pipe.zadd(KEYS.nodes, {node: now})
                 registered = {"incarnation": owner.incarnation, "client_id": 0, "weight": 1, "host": "h", "pid": number}
                 pipe.hset(KEYS.node(node), mapping=registered)
-            pipe.hset(KEYS.dispatcher, mapping={"leader": "beat@here/1", "term": self._term, "until": now + 5000})
+            if not self._single:
+                pipe.hset(KEYS.dispatcher, mapping={"leader": "beat@here/1", "term": self._term, "until": now + 5000})
             for symbol, node in self._held.items():
                 if symbol not in self.silent:
                     price = round(self._prices[symbol] + self._random.choice((-0.02, -0.01, 0.01, 0.02)), 2)
@@ -129,6 +133,18 @@ class Scene:
         blamed = {Instrument(aside): {Owner(node, "a"): now for node in ("node-001", "node-002")}}
         verdicts = Verdicts({self._owners[stuck]: now}, blamed).to_json()
         self.client.hset(KEYS.dispatcher, "verdicts", verdicts)
+
+    def trade(self, symbol: str, price: str, *, is_buy: bool) -> None:
+        """Somebody trades now."""
+        now = self.now_ms()
+        appending.add(self.client, KEYS.trades(symbol), append.packed_trade(now, now, price, "0.5", is_buy, now))
+
+    def end_coordination(self) -> None:
+        """From now on one node writes everything, in single mode: nobody registers and nobody leads."""
+        with self._lock:
+            self._single = True
+            for key in (KEYS.nodes, KEYS.dispatcher, KEYS.assignment):
+                self.client.delete(key)
 
     def want_nothing(self) -> None:
         """As at the start."""

@@ -100,6 +100,12 @@ def test_numbers_as_people_read_them(
     assert call("format", function, *arguments) == text
 
 
+def test_rows_become_csv_with_quotes_where_they_are_needed(call: Callable[..., Any]) -> None:
+    lines = str(call("table_export", "csv", [{"symbol": 'a,"b"', "price": 0.5, "owner": None}])).split("\r\n")
+    assert lines[0].startswith("symbol,venue,pair,owner,token,status,")
+    assert lines[1] == '"a,""b""",,,,,,,,,0.5,,,,,,'
+
+
 def test_nodes_with_numbers_have_the_colours_in_turn_and_every_node_always_the_same(call: Callable[..., Any]) -> None:
     assert [call("owners", "colourOf", f"node-{n:03}") for n in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
     named = [call("owners", "colourOf", name) for name in ("alpha", "beta", "alpha", "beta", "gamma")]

@@ -56,7 +56,6 @@ def test_missing_huge_and_hostile_values_stay_data(browser: Browser, served: Ser
             "ordersPerSec",
             "health",
             "age",
-            "token",
         ):
             expect(none.locator(f".col-{name}")).to_have_text("\N{EN DASH}")
         expect(tiny.locator(".col-price")).to_have_text("0.00000001")

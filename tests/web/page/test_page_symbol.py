@@ -172,7 +172,7 @@ def test_opening_and_leaving_a_symbol_leaves_nothing_open(browser: Browser, serv
             expect(page.locator("#overview")).to_be_visible()
         page.wait_for_timeout(200)
         assert open_streams == set()
-        assert page.locator("canvas").count() == 0
+        assert page.locator("#symbol canvas").count() == 0
 
 
 def test_a_symbol_without_a_report_says_so_in_place_of_empty_charts(browser: Browser, served: Served) -> None:

@@ -1,57 +1,70 @@
 // Shows whether the data is live: a badge in the header, and a banner while it is not.
 
 import { byId, setData, setText } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, span } from "./format.js";
 
 const TEXT = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", outage: "Outage", refused: "Locked" };
 const BAD = ["reconnecting", "outage"];
 
 export class Connection {
   #state = "connecting";
-  #lastLive = null;
-  #outage = null; // the server's text about an outage of Redis
+  #seenAt = null; // when data last came
+  #isRedisAway = false;
 
   /** announce(text): announces it to assistive technology. */
   constructor(announce) {
     this.announce = announce;
   }
 
-  /** The stream's state; `failures` in a row. */
+  /** The stream's state; `failures` in a row. It is live only when data comes: see `heard`. */
   show(state, failures = 0) {
-    this.#outage = null;
-    this.#enter(state, failures);
+    if (state === "live") return;
+    this.#isRedisAway = false;
+    this.#enter(state, failures ? `Tried ${failures} times; tries again by itself` : "");
     const isLasting = state === "outage" || (state === "reconnecting" && failures > 1);
-    this.#explain(isLasting ? "No connection to the server; trying again by itself." : "");
+    this.#explain(isLasting ? "No connection to the server; trying again by itself." : "", "");
   }
 
-  /** The server answers, but Redis does not: shows `text`. */
-  showOutage(text) {
-    this.#outage = text;
-    this.#enter("outage");
-    this.#explain(`${text}.`);
+  /** The server answers, but Redis has not for `awayForMs`; `text` says what the server was told. */
+  showOutage(text, awayForMs) {
+    this.#isRedisAway = true;
+    this.#enter("outage", text);
+    const [what] = text.split(": "); // what follows is for those who run the server: it is in the badge's tooltip
+    const since = awayForMs < 1000 ? "" : ` (for ${span(awayForMs)} so far)`;
+    this.#explain(`${what}${since}.`, "This page goes on by itself when Redis answers.");
   }
 
-  /** Data has arrived: an outage of Redis is over. */
+  /** Data has arrived. */
   heard() {
-    if (this.#outage !== null) this.show("live");
+    this.#seenAt = Date.now();
+    if (this.#state === "live") return;
+    this.#isRedisAway = false;
+    this.#enter("live", "");
+    this.#explain("", "");
   }
 
-  #enter(state, failures = 0) {
+  /** Why there is no data: "redis", "server", or "" while there is, or it is too early to tell. */
+  get trouble() {
+    if (!BAD.includes(this.#state)) return "";
+    return this.#isRedisAway ? "redis" : "server";
+  }
+
+  #enter(state, hint) {
     const before = this.#state;
     this.#state = state;
-    if (before === "live" && state !== "live") this.#lastLive = Date.now();
     const sign = byId("connection");
     setData(sign, "state", state);
     setText(sign.lastElementChild, TEXT[state]);
-    sign.title = failures ? `Tried ${failures} times; tries again by itself` : "";
-    document.body.classList.toggle("out", BAD.includes(state));
+    sign.title = hint;
+    document.body.classList.toggle("out", BAD.includes(state) && this.#seenAt !== null);
     if (before !== state && state === "outage") this.announce("No live data.");
     if (BAD.includes(before) && state === "live") this.announce("Data is live again.");
   }
 
-  #explain(text) {
-    const since = this.#lastLive ? ` What you see is from ${clock(this.#lastLive)}.` : "";
-    byId("banner").hidden = !text;
-    setText(byId("banner"), text && text + since);
+  #explain(what, then) {
+    const seen = this.#seenAt === null ? "" : `What you see is from ${clock(this.#seenAt)}.`;
+    byId("banner").hidden = !what;
+    setData(byId("banner"), "tone", this.#seenAt === null ? "calm" : "");
+    setText(byId("banner"), what && [what, seen, then].filter(Boolean).join(" "));
   }
 }

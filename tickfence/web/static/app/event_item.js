@@ -2,20 +2,20 @@
 
 import { el } from "./dom.js";
 import { headline, movesOf, weight } from "./events.js";
-import { clock, count, thousandths } from "./format.js";
+import { clock, count, dateTime, thousandths } from "./format.js";
 import { ownerTag } from "./owners.js";
 import { addressOf } from "./route.js";
 
 const SHOWN_MOVES = 3; // more are collapsed
 
-/** A list item: time, mark, sentence, and the old and new owner of each moved symbol, or of `only` that one. */
-export function eventItem(event, only = null) {
+/** A list item: time, mark, sentence, and the old and new owner of each moved symbol that `isMeant(symbol, from, to)`. */
+export function eventItem(event, isMeant = () => true) {
   const at = new Date(event.at);
-  const time = el("time", { datetime: at.toISOString(), title: at.toString() }, clock(event.at));
+  const time = el("time", { datetime: at.toISOString(), title: dateTime(event.at) }, clock(event.at));
   time.append(el("span", { class: "fine" }, thousandths(event.at)));
   const mark = el("i", { class: "mark", "data-kind": event.kind, "data-weight": weight(event), "aria-hidden": "true" });
   const body = el("div", { class: "what" }, el("p", {}, headline(event)));
-  const moves = movesOf(event).filter(([symbol]) => only === null || symbol === only);
+  const moves = movesOf(event).filter((move) => isMeant(...move));
   if (moves.length) body.append(moves.length > SHOWN_MOVES ? folded(moves) : moveList(moves));
   return el("li", {}, time, mark, body);
 }

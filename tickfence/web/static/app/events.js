@@ -32,6 +32,13 @@ export function concerns(event, symbol) {
   return event.symbol === symbol || symbol in (event.moves ?? {}) || (event.what ?? "").split(" ").includes(symbol);
 }
 
+/** Whether an event concerns a node. */
+export function eventAbout(event, node) {
+  if ([event.node, event.holder].includes(node) || (event.nodes ?? "").split(",").includes(node)) return true;
+  if ((event.what ?? "").split(" ").includes(node)) return true;
+  return Object.values(event.moves ?? {}).some((owners) => owners.includes(node));
+}
+
 /** One sentence: the server's. For moves, which are listed below it: the reason and how many. */
 export function headline(event) {
   const moves = movesOf(event).length;

@@ -67,10 +67,26 @@ export function uncovered(knownSec, neededSec) {
   return knownSec == null || knownSec >= neededSec ? NOTHING : `${knownSec} of ${neededSec} s`;
 }
 
-/** The local time of day: "14:03:07". */
+let isUtc = false;
+
+/** Whether times are shown in UTC, or in the browser's zone. */
+export function showUtc(choice) {
+  isUtc = choice;
+}
+
+/** The time of day: "14:03:07". */
 export function clock(ms) {
   const time = new Date(ms);
-  return `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+  const parts = isUtc
+    ? [time.getUTCHours(), time.getUTCMinutes(), time.getUTCSeconds()]
+    : [time.getHours(), time.getMinutes(), time.getSeconds()];
+  return parts.map((part) => pad(part)).join(":");
+}
+
+/** Date, time of day and zone. */
+export function dateTime(ms) {
+  const time = new Date(ms);
+  return isUtc ? time.toUTCString() : time.toString();
 }
 
 /** The thousandths that `clock` leaves out: ".412". */

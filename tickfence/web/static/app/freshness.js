@@ -8,6 +8,9 @@ export function dataAge(row, now) {
   return row.ageMs == null ? null : Math.max(0, row.ageMs + now - row.sentAt);
 }
 
+/** Whether the server has said nothing for so long that what it said is outdated. */
+export const isSilent = (now, heardAt) => now - heardAt > SILENCE_MS;
+
 /** Whether a status says that nobody is to write the symbol's report. */
 export const isIdle = (status) => status === "paused" || status === "set aside";
 
@@ -15,7 +18,7 @@ export const isIdle = (status) => status === "paused" || status === "set aside";
 export function status(row, now, heardAt) {
   if (isIdle(row.status)) return row.status;
   if (row.updatedAt == null) return "none";
-  return now - heardAt > SILENCE_MS ? "down" : row.status;
+  return isSilent(now, heardAt) ? "down" : row.status;
 }
 
 /** The page's word for a status. */

@@ -10,16 +10,28 @@ import { Market } from "./market.js";
 import { NodesPanel } from "./nodes_panel.js";
 import { Overview } from "./overview.js";
 import { forgetColours } from "./charts/palette.js";
-import { goToOverview, isTyping, symbolInAddress } from "./route.js";
+import { isHelpOpen, setUpHelp, showHelp } from "./help.js";
+import { showLinks } from "./links.js";
+import { NodeView } from "./node_view.js";
+import { RatePanel } from "./rate_panel.js";
+import { goToOverview, isTyping, viewInAddress } from "./route.js";
 import { takeTokenFromAddress } from "./session.js";
 import { Summary } from "./summary.js";
 import { SymbolView } from "./symbol_view.js";
 import { setUpTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
+import { setUpZone } from "./zone.js";
 
 const CLOCK_MS = 250; // ages grow even when nothing arrives
 
 takeTokenFromAddress();
+setUpZone(byId("zone"), () => {
+  timeline.showAll();
+  nodes.update();
+  rates.redraw();
+  view?.showEvents();
+  view?.redraw();
+});
 const market = new Market();
 const announcer = new Announcer();
 const connection = new Connection((text) => announcer.say(text));
@@ -27,7 +39,8 @@ const overview = new Overview(market);
 const nodes = new NodesPanel(market);
 const timeline = new Timeline(market);
 const summary = new Summary(market);
-let symbolView = null;
+const rates = new RatePanel();
+let view = null; // of a symbol or a node; none: the overview
 let tokensTried = 0;
 
 const stream = new EventStream("v1/stream", {
@@ -37,13 +50,15 @@ const stream = new EventStream("v1/stream", {
   onState: (state, failures) => {
     if (state === "live") tokensTried = 0;
     connection.show(state, failures);
+    overview.explain(connection.trouble);
   },
   onRefused: async () => {
     connection.show("refused");
     await askForToken(tokensTried > 0);
     tokensTried += 1;
     stream.start();
-    symbolView?.retry();
+    showLinks();
+    view?.retry();
   },
 });
 
@@ -54,62 +69,80 @@ market.addEventListener("state", () => {
   summary.update();
   nodes.update();
   timeline.showAll();
-  symbolView?.showEvents();
+  view?.showEvents();
 });
 market.addEventListener("rows", () => overview.update());
 market.addEventListener("lines", () => overview.update());
-market.addEventListener("outage", ({ detail: text }) => connection.showOutage(text));
+market.addEventListener("outage", ({ detail: { text, awayForMs } }) => {
+  connection.showOutage(text, awayForMs);
+  overview.explain(connection.trouble);
+});
 market.addEventListener("nodes", () => {
   connection.heard();
   nodes.update();
+  rates.add(market.heardAt, market.reportsPerSec);
 });
 market.addEventListener("event", ({ detail: event }) => {
   timeline.add(event);
-  symbolView?.addEvent(event);
+  view?.addEvent(event);
   if (weight(event) === "bad") announcer.say(headline(event));
 });
 setInterval(() => {
   if (document.hidden) return;
   overview.update();
   summary.update();
-  symbolView?.tick();
+  view?.tick();
 }, CLOCK_MS);
 
 function showRoute() {
-  const symbol = symbolInAddress();
-  if (symbol === (symbolView?.symbol ?? null)) return;
-  const left = symbolView?.symbol;
-  symbolView?.close();
-  symbolView = null;
-  byId("overview").hidden = symbol !== null;
-  byId("symbol").hidden = symbol === null;
-  if (symbol) {
-    symbolView = new SymbolView(byId("symbol"), symbol, market);
-    scrollTo(0, 0);
-  } else {
+  const { symbol, node } = viewInAddress();
+  if (view && view.symbol === (symbol ?? undefined) && view.node === (node ?? undefined)) return view.takeChoices();
+  const left = view?.symbol;
+  const wasOverview = !view;
+  view?.close();
+  view = null;
+  const isOverview = symbol === null && node === null;
+  byId("overview").hidden = !isOverview;
+  byId("symbol").hidden = isOverview;
+  byId("symbol").className = node === null ? "symbol" : "symbol node";
+  if (isOverview) {
     document.title = "tickfence";
+    overview.takeChoices();
+    timeline.takeChoices();
     if (left) overview.focusSymbol(left);
+    else if (!wasOverview) byId("overview").focus();
+    return undefined;
   }
+  view = symbol !== null ? new SymbolView(byId("symbol"), symbol, market) : new NodeView(byId("symbol"), node, market);
+  scrollTo(0, 0);
+  return undefined;
 }
 
+addEventListener("popstate", showRoute);
 addEventListener("hashchange", showRoute);
 addEventListener("online", () => stream.hurry());
 document.addEventListener("visibilitychange", () => document.hidden || stream.hurry());
 document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented || isAsking()) return;
-  if (event.key === "Escape" && symbolView && !isTyping(event)) goToOverview();
-  if (event.key === "/" && !symbolView && !isTyping(event)) {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented || isAsking() || isHelpOpen()) return;
+  if (isTyping(event)) return;
+  if (event.key === "Escape" && view) goToOverview();
+  if (event.key === "?") showHelp();
+  if (/^[1-4]$/.test(event.key)) view?.chooseSpan?.(Number(event.key) - 1);
+  if (event.key === "/" && !view) {
     event.preventDefault();
     overview.focusFilter();
   }
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address is used for the view
-  (symbolView ? byId("symbol").querySelector("h1") : byId("overview")).focus();
+  (view ? byId("symbol").querySelector("h1") : byId("overview")).focus();
 });
 setUpTheme(byId("theme"), () => {
   forgetColours();
-  symbolView?.redraw();
+  rates.redraw();
+  view?.redraw();
 });
+setUpHelp();
+showLinks();
 showRoute();
 stream.start();

@@ -1,14 +1,14 @@
 // The page's data: the current rows, nodes, leader and events, built from the stream's messages.
 
 import { decimalsOf } from "./format.js";
-import { status } from "./freshness.js";
+import { isSilent, status } from "./freshness.js";
 import { Sparklines } from "./sparklines.js";
 
 const MAX_EVENTS = 500;
 
 /**
  * Emits "rows" (detail: the symbols that changed), "lines" (sparklines have come), "nodes", "event" (detail: the event),
- * "state" (all is new) and "outage" (detail: the server's sentence; the data stays).
+ * "state" (all is new) and "outage" (detail: the message; the data stays).
  * A row is the server's, with what only this page knows:
  *   sentAt: the server's time when it was sent;
  *   decimals: maximum number of decimals of its price so far;
@@ -19,6 +19,7 @@ export class Market extends EventTarget {
   rows = new Map();
   nodes = [];
   leader = null;
+  reportsPerSec = null; // of all writers
   events = [];
   periodMs = 250;
   lines = new Sparklines(() => this.#emit("lines"));
@@ -28,6 +29,17 @@ export class Market extends EventTarget {
   /** The server's time in ms, extrapolated between two messages. */
   now() {
     return performance.timeOrigin + performance.now() + this.#serverAhead;
+  }
+
+  /** Whether the server has told the present state of nodes and rates. */
+  get isCurrent() {
+    return this.heardAt > 0 && !isSilent(this.now(), this.heardAt);
+  }
+
+  /** Whether one node writes everything without coordination: reports are fresh, and there is neither a node nor a leader. */
+  get isSingle() {
+    if (this.leader || this.nodes.length) return false;
+    return [...this.rows.values()].some((row) => row.owner && this.status(row) === "ok");
   }
 
   /** A row's status, now: see freshness.js. */
@@ -41,19 +53,20 @@ export class Market extends EventTarget {
       this.#serverAhead = message.now - performance.timeOrigin - performance.now();
       this.heardAt = message.now;
     }
-    if (name === "outage") this.#emit("outage", message.text);
+    if (name === "outage") this.#emit("outage", message);
     else if (name === "state") this.#applyState(message);
     else if (name === "rows") this.#applyRows(message);
     else if (name === "nodes") this.#applyNodes(message);
     else if (name === "event") this.#applyEvent(message);
   }
 
-  #applyState({ now, periodMs, symbols, nodes, leader, events }) {
+  #applyState({ now, periodMs, symbols, nodes, leader, reportsPerSec, events }) {
     const before = this.rows;
     this.periodMs = periodMs ?? this.periodMs;
     this.rows = new Map(symbols.map((row) => [row.symbol, watched(row, now, before.get(row.symbol))]));
     this.nodes = nodes;
     this.leader = leader;
+    this.reportsPerSec = reportsPerSec ?? null;
     this.events = events;
     this.#emit("state");
   }
@@ -67,9 +80,10 @@ export class Market extends EventTarget {
     this.#emit("rows", symbols);
   }
 
-  #applyNodes({ nodes, leader }) {
+  #applyNodes({ nodes, leader, reportsPerSec }) {
     this.nodes = nodes;
     this.leader = leader ?? null;
+    this.reportsPerSec = reportsPerSec ?? null;
     this.#emit("nodes");
   }
 

@@ -164,14 +164,6 @@ export const COLUMNS = [
       setText(cell.firstChild, isTold ? row.trading : STATUS_TEXT[present]);
     },
   },
-  {
-    key: "token",
-    label: "Token",
-    hint: "Fencing token of the writer: never falls",
-    kind: "number",
-    value: (row) => row.token,
-    paint: (cell, row) => setText(cell, row.token == null ? NOTHING : String(row.token)),
-  },
 ];
 
 function signOf(value) {

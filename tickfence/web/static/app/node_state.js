@@ -12,6 +12,19 @@ export const stateLook = ({ state }) => STATUS[state] ?? "down";
 /** Whether a node may have symbols. */
 export const works = ({ state }) => state === "alive" || state === "cordoned";
 
+const WHY = {
+  alive: "It works.",
+  cordoned: "An operator has cordoned it: it keeps its symbols and gets no further ones.",
+  drained: "An operator drains it: its symbols go to other nodes.",
+  stuck: "It does not finish its work, so its symbols went to other nodes. Its process lives: its log says where it hangs.",
+  left: "It ended in order, and gave its symbols back.",
+  gone: "Its connection to Redis is closed: its process died, or the network broke.",
+  silent: "It has sent no heartbeat for too long: its process hangs, is paused, or cannot reach Redis.",
+};
+
+/** Why a node is in its state, in one or two sentences. */
+export const whyText = ({ state }) => WHY[state] ?? "";
+
 /** Whether nobody wanted it so. */
 export const isInTrouble = (node) => ["dead", "stuck"].includes(stateText(node));
 

@@ -1,14 +1,18 @@
 // The market table's state: its rows, their order, and the filter.
 
 import { byId, setData, setText } from "./dom.js";
+import { explainNoData } from "./no_data.js";
 import { fixed } from "./format.js";
 import { isIdle, STATUS_TEXT } from "./freshness.js";
 import { COLUMNS } from "./market_columns.js";
 import { colourBy } from "./owners.js";
+import { choice, choose } from "./route.js";
+import { exportRows } from "./table_export.js";
 import { VirtualTable } from "./virtual_table.js";
 
 const REORDER_MS = 1000; // nobody can read rows that jump four times a second
 const MOVED_SHOWN_MS = 2500;
+const USUAL_SORT = "symbol";
 
 export class Overview {
   #market;
@@ -16,7 +20,7 @@ export class Overview {
   #filter = byId("filter");
   #count = byId("market-count");
   #empty = byId("market-empty");
-  #sortKey = "symbol";
+  #sortKey = USUAL_SORT;
   #direction = 1;
   #orderedAt = -Infinity;
 
@@ -28,9 +32,30 @@ export class Overview {
       dress: (element, row) => this.#dress(element, row),
       onSort: (key) => this.#sortBy(key),
     });
-    this.#table.showSort(this.#sortKey, this.#direction);
-    this.#filter.addEventListener("input", () => this.order());
+    this.takeChoices();
+    this.#filter.addEventListener("input", () => this.#onFilter());
     this.#filter.addEventListener("keydown", (event) => this.#onFilterKey(event));
+    for (const button of byId("export").querySelectorAll("button")) {
+      button.addEventListener("click", () => {
+        exportRows(this.#found(), button.value, market);
+        byId("export").open = false;
+      });
+    }
+  }
+
+  /** Takes filter and order from the address. */
+  takeChoices() {
+    this.#filter.value = choice("filter") ?? "";
+    const key = COLUMNS.find((column) => column.key === choice("sort"))?.key ?? USUAL_SORT;
+    this.#sortKey = key;
+    this.#direction = { up: 1, down: -1 }[choice("order")] ?? usualDirection(key);
+    this.#table.showSort(key, this.#direction);
+    this.order();
+  }
+
+  /** Says why there is no data yet: see connection.js. */
+  explain(trouble) {
+    if (!this.#market.heardAt) explainNoData(this.#empty, trouble);
   }
 
   /** Paints new values, and reorders the rows if that is due. */
@@ -42,13 +67,23 @@ export class Overview {
   /** Filters and sorts the rows. */
   order() {
     this.#orderedAt = performance.now();
-    const words = this.#filter.value.toUpperCase().split(/\s+/).filter(Boolean);
-    const found = [...this.#market.rows.values()].filter((row) => this.#matches(row, words));
-    found.sort(comparison(this.#sortKey, this.#direction, this.#market));
+    if (!this.#market.heardAt) return;
+    const found = this.#found();
     this.#table.setItems(found);
     const all = this.#market.rows.size;
-    setText(this.#count, words.length ? `${fixed(found.length)} of ${fixed(all)}` : fixed(all));
+    setText(this.#count, this.#filter.value.trim() ? `${fixed(found.length)} of ${fixed(all)}` : fixed(all));
     this.#showEmpty(found.length, all);
+  }
+
+  #found() {
+    const words = this.#filter.value.toUpperCase().split(/\s+/).filter(Boolean);
+    const found = [...this.#market.rows.values()].filter((row) => this.#matches(row, words));
+    return found.sort(comparison(this.#sortKey, this.#direction, this.#market));
+  }
+
+  #onFilter() {
+    choose({ filter: this.#filter.value.trim() || null }, false);
+    this.order();
   }
 
   focusFilter() {
@@ -62,12 +97,11 @@ export class Overview {
   }
 
   #sortBy(key) {
-    const { kind } = COLUMNS.find((column) => column.key === key);
-    const usual = kind === "text" ? 1 : -1;
-    this.#direction = key === this.#sortKey ? -this.#direction : usual;
-    this.#sortKey = key;
-    this.#table.showSort(key, this.#direction);
-    this.order();
+    const usual = usualDirection(key);
+    const direction = key === this.#sortKey ? -this.#direction : usual;
+    const order = direction === usual ? null : direction > 0 ? "up" : "down";
+    choose({ sort: key === USUAL_SORT ? null : key, order }, true);
+    this.takeChoices();
   }
 
   #dress(element, row) {
@@ -86,6 +120,7 @@ export class Overview {
 
   #showEmpty(found, all) {
     this.#empty.hidden = found > 0;
+    delete this.#empty.dataset.trouble;
     if (found) return;
     const nothing = "No symbols yet: the first reports come within seconds of the nodes' start.";
     setText(this.#empty, all ? `No symbol, pair, venue, owner or status matches “${this.#filter.value.trim()}”.` : nothing);
@@ -94,7 +129,7 @@ export class Overview {
   #onFilterKey(event) {
     if (event.key === "Escape" && this.#filter.value) {
       this.#filter.value = "";
-      this.order();
+      this.#onFilter();
       event.stopPropagation();
     } else if (event.key === "ArrowDown" || event.key === "Enter") {
       const first = byId("market").querySelector('a[tabindex="0"]');
@@ -103,6 +138,10 @@ export class Overview {
       first.focus();
     }
   }
+}
+
+function usualDirection(key) {
+  return COLUMNS.find((column) => column.key === key).kind === "text" ? 1 : -1;
 }
 
 function comparison(key, direction, market) {

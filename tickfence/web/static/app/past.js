@@ -10,10 +10,10 @@ const GAP_STEPS = 3;
 
 /** How far back the charts reach, and how far apart their points are: about 800 points each. */
 export const SPANS = [
-  { name: "15 min", ms: 15 * MINUTE, step: SECOND },
-  { name: "1 h", ms: HOUR, step: 5 * SECOND },
-  { name: "6 h", ms: 6 * HOUR, step: 30 * SECOND },
-  { name: "24 h", ms: 24 * HOUR, step: 2 * MINUTE },
+  { key: "15m", name: "15 min", ms: 15 * MINUTE, step: SECOND },
+  { key: "1h", name: "1 h", ms: HOUR, step: 5 * SECOND },
+  { key: "6h", name: "6 h", ms: 6 * HOUR, step: 30 * SECOND },
+  { key: "24h", name: "24 h", ms: 24 * HOUR, step: 2 * MINUTE },
 ];
 /** The columns after the time. */
 export const FIELDS = ["last_price", "spread_bps", "imbalance", "bid_qty", "ask_qty"];
@@ -67,9 +67,9 @@ export class Past {
     for (const row of all.sort(([a], [b]) => a - b)) this.#put(row);
   }
 
-  /** The span as CSV, with every field. */
-  async csv() {
-    const answer = await this.#get(`reports/${this.#name}/history?${this.#query()}&format=csv&limit=10000`, null);
+  /** The span as a file, with every field; form: "csv" or "json". */
+  async file(form) {
+    const answer = await this.#get(`reports/${this.#name}/history?${this.#query()}&format=${form}&limit=10000`, null);
     return answer.blob();
   }
 

@@ -2,11 +2,11 @@
 
 import { LineChart } from "./charts/line_chart.js";
 import { el, setText } from "./dom.js";
+import { save } from "./download.js";
 import { clock, fixed, quantity, signed } from "./format.js";
 
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
 const DESCRIBE_MS = 5000;
-const KEPT_MS = 10_000; // the time a browser has to save a file
 const UNSAFE = /[^\p{L}\p{N}]+/gu; // in the name of a file
 const NOT_KEPT = "No history is kept: the symbol is new, or history is switched off. The lines begin now.";
 const ROOM = 0.1; // of a chart's height, above and below its lines
@@ -46,7 +46,7 @@ const room = (low, high) => (high - low) * ROOM || Math.abs(high) * ROOM || 1;
 export class PastPanel {
   element = el("div", { class: "past" });
   begins = el("span", { class: "count" });
-  exporting = el("button", { class: "quiet", type: "button" }, "Export CSV");
+  exporting = el("div", { class: "exporting" });
   #figures = FIGURES.map((figure) => ({
     ...figure,
     host: el("div", { class: "chart line-chart", role: "img", "aria-label": figure.title }),
@@ -66,7 +66,11 @@ export class PastPanel {
     for (const { title, host, value } of this.#figures) {
       this.element.append(el("figure", {}, el("figcaption", {}, el("h3", {}, ...keyed(title)), value), host));
     }
-    this.exporting.addEventListener("click", () => this.#export());
+    for (const form of ["csv", "json"]) {
+      const button = el("button", { class: "quiet", type: "button" }, `Export ${form.toUpperCase()}`);
+      button.addEventListener("click", () => this.#export(form));
+      this.exporting.append(button);
+    }
   }
 
   /** Call it when the element is in the document: the charts take their size from it. */
@@ -91,7 +95,7 @@ export class PastPanel {
   /** Whether the server keeps a history of the symbol. */
   setKept(isKept) {
     this.#isKept = isKept;
-    this.exporting.disabled = !isKept;
+    for (const button of this.exporting.children) button.disabled = !isKept;
     this.#shownAt = this.#describedAt = -Infinity;
   }
 
@@ -116,12 +120,10 @@ export class PastPanel {
     this.begins.title = this.#isKept ? "" : NOT_KEPT; // a narrow page cuts it
   }
 
-  async #export() {
+  async #export(form) {
     try {
-      const link = el("a", { download: `${this.#symbol.replace(UNSAFE, "-")}-${this.#past.span.name.replace(" ", "")}.csv` });
-      link.href = URL.createObjectURL(await this.#past.csv());
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
+      const name = `${this.#symbol.replace(UNSAFE, "-")}-${this.#past.span.name.replace(" ", "")}.${form}`;
+      save(await this.#past.file(form), name);
     } catch (error) {
       setText(this.begins, `Not exported: ${error.message}`);
     }

@@ -1,7 +1,7 @@
 // The line of figures in the page's header.
 
 import { byId, el, setData, setText } from "./dom.js";
-import { fixed } from "./format.js";
+import { fixed, NOTHING } from "./format.js";
 import { isInTrouble, works } from "./node_state.js";
 
 const FIGURES = [
@@ -24,12 +24,21 @@ export class Summary {
   }
 
   update() {
-    const { rows, nodes, leader } = this.#market;
+    const { rows, nodes, leader, reportsPerSec: rate, heardAt, isCurrent } = this.#market;
+    if (!heardAt) return; // the server has said nothing yet
     const statuses = [...rows.values()].map((row) => this.#market.status(row)).filter((status) => status !== "paused");
     const fresh = statuses.filter((status) => status === "ok").length;
-    const rate = nodes.reduce((sum, node) => sum + (node.alive ? node.reportsPerSec ?? 0 : 0), 0);
     this.#show("fresh", `${fixed(fresh)} of ${fixed(statuses.length)}`, fresh < statuses.length);
-    this.#show("rate", fixed(rate, rate < 100 ? 1 : 0), false);
+    if (!isCurrent) {
+      for (const name of ["rate", "nodes", "leader"]) this.#show(name, "not known", true);
+      return;
+    }
+    this.#show("rate", rate === null ? NOTHING : fixed(rate, rate < 100 ? 1 : 0), false);
+    if (this.#market.isSingle) {
+      this.#show("nodes", "single mode", false);
+      this.#show("leader", "none needed", false);
+      return;
+    }
     this.#show("nodes", `${nodes.filter(works).length} of ${nodes.length}`, nodes.some(isInTrouble));
     this.#show("leader", leader ? leader.name : "none", !leader);
   }

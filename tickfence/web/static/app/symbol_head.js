@@ -4,6 +4,7 @@ import { el, setData, setText } from "./dom.js";
 import { fixed, NOTHING, quantity, signed, signedQuantity, span, uncovered } from "./format.js";
 import { STATUS_TEXT } from "./freshness.js";
 import { colourBy, ownerTag, showOwner } from "./owners.js";
+import { addressOfNode, addressOfOverview } from "./route.js";
 
 const FIGURES = [
   ["bid", "Best bid"],
@@ -21,6 +22,7 @@ export class SymbolHead {
   #price = el("p", { class: "price" }, NOTHING);
   #change = el("p", { class: "change" });
   #owner = ownerTag(null);
+  #node = el("a", {}, this.#owner);
   #token = el("span", { class: "token", title: "Fencing token of the writer: never falls" });
   #status = el("span", { class: "status" });
   #age = el("span", { class: "age" });
@@ -35,9 +37,9 @@ export class SymbolHead {
     this.element = el(
       "header",
       { class: "symbol-head" },
-      el("nav", { "aria-label": "Back" }, el("a", { href: "#/", class: "back" }, "← All symbols"), el("kbd", {}, "Esc")),
+      el("nav", { "aria-label": "Back" }, el("a", { href: addressOfOverview(), class: "back" }, "← All symbols"), el("kbd", {}, "Esc")),
       el("div", { class: "title" }, this.title, this.#price, this.#change),
-      el("p", { class: "writer" }, this.#owner, this.#token, this.#status, this.#age),
+      el("p", { class: "writer" }, this.#node, this.#token, this.#status, this.#age),
       el("dl", { class: "figures" }, ...figures),
     );
   }
@@ -72,6 +74,8 @@ export class SymbolHead {
   /** Owner, status ("ok", "degraded", "down", "none") and age of the data in ms: they change between reports. */
   showState(owner, status, age) {
     showOwner(this.#owner, owner);
+    if (owner) this.#node.href = addressOfNode(owner);
+    else this.#node.removeAttribute("href");
     colourBy(this.element, owner);
     setData(this.#status, "status", status);
     setText(this.#status, STATUS_TEXT[status]);

@@ -1,6 +1,7 @@
 // One symbol: its own stream, its charts, and the rest of its report.
 
 import { AcrossPanel } from "./across_panel.js";
+import { BookLadder } from "./book_ladder.js";
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
 import { el, setData, setText } from "./dom.js";
@@ -10,12 +11,14 @@ import { concerns } from "./events.js";
 import { isIdle } from "./freshness.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
+import { panel } from "./panel.js";
 import { Past, SPANS } from "./past.js";
 import { PastPanel } from "./past_panel.js";
 import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
-import { addressOf } from "./route.js";
+import { addressOf, choice, choose } from "./route.js";
 import { SymbolHead } from "./symbol_head.js";
+import { TradeTape } from "./trade_tape.js";
 
 const TRADING = {
   halted: "The exchange has halted trading of this symbol.",
@@ -66,6 +69,7 @@ export class SymbolView {
     this.#depth.close();
     this.#profile.close();
     this.#across.close();
+    this.#tape.close();
     this.#root.replaceChildren();
   }
 
@@ -74,6 +78,21 @@ export class SymbolView {
     this.#pastPanel.redraw();
     this.#depth.redraw();
     this.#profile.redraw();
+    this.#tape.redraw();
+  }
+
+  /** Takes the span of the charts from the address. */
+  takeChoices() {
+    const wanted = SPANS.find(({ key }) => key === choice("range")) ?? SPANS[0];
+    for (const button of this.#spans) button.setAttribute("aria-pressed", String(button.value === wanted.key));
+    if (wanted === this.#past.span) return;
+    this.#past.choose(wanted);
+    this.#loadPast();
+  }
+
+  /** Shows another span of time in the charts: its place among SPANS. */
+  chooseSpan(place) {
+    if (SPANS[place]) this.#chooseSpan(SPANS[place]);
   }
 
   /** Ages grow between reports, and without reports. */
@@ -83,12 +102,16 @@ export class SymbolView {
     this.#head.showState(owner, status, age);
     this.#root.classList.toggle("stale", status === "down" || isIdle(status));
     if (!this.#isRefused) {
-      const isAbsent = !this.#report && this.#absence !== null;
-      this.#cards.hidden = isAbsent;
+      const isWaiting = !this.#report && this.#absence === null;
+      const isAbsent = !this.#report && !isWaiting;
+      if (isWaiting && !this.#market.heardAt) this.#cards.hidden = true; // empty charts say nothing
+      else this.#cards.hidden = isAbsent;
       const trading = TRADING[this.#report?.ingestion.trading];
-      const told = [trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
+      const waiting = isWaiting && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
+      this.#root.classList.toggle("waiting", Boolean(waiting));
+      const told = [waiting, trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
-      setData(this.#banner, "tone", isIdle(status) ? "calm" : "");
+      setData(this.#banner, "tone", isIdle(status) || waiting ? "calm" : "");
       setText(this.#banner, told.join(" "));
     }
     if (this.#report) this.#showPast(now);
@@ -123,7 +146,7 @@ export class SymbolView {
   /** Shows one more event if it concerns this symbol. */
   addEvent(event) {
     if (!concerns(event, this.symbol)) return;
-    this.#events.prepend(eventItem(event, this.symbol));
+    this.#events.prepend(eventItem(event, (symbol) => symbol === this.symbol));
     this.#noEvents.hidden = true;
   }
 
@@ -139,6 +162,7 @@ export class SymbolView {
     const { depth, liquidity = {} } = report;
     this.#head.show(report, this.#decimals);
     this.#depth.show(report, this.#decimals);
+    this.#ladder.show(depth, this.#decimals);
     this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
     this.#past.add(report);
     this.#health.show(report.health);
@@ -209,6 +233,9 @@ export class SymbolView {
   #health = new HealthPanel();
   #across = null;
   #profile = null;
+  #ladder = new BookLadder();
+  #tape = null;
+  #spans = [];
   #walls = new ReportList(WALLS);
   #vacuums = new ReportList(VACUUMS);
   #anomalies = new ReportList(ANOMALIES);
@@ -229,7 +256,9 @@ export class SymbolView {
     this.#across = new AcrossPanel(this.symbol, (isShown) => (across.hidden = !isShown));
     const across = panel("across", "Across venues", [this.#across.pair, this.#across.counted], this.#across.element);
     across.hidden = true;
+    this.#tape = new TradeTape(this.symbol);
     this.#past = new Past(this.symbol);
+    this.#past.span = SPANS.find(({ key }) => key === choice("range")) ?? SPANS[0];
     this.#pastPanel = new PastPanel(this.#past, this.symbol);
     const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
@@ -239,6 +268,8 @@ export class SymbolView {
       panel("past", "Over time", [this.#pastPanel.begins, this.#pastPanel.exporting], this.#pastPanel.element),
       panel("depth", "Depth", [this.#depthSum, this.#depthReadOut], this.#depthHost),
       panel("health", "Health", [this.#health.score], this.#health.element),
+      panel("book", "Order book", [this.#ladder.count], this.#ladder.element),
+      panel("tape", "Trades", [this.#tape.count], this.#tape.element),
       panel("walls", "Walls", [this.#walls.count], this.#walls.element),
       panel("vacuums", "Vacuums", [this.#vacuums.count], this.#vacuums.element),
       panel("anomalies", "Anomalies", [this.#anomalies.count], this.#anomalies.element),
@@ -248,24 +279,22 @@ export class SymbolView {
     this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut));
     this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut));
     this.#pastPanel.open();
+    this.#tape.open();
     this.#profile.open(pointed(this.#profileReadOut));
   }
 
   #spanChoice() {
-    const buttons = SPANS.map((span) => {
-      const button = el("button", { type: "button", "aria-pressed": String(span === this.#past.span) }, span.name);
-      button.addEventListener("click", () => {
-        this.#past.choose(span);
-        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-        this.#loadPast();
-      });
+    this.#spans = SPANS.map((span) => {
+      const isPressed = String(span === this.#past.span);
+      const button = el("button", { type: "button", value: span.key, "aria-pressed": isPressed }, span.name);
+      button.addEventListener("click", () => this.#chooseSpan(span));
       return button;
     });
-    return el("div", { class: "choice", role: "group", "aria-label": "Span of the charts over time" }, ...buttons);
+    return el("div", { class: "choice", role: "group", "aria-label": "Span of the charts over time" }, ...this.#spans);
   }
-}
 
-function panel(name, title, extras, body) {
-  const head = el("header", {}, el("h2", { id: `${name}-title` }, title), ...extras);
-  return el("section", { class: `panel card-${name}`, "aria-labelledby": `${name}-title` }, head, body);
+  #chooseSpan(span) {
+    choose({ range: span === SPANS[0] ? null : span.key }, true);
+    this.takeChoices();
+  }
 }

@@ -4,6 +4,7 @@ import { byId, el, setText } from "./dom.js";
 import { eventItem } from "./event_item.js";
 import { KINDS, movesOf } from "./events.js";
 import { count } from "./format.js";
+import { choice, choose } from "./route.js";
 
 const SHOWN = 200;
 const RECENT_MS = 15 * 60_000;
@@ -11,22 +12,31 @@ const RECENT_MS = 15 * 60_000;
 export class Timeline {
   #market;
   #chosen = "all";
+  #buttons;
   #list = el("ol", { class: "events" });
   #empty = el("p", { class: "empty" });
 
   constructor(market) {
     this.#market = market;
     byId("timeline").append(this.#list, this.#empty);
-    const buttons = KINDS.map(({ name, label }) => {
-      const button = el("button", { type: "button", "aria-pressed": String(name === this.#chosen) }, label);
+    this.#buttons = KINDS.map(({ name, label }) => {
+      const button = el("button", { type: "button", value: name }, label);
       button.addEventListener("click", () => {
-        this.#chosen = name;
-        for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
-        this.showAll();
+        choose({ events: name === "all" ? null : name }, true);
+        this.takeChoices();
       });
       return button;
     });
-    byId("timeline-choice").append(...buttons);
+    byId("timeline-choice").append(...this.#buttons);
+    this.takeChoices();
+  }
+
+  /** Takes the kind of events from the address. */
+  takeChoices() {
+    const wanted = choice("events");
+    this.#chosen = KINDS.some(({ name }) => name === wanted) ? wanted : "all";
+    for (const button of this.#buttons) button.setAttribute("aria-pressed", String(button.value === this.#chosen));
+    this.showAll();
   }
 
   /** Rebuilds the list. */
