@@ -269,7 +269,7 @@ def test_what_waits_for_another_ingest_fits_the_buffer_while_redis_takes_no_writ
                     await asyncio.sleep(0.002)
                     assert second.writer.waiting <= 100
                 assert counted(CONNECTS) > connects + 2
-                assert second.writer.waiting >= 50
+                await until(lambda: second.writer.waiting >= 50, "what was sent to be refused, and to wait again")
                 client.config_set("maxmemory", 0)
                 await until(lambda: trades(client)[-1] == 409, "the last trade")
                 assert trades(client) == [1, *range(360, 410)]
