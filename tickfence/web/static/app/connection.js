@@ -29,7 +29,7 @@ export class Connection {
   showOutage(text, awayForMs) {
     this.#isRedisAway = true;
     this.#enter("outage", text);
-    const [what] = text.split(": "); // what follows is for those who run the server: it is in the badge's tooltip
+    const [what] = text.split(": "); // the badge's tooltip has the whole text, for operators
     const since = awayForMs < 1000 ? "" : ` (for ${span(awayForMs)} so far)`;
     this.#explain(`${what}${since}.`, "This page goes on by itself when Redis answers.");
   }
