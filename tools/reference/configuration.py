@@ -40,7 +40,7 @@ The programs around the roles, and ingest's connections, read these:
 | `FLOWER_TASKS_COLUMNS` | `name,args,worker,state,runtime,received,uuid` | Flower | Columns of Flower's list of tasks |
 | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` | | ingest | Proxy between ingest and the exchange: [deployment](deployment.md#through-a-proxy) |
 | `EXTRA_NODES` | `0` | Compose | Further nodes: [deployment](deployment.md#more-nodes) |
-| `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `3000` | Compose | Ports on 127.0.0.1. Flower itself reads `FLOWER_PORT`, too |
+| `WEB_PORT`, `FLOWER_PORT`, `PROMETHEUS_PORT`, `ALERTMANAGER_PORT`, `GRAFANA_PORT` | `8000`, `5555`, `9090`, `9093`, `3000` | Compose | Ports on 127.0.0.1. Flower itself reads `FLOWER_PORT`, too |
 | `PYTHON` | | `make` | The Python that creates `.venv`. Default: the first one with a suitable version |
 | `UV_OPTIONS` | | `make lock` | Further options for uv, which resolves the versions |
 
