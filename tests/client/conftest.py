@@ -34,8 +34,8 @@ class InLoop:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *given, **options: self._runner.run(getattr(self._client, name)(*given, **options))
 
-    def stream(self, *symbols: Any, **options: Any) -> Iterator[Any]:
-        self._streams.append(self._client.stream(*symbols, **options))
+    def stream(self, *given: Any, **options: Any) -> Iterator[Any]:
+        self._streams.append(self._client.stream(*given, **options))
         told = self._streams[-1]
         while True:
             yield self._runner.run(anext(told))

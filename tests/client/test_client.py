@@ -180,7 +180,7 @@ def test_a_stream_tells_each_report_once_and_when_there_is_none(connect: Connect
 def test_one_stream_has_several_symbols(connect: Connect, cluster: Cluster) -> None:
     for symbol in ("AAUSDT", "BBUSDT"):
         cluster.report(symbol)
-    told = connect().stream("AAUSDT", "BBUSDT")
+    told = connect().stream(["AAUSDT", "BBUSDT"])
     assert {next(told).symbol for _ in range(2)} == {"AAUSDT", "BBUSDT"}
 
 
