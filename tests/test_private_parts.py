@@ -175,3 +175,8 @@ def test_flower_start() -> None:
     says("flower.command:flower.callback", "flower_app.start()", "it must start by the method that we wrap")
     assert isinstance(part("flower.app:Flower.workers"), property)
     says("flower.events:Events.__init__", "self.state = ", "it has the live workers")
+
+
+def test_xdist_work_by_scope() -> None:
+    accepts("xdist.scheduler:LoadScopeScheduling._split_scope", "self", "tests/test_a.py::test_b")
+    says("xdist.scheduler:LoadScopeScheduling.schedule", "self._split_scope(", "it makes the units of work")

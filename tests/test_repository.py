@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ON_ONE_WORKER
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import from levels below its own, and from its own package. Every Python file of the product has its level.
@@ -192,3 +194,11 @@ def test_every_pinned_package_has_a_hash(lock: str) -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
     assert len(entries) > 20
     assert [e.splitlines()[0] for e in entries if "==" not in e or "--hash=sha256:" not in e] == []
+
+
+def test_what_a_folder_of_tests_shares_ends_with_it_and_is_started_once() -> None:
+    shared = [path.parent for path in ROOT.glob("tests/**/conftest.py") if 'scope="package"' in path.read_text()]
+    assert shared
+    for folder in shared:
+        assert (folder / "__init__.py").exists(), f"{folder}: without it pytest keeps the fixture until the last test"
+        assert f"{folder.relative_to(ROOT).as_posix()}/" in ON_ONE_WORKER

@@ -72,7 +72,7 @@ def shell(url: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def found(url: str, *arguments: str) -> Any:
-    """What it shows with ``--json``."""
-    shown = celery(url, *arguments, "--json")
-    assert shown.returncode == 0, shown.stderr
+    """What a command of ours shows with ``--json``, run in this process."""
+    shown = typed(url, shlex.join([*arguments, "--json"]))
+    assert shown.exit_code == 0, shown.output
     return json.loads(shown.stdout)

@@ -15,8 +15,11 @@ from typing import Self
 from tests.docs.pages import ROOT
 from tests.processes import wait_until
 from tests.programs import libraries
+from tests.tools.local.foreground import alive
 from tools.local import ports
 from tools.local.embedded_redis import find_cli
+from tools.local.roles import INGESTS
+from tools.local.supervision import Supervisor
 
 _LEFT_OUT = shutil.ignore_patterns(".git", ".local", ".venv", ".*_cache", ".hypothesis", "secrets", "unpacked")
 
@@ -32,6 +35,7 @@ class Checkout:
         self.folder = folder / "tickfence"
         shutil.copytree(ROOT, self.folder, ignore=_LEFT_OUT)
         _link_environment(self.folder / ".venv")
+        self._state = self.folder / ".local"
         self._output = folder / "make-run"
         self._stand_ins = folder / "stand-ins"
         # Without settings, and without the variables of `make test`: a make below it prints its folder.
@@ -58,8 +62,13 @@ class Checkout:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pids = [state.pid for state in Supervisor.find(self._state).states().values() if state.running]
         self._end()
         assert self._output.read_text().endswith("\nStopped.\n")
+        assert [pid for pid in pids if alive(pid)] == []
+        stopped = re.findall(r"stopped: (\S+)", (self._state / "logs" / "supervisord.log").read_text())
+        assert set(stopped[-4:-2]) == set(INGESTS)
+        assert stopped[-2:] == ["simulator", "redis"]
 
     def here(self, command: str) -> str:
         """A command with this stack's ports instead of the default ones, which may be in use."""
@@ -105,7 +114,11 @@ class Checkout:
         shown = self._output.read_text()
         if "eight reports are live" not in shown:
             return False
-        redis = re.search(r"REDIS_URL=redis://[^:]+:(\d+)", (self.folder / ".local" / "env").read_text())
+        writes = re.findall(r"^  node-00\d writes (.*)$", shown, re.MULTILINE)
+        assert sum(len(symbols.split()) for symbols in writes) == 8, shown
+        states = Supervisor.find(self._state).states().values()
+        assert len(states) == 11 and all(state.running for state in states), states
+        redis = re.search(r"REDIS_URL=redis://[^:]+:(\d+)", (self._state / "env").read_text())
         web = re.search(r"Live page +http://[^:]+:(\d+)", shown)
         assert redis and web, shown
         self.ports = {"6379": int(redis[1]), "8000": int(web[1])}

@@ -35,6 +35,7 @@ NOT_RUN = {
     "celery -A tasks symbols add kraken:.*": "reads the real exchange",
     "make (test|lint)": "`.ci/run` runs them",
     "python -m pytest .*": "part of `make test`",
+    "promtool test rules .*": "tests/monitoring/test_alerts.py runs the same",
     "make bench": "takes half an hour",
     "make lock": "asks a package index",
     "make compose-test": "needs a container engine, and minutes",

@@ -6,7 +6,7 @@ import json
 
 import redis
 
-from tests.cli.processes import celery
+from tests.cli.processes import typed
 from tests.web.reporting import EXAMPLE
 from tests.web.web_process import WebProcess
 from tickfence.keys import Keys
@@ -54,6 +54,6 @@ def test_web_and_command_line_show_the_deployment_of_their_namespace(
             (("timeline",), f'"symbol": "{symbol}"'),
             (("show", symbol), f'"symbol": "{symbol}"'),
         ):
-            shown = celery(redis_server.url(), *words, "--json", NT_NAMESPACE=namespace)
-            assert (shown.returncode, shown.stderr) == (0, "")
+            shown = typed(redis_server.url(), f"{' '.join(words)} --json", env={"NT_NAMESPACE": namespace})
+            assert (shown.exit_code, shown.stderr) == (0, "")
             assert told in shown.stdout

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -34,7 +35,9 @@ ANSWERS_WITHIN_S = 0.15
 TOKEN = "a-token-of-some-length"
 _INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
 
-Connect = Callable[..., Any]
+Connect = Callable[[], Any]
+Ask = Callable[[Client], Awaitable[None]]
+Asked = Callable[[Ask], None]
 
 
 @asynccontextmanager
@@ -52,15 +55,9 @@ async def over_http(web: WebProcess, mode: str = "auto") -> AsyncIterator[Client
         yield client
 
 
-@pytest.fixture(params=["stdio", "http"])
-def connect(request: pytest.FixtureRequest, web: WebProcess, redis_server: EmbeddedRedis) -> Connect:
-    """Connects a client in one of the two ways, by the newest protocol or, ``mode="legacy"``, by the one before."""
-    if request.param == "stdio":
-        return partial(on_stdio, redis_server.url())
-    return partial(over_http, web)
+def ask_once(connect: Connect, ask: Ask) -> None:
+    """Ask with a client that is connected for this alone."""
 
-
-def asked(connect: Connect, ask: Callable[[Client], Awaitable[None]]) -> None:
     async def run() -> None:
         async with connect() as client:
             await ask(client)
@@ -68,7 +65,30 @@ def asked(connect: Connect, ask: Callable[[Client], Awaitable[None]]) -> None:
     anyio.run(run)
 
 
-def test_tools_are_described_and_only_read(connect: Connect) -> None:
+@pytest.fixture(scope="module")
+def portal() -> Iterator[BlockingPortal]:
+    """An event loop for as long as the module's client on stdio lives."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture(scope="module")
+def client_on_stdio(portal: BlockingPortal, redis_server: EmbeddedRedis) -> Iterator[Client]:
+    """One process for all that is asked on stdio."""
+    with portal.wrap_async_context_manager(on_stdio(redis_server.url())) as client:
+        yield client
+
+
+@pytest.fixture(params=["stdio", "http"])
+def asked(request: pytest.FixtureRequest, web: WebProcess) -> Asked:
+    """Asks with a client that is connected in one of the two ways."""
+    if request.param == "http":
+        return partial(ask_once, partial(over_http, web))
+    portal, client = request.getfixturevalue("portal"), request.getfixturevalue("client_on_stdio")
+    return lambda ask: portal.call(ask, client)
+
+
+def test_tools_are_described_and_only_read(asked: Asked) -> None:
     async def ask(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools.keys() == {"get_report", "list_symbols", "compare", "scan", "get_changes", "get_history"}
@@ -85,10 +105,10 @@ def test_tools_are_described_and_only_read(connect: Connect) -> None:
         assert "stale" in tools["get_report"].description and "stale" in tools["compare"].description
         assert tools["get_report"].input_schema["required"] == ["symbol"]
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluster) -> None:
+def test_a_report_comes_structured_and_as_text(asked: Asked, cluster: Cluster) -> None:
     written = cluster.report("AAUSDT")
 
     async def ask(client: Client) -> None:
@@ -111,10 +131,10 @@ def test_a_report_comes_structured_and_as_text(connect: Connect, cluster: Cluste
         ):
             assert part in text
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_what_is_not_covered_and_what_is_halted_is_told(connect: Connect, cluster: Cluster) -> None:
+def test_what_is_not_covered_and_what_is_halted_is_told(asked: Asked, cluster: Cluster) -> None:
     written = cluster.report("AAUSDT")
     ingestion = written["ingestion"] | {"trading": "halted"}
 
@@ -134,19 +154,22 @@ def test_what_is_not_covered_and_what_is_halted_is_told(connect: Connect, cluste
         assert compared.structured_content["rows"][0]["flowWindowSec"] == 12
         assert compared.content[0].text.endswith("| halted")
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_clients_of_the_protocol_before_are_answered_too(connect: Connect, cluster: Cluster) -> None:
+def test_clients_of_the_protocol_before_are_answered_too(
+    web: WebProcess, redis_server: EmbeddedRedis, cluster: Cluster
+) -> None:
     async def ask(client: Client) -> None:
         cluster.report("AAUSDT")
         answer = await client.call_tool("get_report", {"symbol": "AAUSDT"})
         assert answer.structured_content["symbol"] == "AAUSDT"
 
-    asked(partial(connect, mode="legacy"), ask)
+    for connect in (partial(on_stdio, redis_server.url()), partial(over_http, web)):
+        ask_once(partial(connect, mode="legacy"), ask)
 
 
-def test_a_stale_report_says_so_in_its_first_line(connect: Connect, cluster: Cluster) -> None:
+def test_a_stale_report_says_so_in_its_first_line(asked: Asked, cluster: Cluster) -> None:
     cluster.report("AAUSDT", age_ms=60_000)
 
     async def ask(client: Client) -> None:
@@ -155,10 +178,10 @@ def test_a_stale_report_says_so_in_its_first_line(connect: Connect, cluster: Clu
         first = answer.content[0].text.splitlines()[0]
         assert first.startswith("AAUSDT on binance, STALE, do not act on it: the report has not been rewritten for ")
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_an_unknown_symbol_and_one_without_a_report_are_clear_errors(connect: Connect) -> None:
+def test_an_unknown_symbol_and_one_without_a_report_are_clear_errors(asked: Asked) -> None:
     async def ask(client: Client) -> None:
         unknown = await client.call_tool("get_report", {"symbol": "NOPEUSDT"})
         assert unknown.is_error
@@ -171,10 +194,10 @@ def test_an_unknown_symbol_and_one_without_a_report_are_clear_errors(connect: Co
             answer = await client.call_tool("get_report", wrong)
             assert answer.is_error and "symbol" in answer.content[0].text
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_a_name_beyond_ascii_is_a_name_as_any_other(connect: Connect, cluster: Cluster) -> None:
+def test_a_name_beyond_ascii_is_a_name_as_any_other(asked: Asked, cluster: Cluster) -> None:
     symbol = "币安人生USDT"
     cluster.assign({symbol: "node-001"}, generation=2)
     cluster.report(symbol)
@@ -187,10 +210,10 @@ def test_a_name_beyond_ascii_is_a_name_as_any_other(connect: Connect, cluster: C
         refused = await client.call_tool("get_report", {"symbol": "币安USDT"})
         assert refused.is_error and "'币安USDT'" in refused.content[0].text and symbol in refused.content[0].text
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> None:
+def test_symbols_are_listed_and_compared(asked: Asked, cluster: Cluster) -> None:
     async def ask(client: Client) -> None:
         cluster.report("BBUSDT", last_price=7.5, change_24h_pct=-1.5)
         listed = await client.call_tool("list_symbols", {})
@@ -215,10 +238,10 @@ def test_symbols_are_listed_and_compared(connect: Connect, cluster: Cluster) -> 
             assert refused.is_error and refused.content[0].text.startswith("bad arguments of compare: ")
             assert told in refused.content[0].text and len(refused.content[0].text) < 200
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_a_symbol_that_is_paused_or_set_aside_says_so(connect: Connect, cluster: Cluster) -> None:
+def test_a_symbol_that_is_paused_or_set_aside_says_so(asked: Asked, cluster: Cluster) -> None:
     cluster.report("AAUSDT")
     cluster.blame("BBUSDT")
     cluster.want(lambda was, now: pause(was, [Instrument("AAUSDT")], now))
@@ -236,12 +259,10 @@ def test_a_symbol_that_is_paused_or_set_aside_says_so(connect: Connect, cluster:
         absent = await client.call_tool("get_report", {"symbol": "BBUSDT"})
         assert absent.is_error and "BBUSDT is known, but has no report; two nodes got stuck" in absent.content[0].text
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
-    connect: Connect, cluster: Cluster
-) -> None:
+def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(asked: Asked, cluster: Cluster) -> None:
     cluster.report("BBUSDT", last_price=7.5)
     whole = cluster.report("AAUSDT")
 
@@ -255,10 +276,10 @@ def test_a_report_that_cannot_be_read_is_a_clear_error_and_keeps_no_other_back(
         rows = compared.structured_content["rows"]
         assert [(row["symbol"], row["price"]) for row in rows] == [("AAUSDT", None), ("BBUSDT", 7.5)]
 
-    asked(connect, ask)
+    asked(ask)
 
 
-def test_answers_come_within_150_ms(connect: Connect, cluster: Cluster) -> None:
+def test_answers_come_within_150_ms(asked: Asked, cluster: Cluster) -> None:
     for symbol in ("AAUSDT", "BBUSDT"):
         cluster.report(symbol)
     calls: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -279,7 +300,7 @@ def test_answers_come_within_150_ms(connect: Connect, cluster: Cluster) -> None:
                 took.append(time.perf_counter() - started)
             assert sorted(took)[7] < ANSWERS_WITHIN_S, name
 
-    asked(connect, ask)
+    asked(ask)
 
 
 def test_redis_that_is_away_is_a_clear_error(own_redis_server: Callable[..., EmbeddedRedis]) -> None:
@@ -292,7 +313,7 @@ def test_redis_that_is_away_is_a_clear_error(own_redis_server: Callable[..., Emb
         server.start()
         assert not (await client.call_tool("list_symbols", {})).is_error
 
-    asked(partial(on_stdio, server.url()), ask)
+    ask_once(partial(on_stdio, server.url()), ask)
 
 
 def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:
@@ -310,9 +331,9 @@ def test_over_http_the_token_is_needed(redis_server: EmbeddedRedis) -> None:
         async def ask(client: Client) -> None:
             assert not (await client.call_tool("list_symbols", {})).is_error
 
-        asked(partial(with_token, TOKEN), ask)
+        ask_once(partial(with_token, TOKEN), ask)
         with pytest.raises(BaseExceptionGroup, match="TaskGroup"):
-            asked(partial(with_token, "another-token-of-some-length"), ask)
+            ask_once(partial(with_token, "another-token-of-some-length"), ask)
 
 
 def test_requests_over_http_leave_nothing_in_the_log(web: WebProcess, cluster: Cluster) -> None:
@@ -323,7 +344,7 @@ def test_requests_over_http_leave_nothing_in_the_log(web: WebProcess, cluster: C
             await client.call_tool("get_report", {"symbol": symbol})
 
     before = web.log_text()
-    asked(partial(over_http, web), ask)
+    ask_once(partial(over_http, web), ask)
     assert web.log_text() == before
 
 

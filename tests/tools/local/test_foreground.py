@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,13 @@ from tools.local.roles import ROOT
 from tools.local.supervision import Supervisor
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Foreground]]:
+@contextmanager
+def starting(folder: Path) -> Iterator[Callable[..., Foreground]]:
+    """Starts them in folders below this one; they end with the block."""
     started: list[Foreground] = []
 
     def run(name: str = "state") -> Foreground:
-        foreground = Foreground(tmp_path / name, SMALL)
+        foreground = Foreground(folder / name, SMALL)
         started.append(foreground)
         foreground.wait_for(r"Logs +\S+")
         return foreground
@@ -37,6 +39,19 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Foreground]]:
             foreground.process.send_signal(signal.SIGINT)
             foreground.process.wait(30)
         shutil.rmtree(Path((foreground.state / "socket").read_text()).parent, ignore_errors=True)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Foreground]]:
+    with starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreground]:
+    """One for the tests that leave its roles running."""
+    with starting(tmp_path_factory.mktemp("running")) as start:
+        yield start()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -76,42 +91,39 @@ def test_even_killed_it_leaves_nothing_behind(start: Callable[..., Foreground], 
         assert "error: supervisord does not answer" in foreground.shown()
 
 
-def test_the_line_to_try_names_the_port_that_is_in_use(start: Callable[..., Foreground]) -> None:
-    foreground = start()
-    port = int(foreground.wait_for(r"redis-cli[^\n]*-p (\d+)")[1])
+def test_the_line_to_try_names_the_port_that_is_in_use(running: Foreground) -> None:
+    port = int(running.wait_for(r"redis-cli[^\n]*-p (\d+)")[1])
     with redis.Redis(port=port) as client:
-        assert client.info("server")["process_id"] in foreground.pids()
+        assert client.info("server")["process_id"] in running.pids()
 
 
-def test_a_second_one_in_the_same_folder_is_told_so(start: Callable[..., Foreground]) -> None:
-    first = start()
-    second = first.order()
+def test_a_second_one_in_the_same_folder_is_told_so(running: Foreground) -> None:
+    second = running.order()
     assert second.returncode == 1
     assert second.stderr == (
-        f"error: a stack already runs in this folder (process {first.process.pid}): "
+        f"error: a stack already runs in this folder (process {running.process.pid}): "
         "stop it with Ctrl-C there, then try again\n"
     )
-    assert first.process.poll() is None
+    assert running.process.poll() is None
 
 
-def test_two_folders_do_not_meet(start: Callable[..., Foreground]) -> None:
-    one, other = start("one"), start("other")
-    ports = {foreground.wait_for(r"redis-cli[^\n]*-p (\d+)")[1] for foreground in (one, other)}
+def test_two_folders_do_not_meet(running: Foreground, start: Callable[..., Foreground]) -> None:
+    ports = {foreground.wait_for(r"redis-cli[^\n]*-p (\d+)")[1] for foreground in (running, start())}
     assert len(ports) == 2
 
 
-def test_one_role_is_killed_seen_and_started_again_by_hand(start: Callable[..., Foreground]) -> None:
-    foreground = start()
-    pid = Supervisor.find(foreground.state).states()["redis"].pid
-    assert f"redis      runs, process {pid}\n" in foreground.order("status").stdout
-    assert foreground.order("kill", "redis").returncode == 0
-    foreground.wait_for(rf"redis \(process {pid}\) was killed; start it again: make start ROLE=redis")
-    assert "redis      exited\n" in foreground.order("status").stdout
-    assert foreground.order("start", "redis").returncode == 0
-    again = int(foreground.wait_for(r"redis started \(process (\d+)\)")[1])
+def test_one_role_is_killed_seen_and_started_again_by_hand(running: Foreground) -> None:
+    pid = Supervisor.find(running.state).states()["redis"].pid
+    assert f"redis      runs, process {pid}\n" in running.order("status").stdout
+    assert running.order("kill", "redis").returncode == 0
+    running.wait_for(rf"redis \(process {pid}\) was killed; start it again: make start ROLE=redis")
+    assert "redis      exited\n" in running.order("status").stdout
+    assert running.order("start", "redis").returncode == 0
+    again = int(running.wait_for(r"redis started \(process (\d+)\)")[1])
     assert again != pid
-    assert foreground.order("stop", "redis").returncode == 0
-    foreground.wait_for(rf"redis \(process {again}\) was stopped")
+    assert running.order("stop", "redis").returncode == 0
+    running.wait_for(rf"redis \(process {again}\) was stopped")
+    assert running.order("start", "redis").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -121,10 +133,8 @@ def test_one_role_is_killed_seen_and_started_again_by_hand(start: Callable[..., 
         (("stop", "node-009"), r"error: no role 'node-009'; the roles are: ingest-1, ingest-2, redis" + "\n"),
     ],
 )
-def test_a_wrong_command_is_one_clear_line(
-    start: Callable[..., Foreground], arguments: tuple[str, ...], said: str
-) -> None:
-    refused = start().order(*arguments)
+def test_a_wrong_command_is_one_clear_line(running: Foreground, arguments: tuple[str, ...], said: str) -> None:
+    refused = running.order(*arguments)
     assert (refused.returncode, refused.stderr) == (1, said)
 
 

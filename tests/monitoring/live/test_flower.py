@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.conftest import FLOWER_USER
+from tests.monitoring.live.conftest import FLOWER_USER
 from tests.processes import wait_until
 from tools.local.ports import LOOPBACK
 from tools.local.roles import NODES

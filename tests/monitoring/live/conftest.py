@@ -1,4 +1,4 @@
-"""One real stack for the tests of a module that need one."""
+"""One real stack for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.local.stack import Stack
 FLOWER_USER = "operator:with-a-password"
 
 
-@pytest.fixture(scope="module")  # not longer: it takes most of a core for as long as it runs
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that writes reports, with Flower. Tests leave it as they found it: every role running."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("NT_", "FLOWER_"))}
