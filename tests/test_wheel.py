@@ -29,7 +29,7 @@ import sys
 sys.path.append({packages!r})
 for name in {absent!r}: sys.modules[name] = None
 """
-ROLES_ONLY = ["celery", "kombu", "amqp", "billiard", "flower", "aiohttp", "prometheus_client"]
+ROLES_ONLY = ["celery", "kombu", "amqp", "billiard", "flower", "aiohttp"]
 
 
 @pytest.fixture(scope="module")

@@ -226,7 +226,7 @@ def test_symbols_of_a_node_that_leaves_are_sent_on_at_once_and_a_stand_by_follow
     third = beats.start()
     beats.wait(lambda: beats.leader() not in (successor, b""), "a third to lead")
     third.send_signal(signal.SIGTERM)
-    assert third.wait(10) == 0
+    assert third.wait(10) == 0, (beats.folder / "beat-2.log").read_text()
     assert beats.leader() == b""  # it resigned
 
 

@@ -66,7 +66,7 @@ class ComposeProcesses:
         for name, service in self.services.items():
             self.ports[name] = {}
             spoken_of = f"{command(service)} {service.get('healthcheck', {}).get('test')}"
-            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-5]1|5555|8000|9443)\b", spoken_of)}):
+            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-6]1|5555|8000|9443)\b", spoken_of)}):
                 taken.append(ports.pick(taken=taken))
                 self.ports[name][inner] = taken[-1]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -519,6 +519,7 @@ def test_operations_have_names_for_people_and_lists_no_tuples(web: WebProcess) -
     names = {item["get"]["operationId"] for item in answer.json["paths"].values()}
     assert names == {
         *("getReport", "listReports", "getHistory", "listSparklines", "listSymbols", "getPrices", "getProfile"),
+        "getTrades",
         *("listPairs", "getPair", "listNodes", "listEvents", "streamTable", "streamReport", "streamReports"),
         *("getHealth", "getReadiness"),
     }

@@ -12,8 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_WITHIN_S = 10.0
 """How long a client may take to send the headers of its request."""
-MAX_WAITING = 400
-"""Connections without a request. A further one ends the oldest."""
+KEPT_FREE = 100
+"""So many connections are kept free for clients who do send a request: a further one ends the oldest without."""
 
 _waiting: dict[PromptProtocol, asyncio.TimerHandle] = {}  # the oldest first
 
@@ -50,7 +50,7 @@ class PromptProtocol(H11Protocol):
     def _wait(self) -> None:
         self._stop_waiting()
         _waiting[self] = self.loop.call_later(HEADERS_WITHIN_S, self.transport.close)
-        if len(_waiting) > MAX_WAITING:
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency - KEPT_FREE:
             oldest = next(iter(_waiting))
             oldest._stop_waiting()
             oldest.transport.close()

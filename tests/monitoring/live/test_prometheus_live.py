@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.monitoring.dashboards import PAGES, expressions, load
 from tests.monitoring.prometheus_server import Prometheus
 from tests.processes import wait_until
-from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics
+from tickfence.monitoring import dispatcher_metrics, ingest_metrics, node_metrics, recorder_metrics, web_metrics
 from tools.local.ports import LOOPBACK
 from tools.local.roles import BEATS, INGESTS, NODES, RECORDERS
 from tools.local.stack import Stack
@@ -25,6 +25,7 @@ ROLES = {
     **dict.fromkeys(BEATS, dispatcher_metrics.registry),
     **dict.fromkeys(INGESTS, ingest_metrics.registry),
     **dict.fromkeys(RECORDERS, recorder_metrics.registry),
+    "web": web_metrics.registry,
 }
 
 

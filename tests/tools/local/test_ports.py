@@ -75,6 +75,6 @@ def test_what_one_stack_has_chosen_no_other_chooses_though_nobody_listens_yet() 
 def test_a_stacks_ports_are_all_different(usual: bool) -> None:
     chosen = Ports.choose(usual=usual)
     numbers = [chosen.redis, chosen.simulator, chosen.flower, chosen.web, *chosen.metrics.values()]
-    assert len(set(numbers)) == len(numbers) == 13
+    assert len(set(numbers)) == len(numbers) == 14
     if not usual:
-        assert not {6379, 9443, 5555, 8000, 9101, 9102, 9103, 9111, 9112, 9121, 9122, 9131, 9132} & set(numbers)
+        assert not {6379, 9443, 5555, 8000, 9101, 9102, 9103, 9111, 9112, 9121, 9122, 9131, 9132, 9161} & set(numbers)

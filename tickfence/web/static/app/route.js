@@ -6,14 +6,17 @@ let overview = "#/"; // as it was left
 
 /** What the address shows: { symbol } or { node }, or neither. Any name is taken; the API knows which symbols there are. */
 export function viewInAddress() {
-  const { path } = parts();
+  const { path, query } = parts();
   // "." and ".." would lead to other paths of the API.
   if (!path || path === "." || path === "..") {
     overview = location.hash || "#/";
     return { symbol: null, node: null };
   }
   if (path.startsWith(NODE) && path !== NODE) return { symbol: null, node: decoded(path.slice(NODE.length)) };
-  return { symbol: decoded(path), node: null };
+  const typed = decoded(path);
+  const symbol = typed.includes(":") ? typed : typed.toUpperCase(); // a venue's names may differ in case alone
+  if (symbol !== typed) history.replaceState(null, "", addressOf(symbol) + (query && `?${query}`));
+  return { symbol, node: null };
 }
 
 /** A choice of this view, or null. */

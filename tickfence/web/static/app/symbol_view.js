@@ -16,7 +16,7 @@ import { Past, SPANS } from "./past.js";
 import { PastPanel } from "./past_panel.js";
 import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
-import { addressOf, choice, choose } from "./route.js";
+import { choice, choose } from "./route.js";
 import { SymbolHead } from "./symbol_head.js";
 import { TradeTape } from "./trade_tape.js";
 
@@ -215,8 +215,6 @@ export class SymbolView {
 
   #refused(status) {
     if (status === 401) return; // the main stream asks for the token; see main.js
-    const capitals = this.symbol.includes(":") ? this.symbol : this.symbol.toUpperCase();
-    if (capitals !== this.symbol) return void location.replace(addressOf(capitals)); // someone typed it in lower case
     this.#isRefused = true;
     this.#head.refuse();
     this.#cards.hidden = true;
