@@ -64,9 +64,10 @@ class ComposeProcesses:
         taken: list[int] = []
         self.ports: dict[str, dict[int, int]] = {}
         for name, service in self.services.items():
-            self.ports[name] = {}
+            self.ports[name], kind = {}, name.partition("-")[0]
             spoken_of = f"{command(service)} {service.get('healthcheck', {}).get('test')}"
-            for inner in sorted({int(port) for port in re.findall(r"\b(?:91[0-6]1|5555|8000|9443)\b", spoken_of)}):
+            inner_ports = {int(port) for port in re.findall(r"\b(?:91[0-6]1|5555|8000|9443)\b", spoken_of)}
+            for inner in sorted(inner_ports | ({_DEFAULT_METRICS[kind]} if kind in _DEFAULT_METRICS else set())):
                 taken.append(ports.pick(taken=taken))
                 self.ports[name][inner] = taken[-1]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
