@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +170,18 @@ def test_a_line_of_the_board_goes_on_with_the_rows_own_prices(call: Callable[...
     assert (call("sparklines", "changeOver", points), call("sparklines", "changeOver", points[:1])) == (50, None)
     assert call("sparklines", "polyline", points, 120_000, 60, 10) == "30.0,10.0 45.0,5.0 60.0,0.0"
     assert call("sparklines", "polyline", points[:1], 120_000, 60, 10) == ""
+
+
+def test_the_page_asks_for_all_its_modules_at_once() -> None:
+    def imported(module: Path) -> set[Path]:
+        names = re.findall(r'^(?:import|export)\b[^"]*?"(\.\.?/[^"]+)"', module.read_text(), re.MULTILINE)
+        return {(module.parent / name).resolve() for name in names}
+
+    needed: set[Path] = set()
+    found = imported(STATIC / "app" / "main.js")
+    while found:
+        needed |= found
+        found = set().union(*map(imported, found)) - needed
+    preloaded = re.findall(r'"modulepreload" href="static/([^"]+)"', (STATIC / "index.html").read_text())
+    assert len(needed) > 20
+    assert sorted(preloaded) == sorted(str(path.relative_to(STATIC.resolve())) for path in needed)

@@ -27,6 +27,7 @@ const TRADING = {
 const STALE = { paused: "Paused", "set aside": "Set aside" };
 const DESCRIBE_MS = 5000;
 const AGAIN_MS = 10_000; // recordings may be busy
+const SLIDE_MS = 1000; // the charts go on without a report, but no faster
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
 
 export class SymbolView {
@@ -37,6 +38,7 @@ export class SymbolView {
   #isRefused = false;
   #decimals = 0;
   #describedAt = -Infinity;
+  #pastAt = -Infinity;
   #stream;
 
   constructor(root, symbol, market) {
@@ -114,7 +116,7 @@ export class SymbolView {
       setData(this.#banner, "tone", isIdle(status) || waiting ? "calm" : "");
       setText(this.#banner, told.join(" "));
     }
-    if (this.#report) this.#showPast(now);
+    if (this.#report && performance.now() - this.#pastAt >= SLIDE_MS) this.#showPast(now);
   }
 
   #state(now) {
@@ -176,6 +178,7 @@ export class SymbolView {
     setText(this.#depthSum, `Bid ${bid}, ask ${ask}, imbalance ${signed(depth.imbalance, 2)}`);
     document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
     this.tick();
+    this.#showPast(this.#market.now());
     this.#describe(report);
   }
 
@@ -208,6 +211,7 @@ export class SymbolView {
   }
 
   #showPast(now) {
+    this.#pastAt = performance.now();
     const columns = this.#past.columns(now);
     this.#price.show([columns.time_ms, columns.last_price], this.#past.span.ms, now, this.#decimals);
     this.#pastPanel.show(columns, now);

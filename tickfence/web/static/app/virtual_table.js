@@ -19,6 +19,9 @@ export class VirtualTable {
   #items = [];
   #active = null; // the symbol whose link is in the tab order
   #rowHeight = 32;
+  #height = 0; // of the scroller; 0 while it is not shown
+  #top = 0; // how far it is scrolled
+  #isMeasured = false;
   #padding = "";
   #isQueued = false;
   #context;
@@ -46,11 +49,12 @@ export class VirtualTable {
     );
     this.#room = el("div", { class: "room" }, this.#table);
     scroller.append(this.#room);
-    scroller.addEventListener("scroll", () => this.queue(), { passive: true });
+    scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     scroller.addEventListener("keydown", (event) => this.#onKey(event));
     this.#body.addEventListener("focusin", (event) => this.#onFocus(event));
     this.#body.addEventListener("click", (event) => this.#onClick(event));
-    new ResizeObserver(() => this.queue()).observe(scroller);
+    // Told, and not asked for at each paint: to ask makes the browser lay the whole page out again.
+    new ResizeObserver(([{ contentRect }]) => this.#onResize(contentRect.height)).observe(scroller);
   }
 
   /** Shows these rows in this order at the next paint. */
@@ -97,7 +101,7 @@ export class VirtualTable {
   }
 
   #paint() {
-    if (!this.#scroller.clientHeight) return; // not shown
+    if (!this.#height) return; // not shown
     const { first, last } = this.#inSight();
     const hadFocus = this.#focusedSymbol();
     this.#turn(first);
@@ -109,16 +113,33 @@ export class VirtualTable {
       this.#dress(view.element, row);
       view.setReachable(row.symbol === this.#active);
     });
-    this.#rowHeight = this.#views[0]?.element.offsetHeight || this.#rowHeight;
+    this.#measure();
     this.#pad(first * this.#rowHeight, (this.#items.length - last) * this.#rowHeight);
     if (hadFocus && this.#focusedSymbol() !== hadFocus) this.#keepFocus(hadFocus);
   }
 
+  #onScroll() {
+    this.#top = this.#scroller.scrollTop;
+    this.queue();
+  }
+
+  #onResize(height) {
+    this.#height = height;
+    this.#top = this.#scroller.scrollTop;
+    this.#isMeasured = false; // a narrower page may have higher rows
+    this.queue();
+  }
+
+  #measure() {
+    if (this.#isMeasured || !this.#views.length) return;
+    this.#rowHeight = this.#views[0].element.offsetHeight || this.#rowHeight;
+    this.#isMeasured = true;
+  }
+
   #inSight() {
-    const { scrollTop } = this.#scroller;
-    const clientHeight = Math.min(this.#scroller.clientHeight, innerHeight); // independent of the layout
-    const first = Math.max(0, Math.floor(scrollTop / this.#rowHeight) - SPARE_ROWS);
-    const last = Math.ceil((scrollTop + clientHeight) / this.#rowHeight) + SPARE_ROWS;
+    const height = Math.min(this.#height, innerHeight); // independent of the layout
+    const first = Math.max(0, Math.floor(this.#top / this.#rowHeight) - SPARE_ROWS);
+    const last = Math.ceil((this.#top + height) / this.#rowHeight) + SPARE_ROWS;
     const count = this.#items.length;
     return { first: Math.min(first, Math.max(0, count - 1)), last: Math.min(count, last) };
   }
@@ -198,6 +219,7 @@ export class VirtualTable {
     else if (top + this.#rowHeight + head > scrollTop + clientHeight) {
       this.#scroller.scrollTop = top + this.#rowHeight + head - clientHeight;
     }
+    this.#top = this.#scroller.scrollTop;
   }
 }
 
