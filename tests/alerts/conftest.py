@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,10 +17,15 @@ SECRET = "0123456789abcdef-secret"
 
 
 class Receiver:
-    """Answers with `status`, after `wait` was called; keeps what it got, and what it accepted."""
+    """Answers with `status`, after `wait` was called, with a body without an end if it is `endless`.
+
+    It keeps what it got, what it accepted (by Idempotency-Key), and how many signatures were wrong. What Apprise sends has
+    none.
+    """
 
     def __init__(self) -> None:
         self.status = 200
+        self.endless = False
         self.wait: Callable[[], object] = lambda: None
         self.got: list[dict[str, Any]] = []
         self.accepted: list[tuple[str, str]] = []
@@ -29,16 +35,19 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                wanted = signature(SECRET, self.headers["Tickfence-Timestamp"], body)
+                wanted = signature(SECRET, self.headers.get("Tickfence-Timestamp", ""), body)
                 receiver.forged += wanted != self.headers["Tickfence-Signature"]
-                message = json.loads(body)
-                receiver.got.append(message)
+                receiver.got.append(json.loads(body))
                 receiver.wait()
                 status = receiver.status
-                if status < 300:
-                    receiver.accepted.append((message["id"], message["state"]))
+                if status < 300 and (key := self.headers["Idempotency-Key"]):
+                    message, _, state = key.rpartition("/")
+                    receiver.accepted.append((message, state))
                 self.send_response(status)
                 self.end_headers()
+                with suppress(OSError):
+                    while receiver.endless:
+                        self.wfile.write(b"more of it" * 1000)
 
             def log_message(self, *_: Any) -> None:
                 """Nothing."""

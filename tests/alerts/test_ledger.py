@@ -74,6 +74,42 @@ def test_records_that_redis_lost_are_written_back_and_forgotten_when_they_are_ov
     assert one.firings == {} and redis_client.hkeys(KEYS.alerts) == [b"token"]
 
 
+def test_who_stands_by_leaves_lost_records_to_the_one_that_knows_them(redis_client: redis.Redis) -> None:
+    first, second = ledger(redis_client, "a"), ledger(redis_client, "b")
+    hold(first)
+    firing = begun(first)
+    assert not second.hold(time.monotonic())
+    redis_client.delete(KEYS.alerts, KEYS.alerts_lease)
+    wait_until(lambda: second.hold(time.monotonic()) or redis_client.exists(KEYS.alerts_lease), "the second to ask", 5)
+    assert not second.hold(time.monotonic())
+    hold(first)
+    assert first.firings[firing.id] is firing
+    assert redis_client.hlen(KEYS.alerts) == 2
+    redis_client.delete(KEYS.alerts, KEYS.alerts_lease)
+    hold(second)  # the first one does not ask any more
+    assert second.firings == {}
+
+
+def test_thousands_of_firings_are_recorded_at_once_and_one_that_cannot_be_read_costs_no_other(
+    redis_client: redis.Redis,
+) -> None:
+    first, second = ledger(redis_client, "a"), ledger(redis_client, "b")
+    hold(first)
+    first.firings = {str(n): Firing(str(n), "wall", "B", n, n, 1, []) for n in range(5000)}
+    assert first.write(first.firings.values(), time.monotonic())
+    redis_client.hset(KEYS.alerts, "7", "of another version")
+    hold(second)
+    assert first.firings.keys() - second.firings.keys() == {"7"}
+
+
+def test_what_redis_refuses_to_record_is_not_sent(redis_client: redis.Redis) -> None:
+    one = ledger(redis_client, "a")
+    hold(one)
+    redis_client.set(KEYS.alerts, "no hash")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        begun(one)
+
+
 @pytest.mark.parametrize(
     ("outcome", "at_least_once", "state"),
     [

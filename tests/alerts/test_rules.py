@@ -38,7 +38,13 @@ def written(folder: Path, text: str) -> str:
         (RULE + "above = 1", r"rules\.wide: targets: there is no target desk; there are none"),
         (RULE.replace('["desk"]', "[]") + "above = 1", r"length >= 1"),
         ("[targets.desk]", r"targets\.desk: must have either webhook or apprise_file"),
-        ('[targets.desk]\nwebhook = "desk"', r"targets\.desk: webhook=desk: must be a URL"),
+        ('[targets.desk]\nwebhook = "desk"', r"targets\.desk: webhook: must be a URL"),
+        ('[targets.desk]\nwebhook = "https://a.example:port/x"', r"targets\.desk: webhook: must be a URL"),
+        (
+            TARGET + RULE.replace('["desk"]', '["desk", "desk"]') + "above = 1",
+            r"rules\.wide: targets: each of them once",
+        ),
+        (TARGET + RULE + "above = 1\nclear = nan", r"rules\.wide: a limit must be a finite number"),
         ('[targets.desk]\nwebhook = "https://a.example"', r"targets\.desk: must have secret_file"),
         (TARGET.replace("{secret}", "/nowhere"), r"targets\.desk: secret_file=/nowhere: must be a file"),
         ('[targets."a b"]\nwebhook = "https://a.example"', r"targets\.a b: a name must match"),
@@ -51,12 +57,14 @@ def test_a_mistake_is_one_clear_line(tmp_path: Path, text: str, said: str) -> No
     assert str(raised.value).startswith(str(tmp_path / "rules.toml"))
 
 
-def test_the_page_shows_rules_that_are_accepted(tmp_path: Path) -> None:
+def test_the_page_and_the_deployment_have_rules_that_are_accepted(tmp_path: Path) -> None:
     shown = [text for _, text in blocks((ROOT / "docs" / "alerts.md").read_text()) if "[rules." in text]
     text = re.sub(r'"/run/secrets/[\w-]+"', '"{secret}"', "\n".join(shown))
     rules = load(written(tmp_path, text))
     assert len(rules.rules) >= 3
     assert {name for rule in rules.rules.values() for name in rule.targets} == rules.targets.keys()
+    text = (ROOT / "deploy" / "alerts" / "rules.toml").read_text()
+    assert load(written(tmp_path, text.replace("/run/secrets/alerts-webhook", "{secret}"))).rules
 
 
 def seen(rule: Rule, *reports: tuple[int, dict | None]) -> list[int]:
@@ -87,6 +95,8 @@ def test_what_fires_and_what_keeps_firing() -> None:
     assert rule.met_by({"liquidity": {}}, firing=True) is None
     low = Rule("health.score", ["desk"], below=50.0, clear=60.0)
     assert [low.met_by({"health": {"score": 55}}, firing=firing) for firing in (False, True)] == [[], [55]]
+    assert Rule("open", ["desk"], above=0.5).met_by({"open": True}, firing=False) == []
+    assert Rule("numbers[side=bid]", ["desk"], above=0.5).met_by({"numbers": [1.0]}, firing=False) == []
     kind = Rule("anomalies.type", ["desk"], equals="spoofing", symbols=["okx:*", "BTCUSDT"])
     assert kind.met_by({"anomalies": [{"type": "iceberg"}, {"type": "spoofing"}]}, firing=False) == ["spoofing"]
     assert [kind.concerns(symbol) for symbol in ("BTCUSDT", "okx:BTC-USDT", "ETHUSDT")] == [True, True, False]

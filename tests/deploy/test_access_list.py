@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +11,8 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from tests.deploy.acl_redis import AclRedis
+from tickfence.alerts.firing import Firing
+from tickfence.alerts.ledger import Ledger
 from tickfence.cli import symbols_view
 from tickfence.cli.operate import change
 from tickfence.cli.request import symbols_request
@@ -17,6 +21,7 @@ from tickfence.cli.waiting import look
 from tickfence.coordination.desired import seed
 from tickfence.coordination.desired_store import seed_desired
 from tickfence.instrument import Instrument
+from tickfence.readers.reader import Reader, Reports
 from tickfence.settings import Settings
 
 ROLES = ("alerts", "ingest", "recorder", "node", "batch", "beat", "flower", "web", "operator")
@@ -214,3 +219,25 @@ def test_the_operator_changes_the_desired_state_and_web_may_only_look(acl_redis:
             assert symbols_view.read(web, settings).data["version"] == done.version
     finally:
         admin.delete(settings.keys.desired)
+
+
+def test_alerts_read_reports_and_keep_firings_under_it(acl_redis: AclRedis) -> None:
+    password = (acl_redis.secrets / "redis-alerts").read_text().strip()
+    url = f"redis://alerts:{password}@127.0.0.1:{acl_redis.port}/0"
+
+    async def reports() -> Reports:
+        reader = Reader(Settings.from_environment({"REDIS_URL": url, "SYMBOLS": "BTCUSDT"}))
+        try:
+            return await reader.all_reports()
+        finally:
+            await reader.close()
+
+    assert "BTCUSDT" in asyncio.run(reports()).asked
+    firing = Firing("wide/BTCUSDT/1", "wide", "BTCUSDT", 1, 1, 2.5, [])
+    with acl_redis.client("alerts") as client:
+        one = Ledger(client, Settings.from_environment({}).keys, "alerts/1", 60_000)
+        assert one.hold(time.monotonic())
+        assert one.write([firing], time.monotonic())
+        firing.end(2, [])
+        assert one.write([firing], time.monotonic())
+        one.give_back()

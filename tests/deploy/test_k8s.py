@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ def documents() -> list[Document]:
 
 
 DOCUMENTS = documents()
+RULES = (ROOT / "deploy" / "alerts" / "rules.toml").read_text()
 BY_KIND = {
     kind: {d["metadata"]["name"]: d for d in DOCUMENTS if d["kind"] == kind} for kind in {d["kind"] for d in DOCUMENTS}
 }
 WORKLOADS = BY_KIND["Deployment"] | BY_KIND["StatefulSet"]
-ROLES = ("ingest", "beat", "node", "web", "recorder")
+ROLES = ("ingest", "beat", "node", "web", "recorder", "alerts")
 OURS = (*ROLES, "operator")
-METRICS_PORTS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131}
+METRICS_PORTS = {"ingest": 9121, "beat": 9111, "node": 9101, "recorder": 9131, "alerts": 9151}
 
 every_workload = pytest.mark.parametrize("name", WORKLOADS)
 every_role = pytest.mark.parametrize("name", ROLES)
@@ -74,7 +76,10 @@ def test_keda_scales_the_nodes_by_metrics_that_there_are() -> None:
 
 def test_there_are_as_many_of_each_as_should_be() -> None:
     replicas = {name: workload["spec"]["replicas"] for name, workload in WORKLOADS.items()}
-    assert replicas == {"redis": 1, "ingest": 2, "beat": 2, "node": 3, "web": 2, "recorder": 2, "operator": 1}
+    assert replicas == {
+        **{"redis": 1, "ingest": 2, "beat": 2, "node": 3, "web": 2, "recorder": 2, "operator": 1},
+        "alerts": 0,  # the rules name no webhook of yours
+    }
     assert BY_KIND["PodDisruptionBudget"].keys() == set(ROLES)
     assert all(budget["spec"]["maxUnavailable"] == 1 for budget in BY_KIND["PodDisruptionBudget"].values())
 
@@ -176,8 +181,10 @@ def test_a_pod_gets_its_own_secrets_and_all_of_them_are_made(name: str, tmp_path
     if name == "redis":
         assert keys == {"redis-users.acl", "redis-health"}
     else:
-        files = [value for variable, value in environment(name).items() if variable.endswith("_FILE")]
-        assert {f"/run/secrets/{key}" for key in keys} == set(files)
+        files = {value for variable, value in environment(name).items() if variable.endswith("_FILE")}
+        if name == "alerts":
+            files |= {target["secret_file"] for target in tomllib.loads(RULES)["targets"].values()}
+        assert {f"/run/secrets/{key}" for key in keys} == files
         assert f"redis-{name}" in keys
 
 
@@ -202,6 +209,12 @@ def test_probes_ask_where_the_role_answers(name: str) -> None:
         words = only["readinessProbe"]["exec"]["command"]
         assert words[:3] == ["python", "-m", "tickfence.monitoring.probe"]
         assert f":{port['containerPort']}/metrics" in probes_parser().parse_args(words[3:]).url
+
+
+def test_the_rules_of_alerts_are_those_of_the_compose_file() -> None:
+    assert BY_KIND["ConfigMap"]["alerts"]["data"]["rules.toml"] == RULES
+    [mount] = [mount for mount in container("alerts")["volumeMounts"] if mount["name"] == "rules"]
+    assert environment("alerts")["NT_ALERT_RULES"] == f"{mount['mountPath']}/rules.toml"
 
 
 def test_redis_has_the_configuration_and_the_check_of_the_compose_file() -> None:

@@ -98,3 +98,17 @@ def test_the_configuration_for_this_machine_names_the_roles_that_run(tmp_path: P
     }
     assert all(job.keys() <= {"job_name", "static_configs"} for job in jobs)
     promtool("check", "config", str(path))
+
+
+def test_alertmanager_sends_every_alert_to_a_receiver_that_there_is() -> None:
+    page = yaml.safe_load((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
+    told = {matcher for route in page["route"]["routes"] for matcher in route["matchers"]}
+    assert told == {'severity="critical"'}, "the others are warnings"
+    assert {page["route"]["receiver"], *(route["receiver"] for route in page["route"]["routes"])} == {
+        receiver["name"] for receiver in page["receivers"]
+    }
+    for rule in page["inhibit_rules"]:
+        for [matcher] in (rule["source_matchers"], rule["target_matchers"]):
+            [(label, listed)] = re.findall(r'^(\w+)=~"([\w|]+)"$', matcher)
+            assert label == "alertname"
+            assert set(listed.split("|")) <= set(ALERTS)

@@ -56,6 +56,14 @@ def no_struct(market) -> dict:  # noqa: ARG001
     return {}
 
 
+class Row(Struct, array_like=True):
+    """No object in JSON."""
+
+
+def no_object(market) -> Row:  # noqa: ARG001
+    return Row()
+
+
 def found(bad: dict[str, str] | None = None, **sections: Section) -> Found:
     return Found(tuple(Installed(name, section) for name, section in sections.items()), bad or {})
 
@@ -148,6 +156,7 @@ def test_a_section_over_its_budget_again_and_again_is_switched_off(
     [
         ("Bad name", depth, r"its name must match \[a-z\]"),
         ("odd", no_struct, "annotated to return one msgspec Struct"),
+        ("odd", no_object, "not array_like"),
         ("odd", print, "annotated to return one msgspec Struct"),
     ],
 )
@@ -194,6 +203,19 @@ section = Section(find, fast=True)
 '''
 
 
+UNKNOWN = """
+from __future__ import annotations
+from tickfence.analytics.extensions import Section
+
+
+def find(market: SlowMarket) -> None:
+    pass
+
+
+section = Section(find)
+"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tutorial's package and others are installed."""
@@ -205,6 +227,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*pip, *options, str(source)], check=True)
     package(folder, "hangs", HANGS, {"hangs": "hangs:section", "again": "hangs:section"})
     package(folder, "broken", "import no_such_module", {"broken": "broken:section", "again": "broken:section"})
+    package(folder, "unknown", UNKNOWN, {"unknown": "unknown:section"})
     return folder
 
 
@@ -220,9 +243,10 @@ def test_the_tutorials_package_is_in_a_real_nodes_report_and_broken_ones_are_tol
     assert workers.report()["extensions"] == {"hangs": {"there": True}, "pressure": about}
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
         off = dict(re.findall(r'^nt_section_off{section="(\w+)"} (\S+)', page.read().decode(), re.MULTILINE))
-    assert off == {"again": "1.0", "broken": "1.0", "hangs": "0.0", "pressure": "0.0"}
+    assert off == {"again": "1.0", "broken": "1.0", "hangs": "0.0", "pressure": "0.0", "unknown": "1.0"}
     said = workers.said()
-    assert "the section broken cannot be used: broken:section: it cannot be imported: ModuleNotFoundError" in said
+    assert "the section broken cannot be used: broken:section: ModuleNotFoundError: No module named" in said
+    assert "the section unknown cannot be used: unknown:section: NameError: name 'SlowMarket' is not defined" in said
     assert "the section again cannot be used: " in said and "two packages give a section this name" in said
 
 

@@ -35,7 +35,7 @@ def main(settings: environment.Settings, *, check: bool = False) -> int:
         print(f"{path}: {len(rules.rules)} rules, {len(rules.targets)} targets")
         return 0
     wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
-    exporter.serve(wanted, settings.nt_metrics_host, alerts_metrics.registry)
+    exporter.serve(wanted, settings.nt_metrics_host, alerts_metrics.registry, settings.nt_metrics_allowed_hosts)
     logger.info("starting", extra={"rules": len(rules.rules), "targets": len(rules.targets)})
 
     async def run() -> None:

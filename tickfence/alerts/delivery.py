@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
@@ -18,9 +19,12 @@ from tickfence.alerts.rules import BadRules, Rule, Rules, Target
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+"""How long an attempt may take, all in all."""
+CONNECT_S = 4.0
+"""Of that for a connection: without one, nothing was sent."""
 _AGAIN = (408, 425, 429)
 _GATEWAY_TIMEOUT = 504
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -59,27 +63,36 @@ class Delivery:
         self._rules = rules
         self._secrets = {name: target.secret() for name, target in rules.targets.items() if target.webhook}
         self._apprise = {name: _apprise(name, target) for name, target in rules.targets.items() if target.apprise_file}
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's may be a secret
-        self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=True)
+        for name in ("httpx2", "apprise"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # below, they log whole URLs, which may hold secrets
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=None),  # a target that hangs takes none away from the others
+        )
 
     async def attempt(self, firing: Firing, message: Message) -> Outcome:
         """Send a message once."""
         body = payload(firing, message, self._rules.rules.get(firing.rule))
-        extra = {"alert": firing.id, "target": message.target, "state": message.kind}
-        if (channel := self._apprise.get(message.target)) is not None:
-            # Apprise does not tell a refusal from an answer that did not come.
-            title = f"{firing.rule}: {firing.symbol} {message.kind}"
-            done = await channel.async_notify(title=title, body=_text(body))
-            outcome, why = (Outcome.ACCEPTED, "") if done else (Outcome.UNKNOWN, "Apprise could not send it")
-        else:
-            outcome, why = await self._post(message, body)
+        tell = self._notify if message.target in self._apprise else self._post
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                outcome, why = await tell(message, body)
+        except TimeoutError:
+            outcome, why = Outcome.UNKNOWN, f"no answer within {TIMEOUT_S:g} s"
         if outcome is not Outcome.ACCEPTED:
+            extra = {"alert": firing.id, "target": message.target, "state": message.kind}
             logger.warning("an alert was not accepted: %s: %s", outcome, why, extra=extra)
         return outcome
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    async def _notify(self, message: Message, body: dict[str, Any]) -> tuple[Outcome, str]:
+        title = f"{body['rule']}: {body['symbol']} {message.kind}"
+        if await self._apprise[message.target].async_notify(title=title, body=_text(body)):
+            return Outcome.ACCEPTED, ""
+        return Outcome.UNKNOWN, "Apprise could not send it"  # it does not tell a refusal from no answer
 
     async def _post(self, message: Message, body: dict[str, Any]) -> tuple[Outcome, str]:
         data, timestamp = msgspec.json.encode(body), str(int(time.time()))
@@ -89,14 +102,15 @@ class Delivery:
             "Tickfence-Timestamp": timestamp,
             "Tickfence-Signature": signature(self._secrets[message.target], timestamp, data),
         }
+        url = self._rules.targets[message.target].webhook
         try:
-            answer = await self._http.post(self._rules.targets[message.target].webhook, content=data, headers=headers)
+            async with self._http.stream("POST", url, content=data, headers=headers) as answer:
+                status = answer.status_code  # the body does not count, however long it is
         except _NOT_SENT as error:
             return Outcome.REFUSED, f"{type(error).__name__}: {error}"
         except httpx.HTTPError as error:
             return Outcome.UNKNOWN, f"{type(error).__name__}: {error}"
-        status = answer.status_code
-        if answer.is_success:
+        if 200 <= status < 300:
             return Outcome.ACCEPTED, ""
         if status == _GATEWAY_TIMEOUT:
             return Outcome.UNKNOWN, f"status {status}"

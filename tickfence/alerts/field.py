@@ -42,7 +42,11 @@ class Field:
                 value = node.get(name) if isinstance(node, Mapping) else None
                 if isinstance(value, list):
                     listed = True
-                    below += [one for one in value if key is None or str(one.get(key)) == wanted]
+                    below += [
+                        one
+                        for one in value
+                        if key is None or (isinstance(one, Mapping) and str(one.get(key)) == wanted)
+                    ]
                 elif value is not None:
                     below.append(value)
                 elif not listed:

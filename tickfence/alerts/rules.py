@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -43,8 +45,8 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
         """Raise ValueError for what does not fit together."""
         if bool(self.webhook) == bool(self.apprise_file):
             raise ValueError("must have either webhook or apprise_file")
-        if self.webhook and not re.match(r"https?://[^/\s]", self.webhook):
-            raise ValueError(f"webhook={self.webhook}: must be a URL that starts with https:// or http://")
+        if self.webhook and not _is_url(self.webhook):  # it may hold a secret, so it is not shown
+            raise ValueError("webhook: must be a URL that starts with https:// or http://")
         if self.webhook and len(self.secret()) < LEAST_SECRET:
             raise ValueError(f"secret_file={self.secret_file}: the secret must have at least {LEAST_SECRET} characters")
         if self.apprise_file:
@@ -95,6 +97,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             raise ValueError(f"field={self.field}: {error}") from None
         if [self.above, self.below, self.equals].count(None) != 2:
             raise ValueError("must have one of above, below, equals")
+        if any(limit is not None and not math.isfinite(limit) for limit in (self.above, self.below, self.clear)):
+            raise ValueError("a limit must be a finite number")
         if self.clear is not None:
             if self.equals is not None:
                 raise ValueError("clear goes with above or below only")
@@ -102,6 +106,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
                 self.below is not None and self.clear < self.below
             ):
                 raise ValueError("clear must not lie beyond the limit: a firing would end while it holds")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("targets: each of them once")
         for name in self.targets:
             if name not in targets:
                 raise ValueError(
@@ -119,7 +125,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
             return None
         if self.equals is not None:
             return [value for value in values if value == self.equals]
-        numbers = [value for value in values if isinstance(value, int | float)]
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         above, below = (limit if self.clear is None or not firing else self.clear for limit in (self.above, self.below))
         if self.above is not None:
             return [value for value in numbers if value > above]  # type: ignore[operator]  # of the limit that there is
@@ -160,6 +166,14 @@ def load(path: str) -> Rules:
         except ValueError as error:
             raise BadRules(f"{path}: {place}: {error}") from None
     return found
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+    except ValueError:
+        return False
 
 
 def _line(name: str, path: str) -> str:

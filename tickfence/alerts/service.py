@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from tickfence.alerts.delivery import Delivery
 from tickfence.alerts.firing import Firing, Kind, Message, Outcome, State
 from tickfence.alerts.ledger import Ledger
-from tickfence.alerts.rules import Rules
+from tickfence.alerts.rules import Rule, Rules
 from tickfence.alerts.watch import Watch
 from tickfence.coordination.owner import Owner
 from tickfence.monitoring import alerts_metrics as metrics
+from tickfence.monitoring.log_limit import LogLimit
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.reader import Reader
 from tickfence.redis_access.connect import connect, forget_connections
@@ -26,12 +29,17 @@ from tickfence.redis_access.outage import Outage
 from tickfence.settings import Settings
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 TURN_S = 0.25
 LOOK_S = 0.5
 """Time between two looks at the reports."""
-FORGET_MS = 300_000
+FORGET_S = 300.0
 """A firing ends when its symbol had no report to act on for this long."""
+AT_ONCE = 8
+"""Attempts under way for one target, so that one that hangs takes neither threads nor sockets from the others."""
+MOST_FIRINGS = 10_000
+"""Above that nothing fires until some are over: a target that hangs does not fill the memory."""
 FINISH_S = 12.0
 """How long attempts under way may take at the end: longer than one lasts."""
 
@@ -52,15 +60,18 @@ class Alerts:
         self._client = connect(settings.redis_url, name=name)
         again = frozenset(of for of, target in rules.targets.items() if target.at_least_once)
         self._ledger = Ledger(self._client, settings.keys, str(Owner.start(name)), settings.nt_lease_ttl_ms, again)
+        # The ledger's own: hosts whose names are looked up take all of asyncio's while that hangs.
+        self._thread = ThreadPoolExecutor(1, "ledger")
         self._outage = Outage("the data plane", logger)
+        self._full = LogLimit(60.0)
         self._watches: dict[tuple[str, str], Watch] = {}
-        self._told_ms: dict[str, int] = {}  # firing -> server ms at which a report last told of it
+        self._told_s: dict[str, float] = {}  # firing -> when a report last told of it, monotonic
         self._attempts: dict[asyncio.Task[Outcome], tuple[Firing, Message]] = {}
         self._changed: dict[str, Firing] = {}
         self._looked_at = 0.0
         self._stopping = False
         self._wake = asyncio.Event()
-        self._leads = False
+        self._leads: bool | None = None  # not known yet
 
     def stop(self) -> None:
         """Let :meth:`run` finish what is under way, give the lease back, and return."""
@@ -69,7 +80,10 @@ class Alerts:
 
     async def run(self) -> None:
         """Run until :meth:`stop`. An outage of Redis ends nothing."""
-        while not self._stopping:
+        ends_s = math.inf
+        while not self._stopping or (self._attempts and time.monotonic() < ends_s):
+            if self._stopping:  # keep the lease until it is known how the attempts under way end
+                ends_s = min(ends_s, time.monotonic() + FINISH_S)
             pause_s = TURN_S
             try:
                 await self._turn()
@@ -81,24 +95,23 @@ class Alerts:
                 metrics.heartbeat.set_to_current_time()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause_s)
-            if not self._stopping:
-                self._wake.clear()
+            self._wake.clear()
         await self._finish()
 
     async def _turn(self) -> None:
-        holds = await asyncio.to_thread(self._ledger.hold, time.monotonic())
+        holds = await self._in_thread(self._ledger.hold, time.monotonic())
         if holds != self._leads:
             self._leads = holds
             metrics.sender.set(holds)
             logger.info("sending alerts" if holds else "standing by: another instance sends alerts")
             self._watches.clear()
-            self._told_ms.clear()
+            self._told_s.clear()
             self._changed.clear()
         self._take_outcomes()
         metrics.firing.set(sum(each.ended_ms is None for each in self._ledger.firings.values()) if holds else 0)
         if not holds:
             return
-        if time.monotonic() - self._looked_at >= LOOK_S:
+        if not self._stopping and time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
             await self._look()
         await self._send()
@@ -108,11 +121,14 @@ class Alerts:
         found = {each.symbol: each for each in reports.found if not each.fresh.stale}
         firing = {(each.rule, each.symbol): each for each in self._ledger.firings.values() if each.ended_ms is None}
         for each in firing.values():
-            if each.rule not in self._rules.rules:
+            rule = self._rules.rules.get(each.rule)
+            if rule is None or not rule.concerns(each.symbol):
                 self._end(each, reports.now_ms, "there is no such rule any more")
         decoded: dict[str, Mapping[str, Any]] = {}
+        asked = set(reports.asked)
+        self._watches = {of: watch for of, watch in self._watches.items() if of[1] in asked}
         for name, rule in self._rules.rules.items():
-            for symbol in {*reports.asked, *(each for of, each in firing if of == name)}:
+            for symbol in asked.union(each for of, each in firing if of == name):
                 if not rule.concerns(symbol):
                     continue
                 report = found.get(symbol)
@@ -121,25 +137,30 @@ class Alerts:
                 at_ms = reports.now_ms if report is None else report.head.updated_at
                 of = name, symbol
                 if of in firing:
-                    self._judge(firing[of], decoded.get(symbol), at_ms)
+                    self._judge(firing[of], rule, decoded.get(symbol), at_ms)
                 elif (since := self._watches.setdefault(of, Watch(rule)).fires(decoded.get(symbol), at_ms)) is not None:
                     self._fire(name, symbol, at_ms, *since)
 
     def _fire(self, name: str, symbol: str, at_ms: int, since_ms: int, value: Any) -> None:
+        if len(self._ledger.firings) >= MOST_FIRINGS:
+            if self._full.allows("") is not None:
+                logger.error("nothing fires any more: %d firings are not over", MOST_FIRINGS)
+            return
         messages = [Message(target, Kind.FIRING) for target in self._rules.rules[name].targets]
         firing = Firing(f"{name}/{symbol}/{at_ms}", name, symbol, since_ms, at_ms, value, messages)
         self._ledger.firings[firing.id] = self._changed[firing.id] = firing
         del self._watches[name, symbol]
         logger.info("an alert fires", extra={"alert": firing.id})
 
-    def _judge(self, firing: Firing, report: Mapping[str, Any] | None, at_ms: int) -> None:
-        met = self._rules.rules[firing.rule].met_by(report, firing=True) if report is not None else None
-        told_ms = self._told_ms.setdefault(firing.id, at_ms)
+    def _judge(self, firing: Firing, rule: Rule, report: Mapping[str, Any] | None, at_ms: int) -> None:
+        met = rule.met_by(report, firing=True) if report is not None else None
+        now_s = time.monotonic()  # Redis' clock may step
+        told_s = self._told_s.setdefault(firing.id, now_s)
         if met is not None:
-            self._told_ms[firing.id] = at_ms
+            self._told_s[firing.id] = now_s
             if not met:
                 self._end(firing, at_ms)
-        elif at_ms - told_ms > FORGET_MS:
+        elif now_s - told_s > FORGET_S:
             self._end(firing, at_ms, "no report tells of it any more")
 
     def _end(self, firing: Firing, at_ms: int, reason: str = "") -> None:
@@ -147,19 +168,25 @@ class Alerts:
         tell = [each.target for each in firing.messages if each.target in targets and targets[each.target].resolved]
         firing.end(at_ms, tell, reason)
         self._changed[firing.id] = firing
-        self._told_ms.pop(firing.id, None)
+        self._told_s.pop(firing.id, None)
         logger.info("an alert is over", extra={"alert": firing.id, "reason": reason})
 
     async def _send(self) -> None:
         """Record what has changed and which attempts begin, and then begin them."""
         now_ms = int(time.time() * 1000)
         begin: list[tuple[Firing, Message]] = []
+        places = dict.fromkeys(self._rules.targets, 0 if self._stopping else AT_ONCE)
+        for _, message in self._attempts.values():
+            places[message.target] -= 1
         for firing in self._ledger.firings.values():
             for message in firing.messages:
                 if not message.over and message.target not in self._rules.targets:
                     message.state = State.REJECTED
                     self._changed[firing.id] = firing
-            begin += [(firing, message) for message in firing.due(now_ms)]
+            for message in firing.due(now_ms):
+                if places[message.target] > 0:
+                    places[message.target] -= 1
+                    begin.append((firing, message))
         for firing, message in begin:
             message.begin()
             self._changed[firing.id] = firing
@@ -168,7 +195,7 @@ class Alerts:
             return
         recorded = False
         try:
-            recorded = await asyncio.to_thread(self._ledger.write, changed, time.monotonic())
+            recorded = await self._in_thread(self._ledger.write, changed, time.monotonic())
         finally:
             if not recorded:
                 for _, message in begin:
@@ -200,14 +227,15 @@ class Alerts:
                 self._changed[firing.id] = firing
 
     async def _finish(self) -> None:
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=FINISH_S)
         self._take_outcomes()
         try:
             if self._leads and self._changed:
-                await asyncio.to_thread(self._ledger.write, list(self._changed.values()), time.monotonic())
-            await asyncio.to_thread(self._ledger.give_back)
+                await self._in_thread(self._ledger.write, list(self._changed.values()), time.monotonic())
+            await self._in_thread(self._ledger.give_back)
         except REDIS_ERRORS as error:
             logger.warning("cannot give the lease back, it ends by itself: %s", error)
         await self._delivery.close()
         await self._reader.close()
+
+    async def _in_thread(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

@@ -51,12 +51,14 @@ class Section:
         """The type that `find` says it returns.
 
         Raises:
-            BadSection: it names no Struct.
+            BadSection: it names no Struct that is an object in JSON.
         """
         found = get_type_hints(self.find).get("return")
         kinds = [kind for kind in get_args(found) or (found,) if kind is not UnsetType]
         if len(kinds) != 1 or not (isinstance(kinds[0], type) and issubclass(kinds[0], Struct)):
             raise BadSection("its find() must be annotated to return one msgspec Struct, or UNSET")
+        if kinds[0].__struct_config__.array_like:
+            raise BadSection("its Struct must be a JSON object, and not array_like")
         return kinds[0]
 
 
@@ -108,21 +110,23 @@ def installed() -> Found:
         try:
             if point.name in sections or point.name in bad:
                 raise BadSection("two packages give a section this name")
-            sections[point.name] = Installed(point.name, _load(point))
+            sections[point.name] = _load(point)
         except BadSection as error:
             sections.pop(point.name, None)
             bad[point.name] = f"{point.value}: {error}"
     return Found(tuple(sections.values()), bad)
 
 
-def _load(point: EntryPoint) -> Section:
+def _load(point: EntryPoint) -> Installed:
     try:
         section = point.load()
-    except Exception as error:  # a module of others may raise whatever it likes
-        raise BadSection(f"it cannot be imported: {type(error).__name__}: {error}") from error
-    if not isinstance(section, Section):
-        raise BadSection(f"it must be a {Section.__module__}.Section; it is a {type(section).__name__}")
-    return section
+        if isinstance(section, Section):
+            return Installed(point.name, section)
+    except BadSection:
+        raise
+    except Exception as error:  # a module of others, and its annotations, may raise whatever they like
+        raise BadSection(f"{type(error).__name__}: {error}") from error
+    raise BadSection(f"it must be a {Section.__module__}.Section; it is a {type(section).__name__}")
 
 
 def extended(document: bytes, sections: Mapping[str, Raw]) -> bytes:
