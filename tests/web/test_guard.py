@@ -124,6 +124,15 @@ def test_pages_of_sites_that_are_set_may_read(guarded: WebProcess) -> None:
     assert (other.status, other.headers["Access-Control-Allow-Origin"]) == (403, None)
 
 
+def test_guesses_of_a_token_are_limited_and_those_who_have_it_are_not(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url(), NT_WEB_TOKEN=TOKEN, NT_WEB_CLIENT_REQUESTS_PER_S=1) as web:
+        web.wait_until_up()
+        guesses = [web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}{number}") for number in range(10)]
+        assert [guess.status for guess in guesses[:2]] == [401, 401]
+        assert {guess.json["code"] for guess in guesses} == {"token_needed", "client_requests"}
+        assert web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}").status == 200
+
+
 def test_each_reader_has_a_token_of_its_own_and_the_log_says_who_read_what(guarded: WebProcess) -> None:
     assert guarded.get("/v1/symbols", Authorization=f"Bearer {GRAFANA}").status == 200
     guarded.get("/v1/reports?symbols=NOPE&token=" + GRAFANA, Authorization=f"Bearer {GRAFANA}")
