@@ -109,6 +109,14 @@ def test_a_stream_of_several_symbols_tells_each_report_once() -> None:
     assert len(told(following, ("report", first, 1.6), ("report", other, 1.6))) == 2, "they end what was lost"
 
 
+def test_a_symbol_in_lower_case_is_lost_each_time() -> None:
+    following = Following("aausdt", 2.0, 60.0)
+    for number in range(2):
+        [lost] = told(following, ("outage", b'{"awayForMs":1020,"text":"Redis is away"}', 1.0))
+        assert lost.symbols == ("AAUSDT",)
+        assert len(told(following, ("report", report(at_ms=AT + number), 1.0))) == 1
+
+
 def test_a_stream_that_is_behind_is_opened_again() -> None:
     following = Following(["AAUSDT"], 2.0, 60.0)
     following.request()
