@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tickfence.client import (
+    BadAnswer,
     BadRequest,
     ClientError,
     Lost,
@@ -89,6 +90,8 @@ def test_an_answer_that_is_no_success_is_an_error_that_says_what_to_do() -> None
     assert isinstance(many, TooManyRequests) and many.retry_after_s == 7.0 and many.retryable
     page = refusal(502, b"<html>Bad gateway</html>", "Wed, 21 Oct 2026 07:28:00 GMT")
     assert str(page) == "the server answered 502 Bad Gateway" and page.retry_after_s is None
+    assert isinstance(page, Unavailable) and page.retryable, "a proxy's, while the server starts again"
+    assert isinstance(of(502, "bad_report"), BadAnswer)
 
 
 def test_a_stream_of_several_symbols_tells_each_report_once() -> None:
