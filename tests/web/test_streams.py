@@ -172,7 +172,7 @@ def test_redis_that_goes_away_is_told_and_comes_back_by_itself(own_redis_server:
                     "1",
                 )
             assert web.get("/readyz").json["reason"] == "Redis is away: ConnectionError"
-            assert "cannot read from Redis: ConnectionError(" in web.log_text()
+            assert "cannot read from Redis: ConnectionError: " in web.log_text()
             with web.stream() as late:
                 late.until("outage")
                 server.start()

@@ -79,7 +79,7 @@ class DataPlane:
         except REDIS_ERRORS as error:
             await forget_asyncio_connections(self._client)
             if self._log_limit.allows("away") is not None:
-                logger.warning("cannot read from Redis: %r", error)
+                logger.warning("cannot read from Redis: %s: %s", type(error).__name__, error)
             why = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TIMEOUTS) else type(error).__name__
             raise Unavailable(f"Redis is away: {why}") from error
         for reply in found[1]:
