@@ -23,6 +23,9 @@ from tickfence.web.tokens import Tokens
 DEFAULT_METRICS_PORT = 9161
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
+_ACCEPTED_AT_ONCE = 100
+"""Connections that a turn of the event loop accepts. Few beside `connections.MAX_WAITING`: when clients come back together, their requests
+are read before further connections push them out."""
 _OTHER_FILES = 100 + BACKLOG  # so many connections may come before the first of them is looked at
 
 logger = logging.getLogger("web")
@@ -32,6 +35,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, feed: Feed) -> None:
         super().__init__(config)
         self._feed = feed
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # asyncio has made the kernel's queue as short as what it accepts at once
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._feed.end()
@@ -61,7 +69,7 @@ def serve(listener: socket.socket, settings: Settings, tokens: Tokens, *, loopba
         server_header=False,
         http=PromptProtocol,
         ws="none",
-        backlog=BACKLOG,
+        backlog=_ACCEPTED_AT_ONCE,
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
