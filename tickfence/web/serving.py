@@ -24,8 +24,8 @@ DEFAULT_METRICS_PORT = 9161
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
 _ACCEPTED_AT_ONCE = 100
-"""Connections that a turn of the event loop accepts. Few beside `connections.MAX_WAITING`: when clients come back together, their requests
-are read before further connections push them out."""
+"""Connections that a turn of the event loop accepts. Few beside `connections.MAX_WAITING`: when clients come back together,
+their requests are read before further connections push them out."""
 _OTHER_FILES = 100 + BACKLOG  # so many connections may come before the first of them is looked at
 
 logger = logging.getLogger("web")
