@@ -33,7 +33,7 @@ def alerts(told: Iterable[FreshReport | Lost], above_bps: float, seconds: float)
         symbol, spread = one.symbol, one.spread_bps
         if spread is UNSET or spread < above_bps:
             wide_since.pop(symbol, None)
-            if symbol in alerted:
+            if symbol in alerted and spread is not UNSET:
                 alerted.discard(symbol)
                 yield f"{symbol}: the spread is normal again"
         elif one.updated_at - wide_since.setdefault(symbol, one.updated_at) >= seconds * 1000 and symbol not in alerted:

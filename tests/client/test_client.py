@@ -105,6 +105,9 @@ def test_errors_say_what_to_do(connect: Connect, cluster: Cluster) -> None:
             connect(token=token).report("AAUSDT")
         with pytest.raises(Unauthorized):
             next(connect(token=token).stream("AAUSDT"))
+    for call in (lambda: connect().report("A" * 70_000), lambda: next(connect().stream("A" * 70_000))):
+        with pytest.raises(BadAnswer, match="too long"):
+            call()
     with pytest.raises(Unreachable, match="no connection"):
         connect(url=address(ports.pick())).report("AAUSDT")
 

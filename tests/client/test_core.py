@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tickfence.client import (
+    BadAnswer,
     BadRequest,
     ClientError,
     Lost,
@@ -89,6 +90,8 @@ def test_an_answer_that_is_no_success_is_an_error_that_says_what_to_do() -> None
     assert isinstance(many, TooManyRequests) and many.retry_after_s == 7.0 and many.retryable
     page = refusal(502, b"<html>Bad gateway</html>", "Wed, 21 Oct 2026 07:28:00 GMT")
     assert str(page) == "the server answered 502 Bad Gateway" and page.retry_after_s is None
+    assert isinstance(page, Unavailable) and page.retryable, "a proxy's, while the server starts again"
+    assert isinstance(of(502, "bad_report"), BadAnswer)
 
 
 def test_a_stream_of_several_symbols_tells_each_report_once() -> None:
@@ -107,6 +110,14 @@ def test_a_stream_of_several_symbols_tells_each_report_once() -> None:
     [lost] = told(following, ("outage", outage, 1.4), ("outage", outage, 1.5))
     assert lost.symbols == ("kraken:BTC/USD",) and isinstance(lost.error, Unavailable)
     assert len(told(following, ("report", first, 1.6), ("report", other, 1.6))) == 2, "they end what was lost"
+
+
+def test_a_symbol_in_lower_case_is_lost_each_time() -> None:
+    following = Following("aausdt", 2.0, 60.0)
+    for number in range(2):
+        [lost] = told(following, ("outage", b'{"awayForMs":1020,"text":"Redis is away"}', 1.0))
+        assert lost.symbols == ("AAUSDT",)
+        assert len(told(following, ("report", report(at_ms=AT + number), 1.0))) == 1
 
 
 def test_a_stream_that_is_behind_is_opened_again() -> None:

@@ -43,6 +43,36 @@ def test_one_who_comes_as_the_last_one_leaves_is_sent_a_whole_state(
     assert asyncio.run(come_and_go()) == [SYMBOLS] * 3
 
 
+def test_a_slow_client_of_many_symbols_holds_few_reports_and_gets_the_newest_of_the_others(
+    redis_server: EmbeddedRedis, cluster: Cluster
+) -> None:
+    symbols = [f"S{number}USDT" for number in range(25)]
+    for symbol in symbols:
+        cluster.report(symbol)
+    settings = Settings.from_environment({"REDIS_URL": redis_server.url(), "SYMBOLS": ",".join(symbols)})
+
+    async def read() -> list[bytes]:
+        reader = Reader(settings)
+        feed = Feed(reader)
+        slow, quick = feed.reports(symbols), feed.report(symbols[-1])
+        try:
+            taken = [await anext(slow)]
+            await anext(quick)
+            cluster.report(symbols[-1], last_price=8.5)
+            while b'"last_price":8.5' not in await anext(quick):
+                pass
+            return taken + [await anext(slow) for _ in range(2)]
+        finally:
+            await slow.aclose()
+            await quick.aclose()
+            await feed.close()
+            await reader.close()
+
+    taken = asyncio.run(read())
+    assert [part.count(b"event: report") for part in taken] == [10, 10, 5]
+    assert b'"last_price":8.5' in taken[-1]
+
+
 def test_events_go_on_when_redis_has_lost_those_before_and_its_clock_is_behind(
     redis_server: EmbeddedRedis, cluster: Cluster
 ) -> None:

@@ -112,10 +112,14 @@ def test_names_that_are_set_are_accepted_and_no_other_sites(guarded: WebProcess)
 
 def test_pages_of_sites_that_are_set_may_read(guarded: WebProcess) -> None:
     site = "https://dashboard.example"
-    asked = {"Origin": site, "Access_Control_Request_Method": "GET", "Access_Control_Request_Headers": "authorization"}
-    permission = guarded.get("/v1/symbols", method="OPTIONS", **asked)
-    assert (permission.status, permission.headers["Access-Control-Allow-Origin"]) == (200, site)
-    assert "Authorization" in permission.headers["Access-Control-Allow-Headers"]
+    for method, path, names in (
+        ("GET", "/v1/symbols", "authorization"),
+        ("POST", "/mcp", "authorization,content-type,mcp-method,mcp-name,mcp-protocol-version"),
+    ):
+        asked = {"Access_Control_Request_Method": method, "Access_Control_Request_Headers": names}
+        permission = guarded.get(path, method="OPTIONS", Origin=site, **asked)
+        assert (permission.status, permission.headers["Access-Control-Allow-Origin"]) == (200, site)
+        assert set(names.split(",")) <= set(permission.headers["Access-Control-Allow-Headers"].lower().split(", "))
     for given, status in (({"Authorization": f"Bearer {TOKEN}"}, 200), ({}, 401)):
         answer = guarded.get("/v1/symbols", Origin=site, **given)
         assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, site)
@@ -124,15 +128,26 @@ def test_pages_of_sites_that_are_set_may_read(guarded: WebProcess) -> None:
     assert (other.status, other.headers["Access-Control-Allow-Origin"]) == (403, None)
 
 
+def test_guesses_of_a_token_are_limited_and_those_who_have_it_are_not(redis_server: EmbeddedRedis) -> None:
+    with WebProcess(redis_server.url(), NT_WEB_TOKEN=TOKEN, NT_WEB_CLIENT_REQUESTS_PER_S=1) as web:
+        web.wait_until_up()
+        guesses = [web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}{number}") for number in range(10)]
+        assert [guess.status for guess in guesses[:2]] == [401, 401]
+        assert {guess.json["code"] for guess in guesses} == {"token_needed", "client_requests"}
+        assert web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}").status == 200
+
+
 def test_each_reader_has_a_token_of_its_own_and_the_log_says_who_read_what(guarded: WebProcess) -> None:
     assert guarded.get("/v1/symbols", Authorization=f"Bearer {GRAFANA}").status == 200
     guarded.get("/v1/reports?symbols=NOPE&token=" + GRAFANA, Authorization=f"Bearer {GRAFANA}")
+    guarded.get("/v1/links?token=" + GRAFANA, Authorization=f"Bearer {GRAFANA}")
     guarded.get("/v1/events?limit=3", Authorization=f"Bearer {GRAFANA}")
     wait_until(lambda: "limit=3" in guarded.log_text(), "it is logged")
     read = [json.loads(line) for line in guarded.log_text().splitlines() if '"message": "read"' in line]
     assert [(one["reader"], one["operation"], one["path"], one["query"], one["status"]) for one in read] == [
         ("grafana", "listSymbols", "/v1/symbols", "", 200),
         ("grafana", "listReports", "/v1/reports", "", 422),
+        ("grafana", "other", "/v1/links", "", 200),
         ("grafana", "listEvents", "/v1/events", "limit=3", 200),
     ]
     assert read[0]["client"] == "127.0.0.1"
@@ -148,9 +163,10 @@ def test_requests_and_refusals_are_counted_by_operation(guarded: WebProcess) -> 
     before = counted()
     guarded.get("/v1/nodes", Authorization=f"Bearer {TOKEN}")
     guarded.get("/v1/nodes")
+    guarded.get("/")
     grown = {name: value - before[name] for name, value in counted().items() if value != before[name]}
     assert grown["nt_web_requests_total['2xx', 'listNodes']"] == 1
-    assert grown["nt_web_requests_total['4xx', 'other']"] == 1
+    assert grown["nt_web_requests_total['2xx', 'other']"] == grown["nt_web_requests_total['4xx', 'other']"] == 1
     assert grown["nt_web_refused_total['token_needed']"] == 1
     assert grown["nt_web_latency_ms_count['listNodes']"] == 1
     assert before["nt_web_streams[]"] == 0

@@ -162,7 +162,7 @@ class AsyncClient:
                         for told in following.event(event.event, event.data, time.monotonic()):
                             yield told
                 error: ClientError = Unreachable("the server ended the stream")
-            except httpx2.HTTPError as caught:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as caught:
                 error = failed(caught)
             except ClientError as caught:
                 error = caught

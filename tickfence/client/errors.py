@@ -61,7 +61,7 @@ class TooManyRequests(ClientError):
 
 
 class Unavailable(ClientError):
-    """The server cannot answer now: Redis is away, or the server is busy."""
+    """The server cannot answer now: Redis is away, or the server is busy, or away behind its proxy."""
 
     retryable = True
 
@@ -112,10 +112,11 @@ _KINDS: Mapping[int, type[ClientError]] = {
     421: Refused,
     422: BadRequest,
     429: TooManyRequests,
+    502: Unavailable,  # of a proxy, unless the server says that it is a bad report
     503: Unavailable,
     504: Unavailable,
 }
-_UNKNOWN, _NO_REPORT = "unknown_symbol", "no_report"
+_UNKNOWN, _NO_REPORT, _BAD_REPORT = "unknown_symbol", "no_report", "bad_report"
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
@@ -140,6 +141,8 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
         error = UnknownSymbol(text, problem.accepted)
     elif status == HTTPStatus.SERVICE_UNAVAILABLE and problem.kind == _NO_REPORT:
         error = NoReport(text)
+    elif problem.kind == _BAD_REPORT:
+        error = BadAnswer(text)
     else:
         error = _KINDS.get(status, BadAnswer)(text)
     if retry_after and retry_after.isdecimal():

@@ -13,6 +13,7 @@ from tickfence.client.errors import BadAnswer, ClientError, NoReport, StaleRepor
 from tickfence.client.exchange import Exchange, Known, target
 from tickfence.client.freshness import aged, require_fresh
 from tickfence.client.history import History, HistoryPage
+from tickfence.instrument import as_typed
 from tickfence.readers.reports import FreshReport
 from tickfence.web.events import Event
 from tickfence.web.nodes import Nodes
@@ -179,12 +180,12 @@ def decoded(body: bytes | str | msgspec.Raw, kind: type[T]) -> T:
 
 
 def named(symbols: str | Iterable[str]) -> tuple[str, ...]:
-    """Return one symbol or several as names, each once.
+    """Return one symbol or several as the server names them, each once.
 
     Raises:
         ValueError: There is none.
     """
-    names = (symbols,) if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+    names = tuple(dict.fromkeys(map(as_typed, (symbols,) if isinstance(symbols, str) else symbols)))
     if not names:
         raise ValueError("name at least one symbol")
     return names

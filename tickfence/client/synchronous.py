@@ -155,7 +155,7 @@ class Client:
                     for event in source:
                         yield from following.event(event.event, event.data, time.monotonic())
                 error: ClientError = Unreachable("the server ended the stream")
-            except httpx2.HTTPError as caught:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as caught:
                 error = failed(caught)
             except ClientError as caught:
                 error = caught

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tickfence.mcp.history_tools import history_tools
 from tickfence.mcp.prompts import add_prompts
@@ -49,7 +52,28 @@ def http_route(tools: MCPServer) -> Route:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     [route] = [route for route in application.routes if isinstance(route, Route)]
-    return Route(route.path, route.endpoint, methods=["POST"])
+    return Route(route.path, _Whole(route.endpoint), methods=["POST"])
+
+
+class _Whole:
+    """Ends with a client that goes before its whole request is here: for the SDK that is an error, with a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = False
+
+        async def receive_whole() -> Message:
+            nonlocal whole
+            message = await receive()
+            if message["type"] == "http.disconnect" and not whole:
+                raise ClientDisconnect
+            whole = not message.get("more_body", False)
+            return message
+
+        with suppress(ClientDisconnect):
+            await self._app(scope, receive_whole, send)
 
 
 async def serve_stdio(settings: Settings) -> None:

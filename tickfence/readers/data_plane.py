@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+from tickfence.monitoring.log_limit import LogLimit
 from tickfence.redis_access.command import checked
 from tickfence.redis_access.connect import connect_asyncio, forget_asyncio_connections, is_cluster
-from tickfence.redis_access.errors import REDIS_ERRORS, ConnectionLost, cannot_serve
+from tickfence.redis_access.errors import REDIS_ERRORS, TIMEOUTS, ConnectionLost, cannot_serve
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
 _CONNECTIONS = 16  # further readers wait for one, within the same time limit
@@ -17,7 +21,7 @@ Command = tuple[str | int, ...]
 
 
 class Unavailable(Exception):
-    """Redis does not answer, or answers with an error. The text says which."""
+    """Redis does not answer, or answers with an error. The text says which; clients get it, so it names no server."""
 
 
 class Unreadable(Unavailable):
@@ -42,6 +46,7 @@ class DataPlane:
     def __init__(self, url: str) -> None:
         self._client = connect_asyncio(url, name="web", timeout_s=TIMEOUT_S)
         self._places = asyncio.Semaphore(_CONNECTIONS)
+        self._log_limit = LogLimit()
         self.shows_connections = not self.many_servers
 
     @property
@@ -73,7 +78,10 @@ class DataPlane:
                     found = await self._read(commands)
         except REDIS_ERRORS as error:
             await forget_asyncio_connections(self._client)
-            raise Unavailable(f"Redis is away: {str(error) or f'no answer within {TIMEOUT_S:g} s'}") from error
+            if self._log_limit.allows("away") is not None:
+                logger.warning("cannot read from Redis: %s: %s", type(error).__name__, error)
+            why = f"no answer within {TIMEOUT_S:g} s" if isinstance(error, TIMEOUTS) else type(error).__name__
+            raise Unavailable(f"Redis is away: {why}") from error
         for reply in found[1]:
             if isinstance(reply, Exception):
                 if cannot_serve(reply):

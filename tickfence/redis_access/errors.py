@@ -19,6 +19,9 @@ sense to close the connections first.
 CONNECTION_LOST = (exceptions.ConnectionError, exceptions.TimeoutError)
 """The connection broke, or no answer came in time. The command may have been executed."""
 
+TIMEOUTS = (TimeoutError, exceptions.TimeoutError)
+"""No answer came in time."""
+
 ConnectionLost = exceptions.ConnectionError
 ResponseError = exceptions.ResponseError
 """An error reply of the server. Its connection is fine."""

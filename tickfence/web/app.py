@@ -100,7 +100,8 @@ def create_app(reader: Reader, feed: Feed, tokens: Tokens, *, hosts: Collection[
 
     app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
     app.mount("/docs", GZipMiddleware(StaticFiles(directory=SWAGGER)))
-    for operation in (*openapi.operations(app), web_metrics.OTHER):
+    operations = openapi.operations(app)
+    for operation in (*operations, web_metrics.OTHER):
         web_metrics.registry.begin(operation=operation)
     origins = settings.nt_web_cors_origins
     guard: ASGIApp = Guard(
@@ -111,8 +112,8 @@ def create_app(reader: Reader, feed: Feed, tokens: Tokens, *, hosts: Collection[
             guard,
             allow_origins=origins,
             allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["Authorization", "If-None-Match"],
+            allow_headers=["Authorization", "If-None-Match", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version"],
             expose_headers=_EXPOSED,
             max_age=_PREFLIGHT_S,
         )
-    return EncodedPath(Head(Measured(guard)))
+    return EncodedPath(Head(Measured(guard, operations)))

@@ -138,6 +138,11 @@ class Board:
         self._outage = Outage(away_for_ms, text)
         self._outage_number += 1
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last update began with `lose`."""
+        return self._outage is not None
+
     def put_table(self, symbols: tuple[str, ...]) -> bool:
         """Set the table's symbols, in this order; return whether they changed."""
         changed = symbols != self._table

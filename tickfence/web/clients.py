@@ -16,7 +16,11 @@ READER = "tickfence.reader"
 def client_of(scope: Scope) -> str:
     """Return what tells this request's client from others: its reader's name and its address.
 
-    A client has one IPv6 network of 64 bits, so that is its address.
+    A client has one IPv6 network of 64 bits, so that is its address. An IPv4 address that IPv6 carries is itself.
+
+    Example:
+        >>> [client_of({"client": (host, 1)}) for host in ("10.0.0.7", "::ffff:10.0.0.7", "2001:db8::1:2:3:4", "a-proxy")]
+        ['@10.0.0.7', '@10.0.0.7', '@2001:db8::', '@a-proxy']
     """
     host = (scope.get("client") or ("", 0))[0]
     try:
@@ -24,8 +28,8 @@ def client_of(scope: Scope) -> str:
     except ValueError:
         pass  # what a proxy calls it
     else:
-        if address.version == 6:
-            host = str(ipaddress.ip_network((address, 64), strict=False).network_address)
+        if isinstance(address, ipaddress.IPv6Address):
+            host = str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False).network_address)
     return f"{scope.get(READER, '')}@{host}"
 
 

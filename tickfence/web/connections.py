@@ -1,6 +1,7 @@
-"""Connections without a request: each has a short time to send one, and there are only so many of them.
+"""Connections without a whole request: each has a short time to send one, and there are only so many of them.
 
-uvicorn waits for the headers of a request for as long as a client likes, and counts such a connection like a busy one.
+uvicorn waits for the headers and the body of a request for as long as a client likes, and counts such a connection like a
+busy one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADERS_WITHIN_S = 10.0
-"""How long a client may take to send the headers of its request."""
+REQUEST_WITHIN_S = 10.0
+"""How long a client may take to send its request, with the body."""
 KEPT_FREE = 100
 """So many connections are kept free for clients who do send a request: a further one ends the oldest without."""
 
@@ -32,7 +33,7 @@ class PromptProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Wait no longer if the request is here."""
+        """Wait no longer if the whole request is here."""
         super().data_received(data)
         if self._answering():
             self._stop_waiting()
@@ -45,11 +46,11 @@ class PromptProtocol(H11Protocol):
 
     def _answering(self) -> bool:
         cycle: Any = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def _wait(self) -> None:
         self._stop_waiting()
-        _waiting[self] = self.loop.call_later(HEADERS_WITHIN_S, self.transport.close)
+        _waiting[self] = self.loop.call_later(REQUEST_WITHIN_S, self.transport.close)
         if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency - KEPT_FREE:
             oldest = next(iter(_waiting))
             oldest._stop_waiting()

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 PERIOD_S = 0.25
 NODES_PERIOD_S = 0.5
 _OUTAGE_PERIOD_S = 1.0
+_AT_ONCE = 10
+"""Symbols whose reports a client of several holds at once: each is some kB, and there may be 1,000 clients that do not read."""
 
 
 class Full(Exception):
@@ -116,16 +118,21 @@ class Feed:
         with self._watching(symbols):
             # A reading that has already begun may not include what this client wants. And not every wake-up is the end
             # of a reading: the task of clients that left announces its own end.
-            cursor, first, wake = Cursor(), self._readings_begun + 1, self._wake
+            first, wake = self._readings_begun + 1, self._wake
+            parts = [(symbols[start : start + _AT_ONCE], Cursor()) for start in range(0, len(symbols), _AT_ONCE)]
             while True:
                 await wake.wait()
                 wake = self._wake  # before the frames are sent, so that no wake-up is missed
                 if self._ended or self._task is None or self._task.done():
                     return  # a task that failed has logged why
-                if self._readings_done >= first:
-                    news = self._news(symbols, cursor)
+                if self._readings_done < first:
+                    continue
+                for part, cursor in parts:
+                    news = self._news(part, cursor)
                     for start in range(0, len(news), PIECE):
                         yield news[start : start + PIECE]
+                    if self._board.is_lost:
+                        break  # one part is told of an outage for all
 
     def _news(self, symbols: Sequence[str | None], cursor: Cursor) -> bytes:
         named = [symbol for symbol in symbols if symbol is not None]

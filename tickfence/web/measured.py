@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,10 +24,11 @@ class Measured:
 
     Args:
         app: The application behind it.
+        operations: Those of the HTTP API. All others are counted as `web_metrics.OTHER`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, operations: Collection[str]) -> None:
+        self._app, self._operations = app, frozenset(operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -37,20 +39,22 @@ class Measured:
 
         async def send_measured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _note(scope, message["status"], (time.monotonic() - started) * 1000)
+                self._note(scope, message["status"], (time.monotonic() - started) * 1000)
             await send(message)
 
         await self._app(scope, receive, send_measured)
 
-
-def _note(scope: Scope, status: int, took_ms: float) -> None:
-    route = scope.get("route")
-    operation = operation_id(route) if isinstance(route, APIRoute) else web_metrics.OTHER
-    web_metrics.requests.labels(operation, f"{status // 100}xx").inc()
-    web_metrics.latency.labels(operation).observe(took_ms)
-    reader = scope.get(READER, ONLY)
-    if reader != ONLY:
-        # A query with parameters that the operation does not have may hold anything, even a token.
-        query = scope["query_string"].decode("latin-1")[:_LONGEST] if status < 400 else ""
-        said = {"reader": reader, "operation": operation, "path": scope["path"], "query": query, "status": status}
-        logger.info("read", extra=said | {"client": (scope.get("client") or ("",))[0]})
+    def _note(self, scope: Scope, status: int, took_ms: float) -> None:
+        route = scope.get("route")
+        name = operation_id(route) if isinstance(route, APIRoute) else web_metrics.OTHER
+        operation = name if name in self._operations else web_metrics.OTHER
+        web_metrics.requests.labels(operation, f"{status // 100}xx").inc()
+        web_metrics.latency.labels(operation).observe(took_ms)
+        reader = scope.get(READER, ONLY)
+        if reader != ONLY:
+            # Parameters that an operation does not have may hold anything, even a token.
+            query = scope["query_string"].decode("latin-1")[:_LONGEST]
+            known = status < 400 and operation != web_metrics.OTHER
+            said = {"reader": reader, "operation": operation, "path": scope["path"], "status": status}
+            client = (scope.get("client") or ("",))[0]
+            logger.info("read", extra=said | {"query": query if known else "", "client": client})

@@ -99,15 +99,17 @@ class Guard:
         length = len(scope["raw_path"]) + len(scope["query_string"])
         if length > MAX_URL:
             return Refusal(Kind.URL_TOO_LONG, f"path and query have {length} bytes; the maximum is {MAX_URL}")
-        if self._tokens and not _OPEN.fullmatch(scope["path"]):
-            reader = self._tokens.reader(headers.get("authorization", ""))
-            if reader is None:
-                detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
-                return Refusal(Kind.TOKEN_NEEDED, detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
+        guarded = bool(self._tokens) and not _OPEN.fullmatch(scope["path"])
+        reader = self._tokens.reader(headers.get("authorization", "")) if guarded else None
+        if reader is not None:
             scope[READER] = reader
+        # Before a wrong token is refused: guesses are limited, too.
         if scope["path"] not in _HEALTH and not self._requests.take(client_of(scope)):
             detail = f"one client may make {self._requests.per_s} requests a second; NT_WEB_CLIENT_REQUESTS_PER_S allows no more"
             return Refusal(Kind.CLIENT_REQUESTS, detail, headers={"Retry-After": "1"})
+        if guarded and reader is None:
+            detail = "send the header Authorization: Bearer <token>, with the value of NT_WEB_TOKEN"
+            return Refusal(Kind.TOKEN_NEEDED, detail, headers={"WWW-Authenticate": 'Bearer realm="tickfence"'})
         return None
 
 

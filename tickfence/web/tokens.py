@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tickfence.settings import NODE_ID, TOKEN, BadSetting, Settings
 
-ONLY = "token"
-"""The name of the reader with ``NT_WEB_TOKEN``."""
+ONLY = "*"
+"""The name of the reader with ``NT_WEB_TOKEN``; no reader in a file can have it."""
 
 
 class Tokens:
