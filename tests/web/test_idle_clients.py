@@ -16,7 +16,7 @@ from tests.processes import wait_until
 from tests.web.reporting import Cluster
 from tests.web.web_process import WebProcess
 from tickfence.web.connections import REQUEST_WITHIN_S
-from tickfence.web.sending import MAX_WAITING
+from tickfence.web.sending import MAX_OF_CLIENT, MAX_WAITING
 from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
@@ -122,15 +122,22 @@ def test_large_answers_that_nobody_takes_fill_no_more_than_their_room(web: WebPr
     for symbol in symbols:
         cluster.report(symbol)
     size = len(web.get("/reports").body)
-    fit = MAX_WAITING // size
+    of_client, of_all = MAX_OF_CLIENT // size, MAX_WAITING // size
     with ExitStack() as opened:
-        for number in range(fit + 3):
+
+        def status(host: int) -> int:
+            """Of an answer that the client at 127.0.0.``host`` does not read on."""
             client = opened.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.settimeout(20)
+            client.bind((f"127.0.0.{host}", 0))
             client.connect((ports.LOOPBACK, web.port))
             client.sendall(b"GET /reports HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert client.recv(12) == (b"HTTP/1.1 200" if number < fit else b"HTTP/1.1 503"), number
+            return int(client.recv(12).split()[1])
+
+        assert [status(2) for _ in range(of_client + 2)] == [200] * of_client + [429] * 2
+        rest = of_all - of_client
+        assert [status(3 + number // of_client) for number in range(rest)] == [200] * rest
         refused = web.get("/reports")
         assert (refused.status, refused.json["title"]) == (503, "Too many answers wait")
         assert web.get(f"/reports/{symbols[0]}").status == 200

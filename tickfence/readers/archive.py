@@ -7,6 +7,7 @@ does not answer ends when its client gives up (fsspec's packages each have a tim
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tickfence.analytics.history_row import HistoryRow
+from tickfence.monitoring.log_limit import LogLimit
 from tickfence.readers.data_plane import Unavailable
 from tickfence.readers.when import Range
 from tickfence.recordings.extra import NotInstalled, load
 from tickfence.timeline import events
 from tickfence.timeline.events import Event, Place
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 2
 WITHIN_S = 10.0
@@ -52,6 +56,7 @@ class Recordings:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._log_limit = LogLimit()
 
     def history(self, symbol: str, asked: Range, fields: Sequence[str], limit: int) -> Recorded[HistoryRow]:
         """Return the first ``limit`` rows of a range: of each step the last one.
@@ -99,7 +104,9 @@ class Recordings:
         except NotInstalled as error:
             return Recorded(note=str(error))
         except load("queries").ERRORS as error:
-            raise Unavailable(f"recordings cannot be read: {' '.join(str(error).split())}") from error
+            if self._log_limit.allows("unreadable") is not None:
+                logger.warning("recordings cannot be read: %s", " ".join(str(error).split()))
+            raise Unavailable("recordings cannot be read now; the server's log says why") from error
         return Recorded(rows, None if rows else _NOTHING)
 
 

@@ -88,7 +88,9 @@ class DataPlane:
                     await forget_asyncio_connections(self._client)  # another server may be the master by now
                 elif own_errors:
                     continue
-                raise Unavailable(f"Redis refused to be read: {reply}") from reply
+                if self._log_limit.allows("refused") is not None:
+                    logger.warning("Redis refused to be read: %s", reply)
+                raise Unavailable(f"Redis refused to be read: {type(reply).__name__}") from reply
         return found
 
     async def close(self) -> None:

@@ -37,6 +37,7 @@ class Kind(Enum):
     URL_TOO_LONG = (414, "URL too long")
     WRONG_HOST = (421, "Wrong host")
     BAD_PARAMETER = (422, "Bad parameter")
+    CLIENT_ANSWERS = (429, "Too many answers of one client wait")
     CLIENT_REQUESTS = (429, "Too many requests of one client")
     CLIENT_STREAMS = (429, "Too many streams of one client")
     INTERNAL_ERROR = (500, "Internal error")

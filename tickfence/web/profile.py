@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -40,13 +40,17 @@ class Profile(Struct, frozen=True, rename="camel"):
     ]
 
 
-class _Slot:
+class _Slot(NamedTuple):
     """One symbol's profile, and when reading it began (monotonic seconds)."""
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.at = -_KEPT_S
-        self.profile: Profile | None = None
+    at: float
+    reading: asyncio.Future[Profile]
+
+    def is_old(self, now: float) -> bool:
+        """Whether it is to be read again."""
+        if not self.reading.done():
+            return False
+        return now - self.at >= _KEPT_S or self.reading.cancelled() or self.reading.exception() is not None
 
 
 class Profiles:
@@ -63,22 +67,20 @@ class Profiles:
     async def get(self, symbol: str) -> Profile:
         """Return the profile of ``symbol``, at most five seconds old.
 
+        Requests that come while it is read wait for the same profile, or for the same error.
+
         Raises:
             Unavailable: Redis does not answer, or an entry of the stream is not a trade.
         """
-        slot = self._slots.setdefault(symbol, _Slot())
-        async with slot.lock:  # requests that come while it is read wait for the same profile
-            now = time.monotonic()
-            if slot.profile is None or now - slot.at >= _KEPT_S:
-                try:
-                    slot.at, slot.profile = now, await fetch_profile(self._reader, symbol)
-                except BadEntry as error:
-                    raise Unreadable(f"{symbol}: {error}") from error
-            found = slot.profile
-        self._slots = {
-            name: kept for name, kept in self._slots.items() if kept.lock.locked() or now - kept.at < _KEPT_S
-        }
-        return found
+        now = time.monotonic()
+        self._slots = {name: slot for name, slot in self._slots.items() if not slot.is_old(now)}
+        slot = self._slots.get(symbol)
+        if slot is None:
+            slot = self._slots[symbol] = _Slot(now, asyncio.ensure_future(fetch_profile(self._reader, symbol)))
+        try:
+            return await asyncio.shield(slot.reading)  # a client that goes does not end it for the others
+        except BadEntry as error:
+            raise Unreadable(f"{symbol}: {error}") from error
 
 
 class _Ingestion(Struct, frozen=True, gc=False):
