@@ -23,6 +23,7 @@ from tests.tasks.market import Market
 from tests.tasks.workers import ROOT, Workers
 from tickfence.alerts.delivery import signature
 from tickfence.keys import Keys
+from tools.local import ports
 from tools.local.embedded_redis import EmbeddedRedis
 
 pytestmark = pytest.mark.timeout(300)  # each waits for several processes to start
@@ -211,6 +212,26 @@ def test_a_wrong_file_ends_it_with_one_line(variables: dict[str, str], said: str
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert said in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_cluster_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NT_")} | {
+        "REDIS_URL": f"redis+cluster://127.0.0.1:{ports.pick()}",
+        "NT_ALERT_RULES": str(tmp_path / "rules.toml"),
+        "NT_METRICS_PORT": "0",
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tickfence.alerts"], cwd=ROOT, env=environment, stdout=written, stderr=written
+        )
+    try:
+        wait_until(lambda: "cannot reach the data plane" in log.read_text(), log.read_text, 30)
+        assert process.poll() is None and "Traceback" not in log.read_text()
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def test_the_pages_program_verifies_a_signature() -> None:

@@ -12,6 +12,8 @@ from importlib import import_module
 from tickfence import settings as environment
 from tickfence.alerts.rules import BadRules, load
 from tickfence.monitoring import alerts_metrics, exporter, logs, standard_streams
+from tickfence.redis_access.errors import REDIS_ERRORS
+from tickfence.redis_access.outage import Outage
 
 DEFAULT_METRICS_PORT = 9151
 logger = logging.getLogger("tickfence.alerts")
@@ -39,7 +41,13 @@ def main(settings: environment.Settings, *, check: bool = False) -> int:
     logger.info("starting", extra={"rules": len(rules.rules), "targets": len(rules.targets)})
 
     async def run() -> None:
-        alerts = import_module("tickfence.alerts.service").Alerts(settings, rules, delivery)
+        service = import_module("tickfence.alerts.service")
+        outage, alerts = Outage("the data plane", logger), None
+        while alerts is None:
+            try:
+                alerts = service.Alerts(settings, rules, delivery)
+            except REDIS_ERRORS as error:  # a cluster's client does not exist before a node has answered
+                await asyncio.sleep(outage.failed(error))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, alerts.stop)
         await alerts.run()

@@ -51,13 +51,16 @@ class Alerts:
         settings: of the process.
         rules: what to look for.
         delivery: how targets are told.
+
+    Raises:
+        REDIS_ERRORS: the data plane is a cluster, and none of its nodes answers.
     """
 
     def __init__(self, settings: Settings, rules: Rules, delivery: Delivery) -> None:
         self._rules, self._delivery = rules, delivery
         name = settings.process_name("alerts")
-        self._reader = Reader(settings)
         self._client = connect(settings.redis_url, name=name)
+        self._reader = Reader(settings)
         again = frozenset(of for of, target in rules.targets.items() if target.at_least_once)
         self._ledger = Ledger(self._client, settings.keys, str(Owner.start(name)), settings.nt_lease_ttl_ms, again)
         # The ledger's own: hosts whose names are looked up take all of asyncio's while that hangs.
