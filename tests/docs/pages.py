@@ -16,6 +16,7 @@ PROGRAMS = {
     *("make", "celery", "tickfence", "python", "pip", "sh", ".", "for", "pre-commit"),
     *("redis-cli", "curl", "jq", "openssl", "promtool", "prometheus"),
     *("docker", "podman", "podman-compose", "kubectl", "rabbitmqctl", "rabbitmq-diagnostics"),
+    "openapi-python-client",
     "ACL",  # a command of Redis itself: you type it after redis-cli
 }
 
