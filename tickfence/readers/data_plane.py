@@ -90,7 +90,9 @@ class DataPlane:
                     continue
                 if self._log_limit.allows("refused") is not None:
                     logger.warning("Redis refused to be read: %s", reply)
-                raise Unavailable(f"Redis refused to be read: {type(reply).__name__}") from reply
+                code = str(reply).partition(" ")[0]  # what follows may name keys and servers
+                why = code if code.isupper() else type(reply).__name__
+                raise Unavailable(f"Redis refused to be read: {why}") from reply
         return found
 
     async def close(self) -> None:

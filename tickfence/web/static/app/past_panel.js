@@ -3,6 +3,7 @@
 import { LineChart } from "./charts/line_chart.js";
 import { el, setText } from "./dom.js";
 import { save } from "./download.js";
+import { Frames } from "./frames.js";
 import { clock, fixed, quantity, signed } from "./format.js";
 
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
@@ -54,6 +55,7 @@ export class PastPanel {
     latest: "",
     pointed: "", // what is under the pointer
   }));
+  #frames = new Frames();
   #past;
   #symbol;
   #isKept = true;
@@ -85,11 +87,12 @@ export class PastPanel {
   }
 
   close() {
-    for (const { chart } of this.#figures) chart.close();
+    this.#frames.stop();
+    for (const { chart } of this.#figures) chart?.close();
   }
 
   redraw() {
-    for (const { chart } of this.#figures) chart.redraw();
+    for (const { chart } of this.#figures) chart?.redraw();
   }
 
   /** Whether the server keeps a history of the symbol. */
@@ -108,7 +111,7 @@ export class PastPanel {
     if (isDescribed) this.#describedAt = performance.now();
     for (const figure of this.#figures) {
       const wanted = figure.columns.map((column) => columns[column]);
-      figure.chart.show([columns.time_ms, ...wanted], ms, now);
+      this.#frames.paint(figure.title, () => figure.chart.show([columns.time_ms, ...wanted], ms, now));
       const latest = wanted.map((column) => column.findLast((value) => value != null));
       figure.latest = latest.includes(undefined) ? "" : figure.text(...latest);
       setText(figure.value, figure.pointed || figure.latest);

@@ -44,11 +44,11 @@ export class ProfilePanel {
   close() {
     this.#gone.abort();
     clearTimeout(this.#timer);
-    this.#chart.close();
+    this.#chart?.close();
   }
 
   redraw() {
-    this.#chart.redraw();
+    this.#chart?.redraw();
   }
 
   /** Shows the report's volume profile. */

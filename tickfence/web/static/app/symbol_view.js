@@ -8,6 +8,7 @@ import { el, setData, setText } from "./dom.js";
 import { eventItem } from "./event_item.js";
 import { EventStream } from "./event_stream.js";
 import { concerns } from "./events.js";
+import { Frames } from "./frames.js";
 import { isIdle } from "./freshness.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
 import { HealthPanel } from "./health_panel.js";
@@ -63,12 +64,13 @@ export class SymbolView {
   }
 
   close() {
+    this.#frames.stop();
     this.#past.stop();
     clearTimeout(this.#again);
     this.#stream.stop();
-    this.#price.close();
+    this.#price?.close();
     this.#pastPanel.close();
-    this.#depth.close();
+    this.#depth?.close();
     this.#profile.close();
     this.#across.close();
     this.#tape.close();
@@ -76,9 +78,9 @@ export class SymbolView {
   }
 
   redraw() {
-    this.#price.redraw();
+    this.#price?.redraw();
     this.#pastPanel.redraw();
-    this.#depth.redraw();
+    this.#depth?.redraw();
     this.#profile.redraw();
     this.#tape.redraw();
   }
@@ -161,25 +163,33 @@ export class SymbolView {
     this.#report = report;
     this.#absence = null;
     this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
-    const { depth, liquidity = {} } = report;
+    const { liquidity = {} } = report;
     this.#head.show(report, this.#decimals);
-    this.#depth.show(report, this.#decimals);
-    this.#ladder.show(depth, this.#decimals);
-    this.#price.setMarks(liquidity.volume_profile, liquidity.walls, this.#profile.bars);
     this.#past.add(report);
-    this.#health.show(report.health);
     this.#across.follow(report);
-    this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
-    const place = { middle: report.mid_price ?? report.last_price, decimals: this.#decimals };
-    this.#walls.show(liquidity.walls, place);
-    this.#vacuums.show(liquidity.vacuums, place);
-    this.#anomalies.show(report.anomalies, place);
-    const [bid, ask] = [quantity(depth.total_bid_qty), quantity(depth.total_ask_qty)];
-    setText(this.#depthSum, `Bid ${bid}, ask ${ask}, imbalance ${signed(depth.imbalance, 2)}`);
     document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
     this.tick();
     this.#showPast(this.#market.now());
+    this.#frames.paint("depth", () => this.#showDepth(report));
+    this.#frames.paint("profile", () => this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals));
+    this.#frames.paint("lists", () => this.#showLists(report));
     this.#describe(report);
+  }
+
+  #showDepth(report) {
+    const { depth } = report;
+    this.#depth.show(report, this.#decimals);
+    const [bid, ask] = [quantity(depth.total_bid_qty), quantity(depth.total_ask_qty)];
+    setText(this.#depthSum, `Bid ${bid}, ask ${ask}, imbalance ${signed(depth.imbalance, 2)}`);
+  }
+
+  #showLists({ depth, health, liquidity = {}, anomalies, mid_price: middle, last_price: last }) {
+    this.#ladder.show(depth, this.#decimals);
+    this.#health.show(health);
+    const place = { middle: middle ?? last, decimals: this.#decimals };
+    this.#walls.show(liquidity.walls, place);
+    this.#vacuums.show(liquidity.vacuums, place);
+    this.#anomalies.show(anomalies, place);
   }
 
   // The charts in words for assistive technology; not for every report, which nobody could follow.
@@ -212,9 +222,13 @@ export class SymbolView {
 
   #showPast(now) {
     this.#pastAt = performance.now();
-    const columns = this.#past.columns(now);
-    this.#price.show([columns.time_ms, columns.last_price], this.#past.span.ms, now, this.#decimals);
-    this.#pastPanel.show(columns, now);
+    this.#frames.paint("price", () => {
+      const columns = this.#past.columns(now);
+      const { volume_profile: profile, walls } = this.#report?.liquidity ?? {};
+      this.#price.setMarks(profile, walls, this.#profile.bars);
+      this.#price.show([columns.time_ms, columns.last_price], this.#past.span.ms, now, this.#decimals);
+      this.#pastPanel.show(columns, now);
+    });
   }
 
   #refused(status) {
@@ -226,6 +240,7 @@ export class SymbolView {
     setText(this.#banner, `There is no symbol ${this.symbol} here.`);
   }
 
+  #frames = new Frames();
   #head = null;
   #past = null;
   #again = null;
@@ -278,11 +293,12 @@ export class SymbolView {
       panel("history", "Ownership", [], el("div", { class: "scroller" }, this.#events, this.#noEvents)),
     );
     this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
-    this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut));
-    this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut));
-    this.#pastPanel.open();
+    // What is painted later comes after these.
+    this.#frames.paint("new price", () => (this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut))));
+    this.#frames.paint("new depth", () => (this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut))));
+    this.#frames.paint("new profile", () => this.#profile.open(pointed(this.#profileReadOut)));
+    this.#frames.paint("new past", () => this.#pastPanel.open());
     this.#tape.open();
-    this.#profile.open(pointed(this.#profileReadOut));
   }
 
   #spanChoice() {
