@@ -138,10 +138,11 @@ FORBIDDEN = {
     ),
     "a folder of one machine": re.compile(r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+|opt/\w+)/"),
     "a secret": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}"),
+    "both sides of a merge": re.compile(r"^(?:<{7}|>{7}) ", re.M),
 }
 
 
-def test_no_tracked_file_names_a_package_host_a_machine_or_a_secret() -> None:
+def test_no_tracked_file_has_a_package_host_a_machine_a_secret_or_two_sides() -> None:
     wrong = []
     for path in tracked():
         if path == Path(__file__):
@@ -150,7 +151,7 @@ def test_no_tracked_file_names_a_package_host_a_machine_or_a_secret() -> None:
         for what, pattern in FORBIDDEN.items():
             if found := pattern.search(text):
                 line = text.count("\n", 0, found.start()) + 1
-                wrong.append(f"{path.relative_to(ROOT)}:{line} names {what}: {found.group()}")
+                wrong.append(f"{path.relative_to(ROOT)}:{line} has {what}: {found.group()}")
     assert wrong == []
 
 
@@ -161,6 +162,7 @@ def test_no_tracked_file_names_a_package_host_a_machine_or_a_secret() -> None:
         ("a package host", "https://pypi.example/simple"),
         ("a folder of one machine", "cd /home/ann/app"),
         ("a secret", "AKIA" + "A" * 16),
+        ("both sides of a merge", "text\n" + "<" * 7 + " HEAD\n"),
     ],
 )
 def test_the_forbidden_is_found(what: str, text: str) -> None:
