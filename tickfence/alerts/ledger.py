@@ -5,9 +5,9 @@ record the same one: the second has lost the lease, or reads the record before i
 state `sending` was perhaps sent, so it is not sent again. What it finds `waiting` was surely not accepted.
 
 Redis may lose the records, or the newest of them. If nobody else has written since, the owner's own memory is as good,
-and is written back. So who finds no records although another was the owner leaves the lease to that one for a while: it is
-not ready, and who has a memory of its own is (:class:`~tickfence.coordination.standby_lease.StandbyLease`). A firing is told
-twice only if Redis loses its data and the owner dies before it has written them back.
+and is written back. An instance that finds no records, although another one was the owner, is not ready. For a while it
+leaves the lease to that owner (:class:`~tickfence.coordination.standby_lease.StandbyLease`). A firing is told twice only if
+Redis loses its data and the owner dies before it has written them back.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def http_route(tools: MCPServer) -> Route:
 
 
 class _Whole:
-    """Ends with a client that goes before its whole request is here: for the SDK that is an error, with a traceback."""
+    """Ends quietly when a client leaves before it has sent its whole request. The SDK logs a traceback then."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

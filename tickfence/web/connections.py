@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 REQUEST_WITHIN_S = 10.0
 """How long a client may take to send its request, with the body."""
 KEPT_FREE = 100
-"""So many connections are kept free for clients who do send a request: a further one ends the oldest without."""
+"""Connections that stay free for clients that send a request. When fewer are free, the oldest without a request is closed."""
 
 _waiting: dict[PromptProtocol, asyncio.TimerHandle] = {}  # the oldest first
 

@@ -25,7 +25,7 @@ PERIOD_S = 0.25
 NODES_PERIOD_S = 0.5
 _OUTAGE_PERIOD_S = 1.0
 _AT_ONCE = 10
-"""Symbols whose reports a client of several holds at once: each is some kB, and there may be 1,000 clients that do not read."""
+"""A client of several symbols is sent the reports of this many at a time. Up to 1,000 clients may not read what they are sent."""
 
 
 class Full(Exception):
@@ -132,7 +132,7 @@ class Feed:
                     for start in range(0, len(news), PIECE):
                         yield news[start : start + PIECE]
                     if self._board.is_lost:
-                        break  # one part is told of an outage for all
+                        break  # the client was told of the outage, and needs that only once
 
     def _news(self, symbols: Sequence[str | None], cursor: Cursor) -> bytes:
         named = [symbol for symbol in symbols if symbol is not None]

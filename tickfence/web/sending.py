@@ -26,7 +26,7 @@ class Room:
     def take(self, client: str, size: int) -> Refusal | None:
         """Take room for an answer, or return why there is none. Give back what you took with `give_back`.
 
-        A client's first answer has room whatever its size, while other clients leave some.
+        The limit of a client does not apply to its first answer, nor the limit of all to the only one.
         """
         wait = {"Retry-After": "5"}
         if self._waiting[client] and self._waiting[client] + size > MAX_OF_CLIENT:
