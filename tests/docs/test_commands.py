@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -154,27 +153,64 @@ def test_a_command_does_something_and_shows_what_the_page_says(
     assert shape(done.stdout.splitlines())[: len(shape(COMMANDS[text].shown))] == shape(COMMANDS[text].shown)
 
 
-@pytest.mark.parametrize("text", [text for text in COMMANDS if servers(text)])
-def test_a_server_works_and_ends_by_ctrl_c(text: str, whole: Checkout, tmp_path: Path) -> None:
-    need(text)
-    [server] = servers(text)
-    if server.instead_of:
-        assert whole.type(f"make stop ROLE={server.instead_of}").returncode == 0
-    typed, _ = free_ports(text.replace("/tmp/", f"{tmp_path}/"), *server.ports)
-    output = tmp_path / "output"
-    process = whole.start(f"exec env FLOWER_PORT={pick()} NT_METRICS_PORT=0 {typed}", output)
+def test_servers_work_side_by_side_and_each_ends_by_ctrl_c(whole: Checkout, tmp_path: Path) -> None:
+    running = [Running(text, whole, tmp_path / str(number)) for number, text in enumerate(COMMANDS) if servers(text)]
     try:
-        wait_until(lambda: re.search(server.shows, output.read_text(), re.DOTALL), output.read_text, 30, 0.05)
-        for press in range(server.presses):
-            os.killpg(process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20 if press == server.presses - 1 else 4)
-                break
-        assert process.poll() in server.ends, output.read_text()
+        for server in running:
+            server.wait_until_it_works()
+        for server in running:
+            server.press()
+        for server in running:
+            server.wait_until_it_ends()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for server in running:
+            server.kill()
+
+
+class Running:
+    """A command of SERVERS that runs.
+
+    Args:
+        text: The command.
+        checkout: Where it runs.
+        folder: A new folder for what it writes.
+    """
+
+    def __init__(self, text: str, checkout: Checkout, folder: Path) -> None:
+        need(text)
+        folder.mkdir()
+        [self._server] = servers(text)
+        self._text, self._output = text, folder / "output"
+        if self._server.instead_of and checkout.roles()[self._server.instead_of]:
+            assert checkout.type(f"make stop ROLE={self._server.instead_of}").returncode == 0
+        typed, _ = free_ports(text.replace("/tmp/", f"{folder}/"), *self._server.ports)
+        # What two of them may not share.
+        own = f"FLOWER_PORT={pick()} NT_METRICS_PORT=0 NT_NAME=typed-{folder.name} NT_RECORDER_WAL={folder}/wal"
+        self._process = checkout.start(f"exec env {own} {typed}", self._output)
+
+    def wait_until_it_works(self) -> None:
+        wait_until(lambda: re.search(self._server.shows, self._output.read_text(), re.DOTALL), self._said, 60, 0.05)
+
+    def press(self) -> None:
+        """Press Ctrl-C."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def wait_until_it_ends(self) -> None:
+        for _ in range(self._server.presses - 1):
+            try:
+                self._process.wait(4)
+                break
+            except subprocess.TimeoutExpired:
+                self.press()
+        assert self._process.wait(20) in self._server.ends, self._said()
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _said(self) -> str:
+        return f"{self._text}: {self._output.read_text()}"
 
 
 def test_a_command_is_in_one_row_of_the_tables_and_no_row_is_empty() -> None:
