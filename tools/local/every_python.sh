@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# Tries the install and `make run` with every Python from 3.11 that this machine has, also in pyenv: a fresh clone
-# of HEAD, no Redis server on the PATH, all reports, Ctrl-C, nothing left behind.
+# Tries the install and `make run` with every Python from 3.11 that this machine has, also in pyenv, all at once:
+# a fresh clone of HEAD, no Redis server on the PATH, all reports, Ctrl-C, nothing left behind.
 # Usage: bash tools/local/every_python.sh   (from the project's root)
 set -euo pipefail
-set -m # each `make run` gets a process group of its own, which a Ctrl-C reaches as a whole
 
 root=$(git rev-parse --show-toplevel)
 folder=$(mktemp -d)
-run=
-trap '[ -z "$run" ] || kill -INT -- "-$run" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$folder"' EXIT
 version='import sys; print("{}.{}".format(*sys.version_info))'
 
 # All programs on the PATH without the Redis servers.
@@ -19,18 +17,19 @@ for place in "${places[@]}"; do
 done
 
 try() { # try PYTHON
+    set -m # `make run` gets a process group of its own, which a Ctrl-C reaches as a whole
+    local clone run left
     clone=$folder/$("$1" -c "$version")
     git clone --quiet "$root" "$clone"
     (cd "$clone" && exec env PATH="$folder/bin" PYTHON="$1" make run) >"$clone.log" 2>&1 &
     run=$!
+    trap 'kill -INT -- "-$run" 2>/dev/null; exit 1' TERM
     for _ in $(seq 300); do
         if grep -q 'reports are live' "$clone.log" || ! kill -0 "$run" 2>/dev/null; then break; fi
         sleep 1
     done
     kill -INT -- "-$run" 2>/dev/null || true
     wait "$run" 2>/dev/null || true # make reports that it was interrupted
-    run=
-    local left
     left=$(pgrep -af "$clone/" || true)
     if ! grep 'reports are live' "$clone.log" || [ "$(tail -n 1 "$clone.log")" != Stopped. ] || [ -n "$left" ]; then
         cat "$clone.log"
@@ -46,8 +45,11 @@ for python in $(compgen -c python3 | grep -x 'python[.0-9]*' | sort -u) ~/.pyenv
     "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
     number=$("$python" -c "$version")
     [ -z "${tried[$number]:-}" ] || continue
-    tried[$number]=yes
     echo "Python $number: $python"
-    try "$python"
+    try "$python" &
+    tried[$number]=$!
 done
 [ "${#tried[@]}" -gt 0 ]
+for pid in "${tried[@]}"; do
+    wait "$pid"
+done
