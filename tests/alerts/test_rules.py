@@ -28,7 +28,7 @@ def written(folder: Path, text: str) -> str:
         ("[", r"rules\.toml: Expected|rules\.toml: .*(line 1|end of document)"),
         (TARGET + RULE, r"rules\.wide: must have one of above, below, equals"),
         (TARGET + RULE + "above = 1\nbelow = 2", r"rules\.wide: must have one of above, below, equals"),
-        (TARGET + RULE + 'above = "x"', r"Expected `float \| null`, got `str` - at `\$\.rules\[\.\.\.\]\.above`"),
+        (TARGET + RULE + 'above = "x"', r": rules\.wide: Expected `float \| null`, got `str` - at `\$\.above`"),
         (TARGET + RULE + "over = 1", r"unknown field `over`"),
         (TARGET + RULE + "above = 1\nclear = 2", r"rules\.wide: clear must not lie beyond the limit"),
         (TARGET + RULE + "below = 2\nclear = 1", r"rules\.wide: clear must not lie beyond the limit"),

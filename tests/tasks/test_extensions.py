@@ -24,7 +24,7 @@ from tests.tasks.cycle_runs import KEYS, Counted, MakeNode, S, report, run
 from tests.tasks.market import Market
 from tests.tasks.workers import ROOT, Workers
 from tickfence.analytics import basis, slow_cycle
-from tickfence.analytics.extensions import BadSection, Found, Installed, Section, without_extensions
+from tickfence.analytics.extensions import MAX_BYTES, BadSection, Found, Installed, Section, without_extensions
 from tickfence.analytics.report import Report, build
 from tools.local.ports import pick
 
@@ -46,6 +46,18 @@ def nothing(market) -> Seen | UnsetType:  # noqa: ARG001 - as every section
 
 def fails(market) -> Seen:  # noqa: ARG001
     raise ZeroDivisionError("a number nobody expected")
+
+
+def exits(market) -> Seen:  # noqa: ARG001
+    sys.exit(3)
+
+
+class Text(Struct):
+    text: str
+
+
+def large(market) -> Text:  # noqa: ARG001
+    return Text("x" * MAX_BYTES)
 
 
 def not_finite(market) -> Seen:  # noqa: ARG001
@@ -107,18 +119,21 @@ def test_a_section_that_raises_is_withheld_alone_counted_and_logged_once_a_minut
     node: MakeNode, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture, fast: bool
 ) -> None:
     one = node()
-    bad = Section(fails, fast), Section(not_finite, fast)
-    one.extensions = Extensions(found(deep=Section(depth), fails=bad[0], odd=bad[1]), "node-001", 1000)
-    errors = [Counted("nt_section_failures_total", section=name, reason="error") for name in ("fails", "odd")]
+    bad = {"exits": exits, "fails": fails, "large": large, "odd": not_finite}
+    sections = {name: Section(find, fast) for name, find in bad.items()}
+    one.extensions = Extensions(found(deep=Section(depth), **sections), "node-001", 1000)
+    errors = [Counted("nt_section_failures_total", section=name, reason="error") for name in bad]
     withheld = Counted("nt_reports_withheld_total", reason="error")
     for _ in range(3):
         run(one, cycle=SLOW)
         run(one)
     assert report(redis_client)["extensions"].keys() == {"deep"}
-    assert ([count() for count in errors], withheld()) == ([3, 3], 0)
-    first, second = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert ([count() for count in errors], withheld()) == ([3, 3, 3, 3], 0)
+    exited, first, too_large, second = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert first.message == "no section fails, because of an error: ZeroDivisionError: a number nobody expected"
     assert (first.symbol, first.node, first.exc_info[0]) == (S, "node-001", ZeroDivisionError)  # type: ignore[attr-defined,index]
+    assert exited.message == "no section exits, because of an error: RuntimeError: it called sys.exit(3)"
+    assert "ValueError: it has 65,547 bytes; the maximum is 65,536" in too_large.message
     assert second.message.startswith("no section odd, because of an error: ValidationError: Expected `float`")
 
 

@@ -34,7 +34,7 @@ def main(settings: environment.Settings, *, check: bool = False) -> int:
             raise
         return _end("alerts need the package httpx2, which is not installed: pip install 'tickfence[alerts]'")
     if check:
-        print(f"{path}: {len(rules.rules)} rules, {len(rules.targets)} targets")
+        print(f"{path}: rules: {len(rules.rules)}, targets: {len(rules.targets)}")
         return 0
     wanted = DEFAULT_METRICS_PORT if settings.nt_metrics_port is None else settings.nt_metrics_port
     exporter.serve(wanted, settings.nt_metrics_host, alerts_metrics.registry, settings.nt_metrics_allowed_hosts)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return [value for value in numbers if value < below]  # type: ignore[operator]
 
 
-class Rules(Struct, frozen=True, forbid_unknown_fields=True):
+class Rules(Struct, frozen=True):
     """The whole file: targets and rules by their names."""
 
     targets: dict[str, Target] = {}
@@ -149,23 +150,39 @@ def load(path: str) -> Rules:
         BadRules: it cannot be used.
     """
     try:
-        found = msgspec.toml.decode(Path(path).read_bytes(), type=Rules)
+        found = msgspec.toml.decode(Path(path).read_bytes(), type=_Tables)
     except OSError as error:
         raise BadRules(f"{path}: must be a file that can be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRules(f"{path}: {error}") from None
-    checks: list[tuple[str, str, Callable[[], None]]] = [
-        (f"targets.{name}", name, target.check) for name, target in found.targets.items()
-    ]
-    checks += [(f"rules.{name}", name, partial(rule.check, found.targets)) for name, rule in found.rules.items()]
-    for place, name, check in checks:
-        try:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"a name must match {NAME.pattern}")
-            check()
-        except ValueError as error:
-            raise BadRules(f"{path}: {place}: {error}") from None
-    return found
+    targets: dict[str, Target] = {}
+    rules: dict[str, Rule] = {}
+    for name, table in found.targets.items():
+        with _told(f"{path}: targets.{name}", name):
+            targets[name] = msgspec.convert(table, Target)
+            targets[name].check()
+    for name, table in found.rules.items():
+        with _told(f"{path}: rules.{name}", name):
+            rules[name] = msgspec.convert(table, Rule)
+            rules[name].check(targets)
+    return Rules(targets, rules)
+
+
+class _Tables(Struct, forbid_unknown_fields=True):
+    """The file before its tables are checked one by one, so that an error names the table."""
+
+    targets: dict[str, dict[str, Any]] = {}
+    rules: dict[str, dict[str, Any]] = {}
+
+
+@contextmanager
+def _told(place: str, name: str) -> Iterator[None]:
+    try:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"a name must match {NAME.pattern}")
+        yield
+    except (ValueError, msgspec.ValidationError) as error:
+        raise BadRules(f"{place}: {error}") from None
 
 
 def _is_url(text: str) -> bool:

@@ -19,6 +19,7 @@ from tickfence.analytics.slow_cycle import encode_json
 
 GROUP = "tickfence.sections"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_BYTES = 65_536
 _MEMBER = b',"extensions":'
 
 
@@ -85,11 +86,18 @@ class Installed:
 
         Raises:
             msgspec.ValidationError: what it found is not of its own type: NaN or infinity, say, which JSON cannot tell.
+            ValueError: it is larger than MAX_BYTES.
+            RuntimeError: it called `sys.exit`, which would end the node.
         """
-        found = self._find(market)
+        try:
+            found = self._find(market)
+        except SystemExit as error:
+            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         if found is UNSET:
             return None
         data = encode_json(found)
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it has {len(data):,} bytes; the maximum is {MAX_BYTES:,}")
         self._check(data)
         return Raw(data)
 
