@@ -61,6 +61,27 @@ def test_the_age_counts_from_before_the_request_and_goes_on_while_nothing_change
         asked(200, 10.0, 10.0, report(data_age_ms=None))
 
 
+def test_the_time_goes_on_while_nothing_changes() -> None:
+    queries = Queries(max_age_s=None)
+
+    def now_ms(status: int, came_at: float, body: bytes = b"", **headers: str) -> int:
+        exchange = queries.nodes()
+        next(exchange)
+        with pytest.raises(StopIteration) as end:
+            exchange.send(Answer(status, headers, body, came_at - 0.5, came_at))
+        now: int = end.value.value.now
+        return now
+
+    nodes = msgspec.json.encode({"now": AT, "nodes": [], "leader": None})
+    assert now_ms(200, 10.0, nodes, etag='W/"1"') == AT
+    assert now_ms(304, 12.0) == AT + 2_000
+
+
+def test_a_history_has_rows() -> None:
+    with pytest.raises(ValueError, match="max_rows=0: must be at least 1"):
+        next(Queries(max_age_s=None).history("AAUSDT", "-1h", "now", None, (), 0))
+
+
 def test_only_so_many_bytes_of_answers_are_kept() -> None:
     known = Known(most_bytes=10)
 

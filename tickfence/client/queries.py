@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tickfence.client.errors import BadAnswer, ClientError, NoReport, StaleReport
-from tickfence.client.exchange import Exchange, Known, target
+from tickfence.client.exchange import Answer, Exchange, Known, target
 from tickfence.client.freshness import aged, require_fresh
 from tickfence.client.history import History, HistoryPage
 from tickfence.instrument import as_typed
@@ -110,15 +111,17 @@ class Queries:
 
     def nodes(self) -> Exchange[Nodes]:
         """The nodes and the leading beat."""
-        data, _ = yield from self._known.fetch(target("nodes"))
-        return decoded(data.body, Nodes)
+        data, now = yield from self._known.fetch(target("nodes"))
+        found = decoded(data.body, Nodes)
+        return replace(found, now=_moved_on(found.now, data, now))
 
     def events(self, since: Time | None, until: Time | None, after: str | None, limit: int) -> Exchange[Events]:
         """Events: the newest, or the oldest of a range."""
-        data, _ = yield from self._known.fetch(
+        data, now = yield from self._known.fetch(
             target("events", since=written(since), until=written(until), after=after, limit=limit)
         )
-        return decoded(data.body, Events)
+        found = decoded(data.body, Events)
+        return replace(found, now=_moved_on(found.now, data, now))
 
     def history(
         self,
@@ -130,6 +133,8 @@ class Queries:
         max_rows: int,
     ) -> Exchange[History]:
         """Rows over time, page by page."""
+        if max_rows < 1:
+            raise ValueError(f"max_rows={max_rows}: must be at least 1")
         pages: list[HistoryPage] = []
         rows, after = 0, None
         begin, end = written(since), written(until)
@@ -164,7 +169,12 @@ class Queries:
                 fresh[report.symbol] = require_fresh(report, self.max_age_s)
             except StaleReport as error:
                 refused[report.symbol] = error
-        return Reports(listed.now, fresh, refused)
+        return Reports(_moved_on(listed.now, data, now), fresh, refused)
+
+
+def _moved_on(now_ms: int, data: Answer, now: Answer) -> int:
+    """The server's time when `now` came, if it says that `data` is still true."""
+    return now_ms + round((now.came_at - data.came_at) * 1000)
 
 
 def decoded(body: bytes | str | msgspec.Raw, kind: type[T]) -> T:

@@ -18,7 +18,12 @@ def main(arguments: list[str]) -> int:
     """Build everything; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
     parser.add_argument("version", help="the version to release, as pyproject.toml has it")
-    parser.add_argument("--output", type=Path, default=Path("dist"), help="folder, emptied first (default: dist)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("dist"),
+        help="folder, new or with an earlier release, which is deleted (default: dist)",
+    )
     parser.add_argument("--no-image", action="store_true", help="build no image, even if docker or podman is there")
     options = parser.parse_args(arguments)
     try:
@@ -34,7 +39,11 @@ def main(arguments: list[str]) -> int:
 
 def release(source: Source, folder: Path, *, with_image: bool) -> None:
     """Build the release of ``source`` in ``folder``, and say what there is."""
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        others = [path.name for path in folder.iterdir() if path.name != "SHA256SUMS" and path.name[:9] != "tickfence"]
+        if others:
+            raise NotReleasable(f"--output={folder}: must be new or hold a release only; it holds {min(others)}")
+        shutil.rmtree(folder)
     folder.mkdir(parents=True)
     artifacts.packages(source, folder)
     archive = artifacts.context(source, folder)

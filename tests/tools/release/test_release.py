@@ -104,6 +104,10 @@ def test_the_image_is_built_from_what_dockerignore_lets_through(dist: Path) -> N
 def test_only_a_clean_checkout_of_the_version_is_released(source: Path, dist: Path) -> None:
     assert "VERSION is 9.9.9, and pyproject.toml says" in release(source, "9.9.9").stderr
     kept = (dist / "SHA256SUMS").read_bytes()
+    (dist / "photo.jpg").write_text("mine")
+    done = release(source)
+    (dist / "photo.jpg").unlink()
+    assert done.returncode == 2 and done.stderr.endswith("must be new or hold a release only; it holds photo.jpg\n")
     (source / "tickfence" / "more.py").write_text("")
     done = release(source)
     (source / "tickfence" / "more.py").unlink()
