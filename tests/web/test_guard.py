@@ -6,6 +6,7 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -129,12 +130,14 @@ def test_pages_of_sites_that_are_set_may_read(guarded: WebProcess) -> None:
 
 
 def test_guesses_of_a_token_are_limited_and_those_who_have_it_are_not(redis_server: EmbeddedRedis) -> None:
-    with WebProcess(redis_server.url(), NT_WEB_TOKEN=TOKEN, NT_WEB_CLIENT_REQUESTS_PER_S=1) as web:
+    on_ipv6 = ("--host", "::") if Path("/proc/net/if_inet6").exists() else ()
+    with WebProcess(redis_server.url(), *on_ipv6, NT_WEB_TOKEN=TOKEN, NT_WEB_CLIENT_REQUESTS_PER_S=1) as web:
         web.wait_until_up()
         guesses = [web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}{number}") for number in range(10)]
         assert [guess.status for guess in guesses[:2]] == [401, 401]
         assert {guess.json["code"] for guess in guesses} == {"token_needed", "client_requests"}
         assert web.get("/v1/symbols", Authorization=f"Bearer {TOKEN}").status == 200
+        assert web.get("/v1/symbols", X_Forwarded_For="192.0.2.7").status == 401, "one behind a proxy has its own limit"
 
 
 def test_each_reader_has_a_token_of_its_own_and_the_log_says_who_read_what(guarded: WebProcess) -> None:

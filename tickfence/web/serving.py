@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import socket
@@ -23,6 +24,7 @@ from tickfence.web.tokens import Tokens
 DEFAULT_METRICS_PORT = 9161
 _SHUTDOWN_S = 2
 _OTHER_CONNECTIONS = 500
+_THIS_MACHINE = "127.0.0.1,::1,::ffff:127.0.0.1"  # the last one is what a socket of IPv6 calls the first
 _OTHER_FILES = 100 + BACKLOG  # so many connections may come before the first of them is looked at
 
 logger = logging.getLogger("web")
@@ -61,6 +63,7 @@ def serve(listener: socket.socket, settings: Settings, tokens: Tokens, *, loopba
         server_header=False,
         http=PromptProtocol,
         ws="none",
+        forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", _THIS_MACHINE),
         backlog=BACKLOG,
         limit_concurrency=settings.nt_web_max_streams + _OTHER_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
