@@ -44,6 +44,16 @@ def post(attempt: Callable[..., Outcome], tmp_path: Path) -> Callable[[str], Out
     return lambda url: attempt(Target(webhook=url, secret_file=str(tmp_path / "secret")))
 
 
+def test_a_message_that_is_late_does_not_tell_the_end_that_its_own_message_tells() -> None:
+    ended = Message("desk", Kind.RESOLVED)
+    firing = Firing("wide/B/5", "wide", "B", 5, 5, 2.5, [MESSAGE, ended], ended_ms=9, reason="rule removed")
+    told = [delivery.payload(firing, message, None) for message in (MESSAGE, ended)]
+    assert [(one["state"], one["ended_ms"], one["reason"]) for one in told] == [
+        ("firing", None, ""),
+        ("resolved", 9, "rule removed"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2 as httpx
 import msgspec
 
-from tickfence.alerts.firing import Firing, Message, Outcome
+from tickfence.alerts.firing import Firing, Kind, Message, Outcome
 from tickfence.alerts.rules import BadRules, Rule, Rules, Target
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def payload(firing: Firing, message: Message, rule: Rule | None) -> dict[str, Any]:
-    """The body of a message."""
+    """The body of a message. One that is sent late does not know the end that has come meanwhile."""
+    ended = message.kind is Kind.RESOLVED
     return {
         "id": firing.id,
         "state": message.kind,
@@ -43,8 +44,8 @@ def payload(firing: Firing, message: Message, rule: Rule | None) -> dict[str, An
         "value": firing.value,
         "since_ms": firing.since_ms,
         "fired_ms": firing.fired_ms,
-        "ended_ms": firing.ended_ms,
-        "reason": firing.reason,
+        "ended_ms": firing.ended_ms if ended else None,
+        "reason": firing.reason if ended else "",
         "note": rule.note if rule else "",
     }
 

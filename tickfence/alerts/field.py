@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ class Field:
         [7.0]
         >>> walls.values({"liquidity": {"walls": []}}), walls.values({"liquidity": {}})
         ([], None)
+        >>> Field("levels[told=true].qty").values({"levels": [{"told": True, "qty": 1.0}, {"told": False, "qty": 2.0}]})
+        [1.0]
     """
 
     def __init__(self, path: str) -> None:
@@ -45,7 +48,7 @@ class Field:
                     below += [
                         one
                         for one in value
-                        if key is None or (isinstance(one, Mapping) and str(one.get(key)) == wanted)
+                        if key is None or (isinstance(one, Mapping) and _text(one.get(key)) == wanted)
                     ]
                 elif value is not None:
                     below.append(value)
@@ -53,3 +56,8 @@ class Field:
                     return None
             found = below
         return found
+
+
+def _text(value: Any) -> str:
+    """A value as the report's JSON has it, without quotation marks: true, 12.5, bid."""
+    return value if isinstance(value, str) else json.dumps(value)
