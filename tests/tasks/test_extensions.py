@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import redis
 from msgspec import UNSET, Struct, UnsetType
@@ -36,8 +37,8 @@ class Seen(Struct, frozen=True):
     ratio: float = 0.5
 
 
-def depth(market) -> Seen:
-    return Seen(len(market.bid_prices))
+def depth(market) -> Seen:  # a number of numpy, as its functions return
+    return Seen(len(market.bid_prices), np.float64(0.5))
 
 
 def nothing(market) -> Seen | UnsetType:  # noqa: ARG001 - as every section

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tickfence.analytics.slow_cycle import encode_json
@@ -95,7 +96,7 @@ class Installed:
             raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         if found is UNSET:
             return None
-        data = encode_json(found)
+        data = _encode_found(found)
         if len(data) > MAX_BYTES:
             raise ValueError(f"it has {len(data):,} bytes; the maximum is {MAX_BYTES:,}")
         self._check(data)
@@ -123,6 +124,15 @@ def installed() -> Found:
             sections.pop(point.name, None)
             bad[point.name] = f"{point.value}: {error}"
     return Found(tuple(sections.values()), bad)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise NotImplementedError(f"JSON has no {type(value).__name__}")
+
+
+_encode_found = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 def _load(point: EntryPoint) -> Installed:
