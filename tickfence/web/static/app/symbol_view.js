@@ -30,6 +30,7 @@ const DESCRIBE_MS = 5000;
 const AGAIN_MS = 10_000; // recordings may be busy
 const SLIDE_MS = 1000; // the charts go on without a report, but no faster
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
+const WAIT_MS = 1000; // the first report usually comes sooner; only a longer wait is explained
 
 export class SymbolView {
   #root;
@@ -38,6 +39,7 @@ export class SymbolView {
   #absence = null; // the server's text when the report is gone
   #isRefused = false;
   #decimals = 0;
+  #openedAt = performance.now();
   #describedAt = -Infinity;
   #pastAt = -Infinity;
   #stream;
@@ -111,7 +113,8 @@ export class SymbolView {
       if (isWaiting && !this.#market.heardAt) this.#cards.hidden = true; // empty charts say nothing
       else this.#cards.hidden = isAbsent;
       const trading = TRADING[this.#report?.ingestion.trading];
-      const waiting = isWaiting && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
+      const isLong = performance.now() - this.#openedAt >= WAIT_MS;
+      const waiting = isWaiting && isLong && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
       this.#root.classList.toggle("waiting", Boolean(waiting));
       const told = [waiting, trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
