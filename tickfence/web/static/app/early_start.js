@@ -1,9 +1,29 @@
 // Runs first. If a script or style sheet cannot be loaded (the network has just changed, the server is restarting), the
 // page would stay incomplete. This reloads it a few times with growing pauses. See index.html.
+//
+// It also does what must not wait for the modules: a chosen theme does not flash the other one, and an address of a symbol
+// has its view's modules asked for at once.
 {
+  const SYMBOL_VIEW = [
+    "app/across_panel.js",
+    "app/charts/chart.js",
+    "app/charts/depth_chart.js",
+    "app/charts/price_chart.js",
+    "app/charts/profile_chart.js",
+    "app/charts/time_chart.js",
+    "app/past.js",
+    "app/past_panel.js",
+    "app/profile_panel.js",
+    "app/report_panels.js",
+    "app/symbol_head.js",
+    "app/symbol_view.js",
+    "app/trade_tape.js",
+    "vendor/uplot/uPlot.esm.js",
+  ];
   const KEY = "failedStarts";
   const MOST = 5;
   const FIRST_DELAY_MS = 500;
+  const SETTLED_MS = 10_000; // a symbol's view may be loaded after all the rest
   let hasFailed = false;
 
   const failedBefore = () => {
@@ -36,5 +56,23 @@
     },
     true, // such errors do not bubble
   );
-  addEventListener("load", () => (hasFailed ? tryAgain() : failedBefore() && sessionStorage.removeItem(KEY)));
+  addEventListener("load", () => {
+    if (hasFailed) tryAgain();
+    else if (failedBefore()) setTimeout(() => sessionStorage.removeItem(KEY), SETTLED_MS);
+  });
+  addEventListener("viewmissing", tryAgain); // see main.js
+
+  try {
+    const theme = localStorage.getItem("theme");
+    if (theme) document.documentElement.dataset.theme = theme;
+  } catch (error) {
+    console.info("No stored theme:", error.message);
+  }
+
+  if (/^#\/(?!node\/)[^?]/.test(location.hash)) {
+    for (const name of SYMBOL_VIEW) {
+      const link = Object.assign(document.createElement("link"), { rel: "modulepreload", href: `static/${name}` });
+      document.head.append(link);
+    }
+  }
 }

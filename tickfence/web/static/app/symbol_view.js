@@ -1,22 +1,17 @@
 // One symbol: its own stream, its charts, and the rest of its report.
 
 import { AcrossPanel } from "./across_panel.js";
-import { BookLadder } from "./book_ladder.js";
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
-import { el, setData, setText } from "./dom.js";
-import { eventItem } from "./event_item.js";
+import { el, Frames, panel, setData, setText } from "./dom.js";
 import { EventStream } from "./event_stream.js";
-import { concerns } from "./events.js";
-import { Frames } from "./frames.js";
-import { isIdle } from "./freshness.js";
+import { concerns, eventItem } from "./events.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
-import { HealthPanel } from "./health_panel.js";
-import { panel } from "./panel.js";
+import { isIdle } from "./market.js";
 import { Past, SPANS } from "./past.js";
 import { PastPanel } from "./past_panel.js";
-import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
+import { ANOMALIES, BookLadder, HealthPanel, ReportList, VACUUMS, WALLS } from "./report_panels.js";
 import { choice, choose } from "./route.js";
 import { SymbolHead } from "./symbol_head.js";
 import { TradeTape } from "./trade_tape.js";
@@ -279,7 +274,7 @@ export class SymbolView {
     this.#tape = new TradeTape(this.symbol);
     this.#past = new Past(this.symbol);
     this.#past.span = SPANS.find(({ key }) => key === choice("range")) ?? SPANS[0];
-    this.#pastPanel = new PastPanel(this.#past, this.symbol);
+    this.#pastPanel = new PastPanel(this.#past, this.symbol, this.#frames);
     const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
       panel("price", "Price", [this.#priceReadOut, this.#spanChoice()], this.#priceHost),
