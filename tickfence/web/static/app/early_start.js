@@ -23,7 +23,6 @@
   const KEY = "failedStarts";
   const MOST = 5;
   const FIRST_DELAY_MS = 500;
-  const SETTLED_MS = 10_000; // a symbol's view may be loaded after all the rest
   let hasFailed = false;
 
   const failedBefore = () => {
@@ -36,12 +35,12 @@
   };
 
   const tell = (text) => {
-    const banner = document.getElementById("banner");
-    banner.textContent = text;
-    banner.hidden = false;
+    const banner = Object.assign(document.createElement("p"), { id: "incomplete", className: "banner", textContent: text });
+    document.querySelector("main").before(banner);
   };
 
   const tryAgain = () => {
+    if (document.getElementById("incomplete")) return undefined; // already on its way
     const failed = failedBefore();
     if (failed >= MOST) return tell("A part of this page did not load. Please reload it.");
     sessionStorage.setItem(KEY, failed + 1);
@@ -52,14 +51,11 @@
   addEventListener(
     "error",
     ({ target }) => {
-      if (target instanceof HTMLScriptElement || target.rel === "stylesheet") hasFailed = true;
+      if (target instanceof HTMLScriptElement || ["stylesheet", "modulepreload"].includes(target.rel)) hasFailed = true;
     },
     true, // such errors do not bubble
   );
-  addEventListener("load", () => {
-    if (hasFailed) tryAgain();
-    else if (failedBefore()) setTimeout(() => sessionStorage.removeItem(KEY), SETTLED_MS);
-  });
+  addEventListener("load", () => (hasFailed ? tryAgain() : failedBefore() && sessionStorage.removeItem(KEY)));
   addEventListener("viewmissing", tryAgain); // see main.js
 
   try {
