@@ -105,11 +105,10 @@ export class SymbolView {
     if (!this.#isRefused) {
       const isWaiting = !this.#report && this.#absence === null;
       const isAbsent = !this.#report && !isWaiting;
-      if (isWaiting && !this.#market.heardAt) this.#cards.hidden = true; // empty charts say nothing
-      else this.#cards.hidden = isAbsent;
+      this.#cards.hidden = !this.#report; // empty charts say nothing
       const trading = TRADING[this.#report?.ingestion.trading];
       const isLong = performance.now() - this.#openedAt >= WAIT_MS;
-      const waiting = isWaiting && isLong && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
+      const waiting = isWaiting && isLong && `No data of ${this.symbol} yet. It comes by itself.`;
       this.#root.classList.toggle("waiting", Boolean(waiting));
       const told = [waiting, trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
@@ -158,6 +157,7 @@ export class SymbolView {
   }
 
   #show(report) {
+    const isFirst = !this.#report;
     this.#report = report;
     this.#absence = null;
     this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
@@ -166,10 +166,15 @@ export class SymbolView {
     this.#past.add(report);
     this.#across.follow(report);
     document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
+    const showProfile = () => this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
+    if (isFirst) {
+      this.#open();
+      showProfile(); // what it says in words; its chart comes with the others
+    }
     this.tick();
     this.#showPast(this.#market.now());
     this.#frames.paint("depth", () => this.#showDepth(report));
-    this.#frames.paint("profile", () => this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals));
+    this.#frames.paint("profile", showProfile);
     this.#frames.paint("lists", () => this.#showLists(report));
     this.#describe(report);
   }
@@ -219,6 +224,7 @@ export class SymbolView {
   }
 
   #showPast(now) {
+    if (!this.#report) return;
     this.#pastAt = performance.now();
     this.#frames.paint("price", () => {
       const columns = this.#past.columns(now);
@@ -275,7 +281,6 @@ export class SymbolView {
     this.#past = new Past(this.symbol);
     this.#past.span = SPANS.find(({ key }) => key === choice("range")) ?? SPANS[0];
     this.#pastPanel = new PastPanel(this.#past, this.symbol, this.#frames);
-    const pointed = (readOut) => (text) => setText(readOut, text);
     this.#cards.append(
       panel("price", "Price", [this.#priceReadOut, this.#spanChoice()], this.#priceHost),
       panel("profile", "Volume profile", [this.#profile.count, this.#profileReadOut], this.#profile.element),
@@ -291,6 +296,14 @@ export class SymbolView {
       panel("history", "Ownership", [], el("div", { class: "scroller" }, this.#events, this.#noEvents)),
     );
     this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
+  }
+
+  // With the first report there is something to show, and the charts have their size.
+  #open() {
+    const pointed = (readOut) => (text) => setText(readOut, text);
+    const { pair } = this.#market.rows.get(this.symbol) ?? {};
+    const isSame = (row) => pair && row.pair === pair;
+    this.#across.expect([...this.#market.rows.values()].filter(isSame).map(({ symbol }) => symbol));
     // What is painted later comes after these.
     this.#frames.paint("new price", () => (this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut))));
     this.#frames.paint("new depth", () => (this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut))));
