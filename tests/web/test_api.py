@@ -585,6 +585,25 @@ def test_long_answers_are_compressed(web: WebProcess, cluster: Cluster) -> None:
     assert "Content-Encoding" not in web.get("/v1/reports").headers
 
 
+@pytest.mark.parametrize("path", ["/static/vendor/uplot/uPlot.esm.js", "/"])
+def test_files_are_compressed_and_kept_by_clients_but_parts_of_a_file_are_as_they_are(
+    web: WebProcess, path: str
+) -> None:
+    packed, plain = web.get(path, Accept_Encoding="gzip"), web.get(path)
+    assert packed.headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.body) == plain.body
+    assert int(packed.headers["Content-Length"]) == len(packed.body)
+    part = web.get(path, Accept_Encoding="gzip", Range="bytes=10-19")
+    assert (part.status, part.body) == (206, plain.body[10:20])
+    assert "Content-Encoding" not in part.headers
+    for answer in (packed, plain, part):
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        again = web.get(path, Accept_Encoding="gzip", If_None_Match=answer.headers["ETag"])
+        assert (again.status, again.body, again.headers["Vary"]) == (304, b"", "Accept-Encoding")
+    head = web.get(path, method="HEAD", Accept_Encoding="gzip")
+    assert (head.body, head.headers["Content-Length"]) == (b"", packed.headers["Content-Length"])
+
+
 def test_each_kind_of_problem_has_a_documented_code(web: WebProcess) -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", (ROOT / "docs" / "web.md").read_text(), re.MULTILINE)
     told = {kind.code: kind.value[0] for kind in Kind}

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from tickfence.mcp import server as mcp
@@ -18,6 +16,7 @@ from tickfence.monitoring import web_metrics
 from tickfence.readers.reader import Reader
 from tickfence.web import api, chosen, health, history, links, live, openapi, pairs, problems, trades
 from tickfence.web.feed import Feed
+from tickfence.web.files import Files
 from tickfence.web.measured import Measured
 from tickfence.web.middleware import EncodedPath, Guard, Head
 from tickfence.web.profile import Profiles
@@ -49,6 +48,7 @@ def create_app(reader: Reader, feed: Feed, tokens: Tokens, *, hosts: Collection[
     """
     settings = reader.settings
     tools = mcp.server(reader)
+    static, swagger = Files(STATIC), Files(SWAGGER)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,19 +87,19 @@ def create_app(reader: Reader, feed: Feed, tokens: Tokens, *, hosts: Collection[
     app.router.routes.append(mcp.http_route(tools))
 
     @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
+    async def page(request: Request) -> Response:
+        return await static.get_response("index.html", request.scope)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> FileResponse:
-        return FileResponse(SWAGGER / "index.html")
+    async def docs(request: Request) -> Response:
+        return await swagger.get_response("index.html", request.scope)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def description(request: Request) -> Response:
         return await json_answer(request, app.openapi())
 
-    app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)))
-    app.mount("/docs", GZipMiddleware(StaticFiles(directory=SWAGGER)))
+    app.mount("/static", static)
+    app.mount("/docs", swagger)
     operations = openapi.operations(app)
     for operation in (*operations, web_metrics.OTHER):
         web_metrics.registry.begin(operation=operation)

@@ -33,26 +33,43 @@ def test_a_server_that_goes_and_comes_back_needs_no_reload(browser: Browser, ser
         assert page.evaluate("window.loadedBefore") is True
 
 
-@pytest.mark.parametrize("lost", ["app/format.js", "css/layout.css"])
-def test_a_page_that_came_in_part_is_loaded_again(browser: Browser, served: Served, lost: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "lost"), [("/", "app/format.js"), ("/", "css/layout.css"), ("/#/BTCUSDT", "app/symbol_view.js")]
+)
+def test_a_page_that_came_in_part_is_loaded_again(browser: Browser, served: Served, path: str, lost: str) -> None:
     with visit(browser, served.origin, allowed="net::ERR") as opened:
         loads = f"{served.origin}/"
         cut = lambda route: route.abort() if opened.requests.count(loads) < 3 else route.continue_()  # noqa: E731
         opened.page.route(f"**/{lost}", cut)
-        page = opened.open()
+        page = opened.open(path)
         wait_until(lambda: page.wait_for_timeout(50) is None and opened.requests.count(loads) == 3, "two more loads")
         expect(page.locator("#connection")).to_have_text("Live")
-        expect(page.locator("#banner")).to_be_hidden()
-        page.wait_for_function("sessionStorage.length === 0")
+        expect(page.locator("#incomplete")).to_have_count(0)
+        wait_until(lambda: page.evaluate("sessionStorage.length") == 0, "the failures are forgotten")
 
 
-def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(browser: Browser, served: Served) -> None:
+@pytest.mark.parametrize(("path", "lost"), [("/", "app/format.js"), ("/#/BTCUSDT", "app/past.js")])
+def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(
+    browser: Browser, served: Served, path: str, lost: str
+) -> None:
     with visit(browser, served.origin, allowed="net::ERR") as opened:
-        opened.page.route("**/app/format.js", lambda route: route.abort())
+        opened.page.route(f"**/{lost}", lambda route: route.abort())
         opened.page.add_init_script("sessionStorage.setItem('failedStarts', '5')")
-        page = opened.open()
-        expect(page.locator("#banner")).to_have_text("A part of this page did not load. Please reload it.")
+        page = opened.open(path)
+        expect(page.locator("#incomplete")).to_have_text("A part of this page did not load. Please reload it.")
         assert opened.requests.count(f"{served.origin}/") == 1
+
+
+def test_a_symbol_whose_view_did_not_load_beside_the_overview_loads_the_page_again(
+    browser: Browser, served: Served
+) -> None:
+    with visit(browser, served.origin, allowed="net::ERR") as opened:
+        opened.page.route("**/app/symbol_view.js", lambda route: route.abort(), times=1)
+        page = opened.open()
+        page.locator("#market tbody a").first.click()
+        expect(page.locator(".symbol-head .status")).to_have_text("ok")
+        page.go_back()
+        expect(page.locator("#market tbody tr").first).to_be_visible()
 
 
 @pytest.mark.parametrize("path", ["/", "/#/BTCUSDT"])

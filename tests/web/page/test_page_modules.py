@@ -51,7 +51,7 @@ def call(page: Page) -> Callable[..., Any]:
 def test_how_many_nodes_work_and_what_is_with_the_others(call: Callable[..., Any]) -> None:
     def told(*states: str) -> str:
         nodes = [{"node": f"node-{number:03d}", "state": state} for number, state in enumerate(states, 1)]
-        return str(call("node_state", "workingText", nodes))
+        return str(call("nodes", "workingText", nodes))
 
     assert told() == ""
     assert told("alive", "alive") == "2 of 2 work"
@@ -103,14 +103,14 @@ def test_numbers_as_people_read_them(
 
 
 def test_rows_become_csv_with_quotes_where_they_are_needed(call: Callable[..., Any]) -> None:
-    lines = str(call("table_export", "csv", [{"symbol": 'a,"b"', "price": 0.5, "owner": None}])).split("\r\n")
+    lines = str(call("overview", "csv", [{"symbol": 'a,"b"', "price": 0.5, "owner": None}])).split("\r\n")
     assert lines[0].startswith("symbol,venue,pair,owner,token,status,")
     assert lines[1] == '"a,""b""",,,,,,,,,0.5,,,,,,'
 
 
 def test_nodes_with_numbers_have_the_colours_in_turn_and_every_node_always_the_same(call: Callable[..., Any]) -> None:
-    assert [call("owners", "colourOf", f"node-{n:03}") for n in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
-    named = [call("owners", "colourOf", name) for name in ("alpha", "beta", "alpha", "beta", "gamma")]
+    assert [call("nodes", "colourOf", f"node-{n:03}") for n in range(1, 10)] == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+    named = [call("nodes", "colourOf", name) for name in ("alpha", "beta", "alpha", "beta", "gamma")]
     assert named[:2] == named[2:4]
     assert all(0 <= colour < 8 for colour in named)
 
@@ -123,7 +123,7 @@ def test_server_sent_events_may_be_cut_anywhere(page: Page) -> None:
         {"event": "message", "data": "x"},
     ]
     cut = """async (text) => {
-        const { SseParser } = await import("/static/app/sse_parser.js");
+        const { SseParser } = await import("/static/app/event_stream.js");
         const read = (pieces) => {
             const parser = new SseParser();
             return JSON.stringify(pieces.flatMap((piece) => parser.push(piece)));
@@ -172,16 +172,33 @@ def test_a_line_of_the_board_goes_on_with_the_rows_own_prices(call: Callable[...
     assert call("sparklines", "polyline", points[:1], 120_000, 60, 10) == ""
 
 
-def test_the_page_asks_for_all_its_modules_at_once() -> None:
-    def imported(module: Path) -> set[Path]:
-        names = re.findall(r'^(?:import|export)\b[^"]*?"(\.\.?/[^"]+)"', module.read_text(), re.MULTILINE)
-        return {(module.parent / name).resolve() for name in names}
+def imported(module: Path, pattern: str = r'^(?:import|export)\b[^"]*?"(\.\.?/[^"]+)"') -> set[Path]:
+    """The modules that a module imports; default: those without which it does not start."""
+    return {(module.parent / name).resolve() for name in re.findall(pattern, module.read_text(), re.MULTILINE)}
 
-    needed: set[Path] = set()
-    found = imported(STATIC / "app" / "main.js")
+
+def needed(modules: set[Path]) -> set[Path]:
+    """These modules, and all that they import."""
+    all_of_them: set[Path] = set()
+    found = modules
     while found:
-        needed |= found
-        found = set().union(*map(imported, found)) - needed
+        all_of_them |= found
+        found = set().union(*map(imported, found)) - all_of_them
+    return all_of_them
+
+
+def test_the_page_asks_at_once_for_all_modules_that_it_needs_and_for_no_others() -> None:
+    main = (STATIC / "app" / "main.js").resolve()
+    first = needed({main})
+    later = needed(set().union(*(imported(module, r'import\("(\.[^"]+)"\)') for module in first))) - first
+    assert len(first) > 10 and len(later) > 10
+
+    def names(modules: set[Path]) -> list[str]:
+        return sorted(str(module.relative_to(STATIC.resolve())) for module in modules)
+
     preloaded = re.findall(r'"modulepreload" href="static/([^"]+)"', (STATIC / "index.html").read_text())
-    assert len(needed) > 20
-    assert sorted(preloaded) == sorted(str(path.relative_to(STATIC.resolve())) for path in needed)
+    assert sorted(preloaded) == names(first - {main})
+    of_symbols = re.findall(r'^ +"([a-z/_.A-Z]+\.js)",$', (STATIC / "app" / "early_start.js").read_text(), re.MULTILINE)
+    assert sorted(of_symbols) == names(later)
+    every = {path.resolve() for path in (STATIC / "app").rglob("*.js") if path.name != "early_start.js"}
+    assert every <= first | later

@@ -46,6 +46,13 @@ export class AcrossPanel {
     this.element = el("div", scroller, table);
   }
 
+  /** Names the symbols that are known to be of the pair, before their prices come. */
+  expect(symbols) {
+    if (symbols.length < 2) return;
+    this.#keepRows(symbols);
+    this.#onShown(true);
+  }
+
   /** Takes a report: it tells the pair. */
   follow({ base, quote }) {
     const name = base && quote ? `${base}-${quote}` : null;

@@ -1,6 +1,6 @@
-// Shows whether the data is live: a badge in the header, and a banner while it is not.
+// Shows whether the data is live: a badge in the header, and a banner while it is not; and what to do without any data.
 
-import { byId, setData, setText } from "./dom.js";
+import { announce, byId, el, setData, setText } from "./dom.js";
 import { clock, span } from "./format.js";
 
 const TEXT = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", outage: "Outage", refused: "Locked" };
@@ -10,11 +10,6 @@ export class Connection {
   #state = "connecting";
   #seenAt = null; // when data last came
   #isRedisAway = false;
-
-  /** announce(text): announces it to assistive technology. */
-  constructor(announce) {
-    this.announce = announce;
-  }
 
   /** The stream's state; `failures` in a row. It is live only when data comes: see `heard`. */
   show(state, failures = 0) {
@@ -57,8 +52,8 @@ export class Connection {
     setText(sign.lastElementChild, TEXT[state]);
     sign.title = hint;
     document.body.classList.toggle("out", BAD.includes(state) && this.#seenAt !== null);
-    if (before !== state && state === "outage") this.announce("No live data.");
-    if (BAD.includes(before) && state === "live") this.announce("Data is live again.");
+    if (before !== state && state === "outage") announce("No live data.");
+    if (BAD.includes(before) && state === "live") announce("Data is live again.");
   }
 
   #explain(what, then) {
@@ -67,4 +62,34 @@ export class Connection {
     setData(byId("banner"), "tone", this.#seenAt === null ? "calm" : "");
     setText(byId("banner"), what && [what, seen, then].filter(Boolean).join(" "));
   }
+}
+
+const TROUBLE = {
+  "": ["Waiting for the first data.", []],
+  redis: [
+    "No data yet: the server has no answer from Redis",
+    [
+      "You need not reload: the page fills itself as soon as Redis answers.",
+      "If you run this deployment: see whether Redis runs, and whether REDIS_URL of the web server names it.",
+      "The health check /readyz and the web server's log say what is wrong.",
+    ],
+  ],
+  server: [
+    "No data yet: the server does not answer",
+    [
+      "You need not reload: the page tries again by itself.",
+      "If you run this deployment: see whether tickfence web runs, and whether a proxy in front of it lets streams through.",
+    ],
+  ],
+};
+
+/** Shows in `element` why there is no data; `trouble` is that of `Connection`. */
+export function explainNoData(element, trouble) {
+  if (element.dataset.trouble === trouble) return;
+  element.dataset.trouble = trouble;
+  const [title, hints] = TROUBLE[trouble];
+  element.replaceChildren(
+    hints.length ? el("strong", {}, title) : title,
+    ...(hints.length ? [el("ul", {}, ...hints.map((hint) => el("li", {}, hint)))] : []),
+  );
 }

@@ -1,4 +1,4 @@
-// Creates elements and changes their text. Text is always set as text, never as HTML.
+// Creates elements, changes their text, announces it, paints. Text is always set as text, never as HTML.
 
 /** An element: `el("td", { class: "num", title: "…" }, "text", child)`. */
 export function el(tag, attributes = {}, ...children) {
@@ -30,3 +30,61 @@ export function setData(element, name, value) {
 }
 
 export const byId = (id) => document.getElementById(id);
+
+/** A titled box of a view: a section with a head, which is its title and `extras`; and its body. */
+export function panel(name, title, extras, body) {
+  const head = el("header", {}, el("h2", { id: `${name}-title` }, title), ...extras);
+  return el("section", { class: `panel card-${name}`, "aria-labelledby": `${name}-title` }, head, body);
+}
+
+const KEPT_MS = 10_000; // the time a browser has to save a file
+
+/** Saves a blob under a name. */
+export function save(blob, name) {
+  const link = el("a", { download: name, href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
+}
+
+const PAUSE_MS = 3000; // so that a listener can follow
+let next = null;
+let pause = null;
+
+/** Announces `text` to assistive technology; of several texts within three seconds, only the latest. */
+export function announce(text) {
+  next = text;
+  if (pause === null) say();
+}
+
+function say() {
+  pause = null;
+  if (next === null) return;
+  byId("announcement").textContent = next;
+  next = null;
+  pause = setTimeout(say, PAUSE_MS);
+}
+
+/** Paints spread over frames, so that no frame of a slow device takes long. */
+export class Frames {
+  #waiting = new Map(); // name -> what paints it, the newest only
+  #queued = null;
+
+  /** Paints in one of the next frames, unless something newer of this name comes before. */
+  paint(name, work) {
+    this.#waiting.set(name, work);
+    this.#queued ??= requestAnimationFrame(() => this.#next());
+  }
+
+  stop() {
+    this.#waiting.clear();
+    cancelAnimationFrame(this.#queued);
+    this.#queued = null;
+  }
+
+  #next() {
+    const [[name, work]] = this.#waiting;
+    this.#waiting.delete(name);
+    this.#queued = this.#waiting.size ? requestAnimationFrame(() => this.#next()) : null;
+    work();
+  }
+}

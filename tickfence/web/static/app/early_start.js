@@ -1,6 +1,25 @@
 // Runs first. If a script or style sheet cannot be loaded (the network has just changed, the server is restarting), the
 // page would stay incomplete. This reloads it a few times with growing pauses. See index.html.
+//
+// It also does what must not wait for the modules: a chosen theme does not flash the other one, and an address of a symbol
+// has its view's modules asked for at once.
 {
+  const SYMBOL_VIEW = [
+    "app/across_panel.js",
+    "app/charts/chart.js",
+    "app/charts/depth_chart.js",
+    "app/charts/price_chart.js",
+    "app/charts/profile_chart.js",
+    "app/charts/time_chart.js",
+    "app/past.js",
+    "app/past_panel.js",
+    "app/profile_panel.js",
+    "app/report_panels.js",
+    "app/symbol_head.js",
+    "app/symbol_view.js",
+    "app/trade_tape.js",
+    "vendor/uplot/uPlot.esm.js",
+  ];
   const KEY = "failedStarts";
   const MOST = 5;
   const FIRST_DELAY_MS = 500;
@@ -16,12 +35,12 @@
   };
 
   const tell = (text) => {
-    const banner = document.getElementById("banner");
-    banner.textContent = text;
-    banner.hidden = false;
+    const banner = Object.assign(document.createElement("p"), { id: "incomplete", className: "banner", textContent: text });
+    document.querySelector("main").before(banner);
   };
 
   const tryAgain = () => {
+    if (document.getElementById("incomplete")) return undefined; // already on its way
     const failed = failedBefore();
     if (failed >= MOST) return tell("A part of this page did not load. Please reload it.");
     sessionStorage.setItem(KEY, failed + 1);
@@ -32,9 +51,24 @@
   addEventListener(
     "error",
     ({ target }) => {
-      if (target instanceof HTMLScriptElement || target.rel === "stylesheet") hasFailed = true;
+      if (target instanceof HTMLScriptElement || ["stylesheet", "modulepreload"].includes(target.rel)) hasFailed = true;
     },
     true, // such errors do not bubble
   );
   addEventListener("load", () => (hasFailed ? tryAgain() : failedBefore() && sessionStorage.removeItem(KEY)));
+  addEventListener("viewmissing", tryAgain); // see main.js
+
+  try {
+    const theme = localStorage.getItem("theme");
+    if (theme) document.documentElement.dataset.theme = theme;
+  } catch (error) {
+    console.info("No stored theme:", error.message);
+  }
+
+  if (/^#\/(?!node\/)[^?]/.test(location.hash)) {
+    for (const name of SYMBOL_VIEW) {
+      const link = Object.assign(document.createElement("link"), { rel: "modulepreload", href: `static/${name}` });
+      document.head.append(link);
+    }
+  }
 }

@@ -2,7 +2,6 @@
 // It uses fetch(), because EventSource cannot send the Authorization header.
 
 import { request } from "./session.js";
-import { SseParser } from "./sse_parser.js";
 
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 8000;
@@ -136,5 +135,38 @@ export class EventStream {
         resolve();
       };
     });
+  }
+}
+
+/** `push(text)` returns the complete events: `{ event, data }`. */
+export class SseParser {
+  #rest = "";
+  #event = "";
+  #data = [];
+
+  push(text) {
+    const complete = [];
+    // A piece may end between the two characters of a line end: keep that one for the next piece.
+    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
+    this.#rest = lines.pop();
+    for (const line of lines) {
+      if (line === "") {
+        if (this.#data.length) complete.push({ event: this.#event || "message", data: this.#data.join("\n") });
+        this.#event = "";
+        this.#data = [];
+      } else {
+        this.#field(line);
+      }
+    }
+    return complete;
+  }
+
+  #field(line) {
+    const colon = line.indexOf(":");
+    if (colon === 0) return; // a comment: the server's ping
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (name === "event") this.#event = value;
+    else if (name === "data") this.#data.push(value);
   }
 }

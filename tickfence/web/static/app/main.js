@@ -1,26 +1,17 @@
 // The page: one stream, one market, and the views that show it.
 
-import { Announcer } from "./announcer.js";
+import { NodesPanel, RatePanel, Summary } from "./cluster.js";
 import { Connection } from "./connection.js";
-import { byId } from "./dom.js";
+import { announce, byId } from "./dom.js";
 import { EventStream } from "./event_stream.js";
 import { headline, weight } from "./events.js";
-import { askForToken, isAsking } from "./login.js";
+import { isHelpOpen, setUpHelp, setUpTheme, setUpZone, showHelp, showLinks } from "./header_footer.js";
 import { Market } from "./market.js";
-import { NodesPanel } from "./nodes_panel.js";
-import { Overview } from "./overview.js";
-import { forgetColours } from "./charts/palette.js";
-import { isHelpOpen, setUpHelp, showHelp } from "./help.js";
-import { showLinks } from "./links.js";
 import { NodeView } from "./node_view.js";
-import { RatePanel } from "./rate_panel.js";
+import { Overview } from "./overview.js";
 import { goToOverview, isTyping, viewInAddress } from "./route.js";
-import { takeTokenFromAddress } from "./session.js";
-import { Summary } from "./summary.js";
-import { SymbolView } from "./symbol_view.js";
-import { setUpTheme } from "./theme.js";
+import { askForToken, isAsking, takeTokenFromAddress } from "./session.js";
 import { Timeline } from "./timeline.js";
-import { setUpZone } from "./zone.js";
 
 const CLOCK_MS = 250; // ages grow even when nothing arrives
 
@@ -33,14 +24,14 @@ setUpZone(byId("zone"), () => {
   view?.redraw();
 });
 const market = new Market();
-const announcer = new Announcer();
-const connection = new Connection((text) => announcer.say(text));
+const connection = new Connection();
 const overview = new Overview(market);
 const nodes = new NodesPanel(market);
 const timeline = new Timeline(market);
 const summary = new Summary(market);
 const rates = new RatePanel();
 let view = null; // of a symbol or a node; none: the overview
+let SymbolView = null; // its modules are loaded when they are needed, or when the overview is shown
 let tokensTried = 0;
 
 const stream = new EventStream("v1/stream", {
@@ -71,6 +62,14 @@ market.addEventListener("state", () => {
   timeline.showAll();
   view?.showEvents();
 });
+market.addEventListener(
+  "state",
+  () => {
+    const whenIdle = window.requestIdleCallback ?? setTimeout;
+    whenIdle(() => Promise.all([rates.open(), loadSymbolView()]).catch((error) => console.info("Not loaded:", error.message)));
+  },
+  { once: true },
+);
 market.addEventListener("rows", () => overview.update());
 market.addEventListener("lines", () => overview.update());
 market.addEventListener("outage", ({ detail: { text, awayForMs } }) => {
@@ -85,7 +84,7 @@ market.addEventListener("nodes", () => {
 market.addEventListener("event", ({ detail: event }) => {
   timeline.add(event);
   view?.addEvent(event);
-  if (weight(event) === "bad") announcer.say(headline(event));
+  if (weight(event) === "bad") announce(headline(event));
 });
 setInterval(() => {
   if (document.hidden) return;
@@ -93,6 +92,10 @@ setInterval(() => {
   summary.update();
   view?.tick();
 }, CLOCK_MS);
+
+async function loadSymbolView() {
+  ({ SymbolView } = await import("./symbol_view.js"));
+}
 
 function showRoute() {
   const { symbol, node } = viewInAddress();
@@ -111,6 +114,10 @@ function showRoute() {
     timeline.takeChoices();
     if (left) overview.focusSymbol(left);
     else if (!wasOverview) byId("overview").focus();
+    return undefined;
+  }
+  if (symbol !== null && !SymbolView) {
+    loadSymbolView().then(showRoute, () => dispatchEvent(new Event("viewmissing"))); // early_start.js reloads the page
     return undefined;
   }
   view = symbol !== null ? new SymbolView(byId("symbol"), symbol, market) : new NodeView(byId("symbol"), node, market);
@@ -138,7 +145,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   (view ? byId("symbol").querySelector("h1") : byId("overview")).focus();
 });
 setUpTheme(byId("theme"), () => {
-  forgetColours();
   rates.redraw();
   view?.redraw();
 });

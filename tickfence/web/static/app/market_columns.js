@@ -2,8 +2,8 @@
 
 import { el, setData, setText, svg } from "./dom.js";
 import { fixed, NOTHING, signed, signedQuantity, span, uncovered } from "./format.js";
-import { dataAge, isIdle, STATUS_TEXT } from "./freshness.js";
-import { ownerTag, showOwner } from "./owners.js";
+import { dataAge, isIdle, STATUS_TEXT } from "./market.js";
+import { ownerTag, showOwner } from "./nodes.js";
 import { addressOf } from "./route.js";
 import { HEIGHT, WIDTH } from "./sparklines.js";
 

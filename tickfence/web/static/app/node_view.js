@@ -1,13 +1,10 @@
 // One node: its state and why, its symbols, what went wrong, and its last events.
 
-import { el, setData, setText } from "./dom.js";
-import { eventItem } from "./event_item.js";
-import { eventAbout, weight } from "./events.js";
+import { el, panel, setData, setText } from "./dom.js";
+import { eventAbout, eventItem, weight } from "./events.js";
 import { count, fixed, NOTHING, span } from "./format.js";
-import { dataAge, STATUS_TEXT } from "./freshness.js";
-import { stateLook, stateText, whyText } from "./node_state.js";
-import { colourBy } from "./owners.js";
-import { panel } from "./panel.js";
+import { dataAge, STATUS_TEXT } from "./market.js";
+import { colourBy, stateLook, stateText, whyText } from "./nodes.js";
 import { addressOf, addressOfOverview } from "./route.js";
 
 const SHOWN = 200; // the table of all symbols, filtered by the node, has the others

@@ -1,13 +1,12 @@
-// The market table's state: its rows, their order, and the filter.
+// The market table's state: its rows, their order, the filter, and the export.
 
-import { byId, setData, setText } from "./dom.js";
-import { explainNoData } from "./no_data.js";
+import { explainNoData } from "./connection.js";
+import { byId, save, setData, setText } from "./dom.js";
 import { fixed } from "./format.js";
-import { isIdle, STATUS_TEXT } from "./freshness.js";
+import { isIdle, STATUS_TEXT } from "./market.js";
 import { COLUMNS } from "./market_columns.js";
-import { colourBy } from "./owners.js";
+import { colourBy } from "./nodes.js";
 import { choice, choose } from "./route.js";
-import { exportRows } from "./table_export.js";
 import { VirtualTable } from "./virtual_table.js";
 
 const REORDER_MS = 1000; // nobody can read rows that jump four times a second
@@ -53,13 +52,14 @@ export class Overview {
     this.order();
   }
 
-  /** Says why there is no data yet: see connection.js. */
+  /** Says why there is no data yet: see `Connection.trouble`. */
   explain(trouble) {
     if (!this.#market.heardAt) explainNoData(this.#empty, trouble);
   }
 
   /** Paints new values, and reorders the rows if that is due. */
   update() {
+    if (byId("overview").hidden) return; // `takeChoices` brings it up to date
     if (performance.now() - this.#orderedAt >= REORDER_MS) this.order();
     else this.#table.queue();
   }
@@ -156,4 +156,33 @@ function comparison(key, direction, market) {
 
 function byName(a, b) {
   return a.symbol < b.symbol ? -1 : 1;
+}
+
+const FIELDS = [
+  "symbol", "venue", "pair", "owner", "token", "status", "trading", "updatedAt", "ageMs", "price", "changePct", "spreadBps",
+  "imbalance", "netFlow", "ordersPerSec", "health",
+]; // prettier-ignore
+
+/** Saves rows of the market; form: "csv" or "json". */
+export function exportRows(rows, form, market) {
+  const records = rows.map((row) => ({ ...pick(row), status: market.status(row) }));
+  const at = new Date(market.now()).toISOString();
+  const text = form === "csv" ? csv(records) : JSON.stringify({ at, symbols: records }, null, 1);
+  const type = form === "csv" ? "text/csv" : "application/json";
+  save(new Blob([text], { type }), `tickfence-${at.slice(0, 19).replace(/\D/g, "")}.${form}`);
+}
+
+/** Records with the same fields as CSV (RFC 4180). */
+export function csv(records) {
+  const lines = [FIELDS, ...records.map((record) => FIELDS.map((field) => record[field]))];
+  return lines.map((line) => `${line.map(cell).join(",")}\r\n`).join("");
+}
+
+function pick(row) {
+  return Object.fromEntries(FIELDS.map((field) => [field, row[field] ?? null]));
+}
+
+function cell(value) {
+  const text = String(value ?? "");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

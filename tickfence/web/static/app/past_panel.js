@@ -1,9 +1,7 @@
 // Spread, imbalance and depth over time, and their export.
 
-import { LineChart } from "./charts/line_chart.js";
-import { el, setText } from "./dom.js";
-import { save } from "./download.js";
-import { Frames } from "./frames.js";
+import { LineChart } from "./charts/time_chart.js";
+import { el, save, setText } from "./dom.js";
 import { clock, fixed, quantity, signed } from "./format.js";
 
 const EVERY_MS = 1000; // the price chart follows each report; here nobody could
@@ -55,14 +53,16 @@ export class PastPanel {
     latest: "",
     pointed: "", // what is under the pointer
   }));
-  #frames = new Frames();
+  #frames;
   #past;
   #symbol;
   #isKept = true;
   #shownAt = -Infinity;
   #describedAt = -Infinity;
 
-  constructor(past, symbol) {
+  /** frames: paints its charts. */
+  constructor(past, symbol, frames) {
+    this.#frames = frames;
     this.#past = past;
     this.#symbol = symbol;
     for (const { title, host, value } of this.#figures) {
@@ -87,7 +87,6 @@ export class PastPanel {
   }
 
   close() {
-    this.#frames.stop();
     for (const { chart } of this.#figures) chart?.close();
   }
 

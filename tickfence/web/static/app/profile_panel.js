@@ -21,7 +21,7 @@ export class ProfilePanel {
   #host = el("div", { class: "chart profile-chart", role: "img", "aria-label": "Volume by price" });
   #chart = null;
   #where = el("p", { class: "where" });
-  #empty = el("p", { class: "empty" }, "There is no profile: fewer than 10 trades of the last 30 minutes are known, or the tick size is not.");
+  #empty = el("p", { class: "empty", hidden: true }, "There is no profile: fewer than 10 trades of the last 30 minutes are known, or the tick size is not.");
   #list = el("dl", {});
   #timer = null;
   #gone = new AbortController();
@@ -55,7 +55,7 @@ export class ProfilePanel {
   show(profile, price, decimals) {
     this.#empty.hidden = profile != null;
     this.#list.hidden = this.#where.hidden = this.#host.hidden = profile == null;
-    this.#chart.setMarks(profile ?? null, price ?? null, decimals);
+    this.#chart?.setMarks(profile ?? null, price ?? null, decimals);
     setText(this.count, profile ? `${count(profile.trade_count, "trade")} in ${span(profile.window_sec * 1000)}` : "");
     if (!profile) return;
     for (const [name] of PRICES) {

@@ -2,8 +2,8 @@
 
 import { el, setData, setText } from "./dom.js";
 import { fixed, NOTHING, quantity, signed, signedQuantity, span, uncovered } from "./format.js";
-import { STATUS_TEXT } from "./freshness.js";
-import { colourBy, ownerTag, showOwner } from "./owners.js";
+import { STATUS_TEXT } from "./market.js";
+import { colourBy, ownerTag, showOwner } from "./nodes.js";
 import { addressOfNode, addressOfOverview } from "./route.js";
 
 const FIGURES = [

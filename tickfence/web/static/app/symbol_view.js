@@ -1,22 +1,17 @@
 // One symbol: its own stream, its charts, and the rest of its report.
 
 import { AcrossPanel } from "./across_panel.js";
-import { BookLadder } from "./book_ladder.js";
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
-import { el, setData, setText } from "./dom.js";
-import { eventItem } from "./event_item.js";
+import { el, Frames, panel, setData, setText } from "./dom.js";
 import { EventStream } from "./event_stream.js";
-import { concerns } from "./events.js";
-import { Frames } from "./frames.js";
-import { isIdle } from "./freshness.js";
+import { concerns, eventItem } from "./events.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
-import { HealthPanel } from "./health_panel.js";
-import { panel } from "./panel.js";
+import { isIdle } from "./market.js";
 import { Past, SPANS } from "./past.js";
 import { PastPanel } from "./past_panel.js";
-import { ANOMALIES, ReportList, VACUUMS, WALLS } from "./report_lists.js";
 import { ProfilePanel } from "./profile_panel.js";
+import { ANOMALIES, BookLadder, HealthPanel, ReportList, VACUUMS, WALLS } from "./report_panels.js";
 import { choice, choose } from "./route.js";
 import { SymbolHead } from "./symbol_head.js";
 import { TradeTape } from "./trade_tape.js";
@@ -30,6 +25,7 @@ const DESCRIBE_MS = 5000;
 const AGAIN_MS = 10_000; // recordings may be busy
 const SLIDE_MS = 1000; // the charts go on without a report, but no faster
 const SILENCE_MS = 3000; // the server sends a report, or that there is none, sooner than this
+const WAIT_MS = 1000; // the first report usually comes sooner; only a longer wait is explained
 
 export class SymbolView {
   #root;
@@ -38,6 +34,7 @@ export class SymbolView {
   #absence = null; // the server's text when the report is gone
   #isRefused = false;
   #decimals = 0;
+  #openedAt = performance.now();
   #describedAt = -Infinity;
   #pastAt = -Infinity;
   #stream;
@@ -108,10 +105,10 @@ export class SymbolView {
     if (!this.#isRefused) {
       const isWaiting = !this.#report && this.#absence === null;
       const isAbsent = !this.#report && !isWaiting;
-      if (isWaiting && !this.#market.heardAt) this.#cards.hidden = true; // empty charts say nothing
-      else this.#cards.hidden = isAbsent;
+      this.#cards.hidden = !this.#report; // empty charts say nothing
       const trading = TRADING[this.#report?.ingestion.trading];
-      const waiting = isWaiting && !this.#market.heardAt && `No data of ${this.symbol} yet. It comes by itself.`;
+      const isLong = performance.now() - this.#openedAt >= WAIT_MS;
+      const waiting = isWaiting && isLong && `No data of ${this.symbol} yet. It comes by itself.`;
       this.#root.classList.toggle("waiting", Boolean(waiting));
       const told = [waiting, trading, why && `${STALE[status] ?? "Stale"}: ${why}.`, isAbsent && `${this.#absence}.`].filter(Boolean);
       this.#banner.hidden = told.length === 0;
@@ -160,6 +157,7 @@ export class SymbolView {
   }
 
   #show(report) {
+    const isFirst = !this.#report;
     this.#report = report;
     this.#absence = null;
     this.#decimals = Math.max(this.#decimals, ...[report.last_price, report.best_bid?.price, report.best_ask?.price].map(decimalsOf));
@@ -168,10 +166,15 @@ export class SymbolView {
     this.#past.add(report);
     this.#across.follow(report);
     document.title = `${fixed(report.last_price, this.#decimals)} ${this.symbol} · tickfence`;
+    const showProfile = () => this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals);
+    if (isFirst) {
+      this.#open();
+      showProfile(); // what it says in words; its chart comes with the others
+    }
     this.tick();
     this.#showPast(this.#market.now());
     this.#frames.paint("depth", () => this.#showDepth(report));
-    this.#frames.paint("profile", () => this.#profile.show(liquidity.volume_profile, report.last_price, this.#decimals));
+    this.#frames.paint("profile", showProfile);
     this.#frames.paint("lists", () => this.#showLists(report));
     this.#describe(report);
   }
@@ -221,6 +224,7 @@ export class SymbolView {
   }
 
   #showPast(now) {
+    if (!this.#report) return;
     this.#pastAt = performance.now();
     this.#frames.paint("price", () => {
       const columns = this.#past.columns(now);
@@ -276,8 +280,7 @@ export class SymbolView {
     this.#tape = new TradeTape(this.symbol);
     this.#past = new Past(this.symbol);
     this.#past.span = SPANS.find(({ key }) => key === choice("range")) ?? SPANS[0];
-    this.#pastPanel = new PastPanel(this.#past, this.symbol);
-    const pointed = (readOut) => (text) => setText(readOut, text);
+    this.#pastPanel = new PastPanel(this.#past, this.symbol, this.#frames);
     this.#cards.append(
       panel("price", "Price", [this.#priceReadOut, this.#spanChoice()], this.#priceHost),
       panel("profile", "Volume profile", [this.#profile.count, this.#profileReadOut], this.#profile.element),
@@ -293,6 +296,14 @@ export class SymbolView {
       panel("history", "Ownership", [], el("div", { class: "scroller" }, this.#events, this.#noEvents)),
     );
     this.#root.replaceChildren(this.#head.element, this.#banner, this.#cards);
+  }
+
+  // With the first report there is something to show, and the charts have their size.
+  #open() {
+    const pointed = (readOut) => (text) => setText(readOut, text);
+    const { pair } = this.#market.rows.get(this.symbol) ?? {};
+    const isSame = (row) => pair && row.pair === pair;
+    this.#across.expect([...this.#market.rows.values()].filter(isSame).map(({ symbol }) => symbol));
     // What is painted later comes after these.
     this.#frames.paint("new price", () => (this.#price = new PriceChart(this.#priceHost, pointed(this.#priceReadOut))));
     this.#frames.paint("new depth", () => (this.#depth = new DepthChart(this.#depthHost, pointed(this.#depthReadOut))));

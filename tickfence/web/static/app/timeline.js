@@ -1,8 +1,7 @@
 // Moves, deaths, leader changes and conflicts: newest first.
 
 import { byId, el, setText } from "./dom.js";
-import { eventItem } from "./event_item.js";
-import { KINDS, movesOf } from "./events.js";
+import { eventItem, KINDS, movesOf } from "./events.js";
 import { count } from "./format.js";
 import { choice, choose } from "./route.js";
 

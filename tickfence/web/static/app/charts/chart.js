@@ -1,8 +1,7 @@
-// Shared by the charts: a uPlot that fills its element, and marks on top of it.
+// Shared by the charts: a uPlot that fills its element, marks on top of it, and the style sheet's colours.
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { fixed } from "../format.js";
-import { colour } from "./palette.js";
 
 const FONT = "11px Inter, system-ui, sans-serif";
 const ALIGN = { before: "right", on: "center", after: "left" };
@@ -24,7 +23,9 @@ export class Chart {
     this.#resize.observe(host);
   }
 
+  /** Paints all again: the theme or the zone of times has changed. */
   redraw() {
+    known.clear();
     this.plot.redraw(true, true);
   }
 
@@ -119,4 +120,20 @@ export function drawBand(plot, scale, from, to, fill) {
   if (scale === "y") plot.ctx.fillRect(left, low, width, high - low);
   else plot.ctx.fillRect(low, top, high - low, height);
   plot.ctx.restore();
+}
+
+const known = new Map();
+let probe = null;
+
+/** The style sheet's colours for canvases, which know no CSS variables. The current value of a colour of tokens.css: `colour("bid")`; `alpha` is its opacity. */
+export function colour(name, alpha = 1) {
+  const key = `${name} ${alpha}`;
+  if (!known.has(key)) known.set(key, resolve(name, alpha));
+  return known.get(key);
+}
+
+function resolve(name, alpha) {
+  probe ??= document.body.appendChild(Object.assign(document.createElement("i"), { hidden: true }));
+  probe.style.color = `color-mix(in srgb, var(--${name}) ${alpha * 100}%, transparent)`;
+  return getComputedStyle(probe).color;
 }

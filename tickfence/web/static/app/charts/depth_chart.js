@@ -1,8 +1,7 @@
 // The book: how much is bid and asked up to each price, with walls, vacuums and the volume profile's prices marked.
 
+import { axis, Chart, colour, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
 import { fixed, quantity, signed } from "../format.js";
-import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
-import { colour } from "./palette.js";
 
 const PROFILE_PLACES = { VAL: { row: 1, side: "before" }, VAH: { row: 1, side: "after" }, POC: { row: 2 } }; // below walls
 const SLACK = 0.12; // the scales follow the book when it has outgrown them by this share

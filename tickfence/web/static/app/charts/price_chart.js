@@ -1,9 +1,8 @@
 // The price over time, with the volume profile's value area behind it.
 
-import { fixed } from "../format.js";
-import { drawBand, drawLine } from "./chart.js";
-import { colour } from "./palette.js";
+import { colour, drawBand, drawLine } from "./chart.js";
 import { TimeChart } from "./time_chart.js";
+import { fixed } from "../format.js";
 
 const BARS_SHARE = 0.2; // of the plot's width, for the fullest price
 

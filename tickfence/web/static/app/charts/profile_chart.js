@@ -1,8 +1,7 @@
 // The volume profile: how much was traded at each price, with the value area and its fullest price marked.
 
+import { axis, Chart, colour, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
 import { fixed, quantity } from "../format.js";
-import { axis, Chart, drawBand, drawLine, priceLabels, uPlot } from "./chart.js";
-import { colour } from "./palette.js";
 
 const PLACES = { VAL: { dash: [3, 3], side: "before" }, VAH: { dash: [3, 3], side: "after" }, POC: { dash: [], row: 1 } };
 const BARS = 90; // more bars would be too thin to see
