@@ -1,8 +1,8 @@
 // Runs first. If a script or style sheet cannot be loaded (the network has just changed, the server is restarting), the
 // page would stay incomplete. This reloads it a few times with growing pauses. See index.html.
 //
-// It also does what must not wait for the modules: a chosen theme does not flash the other one, and an address of a symbol
-// has its view's modules asked for at once.
+// It also does what must not wait for the modules: a chosen theme does not flash the other one, an address of a symbol or a
+// node does not flash the overview, and a symbol's view has its modules asked for at once.
 {
   const SYMBOL_VIEW = [
     "app/across_panel.js",
@@ -65,6 +65,7 @@
     console.info("No stored theme:", error.message);
   }
 
+  if (/^#\/[^?]/.test(location.hash)) document.documentElement.dataset.opening = "";
   if (/^#\/(?!node\/)[^?]/.test(location.hash)) {
     for (const name of SYMBOL_VIEW) {
       const link = Object.assign(document.createElement("link"), { rel: "modulepreload", href: `static/${name}` });

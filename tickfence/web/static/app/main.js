@@ -107,6 +107,7 @@ function showRoute() {
   const isOverview = symbol === null && node === null;
   byId("overview").hidden = !isOverview;
   byId("symbol").hidden = isOverview;
+  delete document.documentElement.dataset.opening; // of early_start.js
   byId("symbol").className = node === null ? "symbol" : "symbol node";
   if (isOverview) {
     document.title = "tickfence";

@@ -11,6 +11,9 @@ export { uPlot };
 
 export class Chart {
   #resize;
+  #sight;
+  #isSeen = false;
+  #data = null; // what waits until the chart is in sight
 
   /** host: the element to fill; options: uPlot's, without width and height. */
   constructor(host, options) {
@@ -21,6 +24,28 @@ export class Chart {
     );
     this.#resize = new ResizeObserver(() => host.clientWidth && this.plot.setSize(size(host)));
     this.#resize.observe(host);
+    this.#sight = new IntersectionObserver((entries) => this.#look(entries.at(-1).isIntersecting), { rootMargin: "50%" });
+    this.#sight.observe(host);
+  }
+
+  /** Shows uPlot's data: at once if the chart is in sight or near, else when it comes there. */
+  paint(data) {
+    if (this.#isSeen) this.plot.setData(data);
+    else this.#data = data;
+  }
+
+  /** Paints the marks again. */
+  paintMarks() {
+    if (this.#isSeen) this.plot.redraw(false, true);
+  }
+
+  #look(isSeen) {
+    const cameIntoSight = isSeen && !this.#isSeen;
+    this.#isSeen = isSeen;
+    if (!cameIntoSight) return;
+    if (this.#data) this.plot.setData(this.#data);
+    else this.plot.redraw(false, true); // its marks
+    this.#data = null;
   }
 
   /** Paints all again: the theme or the zone of times has changed. */
@@ -31,6 +56,7 @@ export class Chart {
 
   close() {
     this.#resize.disconnect();
+    this.#sight.disconnect();
     this.plot.destroy();
   }
 }

@@ -49,7 +49,7 @@ export class DepthChart extends Chart {
     const bids = extended(cumulative(report.depth.bids)).reverse();
     const asks = extended(cumulative(report.depth.asks));
     const none = (levels) => levels.map(() => null);
-    this.plot.setData([
+    this.paint([
       [...bids, ...asks].map(([price]) => price),
       [...bids.map(([, sum]) => sum), ...none(asks)],
       [...none(bids), ...asks.map(([, sum]) => sum)],

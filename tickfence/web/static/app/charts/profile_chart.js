@@ -46,7 +46,7 @@ export class ProfileChart extends Chart {
   /** bins: of `/profiles/{symbol}`; the bars they are shown as: [[middle, volume], …]. */
   setBins(bins, width) {
     const bars = grouped(bins, width);
-    this.plot.setData([bars.map(([price]) => price), bars.map(([, volume]) => volume)]);
+    this.paint([bars.map(([price]) => price), bars.map(([, volume]) => volume)]);
     return bars;
   }
 
@@ -55,7 +55,7 @@ export class ProfileChart extends Chart {
     this.#profile = profile;
     this.#price = price;
     this.#decimals = decimals;
-    this.plot.redraw(false, true);
+    this.paintMarks();
   }
 
   priceRange(low, high) {

@@ -45,7 +45,7 @@ export class TimeChart extends Chart {
   show(columns, spanMs, now) {
     this.#now = now;
     this.#spanMs = spanMs;
-    this.plot.setData(columns);
+    this.paint(columns);
   }
 
   /** The chosen span, or the part of it that has data. */
