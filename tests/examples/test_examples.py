@@ -46,7 +46,15 @@ def start(program: str, *arguments: str, server: WebProcess, output: Any = subpr
         **{"NT_WEB_TOKEN": TOKEN, "TICKFENCE_URL": address(server.port), "TICKFENCE_SYMBOL": "AAUSDT"},
     }
     command = [sys.executable, program, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # As in a terminal, even if this process runs in the background, which ignores SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
 
 
 def test_the_spread_alert_fires_once_and_ends(cluster: Cluster, server: WebProcess, tmp_path: Path) -> None:
