@@ -124,9 +124,7 @@ def test_ticker_and_info_are_written_again_after_redis_lost_them(
 
 
 @pytest.mark.parametrize("lost", ["flushed", "restarted"])
-def test_whatever_is_lost_is_back_each_time(
-    own_redis_server: Callable[..., EmbeddedRedis], lost: str
-) -> None:
+def test_whatever_is_lost_is_back_each_time(own_redis_server: Callable[..., EmbeddedRedis], lost: str) -> None:
     server = own_redis_server()
     both = (KEYS.ticker(SYMBOL), KEYS.info(SYMBOL))
 
