@@ -61,19 +61,25 @@ def test_the_age_counts_from_before_the_request_and_goes_on_while_nothing_change
         asked(200, 10.0, 10.0, report(data_age_ms=None))
 
 
-def test_the_time_goes_on_while_nothing_changes() -> None:
+@pytest.mark.parametrize(
+    ("ask", "answer", "field"),
+    [
+        (lambda queries: queries.nodes(), {"nodes": [], "leader": None}, "now"),
+        (lambda queries: queries.events(None, None, None, 10), {"events": []}, "now"),
+        (lambda queries: queries.reports(None), {"reports": [], "missing": [], "unreadable": []}, "now_ms"),
+    ],
+)
+def test_the_time_goes_on_while_nothing_changes(ask: Any, answer: dict[str, Any], field: str) -> None:
     queries = Queries(max_age_s=None)
 
-    def now_ms(status: int, came_at: float, body: bytes = b"", **headers: str) -> int:
-        exchange = queries.nodes()
+    def now_ms(status: int, came_at: float, body: bytes = b"", **headers: str) -> Any:
+        exchange = ask(queries)
         next(exchange)
         with pytest.raises(StopIteration) as end:
             exchange.send(Answer(status, headers, body, came_at - 0.5, came_at))
-        now: int = end.value.value.now
-        return now
+        return getattr(end.value.value, field)
 
-    nodes = msgspec.json.encode({"now": AT, "nodes": [], "leader": None})
-    assert now_ms(200, 10.0, nodes, etag='W/"1"') == AT
+    assert now_ms(200, 10.0, msgspec.json.encode({"now": AT, **answer}), etag='W/"1"') == AT
     assert now_ms(304, 12.0) == AT + 2_000
 
 

@@ -40,7 +40,7 @@ class Checkout:
         self._state = self.folder / ".local"
         self._output = folder / "make-run"
         self._stand_ins = folder / "stand-ins"
-        # Without settings, and without the variables of `make test`: a make below it prints its folder.
+        # Without settings but the one below, and without the variables of `make test`: a make below it prints its folder.
         others = ("NT_", "MAKE", "MFLAGS", "SYMBOLS")
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self._environment["NT_REPORT_PERIOD_MS"] = "500"  # half as often as usual: the commands do not need it

@@ -29,7 +29,7 @@ PACKAGES = {
 """Programs that the pages use and this project does not bring, with their Debian packages."""
 
 NOT_RUN = {
-    "((NT_|SYMBOLS).*)?make run": "tests/docs/checkout.py starts it, with the default settings",
+    "((NT_|SYMBOLS).*)?make run": "tests/docs/checkout.py starts it, with reports half as often as usual",
     "SYMBOLS=toy:.* python -m ingest": "tests/ingest/test_venues.py runs this venue",
     "celery -A tasks symbols add kraken:.*": "reads the real exchange",
     "make (test|lint)": "`.ci/run` runs them",

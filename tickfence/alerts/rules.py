@@ -158,11 +158,11 @@ def load(path: str) -> Rules:
     targets: dict[str, Target] = {}
     rules: dict[str, Rule] = {}
     for name, table in found.targets.items():
-        with _told(f"{path}: targets.{name}", name):
+        with _errors_of(f"{path}: targets.{name}", name):
             targets[name] = msgspec.convert(table, Target)
             targets[name].check()
     for name, table in found.rules.items():
-        with _told(f"{path}: rules.{name}", name):
+        with _errors_of(f"{path}: rules.{name}", name):
             rules[name] = msgspec.convert(table, Rule)
             rules[name].check(targets)
     return Rules(targets, rules)
@@ -176,7 +176,7 @@ class _Tables(Struct, forbid_unknown_fields=True):
 
 
 @contextmanager
-def _told(place: str, name: str) -> Iterator[None]:
+def _errors_of(place: str, name: str) -> Iterator[None]:
     try:
         if not NAME.fullmatch(name):
             raise ValueError(f"a name must match {NAME.pattern}")

@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> int:
 def release(source: Source, folder: Path, *, with_image: bool) -> None:
     """Build the release of ``source`` in ``folder``, and say what there is."""
     if folder.exists():
-        others = [path.name for path in folder.iterdir() if path.name != "SHA256SUMS" and path.name[:9] != "tickfence"]
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name]
+        others = [name for name in names if not name.startswith(("tickfence", "SHA256SUMS"))]
         if others:
             raise NotReleasable(f"--output={folder}: must be new or hold a release only; it holds {min(others)}")
         shutil.rmtree(folder)

@@ -48,7 +48,9 @@ def test_a_page_that_came_in_part_is_loaded_again(browser: Browser, served: Serv
         wait_until(lambda: page.evaluate("sessionStorage.length") == 0, "the failures are forgotten")
 
 
-@pytest.mark.parametrize(("path", "lost"), [("/", "app/format.js"), ("/#/BTCUSDT", "app/past.js")])
+@pytest.mark.parametrize(
+    ("path", "lost"), [("/", "app/format.js"), ("/#/BTCUSDT", "app/main.js"), ("/#/BTCUSDT", "app/past.js")]
+)
 def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(
     browser: Browser, served: Served, path: str, lost: str
 ) -> None:
@@ -57,6 +59,7 @@ def test_a_page_that_never_comes_whole_says_so_and_is_loaded_no_more(
         opened.page.add_init_script("sessionStorage.setItem('failedStarts', '5')")
         page = opened.open(path)
         expect(page.locator("#incomplete")).to_have_text("A part of this page did not load. Please reload it.")
+        assert page.locator("#overview").is_visible() == (path == "/"), "no other view than that of the address flashes"
         assert opened.requests.count(f"{served.origin}/") == 1
 
 

@@ -75,6 +75,34 @@ def test_the_price_under_the_pointer_is_read_out(browser: Browser, served: Serve
         )
 
 
+def test_a_chart_is_painted_only_in_sight(browser: Browser, served: Served) -> None:
+    with visit(browser, served.origin, viewport={"width": 412, "height": 500}) as opened:
+        opened.page.add_init_script(
+            """const clear = CanvasRenderingContext2D.prototype.clearRect;
+            CanvasRenderingContext2D.prototype.clearRect = function (...area) {
+                this.canvas.paints = (this.canvas.paints ?? 0) + 1;
+                return clear.apply(this, area);
+            };"""
+        )
+        page = opened.open("/#/BTCUSDT")
+        expect(page.locator(".card-depth .count").first).to_contain_text("imbalance")
+
+        def painted(chart: str, times: int) -> int:
+            """How often a chart is painted by when it, or another one, has been painted some more times."""
+            canvas = page.locator(f".{chart} canvas").first
+            page.wait_for_function(
+                "([canvas, paints]) => canvas.paints >= paints", arg=[canvas.element_handle(), times]
+            )
+            return int(canvas.evaluate("canvas => canvas.paints"))
+
+        price = painted("price-chart", 5)
+        depth = painted("depth-chart", 0)
+        painted("price-chart", price + 5)
+        assert painted("depth-chart", 0) == depth
+        page.locator(".depth-chart").scroll_into_view_if_needed()
+        painted("depth-chart", depth + 5)
+
+
 def test_the_history_is_shown_over_any_span_and_exported(browser: Browser, served: Served) -> None:
     served.scene.remember("BNBUSDT", seconds=1_800)
     try:

@@ -1,4 +1,4 @@
-// Creates elements, changes their text, announces it, paints. Text is always set as text, never as HTML.
+// Creates elements, changes their text, announces it. Text is always set as text, never as HTML.
 
 /** An element: `el("td", { class: "num", title: "…" }, "text", child)`. */
 export function el(tag, attributes = {}, ...children) {
@@ -62,29 +62,4 @@ function say() {
   byId("announcement").textContent = next;
   next = null;
   pause = setTimeout(say, PAUSE_MS);
-}
-
-/** Paints spread over frames, so that no frame of a slow device takes long. */
-export class Frames {
-  #waiting = new Map(); // name -> what paints it, the newest only
-  #queued = null;
-
-  /** Paints in one of the next frames, unless something newer of this name comes before. */
-  paint(name, work) {
-    this.#waiting.set(name, work);
-    this.#queued ??= requestAnimationFrame(() => this.#next());
-  }
-
-  stop() {
-    this.#waiting.clear();
-    cancelAnimationFrame(this.#queued);
-    this.#queued = null;
-  }
-
-  #next() {
-    const [[name, work]] = this.#waiting;
-    this.#waiting.delete(name);
-    this.#queued = this.#waiting.size ? requestAnimationFrame(() => this.#next()) : null;
-    work();
-  }
 }

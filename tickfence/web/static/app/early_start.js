@@ -6,6 +6,7 @@
 {
   const SYMBOL_VIEW = [
     "app/across_panel.js",
+    "app/book_ladder.js",
     "app/charts/chart.js",
     "app/charts/depth_chart.js",
     "app/charts/price_chart.js",

@@ -1,9 +1,11 @@
 // One symbol: its own stream, its charts, and the rest of its report.
 
 import { AcrossPanel } from "./across_panel.js";
+import { BookLadder } from "./book_ladder.js";
+import { Frames } from "./charts/chart.js";
 import { DepthChart } from "./charts/depth_chart.js";
 import { PriceChart } from "./charts/price_chart.js";
-import { el, Frames, panel, setData, setText } from "./dom.js";
+import { el, panel, setData, setText } from "./dom.js";
 import { EventStream } from "./event_stream.js";
 import { concerns, eventItem } from "./events.js";
 import { decimalsOf, fixed, NOTHING, quantity, signed, span } from "./format.js";
@@ -11,7 +13,7 @@ import { isIdle } from "./market.js";
 import { Past, SPANS } from "./past.js";
 import { PastPanel } from "./past_panel.js";
 import { ProfilePanel } from "./profile_panel.js";
-import { ANOMALIES, BookLadder, HealthPanel, ReportList, VACUUMS, WALLS } from "./report_panels.js";
+import { ANOMALIES, HealthPanel, ReportList, VACUUMS, WALLS } from "./report_panels.js";
 import { choice, choose } from "./route.js";
 import { SymbolHead } from "./symbol_head.js";
 import { TradeTape } from "./trade_tape.js";

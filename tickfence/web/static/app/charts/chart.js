@@ -1,4 +1,4 @@
-// Shared by the charts: a uPlot that fills its element, marks on top of it, and the style sheet's colours.
+// Shared by the charts: a uPlot that fills its element, when it is painted, marks on top of it, and the style sheet's colours.
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { fixed } from "../format.js";
@@ -63,6 +63,31 @@ export class Chart {
 
 function size(host) {
   return { width: Math.max(50, host.clientWidth), height: Math.max(50, host.clientHeight) };
+}
+
+/** Paints spread over frames, so that no frame of a slow device takes long. */
+export class Frames {
+  #waiting = new Map(); // name -> what paints it, the newest only
+  #queued = null;
+
+  /** Paints in one of the next frames, unless something newer of this name comes before. */
+  paint(name, work) {
+    this.#waiting.set(name, work);
+    this.#queued ??= requestAnimationFrame(() => this.#next());
+  }
+
+  stop() {
+    this.#waiting.clear();
+    cancelAnimationFrame(this.#queued);
+    this.#queued = null;
+  }
+
+  #next() {
+    const [[name, work]] = this.#waiting;
+    this.#waiting.delete(name);
+    this.#queued = this.#waiting.size ? requestAnimationFrame(() => this.#next()) : null;
+    work();
+  }
 }
 
 /** An axis in the page's colours; `more` overrides. */
