@@ -26,7 +26,7 @@ def test_a_server_that_goes_and_comes_back_needs_no_reload(browser: Browser, ser
         expect(page.locator("#banner")).to_contain_text("What you see is from")
         expect(page.locator("#market tbody tr")).to_have_count(len(SYMBOLS))
         served.start()
-        expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("Live", timeout=40_000)
         expect(page.locator("#banner")).to_be_hidden()
         cell = page.locator("#market tbody .col-price").first
         expect(cell).not_to_have_text(cell.inner_text())
@@ -87,7 +87,7 @@ def test_an_outage_of_redis_is_told_and_ends(browser: Browser, served: Served, p
             expect(page.locator("body")).to_have_class(re.compile("out"))
         finally:
             served.redis.resume()
-        expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("Live", timeout=40_000)
         expect(page.locator("#banner")).to_be_hidden()
 
 

@@ -69,7 +69,7 @@ def test_who_comes_during_an_outage_reads_what_to_do(browser: Browser, served: S
             expect(page.locator("#symbol > .banner")).to_have_text("No data of BTCUSDT yet. It comes by itself.")
             expect(page.locator(".cards")).to_be_hidden()
             served.redis.resume()
-            expect(page.locator(".card-depth .count").first).to_contain_text("imbalance", timeout=15_000)
+            expect(page.locator(".card-depth .count").first).to_contain_text("imbalance", timeout=40_000)
             expect(page.locator("#symbol > .banner")).to_be_hidden()
             page.keyboard.press("Escape")
             expect(page.locator("#market tbody tr").first).to_be_visible()
