@@ -6,7 +6,7 @@ set -euo pipefail
 
 root=$(git rev-parse --show-toplevel)
 folder=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$folder"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$folder"' EXIT
 version='import sys; print("{}.{}".format(*sys.version_info))'
 
 # All programs on the PATH without the Redis servers.
